@@ -1,0 +1,15 @@
+"""Fixtures shared by all test groups."""
+
+from pathlib import Path
+
+import pytest
+
+REAL = Path(__file__).resolve().parents[2] / "shared" / "real"
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """The folder of real samples beside the checkout; absent in a user's clone."""
+    if not REAL.is_dir():
+        pytest.skip("no folder of real data samples beside this checkout (../shared/real)")
+    return REAL

@@ -1,0 +1,31 @@
+"""UNIMO-2: end-to-end unified vision-language grounded learning, in PyTorch.
+
+The public names are loaded when they are first used, so that `unimo2 --help` needs no torch.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from unimo2.configuration import Unimo2Config
+    from unimo2.modeling import Unimo2Model, Unimo2Output
+    from unimo2.processing import Unimo2Processor
+
+__all__ = ["Unimo2Config", "Unimo2Model", "Unimo2Output", "Unimo2Processor", "__version__"]
+__version__ = "0.1.0"
+
+_HOMES = {
+    "Unimo2Config": "unimo2.configuration",
+    "Unimo2Model": "unimo2.modeling",
+    "Unimo2Output": "unimo2.modeling",
+    "Unimo2Processor": "unimo2.processing",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name from its module at first use."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'unimo2' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)

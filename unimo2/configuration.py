@@ -1,0 +1,245 @@
+"""Configuration of the UNIMO-2 model: every size, and every choice where paper and code differ."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from transformers import PretrainedConfig
+
+from unimo2.errors import UsageError
+
+_CHOICES: dict[str, tuple[str, ...]] = {
+    "grounding": ("topk", "nearest", "none"),
+    "attention": ("grounded", "dense"),
+    "itm_input": ("product", "concat"),
+    "loss_reduction": ("mean", "sum"),
+    "padding": ("masked", "counted"),
+}
+
+
+class Unimo2Config(PretrainedConfig):
+    """Sizes and switches of a UNIMO-2 model.
+
+    The defaults are the paper's base model (section 4): ViT-B/16, RoBERTa-base and a Grounded
+    Transformer of 12 layers each, a dictionary of C = 2048 rows of which K = 100 are chosen.
+    Where the released code does something the paper does not say, there is a switch;
+    `Unimo2Config.released()` sets them all as the released code has them.
+
+    Args:
+        image_size: Side of the square image that the position embeddings belong to, in pixels.
+            Other sizes are interpolated.
+        patch_size: Side of a patch, in pixels.
+        patch_padding: Zero padding of the patch convolution, in pixels: 0, or (patch_size - 1) // 2
+            as in the released code, which shifts every patch by that much.
+        hidden_size: Width D of all three towers and of the dictionary.
+        intermediate_size: Width of the feed-forward layers.
+        num_attention_heads: Attention heads of every layer.
+        vision_layers: Layers of the Visual Transformer.
+        text_layers: Layers of the Text Transformer.
+        fusion_layers: Layers of the Grounded Transformer.
+        vocab_size: Entries of the tokenizer.
+        max_position_embeddings: Rows of the text position table (RoBERTa: longest text + 2).
+        pad_token_id: Id of the padding token; RoBERTa counts positions from pad_token_id + 1.
+        bos_token_id: Id of the token that starts every text.
+        eos_token_id: Id of the token that ends every text.
+        vision_layer_norm_eps: Epsilon of the vision tower's layer norms (timm 1e-6, released 1e-12).
+        layer_norm_eps: Epsilon of all other layer norms.
+        hidden_dropout: Dropout of the text tower and the Grounded Transformer (the vision tower has
+            none).
+        grounding: "topk" (paper, equations 1-3), "nearest" (the 1-to-1 map) or "none" (no
+            dictionary).
+        attention: "grounded" (visual and text rows meet only through grounded tokens) or "dense"
+            (the paper's "w/o G.T.").
+        dictionary_size: C, rows of the grounded dictionary.
+        grounded_tokens: K, rows chosen for one input.
+        beta: Weight of the commitment term in equation 3.
+        grounding_temperature: Initial value of the learned temperature in equation 1.
+        contrastive_temperature: Initial value of the learned temperature of the contrastive loss.
+        contrastive_projection: Whether the contrastive score is taken between ReLU projections, both
+            normalised (released baseline), instead of the towers' first outputs.
+        normalize_text: Whether the text side of the contrastive score is L2-normalised when there is
+            no projection (released code: it is not; the image side always is).
+        itm_input: What the matching head reads: the "product" of the pooled outputs (released code)
+            or their "concat" (paper, section 3.2).
+        loss_reduction: Grounding loss as the "sum" over tokens and dimensions, averaged over the
+            batch (paper, equation 3), or the "mean" over all elements (released code).
+        padding: "masked" leaves padded tokens out everywhere; "counted" repeats the released code,
+            where they enter the similarity sums and their rows attend to everything.
+        contrastive_weight: Weight w of retrieval's score, itm_logit[1] + w * contrastive score.
+        initializer_range: Standard deviation of the initial weights.
+        **kwargs: Fields of `transformers.PretrainedConfig`.
+
+    Raises:
+        UsageError: A value that cannot be meant, with the field's name.
+    """
+
+    model_type = "unimo2"
+
+    def __init__(
+        self,
+        image_size: int = 224,
+        patch_size: int = 16,
+        patch_padding: int = 0,
+        hidden_size: int = 768,
+        intermediate_size: int = 3072,
+        num_attention_heads: int = 12,
+        vision_layers: int = 12,
+        text_layers: int = 12,
+        fusion_layers: int = 12,
+        vocab_size: int = 50265,
+        max_position_embeddings: int = 514,
+        pad_token_id: int = 1,
+        bos_token_id: int = 0,
+        eos_token_id: int = 2,
+        vision_layer_norm_eps: float = 1e-6,
+        layer_norm_eps: float = 1e-5,
+        hidden_dropout: float = 0.1,
+        grounding: str = "topk",
+        attention: str = "grounded",
+        dictionary_size: int = 2048,
+        grounded_tokens: int = 100,
+        beta: float = 0.25,
+        grounding_temperature: float = 100.0,
+        contrastive_temperature: float = 0.07,
+        contrastive_projection: bool = False,
+        normalize_text: bool = True,
+        itm_input: str = "concat",
+        loss_reduction: str = "sum",
+        padding: str = "masked",
+        contrastive_weight: float = 0.3,
+        initializer_range: float = 0.02,
+        **kwargs: Any,
+    ) -> None:
+        """Store the fields and refuse what cannot be meant."""
+        self.image_size = image_size
+        self.patch_size = patch_size
+        self.patch_padding = patch_padding
+        self.hidden_size = hidden_size
+        self.intermediate_size = intermediate_size
+        self.num_attention_heads = num_attention_heads
+        self.vision_layers = vision_layers
+        self.text_layers = text_layers
+        self.fusion_layers = fusion_layers
+        self.vocab_size = vocab_size
+        self.max_position_embeddings = max_position_embeddings
+        self.vision_layer_norm_eps = vision_layer_norm_eps
+        self.layer_norm_eps = layer_norm_eps
+        self.hidden_dropout = hidden_dropout
+        self.grounding = grounding
+        self.attention = attention
+        self.dictionary_size = dictionary_size
+        self.grounded_tokens = grounded_tokens
+        self.beta = beta
+        self.grounding_temperature = grounding_temperature
+        self.contrastive_temperature = contrastive_temperature
+        self.contrastive_projection = contrastive_projection
+        self.normalize_text = normalize_text
+        self.itm_input = itm_input
+        self.loss_reduction = loss_reduction
+        self.padding = padding
+        self.contrastive_weight = contrastive_weight
+        self.initializer_range = initializer_range
+        super().__init__(**kwargs)
+        # The base class has fields of the same names in some versions: ours come last.
+        self.pad_token_id = pad_token_id
+        self.bos_token_id = bos_token_id
+        self.eos_token_id = eos_token_id
+        self.check()
+
+    @property
+    def patch_grid(self) -> int:
+        """Patches along one side of an image of `image_size`."""
+        return self.image_size // self.patch_size
+
+    def check(self) -> None:
+        """Refuse values that cannot be meant.
+
+        Raises:
+            UsageError: The first such value, with its field's name and what is allowed.
+        """
+        for field, allowed in _CHOICES.items():
+            if getattr(self, field) not in allowed:
+                raise UsageError(
+                    f"Unimo2Config: {field}={getattr(self, field)!r} is not one of {', '.join(allowed)}"
+                )
+        for field in _POSITIVE:
+            value = getattr(self, field)
+            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+                raise UsageError(f"Unimo2Config: {field}={value!r} must be a whole number above 0")
+        if self.hidden_size % self.num_attention_heads:
+            raise UsageError(
+                f"Unimo2Config: hidden_size={self.hidden_size} is no multiple of "
+                f"num_attention_heads={self.num_attention_heads}"
+            )
+        if self.image_size % self.patch_size:
+            raise UsageError(
+                f"Unimo2Config: image_size={self.image_size} is no multiple of "
+                f"patch_size={self.patch_size}"
+            )
+        if self.patch_padding not in (0, (self.patch_size - 1) // 2):
+            raise UsageError(
+                f"Unimo2Config: patch_padding={self.patch_padding} must be 0 or "
+                f"{(self.patch_size - 1) // 2}, so that the number of patches stays the same"
+            )
+        if self.grounding == "topk" and self.grounded_tokens > self.dictionary_size:
+            raise UsageError(
+                f"Unimo2Config: grounded_tokens (K) = {self.grounded_tokens} is more than "
+                f"dictionary_size (C) = {self.dictionary_size}"
+            )
+
+    @classmethod
+    def base(cls, **overrides: Any) -> Unimo2Config:
+        """The paper's base model (section 4), in the paper's own words."""
+        return cls(**overrides)
+
+    @classmethod
+    def released(cls, **overrides: Any) -> Unimo2Config:
+        """The base model with every quirk of the released code (its checkpoint loads into this)."""
+        quirks: dict[str, Any] = {
+            "patch_padding": 7,
+            "vision_layer_norm_eps": 1e-12,
+            "normalize_text": False,
+            "itm_input": "product",
+            "loss_reduction": "mean",
+            "padding": "counted",
+            "contrastive_weight": 0.3,
+        }
+        return cls(**{**quirks, **overrides})
+
+    @classmethod
+    def mini(cls, **overrides: Any) -> Unimo2Config:
+        """A model of about 2.7 million parameters for the embedded suite, trainable on two cores."""
+        sizes: dict[str, Any] = {
+            "image_size": 48,
+            "patch_size": 8,
+            "hidden_size": 128,
+            "intermediate_size": 512,
+            "num_attention_heads": 4,
+            "vision_layers": 4,
+            "text_layers": 2,
+            "fusion_layers": 6,
+            "vocab_size": 1200,
+            "max_position_embeddings": 130,
+            "hidden_dropout": 0.0,
+            "dictionary_size": 256,
+            "grounded_tokens": 32,
+            "itm_input": "product",
+            "loss_reduction": "mean",
+        }
+        return cls(**{**sizes, **overrides})
+
+
+_POSITIVE = (
+    "image_size",
+    "patch_size",
+    "hidden_size",
+    "intermediate_size",
+    "num_attention_heads",
+    "vision_layers",
+    "text_layers",
+    "fusion_layers",
+    "vocab_size",
+    "max_position_embeddings",
+    "dictionary_size",
+    "grounded_tokens",
+)

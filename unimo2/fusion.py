@@ -1,0 +1,265 @@
+"""The Grounded Transformer: image and text exchange information only through grounded tokens.
+
+Rows stand in the order [visual, grounded, text]. Which rows see which (paper, figure 2):
+
+                 visual   grounded   text
+    visual         x         x
+    grounded       x         x         x
+    text                     x         x
+
+Since the grounded rows stand in the middle, what each kind of row sees is one contiguous slice of
+keys, and the layer computes three attentions over slices: the visual-text block is never built.
+
+Shapes: b batch, h heads, m visual rows, k grounded rows, n text rows, D width, d = D / h.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from transformers.modeling_layers import GradientCheckpointingLayer
+
+from unimo2.attention import attend, key_bias
+from unimo2.configuration import Unimo2Config
+from unimo2.text import causal_mask
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How many rows of each kind there are, and what hides some of them as keys.
+
+    Args:
+        visual: m, visual rows (0 when there is no image).
+        grounded: k, grounded rows (0 without a dictionary).
+        text: n, text rows (0 when there is no text).
+        bias: Additive mask over all keys, [b, 1, 1, m + k + n], or None when all are real.
+        text_bias: For captioning, what text rows see, [b, 1, n, m + k + n]; None otherwise.
+        dense: Whether every row sees every row (the paper's "w/o G.T.").
+    """
+
+    visual: int
+    grounded: int
+    text: int
+    bias: Tensor | None = None
+    text_bias: Tensor | None = None
+    dense: bool = False
+
+    def attend(self, query: Tensor, key: Tensor, value: Tensor, dropout: float) -> Tensor:
+        """Attention of all rows, [b, h, m + k + n, d] to the same, by blocks of rows."""
+        blocks = []
+        for rows, keys, bias in self.blocks():
+            blocks.append(
+                attend(query[:, :, rows], key[:, :, keys], value[:, :, keys], bias, dropout)
+            )
+        return blocks[0] if len(blocks) == 1 else torch.cat(blocks, dim=2)
+
+    def blocks(self) -> list[tuple[slice, slice, Tensor | None]]:
+        """Rows, the keys that they see, and the additive mask of those keys."""
+        image_end, text_start = self.visual + self.grounded, self.visual + self.grounded
+        total = text_start + self.text
+        everything = slice(0, total)
+        if self.text_bias is not None:
+            seen = slice(0, image_end)
+            return [
+                (seen, seen, self.bias_of(seen)),
+                (slice(text_start, total), everything, self.text_bias),
+            ]
+        if self.dense or not self.visual or not self.text:
+            return [(everything, everything, self.bias)]
+        visual_keys, text_keys = slice(0, image_end), slice(self.visual, total)
+        return [
+            (slice(0, self.visual), visual_keys, self.bias_of(visual_keys)),
+            (slice(self.visual, image_end), everything, self.bias),
+            (slice(text_start, total), text_keys, self.bias_of(text_keys)),
+        ]
+
+    def bias_of(self, keys: slice) -> Tensor | None:
+        """The additive mask of some keys."""
+        return None if self.bias is None else self.bias[..., keys]
+
+
+class GroundedLayer(GradientCheckpointingLayer):
+    """One post-norm layer, as RoBERTa's, whose attention follows a layout."""
+
+    def __init__(self, config: Unimo2Config) -> None:
+        """Build the projections and norms of the configuration's sizes."""
+        super().__init__()
+        width, eps = config.hidden_size, config.layer_norm_eps
+        self.heads = config.num_attention_heads
+        self.dropout = config.hidden_dropout
+        self.qkv = nn.Linear(width, 3 * width)
+        self.output = nn.Linear(width, width)
+        self.attention_norm = nn.LayerNorm(width, eps=eps)
+        self.up = nn.Linear(width, config.intermediate_size)
+        self.down = nn.Linear(config.intermediate_size, width)
+        self.ffn_norm = nn.LayerNorm(width, eps=eps)
+
+    def forward(self, hidden: Tensor, layout: Layout) -> Tensor:
+        """All rows, [b, m + k + n, D] to the same."""
+        query, key, value = self.project(hidden)
+        return self.finish(hidden, layout.attend(query, key, value, self.attention_dropout))
+
+    def pool(self, hidden: Tensor, layout: Layout) -> Tensor:
+        """Only the rows that the pooled outputs read: first visual and first text row.
+
+        Args:
+            hidden: [b, m + k + n, D].
+            layout: With captioning's mask it makes no sense.
+
+        Returns:
+            [b, 1 or 2, D], visual before text.
+        """
+        width = hidden.shape[-1]
+        key, value = self._split(F.linear(hidden, self.qkv.weight[width:], self.qkv.bias[width:]))
+        wanted = pooled_rows(layout)
+        first = hidden[:, wanted]  # [b, 1 or 2, D]
+        query = self._split(F.linear(first, self.qkv.weight[:width], self.qkv.bias[:width]))[0]
+        contexts = []
+        for rows, keys, bias in layout.blocks():
+            for place, row in enumerate(wanted):
+                if rows.start <= row < rows.stop:
+                    asked = query[:, :, place : place + 1]
+                    contexts.append(attend(asked, key[:, :, keys], value[:, :, keys], bias))
+        return self.finish(first, torch.cat(contexts, dim=2))
+
+    def project(self, hidden: Tensor) -> list[Tensor]:
+        """Queries, keys and values, each [b, h, rows, d], of [b, rows, D]."""
+        return self._split(self.qkv(hidden))
+
+    def finish(self, hidden: Tensor, context: Tensor) -> Tensor:
+        """What follows the attention: output projection, feed-forward, and their norms.
+
+        Args:
+            hidden: [b, rows, D] the layer's input.
+            context: [b, h, rows, d] the attention's output.
+
+        Returns:
+            [b, rows, D].
+        """
+        merged = context.transpose(1, 2).flatten(2)
+        hidden = self.attention_norm(hidden + self._drop(self.output(merged)))
+        return self.ffn_norm(hidden + self._drop(self.down(F.gelu(self.up(hidden)))))
+
+    @property
+    def attention_dropout(self) -> float:
+        """Dropout of attention weights: in training only."""
+        return self.dropout if self.training else 0.0
+
+    def _split(self, projected: Tensor) -> list[Tensor]:
+        """[b, rows, x D] to x tensors [b, h, rows, d]."""
+        width = self.output.in_features
+        return [
+            part.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+            for part in projected.split(width, dim=-1)
+        ]
+
+    def _drop(self, hidden: Tensor) -> Tensor:
+        return F.dropout(hidden, self.dropout, self.training)
+
+
+class GroundedTransformer(nn.Module):
+    """Fusion of visual, grounded and text rows (paper, section 3.1 and figure 2)."""
+
+    def __init__(self, config: Unimo2Config) -> None:
+        """Build the layers; `grounded_norm` is applied to the grounded tokens alone."""
+        super().__init__()
+        self.dense = config.attention == "dense" or config.grounding == "none"
+        self.grounded_norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
+        self.dropout = config.hidden_dropout
+        self.layers = nn.ModuleList(GroundedLayer(config) for _ in range(config.fusion_layers))
+
+    def forward(
+        self,
+        visual: Tensor | None,
+        grounded: Tensor | None,
+        text: Tensor | None,
+        layout: Layout,
+    ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+        """Fuse all rows.
+
+        Args:
+            visual: [b, m, D] or None.
+            grounded: [b, k, D] dictionary rows, or None.
+            text: [b, n, D] or None.
+            layout: Sizes and masks, by `make_layout`.
+
+        Returns:
+            The three, fused; None where there was none.
+        """
+        hidden = self.join(visual, grounded, text)
+        for layer in self.layers:
+            hidden = layer(hidden, layout)
+        parts = hidden.split([layout.visual, layout.grounded, layout.text], dim=1)
+        fused = [part if part.shape[1] else None for part in parts]
+        return fused[0], fused[1], fused[2]
+
+    def pool(
+        self, visual: Tensor | None, grounded: Tensor | None, text: Tensor | None, layout: Layout
+    ) -> tuple[Tensor | None, Tensor | None]:
+        """Only what the pooled outputs read: the fused class row and first text row, [b, D] each."""
+        hidden = self.join(visual, grounded, text)
+        for layer in self.layers[:-1]:
+            hidden = layer(hidden, layout)
+        rows = self.layers[-1].pool(hidden, layout)
+        return (
+            rows[:, 0] if layout.visual else None,
+            rows[:, -1] if layout.text else None,
+        )
+
+    def join(self, visual: Tensor | None, grounded: Tensor | None, text: Tensor | None) -> Tensor:
+        """The input rows, [b, m + k + n, D]."""
+        if grounded is not None:
+            grounded = self.grounded_norm(grounded)
+            grounded = F.dropout(grounded, self.dropout, self.training)
+        parts = [part for part in (visual, grounded, text) if part is not None]
+        return torch.cat([part.to(parts[0].dtype) for part in parts], dim=1)
+
+    def make_layout(
+        self,
+        visual: Tensor | None,
+        grounded: Tensor | None,
+        text: Tensor | None,
+        text_mask: Tensor | None,
+        grounded_mask: Tensor | None = None,
+        causal: bool = False,
+    ) -> Layout:
+        """Sizes and masks for `forward` and `pool`.
+
+        Args:
+            visual: [b, m, D] or None.
+            grounded: [b, k, D] or None.
+            text: [b, n, D] or None.
+            text_mask: [b, n], 0 for padding; None when all is real.
+            grounded_mask: [b, k], 0 for grounded tokens of padding (1-to-1 map); None otherwise.
+            causal: Captioning: text sees visual, grounded and earlier text, and nothing sees text
+                (released code; the two modalities meet directly here).
+
+        Returns:
+            The layout.
+        """
+        sizes = [0 if part is None else part.shape[1] for part in (visual, grounded, text)]
+        given = next(part for part in (visual, grounded, text) if part is not None)
+        bias = None
+        if text_mask is not None or grounded_mask is not None:
+            real = [given.new_ones(len(given), size) for size in sizes]
+            if grounded_mask is not None:
+                real[1] = grounded_mask.to(given.dtype)
+            if text_mask is not None:
+                real[2] = text_mask.to(given.dtype)
+            bias = key_bias(torch.cat(real, dim=1), torch.float32)
+        text_bias = None
+        if causal and text is not None:
+            seen = given.new_ones(len(given), sizes[0] + sizes[1])
+            mask = given.new_ones(len(given), sizes[2]) if text_mask is None else text_mask
+            keys = torch.cat([seen, mask.to(given.dtype)], dim=1)
+            text_bias = key_bias(causal_mask(keys, sizes[2]), torch.float32)
+        return Layout(*sizes, bias=bias, text_bias=text_bias, dense=self.dense)
+
+
+def pooled_rows(layout: Layout) -> list[int]:
+    """Which rows the pooled outputs read: the class row, and the first text row."""
+    rows = [0] if layout.visual else []
+    return rows + ([layout.visual + layout.grounded] if layout.text else [])

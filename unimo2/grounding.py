@@ -1,0 +1,141 @@
+"""The grounded dictionary: equations 1 to 3 of the paper, and the 1-to-1 map it is compared with.
+
+Shapes: b batch, n tokens (patches and text tokens together), C dictionary rows, K chosen rows,
+D width. All of it is computed in float32, whatever the precision around it: the sums over tokens
+decide which rows are chosen.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from unimo2.configuration import Unimo2Config
+
+# Range to which the released code clips the temperature of equation 1.
+_TEMPERATURE_RANGE = (1.0, 10000.0)
+
+
+class Grounding(NamedTuple):
+    """What the dictionary gives for a batch of inputs."""
+
+    indices: Tensor  # [b, K] chosen rows, best first; [b, n] for the 1-to-1 map
+    tokens: Tensor  # [b, K, D] those rows
+    mask: Tensor | None  # [b, K] 0 where a grounded token belongs to padding (1-to-1 map only)
+    loss: Tensor | None  # scalar, equation 3
+
+
+class GroundedDictionary(nn.Module):
+    """C embeddings shared by images and texts (paper, section 3.1)."""
+
+    def __init__(self, config: Unimo2Config) -> None:
+        """Initialise rows U(-1/C, 1/C) and the temperature, as the released code does."""
+        super().__init__()
+        self.chosen = config.grounded_tokens
+        self.beta = config.beta
+        self.reduction = config.loss_reduction
+        self.nearest = config.grounding == "nearest"
+        self.initial_temperature = config.grounding_temperature
+        self.embedding = nn.Parameter(torch.empty(config.dictionary_size, config.hidden_size))
+        self.temperature = nn.Parameter(torch.empty(1))
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draw new rows and set the temperature back."""
+        bound = 1.0 / self.embedding.shape[0]
+        nn.init.uniform_(self.embedding, -bound, bound)
+        nn.init.constant_(self.temperature, self.initial_temperature)
+
+    def forward(self, tokens: Tensor, mask: Tensor | None, with_loss: bool = True) -> Grounding:
+        """Ground a batch of inputs.
+
+        Args:
+            tokens: [b, n, D] tower outputs without class and first token, patches first.
+            mask: [b, n], 0 for tokens that do not count, or None when all do.
+            with_loss: Whether equation 3 is computed.
+
+        Returns:
+            The chosen rows, best first, and the loss.
+        """
+        with torch.autocast(tokens.device.type, enabled=False):
+            tokens = tokens.float()
+            if self.nearest:
+                return self._nearest(tokens, mask, with_loss)
+            similarity = self.similarity(tokens, mask)
+            indices = self.select(similarity.sum(dim=1))
+            rows = self.embedding.float()[indices]  # [b, K, D]
+            loss = self._loss(tokens, mask, similarity, indices, rows) if with_loss else None
+            return Grounding(indices, rows, None, loss)
+
+    def similarity(self, tokens: Tensor, mask: Tensor | None) -> Tensor:
+        """Equation 1: sigmoid(temperature * token . row), 0 for tokens that do not count.
+
+        Args:
+            tokens: [b, n, D].
+            mask: [b, n] or None.
+
+        Returns:
+            [b, n, C] in float32.
+        """
+        temperature = self.temperature.float().clamp(*_TEMPERATURE_RANGE)
+        similarity = torch.sigmoid(temperature * (tokens @ self.embedding.float().t()))
+        return similarity if mask is None else similarity * mask[:, :, None].to(similarity.dtype)
+
+    def scores(self, tokens: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Equation 2 for one modality: the similarities summed over its tokens, [b, C].
+
+        An image's scores and a text's scores add up to the pair's, so that retrieval computes each
+        once.
+        """
+        with torch.autocast(tokens.device.type, enabled=False):
+            return self.similarity(tokens.float(), mask).sum(dim=1)
+
+    def select(self, scores: Tensor) -> Tensor:
+        """The K rows with the largest accumulated scores, [b, C] to [b, K], best first."""
+        return scores.topk(self.chosen, dim=-1).indices
+
+    def rows(self, indices: Tensor) -> Tensor:
+        """The dictionary's rows of these indices, [b, K] to [b, K, D]."""
+        return self.embedding[indices]
+
+    def _loss(
+        self, tokens: Tensor, mask: Tensor | None, similarity: Tensor, indices: Tensor, rows: Tensor
+    ) -> Tensor:
+        """Equation 3 over the chosen rows: dictionary towards tokens, tokens towards dictionary."""
+        chosen = similarity.gather(2, indices[:, None].expand(-1, similarity.shape[1], -1))
+        # chosen: [b, n, K]. A token that does not count has only zeros: 0 / tiny stays 0.
+        tiny = torch.finfo(chosen.dtype).tiny
+        shares = chosen / chosen.sum(dim=2, keepdim=True).clamp_min(tiny)
+        towards_tokens = tokens.detach() - shares @ rows  # [b, n, D]
+        weights = chosen / chosen.sum(dim=1, keepdim=True).clamp_min(tiny)
+        towards_rows = rows.detach() - weights.transpose(1, 2) @ tokens  # [b, K, D]
+        return self._reduce(towards_tokens, mask) + self.beta * self._reduce(towards_rows, None)
+
+    def _nearest(self, tokens: Tensor, mask: Tensor | None, with_loss: bool) -> Grounding:
+        """The 1-to-1 map: each token's nearest row by squared distance (van den Oord, 2017)."""
+        table = self.embedding.float()
+        distances = (
+            tokens.square().sum(dim=2, keepdim=True)
+            - 2.0 * (tokens @ table.t())
+            + table.square().sum(dim=1)
+        )
+        indices = distances.argmin(dim=2)  # [b, n]
+        rows = table[indices]
+        if not with_loss:
+            return Grounding(indices, rows, mask, None)
+        loss = self._reduce(rows - tokens.detach(), mask)
+        loss = loss + self.beta * self._reduce(rows.detach() - tokens, mask)
+        return Grounding(indices, rows, mask, loss)
+
+    def _reduce(self, difference: Tensor, mask: Tensor | None) -> Tensor:
+        """Squared error, [b, m, D] to a scalar: mean of the elements that count, or sum a sample."""
+        squares = difference.square()
+        if mask is not None:
+            squares = squares * mask[:, :, None].to(squares.dtype)
+        if self.reduction == "sum":
+            return squares.sum() / len(squares)
+        if mask is None:
+            return squares.mean()
+        return squares.sum() / (mask.sum() * squares.shape[2]).clamp_min(1)
