@@ -33,7 +33,9 @@ class Unimo2Config(PretrainedConfig):
             as in the released code, which shifts every patch by that much.
         hidden_size: Width D of all three towers and of the dictionary.
         intermediate_size: Width of the feed-forward layers.
-        num_attention_heads: Attention heads of every layer.
+        num_attention_heads: Attention heads of the Grounded Transformer's layers.
+        vision_attention_heads: Of the Visual Transformer's layers; None for the same number.
+        text_attention_heads: Of the Text Transformer's layers; None for the same number.
         vision_layers: Layers of the Visual Transformer.
         text_layers: Layers of the Text Transformer.
         fusion_layers: Layers of the Grounded Transformer.
@@ -83,6 +85,8 @@ class Unimo2Config(PretrainedConfig):
         hidden_size: int = 768,
         intermediate_size: int = 3072,
         num_attention_heads: int = 12,
+        vision_attention_heads: int | None = None,
+        text_attention_heads: int | None = None,
         vision_layers: int = 12,
         text_layers: int = 12,
         fusion_layers: int = 12,
@@ -117,6 +121,8 @@ class Unimo2Config(PretrainedConfig):
         self.hidden_size = hidden_size
         self.intermediate_size = intermediate_size
         self.num_attention_heads = num_attention_heads
+        self.vision_attention_heads = vision_attention_heads
+        self.text_attention_heads = text_attention_heads
         self.vision_layers = vision_layers
         self.text_layers = text_layers
         self.fusion_layers = fusion_layers
@@ -166,11 +172,12 @@ class Unimo2Config(PretrainedConfig):
             value = getattr(self, field)
             if not isinstance(value, int) or isinstance(value, bool) or value < 1:
                 raise UsageError(f"Unimo2Config: {field}={value!r} must be a whole number above 0")
-        if self.hidden_size % self.num_attention_heads:
-            raise UsageError(
-                f"Unimo2Config: hidden_size={self.hidden_size} is no multiple of "
-                f"num_attention_heads={self.num_attention_heads}"
-            )
+        for field in ("num_attention_heads", "vision_attention_heads", "text_attention_heads"):
+            heads = getattr(self, field)
+            if heads is not None and (heads < 1 or self.hidden_size % heads):
+                raise UsageError(
+                    f"Unimo2Config: hidden_size={self.hidden_size} is no multiple of {field}={heads}"
+                )
         if self.image_size % self.patch_size:
             raise UsageError(
                 f"Unimo2Config: image_size={self.image_size} is no multiple of "

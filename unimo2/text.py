@@ -101,7 +101,7 @@ def roberta_config(config: Unimo2Config) -> RobertaConfig:
         vocab_size=config.vocab_size,
         hidden_size=config.hidden_size,
         num_hidden_layers=config.text_layers,
-        num_attention_heads=config.num_attention_heads,
+        num_attention_heads=config.text_attention_heads or config.num_attention_heads,
         intermediate_size=config.intermediate_size,
         hidden_dropout_prob=config.hidden_dropout,
         attention_probs_dropout_prob=config.hidden_dropout,

@@ -30,7 +30,7 @@ class VisualTransformer(nn.Module):
             patch_size=config.patch_size,
             embed_dim=config.hidden_size,
             depth=config.vision_layers,
-            num_heads=config.num_attention_heads,
+            num_heads=config.vision_attention_heads or config.num_attention_heads,
             # timm takes the ratio and rounds down: half a unit more gives exactly the size asked for.
             mlp_ratio=(config.intermediate_size + 0.5) / config.hidden_size,
             num_classes=0,

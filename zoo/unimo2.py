@@ -1,0 +1,182 @@
+"""Adapter of UNIMO-2: retrieval by ITM logit plus weighted contrastive score.
+
+Each tower runs once per image and once per text. The dictionary's accumulated scores (equation 2)
+are sums over the tokens of an image and of a text, so each is computed once too; a pair adds the
+two, takes the top K rows, and is fused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import torch
+from PIL.Image import Image
+from torch import Tensor
+from unimo2.processing import Unimo2Processor
+
+from unimo2.errors import UsageError
+from unimo2.modeling import Unimo2Model
+from zoo.cards import Card, weights_sha256
+from zoo.interfaces import ItemFeatures, StackedFeatures
+
+CAPABILITIES = ("pair_scorer", "dual_encoder")
+_DTYPES = {
+    "float32": torch.float32,
+    "bfloat16": torch.bfloat16,
+    "float16": torch.float16,
+}
+# Pairs in one call. On a CPU more than this only leaves the caches; a GPU is kept busy by it.
+_BATCH_SIZE = {"cpu": 200, "cuda": 1000}
+
+
+def load(folder: Path, card: Card, device: str = "auto", dtype: str | None = None) -> Unimo2Scorer:
+    """Load a model folder written by `Unimo2Model.save_pretrained`.
+
+    Args:
+        folder: Holds config.json, model.safetensors and the processor's files.
+        card: The model's card.
+        device: "auto", "cpu", "cuda", "cuda:1" ...
+        dtype: Of towers and fusion; None for float32. The dictionary and the heads stay float32.
+
+    Returns:
+        The adapter.
+
+    Raises:
+        UsageError: No such device or dtype here.
+        BadCheckpoint: The weights do not fit the configuration.
+    """
+    chosen = _device(device)
+    if dtype is not None and dtype not in _DTYPES:
+        raise UsageError(f"--dtype {dtype}: choose one of {', '.join(_DTYPES)}")
+    model = Unimo2Model.from_pretrained(folder).eval().to(chosen)
+    precision = _DTYPES[dtype or "float32"]
+    for part in (model.vision, model.text, model.fusion):
+        part.to(precision)
+    return Unimo2Scorer(
+        card.name, model, Unimo2Processor.from_pretrained(folder), weights_sha256(folder)
+    )
+
+
+class Unimo2Scorer:
+    """A UNIMO-2 model as a `PairScorer` and a `DualEncoder`."""
+
+    def __init__(
+        self, name: str, model: Unimo2Model, processor: Unimo2Processor, weights: str
+    ) -> None:
+        """Wrap a model in evaluation mode with its processor and its weights' sha256."""
+        self.name = name
+        self.model = model
+        self.processor = processor
+        self.weights_sha256 = weights
+        self.batch_size = _BATCH_SIZE.get(model.device.type, _BATCH_SIZE["cpu"])
+
+    @property
+    def device(self) -> str:
+        """Where the model is, as torch spells it."""
+        return str(self.model.device)
+
+    @property
+    def dtype(self) -> str:
+        """Of towers and fusion."""
+        return str(next(self.model.fusion.parameters()).dtype).removeprefix("torch.")
+
+    @property
+    def settings(self) -> Mapping[str, object]:
+        """The model's configuration, as in its config.json."""
+        return self.model.config.to_dict()
+
+    @property
+    def contrastive_weight(self) -> float:
+        """The model's own weight of the contrastive score."""
+        return float(self.model.config.contrastive_weight)
+
+    @torch.inference_mode()
+    def encode_images(self, images: Sequence[Image]) -> list[ItemFeatures]:
+        """Vision tower, dictionary scores and contrastive side of each image."""
+        pixels = self.processor(images=list(images))["pixel_values"].to(self.model.device)
+        vision = self.model.encode_image(pixels.to(_DTYPES[self.dtype]))
+        tensors = self._dictionary_part(vision)
+        features, _ = self.model.contrastive_features(vision=vision)
+        tensors.update(states=vision, contrastive=features)
+        return [
+            ItemFeatures({name: tensor[i] for name, tensor in tensors.items()})
+            for i in range(len(images))
+        ]
+
+    @torch.inference_mode()
+    def encode_texts(self, texts: Sequence[str]) -> list[ItemFeatures]:
+        """Text tower, dictionary scores and contrastive side of each text, without padding."""
+        tokens = [self._tokens(text) for text in texts]
+        features: dict[int, ItemFeatures] = {}
+        for length in sorted({len(ids) for ids in tokens}):
+            places = [place for place, ids in enumerate(tokens) if len(ids) == length]
+            ids = torch.tensor([tokens[place] for place in places], device=self.model.device)
+            states = self.model.encode_text(ids)
+            tensors = self._dictionary_part(states)
+            _, contrastive = self.model.contrastive_features(text=states)
+            tensors.update(states=states, contrastive=contrastive)
+            for row, place in enumerate(places):
+                features[place] = ItemFeatures({name: t[row] for name, t in tensors.items()})
+        return [features[place] for place in range(len(texts))]
+
+    @torch.inference_mode()
+    def score_pairs(self, images: StackedFeatures, text: ItemFeatures) -> dict[str, Tensor]:
+        """Score n images with one text: "score", and its parts "itm" and "contrastive", [n] each."""
+        vision = images.tensors["states"]  # [n, patches + 1, hidden]
+        states = text.tensors["states"].expand(len(vision), -1, -1)
+        indices = self._pair_indices(images, text)
+        out = self.model.fuse(vision, states, pooled_only=True, grounded_indices=indices)
+        itm = out.itm_logits[:, 1].float()
+        contrastive = images.tensors["contrastive"] @ text.tensors["contrastive"]
+        return {
+            "score": itm + self.contrastive_weight * contrastive,
+            "itm": itm,
+            "contrastive": contrastive,
+        }
+
+    def embed_images(self, images: Sequence[Image]) -> Tensor:
+        """Contrastive side of images, [images, hidden]."""
+        return torch.stack([item.tensors["contrastive"] for item in self.encode_images(images)])
+
+    def embed_texts(self, texts: Sequence[str]) -> Tensor:
+        """Contrastive side of texts, [texts, hidden]."""
+        return torch.stack([item.tensors["contrastive"] for item in self.encode_texts(texts)])
+
+    def _tokens(self, text: str) -> list[int]:
+        """Token ids of one text, cut to what the model has positions for."""
+        encoded = self.processor(text=[text], truncation=True, max_length=self.model.text.longest)
+        return encoded["input_ids"][0].tolist()
+
+    def _dictionary_part(self, states: Tensor) -> dict[str, Tensor]:
+        """What choosing grounded tokens needs of one modality, for a batch of tower outputs."""
+        dictionary = self.model.dictionary
+        if dictionary is None:
+            return {}
+        tokens = states[:, 1:].float()
+        if dictionary.nearest:
+            return {"nearest": dictionary(tokens, None, with_loss=False).indices}
+        return {"scores": dictionary.scores(tokens)}
+
+    def _pair_indices(self, images: StackedFeatures, text: ItemFeatures) -> Tensor | None:
+        """Dictionary rows of n images with one text, [n, K]; None without a dictionary."""
+        dictionary = self.model.dictionary
+        if dictionary is None:
+            return None
+        if dictionary.nearest:
+            own = text.tensors["nearest"].expand(len(images), -1)
+            return torch.cat([images.tensors["nearest"], own], dim=1)
+        return dictionary.select(images.tensors["scores"] + text.tensors["scores"])
+
+
+def _device(name: str) -> torch.device:
+    """The device of that name, if this machine has it."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise UsageError(f"--device {name} cannot be used on this machine: {reason}") from None
+    return device
