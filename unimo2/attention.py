@@ -17,8 +17,9 @@ RELEASED_MASK_VALUE = -1e4
 def prefers_matmul(query: Tensor) -> bool:
     """Whether plain matmul-softmax-matmul is the faster path for this query.
 
-    On CPUs the fused kernel's bfloat16 backward with a mask is several times slower than the plain
-    products; everywhere else the fused kernel is at least as fast (`unimo2 bench fusion`).
+    Decided by measurement, which `unimo2 bench fusion` repeats: on CPUs the fused kernel's bfloat16
+    backward with a mask is several times slower than the plain products; everywhere else the fused
+    kernel is at least as fast.
     """
     if query.device.type != "cpu":
         return False
@@ -43,8 +44,21 @@ def attend(
     """
     if bias is not None and bias.dtype != query.dtype:
         bias = bias.to(query.dtype)
-    if not prefers_matmul(query):
-        return F.scaled_dot_product_attention(query, key, value, bias, dropout)
+    path = plain_attention if prefers_matmul(query) else fused_attention
+    return path(query, key, value, bias, dropout)
+
+
+def fused_attention(
+    query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None, dropout: float = 0.0
+) -> Tensor:
+    """`attend` by torch's fused kernel."""
+    return F.scaled_dot_product_attention(query, key, value, bias, dropout)
+
+
+def plain_attention(
+    query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None, dropout: float = 0.0
+) -> Tensor:
+    """`attend` by a product, a softmax and a product."""
     logits = (query * query.shape[-1] ** -0.5) @ key.transpose(-1, -2)
     if bias is not None:
         logits = logits + bias

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from transformers import PretrainedConfig
+from transformers import AutoConfig, PretrainedConfig
 
 from unimo2.errors import UsageError
 
@@ -250,3 +250,6 @@ _POSITIVE = (
     "dictionary_size",
     "grounded_tokens",
 )
+
+# transformers' auto classes read config.json first, and warn about a type that they do not know.
+AutoConfig.register(Unimo2Config.model_type, Unimo2Config, exist_ok=True)

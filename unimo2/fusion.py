@@ -48,13 +48,14 @@ class Layout:
     dense: bool = False
 
     def attend(self, query: Tensor, key: Tensor, value: Tensor, dropout: float) -> Tensor:
-        """Attention of all rows, [b, h, m + k + n, d] to the same, by blocks of rows."""
-        blocks = []
-        for rows, keys, bias in self.blocks():
-            blocks.append(
+        """Attention of all rows by blocks, [b, h, rows, d] each to [b, rows, D]."""
+        parts = [
+            merge_heads(
                 attend(query[:, :, rows], key[:, :, keys], value[:, :, keys], bias, dropout)
             )
-        return blocks[0] if len(blocks) == 1 else torch.cat(blocks, dim=2)
+            for rows, keys, bias in self.blocks()
+        ]
+        return parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
 
     def blocks(self) -> list[tuple[slice, slice, Tensor | None]]:
         """Rows, the keys that they see, and the additive mask of those keys."""
@@ -122,8 +123,9 @@ class GroundedLayer(GradientCheckpointingLayer):
             for place, row in enumerate(wanted):
                 if rows.start <= row < rows.stop:
                     asked = query[:, :, place : place + 1]
-                    contexts.append(attend(asked, key[:, :, keys], value[:, :, keys], bias))
-        return self.finish(first, torch.cat(contexts, dim=2))
+                    context = attend(asked, key[:, :, keys], value[:, :, keys], bias)
+                    contexts.append(merge_heads(context))
+        return self.finish(first, torch.cat(contexts, dim=1))
 
     def project(self, hidden: Tensor) -> list[Tensor]:
         """Queries, keys and values, each [b, h, rows, d], of [b, rows, D]."""
@@ -134,13 +136,12 @@ class GroundedLayer(GradientCheckpointingLayer):
 
         Args:
             hidden: [b, rows, D] the layer's input.
-            context: [b, h, rows, d] the attention's output.
+            context: [b, rows, D] the attention's output, heads side by side.
 
         Returns:
             [b, rows, D].
         """
-        merged = context.transpose(1, 2).flatten(2)
-        hidden = self.attention_norm(hidden + self._drop(self.output(merged)))
+        hidden = self.attention_norm(hidden + self._drop(self.output(context)))
         return self.ffn_norm(hidden + self._drop(self.down(F.gelu(self.up(hidden)))))
 
     @property
@@ -167,6 +168,7 @@ class GroundedTransformer(nn.Module):
         """Build the layers; `grounded_norm` is applied to the grounded tokens alone."""
         super().__init__()
         self.dense = config.attention == "dense" or config.grounding == "none"
+        self.counted = config.padding == "counted"
         self.grounded_norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
         self.dropout = config.hidden_dropout
         self.layers = nn.ModuleList(GroundedLayer(config) for _ in range(config.fusion_layers))
@@ -212,7 +214,8 @@ class GroundedTransformer(nn.Module):
     def join(self, visual: Tensor | None, grounded: Tensor | None, text: Tensor | None) -> Tensor:
         """The input rows, [b, m + k + n, D]."""
         if grounded is not None:
-            grounded = self.grounded_norm(grounded)
+            # Rows come in float32 whatever the model's precision: the dictionary works in that.
+            grounded = self.grounded_norm(grounded.to(self.grounded_norm.weight.dtype))
             grounded = F.dropout(grounded, self.dropout, self.training)
         parts = [part for part in (visual, grounded, text) if part is not None]
         return torch.cat([part.to(parts[0].dtype) for part in parts], dim=1)
@@ -252,11 +255,18 @@ class GroundedTransformer(nn.Module):
             bias = key_bias(torch.cat(real, dim=1), torch.float32)
         text_bias = None
         if causal and text is not None:
-            seen = given.new_ones(len(given), sizes[0] + sizes[1])
+            seen = given.new_ones(len(given), sizes[2], sizes[0] + sizes[1])
             mask = given.new_ones(len(given), sizes[2]) if text_mask is None else text_mask
-            keys = torch.cat([seen, mask.to(given.dtype)], dim=1)
-            text_bias = key_bias(causal_mask(keys, sizes[2]), torch.float32)
+            # Padded rows of the released code see no text, not even themselves, and its logits of
+            # those rows are part of the reference vectors.
+            earlier = causal_mask(mask.to(given.dtype), sizes[2], self.counted)
+            text_bias = key_bias(torch.cat([seen, earlier], dim=2), torch.float32)
         return Layout(*sizes, bias=bias, text_bias=text_bias, dense=self.dense)
+
+
+def merge_heads(context: Tensor) -> Tensor:
+    """Heads side by side again: [b, h, rows, d] to [b, rows, D]."""
+    return context.transpose(1, 2).flatten(2)
 
 
 def pooled_rows(layout: Layout) -> list[int]:

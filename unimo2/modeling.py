@@ -365,11 +365,11 @@ class Unimo2Model(Unimo2PreTrainedModel):
         targets = torch.arange(len(logits), device=logits.device)
         return (F.cross_entropy(logits, targets) + F.cross_entropy(logits.t(), targets)) / 2
 
-    def itm(self, pooled_image: Tensor, pooled_text: Tensor) -> Tensor:
-        """Matching logits [b, 2] of pooled outputs [b, D]; class 1 = match."""
+    def join_pooled(self, pooled_image: Tensor, pooled_text: Tensor) -> Tensor:
+        """What heads over a pair read: the product [b, D] or concatenation [b, 2 D] of [b, D] each."""
         if self.config.itm_input == "product":
-            return self.itm_head(pooled_image * pooled_text)
-        return self.itm_head(torch.cat([pooled_text, pooled_image], dim=-1))
+            return pooled_image * pooled_text
+        return torch.cat([pooled_text, pooled_image], dim=-1)
 
     def _pool(
         self, out: Unimo2Output, first_visual: Tensor | None, first_text: Tensor | None
@@ -382,4 +382,4 @@ class Unimo2Model(Unimo2PreTrainedModel):
             first_text = first_text.to(self.text_pooler.weight.dtype)
             out.pooled_text = torch.relu(self.text_pooler(first_text))
         if out.pooled_image is not None and out.pooled_text is not None:
-            out.itm_logits = self.itm(out.pooled_image, out.pooled_text)
+            out.itm_logits = self.itm_head(self.join_pooled(out.pooled_image, out.pooled_text))

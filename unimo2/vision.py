@@ -7,13 +7,28 @@ from functools import partial
 
 import torch
 from timm.layers import PatchEmbed
-from timm.models.vision_transformer import VisionTransformer
+from timm.models.vision_transformer import Attention, VisionTransformer
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
+from unimo2.attention import attend
 from unimo2.configuration import Unimo2Config
 from unimo2.errors import UsageError
+
+
+class VisualAttention(Attention):
+    """The self-attention, its kernel chosen as in the other towers (`unimo2.attention`)."""
+
+    def forward(
+        self, x: Tensor, attn_mask: Tensor | None = None, is_causal: bool = False
+    ) -> Tensor:
+        """[b, patches + 1, hidden] to the same; plain ViTs have no mask."""
+        query, key, value = (
+            part.unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
+            for part in self.qkv(x).chunk(3, dim=-1)
+        )
+        return self.proj(attend(query, key, value).transpose(1, 2).flatten(2))
 
 
 class VisualTransformer(nn.Module):
@@ -37,6 +52,7 @@ class VisualTransformer(nn.Module):
             global_pool="token",
             embed_layer=partial(PatchEmbed, strict_img_size=False),
             norm_layer=partial(nn.LayerNorm, eps=config.vision_layer_norm_eps),
+            attn_layer=VisualAttention,
         )
         self.vit.patch_embed.proj.padding = (config.patch_padding, config.patch_padding)
 

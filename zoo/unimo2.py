@@ -13,19 +13,14 @@ from pathlib import Path
 import torch
 from PIL.Image import Image
 from torch import Tensor
-from unimo2.processing import Unimo2Processor
 
-from unimo2.errors import UsageError
+from unimo2.devices import DTYPES, find_device, find_dtype
 from unimo2.modeling import Unimo2Model
+from unimo2.processing import Unimo2Processor
 from zoo.cards import Card, weights_sha256
 from zoo.interfaces import ItemFeatures, StackedFeatures
 
 CAPABILITIES = ("pair_scorer", "dual_encoder")
-_DTYPES = {
-    "float32": torch.float32,
-    "bfloat16": torch.bfloat16,
-    "float16": torch.float16,
-}
 # Pairs in one call. On a CPU more than this only leaves the caches; a GPU is kept busy by it.
 _BATCH_SIZE = {"cpu": 200, "cuda": 1000}
 
@@ -46,11 +41,8 @@ def load(folder: Path, card: Card, device: str = "auto", dtype: str | None = Non
         UsageError: No such device or dtype here.
         BadCheckpoint: The weights do not fit the configuration.
     """
-    chosen = _device(device)
-    if dtype is not None and dtype not in _DTYPES:
-        raise UsageError(f"--dtype {dtype}: choose one of {', '.join(_DTYPES)}")
+    chosen, precision = find_device(device), find_dtype(dtype or "float32")
     model = Unimo2Model.from_pretrained(folder).eval().to(chosen)
-    precision = _DTYPES[dtype or "float32"]
     for part in (model.vision, model.text, model.fusion):
         part.to(precision)
     return Unimo2Scorer(
@@ -95,7 +87,7 @@ class Unimo2Scorer:
     def encode_images(self, images: Sequence[Image]) -> list[ItemFeatures]:
         """Vision tower, dictionary scores and contrastive side of each image."""
         pixels = self.processor(images=list(images))["pixel_values"].to(self.model.device)
-        vision = self.model.encode_image(pixels.to(_DTYPES[self.dtype]))
+        vision = self.model.encode_image(pixels.to(DTYPES[self.dtype]))
         tensors = self._dictionary_part(vision)
         features, _ = self.model.contrastive_features(vision=vision)
         tensors.update(states=vision, contrastive=features)
@@ -167,16 +159,3 @@ class Unimo2Scorer:
             own = text.tensors["nearest"].expand(len(images), -1)
             return torch.cat([images.tensors["nearest"], own], dim=1)
         return dictionary.select(images.tensors["scores"] + text.tensors["scores"])
-
-
-def _device(name: str) -> torch.device:
-    """The device of that name, if this machine has it."""
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise UsageError(f"--device {name} cannot be used on this machine: {reason}") from None
-    return device

@@ -1,0 +1,83 @@
+"""Task models: losses against their formulas, and loading from a pre-trained checkpoint."""
+
+import pytest
+import torch
+
+from unimo2 import Unimo2Config, Unimo2Model
+from unimo2.errors import UsageError
+from unimo2.heads import (
+    Unimo2ForImages,
+    Unimo2ForPairs,
+    Unimo2ForPreTraining,
+    Unimo2ForTexts,
+    task_loss,
+)
+
+SIZES = {
+    "hidden_size": 32,
+    "intermediate_size": 64,
+    "num_attention_heads": 2,
+    "vision_layers": 1,
+    "text_layers": 1,
+    "fusion_layers": 1,
+    "vocab_size": 60,
+    "dictionary_size": 20,
+    "grounded_tokens": 4,
+}
+PIXELS = torch.randn(3, 3, 48, 48, generator=torch.Generator().manual_seed(0))
+IDS = torch.randint(4, 60, (3, 6), generator=torch.Generator().manual_seed(1))
+
+
+def _config(**overrides) -> Unimo2Config:
+    return Unimo2Config.mini(**{**SIZES, **overrides})
+
+
+@pytest.mark.parametrize("itm_input", ["product", "concat"])
+def test_a_pre_trained_checkpoint_becomes_a_task_model(tmp_path, itm_input):
+    """Independent truth: the pre-trained weights are in the task model, the head is trainable."""
+    torch.manual_seed(0)
+    base = Unimo2Model(_config(itm_input=itm_input))
+    base.save_pretrained(tmp_path / "base")
+    model = Unimo2ForPairs.from_pretrained(tmp_path / "base", num_labels=7)
+    assert all(
+        torch.equal(value, model.unimo2.state_dict()[name])
+        for name, value in base.state_dict().items()
+    )
+    out = model(PIXELS, IDS, labels=torch.tensor([0, 6, 3]))
+    out.loss.backward()
+    assert out.logits.shape == (3, 7) and model.head[0].weight.grad.abs().sum() > 0
+    model.eval().save_pretrained(tmp_path / "task")
+    again = Unimo2ForPairs.from_pretrained(tmp_path / "task").eval()
+    assert torch.equal(again(PIXELS, IDS).logits, model(PIXELS, IDS).logits)
+
+
+def test_image_and_text_heads_give_logits_and_losses():
+    """Independent truth: torch's own cross entropy and squared error of the logits."""
+    images = Unimo2ForImages(_config(num_labels=5)).eval()
+    out = images(PIXELS, labels=torch.tensor([0, 1, 4]))
+    expected = -out.logits.log_softmax(-1)[range(3), [0, 1, 4]].mean()
+    assert out.loss.item() == pytest.approx(expected.item(), rel=1e-5)
+    numbers = Unimo2ForTexts(_config(num_labels=1)).eval()
+    scores = torch.tensor([0.0, 2.5, 5.0])
+    out = numbers(IDS, labels=scores)
+    assert out.loss.item() == pytest.approx((out.logits[:, 0] - scores).square().mean().item())
+
+
+def test_soft_targets_are_summed_over_answers():
+    """Independent truth: the formula of binary cross entropy, one number at a time."""
+    logits = torch.tensor([[0.5, -1.0, 2.0], [0.0, 1.0, -2.0]])
+    targets = torch.tensor([[0.3, 0.0, 1.0], [0.0, 0.6, 0.0]])
+    p = logits.sigmoid()
+    expected = -(targets * p.log() + (1 - targets) * (1 - p).log()).sum() / 2
+    assert task_loss(logits, targets).item() == pytest.approx(expected.item(), rel=1e-5)
+    with pytest.raises(UsageError, match="soft targets"):
+        task_loss(logits, targets[:, :2])
+
+
+def test_vcl_features_have_length_one_and_gradients():
+    """Independent truth: the norm; the vision tower learns from them."""
+    model = Unimo2ForPreTraining(_config())
+    features = model(PIXELS)
+    assert torch.allclose(features.norm(dim=-1), torch.ones(3), atol=1e-5)
+    features[0, 0].backward()
+    assert model.unimo2.vision.vit.cls_token.grad.abs().sum() > 0

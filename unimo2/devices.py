@@ -1,0 +1,43 @@
+"""Devices and number formats by the names that users type."""
+
+from __future__ import annotations
+
+import torch
+
+from unimo2.errors import UsageError
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+def find_device(name: str) -> torch.device:
+    """The device of that name, if this machine has it.
+
+    Args:
+        name: "auto" (a GPU where there is one), "cpu", "cuda", "cuda:1" ...
+
+    Returns:
+        The device.
+
+    Raises:
+        UsageError: There is no such device here.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).splitlines()[0]
+        raise UsageError(f"--device {name} cannot be used on this machine: {reason}") from None
+    return device
+
+
+def find_dtype(name: str) -> torch.dtype:
+    """The number format of that name.
+
+    Raises:
+        UsageError: It is none that models compute in.
+    """
+    if name not in DTYPES:
+        raise UsageError(f"--dtype {name}: choose one of {', '.join(DTYPES)}")
+    return DTYPES[name]

@@ -1,0 +1,189 @@
+"""Task models: UNIMO-2 with one more head (paper, section 3.3).
+
+Each loads from a pre-trained checkpoint (the head is then new) or from its own. The number of
+classes and their names are `config.num_labels` and `config.id2label`, as everywhere in transformers.
+
+Shapes: b batch, s image side, n text tokens, D width, c classes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+from transformers.utils import ModelOutput
+
+from unimo2.configuration import Unimo2Config
+from unimo2.errors import UsageError
+from unimo2.modeling import Unimo2Model, Unimo2Output, Unimo2PreTrainedModel
+
+# Answers of VQA v2 that are given at least nine times, the usual classes.
+VQA_ANSWERS = 3129
+SNLI_VE_LABELS = ("entailment", "neutral", "contradiction")
+# Dropout before the linear classifier (released code, MNLI).
+_HEAD_DROPOUT = 0.1
+
+
+@dataclass
+class TaskOutput(ModelOutput):
+    """What a task model gives."""
+
+    loss: Tensor | None = None  # scalar, given labels; the grounding loss is not part of it
+    logits: Tensor | None = None  # [b, c]
+    grounding_loss: Tensor | None = None  # scalar, equation 3
+
+
+class Unimo2ForPreTraining(Unimo2PreTrainedModel):
+    """The pre-trained model with the projection of visual contrastive learning (section 3.2)."""
+
+    _optional_parts = ("vcl_projection.",)
+
+    def __init__(self, config: Unimo2Config) -> None:
+        """Build the model and SimCLR's projection of two layers."""
+        super().__init__(config)
+        width = config.hidden_size
+        self.unimo2 = Unimo2Model(config)
+        self.vcl_projection = nn.Sequential(
+            nn.Linear(width, width), nn.ReLU(), nn.Linear(width, width)
+        )
+        self.post_init()
+
+    def forward(self, pixel_values: Tensor) -> Tensor:
+        """Normalised features of images for the contrastive loss of their views.
+
+        Args:
+            pixel_values: [b, 3, s, s].
+
+        Returns:
+            [b, D], of length 1.
+        """
+        pooled = self.unimo2(pixel_values=pixel_values).pooled_image
+        return F.normalize(self.vcl_projection(pooled).float(), dim=-1)
+
+
+class Unimo2ForPairs(Unimo2PreTrainedModel):
+    """Image and sentence to a class: SNLI-VE; VQA with soft targets over its answers."""
+
+    _optional_parts = ("head.",)
+
+    def __init__(self, config: Unimo2Config) -> None:
+        """Build the model and a head of two layers over what the matching head reads."""
+        super().__init__(config)
+        width = config.hidden_size
+        joined = width if config.itm_input == "product" else 2 * width
+        self.unimo2 = Unimo2Model(config)
+        self.head = nn.Sequential(
+            nn.Linear(joined, 2 * width),
+            nn.GELU(),
+            nn.LayerNorm(2 * width, eps=config.layer_norm_eps),
+            nn.Dropout(config.hidden_dropout),
+            nn.Linear(2 * width, config.num_labels),
+        )
+        self.post_init()
+
+    def forward(
+        self,
+        pixel_values: Tensor,
+        input_ids: Tensor,
+        attention_mask: Tensor | None = None,
+        labels: Tensor | None = None,
+    ) -> TaskOutput:
+        """Classify pairs.
+
+        Args:
+            pixel_values: [b, 3, s, s].
+            input_ids: [b, n].
+            attention_mask: [b, n].
+            labels: [b] class numbers, or [b, c] soft targets in [0, 1] (VQA: min(times given / 3,
+                1)), for which the loss is the binary cross entropy summed over the classes.
+
+        Returns:
+            Logits, and the loss when labels are given.
+        """
+        out = self.unimo2(pixel_values, input_ids, attention_mask)
+        logits = self.head(self.unimo2.join_pooled(out.pooled_image, out.pooled_text))
+        return _with_loss(logits, labels, out)
+
+
+class Unimo2ForImages(Unimo2PreTrainedModel):
+    """Image to a class (ImageNet): the pooled image, grounded by the image alone."""
+
+    _optional_parts = ("head.",)
+
+    def __init__(self, config: Unimo2Config) -> None:
+        """Build the model and a linear head."""
+        super().__init__(config)
+        self.unimo2 = Unimo2Model(config)
+        self.head = nn.Linear(config.hidden_size, config.num_labels)
+        self.post_init()
+
+    def forward(self, pixel_values: Tensor, labels: Tensor | None = None) -> TaskOutput:
+        """Classify images [b, 3, s, s]; labels [b] class numbers, or [b, c] soft targets."""
+        out = self.unimo2(pixel_values=pixel_values)
+        return _with_loss(self.head(out.pooled_image), labels, out)
+
+
+class Unimo2ForTexts(Unimo2PreTrainedModel):
+    """Sentence, or pair of sentences in one text, to a class or a number (GLUE)."""
+
+    _optional_parts = ("head.",)
+
+    def __init__(self, config: Unimo2Config) -> None:
+        """Build the model, dropout and a linear head (released code, MNLI)."""
+        super().__init__(config)
+        self.unimo2 = Unimo2Model(config)
+        self.dropout = nn.Dropout(_HEAD_DROPOUT)
+        self.head = nn.Linear(config.hidden_size, config.num_labels)
+        self.post_init()
+
+    def forward(
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor | None = None,
+        labels: Tensor | None = None,
+    ) -> TaskOutput:
+        """Classify texts, or give each a number when there is one label.
+
+        Args:
+            input_ids: [b, n].
+            attention_mask: [b, n].
+            labels: [b] class numbers, or [b] numbers when config.num_labels is 1.
+
+        Returns:
+            Logits [b, c], and the loss when labels are given.
+        """
+        out = self.unimo2(input_ids=input_ids, attention_mask=attention_mask)
+        return _with_loss(self.head(self.dropout(out.pooled_text)), labels, out)
+
+
+def _with_loss(logits: Tensor, labels: Tensor | None, out: Unimo2Output) -> TaskOutput:
+    loss = None if labels is None else task_loss(logits.float(), labels)
+    return TaskOutput(loss=loss, logits=logits, grounding_loss=out.grounding_loss)
+
+
+def task_loss(logits: Tensor, labels: Tensor) -> Tensor:
+    """The loss that the shapes of logits and labels ask for.
+
+    Args:
+        logits: [b, c].
+        labels: [b] class numbers (cross entropy); [b] numbers when c is 1 (squared error); or
+            [b, c] soft targets (binary cross entropy).
+
+    Returns:
+        Scalar, the mean over the batch.
+
+    Raises:
+        UsageError: Soft targets of another shape than the logits.
+    """
+    if logits.shape[1] == 1:
+        return F.mse_loss(logits[:, 0], labels.float())
+    if labels.dim() == 1:
+        return F.cross_entropy(logits, labels)
+    if labels.shape != logits.shape:
+        raise UsageError(
+            f"soft targets of shape {tuple(labels.shape)} for logits of {tuple(logits.shape)}"
+        )
+    # Summed over classes, averaged over the batch, so that the scale does not fall with c.
+    losses = F.binary_cross_entropy_with_logits(logits, labels.to(logits.dtype), reduction="none")
+    return losses.sum(dim=1).mean()
