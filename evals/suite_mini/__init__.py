@@ -1,0 +1,29 @@
+"""The embedded suite: a drawn world, written to disk in the formats of the real data sets.
+
+dice         random choices that are the same everywhere
+world        scenes: what there is, how one is drawn, which split it belongs to
+shapes, backgrounds, render      scenes to pixels
+lexicon, speaker, language       scenes to sentences, by five annotators
+meaning      what a sentence says, and whether it is true of a scene
+ideal        the ceiling of a retrieval test
+captioned    writers of Karpathy's layouts (Flickr30k, COCO)
+suite        the data root as a whole
+"""
+
+from evals.suite_mini.suite import (
+    SUITE_FILE,
+    VERSION,
+    SuiteRequest,
+    default_root,
+    make_suite,
+    read_suite,
+)
+
+__all__ = [
+    "SUITE_FILE",
+    "VERSION",
+    "SuiteRequest",
+    "default_root",
+    "make_suite",
+    "read_suite",
+]

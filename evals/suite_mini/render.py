@@ -1,0 +1,166 @@
+"""Scenes to pixels: drawn four times too large and averaged down, in several styles."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from evals.suite_mini.backgrounds import Canvas, Colour, draw_background, jittered
+from evals.suite_mini.dice import Dice
+from evals.suite_mini.shapes import DETAILS, SILHOUETTES, Mask, Plane, texture_mask
+from evals.suite_mini.world import GRID, Scene, Thing
+
+SIDE = 48
+"""Width and height of a picture in pixels."""
+SUPERSAMPLING = 4
+STYLES = ("flat", "contour", "sticker", "shaded")
+"""Bare, with a dark edge, with a light edge, lit from one side."""
+
+_PAINTS: dict[str, Colour] = {
+    "red": (214, 32, 38),
+    "orange": (246, 134, 22),
+    "yellow": (250, 218, 30),
+    "green": (24, 142, 56),
+    "blue": (38, 82, 222),
+    "purple": (126, 42, 162),
+    "pink": (250, 142, 192),
+    "black": (26, 26, 28),
+    "white": (252, 252, 252),
+}
+_DETAIL_PAINTS: dict[str, Colour] = {
+    "flower": (250, 226, 120),
+    "house": (92, 58, 40),
+    "fish": (10, 10, 10),
+    "tree": (112, 74, 40),
+}
+_PAINT_JITTER = 12
+_RADII = {"small": (5.1, 5.8), "large": (7.4, 8.4)}  # pixels
+_OFFSETS = {"small": 2.0, "large": 0.6}  # pixels by which a thing may leave its cell's centre
+_PERIODS = {"small": 0.62, "large": 0.56}  # radii
+_RIMS = {"small": 2, "large": 2}  # supersampled pixels
+_TILT = 0.12  # tangent of half the largest angle: about 14 degrees
+_SLANTS = (0.0, 1.0, 0.414)  # of stripes: along, across, and aslant, as tangents of half angles
+
+
+def render(scene: Scene, dice: Dice) -> NDArray[np.uint8]:
+    """Draw a scene.
+
+    Args:
+        scene: what to draw.
+        dice: for everything that the scene leaves open: style, exact place, size, angle, shade.
+
+    Returns:
+        Pixels [48, 48, 3], RGB.
+    """
+    canvas = draw_background(scene.background, SIDE * SUPERSAMPLING, dice)
+    style = dice.pick(STYLES)
+    for thing in scene.things:
+        _draw_thing(canvas, thing, style, dice)
+    return _averaged(canvas)
+
+
+def _averaged(canvas: Canvas) -> NDArray[np.uint8]:
+    """Means over squares of supersampled pixels, rounded: integers only, so exact."""
+    sums = np.zeros((SIDE, SIDE, 3), dtype=np.uint16)
+    for row in range(SUPERSAMPLING):
+        for column in range(SUPERSAMPLING):
+            sums += canvas[row::SUPERSAMPLING, column::SUPERSAMPLING]
+    area = SUPERSAMPLING * SUPERSAMPLING
+    return ((sums + area // 2) // area).astype(np.uint8)
+
+
+def _draw_thing(canvas: Canvas, thing: Thing, style: str, dice: Dice) -> None:
+    cell = SIDE / GRID
+    reach = _OFFSETS[thing.size]
+    x = (thing.column + 0.5) * cell + dice.between(-reach, reach)
+    y = (thing.row + 0.5) * cell + dice.between(-reach, reach)
+    radius = dice.between(*_RADII[thing.size])
+    rows, columns, across, down = _local_plane(x, y, radius)
+    u, v = _turned(across, down, dice.between(-_TILT, _TILT))
+    if dice.chance(0.5):  # mirrored: fish swim and moons open both ways
+        u = -u
+    body = SILHOUETTES[thing.shape](u, v)
+    detail = DETAILS[thing.shape](u, v) & body
+
+    paint = jittered(_PAINTS[thing.colour], _PAINT_JITTER, dice)
+    stripes_u, stripes_v = _turned(across, down, dice.pick(_SLANTS) + dice.between(-0.05, 0.05))
+    second = texture_mask(thing.texture, stripes_u + 8.0, stripes_v + 8.0, _period(thing))
+    colours = np.empty((*body.shape, 3), dtype=np.uint8)
+    colours[:] = paint
+    # A texture keeps away from the edge, so that the silhouette stays whole.
+    inside = _eroded(body, _RIMS[thing.size])
+    colours[second & inside] = _second_paint(paint, thing.size)
+    colours[detail] = _DETAIL_PAINTS.get(thing.shape, paint)
+    if style == "shaded":
+        colours = _lit(colours, across, down)
+    # A contour would leave too little of a texture on a small thing.
+    if style in ("contour", "sticker") and (thing.size == "large" or thing.texture == "plain"):
+        edge = body & ~_eroded(body, SUPERSAMPLING * 3 // 4)
+        colours[edge] = (30, 30, 34) if (style == "contour") != _is_dark(paint) else (250, 250, 250)
+    patch = canvas[rows, columns]
+    patch[body] = colours[body]
+
+
+def _period(thing: Thing) -> float:
+    """Texture period in radii: 4 to 6 pixels, so that it outlives the averaging down."""
+    return _PERIODS[thing.size] * (1.2 if thing.texture == "dotted" else 1.0)
+
+
+def _local_plane(x: float, y: float, radius: float) -> tuple[slice, slice, Plane, Plane]:
+    """The part of the canvas around a point, with coordinates in radii from it."""
+    scale, side = SUPERSAMPLING, SIDE * SUPERSAMPLING
+    reach = int(radius * scale) + 2
+    top, left = max(int(y * scale) - reach, 0), max(int(x * scale) - reach, 0)
+    bottom, right = min(int(y * scale) + reach, side), min(int(x * scale) + reach, side)
+    down = (np.arange(top, bottom) + 0.5 - y * scale) / (radius * scale)
+    across = (np.arange(left, right) + 0.5 - x * scale) / (radius * scale)
+    shape = (bottom - top, right - left)
+    rows, columns = slice(top, bottom), slice(left, right)
+    return (
+        rows,
+        columns,
+        np.broadcast_to(across[None, :], shape),
+        np.broadcast_to(down[:, None], shape),
+    )
+
+
+def _turned(u: Plane, v: Plane, half_tangent: float) -> tuple[Plane, Plane]:
+    """Coordinates turned by an angle; its sine and cosine come from tan(angle / 2), exactly."""
+    square = half_tangent * half_tangent
+    cosine, sine = (1.0 - square) / (1.0 + square), 2.0 * half_tangent / (1.0 + square)
+    return u * cosine + v * sine, v * cosine - u * sine
+
+
+def _is_dark(paint: Colour) -> bool:
+    return 3 * paint[0] + 6 * paint[1] + paint[2] < 900
+
+
+def _second_paint(paint: Colour, size: str) -> Colour:
+    """The other colour of a texture: white on dark paint, a dark shade of light paint.
+
+    On a small thing it is mixed with the paint, so that the paint's colour stays the main one.
+    """
+    if 3 * paint[0] + 6 * paint[1] + paint[2] < 1300:
+        other: tuple[int, ...] = (246, 246, 246)
+    else:
+        other = tuple(level * 3 // 10 for level in paint)
+    if size == "small":
+        other = tuple((level + 4 * second) // 5 for level, second in zip(paint, other, strict=True))
+    return other[0], other[1], other[2]
+
+
+def _lit(colours: NDArray[np.uint8], across: Plane, down: Plane) -> NDArray[np.uint8]:
+    """Brighter at the upper left, darker at the lower right."""
+    light = np.clip(1.0 - 0.22 * (across + down), 0.65, 1.3)
+    return np.clip(np.floor(colours * light[:, :, None]), 0, 255).astype(np.uint8)
+
+
+def _eroded(mask: Mask, steps: int) -> Mask:
+    """The mask without its border of that many (supersampled) pixels."""
+    padded = np.pad(mask, steps)
+    height, width = mask.shape
+    inner = mask.copy()
+    for row, column in ((0, 1), (1, 0), (1, 2), (2, 1)):
+        top, left = row * steps, column * steps
+        inner &= padded[top : top + height, left : left + width]
+    return inner

@@ -1,0 +1,218 @@
+"""The embedded suite on disk: deterministic, disjoint, whole, in the official formats."""
+
+import json
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from evals.suite_mini import SuiteRequest, default_root, make_suite, read_suite
+from evals.suite_mini.captioned import coco_entries, flickr_entries, scene_and_descriptions
+from evals.suite_mini.dice import Dice
+from evals.suite_mini.render import render
+from evals.suite_mini.world import make_scene
+from unimo2.errors import UsageError
+from unimo2.formats.images import load_image
+from unimo2.formats.karpathy import KarpathyImage, read_karpathy
+
+TINY = SuiteRequest(seed=0, scale=0.01, flickr_test=12)
+SMALLEST = SuiteRequest(seed=0, scale=0.001, flickr_test=4)
+# Found under Python 3.11, NumPy 2.4, Pillow 13 and under Python 3.10, NumPy 1.26, Pillow 10.
+TINY_FINGERPRINT = "b15fd5a012d67a06b06a766a3cd054b8626a3bf90f55704c092710d56f0e3a2c"
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A suite of a few dozen pictures, written by one process."""
+    root = tmp_path_factory.mktemp("suites") / "tiny"
+    make_suite(root, TINY, processes=1)
+    return root
+
+
+def read_flickr(root: Path) -> list[KarpathyImage]:
+    return read_karpathy(
+        root / "flickr30k" / "dataset_flickr30k.json", root / "flickr30k" / "flickr30k-images"
+    )
+
+
+def read_coco(root: Path) -> list[KarpathyImage]:
+    return read_karpathy(root / "coco" / "dataset_coco.json", root / "coco")
+
+
+def test_fingerprint_is_the_same_on_every_machine(tiny: Path) -> None:
+    """Against the fingerprint noted above; a wanted change of the data needs a new VERSION."""
+    content = read_suite(tiny)
+    assert content is not None and content["fingerprint"] == TINY_FINGERPRINT
+
+
+def test_number_of_processes_does_not_matter(tiny: Path, tmp_path: Path) -> None:
+    """Every file of a suite written by two processes equals that of one process."""
+    two = tmp_path / "two"
+    make_suite(two, TINY, processes=2)
+    files = sorted(path.relative_to(tiny) for path in tiny.rglob("*") if path.is_file())
+    assert files == sorted(path.relative_to(two) for path in two.rglob("*") if path.is_file())
+    assert all((tiny / name).read_bytes() == (two / name).read_bytes() for name in files)
+
+
+def test_another_seed_gives_other_data(tiny: Path, tmp_path: Path) -> None:
+    """The captions of the two suites have next to nothing in common."""
+    other = make_suite(tmp_path / "other", SuiteRequest(seed=1, scale=0.01, flickr_test=12), 1)
+    first = read_suite(tiny)
+    assert first is not None and other["fingerprint"] != first["fingerprint"]
+    assert other["counts"] == first["counts"]
+    ours, theirs = (
+        {caption.text for image in read_coco(root) for caption in image.captions}
+        for root in (tiny, tmp_path / "other")
+    )
+    assert len(ours & theirs) < 0.02 * len(ours)
+
+
+def test_written_in_karpathys_layouts(tiny: Path) -> None:
+    """Against the real files' fields, and through the same reader as the real files."""
+    content = json.loads((tiny / "coco" / "dataset_coco.json").read_text())
+    assert content["dataset"] == "coco"
+    image = content["images"][0]
+    assert set(image) == {
+        *("filepath", "filename", "imgid", "sentids", "split", "sentences", "cocoid")
+    }
+    assert image["filename"] == f"COCO_train2014_{image['cocoid']:012d}.jpg"
+    assert image["sentids"] == [sentence["sentid"] for sentence in image["sentences"]]
+    assert set(image["sentences"][0]) == {"tokens", "raw", "imgid", "sentid"}
+    suite = read_suite(tiny)
+    assert suite is not None
+    for name, images in (("flickr30k", read_flickr(tiny)), ("coco", read_coco(tiny))):
+        assert Counter(image.split for image in images) == suite["counts"][name]
+        assert {len(image.captions) for image in images} == {5}
+    folders = {image.split: image.path.parent.name for image in read_coco(tiny)}
+    assert folders == dict(train="train2014", restval="val2014", val="val2014", test="val2014")
+
+
+def test_tokens_are_the_words_of_the_sentence(tiny: Path) -> None:
+    """Against splitting the sentence at spaces and stripping punctuation."""
+    for image in read_flickr(tiny):
+        for caption in image.captions:
+            words = [word.strip(".,:").lower() for word in caption.text.split()]
+            assert list(caption.tokens) == words
+
+
+def test_files_show_what_was_drawn(tiny: Path) -> None:
+    """The decoded JPEG is the rendered picture up to the coder's loss of a few levels."""
+    images = read_flickr(tiny)
+    for entry, image in zip(flickr_entries(0.01, 12), images, strict=True):
+        scene, descriptions = scene_and_descriptions(0, entry)
+        drawn = render(scene, Dice(0, entry.collection, entry.world, entry.index, "picture"))
+        decoded = np.asarray(load_image(image.path)).astype(int)
+        assert decoded.shape == (48, 48, 3)
+        assert np.abs(decoded - drawn).mean() < 4
+        assert [caption.text for caption in image.captions] == [d.text for d in descriptions]
+
+
+def test_worlds_are_disjoint_even_up_to_rearrangement() -> None:
+    """No set of shapes, colours and background of a test or val scene occurs in training."""
+    families = {
+        split: {
+            make_scene(0, collection, split, index).family()
+            for collection in collections
+            for index in range(400)
+        }
+        for split, collections in {
+            "train": ("flickr30k", "coco-train", "coco-restval"),
+            "val": ("flickr30k", "coco-val"),
+            "test": ("flickr30k", "coco-test"),
+        }.items()
+    }
+    assert len(families["train"]) > 800
+    assert not families["train"] & (families["val"] | families["test"])
+    assert not families["val"] & families["test"]
+
+
+def test_ids_are_unique_at_full_size() -> None:
+    """File names and COCO ids over all splits of the full suite."""
+    entries = coco_entries(1.0)
+    assert len({entry.cocoid for entry in entries}) == len(entries) == 16_600
+    names = [entry.filename for entry in flickr_entries(1.0, 1_000)]
+    assert len(set(names)) == len(names) == 2_200
+
+
+def test_flickr_test_grows_without_changing_the_other_splits() -> None:
+    """A larger test split begins with the smaller one; train and val stay the same."""
+    small, large = flickr_entries(1.0, 200), flickr_entries(1.0, 1_000)
+    assert [entry for entry in large if entry.split != "test"] == [
+        entry for entry in small if entry.split != "test"
+    ]
+    assert large[: len(small)] == small
+
+
+def test_finished_suite_is_left_alone_and_a_damaged_one_is_made_again(tmp_path: Path) -> None:
+    """Against the file's inode, which a rewrite changes."""
+    root = tmp_path / "suite"
+    content = make_suite(root, SMALLEST, processes=1)
+    picture = next((root / "coco" / "val2014").iterdir())
+    inode = picture.stat().st_ino
+    assert make_suite(root, SMALLEST, processes=1) == content
+    assert picture.stat().st_ino == inode
+    picture.unlink()
+    assert make_suite(root, SMALLEST, processes=1) == content
+    assert picture.is_file()
+
+
+def test_interrupted_run_leaves_nothing(tmp_path: Path) -> None:
+    """The run is interrupted after its first pictures; afterwards the parent folder is empty."""
+
+    def interrupt(done: int, total: int) -> None:
+        assert 0 < done < total
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        make_suite(tmp_path / "suite", SMALLEST, processes=1, on_progress=interrupt)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_progress_counts_every_picture(tmp_path: Path) -> None:
+    """The last call says that all of the counted pictures are done."""
+    calls: list[tuple[int, int]] = []
+    content = make_suite(
+        tmp_path / "suite", SMALLEST, 1, on_progress=lambda done, total: calls.append((done, total))
+    )
+    total = sum(sum(splits.values()) for splits in content["counts"].values())
+    assert calls[-1] == (total, total)
+    assert calls == sorted(calls)
+
+
+def test_other_peoples_folders_are_refused(tmp_path: Path) -> None:
+    """A folder with anything else in it stays as it is."""
+    foreign = tmp_path / "photos"
+    foreign.mkdir()
+    (foreign / "a.txt").write_text("mine")
+    with pytest.raises(UsageError, match="is not empty and holds no mini suite"):
+        make_suite(foreign, SMALLEST, processes=1)
+    assert [path.name for path in foreign.iterdir()] == ["a.txt"]
+    make_suite(tmp_path / "suite", SMALLEST, processes=1)
+    with pytest.raises(UsageError, match="holds another mini suite .*seed 0"):
+        make_suite(tmp_path / "suite", SuiteRequest(seed=3, scale=0.001, flickr_test=4), 1)
+    (tmp_path / "empty").mkdir()
+    make_suite(tmp_path / "empty", SMALLEST, processes=1)
+    assert read_suite(tmp_path / "empty") is not None
+
+
+@pytest.mark.parametrize("scale", [0.0, -1.0, float("nan"), float("inf"), 1e6])
+def test_impossible_sizes_are_refused(scale: float) -> None:
+    """Sizes that make no suite."""
+    with pytest.raises(UsageError, match="scale must be"):
+        SuiteRequest(scale=scale)
+    with pytest.raises(UsageError, match="2 images or more"):
+        SuiteRequest(flickr_test=1)
+
+
+def test_default_root_respects_the_cache_folder(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Against the XDG rule: XDG_CACHE_HOME if absolute, else ~/.cache."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert default_root() == tmp_path / "unimo2" / "mini-v1-seed0"
+    assert default_root(5, 0.5) == tmp_path / "unimo2" / "mini-v1-seed5-scale0.5"
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    for value in ("", "relative"):
+        monkeypatch.setenv("XDG_CACHE_HOME", value)
+        assert default_root(2) == tmp_path / "home" / ".cache" / "unimo2" / "mini-v1-seed2"

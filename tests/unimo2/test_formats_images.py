@@ -1,0 +1,120 @@
+"""Pictures of every kind become upright 8-bit RGB, and broken ones are named."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from unimo2.errors import BadData, MissingData
+from unimo2.formats.images import load_image, to_rgb
+
+ORIENTATION = 0x0112  # EXIF tag
+
+
+def corners() -> Image.Image:
+    """8 x 6 pixels, with a red block in the top left corner."""
+    pixels = np.full((6, 8, 3), 255, dtype=np.uint8)
+    pixels[:3, :4] = (255, 0, 0)
+    return Image.fromarray(pixels)
+
+
+def test_colour_picture_keeps_its_pixels(tmp_path: Path) -> None:
+    """Against the array that was saved, losslessly."""
+    corners().save(tmp_path / "a.png")
+    loaded = load_image(tmp_path / "a.png")
+    assert loaded.mode == "RGB"
+    np.testing.assert_array_equal(np.asarray(loaded), np.asarray(corners()))
+
+
+@pytest.mark.parametrize(
+    ("orientation", "where"),
+    [(1, (0, 0)), (2, (0, 1)), (3, (1, 1)), (4, (1, 0)), (6, (0, 1)), (8, (1, 0))],
+)
+def test_exif_rotation_is_applied(tmp_path: Path, orientation: int, where: tuple[int, int]) -> None:
+    """Against the EXIF standard: 6 means "turn by 90 degrees clockwise to see it upright", ..."""
+    exif = Image.Exif()
+    exif[ORIENTATION] = orientation
+    corners().save(tmp_path / "a.jpg", quality=100, subsampling=0, exif=exif)
+    loaded = load_image(tmp_path / "a.jpg")
+    assert loaded.size == ((6, 8) if orientation in (6, 8) else (8, 6))
+    pixels = np.asarray(loaded).astype(int)
+    row, column = (where[0] * (loaded.height - 1), where[1] * (loaded.width - 1))
+    assert pixels[row, column, 0] > 200 and pixels[row, column, 1] < 60
+    opposite = pixels[loaded.height - 1 - row, loaded.width - 1 - column]
+    assert opposite.min() > 200
+
+
+@pytest.mark.parametrize("mode", ["L", "LA", "1", "P", "RGBA", "CMYK", "YCbCr", "HSV", "I", "I;16"])
+def test_every_mode_becomes_rgb(mode: str) -> None:
+    """A white picture of any mode is white."""
+    if mode in ("I", "I;16"):
+        white = Image.fromarray(np.full((4, 4), 65535, dtype=np.uint16)).convert(mode)
+    else:
+        white = Image.new("RGB", (4, 4), (255, 255, 255)).convert(mode)
+    assert white.mode == mode
+    converted = to_rgb(white)
+    assert converted.mode == "RGB"
+    assert np.asarray(converted).min() >= 254
+
+
+def test_gray_and_cmyk_jpegs(tmp_path: Path) -> None:
+    """Against the colours that were put in; JPEG stores CMYK inverted, as Adobe does."""
+    Image.new("L", (16, 16), 90).save(tmp_path / "gray.jpg", quality=100)
+    assert abs(np.asarray(load_image(tmp_path / "gray.jpg")).astype(int) - 90).max() <= 2
+    red = Image.new("RGB", (16, 16), (255, 0, 0)).convert("CMYK")
+    red.save(tmp_path / "cmyk.jpg", quality=100)
+    pixel = np.asarray(load_image(tmp_path / "cmyk.jpg"))[8, 8].astype(int)
+    assert pixel[0] > 240 and pixel[1] < 15 and pixel[2] < 15
+
+
+def test_sixteen_bit_gray_keeps_its_proportions(tmp_path: Path) -> None:
+    """Against 65535 = 257 x 255; a plain conversion would clip the middle gray to white."""
+    levels = np.array([[0, 257 * 100, 257 * 200, 65535]], dtype=np.uint16)
+    Image.fromarray(levels).save(tmp_path / "deep.png")
+    loaded = np.asarray(load_image(tmp_path / "deep.png"))
+    assert loaded[0].tolist() == [[value] * 3 for value in (0, 100, 200, 255)]
+
+
+def test_palette_with_transparency(tmp_path: Path) -> None:
+    """The colours of the palette count, as with any other palette picture."""
+    picture = corners().quantize(4)
+    picture.save(tmp_path / "a.png", transparency=bytes([0, 255, 255, 255]))
+    np.testing.assert_array_equal(np.asarray(load_image(tmp_path / "a.png")), np.asarray(corners()))
+
+
+@pytest.mark.parametrize("ending", ["jpg", "png", "gif", "webp", "bmp"])
+def test_truncated_files_are_named(tmp_path: Path, ending: str) -> None:
+    """The second half of each file is cut off."""
+    path = tmp_path / f"cut.{ending}"
+    noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(path)
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2])
+    with pytest.raises(BadData, match=f"cannot be decoded: .*cut.{ending}"):
+        load_image(path)
+
+
+def test_no_image_at_all(tmp_path: Path) -> None:
+    """Text, an empty file, a folder, nothing: one error of one line each."""
+    (tmp_path / "text.jpg").write_text("<html>not found</html>")
+    (tmp_path / "empty.jpg").touch()
+    for name in ("text.jpg", "empty.jpg"):
+        with pytest.raises(BadData, match=name) as caught:
+            load_image(tmp_path / name)
+        assert "\n" not in str(caught.value)
+    for path in (tmp_path, tmp_path / "none.jpg"):
+        with pytest.raises(MissingData, match="image not found"):
+            load_image(path)
+
+
+def test_real_photos_are_decoded(real_data: Path) -> None:
+    """Every real photo of the samples is an RGB picture of the size that its own header says."""
+    paths = [*real_data.glob("coco/val2014/*.jpg"), *real_data.glob("imagenet/val/*/*")]
+    assert len(paths) >= 36
+    for path in paths:
+        with Image.open(path) as header:
+            size = header.size
+        loaded = load_image(path)
+        assert loaded.mode == "RGB"
+        assert loaded.size in (size, size[::-1])

@@ -1,0 +1,65 @@
+"""Pictures from disk as RGB, whatever web collections hold: gray, CMYK, palette, 16 bit, rotated."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from unimo2.errors import BadData, MissingData
+
+_SIXTEEN_BIT_STEP = 257  # 65535 / 255: a 16-bit gray level per 8-bit one
+_DEEP_GRAY_MODES = ("I", "I;16", "I;16L", "I;16B", "I;16N")
+
+
+def load_image(path: str | Path) -> Image.Image:
+    """Read one picture as it is meant to be seen.
+
+    Args:
+        path: file in any format that Pillow decodes; of several frames the first is taken.
+
+    Returns:
+        Image of mode "RGB", fully decoded (the file is closed), turned upright.
+
+    Raises:
+        MissingData: there is no such file.
+        BadData: the file cannot be decoded, or is cut off before its end.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise MissingData(f"image not found: {path}")
+    try:
+        with Image.open(path) as image:
+            image.load()
+            return to_rgb(image)
+    except MemoryError:
+        raise
+    except Exception as error:  # Pillow's decoders raise whatever a broken file leads them to
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise BadData(
+            f"image cannot be decoded: {path} ({reason}); replace the file or leave it out"
+        ) from error
+
+
+def to_rgb(image: Image.Image) -> Image.Image:
+    """Turn a decoded picture upright and into 8-bit RGB.
+
+    Args:
+        image: any mode. A camera's EXIF rotation is applied; 16-bit gray keeps its proportions
+            (Pillow alone would clip it to white); an alpha channel is dropped, as the usual
+            `convert("RGB")` of training code does.
+
+    Returns:
+        Image of mode "RGB"; the same object if there was nothing to do.
+    """
+    upright = ImageOps.exif_transpose(image)
+    if upright.mode == "RGB":
+        return upright
+    if upright.mode in _DEEP_GRAY_MODES:
+        levels = np.asarray(upright).astype(np.int64)
+        eight_bit = np.clip(levels, 0, 65535) // _SIXTEEN_BIT_STEP
+        return Image.fromarray(eight_bit.astype(np.uint8)).convert("RGB")
+    if upright.mode == "P" and "transparency" in upright.info:
+        upright = upright.convert("RGBA")
+    return upright.convert("RGB")

@@ -1,0 +1,235 @@
+"""Karpathy's JSON of captioned images: `dataset_flickr30k.json`, `dataset_flickr8k.json`, `dataset_coco.json`.
+
+The file is one object, `{"dataset": name, "images": [...]}`; each image has `imgid`, `filename`,
+`split`, `sentences` (each with `sentid`, `imgid`, `raw`, `tokens`) and, for COCO only, `filepath`
+(the folder, "train2014" or "val2014") and `cocoid`. The field `sentids` repeats the sentences' ids
+and is not read.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import Counter
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from unimo2.errors import BadData, MissingData, UsageError
+
+SPLITS = ("train", "restval", "val", "test")
+"""Karpathy's splits; "restval" is what COCO's val2014 has beyond his val and test images."""
+
+
+@dataclass(frozen=True)
+class Caption:
+    """One human sentence about one image."""
+
+    id: int
+    text: str
+    """The sentence as written (`raw`), without white space around it."""
+    tokens: tuple[str, ...]
+    """Karpathy's own lower-case words, without punctuation."""
+
+
+@dataclass(frozen=True)
+class KarpathyImage:
+    """One image with all its captions."""
+
+    id: int
+    path: Path
+    """Absolute."""
+    filename: str
+    split: str
+    captions: tuple[Caption, ...]
+    cocoid: int | None
+
+
+def read_karpathy(
+    json_path: str | Path, image_root: str | Path, splits: Collection[str] | None = None
+) -> list[KarpathyImage]:
+    """Read the captions and make sure that the images are on disk.
+
+    Args:
+        json_path: the JSON file.
+        image_root: folder of the images. Flickr's lie in it directly, COCO's in `filepath` below.
+        splits: which of "train", "restval", "val", "test" to return; all if None.
+
+    Returns:
+        The images of those splits, in the order of the file.
+
+    Raises:
+        MissingData: the JSON file, or an image of the splits asked for, is not there.
+        BadData: the JSON is malformed (the line is named), a field is missing or of the wrong
+            type, a split is unknown, an id or file name occurs twice, or no image is left.
+        UsageError: `splits` names a split that does not exist.
+    """
+    images = parse_karpathy(json_path, image_root, splits)
+    _require_files(images, Path(json_path))
+    return images
+
+
+def parse_karpathy(
+    json_path: str | Path, image_root: str | Path, splits: Collection[str] | None = None
+) -> list[KarpathyImage]:
+    """Read the captions alone: as `read_karpathy`, but the image files need not exist."""
+    json_path, image_root = Path(json_path), Path(os.path.abspath(image_root))
+    wanted = _known_splits(splits)
+    records = _load(json_path)
+    seen = _Seen()
+    images = [
+        _parse_image(record, image_root, index, f"{json_path}: images[{index}]", seen)
+        for index, record in enumerate(records)
+    ]
+    selected = [image for image in images if image.split in wanted]
+    if not selected:
+        counts = Counter(image.split for image in images)
+        held = ", ".join(f"{split} {counts[split]:,}" for split in SPLITS if counts[split])
+        raise BadData(
+            f"{json_path}: no image of split {' or '.join(wanted)}; the file holds {held or 'none'}"
+        )
+    return selected
+
+
+def _known_splits(splits: Collection[str] | None) -> tuple[str, ...]:
+    if splits is None:
+        return SPLITS
+    names = (splits,) if isinstance(splits, str) else tuple(splits)
+    for name in names:
+        if name not in SPLITS:
+            raise UsageError(f"unknown split {name!r}; Karpathy's are {', '.join(SPLITS)}")
+    return tuple(split for split in SPLITS if split in names)
+
+
+def _load(json_path: Path) -> list[Any]:
+    """The list under "images"."""
+    if not json_path.is_file():
+        raise MissingData(f"captions not found at {json_path}")
+    try:
+        content = json.loads(json_path.read_text(encoding="utf-8"))
+    except json.JSONDecodeError as error:
+        raise BadData(
+            f"{json_path}: malformed JSON at line {error.lineno}, column {error.colno}: {error.msg}"
+        ) from error
+    except UnicodeDecodeError as error:
+        raise BadData(f"{json_path}: not UTF-8 text (byte {error.start})") from error
+    if not isinstance(content, dict) or not isinstance(content.get("images"), list):
+        raise BadData(
+            f"{json_path}: expected an object with a list 'images', as in Karpathy's data sets"
+        )
+    images: list[Any] = content["images"]
+    return images
+
+
+class _Seen:
+    """Refuses an id or a file name that comes twice in one file."""
+
+    def __init__(self) -> None:
+        self._first: dict[str, dict[object, int]] = {}
+
+    def add(self, field: str, value: object, index: int, place: str) -> None:
+        """Note the value that image number `index` has; an error names both places."""
+        values = self._first.setdefault(field, {})
+        if value in values:
+            first = values[value]
+            raise BadData(f"{place}: {field} {value!r} occurs twice, first in images[{first}]")
+        values[value] = index
+
+
+def _parse_image(
+    record: Any, image_root: Path, index: int, place: str, seen: _Seen
+) -> KarpathyImage:
+    identifier = _integer(record, "imgid", place)
+    seen.add("imgid", identifier, index, place)
+    filename = _file_name(record, "filename", place)
+    folder = _file_name(record, "filepath", place) if "filepath" in record else ""
+    seen.add("filename", f"{folder}/{filename}" if folder else filename, index, place)
+    cocoid = _integer(record, "cocoid", place) if record.get("cocoid") is not None else None
+    if cocoid is not None:
+        seen.add("cocoid", cocoid, index, place)
+    split = _text(record, "split", place)
+    if split not in SPLITS:
+        raise BadData(f"{place}: unknown split {split!r}; expected one of {', '.join(SPLITS)}")
+    sentences = _list(record, "sentences", place)
+    if not sentences:
+        raise BadData(f"{place}: no sentences")
+    captions = tuple(
+        _parse_caption(sentence, identifier, index, f"{place}.sentences[{number}]", seen)
+        for number, sentence in enumerate(sentences)
+    )
+    return KarpathyImage(
+        id=identifier,
+        path=image_root / folder / filename,
+        filename=filename,
+        split=split,
+        captions=captions,
+        cocoid=cocoid,
+    )
+
+
+def _parse_caption(sentence: Any, image_id: int, index: int, place: str, seen: _Seen) -> Caption:
+    identifier = _integer(sentence, "sentid", place)
+    seen.add("sentid", identifier, index, place)
+    owner = _integer(sentence, "imgid", place)
+    if owner != image_id:
+        raise BadData(f"{place}: imgid {owner} inside the image with imgid {image_id}")
+    tokens = _list(sentence, "tokens", place)
+    if not all(isinstance(token, str) for token in tokens):
+        raise BadData(f"{place}: 'tokens' must be a list of strings")
+    return Caption(id=identifier, text=_text(sentence, "raw", place).strip(), tokens=tuple(tokens))
+
+
+def _field(record: Any, field: str, kind: type, place: str) -> Any:
+    if not isinstance(record, dict):
+        raise BadData(f"{place}: expected an object, found {type(record).__name__}")
+    if field not in record:
+        raise BadData(f"{place}: field {field!r} is missing")
+    value = record[field]
+    if not isinstance(value, kind) or isinstance(value, bool):
+        raise BadData(
+            f"{place}: field {field!r} must be of type {kind.__name__}, "
+            f"found {type(value).__name__}"
+        )
+    return value
+
+
+def _integer(record: Any, field: str, place: str) -> int:
+    value: int = _field(record, field, int, place)
+    return value
+
+
+def _text(record: Any, field: str, place: str) -> str:
+    value: str = _field(record, field, str, place)
+    return value
+
+
+def _list(record: Any, field: str, place: str) -> list[Any]:
+    value: list[Any] = _field(record, field, list, place)
+    return value
+
+
+def _file_name(record: Any, field: str, place: str) -> str:
+    """A relative path that stays below the image folder: the file may come from anywhere."""
+    name = _text(record, field, place)
+    parts = PurePosixPath(name).parts
+    if not parts or name.startswith("/") or ".." in parts or "\\" in name or "\0" in name:
+        raise BadData(f"{place}: {field} {name!r} is not a plain relative path")
+    return name
+
+
+def _require_files(images: Sequence[KarpathyImage], json_path: Path) -> None:
+    """One directory listing a folder: a stat for each of 123,287 files takes far longer."""
+    present: dict[Path, set[str]] = {}
+    missing = []
+    for image in images:
+        folder = image.path.parent
+        if folder not in present:
+            present[folder] = set(os.listdir(folder)) if folder.is_dir() else set()
+        if image.path.name not in present[folder]:
+            missing.append(image.path)
+    if missing:
+        raise MissingData(
+            f"{len(missing):,} of {len(images):,} images that {json_path} names are not on disk, "
+            f"first {missing[0]}"
+        )

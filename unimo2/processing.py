@@ -1,0 +1,222 @@
+"""Pictures and sentences to tensors: one processor, saved with the model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from itertools import chain
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, processors, trainers
+from torch import Tensor
+from transformers import (
+    AutoProcessor,
+    BatchEncoding,
+    PreTrainedTokenizerBase,
+    PreTrainedTokenizerFast,
+)
+from transformers.processing_utils import ProcessorMixin
+
+from unimo2.configuration import Unimo2Config
+from unimo2.errors import UsageError
+from unimo2.formats.images import to_rgb
+from unimo2.plain_english import PLAIN_SENTENCES
+
+DEFAULT_MEAN = (0.5, 0.5, 0.5)
+DEFAULT_STD = (0.5, 0.5, 0.5)
+
+# RoBERTa's special tokens; these four have the ids 0 to 3, and <mask> has the last one.
+_FIRST_SPECIALS = ("<s>", "<pad>", "</s>", "<unk>")
+_MASK = "<mask>"
+_SMALLEST_VOCABULARY = len(_FIRST_SPECIALS) + 256 + 1
+
+
+class Unimo2Processor(ProcessorMixin):
+    """What stands between files and the model: an image processor and a tokenizer.
+
+    `save_pretrained` writes `processor_config.json` and the tokenizer's files beside the weights;
+    `from_pretrained` of that folder, or of a hub id, restores all of it.
+    """
+
+    tokenizer: PreTrainedTokenizerBase
+
+    def __init__(
+        self,
+        tokenizer: PreTrainedTokenizerBase,
+        image_size: int = 224,
+        image_mean: Sequence[float] = DEFAULT_MEAN,
+        image_std: Sequence[float] = DEFAULT_STD,
+        max_text_length: int = 512,
+    ) -> None:
+        """Put the two together.
+
+        Args:
+            tokenizer: with RoBERTa's special tokens, as `train_tokenizer` makes it.
+            image_size: width and height of the model's input in pixels; pictures are resized to
+                this square, whatever their shape.
+            image_mean: subtracted from the red, green and blue of pictures scaled to [0, 1].
+            image_std: what they are then divided by.
+            max_text_length: tokens, <s> and </s> included, beyond which texts are cut.
+
+        Raises:
+            UsageError: a size that is not positive, or not three means and standard deviations.
+        """
+        super().__init__(tokenizer)  # type: ignore[no-untyped-call]
+        if image_size < 1 or max_text_length < 2:
+            raise UsageError(
+                f"image_size {image_size} and max_text_length {max_text_length}: "
+                "needs at least 1 pixel and 2 tokens"
+            )
+        if len(image_mean) != 3 or len(image_std) != 3 or not all(value > 0 for value in image_std):
+            raise UsageError(
+                f"image_mean {list(image_mean)} and image_std {list(image_std)}: "
+                "needs three numbers each, the latter above 0"
+            )
+        self.image_size = image_size
+        self.image_mean = [float(value) for value in image_mean]
+        self.image_std = [float(value) for value in image_std]
+        self.max_text_length = max_text_length
+
+    def __call__(
+        self,
+        images: Image.Image | Sequence[Image.Image] | None = None,
+        text: str | Sequence[str] | None = None,
+        padding: bool | str = True,
+        truncation: bool = True,
+        max_length: int | None = None,
+    ) -> BatchEncoding:
+        """Make a batch of pictures, of texts, or of both.
+
+        Args:
+            images: one PIL image of any mode and size, or several.
+            text: one text, or several. Their number need not be that of the images.
+            padding: True pads to the longest text of the batch, "max_length" to `max_length`.
+            truncation: whether texts of more than `max_length` tokens are cut (keeping </s>).
+            max_length: in tokens; `max_text_length` if None.
+
+        Returns:
+            What the model's forward takes: pixel_values [images, 3, size, size] float32, and
+            input_ids and attention_mask [texts, tokens] int64; only those that were given.
+
+        Raises:
+            UsageError: nothing was given, or something that is neither picture nor text.
+        """
+        if images is None and text is None:
+            raise UsageError("the processor needs images, text, or both")
+        batch: dict[str, Tensor] = {}
+        if images is not None:
+            batch["pixel_values"] = self.pixel_values(images)
+        if text is not None:
+            limit = self.max_text_length if max_length is None else max_length
+            needs_limit = truncation or padding == "max_length"
+            encoded = self.tokenizer(
+                _as_texts(text),
+                padding=padding,
+                truncation=truncation,
+                max_length=limit if needs_limit else None,
+                return_tensors="pt",
+            )
+            batch["input_ids"] = encoded["input_ids"]
+            batch["attention_mask"] = encoded["attention_mask"]
+        return BatchEncoding(batch)
+
+    def pixel_values(self, images: Image.Image | Sequence[Image.Image]) -> Tensor:
+        """Pictures alone, as `__call__` makes them: [images, 3, size, size] float32."""
+        size = (self.image_size, self.image_size)
+        squares = [np.asarray(to_rgb(image).resize(size)) for image in _as_images(images)]
+        stacked = torch.from_numpy(np.stack(squares))  # [b, size, size, 3] uint8
+        pixels = stacked.permute(0, 3, 1, 2).contiguous().to(torch.float32).div_(255.0)
+        mean = torch.tensor(self.image_mean).view(3, 1, 1)
+        std = torch.tensor(self.image_std).view(3, 1, 1)
+        return pixels.sub_(mean).div_(std)
+
+    @property
+    def model_input_names(self) -> list[str]:
+        """Names of the tensors in a full batch."""
+        return ["pixel_values", "input_ids", "attention_mask"]
+
+
+def train_tokenizer(texts: Iterable[str], vocab_size: int) -> PreTrainedTokenizerFast:
+    """Learn a byte-level BPE from texts and a little general English.
+
+    All 256 bytes are in the alphabet, so any text in any script becomes tokens, never <unk>, and
+    decodes to itself.
+
+    Args:
+        texts: what the tokenizer is mainly for.
+        vocab_size: entries, specials included, at least 261; fewer if the texts are too few.
+
+    Returns:
+        A tokenizer with RoBERTa's special tokens and ids: <s> 0, <pad> 1, </s> 2, <unk> 3, <mask>
+        last; a text becomes <s> ... </s>, a pair of texts <s> ... </s></s> ... </s>.
+
+    Raises:
+        UsageError: the vocabulary is too small for the bytes and special tokens.
+    """
+    if vocab_size < _SMALLEST_VOCABULARY:
+        raise UsageError(
+            f"a byte-level vocabulary needs {_SMALLEST_VOCABULARY} entries or more, not {vocab_size}"
+        )
+    core = Tokenizer(models.BPE(unk_token="<unk>"))
+    core.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    core.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocab_size - 1,  # one is left for <mask>
+        special_tokens=list(_FIRST_SPECIALS),
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    core.train_from_iterator(chain(texts, PLAIN_SENTENCES), trainer)
+    core.add_special_tokens([AddedToken(_MASK, lstrip=True, special=True)])
+    core.post_processor = processors.RobertaProcessing(
+        ("</s>", 2), ("<s>", 0), trim_offsets=True, add_prefix_space=False
+    )
+    return PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
+        tokenizer_object=core,
+        bos_token="<s>",
+        eos_token="</s>",
+        cls_token="<s>",
+        sep_token="</s>",
+        pad_token="<pad>",
+        unk_token="<unk>",
+        mask_token=AddedToken(_MASK, lstrip=True, special=True),
+        clean_up_tokenization_spaces=False,
+        model_input_names=["input_ids", "attention_mask"],
+    )
+
+
+# With this, `AutoProcessor.from_pretrained` knows the model's folder, too.
+AutoProcessor.register(  # type: ignore[no-untyped-call]
+    Unimo2Config, Unimo2Processor, exist_ok=True
+)
+
+
+def _as_images(images: Any) -> list[Image.Image]:
+    several = [images] if isinstance(images, Image.Image) else images
+    if not isinstance(several, (list, tuple)) or not several:
+        raise UsageError(
+            f"images must be a PIL image or a list of them, not {_describe(images)}; "
+            "unimo2.formats.images.load_image reads one from a file"
+        )
+    for index, image in enumerate(several):
+        if not isinstance(image, Image.Image):
+            raise UsageError(f"images[{index}] must be a PIL image, not {_describe(image)}")
+    return list(several)
+
+
+def _as_texts(text: Any) -> list[str]:
+    several = [text] if isinstance(text, str) else text
+    if not isinstance(several, (list, tuple)) or not several:
+        raise UsageError(f"text must be a string or a list of strings, not {_describe(text)}")
+    for index, item in enumerate(several):
+        if not isinstance(item, str):
+            raise UsageError(f"text[{index}] must be a string, not {_describe(item)}")
+    return list(several)
+
+
+def _describe(value: Any) -> str:
+    if isinstance(value, (list, tuple)) and not value:
+        return "an empty list"
+    return type(value).__name__
