@@ -75,8 +75,9 @@ class Unimo2Scorer:
 
     @property
     def settings(self) -> Mapping[str, object]:
-        """The model's configuration, as in its config.json."""
-        return self.model.config.to_dict()
+        """The model's configuration, as in its config.json: nothing of where it lies."""
+        fields = self.model.config.to_dict()
+        return {name: value for name, value in fields.items() if not name.startswith("_")}
 
     @property
     def contrastive_weight(self) -> float:

@@ -1,0 +1,24 @@
+"""Ablations: the same training with one thing changed, a row each (paper, Tables 4 and 5).
+
+Each row is trained for the same number of steps, evaluated zero-shot on Flickr30k retrieval, and
+leaves a record that holds everything its weights depend on. A row whose record is there is not
+trained again, whether it lies in the runs folder or came with the package.
+"""
+
+from evals.ablation.plan import Planned, Study, finished, make_plan
+from evals.ablation.rows import Row, make_rows
+from evals.ablation.running import Evaluate, Train, Trained, export, run
+
+__all__ = [
+    "Evaluate",
+    "Planned",
+    "Row",
+    "Study",
+    "Train",
+    "Trained",
+    "export",
+    "finished",
+    "make_plan",
+    "make_rows",
+    "run",
+]

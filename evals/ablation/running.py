@@ -1,0 +1,194 @@
+"""Training and evaluating the rows of a plan, and what they leave behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import Protocol
+
+from evals import records, workspace
+from evals.ablation.plan import BENCHMARK, TRAINED, Planned, Study, finished
+from evals.ablation.rows import Row
+from evals.files import write_atomically
+from evals.records import Record
+from unimo2.errors import UsageError
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A row's model.
+
+    Attributes:
+        folder: of the model, inside the row's own.
+        seconds: training time, over all starts.
+        samples_per_second: pairs a second.
+        precision: "fp32" or "bf16".
+        device: name of the processor or GPU.
+    """
+
+    folder: Path
+    seconds: float
+    samples_per_second: float
+    precision: str
+    device: str
+
+
+class Train(Protocol):
+    """Trains a row in a folder, going on with what an interrupted start left there."""
+
+    def __call__(self, row: Row, folder: Path) -> Trained:
+        """Train the row; return its model."""
+        ...
+
+
+class Evaluate(Protocol):
+    """Evaluates a row's model; the record lies somewhere below the folder."""
+
+    def __call__(self, row: Row, model: Path, folder: Path) -> Record:
+        """Evaluate the model; return its record with its path."""
+        ...
+
+
+def run(
+    study: Study,
+    plan: Sequence[Planned],
+    train: Train,
+    evaluate: Evaluate,
+    on_row: Callable[[Planned], None] = lambda planned: None,
+) -> list[Record]:
+    """Do what of a plan is not done.
+
+    A row appears among the runs only when it is complete. An interrupted one goes on where it
+    stopped when the same plan runs again.
+
+    Args:
+        study: what the rows share.
+        plan: from `make_plan`.
+        train: see `evals.ablation.steps.trainer`.
+        evaluate: see `evals.ablation.steps.evaluator`.
+        on_row: called before each row that is to be done.
+
+    Returns:
+        The records of all rows, in the plan's order.
+    """
+    done: list[Record] = []
+    for planned in plan:
+        row, folder = planned.row, study.folder(planned.row)
+        # Two rows of one plan can be the same training: both defaults, asked for by K and by C.
+        record = planned.record or finished(row, study, done)
+        if record is not None:
+            done.append(record)
+            continue
+        on_row(planned)
+        trained = _read_trained(folder)
+        if trained is None:
+            trained = train(row, folder)
+            _write_trained(trained, folder)
+        measured = evaluate(row, trained.folder, folder / "evaluation")
+        done.append(_publish(study, row, trained, measured))
+        for left in ("evaluation", "checkpoint"):
+            shutil.rmtree(folder / left, ignore_errors=True)
+    return done
+
+
+def _write_trained(trained: Trained, folder: Path) -> None:
+    """Note in a row's folder that its training is complete."""
+    facts = {**asdict(trained), "folder": trained.folder.name}
+    text = json.dumps(facts, indent=2) + "\n"
+    write_atomically(folder / TRAINED, lambda stream: stream.write(text.encode("utf-8")))
+
+
+def _read_trained(folder: Path) -> Trained | None:
+    """A row's model, if its training was completed before."""
+    path = folder / TRAINED
+    if not path.is_file():
+        return None
+    facts = json.loads(path.read_text(encoding="utf-8"))
+    return Trained(**{**facts, "folder": folder / facts["folder"]})
+
+
+def _publish(study: Study, row: Row, trained: Trained, measured: Record) -> Record:
+    """Complete a row's record and move its run folder among the runs, in one step."""
+    cost = {key: value for key, value in asdict(trained).items() if key != "folder"}
+    record = replace(
+        measured,
+        model=row.recipe.name,
+        variant=row.variant,
+        protocol={
+            **measured.protocol,
+            "limit": study.limit,
+            "training": {**row.training, "cost": cost},
+        },
+        # transformers notes where it read a configuration from: a folder of this machine.
+        config={key: value for key, value in measured.config.items() if key != "_name_or_path"},
+        command=command(study, row),
+    )
+    folder = _folder_of(measured)
+    records.write(record, folder)
+    home = workspace.home(study.output, record.suite, BENCHMARK, record.model, record.variant)
+    home.mkdir(parents=True, exist_ok=True)
+    os.replace(folder, home / folder.name)
+    return replace(record, path=home / folder.name / records.RECORD)
+
+
+def command(study: Study, row: Row) -> str:
+    """The command line that trains and measures one row again (with --data-root where needed)."""
+    option, _, value = row.variant.partition("=")
+    words = ["unimo2", "ablate", f"--{option}", *([value] if value else [])]
+    training = row.training
+    words += ["--config", training["recipe"], "--budget", str(training["budget"])]
+    words += ["--seed", str(training["seed"])]
+    if study.limit is not None:
+        words += ["--limit", str(study.limit)]
+    return shlex.join(words)
+
+
+def export(done: Iterable[Record], target: Path) -> list[Path]:
+    """Copy records (without samples and scores) in the layout of `evals/measured`.
+
+    Args:
+        done: finished rows.
+        target: folder of suites, as `evals.records.MEASURED`.
+
+    Returns:
+        The files that were written.
+
+    Raises:
+        UsageError: a record names a place on this machine, so it is not fit to be passed on.
+    """
+    written = []
+    for record in done:
+        paths = list(_absolute_paths(record.to_dict()))
+        if paths:
+            raise UsageError(f"{record.path} names {paths[0]}, which is on this machine alone")
+        home = workspace.home(target, record.suite, record.benchmark, record.model, record.variant)
+        path = records.write(record, home / _folder_of(record).name).path
+        assert path is not None  # `write` gives the record its path
+        written.append(path)
+    return written
+
+
+def _absolute_paths(content: object) -> Iterator[str]:
+    """Words in plain values that are absolute paths."""
+    if isinstance(content, Mapping):
+        content = list(content.values())
+    if isinstance(content, str):
+        for word in content.split():
+            if len(word) > 1 and (
+                PurePosixPath(word).is_absolute() or PureWindowsPath(word).is_absolute()
+            ):
+                yield word
+    elif isinstance(content, Sequence):
+        for value in content:
+            yield from _absolute_paths(value)
+
+
+def _folder_of(record: Record) -> Path:
+    if record.path is None:
+        raise ValueError("a record that was never written has no folder")
+    return record.path.parent

@@ -1,0 +1,139 @@
+"""What a benchmark module offers, what it is asked, and what it answers.
+
+A benchmark is one module `evals/<name>.py` with the members of `Benchmark`; `evals.runner` finds
+it by its name, so that a new one needs no list to be edited.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from evals.metrics import Metric
+from evals.suites import Suite
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from zoo.interfaces import Model
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a run is.
+
+    Attributes:
+        stage: What is counted, for example "images" or "pairs".
+        done: Finished so far, in earlier sessions too.
+        total: In all.
+        seconds_left: Estimated from this session's pace; None before anything was measured.
+    """
+
+    stage: str
+    done: int
+    total: int
+    seconds_left: float | None
+
+
+Report = Callable[[Progress], None]
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is to be measured and how; built once, at the edge.
+
+    Attributes:
+        benchmark: Its name.
+        model: A card's name or a model folder.
+        zero_shot: The model is taken as pre-trained, not fine-tuned for the benchmark.
+        data_root: Folder of the data; None for the embedded suite.
+        suite: "mini", "paper" or None for what the data root holds.
+        split: For example "test".
+        limit: Only the first items (images) of the split; None for all.
+        device: "auto", "cpu", "cuda", "cuda:1" ...
+        dtype: None for the model's own choice.
+        batch_size: None for the model's own choice.
+        seed: Of the bootstrap.
+        contrastive_weight: Instead of the model's own; None keeps it.
+        output: The runs folder.
+        fresh: Do not take up an interrupted run.
+        variant: Names these runs beside the model's others.
+    """
+
+    benchmark: str
+    model: str
+    zero_shot: bool = False
+    data_root: Path | None = None
+    suite: str | None = None
+    split: str = "test"
+    limit: int | None = None
+    device: str = "auto"
+    dtype: str | None = None
+    batch_size: int | None = None
+    seed: int = 0
+    contrastive_weight: float | None = None
+    output: Path = Path("runs")
+    fresh: bool = False
+    variant: str | None = None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What measuring gave, before it becomes a record.
+
+    Attributes:
+        metrics: By name.
+        samples: One row an item.
+        seconds: All sessions together.
+        throughput: By unit, for example {"pairs_per_second": 612.0}.
+        clean_up: Called after the record is written: removes what only a resumed run needs.
+    """
+
+    metrics: Mapping[str, Metric]
+    samples: pd.DataFrame
+    seconds: float
+    throughput: Mapping[str, float]
+    clean_up: Callable[[], None]
+
+
+class Data(Protocol):
+    """A benchmark's data, read."""
+
+    @property
+    def fingerprint(self) -> str:
+        """sha256 of everything that the model will see and the truth it is judged by."""
+        ...
+
+    def summary(self) -> dict[str, Any]:
+        """The record's "data"."""
+        ...
+
+    def notes(self) -> Sequence[str]:
+        """What a reader must know about the data."""
+        ...
+
+
+class Benchmark(Protocol):
+    """The members of a benchmark module.
+
+    Attributes:
+        CAPABILITY: Key of `zoo.interfaces.CAPABILITIES` that a model needs.
+    """
+
+    CAPABILITY: str
+
+    def protocol(self, model: Model, request: Request) -> dict[str, Any]:
+        """Everything about the measurement that its numbers depend on, fit for JSON."""
+        ...
+
+    def read(self, suite: Suite, request: Request) -> Data:
+        """Read the official files and make sure that all inputs are there."""
+        ...
+
+    def measure(
+        self, model: Model, data: Data, request: Request, folder: Path, report: Report
+    ) -> Outcome:
+        """Run the model, keeping what is finished in `folder`, and compute the metrics."""
+        ...

@@ -1,0 +1,201 @@
+"""What one run leaves behind, and how it is found again.
+
+A run folder is `<root>/<suite>/<benchmark>/<model>[+<variant>]/<run id>/` and holds `record.json`,
+`samples.parquet` and, for retrieval, the score matrices. The record is written last: a folder
+without one is a run that has not finished.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from evals.files import write_atomically
+from evals.metrics import Metric
+from unimo2.errors import BadData, MissingData
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SCHEMA = 1
+RECORD, SAMPLES = "record.json", "samples.parquet"
+MEASURED = Path(__file__).parent / "measured"  # records that ship with the package
+
+
+@dataclass(frozen=True)
+class Record:
+    """One finished run; the fields are those of `record.json`.
+
+    Attributes:
+        status: "done".
+        suite: "mini" or "paper".
+        benchmark: For example "flickr".
+        model: The card's name, or the folder's.
+        variant: What distinguishes runs of one model (an ablation's row, another weight), or None.
+        protocol: How it was measured.
+        data: fingerprint, root_name, split, images, captions, official, note.
+        metrics: By name, for example "image_retrieval/R@1".
+        weights_sha256: Of the weights.
+        config: The model's configuration.
+        seed: Of the bootstrap.
+        versions: Of Python and the packages that matter.
+        commit: Of the checkout that the package lies in; None for an installed one.
+        dirty: Whether that checkout had changes; None without a checkout.
+        device: Name of the processor or GPU.
+        dtype: Of the computation.
+        seconds: Of the measurement, all sessions of a resumed run together.
+        throughput: For example {"pairs_per_second": 612.0}.
+        peak_memory_mb: Highest resident memory of the process, on a GPU its highest allocation.
+        command: The command that measures the same again.
+        notes: What a reader must know: a sample, a result at chance.
+        created: UTC time, ISO 8601.
+        schema: Version of this layout.
+        path: Where the record was read from or written to; not part of the file.
+    """
+
+    status: str
+    suite: str
+    benchmark: str
+    model: str
+    variant: str | None
+    protocol: Mapping[str, Any]
+    data: Mapping[str, Any]
+    metrics: Mapping[str, Metric]
+    weights_sha256: str
+    config: Mapping[str, Any]
+    seed: int
+    versions: Mapping[str, str]
+    commit: str | None
+    dirty: bool | None
+    device: str
+    dtype: str
+    seconds: float
+    throughput: Mapping[str, float]
+    peak_memory_mb: float
+    command: str
+    notes: Sequence[str]
+    created: str
+    schema: int = SCHEMA
+    path: Path | None = field(default=None, compare=False)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The content of `record.json`."""
+        content = asdict(replace(self, path=None))
+        del content["path"]
+        return {"schema": content.pop("schema"), **content}
+
+
+def write(record: Record, folder: Path) -> Record:
+    """Write `record.json` atomically.
+
+    Args:
+        record: What to write.
+        folder: The run folder; created if needed.
+
+    Returns:
+        The record with its path.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / RECORD
+    text = json.dumps(record.to_dict(), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    write_atomically(path, lambda stream: stream.write(text.encode("utf-8")))
+    return replace(record, path=path)
+
+
+def read(path: Path) -> Record:
+    """Read a record strictly.
+
+    Args:
+        path: `record.json`, or the folder that holds it.
+
+    Returns:
+        The record.
+
+    Raises:
+        MissingData: There is no such file.
+        BadData: It is no record of this schema; the reason is given.
+    """
+    if path.is_dir():
+        path = path / RECORD
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise MissingData(f"no record at {path}") from None
+    except ValueError as error:
+        raise BadData(f"record {path} is no valid JSON: {error}") from None
+    if not isinstance(content, dict) or content.get("schema") != SCHEMA:
+        found = content.get("schema") if isinstance(content, dict) else None
+        raise BadData(f"record {path} has schema {found!r}; this version reads schema {SCHEMA}")
+    known = {item.name for item in fields(Record)} - {"path"}
+    if set(content) != known:
+        odd = sorted(set(content) ^ known)
+        raise BadData(f"record {path}: missing or unknown keys: {', '.join(odd)}")
+    try:
+        metrics = {name: _metric(value) for name, value in content.pop("metrics").items()}
+    except (TypeError, ValueError, KeyError, AttributeError) as error:
+        raise BadData(f"record {path}: a metric cannot be read: {error!r}") from None
+    return Record(**content, metrics=metrics, path=path)
+
+
+def _metric(value: Mapping[str, Any]) -> Metric:
+    low, high = value["ci95"]
+    return Metric(**{**value, "ci95": (low, high)})
+
+
+def find(
+    roots: Path | Iterable[Path],
+    suite: str | None = None,
+    benchmark: str | None = None,
+    model: str | None = None,
+) -> list[Record]:
+    """Finished runs below some folders.
+
+    Args:
+        roots: Runs folders; one that does not exist holds no runs.
+        suite: Only of this suite.
+        benchmark: Only of this benchmark.
+        model: Only of this model, all its variants included.
+
+    Returns:
+        The records, newest last.
+
+    Raises:
+        BadData: One of them cannot be read.
+    """
+    roots = [roots] if isinstance(roots, Path) else list(roots)
+    paths = (path for root in roots for path in root.glob(f"*/*/*/*/{RECORD}"))
+    wanted = {"suite": suite, "benchmark": benchmark, "model": model}
+    records = [
+        record
+        for record in map(read, paths)
+        if all(value is None or getattr(record, key) == value for key, value in wanted.items())
+    ]
+    return sorted(records, key=lambda record: (record.created, str(record.path)))
+
+
+def write_samples(samples: pd.DataFrame, folder: Path) -> None:
+    """Write the per-item rows of a run atomically as `samples.parquet`."""
+    write_atomically(folder / SAMPLES, lambda stream: samples.to_parquet(stream, index=False))
+
+
+def read_samples(folder: Path) -> pd.DataFrame:
+    """Read the per-item rows of a run.
+
+    Args:
+        folder: The run folder.
+
+    Returns:
+        One row an item.
+
+    Raises:
+        MissingData: The run has no samples.
+    """
+    import pandas as pd
+
+    path = folder / SAMPLES
+    if not path.is_file():
+        raise MissingData(f"no samples at {path}; the record alone was kept")
+    return pd.read_parquet(path)

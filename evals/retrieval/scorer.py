@@ -1,0 +1,154 @@
+"""Runs a pair scorer over a plan: each tower once per item, then caption by caption.
+
+The order of the work and what shares a call are fixed by the plan and the batch size alone. A run
+that was killed and goes on therefore makes the same calls for a block as one that was not.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from evals.benchmark import Progress, Report
+from evals.retrieval.planner import Block, Plan
+from evals.retrieval.writer import BlockWriter, Scores
+from unimo2.errors import BadCheckpoint, IncompatibleModel
+from unimo2.formats.images import load_image
+from zoo.interfaces import StackedFeatures
+
+if TYPE_CHECKING:
+    from zoo.interfaces import ItemFeatures, PairScorer
+
+
+def score(
+    model: PairScorer,
+    images: Sequence[Path],
+    captions: Sequence[str],
+    plan: Plan,
+    writer: BlockWriter,
+    batch_size: int,
+    report: Report,
+) -> float:
+    """Score what the plan has left and keep it.
+
+    Args:
+        model: The scorer.
+        images: Image files, all of the plan's.
+        captions: Texts, all of the plan's.
+        plan: Blocks to do.
+        writer: Where they are kept.
+        batch_size: Images per call of the towers and of the scorer.
+        report: Called as the work goes on.
+
+    Returns:
+        Seconds that the vision tower took; 0 if nothing was left to do.
+
+    Raises:
+        BadData: An image that cannot be decoded.
+        IncompatibleModel: The model does not return one score per image.
+        BadCheckpoint: The model returns scores that are no numbers.
+    """
+    if not plan.remaining:
+        return 0.0
+    started = time.perf_counter()
+    stacks = _encode_images(model, images, batch_size, report)
+    image_seconds = time.perf_counter() - started
+    before = plan.pairs - plan.remaining_pairs
+    clock = _Clock(plan, before, report)
+    for block in plan.remaining:
+        _score_block(model, stacks, captions, block, writer, batch_size, clock)
+    return image_seconds
+
+
+class _Clock:
+    """Counts pairs and tells the caller."""
+
+    def __init__(self, plan: Plan, done: int, report: Report) -> None:
+        self._plan = plan
+        self._before = done
+        self._session = 0
+        self._started = time.perf_counter()
+        self._report = report
+
+    def tick(self, pairs: int) -> None:
+        """Note finished pairs."""
+        self._session += pairs
+        left = self._plan.remaining_pairs - self._session
+        elapsed = time.perf_counter() - self._started
+        self._report(
+            Progress(
+                "pairs",
+                self._before + self._session,
+                self._plan.pairs,
+                elapsed * left / self._session,
+            )
+        )
+
+
+def _encode_images(
+    model: PairScorer, images: Sequence[Path], batch_size: int, report: Report
+) -> list[StackedFeatures]:
+    """The vision tower once per image, in stacks of `batch_size`."""
+    stacks = []
+    report(Progress("images", 0, len(images), None))
+    for start in range(0, len(images), batch_size):
+        paths = images[start : start + batch_size]
+        stacks.append(StackedFeatures.of(model.encode_images([load_image(path) for path in paths])))
+        report(Progress("images", start + len(paths), len(images), None))
+    return stacks
+
+
+def _score_block(
+    model: PairScorer,
+    stacks: Sequence[StackedFeatures],
+    captions: Sequence[str],
+    block: Block,
+    writer: BlockWriter,
+    batch_size: int,
+    clock: _Clock,
+) -> None:
+    """Score a block's captions with all images and keep the result."""
+    texts = captions[block.start : block.stop]
+    started = time.perf_counter()
+    columns = []
+    for text in _encode_texts(model, texts, batch_size):
+        columns.append(_score_caption(model, stacks, text))
+        clock.tick(len(columns[-1]["score"]))
+    parts = {name: np.stack([column[name] for column in columns], axis=1) for name in columns[0]}
+    writer.write(block, parts, time.perf_counter() - started)
+
+
+def _encode_texts(
+    model: PairScorer, texts: Sequence[str], batch_size: int
+) -> Iterable[ItemFeatures]:
+    """The text tower once per text of a block."""
+    for start in range(0, len(texts), batch_size):
+        yield from model.encode_texts(texts[start : start + batch_size])
+
+
+def _score_caption(
+    model: PairScorer, stacks: Sequence[StackedFeatures], text: ItemFeatures
+) -> dict[str, Scores]:
+    """One caption with all images: each part of the score `[images]`."""
+    slices = []
+    for stack in stacks:
+        parts = model.score_pairs(stack, text)
+        if "score" not in parts or any(part.shape != (len(stack),) for part in parts.values()):
+            shapes = {name: tuple(part.shape) for name, part in parts.items()}
+            raise IncompatibleModel(
+                f"model '{model.name}' scored {len(stack)} images with one text and returned "
+                f"{shapes}, where 'score' and every part need the shape ({len(stack)},)"
+            )
+        slices.append({name: part.float().cpu().numpy() for name, part in parts.items()})
+    whole = {name: np.concatenate([part[name] for part in slices]) for name in slices[0]}
+    for name, part in whole.items():
+        if np.isnan(part).any():
+            raise BadCheckpoint(
+                f"model '{model.name}' gives scores that are no numbers ('{name}'); "
+                "its weights are damaged, or try --dtype float32"
+            )
+    return whole

@@ -1,0 +1,130 @@
+"""The weight of the contrastive score in retrieval, chosen on a development split.
+
+Retrieval's score is `itm + w * contrastive`. The released weight of 0.3 belongs to a contrastive
+score whose text side is not normalised; a model with both sides normalised needs its own.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from evals.metrics import rank_images, rank_texts
+from unimo2.errors import IncompatibleModel, UsageError
+
+if TYPE_CHECKING:
+    from evals.benchmark import Report
+    from unimo2.formats.karpathy import KarpathyImage
+    from zoo.interfaces import PairScorer
+
+# No weight at all, then steps of the square root of two: finer than recalls of some hundred
+# queries can tell apart, wide enough for a normalised score (below 1) beside logits of about 10.
+WEIGHTS = (0.0, *(round(0.0625 * 2 ** (step / 2), 4) for step in range(25)))
+
+
+@dataclass(frozen=True)
+class WeightChoice:
+    """A weight and how it was found.
+
+    Attributes:
+        weight: The best weight.
+        mean_recall_at_1: Mean of the R@1 of both directions there, in percent.
+        images: Images of the development split that were used.
+        captions: Their captions.
+        curve: The mean R@1 of every weight that was tried, as (weight, percent).
+    """
+
+    weight: float
+    mean_recall_at_1: float
+    images: int
+    captions: int
+    curve: tuple[tuple[float, float], ...]
+
+
+def scan_weights(
+    itm: ArrayLike,
+    contrastive: ArrayLike,
+    caption_image: ArrayLike,
+    weights: Sequence[float] = WEIGHTS,
+) -> WeightChoice:
+    """Find the weight with the largest mean R@1 of image and text retrieval.
+
+    Where several weights are equally good, the middle one of them is taken.
+
+    Args:
+        itm: `[images, captions]`, logits of "match".
+        contrastive: `[images, captions]`, contrastive scores.
+        caption_image: `[captions]`, index of the image that each caption describes.
+        weights: What to try, at least one.
+
+    Returns:
+        The choice.
+
+    Raises:
+        BadData: Scores that are no numbers, or shapes and indices that do not fit.
+        UsageError: No weights to try.
+    """
+    if not weights:
+        raise UsageError("scan_weights needs at least one weight")
+    logits = np.asarray(itm, dtype=np.float64)
+    scores = np.asarray(contrastive, dtype=np.float64)
+    recalls = [_mean_recall(logits + weight * scores, caption_image) for weight in weights]
+    best = max(recalls)
+    equal = [i for i, recall in enumerate(recalls) if recall >= best - 1e-9]
+    return WeightChoice(
+        weight=float(weights[equal[len(equal) // 2]]),
+        mean_recall_at_1=best,
+        images=len(logits),
+        captions=logits.shape[1],
+        curve=tuple(zip(map(float, weights), recalls, strict=True)),
+    )
+
+
+def _mean_recall(scores: NDArray[np.float64], caption_image: ArrayLike) -> float:
+    """Mean of the R@1 of both directions, in percent."""
+    by_image = rank_images(scores, caption_image).hits(1).mean()
+    by_text = rank_texts(scores, caption_image).hits(1).mean()
+    return 50.0 * float(by_image + by_text)
+
+
+def choose_weight(
+    model: PairScorer,
+    images: Sequence[KarpathyImage],
+    report: Report,
+    weights: Sequence[float] = WEIGHTS,
+) -> WeightChoice:
+    """Score a development split once and choose the weight from the parts of the score.
+
+    Args:
+        model: A scorer with the parts "itm" and "contrastive".
+        images: The split, with its captions.
+        report: Called as the scoring goes on.
+        weights: What to try.
+
+    Returns:
+        The choice.
+
+    Raises:
+        IncompatibleModel: The model's score has no such parts.
+    """
+    from evals.retrieval.planner import make_plan
+    from evals.retrieval.scorer import score
+    from evals.retrieval.writer import BlockWriter
+
+    texts = [caption.text for image in images for caption in image.captions]
+    owner = [row for row, image in enumerate(images) for _ in image.captions]
+    plan = make_plan(len(images), len(texts))
+    with tempfile.TemporaryDirectory() as folder:
+        writer = BlockWriter(Path(folder), len(images))
+        paths = [image.path for image in images]
+        score(model, paths, texts, plan, writer, model.batch_size, report)
+        parts, _ = writer.assemble(plan.blocks)
+    if "itm" not in parts or "contrastive" not in parts:
+        raise IncompatibleModel(f"model '{model.name}' has no parts to weigh against each other")
+    return scan_weights(parts["itm"], parts["contrastive"], owner, weights)

@@ -1,0 +1,264 @@
+"""Runs a model on a benchmark and leaves a record; takes up a run that was interrupted."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timezone
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import zoo
+from evals import environment, records, suites, workspace
+from evals.benchmark import Benchmark, Data, Outcome, Progress, Report, Request
+from evals.records import Record
+from unimo2.errors import UsageError
+from zoo import cards, interfaces
+
+if TYPE_CHECKING:
+    from evals.metrics import Metric
+    from evals.suites import Suite
+    from zoo.cards import Card
+    from zoo.interfaces import Model
+
+
+def run(
+    benchmark: str,
+    *,
+    model: str | Path | Model = "mini",
+    zero_shot: bool = False,
+    data_root: str | Path | None = None,
+    suite: str | None = None,
+    split: str = "test",
+    limit: int | None = None,
+    device: str = "auto",
+    dtype: str | None = None,
+    batch_size: int | None = None,
+    seed: int = 0,
+    contrastive_weight: float | None = None,
+    output: str | Path = "runs",
+    fresh: bool = False,
+    variant: str | None = None,
+    on_progress: Report | None = None,
+) -> Record:
+    """Measure a model on a benchmark.
+
+    Args:
+        benchmark: "flickr".
+        model: A card's name, a model folder, or a model that is loaded already (then `device`
+            and `dtype` are its own).
+        zero_shot: Take a pre-trained model as it is; otherwise it must be fine-tuned for the
+            benchmark.
+        data_root: Folder of data sets in their official layouts; None for the embedded suite.
+        suite: "mini", "paper", or None for what the data root holds.
+        split: Of the data.
+        limit: Only the first items of the split.
+        device: "auto", "cpu", "cuda", "cuda:1" ...
+        dtype: "float32", "bfloat16", "float16"; None for the model's own choice.
+        batch_size: None for the model's own choice.
+        seed: Of the bootstrap.
+        contrastive_weight: w of itm + w * contrastive, instead of the model's own.
+        output: The runs folder.
+        fresh: Begin anew even if a run of the same kind was interrupted.
+        variant: Names these runs beside the model's others.
+        on_progress: Called as the work goes on.
+
+    Returns:
+        The record, which is on disk too.
+
+    Raises:
+        UsageError: Or one of its kinds (MissingData, BadData, IncompatibleModel, BadCheckpoint).
+    """
+    given = None if isinstance(model, (str, Path)) else model
+    if variant is None and contrastive_weight is not None:
+        # Numbers under another weight must not pass for the model's own.
+        variant = f"contrastive-weight-{contrastive_weight:g}"
+    request = Request(
+        benchmark=benchmark,
+        model=str(model) if given is None else getattr(given, "name", type(given).__name__),
+        zero_shot=zero_shot,
+        data_root=None if data_root is None else Path(data_root),
+        suite=suite,
+        split=split,
+        limit=limit,
+        device=device,
+        dtype=dtype,
+        batch_size=batch_size,
+        seed=seed,
+        contrastive_weight=contrastive_weight,
+        output=Path(output),
+        fresh=fresh,
+        variant=variant,
+    )
+    return evaluate(request, given, on_progress)
+
+
+def evaluate(
+    request: Request, model: Model | None = None, on_progress: Report | None = None
+) -> Record:
+    """As `run`, for a request that is put together already.
+
+    Args:
+        request: What is to be measured.
+        model: A loaded model, instead of the request's.
+        on_progress: Called as the work goes on.
+
+    Returns:
+        The record.
+    """
+    module = _benchmark(request.benchmark)
+    if request.batch_size is not None and request.batch_size < 1:
+        raise UsageError(f"--batch-size {request.batch_size}: at least 1 is needed")
+    suite = suites.resolve(request.suite, request.data_root)
+    if model is None:
+        card = zoo.resolve(request.model)
+        cards.require(card, module.CAPABILITY)
+        _check_tuning(card, request)
+        model = zoo.load_card(card, request.device, request.dtype)
+    interfaces.require(model, module.CAPABILITY)
+    protocol = module.protocol(model, request)
+    data = module.read(suite, request)
+    identity = _identity(request, model, suite, protocol, data)
+    home = workspace.home(
+        request.output, suite.name, request.benchmark, model.name, request.variant
+    )
+    with workspace.opened(home, identity, request.fresh) as space:
+        report = on_progress or _silent
+        outcome = module.measure(model, data, request, space.folder, report)
+        records.write_samples(outcome.samples, space.folder)
+        record = _record(request, model, suite, protocol, data, outcome)
+        written = records.write(record, space.folder)
+        outcome.clean_up()
+    return written
+
+
+def _benchmark(name: str) -> Benchmark:
+    """The benchmark's module, `evals.<name>`, if there is one."""
+    module = name.replace("-", "_")
+    if module.isidentifier() and find_spec(f"evals.{module}") is not None:
+        found = import_module(f"evals.{module}")
+        if hasattr(found, "CAPABILITY"):
+            return cast(Benchmark, found)
+    raise UsageError(f"unknown benchmark '{name}'; known are: {', '.join(benchmarks())}")
+
+
+def benchmarks() -> list[str]:
+    """Names of all benchmarks: the modules of this package that name a capability."""
+    names = (path.stem for path in sorted(Path(__file__).parent.glob("*.py")))
+    return [
+        name.replace("_", "-")
+        for name in names
+        if name != "__init__" and hasattr(import_module(f"evals.{name}"), "CAPABILITY")
+    ]
+
+
+def _check_tuning(card: Card, request: Request) -> None:
+    """Refuse a pre-trained model where a fine-tuned one is meant; a folder is taken at its word."""
+    if request.zero_shot or card.source.kind == "folder":
+        return
+    if request.benchmark not in card.finetuned_for:
+        raise UsageError(
+            f"model '{card.name}' is not fine-tuned for {request.benchmark}: add --zero-shot, "
+            "or give the folder of a fine-tuned model with --model"
+        )
+
+
+def _silent(progress: Progress) -> None:
+    """Progress that nobody wants to see."""
+
+
+def _plain(value: object) -> Any:
+    """A value as JSON will give it back."""
+    return json.loads(json.dumps(value, default=str))
+
+
+def _identity(
+    request: Request, model: Model, suite: Suite, protocol: Mapping[str, Any], data: Data
+) -> dict[str, Any]:
+    """Everything that the numbers depend on; an interrupted run of another identity is left."""
+    return {
+        "benchmark": request.benchmark,
+        "suite": suite.name,
+        "protocol": protocol,
+        "data": data.fingerprint,
+        "weights_sha256": model.weights_sha256,
+        "config": _plain(model.settings),
+        "device": environment.device_name(model.device),
+        "dtype": model.dtype,
+        "batch_size": request.batch_size or model.batch_size,
+        "seed": request.seed,
+        "versions": environment.versions(),
+    }
+
+
+def _record(
+    request: Request,
+    model: Model,
+    suite: Suite,
+    protocol: Mapping[str, Any],
+    data: Data,
+    outcome: Outcome,
+) -> Record:
+    """The record of a finished run."""
+    commit, dirty = environment.commit()
+    return Record(
+        status="done",
+        suite=suite.name,
+        benchmark=request.benchmark,
+        model=model.name,
+        variant=request.variant,
+        protocol=protocol,
+        data=data.summary(),
+        metrics=outcome.metrics,
+        weights_sha256=model.weights_sha256,
+        config=_plain(model.settings),
+        seed=request.seed,
+        versions=environment.versions(),
+        commit=commit,
+        dirty=dirty,
+        device=environment.device_name(model.device),
+        dtype=model.dtype,
+        seconds=outcome.seconds,
+        throughput=outcome.throughput,
+        peak_memory_mb=environment.peak_memory_mb(model.device),
+        command=command(request),
+        notes=[*data.notes(), *_chance_notes(outcome.metrics)],
+        created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+    )
+
+
+def _chance_notes(metrics: Mapping[str, Metric]) -> Sequence[str]:
+    """Says which of the main metrics cannot be told from guessing; parts in brackets are not."""
+    main = {name: metric for name, metric in metrics.items() if "[" not in name}
+    chance = [name for name, metric in main.items() if metric.at_chance]
+    if not chance:
+        return []
+    which = "every metric" if len(chance) == len(main) else ", ".join(chance)
+    return [f"the result is at chance in {which}: it cannot be told from guessing"]
+
+
+def command(request: Request) -> str:
+    """The command line that measures the same; options at their defaults are left out.
+
+    Args:
+        request: What was measured.
+
+    Returns:
+        One line for a shell.
+    """
+    default = Request(request.benchmark, "mini")
+    words = ["unimo2", "eval", request.benchmark]
+    if request.zero_shot:
+        words.append("--zero-shot")
+    names = (
+        "model", "data_root", "suite", "split", "limit", "device", "dtype", "batch_size", "seed",
+        "contrastive_weight", "output",
+    )  # fmt: skip
+    for name in names:
+        value = getattr(request, name)
+        if value != getattr(default, name):
+            words += [f"--{name.replace('_', '-')}", str(value)]
+    return shlex.join(words)

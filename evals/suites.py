@@ -1,0 +1,92 @@
+"""Which data is measured on: the embedded suite `mini`, or real data in `paper`.
+
+A suite is a folder of data sets in their official layouts. One with a `suite.json` says its own
+name and fingerprint (the embedded suite is written with one); any other is the user's real data.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from unimo2.errors import BadData, MissingData, UsageError
+
+MINI, PAPER = "mini", "paper"
+SUITES = (MINI, PAPER)
+
+
+@dataclass(frozen=True)
+class Suite:
+    """A data root and what it is called.
+
+    Attributes:
+        name: "mini" or "paper"; records and tables never mix the two.
+        root: The folder.
+        fingerprint: Of a generated suite; None for real data, whose fingerprint is taken from
+            the files that a run reads.
+    """
+
+    name: str
+    root: Path
+    fingerprint: str | None
+
+
+def resolve(suite: str | None = None, data_root: str | Path | None = None) -> Suite:
+    """Find the data that a command means.
+
+    Args:
+        suite: "mini", "paper", or None for what the data root holds (mini without a data root).
+        data_root: A folder of data sets; None for the embedded suite's own place.
+
+    Returns:
+        The suite.
+
+    Raises:
+        UsageError: An unknown suite; "paper" without a data root; a root that is another suite.
+        MissingData: There is no such folder, or the embedded suite has not been made yet.
+        BadData: A `suite.json` that cannot be read.
+    """
+    if suite is not None and suite not in SUITES:
+        raise UsageError(f"unknown suite '{suite}'; known are {', '.join(SUITES)}")
+    if data_root is None:
+        if suite == PAPER:
+            raise UsageError(
+                "suite 'paper' is real data: say where it lies with --data-root or UNIMO2_DATA "
+                "(a folder that holds flickr30k/, coco/ ... in their official layouts)"
+            )
+        return _embedded()
+    root = Path(data_root).expanduser()
+    if not root.is_dir():
+        raise MissingData(
+            f"no data folder at {root}; it should hold flickr30k/, coco/ ... as distributed"
+        )
+    found = _read(root)
+    if suite is not None and suite != found.name:
+        raise UsageError(f"{root} holds the suite '{found.name}', not '{suite}'")
+    return found
+
+
+def _embedded() -> Suite:
+    """The embedded suite at its default place."""
+    from evals import suite_mini
+
+    root = suite_mini.default_root()
+    if not (root / "suite.json").is_file():
+        raise MissingData(f"the mini suite is not at {root}; make it with 'unimo2 data make-mini'")
+    return _read(root)
+
+
+def _read(root: Path) -> Suite:
+    """What a data root says about itself."""
+    path = root / "suite.json"
+    if not path.is_file():
+        return Suite(PAPER, root, None)
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        name, fingerprint = content["suite"], content["fingerprint"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise BadData(f"{path} cannot be read as a suite's description: {error!r}") from None
+    if name not in SUITES or not isinstance(fingerprint, str):
+        raise BadData(f"{path} names the suite {name!r}; known are {', '.join(SUITES)}")
+    return Suite(name, root, fingerprint)

@@ -1,0 +1,120 @@
+"""The folder of one run, and the search for one that was interrupted.
+
+`run.json` in it holds the run's identity: everything that its numbers depend on. A run that was
+killed is taken up again only by a run of exactly the same identity; any other starts afresh.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import re
+import secrets
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+
+from evals.files import write_atomically
+from evals.records import RECORD
+
+IDENTITY = "run.json"
+_UNSAFE = re.compile(r"[^A-Za-z0-9._=-]+")
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """An open run folder.
+
+    Attributes:
+        folder: Where the run writes.
+        resumed: It was begun by an earlier session.
+    """
+
+    folder: Path
+    resumed: bool
+
+
+def home(output: Path, suite: str, benchmark: str, model: str, variant: str | None) -> Path:
+    """The folder that holds all runs of a model on a benchmark.
+
+    Args:
+        output: The runs folder.
+        suite: Of the data.
+        benchmark: Its name.
+        model: Its name; characters that no folder should have become "-".
+        variant: What distinguishes these runs of the model, or None.
+
+    Returns:
+        `<output>/<suite>/<benchmark>/<model>[+<variant>]`.
+    """
+    name = _UNSAFE.sub("-", model)
+    if variant is not None:
+        name += "+" + _UNSAFE.sub("-", variant)
+    return output / suite / benchmark / name
+
+
+@contextmanager
+def opened(runs: Path, identity: Mapping[str, object], fresh: bool) -> Iterator[Workspace]:
+    """Open the interrupted run of this identity, or begin one.
+
+    Args:
+        runs: From `home`.
+        identity: What the numbers depend on (protocol, data, weights ...), fit for JSON.
+        fresh: Begin anew even if there is an interrupted run.
+
+    Yields:
+        The workspace; no other process gets it while this one is in it.
+    """
+    text = json.dumps(identity, indent=2, sort_keys=True) + "\n"
+    if not fresh:
+        for folder in _interrupted(runs, text):
+            with _locked(folder) as mine:
+                # Another process may have finished it between the search and the lock.
+                if mine and not (folder / RECORD).exists():
+                    yield Workspace(folder, resumed=True)
+                    return
+    folder = _begin(runs)
+    with _locked(folder):
+        write_atomically(folder / IDENTITY, lambda stream: stream.write(text.encode("utf-8")))
+        yield Workspace(folder, resumed=False)
+
+
+def _interrupted(runs: Path, identity: str) -> list[Path]:
+    """Unfinished runs of that identity, newest first."""
+    return [
+        path.parent
+        for path in sorted(runs.glob(f"*/{IDENTITY}"), reverse=True)
+        if not (path.parent / RECORD).exists() and path.read_text(encoding="utf-8") == identity
+    ]
+
+
+def _begin(runs: Path) -> Path:
+    """A new folder whose name sorts by time."""
+    stamp = datetime.now(timezone.utc).strftime("%Y%m%dT%H%M%SZ")
+    folder = runs / f"{stamp}-{secrets.token_hex(3)}"
+    folder.mkdir(parents=True)
+    return folder
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[bool]:
+    """Hold a folder's lock; yields False if another living process has it.
+
+    The system drops the lock with the process, so a killed run leaves none behind.
+    """
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        yield _try_lock(handle)
+    finally:
+        os.close(handle)
+
+
+def _try_lock(handle: int) -> bool:
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True

@@ -1,0 +1,206 @@
+"""Cards: read strictly, found by name, loaded through their family's adapter."""
+
+import hashlib
+import importlib
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import zoo
+from unimo2.errors import BadCheckpoint, BadData, IncompatibleModel, MissingData, UsageError
+from zoo import cards
+from zoo.cards import Card, Source
+
+CARD = """
+name = "small"
+family = "unimo2"
+description = "a model"
+capabilities = ["pair_scorer"]
+licence = "MIT"
+citation = "nobody, 2024"
+training_data = ["drawn scenes"]
+command = "unimo2 pretrain --config mini"
+
+[source]
+kind = "folder"
+location = "somewhere"
+"""
+
+
+def _write(folder: Path, text: str, name: str = "small.toml") -> Path:
+    path = folder / name
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_a_card_is_read_as_written(tmp_path: Path) -> None:
+    """Truth: the TOML text above."""
+    assert cards.read(_write(tmp_path, CARD)) == Card(
+        name="small",
+        family="unimo2",
+        description="a model",
+        source=Source("folder", "somewhere"),
+        capabilities=("pair_scorer",),
+        licence="MIT",
+        citation="nobody, 2024",
+        training_data=("drawn scenes",),
+        command="unimo2 pretrain --config mini",
+    )
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        ('licence = "MIT"', 'license = "MIT"', "unknown key 'license'"),
+        ('licence = "MIT"', "", "'licence' is missing"),
+        ('licence = "MIT"', "licence = 3", "'licence' must be a string"),
+        ('licence = "MIT"', 'licence = " "', "'licence' must be a string"),
+        ('["pair_scorer"]', '"pair_scorer"', "'capabilities' must be a list of strings"),
+        ('["pair_scorer"]', '["telepathy"]', "unknown capability 'telepathy'"),
+        ('kind = "folder"', 'kind = "usb"', "source.kind 'usb'"),
+        ('location = "somewhere"', 'place = "somewhere"', "unknown key 'source.place'"),
+        ('location = "somewhere"', "", "'source.location' is missing"),
+        ("[source]", "[sauce]", "'source' must be a table"),
+        ('name = "small"', 'name = "Small Model"', "name 'Small Model'"),
+        ('name = "small"', 'name = "small"\nweights_sha256 = "abc"', "64 hexadecimal"),
+        ('name = "small"', "name = small", "no valid TOML"),
+    ],
+)
+def test_a_card_with_a_mistake_is_refused(tmp_path: Path, old: str, new: str, says: str) -> None:
+    """Truth: the mistake that was made; the file is named."""
+    path = _write(tmp_path, CARD.replace(old, new))
+    with pytest.raises(BadData, match=says) as error:
+        cards.read(path)
+    assert "small.toml" in str(error.value)
+
+
+def test_two_cards_of_one_name_are_refused(tmp_path: Path) -> None:
+    """Truth: the same card in two files, both named."""
+    _write(tmp_path, CARD, "a.toml")
+    _write(tmp_path, CARD, "b.toml")
+    with pytest.raises(BadData, match=r"named 'small'.*a\.toml.*b\.toml"):
+        cards.read_all(tmp_path)
+
+
+def test_an_unknown_name_lists_the_known_ones(tmp_path: Path) -> None:
+    """Truth: the folder holds one card; the package's own holds 'mini'."""
+    _write(tmp_path, CARD)
+    with pytest.raises(UsageError, match="unknown model 'big'; known are: small"):
+        cards.find("big", tmp_path)
+    with pytest.raises(UsageError, match=r"unknown model 'minni'; known are: .*mini"):
+        zoo.load("minni")
+
+
+def test_every_card_of_the_package_can_be_read_and_has_an_adapter() -> None:
+    """Truth: the file's name is the card's name, and the family's module loads such models."""
+    found = cards.read_all()
+    assert "mini" in found
+    assert sorted(found) == sorted(path.stem for path in cards.CARDS.glob("*.toml"))
+    for card in found.values():
+        adapter = importlib.import_module(f"zoo.{card.family}")
+        assert callable(adapter.load)
+        assert set(card.capabilities) <= set(adapter.CAPABILITIES)
+
+
+def test_cards_are_read_without_torch() -> None:
+    """Truth: a fresh interpreter's list of loaded modules."""
+    code = "import sys, zoo.cards; zoo.cards.read_all(); print('torch' in sys.modules)"
+    root = Path(__file__).resolve().parents[2]
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "False"
+
+
+def test_a_model_that_lacks_a_capability_is_refused() -> None:
+    """Truth: the card lists pair_scorer only; the object has none of its members."""
+    card = Card("small", "unimo2", "a", Source("folder", "x"), ("pair_scorer",), "MIT", "none")
+    cards.require(card, "pair_scorer")
+    with pytest.raises(IncompatibleModel, match="is no captioner .its card lists: pair_scorer"):
+        cards.require(card, "captioner")
+    with pytest.raises(IncompatibleModel, match="no captioner: it lacks batch_size, caption,"):
+        zoo.interfaces.require(object(), "captioner")
+
+
+def test_weights_are_compared_with_the_card(tmp_path: Path) -> None:
+    """Truth: sha256 of the bytes by hashlib."""
+    weights = b"weights" * 1000
+    (tmp_path / "model.safetensors").write_bytes(weights)
+    digest = hashlib.sha256(weights).hexdigest()
+    source = Source("folder", str(tmp_path))
+    card = Card("small", "unimo2", "a", source, ("pair_scorer",), "MIT", "none")
+    assert cards.check_weights(card, tmp_path) == digest
+    other = Card(
+        "small", "unimo2", "a", source, ("pair_scorer",), "MIT", "none", weights_sha256="0" * 64
+    )
+    with pytest.raises(BadCheckpoint, match="are not those of the card 'small'"):
+        zoo.load_card(other)
+    (tmp_path / "model.safetensors").unlink()
+    with pytest.raises(MissingData, match="no weights at"):
+        zoo.load_card(card)
+
+
+def test_a_card_whose_files_are_missing_says_how_they_are_made(tmp_path: Path) -> None:
+    """Truth: the folder does not exist; the card names its command."""
+    card = Card(
+        "small", "unimo2", "a", Source("folder", str(tmp_path / "no")), ("pair_scorer",), "MIT",
+        "none", command="unimo2 pretrain",
+    )  # fmt: skip
+    with pytest.raises(MissingData, match="train it with 'unimo2 pretrain'"):
+        zoo.load_card(card)
+
+
+def test_a_folder_is_a_model_if_its_configuration_says_so(tmp_path: Path) -> None:
+    """Truth: config.json as written; a folder's card carries the folder's name."""
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    with pytest.raises(BadCheckpoint, match=r"holds no config\.json"):
+        zoo.resolve(folder)
+    (folder / "config.json").write_text("{")
+    with pytest.raises(BadCheckpoint, match="no model configuration"):
+        zoo.resolve(folder)
+    for family in ("roberta", "cards", "../unimo2", "__init__"):
+        (folder / "config.json").write_text(json.dumps({"model_type": family}))
+        with pytest.raises(BadCheckpoint, match="no adapter"):
+            zoo.resolve(folder)
+    (folder / "config.json").write_text(json.dumps({"model_type": "unimo2"}))
+    card = zoo.resolve(folder)
+    assert (card.name, card.family, card.source.kind) == ("mine", "unimo2", "folder")
+    assert "pair_scorer" in card.capabilities
+    with pytest.raises(MissingData, match="no model folder at"):
+        zoo.resolve(tmp_path / "nowhere")
+
+
+def test_a_cards_name_goes_before_a_folder_of_that_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Truth: a folder called mini in the working directory, which ./mini means."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mini").mkdir()
+    (tmp_path / "mini" / "config.json").write_text('{"model_type": "unimo2"}')
+    assert zoo.resolve("mini").source.kind == "embedded"
+    assert zoo.resolve("./mini").source.kind == "folder"
+
+
+def test_the_hub_is_asked_only_for_what_is_not_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Truth: the calls that the hub's client receives, in its place."""
+    import huggingface_hub
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    calls = []
+
+    def download(repo_id, revision=None, local_files_only=False):  # noqa: ANN001, ANN202
+        calls.append((repo_id, revision, local_files_only))
+        if repo_id == "here/model":
+            return "/cache/here"
+        raise LocalEntryNotFoundError("no network\nsecond line")
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", download)
+    assert zoo._from_hub(Source("hub", "here/model", "v1")) == Path("/cache/here")
+    assert calls == [("here/model", "v1", True)]
+    with pytest.raises(MissingData, match="cannot fetch 'far/model' from the hub .no network.;"):
+        zoo._from_hub(Source("hub", "far/model"))
+    assert calls[1:] == [("far/model", None, True), ("far/model", None, False)]

@@ -1,0 +1,232 @@
+"""What a model can do, one small protocol a capability.
+
+A benchmark names the capability that it needs; an adapter in `zoo/` gives a model one or more of
+them. Nothing here imports torch, so that cards can be listed without it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
+
+from unimo2.errors import IncompatibleModel
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+    from torch import Tensor
+
+
+@dataclass(frozen=True)
+class ItemFeatures:
+    """What a model keeps of one image or one text after its tower ran; opaque to benchmarks.
+
+    Attributes:
+        tensors: Named tensors without a batch dimension, on the model's device or the CPU.
+    """
+
+    tensors: Mapping[str, Tensor]
+
+
+@dataclass(frozen=True)
+class StackedFeatures:
+    """Features of several items of equal shape (images), stacked once and scored many times.
+
+    Attributes:
+        tensors: Named tensors, each `[items, ...]`.
+    """
+
+    tensors: Mapping[str, Tensor]
+
+    @classmethod
+    def of(cls, items: Sequence[ItemFeatures]) -> StackedFeatures:
+        """Stack items whose tensors have the same names and shapes.
+
+        Args:
+            items: At least one item.
+
+        Returns:
+            The stack, in the order of `items`.
+        """
+        import torch
+
+        return cls(
+            {name: torch.stack([item.tensors[name] for item in items]) for name in items[0].tensors}
+        )
+
+    def __len__(self) -> int:
+        """Number of items."""
+        return len(next(iter(self.tensors.values())))
+
+
+@runtime_checkable
+class Model(Protocol):
+    """What every adapter says about itself; it goes into the record of each run.
+
+    Attributes:
+        name: The card's name, or the folder's.
+        weights_sha256: sha256 of the weights file, hexadecimal.
+        device: As torch spells it, for example "cpu" or "cuda:0".
+        dtype: Of the computation, for example "float32" or "bfloat16".
+        batch_size: Items or pairs that fit the device in one call; what a benchmark uses when
+            the user names no size.
+        settings: The model's configuration, fit for JSON.
+    """
+
+    @property
+    def name(self) -> str: ...  # noqa: D102
+
+    @property
+    def weights_sha256(self) -> str: ...  # noqa: D102
+
+    @property
+    def device(self) -> str: ...  # noqa: D102
+
+    @property
+    def dtype(self) -> str: ...  # noqa: D102
+
+    @property
+    def batch_size(self) -> int: ...  # noqa: D102
+
+    @property
+    def settings(self) -> Mapping[str, object]: ...  # noqa: D102
+
+
+@runtime_checkable
+class PairScorer(Model, Protocol):
+    """Scores an image with a text by looking at both (retrieval).
+
+    Features and scores of an item depend on that item alone, up to rounding: what else is in
+    the call must not matter, so texts are never padded to a neighbour's length without a mask.
+
+    Attributes:
+        contrastive_weight: w of `score = itm + w * contrastive`; None for a model whose score
+            has no such parts.
+    """
+
+    @property
+    def contrastive_weight(self) -> float | None: ...  # noqa: D102
+
+    def encode_images(self, images: Sequence[Image]) -> list[ItemFeatures]:
+        """Run the vision tower once per image (RGB, any size)."""
+        ...
+
+    def encode_texts(self, texts: Sequence[str]) -> list[ItemFeatures]:
+        """Run the text tower once per text."""
+        ...
+
+    def score_pairs(self, images: StackedFeatures, text: ItemFeatures) -> dict[str, Tensor]:
+        """Score n images with one text.
+
+        Args:
+            images: n images' features, n at most `batch_size`.
+            text: One text's features.
+
+        Returns:
+            "score" `[n]`, higher is better, and the model's parts of it, each `[n]` (UNIMO-2:
+            "itm" and "contrastive").
+        """
+        ...
+
+
+@runtime_checkable
+class DualEncoder(Model, Protocol):
+    """Gives an image and a text one vector each, compared by their dot product."""
+
+    def embed_images(self, images: Sequence[Image]) -> Tensor:
+        """Return `[images, dim]`."""
+        ...
+
+    def embed_texts(self, texts: Sequence[str]) -> Tensor:
+        """Return `[texts, dim]`."""
+        ...
+
+
+@runtime_checkable
+class Captioner(Model, Protocol):
+    """Describes images in words."""
+
+    def caption(self, images: Sequence[Image], beam_size: int) -> list[str]:
+        """Return one caption per image."""
+        ...
+
+
+@runtime_checkable
+class Answerer(Model, Protocol):
+    """Answers questions about images (VQA)."""
+
+    def answer(self, images: Sequence[Image], questions: Sequence[str]) -> list[str]:
+        """Return one answer per (image, question)."""
+        ...
+
+
+@runtime_checkable
+class ImageClassifier(Model, Protocol):
+    """Sorts images into the classes that it was trained on."""
+
+    @property
+    def image_classes(self) -> Sequence[str]: ...  # noqa: D102
+
+    def classify_images(self, images: Sequence[Image]) -> Tensor:
+        """Return logits `[images, classes]`."""
+        ...
+
+
+@runtime_checkable
+class TextClassifier(Model, Protocol):
+    """Sorts one sentence, or a pair, into classes, or gives it a number (one column)."""
+
+    def classify_texts(self, first: Sequence[str], second: Sequence[str] | None) -> Tensor:
+        """Return logits `[texts, classes]`, or `[texts, 1]` for a regression."""
+        ...
+
+
+@runtime_checkable
+class PairClassifier(Model, Protocol):
+    """Sorts an image with a sentence into classes (SNLI-VE)."""
+
+    @property
+    def pair_classes(self) -> Sequence[str]: ...  # noqa: D102
+
+    def classify_pairs(self, images: Sequence[Image], texts: Sequence[str]) -> Tensor:
+        """Return logits `[pairs, classes]`."""
+        ...
+
+
+CAPABILITIES: Mapping[str, type] = {
+    "pair_scorer": PairScorer,
+    "dual_encoder": DualEncoder,
+    "captioner": Captioner,
+    "answerer": Answerer,
+    "image_classifier": ImageClassifier,
+    "text_classifier": TextClassifier,
+    "pair_classifier": PairClassifier,
+}
+
+
+def require(model: object, capability: str) -> None:
+    """Refuse a model that lacks what a benchmark needs, before any data is read.
+
+    Args:
+        model: An adapter from `zoo.load`, or any object with the protocol's members.
+        capability: A key of `CAPABILITIES`.
+
+    Raises:
+        IncompatibleModel: The model lacks members of the protocol; they are named.
+    """
+    protocol = CAPABILITIES[capability]
+    if isinstance(model, protocol):
+        return
+    members = sorted(
+        name
+        for name in dir(protocol)
+        if not name.startswith("_") and getattr(model, name, _ABSENT) is _ABSENT
+    )
+    name = getattr(model, "name", type(model).__name__)
+    raise IncompatibleModel(
+        f"model '{name}' is no {capability}: it lacks {', '.join(members)}; "
+        "'unimo2 zoo list' shows what each model can do"
+    )
+
+
+_ABSENT = object()
