@@ -58,7 +58,8 @@ class Unimo2Config(PretrainedConfig):
         grounding_temperature: Initial value of the learned temperature in equation 1.
         contrastive_temperature: Initial value of the learned temperature of the contrastive loss.
         contrastive_projection: Whether the contrastive score is taken between ReLU projections, both
-            normalised (released baseline), instead of the towers' first outputs.
+            normalised, instead of the towers' first outputs; None for projections just where there
+            is no dictionary, as the released code runs its baseline (see `projects_contrast`).
         normalize_text: Whether the text side of the contrastive score is L2-normalised when there is
             no projection (released code: it is not; the image side always is).
         itm_input: What the matching head reads: the "product" of the pooled outputs (released code)
@@ -105,7 +106,7 @@ class Unimo2Config(PretrainedConfig):
         beta: float = 0.25,
         grounding_temperature: float = 100.0,
         contrastive_temperature: float = 0.07,
-        contrastive_projection: bool = False,
+        contrastive_projection: bool | None = False,
         normalize_text: bool = True,
         itm_input: str = "concat",
         loss_reduction: str = "sum",
@@ -157,6 +158,13 @@ class Unimo2Config(PretrainedConfig):
         """Patches along one side of an image of `image_size`."""
         return self.image_size // self.patch_size
 
+    @property
+    def projects_contrast(self) -> bool:
+        """Whether the contrastive score is taken between projections."""
+        if self.contrastive_projection is None:
+            return self.grounding == "none"
+        return self.contrastive_projection
+
     def check(self) -> None:
         """Refuse values that cannot be meant.
 
@@ -205,6 +213,7 @@ class Unimo2Config(PretrainedConfig):
         quirks: dict[str, Any] = {
             "patch_padding": 7,
             "vision_layer_norm_eps": 1e-12,
+            "contrastive_projection": None,
             "normalize_text": False,
             "itm_input": "product",
             "loss_reduction": "mean",
@@ -228,6 +237,8 @@ class Unimo2Config(PretrainedConfig):
             "vocab_size": 1200,
             "max_position_embeddings": 130,
             "hidden_dropout": 0.0,
+            # About 1 / sqrt(hidden_size): with the 0.02 of wide models a narrow one hardly starts.
+            "initializer_range": 0.08,
             "dictionary_size": 256,
             "grounded_tokens": 32,
             "itm_input": "product",

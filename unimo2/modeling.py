@@ -147,7 +147,7 @@ class Unimo2Model(Unimo2PreTrainedModel):
         self.text_pooler = nn.Linear(width, width)
         self.itm_head = nn.Linear(width * (1 if config.itm_input == "product" else 2), 2)
         self.mlm = MlmHead(config)
-        if config.contrastive_projection:
+        if config.projects_contrast:
             self.contrastive_image_projection = nn.Linear(width, width)
             self.contrastive_text_projection = nn.Linear(width, width)
         self.contrastive_temperature = nn.Parameter(torch.empty(1))
@@ -342,7 +342,7 @@ class Unimo2Model(Unimo2PreTrainedModel):
                 continue
             first = part[:, 0] if part.dim() == 3 else part
             normalize = side == "image" or self.config.normalize_text
-            if self.config.contrastive_projection:
+            if self.config.projects_contrast:
                 projection = getattr(self, f"contrastive_{side}_projection")
                 first = torch.relu(projection(first.to(projection.weight.dtype)))
                 normalize = True

@@ -122,7 +122,7 @@ def config_from_released(fields: Mapping[str, Any], grounding: str = "topk") -> 
         arguments["patch_padding"] = (_whole(arguments, "patch_size") - 1) // 2
     arguments["grounding"] = grounding
     if grounding == "none":
-        arguments.update(attention="dense", contrastive_projection=True)
+        arguments.update(attention="dense")
     return arguments
 
 

@@ -85,7 +85,7 @@ def reads(config: Unimo2Config, pair: NamePair) -> bool:
             return False
         return config.grounding == "topk" or pair.target != "dictionary.temperature"
     if pair.target.startswith(("contrastive_image_projection.", "contrastive_text_projection.")):
-        return config.contrastive_projection
+        return config.projects_contrast
     return True
 
 

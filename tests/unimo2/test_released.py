@@ -142,15 +142,11 @@ def test_switches_can_be_turned_after_conversion(
     config = Unimo2Config.released(**config_from_released(released_fields, "none"))
     convert(released_folder, tmp_path / "baseline", config)
     baseline = Unimo2Model.from_pretrained(tmp_path / "baseline")
-    turned = Unimo2Model.from_pretrained(
-        tmp_path / "converted", grounding="none", contrastive_projection=True
-    )
+    turned = Unimo2Model.from_pretrained(tmp_path / "converted", grounding="none")
     want, got = baseline.state_dict(), turned.state_dict()
     assert want.keys() == got.keys()
     assert all(torch.equal(want[name], got[name]) for name in want)
-    again = Unimo2Model.from_pretrained(
-        tmp_path / "baseline", grounding="topk", contrastive_projection=False
-    )
+    again = Unimo2Model.from_pretrained(tmp_path / "baseline", grounding="topk")
     assert torch.equal(again.dictionary.embedding, model.dictionary.embedding)
 
 

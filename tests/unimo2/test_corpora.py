@@ -1,0 +1,183 @@
+"""Corpora: which samples a step sees, how they look, and what is refused."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from dataclasses import replace
+
+import pytest
+import tiny_training as tiny
+import torch
+from PIL import Image
+
+from unimo2.corpora import Share, caption_texts, load_pair_corpus, read_pairs, stream
+from unimo2.errors import BadData, MissingData, UsageError
+from unimo2.processing import Unimo2Processor
+
+CONFIG = replace(tiny.CONFIG, length_window=2)
+
+
+@pytest.fixture(scope="module")
+def pairs():
+    return tiny.corpus()[0]
+
+
+def test_every_pass_takes_every_image_once(pairs):
+    """Truth: 12 images in 3 batches of 4, counted over four passes; their order differs."""
+    passes = []
+    for epoch in range(4):
+        steps = range(3 * epoch, 3 * epoch + 3)
+        images = torch.cat([pairs.samples(step, CONFIG)[0] for step in steps])
+        assert Counter(images.tolist()) == Counter(range(12))
+        passes.append(tuple(images.tolist()))
+    assert len(set(passes)) == 4
+
+
+@pytest.mark.parametrize("window", [1, 2, 5])
+def test_captions_belong_to_their_images_and_all_of_them_occur(pairs, window):
+    """Truth: two captions an image, in the order of the images."""
+    config = replace(CONFIG, length_window=window)
+    seen = Counter()
+    for step in range(60):
+        images, captions = pairs.samples(step, config)
+        assert torch.equal(captions // 2, images)
+        seen.update(captions.tolist())
+    assert set(seen) == set(range(24))
+
+
+def test_a_step_is_the_same_whatever_was_asked_before(pairs):
+    """Truth: the same step asked twice, with others between; another seed gives other samples."""
+    first = pairs.batch(7, CONFIG)
+    pairs.batch(2, CONFIG)
+    again = pairs.batch(7, CONFIG)
+    for name, value in vars(first).items():
+        assert torch.equal(value, getattr(again, name)), name
+    other = [pairs.samples(step, replace(CONFIG, seed=1))[0].tolist() for step in range(3)]
+    assert other != [pairs.samples(step, CONFIG)[0].tolist() for step in range(3)]
+
+
+def test_windows_put_captions_of_like_length_together(pairs):
+    """Truth: padding counted with and without; the long and the short caption form batches."""
+    padded = {}
+    for window in (1, 3):
+        config = replace(CONFIG, length_window=window)
+        masks = [pairs.batch(step, config).attention_mask for step in range(30)]
+        padded[window] = sum(int((mask == 0).sum()) for mask in masks)
+    assert padded[3] < 0.7 * padded[1]
+
+
+def test_processes_share_a_batch_without_gap_or_overlap(pairs):
+    """Truth: the whole batch of one process; padding differs, masks and negatives do not."""
+    whole = pairs.batch(3, CONFIG)
+    parts = [pairs.batch(3, CONFIG, Share(rank, 2)) for rank in range(2)]
+    for name in ("pixel_values", "image_index", "negative_noise"):
+        assert torch.equal(torch.cat([getattr(part, name) for part in parts]), getattr(whole, name))
+    for rank, part in enumerate(parts):
+        rows, width = slice(2 * rank, 2 * rank + 2), part.input_ids.shape[1]
+        for name in ("input_ids", "masked_ids", "labels"):
+            assert torch.equal(getattr(whole, name)[rows, :width], getattr(part, name)), name
+
+
+def test_a_batch_that_cannot_be_divided_is_refused():
+    """Truth: 4 rows for 3 processes."""
+    with pytest.raises(UsageError, match="no multiple of the 3 processes"):
+        Share(0, 3).rows(4)
+
+
+def test_a_batch_larger_than_the_corpus_is_refused(pairs):
+    """Truth: 12 images."""
+    with pytest.raises(UsageError, match="more than the corpus's 12 images"):
+        pairs.samples(0, replace(CONFIG, batch_size=13))
+
+
+def test_only_a_share_of_the_texts_is_masked_where_asked(pairs):
+    """Truth: half of four rows, and none without the loss."""
+    assert len(pairs.batch(0, replace(CONFIG, mlm_share=0.5)).masked_ids) == 2
+    assert len(pairs.batch(0, replace(CONFIG, mlm_weight=0.0)).masked_ids) == 0
+
+
+def test_streams_are_independent_and_repeatable():
+    """Truth: equal arguments give equal numbers, any different argument others."""
+
+    def draw(*key):
+        return torch.rand(4, generator=stream(*key)).tolist()
+
+    assert draw(0, 1, 2) == draw(0, 1, 2)
+    assert len({tuple(draw(*key)) for key in ((0, 1, 2), (1, 1, 2), (0, 2, 2), (0, 1, 3))}) == 4
+
+
+@pytest.fixture
+def karpathy_root(tmp_path):
+    """A data root in COCO's layout with three images in three splits."""
+    folder = tmp_path / "coco" / "train2014"
+    folder.mkdir(parents=True)
+    images = []
+    for number, split in enumerate(("train", "restval", "test")):
+        name = f"COCO_{number}.png"
+        Image.new("RGB", (20, 10), (50 * number, 100, 200)).save(folder / name)
+        sentence = {
+            "raw": f"picture number {number}.",
+            "tokens": ["picture", "number", str(number)],
+            "sentid": number,
+            "imgid": number,
+        }
+        images.append(
+            {
+                "filepath": "train2014",
+                "filename": name,
+                "split": split,
+                "imgid": number,
+                "cocoid": number,
+                "sentids": [number],
+                "sentences": [sentence],
+            }
+        )
+    file = tmp_path / "coco" / "dataset_coco.json"
+    file.write_text(json.dumps({"dataset": "coco", "images": images}))
+    return tmp_path
+
+
+def test_training_reads_train_and_restval_and_no_test_image(karpathy_root):
+    """Truth: the splits that were written."""
+    images = read_pairs(karpathy_root, ["coco"])
+    assert [image.split for image in images] == ["train", "restval"]
+    assert caption_texts(images) == [["picture number 0."], ["picture number 1."]]
+
+
+def test_pixels_are_those_of_the_processor(karpathy_root):
+    """Truth: the processor that retrieval uses, on the same files."""
+    tokenizer = tiny.corpus()[1].tokenizer
+    processor = Unimo2Processor(tokenizer=tokenizer, image_size=8)
+    images = read_pairs(karpathy_root, ["coco"])
+    corpus = load_pair_corpus(images, processor, 24)
+    batch = corpus.batch(0, replace(CONFIG, batch_size=2))
+    expected = processor(images=[Image.open(image.path) for image in images])["pixel_values"]
+    assert torch.equal(batch.pixel_values, expected[batch.image_index])
+
+
+def test_an_image_that_cannot_be_decoded_is_named(karpathy_root):
+    """Truth: the file that was spoilt."""
+    images = read_pairs(karpathy_root, ["coco"])
+    images[1].path.write_bytes(b"no image")
+    processor = Unimo2Processor(tokenizer=tiny.corpus()[1].tokenizer, image_size=8)
+    with pytest.raises(BadData, match="COCO_1"):
+        load_pair_corpus(images, processor, 24)
+
+
+def test_an_empty_corpus_and_an_unknown_one_are_one_line(karpathy_root):
+    """Truth: the file has no training image any more; there is no corpus of that name."""
+    file = karpathy_root / "coco" / "dataset_coco.json"
+    content = json.loads(file.read_text())
+    for image in content["images"]:
+        image["split"] = "test"
+    file.write_text(json.dumps(content))
+    for call, kind in (
+        (lambda: read_pairs(karpathy_root, ["coco"]), (MissingData, BadData)),
+        (lambda: read_pairs(karpathy_root, ["sbu"]), UsageError),
+        (lambda: read_pairs(karpathy_root, ["flickr30k"]), MissingData),
+        (lambda: load_pair_corpus([], tiny.corpus()[1], 24), MissingData),
+    ):
+        with pytest.raises(kind) as caught:
+            call()
+        assert "\n" not in str(caught.value)

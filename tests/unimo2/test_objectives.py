@@ -1,0 +1,161 @@
+"""Losses of pre-training: negatives and the sum of losses, against their definitions."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+
+import pytest
+import torch
+from masked_texts import PAD, VOCAB, masked, texts
+from torch.nn import functional
+
+from unimo2 import Unimo2Config, Unimo2Model
+from unimo2.objectives import (
+    LossWeights,
+    PairBatch,
+    PairObjective,
+    draw_negatives,
+    same_pair,
+)
+
+
+def test_negatives_are_never_the_positive_nor_a_twin():
+    """Truth: image numbers and words of the drawn pairs, compared one by one."""
+    generator = torch.Generator().manual_seed(0)
+    ids = texts(12)
+    ids[7] = ids[2]  # the same words for another image
+    images = torch.arange(12)
+    images[9] = images[4]  # two captions of one image
+    excluded = same_pair(ids, images)
+    similarity = 50 * torch.eye(12) + torch.randn(12, 12, generator=generator)
+    for _ in range(300):
+        drawn, found = draw_negatives(similarity, excluded, torch.rand(12, generator=generator))
+        assert bool(found.all())
+        for row, column in enumerate(drawn.tolist()):
+            assert images[row] != images[column]
+            assert not torch.equal(ids[row], ids[column])
+
+
+def test_hard_negatives_follow_the_softmax_of_the_similarities():
+    """Truth: frequencies against exp(s) / sum of exp(s) over the columns that are allowed."""
+    similarity = torch.tensor([[9.0, 1.0, 2.0, 0.0]] * 4)
+    excluded = torch.eye(4, dtype=torch.bool)
+    generator = torch.Generator().manual_seed(0)
+    counts: Counter[int] = Counter()
+    for _ in range(4000):
+        noise = torch.rand(4, generator=generator)
+        counts[int(draw_negatives(similarity, excluded, noise)[0][0])] += 1
+    total = math.exp(1) + math.exp(2) + math.exp(0)
+    for column, score in ((1, 1.0), (2, 2.0), (3, 0.0)):
+        assert counts[column] / 4000 == pytest.approx(math.exp(score) / total, abs=0.025)
+
+
+@pytest.mark.parametrize("noise", [0.0, 1.0 - 2**-24])
+def test_extreme_noise_never_draws_an_excluded_column(noise):
+    """Truth: the ends of the interval, with the excluded column first and last."""
+    similarity = torch.zeros(3, 3)
+    excluded = torch.eye(3, dtype=torch.bool)
+    drawn, _ = draw_negatives(similarity, excluded, torch.full((3,), noise))
+    assert all(column != row for row, column in enumerate(drawn.tolist()))
+
+
+def test_a_row_without_any_negative_is_reported():
+    """Truth: two samples of one image exclude each other."""
+    excluded = torch.ones(2, 2, dtype=torch.bool)
+    _, found = draw_negatives(torch.zeros(2, 2), excluded, torch.zeros(2))
+    assert found.tolist() == [False, False]
+
+
+def tiny_config(**changes) -> Unimo2Config:
+    """A model that runs in milliseconds."""
+    sizes = {
+        "image_size": 16,
+        "hidden_size": 16,
+        "intermediate_size": 32,
+        "num_attention_heads": 2,
+        "vision_layers": 1,
+        "text_layers": 1,
+        "fusion_layers": 2,
+        "vocab_size": VOCAB,
+        "dictionary_size": 12,
+        "grounded_tokens": 4,
+    }
+    return Unimo2Config.mini(**{**sizes, **changes})
+
+
+def tiny_batch(rows: int = 6) -> PairBatch:
+    """A batch of random pairs."""
+    generator = torch.Generator().manual_seed(0)
+    ids = texts(rows, shortest=5, longest=12)[:, :14]
+    hidden = masked(ids)
+    return PairBatch(
+        pixel_values=torch.randn(rows, 3, 16, 16, generator=generator),
+        input_ids=ids,
+        attention_mask=(ids != PAD).long(),
+        masked_ids=hidden.input_ids,
+        labels=hidden.labels,
+        image_index=torch.arange(rows),
+        negative_noise=torch.rand(rows, 2, generator=generator),
+    )
+
+
+@pytest.mark.parametrize(
+    "changes", [{}, {"grounding": "nearest"}, {"grounding": "none"}, {"attention": "dense"}]
+)
+def test_shared_encodings_give_the_losses_of_separate_forwards(changes):
+    """Truth: every loss computed by the model's plain forward, pair by pair, without sharing."""
+    torch.manual_seed(0)
+    model = Unimo2Model(tiny_config(**changes)).eval()
+    batch = tiny_batch()
+    objective = PairObjective(model, LossWeights(1.0, 2.0, 3.0, 4.0))
+    with torch.no_grad():
+        result = objective(batch)
+        pixels, ids, mask = batch.pixel_values, batch.input_ids, batch.attention_mask
+        whole = model(pixels, ids, mask, return_loss=True)
+        hidden = model(pixels, batch.masked_ids, mask, labels=batch.labels)
+        features = model.contrastive_features(whole.vision, whole.text)
+        pairs = objective._negatives(*features, batch)
+        logits = torch.cat(
+            [
+                model(pixels[i : i + 1], ids[t : t + 1], mask[t : t + 1]).itm_logits
+                for i, t in zip(pairs.images.tolist(), pairs.texts.tolist(), strict=True)
+            ]
+        )
+    targets = torch.tensor([1] * 6 + [0] * 12)
+    expected = {
+        "mlm": hidden.mlm_loss,
+        "itm": functional.cross_entropy(logits, targets),
+        "contrastive": whole.cmcl_loss,
+        "grounding": whole.grounding_loss,
+    }
+    total = torch.zeros(())
+    for weight, (name, value) in zip((1.0, 2.0, 3.0, 4.0), expected.items(), strict=True):
+        if value is None:
+            assert name not in result
+            continue
+        torch.testing.assert_close(result[name], value, atol=1e-5, rtol=1e-4)
+        total = total + weight * value
+    torch.testing.assert_close(result["loss"], total, atol=1e-4, rtol=1e-4)
+
+
+def test_dictionary_counts_are_those_of_the_true_pairs():
+    """Truth: the chosen rows of the model's own forward, counted."""
+    torch.manual_seed(0)
+    model = Unimo2Model(tiny_config()).eval()
+    batch = tiny_batch()
+    with torch.no_grad():
+        counts = PairObjective(model, LossWeights())(batch)["dictionary_counts"]
+        chosen = model(batch.pixel_values, batch.input_ids, batch.attention_mask).grounded_indices
+    expected = Counter(chosen.reshape(-1).tolist())
+    assert counts.tolist() == [expected[row] for row in range(12)]
+
+
+def test_a_loss_without_weight_is_left_out():
+    """Truth: its name is absent and its head gets no gradient."""
+    model = Unimo2Model(tiny_config())
+    result = PairObjective(model, LossWeights(mlm=0.0, grounding=0.0))(tiny_batch())
+    result["loss"].backward()
+    assert "mlm" not in result and "grounding" not in result
+    assert model.mlm.dense.weight.grad is None
+    assert model.itm_head.weight.grad is not None

@@ -1,0 +1,272 @@
+"""The trainer: what it learns, that a kill changes nothing, and what it refuses."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import tiny_training as tiny
+import torch
+
+from unimo2 import Unimo2Model, Unimo2Processor
+from unimo2.checkpoints import load_state
+from unimo2.errors import BadCheckpoint, TrainingFailed, UsageError
+from unimo2.objectives import PairObjective
+from unimo2.training_log import dictionary_use
+
+WEIGHTS = Path("model/model.safetensors")
+
+
+@pytest.fixture(autouse=True)
+def _one_thread():
+    """Small sums on one thread: faster here, and the same as in the subprocesses."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def log_of(output: Path) -> list[dict]:
+    return [json.loads(line) for line in (output / "log.jsonl").read_text().splitlines()]
+
+
+def start(output: Path, kill_after: int) -> tuple[int, list[int]]:
+    """The tiny run in a process of its own: its exit status, and the steps that it finished."""
+    command = [sys.executable, str(Path(tiny.__file__)), str(output), str(kill_after)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    root = Path(__file__).resolve().parents[2]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, env=environment, cwd=root)
+    return done.returncode, [int(line) for line in done.stdout.split()]
+
+
+def test_a_killed_run_ends_with_the_same_weights(tmp_path):
+    """Truth: sha256 of the weights and the log of an uninterrupted run (real SIGKILL, twice)."""
+    tiny.run(tmp_path / "whole")
+    output = tmp_path / "killed"
+    assert start(output, kill_after=2) == (-signal.SIGKILL, [1, 2])  # before any checkpoint
+    assert start(output, kill_after=8) == (-signal.SIGKILL, [1, 2, 3, 4, 5, 6, 7, 8])
+    assert load_state(output / "checkpoint").step == 6 and not (output / WEIGHTS).exists()
+    assert start(output, kill_after=0) == (0, [7, 8, 9, 10, 11, 12])
+    assert sha256(output / WEIGHTS) == sha256(tmp_path / "whole" / WEIGHTS)
+    timing = {"seconds", "samples_per_second"}
+    logs = [
+        [{k: v for k, v in line.items() if k not in timing} for line in log_of(folder)]
+        for folder in (output, tmp_path / "whole")
+    ]
+    assert logs[0] == logs[1]
+
+
+def test_a_run_that_was_killed_while_writing_a_checkpoint_still_has_the_one_before(tmp_path):
+    """Truth: a half-written file beside the whole one changes nothing."""
+    tiny.run(tmp_path / "whole")
+    output = tmp_path / "run"
+    with pytest.raises(KeyboardInterrupt):
+        tiny.run(output, on_progress=_stop_at(8))
+    (output / "checkpoint" / "state.pt.partial").write_bytes(b"half")
+    summary = tiny.run(output)
+    assert summary.resumed_from == 6
+    assert sha256(output / WEIGHTS) == sha256(tmp_path / "whole" / WEIGHTS)
+
+
+def _stop_at(step: int):
+    def listen(progress):
+        if progress.step == step:
+            raise KeyboardInterrupt
+
+    return listen
+
+
+def test_loss_falls_and_the_pairs_are_matched(tmp_path):
+    """Truth: chance. Uniform negatives: in this world of 12 images hard ones come down to one word."""
+    config = replace(
+        tiny.CONFIG, steps=200, log_every=25, learning_rate=2e-3, batch_size=8, hard_share=0.0
+    )
+    tiny.run(tmp_path, config, hidden_dropout=0.0)
+    log = log_of(tmp_path)
+    assert log[-1]["loss"] < 0.6 * log[0]["loss"]
+    for name in ("mlm", "itm", "contrastive"):
+        assert log[-1][name] < log[0][name]
+    assert log[-1]["itm_accuracy"] > 0.75  # always "no match" gives 2 / 3
+
+
+def test_the_output_is_a_model_folder_with_its_history(tmp_path):
+    """Truth: what from_pretrained loads, and the numbers that were asked for."""
+    summary = tiny.run(tmp_path, replace(tiny.CONFIG, save_dtype="float16"))
+    model = Unimo2Model.from_pretrained(summary.model_folder)
+    processor = Unimo2Processor.from_pretrained(summary.model_folder)
+    state = load_state(tmp_path / "checkpoint")
+    for name, value in model.state_dict().items():
+        assert torch.equal(value, state.model[name].half().float()), name
+    assert len(processor.tokenizer) == model.config.vocab_size
+    document = json.loads((tmp_path / "train.json").read_text())
+    assert document["config"]["steps"] == summary.steps == 12
+    assert document["corpora"]["pairs"]["images"] == 12
+    assert document["seconds"] > 0
+    assert torch.__version__.startswith(document["versions"]["torch"])
+    assert [line["step"] for line in log_of(tmp_path)] == list(range(1, 13))
+    assert 0 < log_of(tmp_path)[-1]["dictionary_used"] <= 1
+
+
+def test_a_finished_run_is_not_trained_again(tmp_path):
+    """Truth: the weights and the step at which the second start begins."""
+    tiny.run(tmp_path)
+    before = sha256(tmp_path / WEIGHTS)
+    assert tiny.run(tmp_path).resumed_from == 12
+    assert sha256(tmp_path / WEIGHTS) == before
+
+
+def test_resume_never_starts_over(tmp_path):
+    """Truth: the first step of the second run's log."""
+    tiny.run(tmp_path)
+    summary = tiny.run(tmp_path, replace(tiny.CONFIG, seed=1), resume="never")
+    assert summary.resumed_from == 0
+    assert log_of(tmp_path)[0]["step"] == 1
+
+
+@pytest.mark.parametrize(
+    ("config", "changes", "named"),
+    [
+        (replace(tiny.CONFIG, learning_rate=1e-3), {}, "training.learning_rate was 0.003"),
+        (replace(tiny.CONFIG, steps=13), {}, "training.steps was 12 and is 13"),
+        (tiny.CONFIG, {"grounded_tokens": 5}, "model.grounded_tokens was 4 and is 5"),
+    ],
+)
+def test_a_checkpoint_of_another_run_is_refused_in_one_line(tmp_path, config, changes, named):
+    """Truth: the value that was changed is the one that is named; the checkpoint stays."""
+    tiny.run(tmp_path)
+    before = sha256(tmp_path / "checkpoint" / "state.pt")
+    with pytest.raises(BadCheckpoint) as caught:
+        tiny.run(tmp_path, config, **changes)
+    assert named in str(caught.value) and "\n" not in str(caught.value)
+    assert sha256(tmp_path / "checkpoint" / "state.pt") == before
+
+
+def test_logging_and_evaluating_more_often_is_no_other_run(tmp_path):
+    """Truth: the weights, which such settings must not touch."""
+    tiny.run(tmp_path / "a")
+    tiny.run(tmp_path / "b", replace(tiny.CONFIG, log_every=5, checkpoint_every=7))
+    assert sha256(tmp_path / "a" / WEIGHTS) == sha256(tmp_path / "b" / WEIGHTS)
+    assert tiny.run(tmp_path / "a", replace(tiny.CONFIG, log_every=5)).resumed_from == 12
+
+
+def test_a_damaged_checkpoint_is_one_line(tmp_path):
+    """Truth: a file that torch cannot read."""
+    (tmp_path / "checkpoint").mkdir()
+    (tmp_path / "checkpoint" / "state.pt").write_bytes(b"PK\x03\x04 not a checkpoint")
+    with pytest.raises(BadCheckpoint, match="cannot be read"):
+        tiny.run(tmp_path)
+
+
+def test_a_loss_that_is_no_number_stops_and_keeps_the_last_checkpoint(tmp_path, monkeypatch):
+    """Truth: the state of step 3, still loadable, without a NaN, and the run can go on."""
+    honest = PairObjective.forward
+    calls = []
+
+    def broken(self, batch):
+        calls.append(1)
+        result = honest(self, batch)
+        return {**result, "loss": result["loss"] * float("nan")} if len(calls) == 5 else result
+
+    monkeypatch.setattr(PairObjective, "forward", broken)
+    with pytest.raises(TrainingFailed) as caught:
+        tiny.run(tmp_path)
+    assert "step 5" in str(caught.value) and "step 3 is intact" in str(caught.value)
+    assert "\n" not in str(caught.value) and caught.value.exit_status == 1
+    state = load_state(tmp_path / "checkpoint")
+    assert state.step == 3
+    assert all(bool(torch.isfinite(value).all()) for value in state.model.values())
+    monkeypatch.undo()
+    tiny.run(tmp_path)
+    tiny.run(tmp_path / "whole")
+    assert sha256(tmp_path / WEIGHTS) == sha256(tmp_path / "whole" / WEIGHTS)
+
+
+def test_a_full_disk_stops_and_keeps_the_last_checkpoint(tmp_path, monkeypatch):
+    """Truth: the bytes of the checkpoint before."""
+    saved = torch.save
+
+    def fails_later(values, file):
+        if values["step"] > 3:
+            file.write(b"half a checkpoint")
+            raise OSError(28, "No space left on device")
+        saved(values, file)
+
+    monkeypatch.setattr("unimo2.checkpoints.torch.save", fails_later)
+    with pytest.raises(TrainingFailed, match="No space left on device"):
+        tiny.run(tmp_path)
+    assert load_state(tmp_path / "checkpoint").step == 3
+    assert [path.name for path in (tmp_path / "checkpoint").iterdir()] == ["state.pt"]
+
+
+def test_the_callers_generator_and_the_callback_do_not_meet_the_run(tmp_path):
+    """Truth: torch.rand of the caller after a run is what it would have been without."""
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    tiny.run(tmp_path)
+    assert torch.equal(torch.rand(3), expected)
+
+
+def test_evaluation_is_logged_and_changes_no_weight(tmp_path):
+    """Truth: the weights of a run without evaluation."""
+    from unimo2.corpora import Corpora
+    from unimo2.training import pretrain
+
+    tiny.run(tmp_path / "plain")
+    pairs, processor = tiny.corpus()
+    seen = []
+
+    def evaluate(model, step):
+        assert not model.training
+        torch.rand(7)  # an evaluation may draw numbers
+        seen.append(step)
+        return {"R@1": 50.0}
+
+    pretrain(
+        replace(tiny.CONFIG, eval_every=5),
+        tiny.model_config(processor),
+        processor,
+        Corpora(pairs),
+        tmp_path / "evaluated",
+        device="cpu",
+        evaluate=evaluate,
+    )
+    assert seen == [5, 10]
+    assert {"step": 5, "eval/R@1": 50.0} in log_of(tmp_path / "evaluated")
+    assert sha256(tmp_path / "evaluated" / WEIGHTS) == sha256(tmp_path / "plain" / WEIGHTS)
+
+
+@pytest.mark.parametrize(("resume", "device"), [("always", "cpu"), ("auto", "tpu")])
+def test_unknown_words_are_refused(tmp_path, resume, device):
+    """Truth: the words that exist."""
+    from unimo2.corpora import Corpora
+    from unimo2.training import pretrain
+
+    pairs, processor = tiny.corpus()
+    config = tiny.model_config(processor)
+    with pytest.raises(UsageError, match="it must be"):
+        pretrain(
+            tiny.CONFIG, config, processor, Corpora(pairs), tmp_path, resume=resume, device=device
+        )
+
+
+def test_dictionary_use_tells_an_even_from_a_collapsed_dictionary():
+    """Truth: perplexity is C where all rows are chosen alike and 1 where one takes all."""
+    even = dictionary_use(torch.full((8,), 3))
+    collapsed = dictionary_use(torch.tensor([24, 0, 0, 0, 0, 0, 0, 0]))
+    half = dictionary_use(torch.tensor([5, 5, 5, 5, 0, 0, 0, 0]))
+    assert even["dictionary_used"] == 1.0 and even["dictionary_perplexity"] == pytest.approx(8)
+    assert collapsed["dictionary_used"] == 0.125
+    assert collapsed["dictionary_perplexity"] == pytest.approx(1)
+    assert half["dictionary_used"] == 0.5 and half["dictionary_perplexity"] == pytest.approx(4)

@@ -1,0 +1,108 @@
+"""A training run of a second, for the tests of the trainer; also a program that gets killed.
+
+`python tiny_training.py OUTPUT STEP` trains and sends itself SIGKILL after that step (0: never).
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from unimo2 import Unimo2Config
+from unimo2.corpora import Corpora, PairCorpus
+from unimo2.processing import Unimo2Processor, train_tokenizer
+from unimo2.recipes import PretrainConfig
+from unimo2.training import TrainSummary, pretrain
+from unimo2.training_log import Progress
+
+COLOURS = {"red": (220, 30, 30), "green": (30, 200, 30), "blue": (40, 40, 230), "white": (250,) * 3}
+PLACES = {"left": (slice(4, 12), slice(1, 7)), "right": (slice(4, 12), slice(9, 15))}
+
+CONFIG = PretrainConfig(
+    steps=12,
+    batch_size=4,
+    learning_rate=3e-3,
+    warmup_ratio=0.1,
+    checkpoint_every=3,
+    log_every=1,
+    precision="fp32",
+    max_text_length=24,
+)
+
+
+def corpus() -> tuple[PairCorpus, Unimo2Processor]:
+    """Twelve images of a square on the left and one on the right, two captions each."""
+    pixels, texts = [], []
+    for left in COLOURS:
+        for right in COLOURS:
+            if left == right:
+                continue
+            image = np.full((3, 16, 16), 90, dtype=np.uint8)
+            for place, colour in (("left", left), ("right", right)):
+                rows, columns = PLACES[place]
+                image[:, rows, columns] = np.array(COLOURS[colour], dtype=np.uint8)[:, None, None]
+            pixels.append(image)
+            texts.append(
+                [
+                    f"a {left} square on the left and a {right} square on the right",
+                    f"{right} on the right of {left}",
+                ]
+            )
+    tokenizer = train_tokenizer([text for group in texts for text in group], vocab_size=300)
+    processor = Unimo2Processor(tokenizer=tokenizer, image_size=16)
+    stack = torch.from_numpy(np.stack(pixels))
+    return PairCorpus(stack, texts, processor, CONFIG.max_text_length), processor
+
+
+def model_config(processor: Unimo2Processor, **changes) -> Unimo2Config:
+    """A model of a few thousand parameters, with dropout, so that its generator matters."""
+    sizes = {
+        "image_size": 16,
+        "hidden_size": 32,
+        "intermediate_size": 64,
+        "num_attention_heads": 2,
+        "vision_layers": 1,
+        "text_layers": 1,
+        "fusion_layers": 2,
+        "hidden_dropout": 0.1,
+        "dictionary_size": 16,
+        "grounded_tokens": 4,
+        "vocab_size": len(processor.tokenizer),
+    }
+    return Unimo2Config.mini(**{**sizes, **changes})
+
+
+def run(
+    output: Path, config: PretrainConfig = CONFIG, resume="auto", on_progress=None, **changes
+) -> TrainSummary:
+    """Train on the tiny corpus."""
+    pairs, processor = corpus()
+    return pretrain(
+        config,
+        model_config(processor, **changes),
+        processor,
+        Corpora(pairs),
+        output,
+        resume=resume,
+        device="cpu",
+        on_progress=on_progress,
+    )
+
+
+def _main(output: Path, kill_after: int) -> None:
+    def listen(progress: Progress) -> None:
+        print(progress.step, flush=True)
+        if progress.step == kill_after:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    torch.set_num_threads(1)
+    run(output, on_progress=listen)
+
+
+if __name__ == "__main__":
+    _main(Path(sys.argv[1]), int(sys.argv[2]))

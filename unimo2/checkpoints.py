@@ -1,0 +1,122 @@
+"""The state of an unfinished training run on disk: complete, and replaced atomically."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from unimo2.errors import BadCheckpoint, TrainingFailed
+
+_FILE = "state.pt"
+_KEYS = {"step", "seconds", "precision", "identity", "model", "optimizer"}
+
+
+@dataclass(frozen=True)
+class TrainingState:
+    """Everything from which a run continues as if it had never stopped.
+
+    The learning rate and all random numbers are functions of (seed, step), so `step` also holds
+    the position in the data, the schedule and the state of every generator.
+
+    Attributes:
+        step: optimiser steps done.
+        seconds: training time so far.
+        precision: what "auto" was settled to, so that a resumed run computes alike.
+        identity: configuration, model and corpus that the run belongs to.
+        model: state dict of the model.
+        optimizer: state dict of the optimiser.
+    """
+
+    step: int
+    seconds: float
+    precision: str
+    identity: Mapping[str, Any]
+    model: Mapping[str, Tensor]
+    optimizer: Mapping[str, Any]
+
+
+def save_state(folder: Path, state: TrainingState) -> None:
+    """Write the state beside the old one, flush it to disk, then put it in its place.
+
+    Whenever the process is killed, the folder holds one complete state or none.
+
+    Raises:
+        TrainingFailed: it cannot be written (a full disk); the old state is left as it was.
+    """
+    target, partial = folder / _FILE, folder / f"{_FILE}.partial"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with partial.open("wb") as file:
+            torch.save(vars(state), file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(partial, target)
+    except (OSError, RuntimeError) as error:
+        partial.unlink(missing_ok=True)
+        reason = " ".join(str(error).split())
+        raise TrainingFailed(
+            f"the checkpoint at step {state.step} cannot be written to {target}: {reason}; "
+            "the one before it is intact"
+        ) from error
+
+
+def load_state(folder: Path) -> TrainingState | None:
+    """Read the state of a run, or None where there is none.
+
+    Raises:
+        BadCheckpoint: the file is damaged or was not written by `save_state`.
+    """
+    path = folder / _FILE
+    if not path.is_file():
+        return None
+    try:
+        values = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises many types for a damaged file
+        raise BadCheckpoint(
+            f"{path} cannot be read: delete it, or start over with --resume never"
+        ) from error
+    if not isinstance(values, dict) or set(values) != _KEYS:
+        raise BadCheckpoint(f"{path} is no checkpoint of this trainer: use --resume never")
+    return TrainingState(**values)
+
+
+def discard_state(folder: Path) -> None:
+    """Remove the state of an earlier run, so that nothing resumes from it."""
+    (folder / _FILE).unlink(missing_ok=True)
+
+
+def require_same_run(saved: Mapping[str, Any], now: Mapping[str, Any], folder: Path) -> None:
+    """Refuse to continue a run under another configuration, model or corpus.
+
+    Raises:
+        BadCheckpoint: naming the first values that differ.
+    """
+    before, after = dict(flatten(saved)), dict(flatten(now))
+    changed = [
+        f"{key} was {before.get(key)!r} and is {after.get(key)!r}"
+        for key in sorted(before.keys() | after.keys())
+        if before.get(key) != after.get(key)
+    ]
+    if changed:
+        more = f" (and {len(changed) - 3} more)" if len(changed) > 3 else ""
+        raise BadCheckpoint(
+            f"the checkpoint in {folder} belongs to another run: {'; '.join(changed[:3])}{more}; "
+            "use another --output, or --resume never to start over"
+        )
+
+
+def flatten(values: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
+    """Nested tables as dotted names with their values."""
+    items: list[tuple[str, Any]] = []
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            items += flatten(value, f"{prefix}{key}.")
+        else:
+            items.append((f"{prefix}{key}", value))
+    return items

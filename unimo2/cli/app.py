@@ -1,0 +1,151 @@
+"""The one Typer application, and the one place where errors become a line for the user."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+import traceback
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from unimo2 import __version__
+from unimo2.cli import ablate, bench, data, pretrain, report, zoo
+from unimo2.cli import eval as eval_
+from unimo2.cli.arguments import expand
+from unimo2.errors import Unimo2Error
+
+PROGRAM = "unimo2"
+VERBS = (data, pretrain, eval_, report, ablate, zoo, bench)  # in the order of the help
+INTERRUPTED = 130
+
+# The root of Click's own errors, from Click or from Typer's copy of it, whichever is in use.
+ParserError: type[Exception] = next(
+    kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException"
+)
+
+
+@dataclass
+class Session:
+    """What one call of the command line knows beyond the verb's own options."""
+
+    debug: bool = False
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"{PROGRAM} {__version__}")
+        raise typer.Exit()
+
+
+def build() -> typer.Typer:
+    """The application with every verb registered."""
+    app = typer.Typer(
+        name=PROGRAM,
+        help="UNIMO-2: train it, evaluate it and its neighbours, and set the results beside the "
+        "paper's.",
+        # Plain text: a box would break "one line for an error", and help stays easy to search.
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+    )
+
+    @app.callback()
+    def options(
+        context: typer.Context,
+        debug: Annotated[
+            bool,
+            typer.Option("--debug", envvar="UNIMO2_DEBUG", help="Show the traceback of an error."),
+        ] = False,
+        version: Annotated[
+            bool,
+            typer.Option(
+                "--version", callback=_show_version, is_eager=True, help="Show the version."
+            ),
+        ] = False,
+    ) -> None:
+        context.obj.debug = debug
+
+    for verb in VERBS:
+        verb.register(app)
+    return app
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command line.
+
+    Args:
+        argv: the arguments after the program's name; those of the process if None.
+
+    Returns:
+        The exit status: 0 done, 2 wrong usage or missing input, 130 interrupted, 1 anything else.
+    """
+    session = Session()
+    if not sys.stderr.isatty():
+        # Bars that transformers draws while it reads weights are noise in a file or a pipe.
+        os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    try:
+        return _run(sys.argv[1:] if argv is None else argv, session)
+    except KeyboardInterrupt:
+        return _fail("interrupted", INTERRUPTED, session)
+    except Unimo2Error as error:
+        return _fail(str(error), error.exit_status, session)
+    except ParserError as error:
+        return _fail(_parser_message(error), getattr(error, "exit_code", 2), session)
+    except BrokenPipeError:
+        _silence_output()
+        return 1
+    except OSError as error:
+        return _fail(str(error), 1, session)
+    except Exception as error:
+        return _fail(_unexpected_message(error, session), 1, session)
+
+
+def _run(arguments: Sequence[str], session: Session) -> int:
+    command = typer.main.get_command(build())
+    if f"_{PROGRAM.upper()}_COMPLETE" in os.environ:  # a shell asks how the line could go on
+        command.main(prog_name=PROGRAM)
+    try:
+        # Not `command.main`: it prints errors and interrupts in its own words.
+        with command.make_context(PROGRAM, expand(command, arguments), obj=session) as context:
+            command.invoke(context)
+        sys.stdout.flush()
+        return 0
+    except typer.Exit as stop:
+        sys.stdout.flush()
+        return stop.exit_code
+
+
+def _fail(message: str, status: int, session: Session) -> int:
+    """Say in one line what went wrong; the traceback only where it was asked for."""
+    if session.debug:
+        traceback.print_exc()
+    print(f"{PROGRAM}: error: {' '.join(message.split())}", file=sys.stderr)
+    return status
+
+
+def _parser_message(error: Exception) -> str:
+    message = str(getattr(error, "format_message")())  # noqa: B009 (two Clicks, one method)
+    context = getattr(error, "ctx", None)
+    hint = f"; see '{context.command_path} --help'" if context is not None else ""
+    return message.rstrip(".") + hint
+
+
+def _unexpected_message(error: Exception, session: Session) -> str:
+    """A fault of ours: say so, and keep the traceback, since a long run cannot be repeated."""
+    message = f"unexpected {type(error).__name__}: {error}"
+    if session.debug:
+        return message
+    handle, path = tempfile.mkstemp(prefix="unimo2-traceback-", suffix=".txt")
+    with os.fdopen(handle, "w", encoding="utf-8") as file:
+        traceback.print_exc(file=file)
+    return f"{message} (a fault in {PROGRAM}; the traceback is in {Path(path)})"
+
+
+def _silence_output() -> None:
+    """Stop Python from complaining at exit that nobody reads its output any more."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())

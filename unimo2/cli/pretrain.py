@@ -1,0 +1,125 @@
+"""`unimo2 pretrain`: train a model from random weights."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Annotated, cast
+
+import typer
+
+if TYPE_CHECKING:
+    from unimo2.recipes import Recipe
+    from unimo2.training import TrainSummary
+
+# Images of the validation split that the weight of the contrastive score is chosen on: with five
+# captions each a minute of scoring on two cores.
+_WEIGHT_IMAGES = 200
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verb."""
+    app.command("pretrain")(pretrain)
+
+
+def pretrain(
+    config: Annotated[
+        str, typer.Option(help="A configuration's name (mini) or a TOML file.")
+    ] = "mini",
+    data_root: Annotated[
+        Path | None,
+        typer.Option(envvar="UNIMO2_DATA", help="Folder of data sets; the mini suite if left out."),
+    ] = None,
+    output: Annotated[
+        Path, typer.Option(help="Folder for model/, checkpoint/, log.jsonl and train.json.")
+    ] = Path("runs/pretrain"),
+    steps: Annotated[int | None, typer.Option(min=1, help="Optimiser steps.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Of weights, order, masks and dropout.")] = None,
+    resume: Annotated[
+        str, typer.Option(help="auto: go on where a run in the output folder stopped; or never.")
+    ] = "auto",
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    set_: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", help="Change the configuration: batch_size=32, model.fusion_layers=6."
+        ),
+    ] = None,
+) -> None:
+    """Train a model from random weights and choose its retrieval weight on the validation split."""
+    from evals.suites import resolve
+    from unimo2.recipes import load_recipe, override
+
+    assignments = list(set_ or [])
+    assignments += [f"steps={steps}"] if steps is not None else []
+    assignments += [f"seed={seed}"] if seed is not None else []
+    recipe = override(load_recipe(config), assignments)
+    root = resolve(None, data_root).root
+    summary = _train(recipe, root, output, resume, device)
+    typer.echo(
+        f"trained {summary.steps} steps in {summary.seconds:.0f} s "
+        f"({summary.samples_per_second:.0f} pairs/s, {summary.precision}): {summary.model_folder}"
+    )
+    _choose_retrieval_weight(summary.model_folder, root, output / "train.json", device)
+
+
+def _train(recipe: Recipe, root: Path, output: Path, resume: str, device: str) -> TrainSummary:
+    """Read the corpora and train on them."""
+    from transformers.utils.logging import disable_progress_bar
+
+    from unimo2.preparation import prepare
+    from unimo2.progress import TrainingBar
+    from unimo2.training import pretrain as run
+
+    disable_progress_bar()  # type: ignore[no-untyped-call]  # of writing weights: an instant
+    prepared = prepare(recipe, root)
+    pairs = prepared.corpora.pairs
+    typer.echo(f"corpus: {pairs.images} images, {pairs.captions} captions", err=True)
+    with TrainingBar() as bar:
+        return run(
+            recipe.training,
+            prepared.model_config,
+            prepared.processor,
+            prepared.corpora,
+            output,
+            resume=resume,
+            device=device,
+            on_progress=bar,
+        )
+
+
+def _choose_retrieval_weight(folder: Path, root: Path, train_json: Path, device: str) -> None:
+    """Choose w of `itm + w * contrastive` on Flickr30k's validation split and write it down."""
+    import json
+    from dataclasses import asdict
+    from functools import partial
+
+    import zoo
+    from evals.files import write_atomically
+    from evals.retrieval.weight import choose_weight
+    from unimo2.formats.karpathy import read_karpathy
+    from zoo.interfaces import PairScorer, require
+
+    annotations = root / "flickr30k" / "dataset_flickr30k.json"
+    if not annotations.is_file():
+        typer.echo(f"retrieval weight left as it is: no {annotations} to choose it on", err=True)
+        return
+    images = read_karpathy(annotations, root / "flickr30k" / "flickr30k-images", ["val"])
+    images = images[:_WEIGHT_IMAGES]
+    model = zoo.load(folder, device=device)
+    require(model, "pair_scorer")
+    choice = choose_weight(cast(PairScorer, model), images, report=lambda progress: None)
+    for path, key, value in (
+        (folder / "config.json", "contrastive_weight", choice.weight),
+        (train_json, "retrieval_weight", asdict(choice)),
+    ):
+        content = json.loads(path.read_text(encoding="utf-8")) | {key: value}
+        data = (json.dumps(content, indent=2) + "\n").encode()
+        write_atomically(path, partial(_write, data))
+    typer.echo(
+        f"retrieval weight {choice.weight:g} (mean R@1 {choice.mean_recall_at_1:.1f} % on "
+        f"{choice.images} validation images, {choice.captions} captions)"
+    )
+
+
+def _write(data: bytes, stream: IO[bytes]) -> None:
+    stream.write(data)

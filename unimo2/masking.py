@@ -1,0 +1,155 @@
+"""Spans of text hidden for masked language modelling (paper, section 3.2; SpanBERT).
+
+Everything random is decided by numbers that are drawn beforehand, one row a text, so that a text's
+mask does not depend on what shares its batch.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+IGNORED = -100  # the label that cross entropy leaves out, as everywhere in PyTorch
+
+
+@dataclass(frozen=True)
+class MaskingSpec:
+    """How spans of text are hidden for masked language modelling.
+
+    Paper, section 3.2: spans of length l ~ Geo(0.2) until 15 % of the tokens are selected; 80 %
+    become the mask token, 10 % a random token, 10 % stay. As in SpanBERT (Joshi et al., 2020),
+    which the paper follows, lengths above 10 do not occur (the distribution is cut there and
+    normalised again, mean 3.8), the choice between mask, random and original is made once for a
+    whole span, and the last span is cut short so that the share is met exactly. Spans are of
+    tokens; SpanBERT's are of whole words, the paper does not say.
+
+    Attributes:
+        mask_id: id of the mask token.
+        special_ids: ids that are never selected and never drawn as a random token.
+        vocab_size: number of token ids.
+        max_length: longest text in tokens; fixes how many random numbers a sample needs.
+        fraction: share of the real tokens (special tokens not counted) to select, in (0, 1].
+        geometric_p: parameter of the geometric distribution of span lengths.
+        max_span: longest span in tokens.
+        mask_share: share of the spans that become the mask token.
+        random_share: share of the spans that become random tokens.
+        level: whether mask, random or original is decided for each "span" or each "token".
+    """
+
+    mask_id: int
+    special_ids: tuple[int, ...]
+    vocab_size: int
+    max_length: int
+    fraction: float = 0.15
+    geometric_p: float = 0.2
+    max_span: int = 10
+    mask_share: float = 0.8
+    random_share: float = 0.1
+    level: Literal["span", "token"] = "span"
+
+    def span_distribution(self) -> Tensor:
+        """Probability of the span lengths 1 .. max_span, float64 [max_span]."""
+        lengths = torch.arange(self.max_span, dtype=torch.float64)
+        weights = self.geometric_p * (1.0 - self.geometric_p) ** lengths
+        return weights / weights.sum()
+
+    def budget(self, real_tokens: Tensor) -> Tensor:
+        """Number of tokens to select: the rounded share, at least one where there is any.
+
+        Args:
+            real_tokens: int64 [B], tokens that may be selected.
+        """
+        wanted = (real_tokens.double() * self.fraction).round().long().clamp_min(1)
+        return torch.minimum(wanted, real_tokens)
+
+    @property
+    def rounds(self) -> int:
+        """Spans that suffice for the longest text, since each selects one token or more."""
+        return max(1, round(self.max_length * self.fraction))
+
+    def draw(self, rows: int, generator: torch.Generator) -> Tensor:
+        """Uniform numbers in [0, 1) for `mask_spans`, float32 [rows, 3 rounds + 2 max_length]."""
+        width = 3 * self.rounds + 2 * self.max_length
+        return torch.rand(rows, width, generator=generator)
+
+
+@dataclass(frozen=True)
+class MaskedText:
+    """Texts with hidden spans.
+
+    Attributes:
+        input_ids: int64 [B, N], with the replacements made.
+        labels: int64 [B, N], the original id where a token was selected and -100 elsewhere.
+        span_ids: int64 [B, N], which span (0, 1, ...) selected the token, -1 where none did.
+    """
+
+    input_ids: Tensor
+    labels: Tensor
+    span_ids: Tensor
+
+
+def maskable(input_ids: Tensor, spec: MaskingSpec) -> Tensor:
+    """Where a token may be hidden: everywhere but at special tokens, bool [B, N]."""
+    special = torch.tensor(spec.special_ids, dtype=input_ids.dtype, device=input_ids.device)
+    return ~torch.isin(input_ids, special)
+
+
+def mask_spans(input_ids: Tensor, noise: Tensor, spec: MaskingSpec) -> MaskedText:
+    """Hide spans of text until the wanted share of every row is selected.
+
+    All rows advance together, one span a round: a start is drawn among the tokens that are not
+    selected yet, so that every round selects at least one token in every unfinished row.
+
+    Args:
+        input_ids: int64 [B, N] with special tokens and padding, N at most `spec.max_length`.
+        noise: what `spec.draw` returned, one row a text.
+        spec: shares, distribution and special tokens.
+
+    Returns:
+        The masked ids and the labels; special tokens and padding are never touched.
+    """
+    rows, length = input_ids.shape
+    allowed = maskable(input_ids, spec)  # [B, N]
+    missing = spec.budget(allowed.sum(dim=1))  # [B]
+    rounds = spec.rounds
+    starts, lengths, actions = noise[:, : 3 * rounds].reshape(rows, 3, rounds).unbind(dim=1)
+    edges = spec.span_distribution().cumsum(dim=0).float()
+    span_lengths = torch.searchsorted(edges, lengths.contiguous()) + 1  # [B, rounds]
+    span_lengths.clamp_(max=spec.max_span)
+
+    position = torch.arange(length).expand(rows, length)
+    free = allowed.clone()
+    span_ids = torch.full_like(input_ids, -1)
+    for turn in range(int(missing.max()) if rows else 0):
+        order = free.cumsum(dim=1)  # the how-maniest free token each one is, from 1
+        count = order[:, -1:]
+        target = (starts[:, turn : turn + 1] * count).long().clamp_max(count - 1) + 1
+        start = ((order == target) & free).to(torch.uint8).argmax(dim=1, keepdim=True)  # [B, 1]
+        span = (position >= start) & (position < start + span_lengths[:, turn : turn + 1]) & free
+        span &= span.cumsum(dim=1) <= missing[:, None]  # the last span is cut short
+        span_ids.masked_fill_(span, turn)
+        free &= ~span
+        missing = missing - span.sum(dim=1)
+    return _replace(input_ids, span_ids, actions, noise[:, 3 * rounds :], spec)
+
+
+def _replace(
+    input_ids: Tensor, span_ids: Tensor, actions: Tensor, noise: Tensor, spec: MaskingSpec
+) -> MaskedText:
+    """Turn the selected tokens [B, N] into the mask token, a random one, or leave them."""
+    length = input_ids.shape[1]
+    selected = span_ids >= 0
+    token_noise, word_noise = noise[:, :length], noise[:, spec.max_length :][:, :length]
+    action = actions.gather(1, span_ids.clamp_min(0)) if spec.level == "span" else token_noise
+    ordinary = torch.ones(spec.vocab_size, dtype=torch.bool)
+    ordinary[list(spec.special_ids)] = False
+    words = ordinary.nonzero().squeeze(1)  # the ids a random token may have
+    drawn = words[(word_noise * len(words)).long().clamp_max(len(words) - 1)]
+    masked = selected & (action < spec.mask_share)
+    random = selected & ~masked & (action < spec.mask_share + spec.random_share)
+    replaced = torch.where(masked, spec.mask_id, torch.where(random, drawn, input_ids))
+    labels = input_ids.masked_fill(~selected, IGNORED)
+    return MaskedText(replaced, labels, span_ids)

@@ -1,0 +1,107 @@
+"""Optimiser, learning-rate schedule and number precision of training."""
+
+from __future__ import annotations
+
+import time
+from typing import Literal
+
+import torch
+from torch import nn
+
+from unimo2.recipes import PretrainConfig
+
+# Parameters that a decay towards zero would only harm: learned positions, the dictionary (its size
+# is held by the commitment loss), temperatures. Biases and norms are known by their dimension.
+_NO_DECAY = ("pos_embed", "cls_token", "position_embeddings", "dictionary.")
+
+# Autocast adds casts around every product; below this gain of the bare product it does not pay.
+_WORTHWHILE_GAIN = 1.5
+
+
+def learning_rate_at(step: int, config: PretrainConfig) -> float:
+    """Learning rate of a step: linear warm-up, then linear decay (paper, section 4.1).
+
+    A function of the step alone, so that there is no schedule to save and resume.
+
+    Args:
+        step: 0 for the first optimiser step.
+        config: gives the peak, the number of steps and the share of the warm-up.
+
+    Returns:
+        peak * (step + 1) / warm-up in the warm-up, afterwards falling linearly; it would be 0 at
+        the step after the last.
+    """
+    warmup = round(config.steps * config.warmup_ratio)
+    if step < warmup:
+        return config.learning_rate * (step + 1) / warmup
+    return config.learning_rate * max(0, config.steps - step) / max(1, config.steps - warmup)
+
+
+def parameter_groups(model: nn.Module, config: PretrainConfig) -> list[dict[str, object]]:
+    """Split the parameters into those with weight decay, those without, and the temperatures.
+
+    Returns:
+        Groups for an optimiser. "share" is the group's part of the scheduled learning rate:
+        Adam moves a number by about the learning rate, however small its gradient, and a
+        temperature of 0.07 does not survive steps of 0.001.
+    """
+    decayed, spared, temperatures = [], [], []
+    for name, parameter in model.named_parameters():
+        if not parameter.requires_grad:
+            continue
+        if "temperature" in name:
+            temperatures.append(parameter)
+        elif parameter.ndim < 2 or any(part in name for part in _NO_DECAY):
+            spared.append(parameter)
+        else:
+            decayed.append(parameter)
+    slow = min(1.0, config.temperature_learning_rate / config.learning_rate)
+    return [
+        {"params": decayed, "weight_decay": config.weight_decay, "share": 1.0},
+        {"params": spared, "weight_decay": 0.0, "share": 1.0},
+        {"params": temperatures, "weight_decay": 0.0, "share": slow},
+    ]
+
+
+def build_optimizer(model: nn.Module, config: PretrainConfig) -> torch.optim.Optimizer:
+    """Adam with decoupled weight decay, all parameters of a group updated in one kernel."""
+    return torch.optim.AdamW(
+        parameter_groups(model, config),
+        lr=config.learning_rate,
+        betas=(config.adam_beta1, config.adam_beta2),
+        eps=config.adam_epsilon,
+        fused=True,
+    )
+
+
+def choose_precision(
+    wanted: Literal["auto", "fp32", "bf16"], device: torch.device, rows: int, hidden_size: int
+) -> Literal["fp32", "bf16"]:
+    """Settle "auto": bf16 where the device has it and a matrix product is clearly faster in it.
+
+    Args:
+        wanted: what the configuration says; anything but "auto" is returned as it is.
+        device: where training runs.
+        rows: rows of the product that is timed: tokens of a batch.
+        hidden_size: its inner size; the outer is four times that, as in a feed-forward layer.
+    """
+    if wanted != "auto":
+        return wanted
+    if device.type == "cuda":
+        return "bf16" if torch.cuda.is_bf16_supported() else "fp32"
+    generator = torch.Generator().manual_seed(0)
+    left = torch.randn(rows, hidden_size, generator=generator)
+    right = torch.randn(hidden_size, 4 * hidden_size, generator=generator)
+    single = _fastest_product(left, right)
+    half = _fastest_product(left.bfloat16(), right.bfloat16())
+    return "bf16" if single > _WORTHWHILE_GAIN * half else "fp32"
+
+
+def _fastest_product(left: torch.Tensor, right: torch.Tensor, repeats: int = 15) -> float:
+    """Seconds of the fastest of several matrix products."""
+    seconds = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        left @ right
+        seconds.append(time.perf_counter() - start)
+    return min(seconds)

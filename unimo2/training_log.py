@@ -1,0 +1,109 @@
+"""What a training run tells while it goes: averages of an interval, one JSON line each."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Progress:
+    """News from a run.
+
+    Attributes:
+        step: optimiser steps done.
+        steps: of the whole run.
+        remaining_seconds: estimate from the speed of this start of the run.
+        values: what the line in log.jsonl says: losses, speed, learning rate, dictionary, ...
+    """
+
+    step: int
+    steps: int
+    remaining_seconds: float
+    values: Mapping[str, float | int | None]
+
+
+class Interval:
+    """Collects what the steps report and averages it over an interval."""
+
+    def __init__(self) -> None:
+        """Start with nothing collected."""
+        self._sums: dict[str, Tensor] = {}
+        self._counts: Tensor | None = None
+        self.steps = 0
+
+    def add(self, result: Mapping[str, Tensor], gradient_norm: Tensor) -> None:
+        """Take in one step: what the objective returned, and the norm of the gradient."""
+        self.steps += 1
+        scalars = {k: v.detach() for k, v in result.items() if k != "dictionary_counts"}
+        for name, value in {**scalars, "gradient_norm": gradient_norm}.items():
+            self._sums[name] = self._sums[name] + value if name in self._sums else value.clone()
+        counts = result.get("dictionary_counts")
+        if counts is not None:
+            self._counts = counts if self._counts is None else self._counts + counts
+
+    def values(self) -> dict[str, float]:
+        """Means of the interval, and how much of the dictionary was in use."""
+        means = {name: float(total) / self.steps for name, total in self._sums.items()}
+        if self._counts is not None:
+            means |= dictionary_use(self._counts)
+        return means
+
+
+def dictionary_use(counts: Tensor) -> dict[str, float]:
+    """How evenly the rows of the dictionary are chosen.
+
+    Args:
+        counts: int64 [C], how often each row was chosen.
+
+    Returns:
+        "dictionary_used": share of the rows chosen at all, in [0, 1]; "dictionary_perplexity":
+        exp of the entropy of the choices, from 1 (one row) to C (all alike).
+    """
+    share = counts.double() / counts.sum().clamp_min(1)
+    entropy = -torch.special.xlogy(share, share).sum()
+    return {
+        "dictionary_used": float((counts > 0).double().mean()),
+        "dictionary_perplexity": math.exp(float(entropy)),
+    }
+
+
+class LogFile:
+    """`log.jsonl`: one line an interval, cut back to the checkpoint when a run is resumed."""
+
+    def __init__(self, path: Path, keep_until: int) -> None:
+        """Keep the lines up to a step and drop later ones (they are going to be written again).
+
+        Args:
+            path: of the file; need not exist.
+            keep_until: last step whose line stays; 0 starts an empty file.
+        """
+        self.path = path
+        kept = [line for line in _lines(path) if _step_of(line) <= keep_until]
+        partial = path.with_suffix(".partial")
+        partial.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
+        os.replace(partial, path)
+
+    def write(self, values: Mapping[str, float | int | None]) -> None:
+        """Append one line."""
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(values) + "\n")
+
+
+def _lines(path: Path) -> list[str]:
+    return path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+
+
+def _step_of(line: str) -> float:
+    """The step a line belongs to; a line cut off by a kill belongs to none and is dropped."""
+    try:
+        return float(json.loads(line)["step"])
+    except (ValueError, KeyError, TypeError):
+        return math.inf
