@@ -1,0 +1,96 @@
+"""Several values after one option, read from the commands themselves."""
+
+from pathlib import Path
+from typing import Annotated
+
+import pytest
+import typer
+
+from unimo2.cli.arguments import expand
+from unimo2.errors import UsageError
+
+
+@pytest.fixture
+def command():
+    """An application with a verb that has every kind of option, and a group with two verbs."""
+    app = typer.Typer(name="unimo2")
+
+    @app.callback()
+    def options(debug: Annotated[bool, typer.Option("--debug")] = False) -> None:
+        """The application."""
+
+    @app.command()
+    def ablate(
+        names: Annotated[list[str] | None, typer.Argument()] = None,
+        k: Annotated[list[int] | None, typer.Option("--k", "-k")] = None,
+        weights: Annotated[list[float] | None, typer.Option()] = None,
+        seed: int = 0,
+        output: Path = Path("runs"),
+        dry_run: Annotated[bool, typer.Option("--dry-run")] = False,
+        one_to_one: bool = False,
+        pair: tuple[int, int] = (0, 0),
+    ) -> None:
+        print(names, k, weights, seed, output, dry_run, one_to_one, pair)
+
+    group = typer.Typer()
+
+    @group.command()
+    def show(n: Annotated[list[int] | None, typer.Option()] = None) -> None:
+        print(n)
+
+    @group.command()
+    def verify() -> None:
+        pass
+
+    app.add_typer(group, name="data")
+    return typer.main.get_command(app)
+
+
+@pytest.mark.parametrize(
+    ("typed", "expected"),
+    [
+        ("ablate --k 10 20 50", "ablate --k 10 --k 20 --k 50"),
+        ("ablate --k 10 --k 20 50 --dry-run", "ablate --k 10 --k 20 --k 50 --dry-run"),
+        ("ablate -k 1 2 --seed 3", "ablate -k 1 -k 2 --seed 3"),
+        ("ablate --k=10 --dry-run", "ablate --k=10 --dry-run"),
+        ("ablate --k=10 name", "ablate --k=10 name"),
+        (
+            "ablate --weights -1 .5 -2.5e-3 --seed -3",
+            "ablate --weights -1 --weights .5 --weights -2.5e-3 --seed -3",
+        ),
+        ("ablate --k 1 2 -- a --k b", "ablate --k 1 --k 2 -- a --k b"),
+        ("ablate a b --k 1 2", "ablate a b --k 1 --k 2"),
+        ("ablate --pair 1 2 --k 3 4", "ablate --pair 1 2 --k 3 --k 4"),
+        ("ablate --no-one-to-one --k 3", "ablate --no-one-to-one --k 3"),
+        ("ablate --output --k --k 3", "ablate --output --k --k 3"),
+        ("ablate --unknown 1 --k 2 3", "ablate --unknown 1 --k 2 --k 3"),
+        ("data show --n 1 2", "data show --n 1 --n 2"),
+        ("data verify --n 1 2", "data verify --n 1 2"),
+        ("nothing --k 1 2", "nothing --k 1 2"),
+        ("data", "data --help"),
+        ("", "--help"),
+        ("--debug", "--debug --help"),
+        ("--help", "--help"),
+        ("data show --n 1 2 --debug", "--debug data show --n 1 --n 2"),
+        ("ablate -- --debug", "ablate -- --debug"),
+    ],
+)
+def test_list_options_are_rewritten_and_all_else_is_left(command, typed, expected):
+    """Against the repeated form written by hand."""
+    assert " ".join(expand(command, typed.split())) == expected
+
+
+def test_typer_reads_what_expand_wrote(command, capsys):
+    """Against what the command function receives from Typer's own parser."""
+    line = "ablate --k 10 20 --weights -1 2 --seed 7 --output there --one-to-one -- x -y"
+    command.main(args=expand(command, line.split()), standalone_mode=False)
+    assert capsys.readouterr().out == (
+        "['x', '-y'] [10, 20] [-1.0, 2.0] 7 there False True (0, 0)\n"
+    )
+
+
+@pytest.mark.parametrize("typed", ["ablate --k", "ablate --k --dry-run", "ablate --k -- 1"])
+def test_a_list_option_without_values_is_an_error(command, typed):
+    """The option would else swallow the next option's name as its value."""
+    with pytest.raises(UsageError, match="option --k needs at least one value.*unimo2 ablate"):
+        expand(command, typed.split())

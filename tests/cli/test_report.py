@@ -1,0 +1,62 @@
+"""`unimo2 report`, from the command line to the text."""
+
+import pytest
+
+from evals import records
+from unimo2.cli import main
+
+
+@pytest.fixture(autouse=True)
+def no_records(monkeypatch, tmp_path):
+    """No records in the package, and a runs folder that is not there."""
+    monkeypatch.setattr(records, "MEASURED", tmp_path / "none")
+    monkeypatch.chdir(tmp_path)
+
+
+def test_several_tables_come_in_the_order_asked_for(capsys):
+    """Against the tables' titles."""
+    assert main(["report", "--table", "3", "1", "2"]) == 0
+    out = capsys.readouterr().out
+    places = [out.index(f"Table {n}: ") for n in (3, 1, 2)]
+    assert places == sorted(places) and "72.70/91.18" in out
+
+
+@pytest.mark.parametrize("number", range(1, 11))
+def test_every_table_is_there_with_what_was_measured_beneath(capsys, number):
+    """Against the ten tables of the paper; settings (6 to 9) are not measured."""
+    assert main(["report", "--table", str(number)]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith(f"Table {number}: ")
+    assert ("not measured" in out) == (number not in (6, 7, 8, 9))
+
+
+@pytest.mark.parametrize(
+    ("form", "mark"), [("md", "| UNIMO-2 |"), ("csv", "UNIMO-2,66.3,80.8"), ("latex", r"\toprule")]
+)
+def test_forms_and_files(form, mark, tmp_path, capsys):
+    """Against a mark of each form; a file holds the same as the terminal shows."""
+    assert main(["report", "--table", "2", "--format", form]) == 0
+    shown = capsys.readouterr().out
+    path = tmp_path / "new" / "table"
+    assert main(["report", "--table", "2", "--format", form, "--output", str(path)]) == 0
+    captured = capsys.readouterr()
+    assert path.read_text(encoding="utf-8") == shown and mark in shown
+    assert captured.out == "" and str(path) in captured.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (["--table", "11"], "Table 11"),
+        (["--table", "0"], "Table 0"),
+        (["--table", "one"], "--table"),
+        (["--table"], "--table needs at least one value"),
+        ([], "--table"),
+        (["--table", "1", "--format", "pdf"], "pdf"),
+    ],
+)
+def test_mistakes_are_one_line_and_status_2(capsys, arguments, text):
+    """Against what the line must name."""
+    assert main(["report", *arguments]) == 2
+    captured = capsys.readouterr()
+    assert captured.out == "" and captured.err.count("\n") == 1 and text in captured.err

@@ -1,0 +1,77 @@
+"""Records made by hand for the tests of what is shown."""
+
+import pytest
+
+from evals.metrics import Metric
+from evals.records import Record
+
+
+def _make_record(
+    model="mini",
+    variant=None,
+    value=60.0,
+    zero_shot=True,
+    suite="mini",
+    fingerprint="abcdef0123",
+    note=None,
+    at_chance=False,
+    training=None,
+):
+    """A record of Flickr30k retrieval whose R@K is `value` + K (+ 20 for text retrieval)."""
+    metrics = {}
+    for task, more, n in (("image", 0, 1500), ("text", 20, 300)):
+        for k in (1, 5, 10):
+            recall = value + more + k
+            metrics[f"{task}_retrieval/R@{k}"] = Metric(
+                recall, n, (recall - 1.0, recall + 2.0), k / 3, at_chance
+            )
+    protocol = {"zero_shot": zero_shot, "pairs": "exhaustive"}
+    if training is not None:
+        protocol["training"] = training
+    return Record(
+        status="done",
+        suite=suite,
+        benchmark="flickr",
+        model=model,
+        variant=variant,
+        protocol=protocol,
+        data={
+            **{"fingerprint": fingerprint, "root_name": "x", "split": "test", "images": 300},
+            **{"captions": 1500, "official": False, "note": note},
+        },
+        metrics=metrics,
+        weights_sha256="0" * 64,
+        config={},
+        seed=0,
+        versions={},
+        commit=None,
+        dirty=None,
+        device="cpu",
+        dtype="float32",
+        seconds=10.0,
+        throughput={"pairs_per_second": 1.0},
+        peak_memory_mb=1.0,
+        command="unimo2 eval flickr --zero-shot",
+        notes=[],
+        created="2026-01-01T00:00:00+00:00",
+    )
+
+
+def _trained(tokens=32, size=256, grounding="topk", budget=300, seed=0):
+    """What a record of an ablation's row says about its training."""
+    return {
+        **{"recipe": "ablation", "base": "77", "budget": budget, "seed": seed},
+        **{"K": tokens, "C": size, "grounding": grounding, "base_K": 32, "base_C": 256},
+    }
+
+
+@pytest.fixture
+def make_record():
+    """Makes a record; see `_make_record`."""
+    return _make_record
+
+
+@pytest.fixture
+def trained():
+    """Makes what an ablation's record says about its training; see `_trained`."""
+    return _trained
