@@ -95,6 +95,16 @@ class Unimo2PreTrainedModel(PreTrainedModel):
             init.zeros_(module.bias)
         elif isinstance(module, Unimo2Model):
             init.constant_(module.contrastive_temperature, module.config.contrastive_temperature)
+            # What fusion layers add to their residual stream starts small (as in GPT-2), so that the
+            # towers' outputs reach the heads through all layers when training from random weights.
+            std = self.config.initializer_range / (2 * self.config.fusion_layers) ** 0.5
+            for layer in module.fusion.layers:
+                init.normal_(layer.output.weight, std=std)
+                init.normal_(layer.down.weight, std=std)
+            if self.config.itm_input == "product":
+                # Equal poolers make the product a similarity from the start: matching can then
+                # build on what the contrastive loss has aligned.
+                init.copy_(module.text_pooler.weight, module.image_pooler.weight)
 
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path: Any, *args: Any, **kwargs: Any) -> Any:
