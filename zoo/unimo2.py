@@ -90,8 +90,7 @@ class Unimo2Scorer:
         pixels = self.processor(images=list(images))["pixel_values"].to(self.model.device)
         vision = self.model.encode_image(pixels.to(DTYPES[self.dtype]))
         tensors = self._dictionary_part(vision)
-        features, _ = self.model.contrastive_features(vision=vision)
-        tensors.update(states=vision, contrastive=features)
+        tensors.update(states=vision, contrastive=self.model.image_features(vision))
         return [
             ItemFeatures({name: tensor[i] for name, tensor in tensors.items()})
             for i in range(len(images))
@@ -107,8 +106,7 @@ class Unimo2Scorer:
             ids = torch.tensor([tokens[place] for place in places], device=self.model.device)
             states = self.model.encode_text(ids)
             tensors = self._dictionary_part(states)
-            _, contrastive = self.model.contrastive_features(text=states)
-            tensors.update(states=states, contrastive=contrastive)
+            tensors.update(states=states, contrastive=self.model.text_features(states))
             for row, place in enumerate(places):
                 features[place] = ItemFeatures({name: t[row] for name, t in tensors.items()})
         return [features[place] for place in range(len(texts))]
