@@ -35,6 +35,8 @@ CC_FOLDERS = {"train": "training", "val": "validation"}
 SBU_JSON = "sbu-captions-all.json"
 SBU_URLS = "SBU_captioned_photo_dataset_urls.txt"
 SBU_CAPTIONS = "SBU_captioned_photo_dataset_captions.txt"
+TEXT_SUFFIXES = (".txt", ".tokens", ".raw")
+"""What files of text are called; the last two are WikiText's."""
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp")
 
 Locate = Callable[[str], Sequence[Path]]
@@ -274,11 +276,11 @@ def _beside(path: Path) -> Locate:
 
 
 def text_lines(folder: Path, broken: Skips | None = None) -> Iterator[TextLine]:
-    """Stream a plain-text corpus: every line of every `.txt` file that is not blank.
+    """Stream a plain-text corpus: every line of every file that is not blank.
 
     Args:
-        folder: a folder with `.txt` files in it or below it, or one file. They come in the order
-            of their paths, so that a run can go on where it stopped.
+        folder: a folder with files of `TEXT_SUFFIXES` in it or below it, or one file. They come
+            in the order of their paths, so that a run can go on where it stopped.
         broken: counts lines that are not UTF-8; None makes the first one an error.
 
     Yields:
@@ -286,7 +288,7 @@ def text_lines(folder: Path, broken: Skips | None = None) -> Iterator[TextLine]:
         `<unk>` are lines and words like any other.
 
     Raises:
-        MissingData: there is no such folder, or no `.txt` file in it.
+        MissingData: there is no such folder, or no such file in it.
         BadData: a line is not UTF-8 (only without `broken`).
     """
     for path in text_files(folder):
@@ -297,14 +299,15 @@ def text_lines(folder: Path, broken: Skips | None = None) -> Iterator[TextLine]:
 
 
 def text_files(folder: Path) -> list[Path]:
-    """The `.txt` files of a corpus, sorted by path; MissingData if there is none."""
+    """The files of a text corpus, sorted by path; MissingData if there is none."""
     if folder.is_file():
         return [folder]
     if not folder.is_dir():
         raise MissingData(f"text corpus not found: {folder}")
-    files = sorted(path for path in folder.rglob("*.txt") if path.is_file())
+    files = sorted(path for path in folder.rglob("*") if path.suffix in TEXT_SUFFIXES)
+    files = [path for path in files if path.is_file()]
     if not files:
-        raise MissingData(f"no .txt file in {folder}: a text corpus is a folder of .txt files")
+        raise MissingData(f"no text in {folder}: no file named *{', *'.join(TEXT_SUFFIXES)}")
     return files
 
 
