@@ -96,7 +96,11 @@ def written_counts(data_set: DataSet, suite: Mapping[str, Any]) -> tuple[Officia
     """What `suite.json` says that was written of a data set, in its first unit."""
     counts = suite.get("counts", {}).get(data_set.name, {})
     unit = data_set.official[0].unit if data_set.official else "images"
-    return tuple(Official(split, unit, count, "suite.json") for split, count in counts.items())
+    return tuple(
+        Official(split, unit, count, "suite.json")
+        for split, count in counts.items()
+        if isinstance(count, int)
+    )
 
 
 def compare(

@@ -113,6 +113,7 @@ def test_a_json_list_streams_as_json_loads_reads_it(
         ('[1,\n"never ended\n]', "line [23]: Invalid control character"),
         ("[1 2]", "line 1: expected ',' or ']'"),
         ("[1]\n[2]", "line 2: more text"),
+        ("[1,\n" + "9" * 5_000 + "]", "line 2: "),
         ("[" * 100_000, "nested too deeply|line 1"),
     ],
 )
@@ -173,6 +174,7 @@ def test_open_images_v7_names_and_header(tmp_path: Path) -> None:
         ("ImageID,Source", "image,Source", "csv:1: expected the header"),
         ("/m/07j7r,1", "/m/07j7r", "csv:3: 3 columns, expected 4"),
         ("/m/07j7r,1", "/m/07j7r,0.7", "csv:3: confidence '0.7'"),
+        ("/m/07j7r,1", "x" * 140_000 + ",1", "csv:3: field larger than field limit"),
         ("/m/07j7r,1", "/m/none,1", "csv:3: label '/m/none' has no name"),
         ("000062a39995e348", "62a3", "csv:5: '62a3' is no image id"),
     ],

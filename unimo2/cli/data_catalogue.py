@@ -107,9 +107,10 @@ def verify_data_sets(
             f"{absent[0].name}'"
         )
     written = _written(found) if found.name == MINI else None
+    work = "decoding" if images else "counting"
     verdicts = []
     for data_set in chosen:
-        with progress_bar(f"decoding {data_set.name}") as advance:
+        with progress_bar(f"{work} {data_set.name}") as advance:
             check = ImageCheck(images, partial(advance, total=None))
             verdicts.append(verify(data_set, found.root, check, written))
     if as_json:

@@ -280,7 +280,7 @@ def text_lines(folder: Path, broken: Skips | None = None) -> Iterator[TextLine]:
 
     Args:
         folder: a folder with files of `TEXT_SUFFIXES` in it or below it, or one file. They come
-            in the order of their paths, so that a run can go on where it stopped.
+            in a fixed order, so that a run can go on where it stopped.
         broken: counts lines that are not UTF-8; None makes the first one an error.
 
     Yields:
@@ -298,17 +298,28 @@ def text_lines(folder: Path, broken: Skips | None = None) -> Iterator[TextLine]:
                 yield TextLine(path, number, text)
 
 
-def text_files(folder: Path) -> list[Path]:
-    """The files of a text corpus, sorted by path; MissingData if there is none."""
+def text_files(folder: Path) -> Iterator[Path]:
+    """The files of a text corpus, folder by folder, by name; `folder` itself if it is a file.
+
+    One folder at a time is listed: OpenWebText unpacks to eight million files.
+
+    Raises:
+        MissingData: there is no such folder, or no file of `TEXT_SUFFIXES` in it or below it.
+    """
     if folder.is_file():
-        return [folder]
+        yield folder
+        return
     if not folder.is_dir():
         raise MissingData(f"text corpus not found: {folder}")
-    files = sorted(path for path in folder.rglob("*") if path.suffix in TEXT_SUFFIXES)
-    files = [path for path in files if path.is_file()]
-    if not files:
+    found = False
+    for home, folders, names in os.walk(folder):
+        folders.sort()  # the order in which os.walk goes down
+        for name in sorted(names):
+            if name.endswith(TEXT_SUFFIXES):
+                found = True
+                yield Path(home, name)
+    if not found:
         raise MissingData(f"no text in {folder}: no file named *{', *'.join(TEXT_SUFFIXES)}")
-    return files
 
 
 def is_address(source: str) -> bool:

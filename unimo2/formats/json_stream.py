@@ -104,6 +104,8 @@ class _Window:
                 raise self.malformed(error.msg) from error
             except RecursionError as error:
                 raise self.malformed("nested too deeply") from error
+            except ValueError as error:  # a number with more digits than Python converts
+                raise self.malformed(str(error)) from error
             if end < len(self.text) or not self._more():
                 self.position = end
                 return value

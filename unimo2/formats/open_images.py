@@ -155,8 +155,13 @@ def _fault(row: list[str]) -> str | None:
 def _rows(path: Path, broken: Skips | None) -> Iterator[tuple[int, list[str]]]:
     """The rows of a CSV; no value of these files holds a line end, so a line is a row."""
     for number, line in numbered_lines(path, broken):
-        if line.strip():
-            yield number, next(csv.reader([line]))
+        try:
+            row = next(csv.reader([line]), [])
+        except csv.Error as error:
+            refuse(BROKEN_ROW, f"{path}:{number}: {error}", broken)
+            continue
+        if row:
+            yield number, row
 
 
 def _find_image(folder: Path, identifier: str) -> Path | None:

@@ -77,7 +77,10 @@ def synset_images(folder: Path, broken: Skips | None = None) -> Iterator[ClassIm
         BadData: a class without a name, a file without an image's suffix (only without `broken`).
     """
     names = synset_names(folder)
-    classes = sorted(entry.name for entry in os.scandir(folder) if _WNID.fullmatch(entry.name))
+    with os.scandir(folder) as entries:
+        classes = sorted(
+            entry.name for entry in entries if _WNID.fullmatch(entry.name) and entry.is_dir()
+        )
     if not classes:
         raise MissingData(f"no class folder (n01440764 ...) in {folder}")
     for wnid in classes:
