@@ -18,7 +18,7 @@ from evals.retrieval.planner import Block, Plan
 from evals.retrieval.writer import BlockWriter, Scores
 from unimo2.errors import BadCheckpoint, IncompatibleModel
 from unimo2.formats.images import load_image
-from zoo.interfaces import StackedFeatures
+from zoo.interfaces import ImagePreparer, StackedFeatures
 
 if TYPE_CHECKING:
     from zoo.interfaces import ItemFeatures, PairScorer
@@ -92,14 +92,14 @@ class _Clock:
 def _encode_images(
     model: PairScorer, images: Sequence[Path], batch_size: int, report: Report
 ) -> list[StackedFeatures]:
-    """The vision tower once per image, in stacks of `batch_size`."""
+    """What can be computed of each image before any text, in stacks of `batch_size`."""
     stacks = []
     report(Progress("images", 0, len(images), None))
     for start in range(0, len(images), batch_size):
         paths = images[start : start + batch_size]
         stacks.append(StackedFeatures.of(model.encode_images([load_image(path) for path in paths])))
         report(Progress("images", start + len(paths), len(images), None))
-    return stacks
+    return model.prepare_images(stacks) if isinstance(model, ImagePreparer) else stacks
 
 
 def _score_block(
