@@ -29,12 +29,14 @@ class Progress:
         done: Finished so far, in earlier sessions too.
         total: In all.
         seconds_left: Estimated from this session's pace; None before anything was measured.
+        hint: What would be sooner, in case the run will take long.
     """
 
     stage: str
     done: int
     total: int
     seconds_left: float | None
+    hint: str | None = None
 
 
 Report = Callable[[Progress], None]
@@ -57,6 +59,7 @@ class Request:
         batch_size: None for the model's own choice.
         seed: Of the bootstrap.
         contrastive_weight: Instead of the model's own; None keeps it.
+        rerank: K of a contrastive shortlist whose pairs alone are fused; None for all pairs.
         output: The runs folder.
         fresh: Do not take up an interrupted run.
         variant: Names these runs beside the model's others.
@@ -74,6 +77,7 @@ class Request:
     batch_size: int | None = None
     seed: int = 0
     contrastive_weight: float | None = None
+    rerank: int | None = None
     output: Path = Path("runs")
     fresh: bool = False
     variant: str | None = None
