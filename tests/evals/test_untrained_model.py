@@ -152,18 +152,6 @@ def test_mistakes_are_one_line_and_status_2(
         assert err.count("\n") == 1
 
 
-def test_the_environment_names_the_real_data(
-    folders: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Truth: the root in UNIMO2_DATA is read, and does not stand for the mini suite."""
-    from unimo2.cli.eval import _data_root
-
-    monkeypatch.setenv("UNIMO2_DATA", str(folders[0]))
-    assert _data_root(None, None) == _data_root(None, "paper") == folders[0]
-    assert _data_root(None, "mini") is None
-    assert _data_root(tmp_path, None) == tmp_path
-
-
 def test_a_shortlist_keeps_the_scores_of_its_pairs(
     folders: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
