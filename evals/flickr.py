@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from evals.benchmark import Outcome, Report, Request
+from evals.benchmark import Outcome, Report, Request, SampleMetric
 from evals.metrics import (
     RECALL_AT,
     RESAMPLES,
     Ints,
     Metric,
     Ranking,
+    hits_at,
     rank_images,
     rank_texts,
     retrieval_metrics,
@@ -354,3 +355,25 @@ def _rows(
             **places,
         }
     )
+
+
+def sample_metrics(samples: pd.DataFrame) -> dict[str, SampleMetric]:
+    """The recalls of a run's samples; an image's captions are one unit.
+
+    Args:
+        samples: As `measure` leaves them.
+
+    Returns:
+        By the names of the record's metrics.
+    """
+    suffixes = [c.removeprefix("better") for c in samples.columns if c.startswith("better")]
+    found = {}
+    for suffix in suffixes:
+        for task in ("image_retrieval", "text_retrieval"):
+            rows = samples[samples["task"] == task]
+            places = [rows[f"{column}{suffix}"].to_numpy(dtype=np.int64) for column in PLACE]
+            for k in RECALL_AT:
+                found[f"{task}/R@{k}{suffix}"] = SampleMetric.mean(
+                    rows["query"], rows["image"], hits_at(k, *places)
+                )
+    return found
