@@ -52,11 +52,16 @@ def load(folder: Path, card: Card, device: str = "auto", dtype: str | None = Non
     """
     chosen, precision = find_device(device), find_dtype(dtype or "float32")
     model = Unimo2Model.from_pretrained(folder).eval().to(chosen)
-    for part in (model.vision, model.text, model.fusion):
-        part.to(precision)
+    set_precision(model, precision)
     return Unimo2Scorer(
         card.name, model, Unimo2Processor.from_pretrained(folder), weights_sha256(folder)
     )
+
+
+def set_precision(model: Unimo2Model, dtype: torch.dtype) -> None:
+    """Convert towers and fusion, in place; the dictionary and the heads stay float32."""
+    for part in (model.vision, model.text, model.fusion):
+        part.to(dtype)
 
 
 class Unimo2Scorer:
@@ -97,14 +102,18 @@ class Unimo2Scorer:
     @torch.inference_mode()
     def encode_images(self, images: Sequence[Image]) -> list[ItemFeatures]:
         """Vision tower, dictionary scores and contrastive side of each image."""
-        pixels = self.processor(images=list(images))["pixel_values"].to(self.model.device)
-        vision = self.model.encode_image(pixels.to(DTYPES[self.dtype]))
+        return self.encode_pixels(self.processor(images=list(images))["pixel_values"])
+
+    @torch.inference_mode()
+    def encode_pixels(self, pixels: Tensor) -> list[ItemFeatures]:
+        """As `encode_images`, of processed pictures [images, 3, side, side]."""
+        vision = self.model.encode_image(pixels.to(self.model.device, DTYPES[self.dtype]))
         tensors = self._dictionary_part(vision)
         features, _ = self.model.contrastive_features(vision=vision)
         tensors.update(states=vision, contrastive=cast(Tensor, features))
         return [
             ItemFeatures({name: tensor[i] for name, tensor in tensors.items()})
-            for i in range(len(images))
+            for i in range(len(pixels))
         ]
 
     @torch.inference_mode()
@@ -137,11 +146,16 @@ class Unimo2Scorer:
     @torch.inference_mode()
     def encode_texts(self, texts: Sequence[str]) -> list[ItemFeatures]:
         """Text tower, dictionary scores and contrastive side of each text, without padding."""
-        tokens = [self._tokens(text) for text in texts]
+        return self.encode_tokens([self._tokens(text) for text in texts])
+
+    @torch.inference_mode()
+    def encode_tokens(self, tokens: Sequence[Sequence[int]]) -> list[ItemFeatures]:
+        """As `encode_texts`, of token ids."""
         features: dict[int, ItemFeatures] = {}
         for length in sorted({len(ids) for ids in tokens}):
             places = [place for place, ids in enumerate(tokens) if len(ids) == length]
-            ids = torch.tensor([tokens[place] for place in places], device=self.model.device)
+            rows = [list(tokens[place]) for place in places]
+            ids = torch.tensor(rows, device=self.model.device)
             states = self.model.encode_text(ids)
             tensors = self._dictionary_part(states)
             _, contrastive = self.model.contrastive_features(text=states)
@@ -151,7 +165,7 @@ class Unimo2Scorer:
             )
             for row, place in enumerate(places):
                 features[place] = ItemFeatures({name: t[row] for name, t in tensors.items()})
-        return [features[place] for place in range(len(texts))]
+        return [features[place] for place in range(len(tokens))]
 
     @torch.inference_mode()
     def score_pairs(self, images: StackedFeatures, text: ItemFeatures) -> dict[str, Tensor]:
