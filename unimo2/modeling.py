@@ -278,7 +278,7 @@ class Unimo2Model(Unimo2PreTrainedModel):
             out.fused_visual, out.fused_grounded, out.fused_text = fused
             first_visual = None if fused[0] is None else fused[0][:, 0]
             first_text = None if fused[2] is None else fused[2][:, 0]
-        self._pool(out, first_visual, first_text)
+        self.read_pooled(out, first_visual, first_text)
         return out
 
     def forward(
@@ -380,7 +380,7 @@ class Unimo2Model(Unimo2PreTrainedModel):
             return pooled_image * pooled_text
         return torch.cat([pooled_text, pooled_image], dim=-1)
 
-    def _pool(
+    def read_pooled(
         self, out: Unimo2Output, first_visual: Tensor | None, first_text: Tensor | None
     ) -> None:
         """Fill in the pooled outputs and the matching logits from the fused first rows."""
