@@ -11,7 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from evals.metrics import Metric
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from evals.metrics import Floats, Metric
 from evals.suites import Suite
 
 if TYPE_CHECKING:
@@ -29,12 +32,14 @@ class Progress:
         done: Finished so far, in earlier sessions too.
         total: In all.
         seconds_left: Estimated from this session's pace; None before anything was measured.
+        hint: What would be sooner, in case the run will take long.
     """
 
     stage: str
     done: int
     total: int
     seconds_left: float | None
+    hint: str | None = None
 
 
 Report = Callable[[Progress], None]
@@ -57,6 +62,7 @@ class Request:
         batch_size: None for the model's own choice.
         seed: Of the bootstrap.
         contrastive_weight: Instead of the model's own; None keeps it.
+        rerank: K of a contrastive shortlist whose pairs alone are fused; None for all pairs.
         output: The runs folder.
         fresh: Do not take up an interrupted run.
         variant: Names these runs beside the model's others.
@@ -74,6 +80,7 @@ class Request:
     batch_size: int | None = None
     seed: int = 0
     contrastive_weight: float | None = None
+    rerank: int | None = None
     output: Path = Path("runs")
     fresh: bool = False
     variant: str | None = None
@@ -96,6 +103,46 @@ class Outcome:
     seconds: float
     throughput: Mapping[str, float]
     clean_up: Callable[[], None]
+
+
+@dataclass(frozen=True)
+class SampleMetric:
+    """A metric as a function of sums over items, so that two runs can be compared in pairs.
+
+    Means, correlations and corpus scores such as BLEU all have this form.
+
+    Attributes:
+        items: `[items]`, ids that name the same item in every run on the same data.
+        units: `[items]`, what is drawn together (an item's image); numbers or strings.
+        statistics: `[items, statistics]`.
+        value: `[draws, statistics]`, sums over the items of each draw, to `[draws]`.
+    """
+
+    items: NDArray[Any]
+    units: NDArray[Any]
+    statistics: Floats
+    value: Callable[[Floats], Floats]
+
+    @classmethod
+    def mean(cls, items: ArrayLike, units: ArrayLike, scores: ArrayLike) -> SampleMetric:
+        """The mean of a score an item, 0 to 1, in percent; arrays are `[items]`."""
+        values = np.asarray(scores, dtype=np.float64)
+        statistics = np.stack([values, np.ones_like(values)], axis=1)
+        return cls(np.asarray(items), np.asarray(units), statistics, _mean_in_percent)
+
+
+def _mean_in_percent(sums: Floats) -> Floats:
+    """`[draws, 2]`, sums of scores and of ones, to `[draws]`."""
+    mean: Floats = 100.0 * sums[:, 0] / sums[:, 1]
+    return mean
+
+
+class Comparable(Protocol):
+    """A benchmark module whose runs can be compared item by item."""
+
+    def sample_metrics(self, samples: pd.DataFrame) -> Mapping[str, SampleMetric]:
+        """The metrics of a run's samples, by the names that its record has."""
+        ...
 
 
 class Data(Protocol):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,32 +13,36 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from evals.benchmark import Outcome, Report, Request
+from evals.benchmark import Outcome, Report, Request, SampleMetric
 from evals.metrics import (
     RECALL_AT,
     RESAMPLES,
     Ints,
     Metric,
     Ranking,
+    hits_at,
     rank_images,
     rank_texts,
     retrieval_metrics,
 )
 from evals.retrieval import scorer
-from evals.retrieval.planner import make_plan
+from evals.retrieval.planner import Plan, make_plan
+from evals.retrieval.shortlist import Shortlists
 from evals.retrieval.writer import BlockWriter, Scores
 from evals.suites import MINI, Suite
 from unimo2.errors import BadData, IncompatibleModel, MissingData, UsageError
 from unimo2.formats.karpathy import KarpathyImage, parse_karpathy
+from zoo import interfaces
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from zoo.interfaces import Model, PairScorer
+    from zoo.interfaces import Model, PairScorer, Shortlister
 
 CAPABILITY = "pair_scorer"
 ANNOTATIONS = "flickr30k/dataset_flickr30k.json"
 IMAGES = "flickr30k/flickr30k-images"
+PLACE = ("better", "tied_wrong", "tied_right")  # columns of samples that recalls need
 OFFICIAL = {"train": 29_000, "val": 1_014, "test": 1_000}  # images in Karpathy's splits
 
 
@@ -182,8 +187,14 @@ def protocol(model: Model, request: Request) -> dict[str, Any]:
         The record's "protocol".
 
     Raises:
-        IncompatibleModel: A weight is asked for and the model's score has no such parts.
+        IncompatibleModel: A weight is asked for and the model's score has no such parts; a
+            shortlist, and the model has no contrastive score of its own.
+        UsageError: A shortlist of no candidates.
     """
+    if request.rerank is not None:
+        if request.rerank < 1:
+            raise UsageError(f"--rerank {request.rerank}: at least 1 candidate is needed")
+        interfaces.require(model, "shortlister")
     own = cast("PairScorer", model).contrastive_weight
     weight = request.contrastive_weight
     if weight is not None and own is None:
@@ -194,7 +205,8 @@ def protocol(model: Model, request: Request) -> dict[str, Any]:
     return {
         "task": "image-text retrieval",
         "zero_shot": request.zero_shot,
-        "pairs": "exhaustive",
+        "pairs": "exhaustive" if request.rerank is None else _shortlist_rule(request.rerank),
+        "rerank": request.rerank,
         "score": "the model's" if used is None else "itm + contrastive_weight * contrastive",
         "contrastive_weight": used,
         "padding": "none",
@@ -204,15 +216,22 @@ def protocol(model: Model, request: Request) -> dict[str, Any]:
     }
 
 
+def _shortlist_rule(k: int) -> str:
+    return (
+        f"shortlist of {k} images a caption and {k} captions an image by contrastive score, "
+        "fused; the others below, by contrastive score"
+    )
+
+
 def measure(
     model: PairScorer, data: RetrievalData, request: Request, folder: Path, report: Report
 ) -> Outcome:
-    """Score every image with every caption and compute the recalls.
+    """Score every image with every caption, or the pairs of a shortlist; compute the recalls.
 
     Args:
         model: The scorer.
         data: From `read`.
-        request: Gives the batch size, the contrastive weight and the seed.
+        request: Gives the batch size, the contrastive weight, the shortlist and the seed.
         folder: Keeps finished blocks, and receives the score matrices.
         report: Called as the work goes on.
 
@@ -221,44 +240,82 @@ def measure(
         per image.
     """
     writer = BlockWriter(folder, len(data.images))
-    plan = make_plan(len(data.images), len(data.captions), writer.finished())
     paths = [image.path for image in data.images]
     batch_size = request.batch_size or model.batch_size
-    seconds = scorer.score(model, paths, data.captions, plan, writer, batch_size, report)
+    started = time.perf_counter()
+    contrastive = _contrastive(model, data, request, writer, batch_size, report)
+    shortlists = None
+    if contrastive is not None and request.rerank is not None:
+        shortlists = Shortlists.of(contrastive, request.rerank)
+    seconds = time.perf_counter() - started
+    plan = _plan(data, writer, shortlists)
+    seconds += scorer.score(model, paths, data.captions, plan, writer, batch_size, report)
     parts, block_seconds = writer.assemble(plan.blocks)
     seconds += block_seconds
+    if contrastive is not None:
+        parts["contrastive"] = contrastive
     if request.contrastive_weight is not None:
         weight = np.float32(request.contrastive_weight)
         parts["score"] = parts["itm"] + weight * parts["contrastive"]
     writer.publish(parts)
+    rankings = {name: _rank(parts, name, data.caption_image, shortlists) for name in parts}
     metrics: dict[str, Metric] = {}
-    for name, matrix in parts.items():
+    for name, (images, texts) in rankings.items():
         suffix = "" if name == "score" else f"[{name}]"
-        found = _recalls(matrix, data.caption_image, request.seed)
+        found = retrieval_metrics(images, texts, data.caption_image, request.seed)
         metrics.update({f"{key}{suffix}": metric for key, metric in found.items()})
     return Outcome(
         metrics=dict(sorted(metrics.items(), key=lambda item: "[" in item[0])),
-        samples=_samples(parts["score"], data),
+        samples=_samples(rankings, data),
         seconds=seconds,
         throughput={"pairs_per_second": plan.pairs / seconds if seconds else 0.0},
         clean_up=writer.discard,
     )
 
 
-def _recalls(scores: Scores, caption_image: Ints, seed: int) -> dict[str, Metric]:
-    images, texts = rank_images(scores, caption_image), rank_texts(scores, caption_image)
-    return retrieval_metrics(images, texts, caption_image, seed)
+def _contrastive(
+    model: PairScorer,
+    data: RetrievalData,
+    request: Request,
+    writer: BlockWriter,
+    batch_size: int,
+    report: Report,
+) -> Scores | None:
+    """Contrastive scores that a shortlist is chosen by, kept for a resumed run; else None."""
+    if request.rerank is None:
+        return None
+    kept = writer.kept("contrastive")
+    if kept is None:
+        paths = [image.path for image in data.images]
+        chooser = cast("Shortlister", model)
+        kept = scorer.contrastive_matrix(chooser, paths, data.captions, batch_size, report)
+        writer.keep("contrastive", kept)
+    return kept
 
 
-def _samples(scores: Scores, data: RetrievalData) -> pd.DataFrame:
+def _plan(data: RetrievalData, writer: BlockWriter, shortlists: Shortlists | None) -> Plan:
+    chosen = None if shortlists is None else shortlists.pairs
+    return make_plan(len(data.images), len(data.captions), writer.finished(), chosen)
+
+
+def _rank(
+    parts: Mapping[str, Scores], name: str, owner: Ints, shortlists: Shortlists | None
+) -> tuple[Ranking, Ranking]:
+    """Image and text retrieval by one part of the score; the contrastive part covers all pairs."""
+    if shortlists is None or name == "contrastive":
+        return rank_images(parts[name], owner), rank_texts(parts[name], owner)
+    return shortlists.rank(parts[name], parts["contrastive"], owner)
+
+
+def _samples(rankings: Mapping[str, tuple[Ranking, Ranking]], data: RetrievalData) -> pd.DataFrame:
     """One row per caption (image retrieval), then one per image (text retrieval)."""
     import pandas as pd
 
     image_ids = np.array([image.id for image in data.images])
     caption_ids = np.array([caption.id for image in data.images for caption in image.captions])
     owner = data.caption_image
-    by_caption = rank_images(scores, owner)
-    by_image = rank_texts(scores, owner)
+    by_caption = {name: images for name, (images, _) in rankings.items()}
+    by_image = {name: texts for name, (_, texts) in rankings.items()}
     rows = [
         _rows("image_retrieval", by_caption, caption_ids, image_ids, image_ids[owner]),
         _rows("text_retrieval", by_image, image_ids, caption_ids, image_ids),
@@ -267,11 +324,21 @@ def _samples(scores: Scores, data: RetrievalData) -> pd.DataFrame:
 
 
 def _rows(
-    task: str, ranking: Ranking, queries: Ints, candidates: Ints, images: Ints
+    task: str, rankings: Mapping[str, Ranking], queries: Ints, candidates: Ints, images: Ints
 ) -> pd.DataFrame:
-    """The samples of one direction; `image` is the unit that intervals resample."""
+    """The samples of one direction; `image` is the unit that intervals resample.
+
+    Of a part of the score alone only the truth's place is kept, as `better[itm]` and so on.
+    """
     import pandas as pd
 
+    ranking = rankings["score"]
+    places = {
+        f"{column}[{name}]": getattr(part, column)
+        for name, part in rankings.items()
+        if name != "score"
+        for column in PLACE
+    }
     return pd.DataFrame(
         {
             "task": task,
@@ -285,5 +352,28 @@ def _rows(
             "truth_score": ranking.truth_score,
             "best": candidates[ranking.best],
             "best_score": ranking.best_score,
+            **places,
         }
     )
+
+
+def sample_metrics(samples: pd.DataFrame) -> dict[str, SampleMetric]:
+    """The recalls of a run's samples; an image's captions are one unit.
+
+    Args:
+        samples: As `measure` leaves them.
+
+    Returns:
+        By the names of the record's metrics.
+    """
+    suffixes = [c.removeprefix("better") for c in samples.columns if c.startswith("better")]
+    found = {}
+    for suffix in suffixes:
+        for task in ("image_retrieval", "text_retrieval"):
+            rows = samples[samples["task"] == task]
+            places = [rows[f"{column}{suffix}"].to_numpy(dtype=np.int64) for column in PLACE]
+            for k in RECALL_AT:
+                found[f"{task}/R@{k}{suffix}"] = SampleMetric.mean(
+                    rows["query"], rows["image"], hits_at(k, *places)
+                )
+    return found

@@ -82,20 +82,31 @@ class Ranking:
         return int(np.count_nonzero(self.tied_wrong))
 
     def hits(self, k: int) -> Floats:
-        """Probability that a right candidate is among the first k: `[queries]`, 0 to 1.
+        """Probability that a right candidate is among the first k: `[queries]`, 0 to 1."""
+        return hits_at(k, self.better, self.tied_wrong, self.tied_right)
 
-        With m places left after the better ones, f wrong and t right candidates tied for them,
-        all t miss with probability C(f, m) / C(t + f, m).
-        """
-        places = np.maximum(k - self.better, 0)
-        hits = (places > 0).astype(np.float64)
-        for i in np.flatnonzero((places > 0) & (self.tied_wrong > 0)):
-            hits[i] = probability_of_hit(
-                int(self.tied_right[i]),
-                int(self.tied_right[i] + self.tied_wrong[i]),
-                int(places[i]),
-            )
-        return hits
+
+def hits_at(k: int, better: Ints, tied_wrong: Ints, tied_right: Ints) -> Floats:
+    """Probability that a right candidate is among the first k.
+
+    With m places left after the better ones, f wrong and t right candidates tied for them, all t
+    miss with probability C(f, m) / C(t + f, m).
+
+    Args:
+        k: Places that count.
+        better: `[queries]`, as in `Ranking`.
+        tied_wrong: `[queries]`.
+        tied_right: `[queries]`.
+
+    Returns:
+        `[queries]`, 0 to 1.
+    """
+    places = np.maximum(k - better, 0)
+    hits = (places > 0).astype(np.float64)
+    for i in np.flatnonzero((places > 0) & (tied_wrong > 0)):
+        right = int(tied_right[i])
+        hits[i] = probability_of_hit(right, right + int(tied_wrong[i]), int(places[i]))
+    return hits
 
 
 def probability_of_hit(right: int, candidates: int, k: int) -> float:

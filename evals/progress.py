@@ -82,10 +82,11 @@ class _Display:
     def _tell_cost(self, progress: Progress, left: float) -> None:
         """Say what a long run will take, while there is still time to choose a shorter one."""
         if left >= LONG_RUN_SECONDS:
+            hint = f"; {progress.hint}" if progress.hint else ""
             self._console.print(
                 f"{progress.total - progress.done:,} {progress.stage} are left, about "
                 f"{duration(left)}; --limit measures a sample sooner, and an interrupted run "
-                "goes on where it stopped",
+                f"goes on where it stopped{hint}",
                 highlight=False,
             )
 

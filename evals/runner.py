@@ -39,6 +39,7 @@ def run(
     batch_size: int | None = None,
     seed: int = 0,
     contrastive_weight: float | None = None,
+    rerank: int | None = None,
     output: str | Path = "runs",
     fresh: bool = False,
     variant: str | None = None,
@@ -61,6 +62,7 @@ def run(
         batch_size: None for the model's own choice.
         seed: Of the bootstrap.
         contrastive_weight: w of itm + w * contrastive, instead of the model's own.
+        rerank: Fuse only the pairs of a contrastive shortlist of K candidates a query.
         output: The runs folder.
         fresh: Begin anew even if a run of the same kind was interrupted.
         variant: Names these runs beside the model's others.
@@ -73,9 +75,6 @@ def run(
         UsageError: Or one of its kinds (MissingData, BadData, IncompatibleModel, BadCheckpoint).
     """
     given = None if isinstance(model, (str, Path)) else model
-    if variant is None and contrastive_weight is not None:
-        # Numbers under another weight must not pass for the model's own.
-        variant = f"contrastive-weight-{contrastive_weight:g}"
     request = Request(
         benchmark=benchmark,
         model=str(model) if given is None else getattr(given, "name", type(given).__name__),
@@ -89,11 +88,22 @@ def run(
         batch_size=batch_size,
         seed=seed,
         contrastive_weight=contrastive_weight,
+        rerank=rerank,
         output=Path(output),
         fresh=fresh,
-        variant=variant,
+        variant=variant or _variant(contrastive_weight, rerank),
     )
     return evaluate(request, given, on_progress)
+
+
+def _variant(contrastive_weight: float | None, rerank: int | None) -> str | None:
+    """Names runs whose numbers must not pass for the model's own under the whole protocol."""
+    parts = []
+    if contrastive_weight is not None:
+        parts.append(f"contrastive-weight-{contrastive_weight:g}")
+    if rerank is not None:
+        parts.append(f"rerank-{rerank}")
+    return "-".join(parts) or None
 
 
 def evaluate(
@@ -255,7 +265,7 @@ def command(request: Request) -> str:
         words.append("--zero-shot")
     names = (
         "model", "data_root", "suite", "split", "limit", "device", "dtype", "batch_size", "seed",
-        "contrastive_weight", "output",
+        "contrastive_weight", "rerank", "output",
     )  # fmt: skip
     for name in names:
         value = getattr(request, name)

@@ -106,17 +106,20 @@ def measure(
     """
     transformer = GroundedTransformer(config).eval().to(device, dtype)
     sizes = (visual, config.grounded_tokens, text)
-    rows = [torch.randn(batch, n, config.hidden_size, dtype=dtype, device=device) for n in sizes]
-    layout = transformer.make_layout(*rows, None)
-    hidden = transformer.join(*rows)
+    images, grounded, texts = (
+        torch.randn(batch, n, config.hidden_size, dtype=dtype, device=device) for n in sizes
+    )
+    layout = transformer.make_layout(images, grounded, texts, None)
+    hidden = transformer.join(images, grounded, texts)
     mask = allowed(layout, device)
     layer = transformer.layers[0]
+    assert isinstance(layer, GroundedLayer)
     shapes = linear_shapes(config, batch * sum(sizes)) * config.fusion_layers
     times = interleave(
         [
             partial(layer, hidden, layout),
             partial(dense_masked, layer, hidden, mask),
-            partial(transformer, *rows, layout),
+            partial(transformer, images, grounded, texts, layout),
             products(shapes, dtype, device),
         ],
         device,

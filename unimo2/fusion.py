@@ -100,7 +100,11 @@ class GroundedLayer(GradientCheckpointingLayer):
 
     def forward(self, hidden: Tensor, layout: Layout) -> Tensor:
         """All rows, [b, m + k + n, D] to the same."""
-        query, key, value = self.project(hidden)
+        return self.mix(hidden, self.qkv(hidden), layout)
+
+    def mix(self, hidden: Tensor, projected: Tensor, layout: Layout) -> Tensor:
+        """The layer, given its own projections of the rows: [b, m + k + n, D] and [.., 3 D]."""
+        query, key, value = self._split(projected)
         return self.finish(hidden, layout.attend(query, key, value, self.attention_dropout))
 
     def pool(self, hidden: Tensor, layout: Layout) -> Tensor:
@@ -113,19 +117,42 @@ class GroundedLayer(GradientCheckpointingLayer):
         Returns:
             [b, 1 or 2, D], visual before text.
         """
-        width = hidden.shape[-1]
-        key, value = self._split(F.linear(hidden, self.qkv.weight[width:], self.qkv.bias[width:]))
         wanted = pooled_rows(layout)
         first = hidden[:, wanted]  # [b, 1 or 2, D]
-        query = self._split(F.linear(first, self.qkv.weight[:width], self.qkv.bias[:width]))[0]
-        contexts = []
-        for rows, keys, bias in layout.blocks():
-            for place, row in enumerate(wanted):
-                if rows.start <= row < rows.stop:
-                    asked = query[:, :, place : place + 1]
-                    context = attend(asked, key[:, :, keys], value[:, :, keys], bias)
-                    contexts.append(merge_heads(context))
-        return self.finish(first, torch.cat(contexts, dim=1))
+        contexts = [
+            self.look(first[:, place], hidden[:, keys], bias)
+            for rows, keys, bias in layout.blocks()
+            for place, row in enumerate(wanted)
+            if rows.start <= row < rows.stop
+        ]
+        return self.finish(first, torch.stack(contexts, dim=1))
+
+    def look(self, row: Tensor, seen: Tensor, bias: Tensor | None) -> Tensor:
+        """Attention of one row, without the keys and values of the many that it sees.
+
+        A head's logit is q . (Wk x) = (Wk' q) . x, and its outcome Wv (sum of a x): the one query
+        goes through the key projection, the one outcome through the value projection. What the
+        key's bias adds is the same for all keys and leaves the softmax as it is; the weights a
+        sum to 1, so that the value's bias is added once.
+
+        Args:
+            row: [b, D].
+            seen: [b, keys, D], the rows that it looks at.
+            bias: Their additive mask, [b, 1, 1, keys], or None.
+
+        Returns:
+            [b, D], heads side by side.
+        """
+        width, heads = row.shape[-1], self.heads
+        of_query, of_key, of_value = self.qkv.weight.split(width)
+        query_bias, _, value_bias = self.qkv.bias.split(width)
+        query = F.linear(row, of_query, query_bias).unflatten(-1, (heads, -1))  # [b, h, d]
+        asked = torch.einsum("bhd,hdw->bhw", query, of_key.unflatten(0, (heads, -1)))
+        # As one head of width D that is asked h times; its scale is D ** -0.5 and not d ** -0.5.
+        asked, seen = (asked * heads**0.5)[:, None], seen[:, None]
+        found = attend(asked, seen, seen, bias)[:, 0]  # [b, h, D]
+        context = torch.einsum("bhw,hdw->bhd", found, of_value.unflatten(0, (heads, -1)))
+        return context.flatten(1) + value_bias
 
     def project(self, hidden: Tensor) -> list[Tensor]:
         """Queries, keys and values, each [b, h, rows, d], of [b, rows, D]."""
@@ -205,6 +232,10 @@ class GroundedTransformer(nn.Module):
         hidden = self.join(visual, grounded, text)
         for layer in self.layers[:-1]:
             hidden = layer(hidden, layout)
+        return self.pool_last(hidden, layout)
+
+    def pool_last(self, hidden: Tensor, layout: Layout) -> tuple[Tensor | None, Tensor | None]:
+        """The last layer of `pool`: [b, m + k + n, D] to the fused class row and first text row."""
         rows = self.layers[-1].pool(hidden, layout)
         return (
             rows[:, 0] if layout.visual else None,

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 from torch.nn import functional as F
-from transformers.utils import ModelOutput
+from transformers.utils.generic import ModelOutput
 
 from unimo2.configuration import Unimo2Config
 from unimo2.errors import UsageError
@@ -78,7 +78,7 @@ class Unimo2ForPairs(Unimo2PreTrainedModel):
             nn.GELU(),
             nn.LayerNorm(2 * width, eps=config.layer_norm_eps),
             nn.Dropout(config.hidden_dropout),
-            nn.Linear(2 * width, config.num_labels),
+            nn.Linear(2 * width, _classes(config)),
         )
         self.post_init()
 
@@ -115,7 +115,7 @@ class Unimo2ForImages(Unimo2PreTrainedModel):
         """Build the model and a linear head."""
         super().__init__(config)
         self.unimo2 = Unimo2Model(config)
-        self.head = nn.Linear(config.hidden_size, config.num_labels)
+        self.head = nn.Linear(config.hidden_size, _classes(config))
         self.post_init()
 
     def forward(self, pixel_values: Tensor, labels: Tensor | None = None) -> TaskOutput:
@@ -134,7 +134,7 @@ class Unimo2ForTexts(Unimo2PreTrainedModel):
         super().__init__(config)
         self.unimo2 = Unimo2Model(config)
         self.dropout = nn.Dropout(_HEAD_DROPOUT)
-        self.head = nn.Linear(config.hidden_size, config.num_labels)
+        self.head = nn.Linear(config.hidden_size, _classes(config))
         self.post_init()
 
     def forward(
@@ -155,6 +155,13 @@ class Unimo2ForTexts(Unimo2PreTrainedModel):
         """
         out = self.unimo2(input_ids=input_ids, attention_mask=attention_mask)
         return _with_loss(self.head(self.dropout(out.pooled_text)), labels, out)
+
+
+def _classes(config: Unimo2Config) -> int:
+    """Columns of a head."""
+    if not config.num_labels:
+        raise UsageError("Unimo2Config: num_labels must be a whole number above 0")
+    return int(config.num_labels)
 
 
 def _with_loss(logits: Tensor, labels: Tensor | None, out: Unimo2Output) -> TaskOutput:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import PreTrainedModel
 from transformers import initialization as init
-from transformers.utils import ModelOutput
+from transformers.utils.generic import ModelOutput
 
 from unimo2.configuration import Unimo2Config
 from unimo2.errors import BadCheckpoint, UsageError
@@ -278,7 +278,7 @@ class Unimo2Model(Unimo2PreTrainedModel):
             out.fused_visual, out.fused_grounded, out.fused_text = fused
             first_visual = None if fused[0] is None else fused[0][:, 0]
             first_text = None if fused[2] is None else fused[2][:, 0]
-        self._pool(out, first_visual, first_text)
+        self.read_pooled(out, first_visual, first_text)
         return out
 
     def forward(
@@ -316,7 +316,7 @@ class Unimo2Model(Unimo2PreTrainedModel):
             text = self.encode_text(input_ids, attention_mask, position_ids, causal)
         out = self.fuse(vision, text, attention_mask, causal=causal)
         if vision is not None and text is not None:
-            images, texts = self.contrastive_features(vision, text)
+            images, texts = self.image_features(vision), self.text_features(text)
             out.cmcl_score = (images * texts).sum(dim=-1)
             if return_loss:
                 out.cmcl_loss = self.contrastive_loss(images, texts)
@@ -333,39 +333,38 @@ class Unimo2Model(Unimo2PreTrainedModel):
         """Token logits [..., vocabulary] of fused text rows [..., D] (tied embedding)."""
         return self.mlm(hidden, self.text.roberta.embeddings.word_embeddings.weight)
 
-    def contrastive_features(
-        self, vision: Tensor | None = None, text: Tensor | None = None
-    ) -> tuple[Tensor | None, Tensor | None]:
-        """The two sides of the contrastive score, from tower outputs.
+    def image_features(self, vision: Tensor) -> Tensor:
+        """The image side of the contrastive score.
 
         Args:
-            vision: [b, p + 1, D] or [b, D] class rows, or None.
-            text: [b, n, D] or [b, D] first rows, or None.
+            vision: [b, p + 1, D] from `encode_image`.
 
         Returns:
-            Image and text features, [b, D] in float32, whose dot product is the score.
+            [b, D] in float32; its dot product with a text's side is the score.
         """
-        sides = []
-        for side, part in (("image", vision), ("text", text)):
-            if part is None:
-                sides.append(None)
-                continue
-            first = part[:, 0] if part.dim() == 3 else part
-            normalize = side == "image" or self.config.normalize_text
-            if self.config.projects_contrast:
-                projection = getattr(self, f"contrastive_{side}_projection")
-                first = torch.relu(projection(first.to(projection.weight.dtype)))
-                normalize = True
-            first = first.float()
-            sides.append(F.normalize(first, dim=-1) if normalize else first)
-        return sides[0], sides[1]
+        first = vision[:, 0]
+        if self.config.projects_contrast:
+            first = _projected(first, self.contrastive_image_projection)
+        return F.normalize(first.float(), dim=-1)
+
+    def text_features(self, text: Tensor) -> Tensor:
+        """The text side of the contrastive score, [b, n, D] from `encode_text` to [b, D] in float32.
+
+        The released code normalises it only where there is a projection.
+        """
+        first = text[:, 0]
+        if self.config.projects_contrast:
+            first = _projected(first, self.contrastive_text_projection)
+        elif not self.config.normalize_text:
+            return first.float()
+        return F.normalize(first.float(), dim=-1)
 
     def contrastive_loss(self, image_features: Tensor, text_features: Tensor) -> Tensor:
         """InfoNCE within a batch, the mean of both directions (released code).
 
         Args:
-            image_features: [b, D] from `contrastive_features`.
-            text_features: [b, D], row i belonging to image i.
+            image_features: [b, D] from `image_features`.
+            text_features: [b, D] from `text_features`, row i belonging to image i.
 
         Returns:
             Scalar.
@@ -381,7 +380,7 @@ class Unimo2Model(Unimo2PreTrainedModel):
             return pooled_image * pooled_text
         return torch.cat([pooled_text, pooled_image], dim=-1)
 
-    def _pool(
+    def read_pooled(
         self, out: Unimo2Output, first_visual: Tensor | None, first_text: Tensor | None
     ) -> None:
         """Fill in the pooled outputs and the matching logits from the fused first rows."""
@@ -393,3 +392,8 @@ class Unimo2Model(Unimo2PreTrainedModel):
             out.pooled_text = torch.relu(self.text_pooler(first_text))
         if out.pooled_image is not None and out.pooled_text is not None:
             out.itm_logits = self.itm_head(self.join_pooled(out.pooled_image, out.pooled_text))
+
+
+def _projected(first: Tensor, projection: nn.Linear) -> Tensor:
+    """ReLU projection of a tower's first output, [b, D] to the same."""
+    return torch.relu(projection(first.to(projection.weight.dtype)))

@@ -178,7 +178,7 @@ class PairObjective(nn.Module):
 
         losses: dict[str, Tensor] = {}
         result: dict[str, Tensor] = {}
-        images, texts = self._features(vision, text)
+        images, texts = self.model.image_features(vision), self.model.text_features(text)
         if self.weights.contrastive:
             losses["contrastive"] = self.model.contrastive_loss(images, texts)
         if self.model.dictionary is not None:
@@ -192,12 +192,6 @@ class PairObjective(nn.Module):
         total = [getattr(self.weights, name) * loss for name, loss in losses.items()]
         result["loss"] = torch.stack(total).sum()
         return result
-
-    def _features(self, vision: Tensor, text: Tensor) -> tuple[Tensor, Tensor]:
-        """Both sides of the contrastive score, float32 [B, H] each."""
-        images, texts = self.model.contrastive_features(vision, text)
-        assert images is not None and texts is not None  # both were given
-        return images, texts
 
     def _ground(
         self,

@@ -79,7 +79,7 @@ def load_vit(name: str, weights: Path | None = None, pretrained: bool = True) ->
         raise MissingData(f"no ViT weights at {weights}")
     try:
         # timm drops the classifier of the file where the model has none.
-        return timm.create_model(architecture, num_classes=0, checkpoint_path=str(weights))
+        return _plain(timm.create_model(architecture, num_classes=0, checkpoint_path=str(weights)))
     except Exception as error:  # unpickling, safetensors and key errors alike
         reason = str(error).strip().splitlines()[0]
         raise BadCheckpoint(
@@ -90,12 +90,18 @@ def load_vit(name: str, weights: Path | None = None, pretrained: bool = True) ->
 def _fetch_vit(name: str, pretrained: bool) -> VisionTransformer:
     """Timm's own weights, or its initial ones."""
     try:
-        return timm.create_model(name, num_classes=0, pretrained=pretrained)
+        return _plain(timm.create_model(name, num_classes=0, pretrained=pretrained))
     except (OSError, RuntimeError) as error:
         reason = str(error).strip().splitlines()[0]
         raise MissingData(
             f"the weights of '{name}' cannot be fetched ({reason}); give a local file instead"
         ) from None
+
+
+def _plain(model: nn.Module) -> VisionTransformer:
+    """What timm made, as the class that it is for every name in `PLAIN_VITS`."""
+    assert isinstance(model, VisionTransformer)
+    return model
 
 
 def load_roberta(source: str | Path) -> RobertaModel:
@@ -141,7 +147,8 @@ def config_from_towers(
         UsageError: The towers are not of the same width.
     """
     text = roberta.config
-    sizes = (vit.embed_dim, vit.blocks[0].mlp.fc1.out_features)
+    block: Any = vit.blocks[0]
+    sizes = (vit.embed_dim, block.mlp.fc1.out_features)
     if sizes != (text.hidden_size, text.intermediate_size):
         raise UsageError(
             f"the ViT has widths {sizes[0]} and {sizes[1]}, RoBERTa {text.hidden_size} and "
@@ -153,7 +160,7 @@ def config_from_towers(
         "hidden_size": text.hidden_size,
         "intermediate_size": text.intermediate_size,
         "num_attention_heads": text.num_attention_heads,
-        "vision_attention_heads": vit.blocks[0].attn.num_heads,
+        "vision_attention_heads": block.attn.num_heads,
         "vision_layers": len(vit.blocks),
         "text_layers": text.num_hidden_layers,
         "fusion_layers": text.num_hidden_layers,
@@ -200,7 +207,7 @@ def from_towers(vit: VisionTransformer, roberta: RobertaModel, **overrides: Any)
 
 
 @torch.no_grad()
-def copy_layer(theirs: nn.Module, ours: GroundedLayer) -> None:
+def copy_layer(theirs: Any, ours: GroundedLayer) -> None:
     """Give a Grounded Transformer layer the weights of a RoBERTa layer."""
     attention = theirs.attention
     asked = (attention.self.query, attention.self.key, attention.self.value)

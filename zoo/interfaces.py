@@ -54,6 +54,28 @@ class StackedFeatures:
             {name: torch.stack([item.tensors[name] for item in items]) for name in items[0].tensors}
         )
 
+    @classmethod
+    def gather(cls, stacks: Sequence[StackedFeatures], rows: Sequence[int]) -> StackedFeatures:
+        """Some items of several stacks.
+
+        Args:
+            stacks: With the same names, seen as one stack after the other.
+            rows: At least one index into all their items, in ascending order.
+
+        Returns:
+            Those items, in that order.
+        """
+        import torch
+
+        parts: list[Mapping[str, Tensor]] = []
+        start = 0
+        for stack in stacks:
+            inside = [row - start for row in rows if start <= row < start + len(stack)]
+            start += len(stack)
+            if inside:
+                parts.append({name: tensor[inside] for name, tensor in stack.tensors.items()})
+        return cls({name: torch.cat([part[name] for part in parts]) for name in parts[0]})
+
     def __len__(self) -> int:
         """Number of items."""
         return len(next(iter(self.tensors.values())))
@@ -130,6 +152,27 @@ class PairScorer(Model, Protocol):
 
 
 @runtime_checkable
+class ImagePreparer(Protocol):
+    """A pair scorer that computes more of an image beforehand when many texts will be scored."""
+
+    def prepare_images(self, stacks: Sequence[StackedFeatures]) -> list[StackedFeatures]:
+        """Return the stacks of all images that will be scored, with what was computed beforehand.
+
+        Scores stay the same up to rounding; an implementation bounds the memory that it takes.
+        """
+        ...
+
+
+@runtime_checkable
+class Shortlister(PairScorer, Protocol):
+    """A pair scorer one part of whose score costs next to nothing: it can choose the pairs."""
+
+    def contrastive_scores(self, images: StackedFeatures, text: ItemFeatures) -> Tensor:
+        """The part "contrastive" of `score_pairs` alone, `[n]`."""
+        ...
+
+
+@runtime_checkable
 class DualEncoder(Model, Protocol):
     """Gives an image and a text one vector each, compared by their dot product."""
 
@@ -195,6 +238,7 @@ class PairClassifier(Model, Protocol):
 
 CAPABILITIES: Mapping[str, type] = {
     "pair_scorer": PairScorer,
+    "shortlister": Shortlister,
     "dual_encoder": DualEncoder,
     "captioner": Captioner,
     "answerer": Answerer,

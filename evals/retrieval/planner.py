@@ -1,14 +1,18 @@
 """Which (caption, images) units a retrieval run consists of, which are done, what the rest costs.
 
-A unit is one caption with all its images. Units are kept on disk in blocks of a few captions; a
-block's place and size depend on the numbers of images and captions alone, so that a run that was
-interrupted sees the same blocks when it goes on.
+A unit is one caption with all its images: every image, or those that a shortlist chose. Units are
+kept on disk in blocks of a few captions; a block's place and size depend on the numbers of images,
+captions and chosen pairs alone, so that a run that was interrupted sees the same blocks when it
+goes on.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
 
 PAIRS_PER_BLOCK = 4096  # what a kill can lose: some minutes of a base-size model on a CPU
 CAPTIONS_PER_BLOCK = 64
@@ -16,7 +20,7 @@ CAPTIONS_PER_BLOCK = 64
 
 @dataclass(frozen=True)
 class Block:
-    """Captions `start` to `stop` (exclusive), each with all images."""
+    """Captions `start` to `stop` (exclusive), each with all its images."""
 
     start: int
     stop: int
@@ -35,36 +39,57 @@ class Plan:
         captions: Number of captions.
         blocks: All blocks, in the order of the captions.
         remaining: Those not finished yet, in the same order.
+        chosen: `[images, captions]`, the pairs to score; None for every pair.
     """
 
     images: int
     captions: int
     blocks: tuple[Block, ...]
     remaining: tuple[Block, ...]
+    chosen: NDArray[np.bool_] | None = field(default=None, compare=False)
 
     @property
     def pairs(self) -> int:
         """Image-caption pairs of the whole run."""
-        return self.images * self.captions
+        return self._pairs_of(Block(0, self.captions))
 
     @property
     def remaining_pairs(self) -> int:
         """Pairs that have not been scored yet."""
-        return self.images * sum(len(block) for block in self.remaining)
+        return sum(self._pairs_of(block) for block in self.remaining)
+
+    def images_of(self, caption: int) -> list[int] | None:
+        """The images that a caption is scored with, ascending; None for all of them."""
+        if self.chosen is None:
+            return None
+        return [int(image) for image in np.flatnonzero(self.chosen[:, caption])]
+
+    def _pairs_of(self, block: Block) -> int:
+        if self.chosen is None:
+            return self.images * len(block)
+        return int(np.count_nonzero(self.chosen[:, block.start : block.stop]))
 
 
-def make_plan(images: int, captions: int, finished: Collection[Block] = ()) -> Plan:
+def make_plan(
+    images: int,
+    captions: int,
+    finished: Collection[Block] = (),
+    chosen: NDArray[np.bool_] | None = None,
+) -> Plan:
     """Cut the captions into blocks and leave out the finished ones.
 
     Args:
         images: Number of images.
         captions: Number of captions.
         finished: Blocks whose scores are on disk.
+        chosen: `[images, captions]`, the pairs to score; None for every pair.
 
     Returns:
         The plan.
     """
-    size = max(1, min(CAPTIONS_PER_BLOCK, PAIRS_PER_BLOCK // images))
+    each = images if chosen is None else max(1, int(np.count_nonzero(chosen)) // captions)
+    size = max(1, min(CAPTIONS_PER_BLOCK, PAIRS_PER_BLOCK // each))
     blocks = tuple(Block(start, min(start + size, captions)) for start in range(0, captions, size))
     done = set(finished)
-    return Plan(images, captions, blocks, tuple(block for block in blocks if block not in done))
+    remaining = tuple(block for block in blocks if block not in done)
+    return Plan(images, captions, blocks, remaining, chosen)

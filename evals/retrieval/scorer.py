@@ -15,10 +15,11 @@ import numpy as np
 
 from evals.benchmark import Progress, Report
 from evals.retrieval.planner import Block, Plan
+from evals.retrieval.shortlist import SUGGESTED, most_pairs
 from evals.retrieval.writer import BlockWriter, Scores
 from unimo2.errors import BadCheckpoint, IncompatibleModel
 from unimo2.formats.images import load_image
-from zoo.interfaces import StackedFeatures
+from zoo.interfaces import ImagePreparer, Shortlister, StackedFeatures
 
 if TYPE_CHECKING:
     from zoo.interfaces import ItemFeatures, PairScorer
@@ -56,20 +57,67 @@ def score(
         return 0.0
     started = time.perf_counter()
     stacks = _encode_images(model, images, batch_size, report)
+    if isinstance(model, ImagePreparer):
+        stacks = model.prepare_images(stacks)
     image_seconds = time.perf_counter() - started
-    before = plan.pairs - plan.remaining_pairs
-    clock = _Clock(plan, before, report)
+    clock = _Clock(plan, _cheaper(model, plan), report)
     for block in plan.remaining:
-        _score_block(model, stacks, captions, block, writer, batch_size, clock)
+        _score_block(model, stacks, captions, plan, block, writer, batch_size, clock)
     return image_seconds
+
+
+def contrastive_matrix(
+    model: Shortlister,
+    images: Sequence[Path],
+    captions: Sequence[str],
+    batch_size: int,
+    report: Report,
+) -> Scores:
+    """The contrastive score of every pair: both towers once per item, no fusion.
+
+    Args:
+        model: The scorer.
+        images: Image files.
+        captions: Texts.
+        batch_size: Items per call of the towers.
+        report: Called as the work goes on.
+
+    Returns:
+        `[images, captions]`, float32.
+
+    Raises:
+        BadData: An image that cannot be decoded.
+        BadCheckpoint: The model returns scores that are no numbers.
+    """
+    stacks = _encode_images(model, images, batch_size, report)
+    columns = []
+    for text in _encode_texts(model, captions, batch_size):
+        parts = [model.contrastive_scores(stack, text).float().cpu().numpy() for stack in stacks]
+        columns.append(np.concatenate(parts))
+        report(Progress("captions", len(columns), len(captions), None))
+    matrix = np.stack(columns, axis=1).astype(np.float32)
+    _check_numbers(model, "contrastive", matrix)
+    return matrix
+
+
+def _cheaper(model: PairScorer, plan: Plan) -> str | None:
+    """What to say of a long exhaustive run, if a shortlist would at least halve it."""
+    pairs = most_pairs(plan.images, plan.captions, SUGGESTED)
+    if plan.chosen is not None or not isinstance(model, Shortlister) or 2 * pairs > plan.pairs:
+        return None
+    return (
+        f"--rerank {SUGGESTED} fuses at most {pairs:,} pairs, chosen by contrastive score, "
+        f"instead of {plan.pairs:,}"
+    )
 
 
 class _Clock:
     """Counts pairs and tells the caller."""
 
-    def __init__(self, plan: Plan, done: int, report: Report) -> None:
+    def __init__(self, plan: Plan, hint: str | None, report: Report) -> None:
         self._plan = plan
-        self._before = done
+        self._hint = hint
+        self._before = plan.pairs - plan.remaining_pairs
         self._session = 0
         self._started = time.perf_counter()
         self._report = report
@@ -85,6 +133,7 @@ class _Clock:
                 self._before + self._session,
                 self._plan.pairs,
                 elapsed * left / self._session,
+                self._hint,
             )
         )
 
@@ -106,18 +155,23 @@ def _score_block(
     model: PairScorer,
     stacks: Sequence[StackedFeatures],
     captions: Sequence[str],
+    plan: Plan,
     block: Block,
     writer: BlockWriter,
     batch_size: int,
     clock: _Clock,
 ) -> None:
-    """Score a block's captions with all images and keep the result."""
+    """Score a block's captions with all their images and keep the result."""
     texts = captions[block.start : block.stop]
     started = time.perf_counter()
     columns = []
-    for text in _encode_texts(model, texts, batch_size):
-        columns.append(_score_caption(model, stacks, text))
-        clock.tick(len(columns[-1]["score"]))
+    for caption, text in enumerate(_encode_texts(model, texts, batch_size), start=block.start):
+        chosen = plan.images_of(caption)
+        if chosen is None:
+            columns.append(_score_stacks(model, stacks, text))
+        else:
+            columns.append(_score_chosen(model, stacks, text, chosen, plan.images, batch_size))
+        clock.tick(plan.images if chosen is None else len(chosen))
     parts = {name: np.stack([column[name] for column in columns], axis=1) for name in columns[0]}
     writer.write(block, parts, time.perf_counter() - started)
 
@@ -130,10 +184,30 @@ def _encode_texts(
         yield from model.encode_texts(texts[start : start + batch_size])
 
 
-def _score_caption(
-    model: PairScorer, stacks: Sequence[StackedFeatures], text: ItemFeatures
+def _score_chosen(
+    model: PairScorer,
+    stacks: Sequence[StackedFeatures],
+    text: ItemFeatures,
+    chosen: Sequence[int],
+    images: int,
+    batch_size: int,
 ) -> dict[str, Scores]:
-    """One caption with all images: each part of the score `[images]`."""
+    """One caption with the images of its shortlist: parts `[images]`, NaN for the others."""
+    gathered = (
+        StackedFeatures.gather(stacks, chosen[start : start + batch_size])
+        for start in range(0, len(chosen), batch_size)
+    )
+    column = {}
+    for name, part in _score_stacks(model, gathered, text).items():
+        column[name] = np.full(images, np.nan, dtype=np.float32)
+        column[name][list(chosen)] = part
+    return column
+
+
+def _score_stacks(
+    model: PairScorer, stacks: Iterable[StackedFeatures], text: ItemFeatures
+) -> dict[str, Scores]:
+    """One caption with all images of some stacks: each part of the score `[images]`."""
     slices = []
     for stack in stacks:
         parts = model.score_pairs(stack, text)
@@ -146,9 +220,14 @@ def _score_caption(
         slices.append({name: part.float().cpu().numpy() for name, part in parts.items()})
     whole = {name: np.concatenate([part[name] for part in slices]) for name in slices[0]}
     for name, part in whole.items():
-        if np.isnan(part).any():
-            raise BadCheckpoint(
-                f"model '{model.name}' gives scores that are no numbers ('{name}'); "
-                "its weights are damaged, or try --dtype float32"
-            )
+        _check_numbers(model, name, part)
     return whole
+
+
+def _check_numbers(model: PairScorer, name: str, part: Scores) -> None:
+    """Stop at once where a model gives what cannot be ranked."""
+    if np.isnan(part).any():
+        raise BadCheckpoint(
+            f"model '{model.name}' gives scores that are no numbers ('{name}'); "
+            "its weights are damaged, or try --dtype float32"
+        )

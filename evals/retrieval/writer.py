@@ -13,7 +13,7 @@ import zipfile
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -69,6 +69,17 @@ class BlockWriter:
         """
         arrays: dict[str, Any] = {**parts, SECONDS: np.float64(seconds)}
         write_atomically(self._path(block), lambda stream: np.savez(stream, **arrays))
+
+    def keep(self, name: str, matrix: Scores) -> None:
+        """Keep a matrix that the blocks were planned by, until they are discarded."""
+        write_atomically(self._blocks / f"{name}.npy", partial(_save, matrix))
+
+    def kept(self, name: str) -> Scores | None:
+        """A matrix that an interrupted run kept; None if there is none."""
+        try:
+            return cast(Scores, np.load(self._blocks / f"{name}.npy", allow_pickle=False))
+        except FileNotFoundError:
+            return None
 
     def read(self, block: Block) -> tuple[dict[str, Scores], float]:
         """The parts and seconds of a finished block; raises what numpy raises on a damaged one."""

@@ -68,6 +68,10 @@ class ColourScorer:
             "contrastive": contrastive,
         }
 
+    def contrastive_scores(self, images: StackedFeatures, text: ItemFeatures) -> Tensor:
+        """The distance of the colours alone."""
+        return -(images.tensors["colour"] - text.tensors["colour"]).abs().sum(-1) / 60
+
 
 def write_flickr(root: Path, images: int, captions: int = 5, splits: str = "test") -> Path:
     """Write a Flickr30k folder whose images are squares of one colour each."""

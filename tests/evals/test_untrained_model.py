@@ -152,13 +152,15 @@ def test_mistakes_are_one_line_and_status_2(
         assert err.count("\n") == 1
 
 
-def test_the_environment_names_the_real_data(
-    folders: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_shortlist_keeps_the_scores_of_its_pairs(
+    folders: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Truth: the root in UNIMO2_DATA is read, and does not stand for the mini suite."""
-    from unimo2.cli.eval import _data_root
-
-    monkeypatch.setenv("UNIMO2_DATA", str(folders[0]))
-    assert _data_root(None, None) == _data_root(None, "paper") == folders[0]
-    assert _data_root(None, "mini") is None
-    assert _data_root(tmp_path, None) == tmp_path
+    """Truth: the exhaustive run of the same model, within 1e-5 where a pair was fused."""
+    assert _eval(folders, tmp_path / "a", "--limit", "12") == 0
+    assert _eval(folders, tmp_path / "b", "--limit", "12", "--rerank", "2") == 0
+    assert "shortlist of 2 images a caption" in capsys.readouterr().out
+    (a,), (b,) = records.find(tmp_path / "a"), records.find(tmp_path / "b")
+    whole, chosen = (np.load(record.path.parent / "scores.npy") for record in (a, b))
+    fused = ~np.isnan(chosen)
+    assert 2 * 60 <= fused.sum() <= 2 * 60 + 2 * 12
+    np.testing.assert_allclose(chosen[fused], whole[fused], atol=1e-5)

@@ -114,7 +114,7 @@ def test_shared_encodings_give_the_losses_of_separate_forwards(changes):
         pixels, ids, mask = batch.pixel_values, batch.input_ids, batch.attention_mask
         whole = model(pixels, ids, mask, return_loss=True)
         hidden = model(pixels, batch.masked_ids, mask, labels=batch.labels)
-        features = model.contrastive_features(whole.vision, whole.text)
+        features = model.image_features(whole.vision), model.text_features(whole.text)
         pairs = objective._negatives(*features, batch)
         logits = torch.cat(
             [

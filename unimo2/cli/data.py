@@ -1,22 +1,21 @@
-"""`unimo2 data`: make the embedded suite, and look at data."""
+"""`unimo2 data`: what data there is and what it should be, the embedded suite, and its pictures."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from unimo2.cli.data_catalogue import list_data_sets, verify_data_sets
 from unimo2.cli.data_root import VARIABLE, find_data_root
+from unimo2.cli.progress_bar import progress_bar
 from unimo2.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from unimo2.formats.karpathy import KarpathyImage
 
 
@@ -29,7 +28,9 @@ class Captioned(str, Enum):
 
 def register(app: typer.Typer) -> None:
     """Add the verb to the application."""
-    verb = typer.Typer(help="Data: make the embedded suite, look at what a data set holds.")
+    verb = typer.Typer(help="Data: what there is and what it should be, and the embedded suite.")
+    verb.command("list")(list_data_sets)
+    verb.command("verify")(verify_data_sets)
     verb.command("make-mini")(make_mini)
     verb.command("show")(show)
     app.add_typer(verb, name="data")
@@ -56,7 +57,7 @@ def make_mini(
     request = SuiteRequest(seed=seed, scale=scale, flickr_test=flickr_test)
     place = default_root(seed, scale) if root is None else root.expanduser()
     began = time.perf_counter()
-    with _progress_bar("drawing") as advance:
+    with progress_bar("drawing") as advance:
         content = make_suite(place, request, processes, advance)
     for line in _summary(content):
         typer.echo(line)
@@ -123,19 +124,3 @@ def _images(dataset: Captioned, root: Path, split: str) -> list[KarpathyImage]:
         )
     folder = root / "coco"
     return read_karpathy(folder / "dataset_coco.json", folder, (split,))
-
-
-@contextmanager
-def _progress_bar(label: str) -> Iterator[Callable[[int, int], None]]:
-    """A bar on stderr, gone when the work is done; nothing where stderr is no terminal."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-    from rich.progress import TimeRemainingColumn as Remaining
-
-    console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), Remaining())
-    with Progress(
-        *columns, console=console, transient=True, disable=not console.is_terminal
-    ) as bar:
-        task = bar.add_task(label, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)

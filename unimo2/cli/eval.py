@@ -48,6 +48,13 @@ def flickr(
         float | None,
         typer.Option(help="w of itm + w * contrastive; the model's own by default."),
     ] = None,
+    rerank: Annotated[
+        int | None,
+        typer.Option(
+            metavar="K",
+            help="Fuse only the K best candidates of each query by contrastive score; else all.",
+        ),
+    ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 ...")] = "auto",
     dtype: Annotated[
         str | None,
@@ -63,7 +70,10 @@ def flickr(
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")] = False,
 ) -> None:
-    """Flickr30k retrieval: score every image with every caption, recall both ways."""
+    """Flickr30k retrieval: score every image with every caption, recall both ways.
+
+    With --rerank K a contrastive shortlist chooses the pairs, which a long run may need.
+    """
     if model is None and not zero_shot:
         raise UsageError(
             "say which model: --zero-shot for the pre-trained one, or --model FOLDER for one that "
@@ -92,6 +102,7 @@ def flickr(
             batch_size=batch_size,
             seed=seed,
             contrastive_weight=contrastive_weight,
+            rerank=rerank,
             output=output,
             fresh=fresh,
             on_progress=report,
@@ -133,6 +144,7 @@ def show(record: Record, console: Console) -> None:
     score = "the model's own" if weight is None else f"ITM logit + {weight:g} x contrastive score"
     facts = {
         "score": score,
+        "pairs": record.protocol["pairs"],
         "data": f"{data['root_name']}, {data['images']:,} images x {data['captions']:,} captions",
         "time": f"{duration(record.seconds)}, {pace:,.0f} pairs/s",
         "memory": f"{record.peak_memory_mb:,.0f} MiB at most",

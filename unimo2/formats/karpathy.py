@@ -17,6 +17,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from unimo2.errors import BadData, MissingData, UsageError
+from unimo2.formats.rows import BROKEN_ROW, DUPLICATE, DuplicateId, Skips
 
 SPLITS = ("train", "restval", "val", "test")
 """Karpathy's splits; "restval" is what COCO's val2014 has beyond his val and test images."""
@@ -76,7 +77,7 @@ def parse_karpathy(
     """Read the captions alone: as `read_karpathy`, but the image files need not exist."""
     json_path, image_root = Path(json_path), Path(os.path.abspath(image_root))
     wanted = _known_splits(splits)
-    records = _load(json_path)
+    records = _load(json_path)["images"]
     seen = _Seen()
     images = [
         _parse_image(record, image_root, index, f"{json_path}: images[{index}]", seen)
@@ -92,6 +93,41 @@ def parse_karpathy(
     return selected
 
 
+def survey_karpathy(
+    json_path: str | Path, image_root: str | Path, broken: Skips
+) -> tuple[str | None, list[KarpathyImage]]:
+    """Read what can be read, for a report on the file and not for use.
+
+    Args:
+        json_path: the JSON file.
+        image_root: as for `parse_karpathy`; the image files need not exist.
+        broken: counts the images that cannot be used, those with an id that occurs twice apart.
+
+    Returns:
+        What the file calls itself ("flickr30k", "coco"; None if it does not say), and the images
+        that are whole, in the order of the file.
+
+    Raises:
+        MissingData: the file is not there.
+        BadData: the file as a whole is not JSON of this form.
+    """
+    json_path, image_root = Path(json_path), Path(os.path.abspath(image_root))
+    content = _load(json_path)
+    seen = _Seen()
+    images: list[KarpathyImage] = []
+    for index, record in enumerate(content["images"]):
+        try:
+            images.append(
+                _parse_image(record, image_root, index, f"{json_path}: images[{index}]", seen)
+            )
+        except DuplicateId as error:
+            broken.add(DUPLICATE, str(error))
+        except BadData as error:
+            broken.add(BROKEN_ROW, str(error))
+    name = content.get("dataset")
+    return name if isinstance(name, str) else None, images
+
+
 def _known_splits(splits: Collection[str] | None) -> tuple[str, ...]:
     if splits is None:
         return SPLITS
@@ -102,8 +138,8 @@ def _known_splits(splits: Collection[str] | None) -> tuple[str, ...]:
     return tuple(split for split in SPLITS if split in names)
 
 
-def _load(json_path: Path) -> list[Any]:
-    """The list under "images"."""
+def _load(json_path: Path) -> dict[str, Any]:
+    """The file's object, which has a list under "images"."""
     if not json_path.is_file():
         raise MissingData(f"captions not found at {json_path}")
     try:
@@ -118,8 +154,7 @@ def _load(json_path: Path) -> list[Any]:
         raise BadData(
             f"{json_path}: expected an object with a list 'images', as in Karpathy's data sets"
         )
-    images: list[Any] = content["images"]
-    return images
+    return content
 
 
 class _Seen:
@@ -133,7 +168,7 @@ class _Seen:
         values = self._first.setdefault(field, {})
         if value in values:
             first = values[value]
-            raise BadData(f"{place}: {field} {value!r} occurs twice, first in images[{first}]")
+            raise DuplicateId(f"{place}: {field} {value!r} occurs twice, first in images[{first}]")
         values[value] = index
 
 

@@ -1,0 +1,247 @@
+"""Two runs on the same data: the paired difference of every metric that both have.
+
+A metric here is a function of sums over items (`SampleMetric`). Items come in units that are drawn
+together (an image with its captions). The interval resamples units, the same for both runs; the
+p-value exchanges the two runs' items in random units (a sign flip, where the metric is a mean),
+which changes nothing but noise if the runs do not differ.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+
+from evals import records
+from evals.benchmark import Comparable, SampleMetric
+from evals.metrics import RESAMPLES, Floats, bootstrap_counts
+from evals.records import RECORD, Record
+from unimo2.errors import BadData, UsageError
+
+PERMUTATIONS = 10_000
+_ROUNDING = 1e-9
+_PORTION = 1 << 23  # random numbers held at once
+# Of a record's data, what names the place that it came from and not the data itself.
+_NOT_DATA = ("root_name", "note", "official")
+
+
+@dataclass(frozen=True)
+class Difference:
+    """How one metric of run B differs from that of run A.
+
+    Attributes:
+        a: Value of run A, in the metric's unit.
+        b: Value of run B.
+        difference: b - a.
+        ci95: Its 95 % interval, percentile bootstrap over units.
+        p_value: Of the hypothesis that the runs do not differ, two-sided; not corrected for the
+            number of metrics.
+        n: Items.
+        units: What is drawn together.
+        tied: The interval contains 0.
+    """
+
+    a: float
+    b: float
+    difference: float
+    ci95: tuple[float, float]
+    p_value: float
+    n: int
+    units: int
+    tied: bool
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two runs and what sets them apart.
+
+    Attributes:
+        a: Record of run A.
+        b: Record of run B.
+        part_a: Part of A's score that is compared instead of the whole, or None.
+        differs: Protocol fields and others in which the runs differ, as (A's, B's).
+        metrics: By name.
+        seed: Of resampling and exchanging.
+    """
+
+    a: Record
+    b: Record
+    part_a: str | None
+    differs: Mapping[str, tuple[Any, Any]]
+    metrics: Mapping[str, Difference]
+    seed: int
+
+
+def compare(a: Path, b: Path, seed: int = 0, part_a: str | None = None) -> Comparison:
+    """Compare two finished runs.
+
+    Args:
+        a: A run folder, its record.json, or the folder of a model's runs (its newest run).
+        b: Likewise.
+        seed: Of resampling and exchanging.
+        part_a: Compare with this part of A's score, for example "contrastive"; None for all of it.
+
+    Returns:
+        The comparison.
+
+    Raises:
+        MissingData: No such run, or one without samples.
+        UsageError: The runs measure different things, or have no metric in common.
+        BadData: A record or samples that do not fit each other.
+    """
+    run_a, run_b = _read(a), _read(b)
+    _require_same_data(run_a, run_b)
+    metrics_a, metrics_b = _metrics(run_a), _metrics(run_b)
+    if part_a is not None:
+        ending = f"[{part_a}]"
+        metrics_a = {
+            name.removesuffix(ending): metric
+            for name, metric in metrics_a.items()
+            if name.endswith(ending)
+        }
+    shared = [name for name in metrics_b if name in metrics_a]
+    if not shared:
+        raise UsageError(f"{a} and {b} have no metric in common that samples can be compared by")
+    return Comparison(
+        a=run_a,
+        b=run_b,
+        part_a=part_a,
+        differs=_differences(run_a, run_b),
+        metrics={name: difference(metrics_a[name], metrics_b[name], seed) for name in shared},
+        seed=seed,
+    )
+
+
+def difference(
+    a: SampleMetric,
+    b: SampleMetric,
+    seed: int = 0,
+    resamples: int = RESAMPLES,
+    permutations: int = PERMUTATIONS,
+) -> Difference:
+    """The paired difference b - a of one metric.
+
+    Args:
+        a: The metric over run A's items.
+        b: Over run B's, the same items in any order.
+        seed: Of resampling and exchanging.
+        resamples: Of the interval.
+        permutations: Of the p-value.
+
+    Returns:
+        The difference.
+
+    Raises:
+        BadData: The runs do not hold the same items in the same units.
+    """
+    _require_same_items(a, b)
+    sums_a, sums_b = _unit_sums(a), _unit_sums(b)
+    units = list(sums_a)
+    of_a = np.stack([sums_a[unit] for unit in units])  # [units, statistics]
+    of_b = np.stack([sums_b[unit] for unit in units])
+    value_a, value_b = (float(a.value(s.sum(axis=0)[None])[0]) for s in (of_a, of_b))
+    drawn = bootstrap_counts(len(units), resamples, seed).astype(np.float64)
+    low, high = np.nanpercentile(b.value(drawn @ of_b) - a.value(drawn @ of_a), [2.5, 97.5])
+    return Difference(
+        a=value_a,
+        b=value_b,
+        difference=value_b - value_a,
+        ci95=(float(low), float(high)),
+        p_value=_p_value(a, of_a, of_b, value_b - value_a, seed, permutations),
+        n=len(a.items),
+        units=len(units),
+        tied=bool(low <= 0.0 <= high),
+    )
+
+
+def _p_value(
+    metric: SampleMetric, of_a: Floats, of_b: Floats, found: float, seed: int, permutations: int
+) -> float:
+    """Share of random exchanges whose difference is at least as large, the observed one included."""
+    generator = np.random.default_rng([seed, 1])  # not the stream that the interval draws from
+    portion = max(1, _PORTION // len(of_a))
+    total_a, total_b, change = of_a.sum(axis=0), of_b.sum(axis=0), of_b - of_a
+    as_large = 0
+    for start in range(0, permutations, portion):
+        size = (min(portion, permutations - start), len(of_a))
+        moved = generator.integers(0, 2, size=size).astype(np.float64) @ change
+        drawn = metric.value(total_b - moved) - metric.value(total_a + moved)
+        as_large += int(np.count_nonzero(~(np.abs(drawn) < abs(found) - _ROUNDING)))
+    return (1 + as_large) / (1 + permutations)
+
+
+def _require_same_items(a: SampleMetric, b: SampleMetric) -> None:
+    """Refuse samples of other items, or of the same items in other units."""
+    unit_of_a, unit_of_b = (
+        dict(zip(metric.items.tolist(), metric.units.tolist(), strict=True)) for metric in (a, b)
+    )
+    if unit_of_a != unit_of_b or len(a.items) != len(b.items):
+        odd = sorted({str(item) for item, _ in unit_of_a.items() ^ unit_of_b.items()})
+        named = f": {', '.join(odd[:3])}" if odd else ""
+        raise BadData(f"the samples of the two runs are not of the same items{named}")
+
+
+def _unit_sums(metric: SampleMetric) -> dict[Any, Floats]:
+    """The statistics of each unit summed over its items."""
+    order = np.argsort(metric.units, kind="stable")
+    units, starts = np.unique(metric.units[order], return_index=True)
+    sums = np.add.reduceat(metric.statistics[order], starts, axis=0)
+    return dict(zip(units.tolist(), sums, strict=True))
+
+
+def _read(path: Path) -> Record:
+    """A run by its folder or record; of a folder of runs the newest that is finished."""
+    if path.is_dir() and not (path / RECORD).exists():
+        runs = [records.read(found) for found in path.glob(f"*/{RECORD}")]
+        if runs:
+            return max(runs, key=lambda record: (record.created, str(record.path)))
+    return records.read(path)
+
+
+def _metrics(run: Record) -> dict[str, SampleMetric]:
+    """A run's metrics as functions of its samples, by its benchmark's own module."""
+    name = run.benchmark
+    module = cast(Comparable, import_module(f"evals.{name.replace('-', '_')}"))
+    if not hasattr(module, "sample_metrics"):
+        raise UsageError(f"runs of the benchmark '{name}' cannot be compared item by item")
+    folder = cast(Path, run.path).parent
+    return dict(module.sample_metrics(records.read_samples(folder)))
+
+
+def _require_same_data(a: Record, b: Record) -> None:
+    """Refuse runs whose items are not the same."""
+    for field in ("benchmark", "suite"):
+        ours, theirs = getattr(a, field), getattr(b, field)
+        if ours != theirs:
+            raise UsageError(f"the runs cannot be compared: {field} {ours} and {theirs}")
+    for field in sorted((a.data.keys() | b.data.keys()) - set(_NOT_DATA) - {"fingerprint"}):
+        ours, theirs = a.data.get(field), b.data.get(field)
+        if ours != theirs:
+            raise UsageError(f"the runs cannot be compared: {field} {ours} and {theirs}")
+    if a.data["fingerprint"] != b.data["fingerprint"]:
+        raise UsageError(
+            "the runs cannot be compared: they measure different data (its fingerprints differ: "
+            f"{a.data['fingerprint'][:12]} and {b.data['fingerprint'][:12]})"
+        )
+    for field in ("task", "recall_at"):
+        ours, theirs = a.protocol.get(field), b.protocol.get(field)
+        if ours != theirs:
+            raise UsageError(f"the runs cannot be compared: {field} {ours} and {theirs}")
+
+
+def _differences(a: Record, b: Record) -> dict[str, tuple[Any, Any]]:
+    """What sets the runs apart: model, weights, number format, device and protocol."""
+    found: dict[str, tuple[Any, Any]] = {}
+    for field in ("model", "variant", "weights_sha256", "dtype", "device", "seed"):
+        ours, theirs = getattr(a, field), getattr(b, field)
+        if ours != theirs:
+            found[field] = (ours, theirs)
+    for field in sorted(a.protocol.keys() | b.protocol.keys()):
+        ours, theirs = a.protocol.get(field), b.protocol.get(field)
+        if ours != theirs:
+            found[field] = (ours, theirs)
+    return found

@@ -1,0 +1,111 @@
+"""`--rerank K`: the contrastive score chooses the pairs, the fused score ranks them.
+
+Each direction has its own shortlist: image retrieval the K images of every caption with the highest
+contrastive scores, text retrieval the K captions of every image. Pairs of either are fused, once.
+In a direction's ranking its shortlist stands first, by fused score; everything else stands below,
+by contrastive score, even where the other direction's shortlist had it fused. Candidates that tie
+with the K-th are all in, so that the order of files decides nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from evals.metrics import Ints, Ranking, rank_images, rank_texts
+from evals.retrieval.writer import Scores
+
+SUGGESTED = 64  # the K that is proposed where an exhaustive run takes long
+
+Mask = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Shortlists:
+    """Which pairs are shortlisted, for each direction; both `[images, captions]`.
+
+    Attributes:
+        images: Image retrieval: a column holds the images that its caption keeps.
+        texts: Text retrieval: a row holds the captions that its image keeps.
+    """
+
+    images: Mask
+    texts: Mask
+
+    @classmethod
+    def of(cls, contrastive: Scores, k: int) -> Shortlists:
+        """Choose by contrastive scores.
+
+        Args:
+            contrastive: `[images, captions]`, every pair's.
+            k: Candidates of a query, at least 1; all of them if there are fewer.
+
+        Returns:
+            The shortlists.
+        """
+        return cls(_top(contrastive, k, axis=0), _top(contrastive, k, axis=1))
+
+    @property
+    def pairs(self) -> Mask:
+        """Pairs that must be fused, `[images, captions]`."""
+        return self.images | self.texts
+
+    def rank(
+        self, scores: Scores, contrastive: Scores, caption_image: Ints
+    ) -> tuple[Ranking, Ranking]:
+        """Rank the candidates of both directions.
+
+        Args:
+            scores: `[images, captions]`, fused; whatever outside `pairs` (NaN).
+            contrastive: `[images, captions]`, every pair's.
+            caption_image: `[captions]`, index of each caption's image.
+
+        Returns:
+            Image retrieval and text retrieval. `truth_score` and `best_score` are contrastive scores
+            where the candidate is not on the direction's shortlist.
+        """
+        by_caption = rank_images(_places(scores, contrastive, self.images), caption_image)
+        places = _places(scores.T, contrastive.T, self.texts.T).T
+        by_image = rank_texts(places, caption_image)
+        shown = np.where(self.images, scores, contrastive)
+        captions = np.arange(shown.shape[1])
+        by_caption = replace(
+            by_caption,
+            truth_score=shown[by_caption.truth, captions].astype(np.float64),
+            best_score=shown[by_caption.best, captions].astype(np.float64),
+        )
+        shown = np.where(self.texts, scores, contrastive)
+        images = np.arange(len(shown))
+        by_image = replace(
+            by_image,
+            truth_score=shown[images, by_image.truth].astype(np.float64),
+            best_score=shown[images, by_image.best].astype(np.float64),
+        )
+        return by_caption, by_image
+
+
+def most_pairs(images: int, captions: int, k: int) -> int:
+    """Pairs that are fused at most, without ties."""
+    return min(images * captions, min(k, images) * captions + min(k, captions) * images)
+
+
+def _top(scores: Scores, k: int, axis: int) -> Mask:
+    """The k highest along an axis, and all that tie with the k-th."""
+    size = scores.shape[axis]
+    place = size - min(k, size)
+    border = np.take(np.partition(scores, place, axis=axis), [place], axis=axis)
+    return scores >= border
+
+
+def _places(scores: Scores, contrastive: Scores, shortlist: Mask) -> NDArray[np.int64]:
+    """Two tiers as one number that keeps order and ties, higher is better; queries are columns."""
+    places = np.empty(scores.shape, dtype=np.int64)
+    for query in range(scores.shape[1]):
+        inside = shortlist[:, query]
+        below = np.unique(contrastive[~inside, query], return_inverse=True)
+        above = np.unique(scores[inside, query], return_inverse=True)
+        places[~inside, query] = below[1]
+        places[inside, query] = len(below[0]) + above[1]
+    return places

@@ -1,0 +1,213 @@
+"""`unimo2 compare`: paired differences against copying items and against every possible exchange."""
+
+import itertools
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from retrieval_fakes import ColourScorer, write_flickr
+from scipy.stats import pearsonr
+
+import evals
+from evals import records
+from evals.benchmark import SampleMetric
+from evals.compare import compare, difference
+from unimo2.cli import main
+from unimo2.errors import BadData, MissingData, UsageError
+
+UNITS = np.array([3, 3, 0, 1, 1, 1, 2, 4, 5, 6])
+ITEMS = np.arange(10)
+
+
+class Better(ColourScorer):
+    """The same scorer with half of its noise."""
+
+    def score_pairs(self, images, text):  # noqa: ANN001, ANN201
+        """Half way from the ITM part to the contrastive one, which has no noise."""
+        parts = super().score_pairs(images, text)
+        half = parts["itm"] - (parts["itm"] - parts["contrastive"]) / 2
+        return {**parts, "itm": half, "score": half + 0.3 * parts["contrastive"]}
+
+
+def _run(data: Path, output: Path, model: ColourScorer, **options: object) -> evals.Record:
+    return evals.run(
+        "flickr", model=model, zero_shot=True, data_root=data, output=output, **options
+    )
+
+
+def _scores() -> tuple[np.ndarray, np.ndarray]:
+    random = np.random.default_rng(4)
+    return random.random(10), random.random(10)
+
+
+def test_interval_is_that_of_units_drawn_by_copying() -> None:
+    """Truth: each resample's items written out, means of both runs taken, percentiles of theirs."""
+    a, b = _scores()
+    found = difference(
+        SampleMetric.mean(ITEMS, UNITS, a), SampleMetric.mean(ITEMS, UNITS, b), seed=5
+    )
+    generator = np.random.default_rng(5)
+    drawn = []
+    for counts in generator.multinomial(7, np.full(7, 1 / 7), size=2000):
+        copied = np.concatenate(
+            [np.flatnonzero(np.isin(UNITS, u)) for u in np.repeat(range(7), counts)]
+        )
+        drawn.append(100 * (b[copied].mean() - a[copied].mean()))
+    assert found.ci95 == pytest.approx(tuple(np.percentile(drawn, [2.5, 97.5])))
+    assert found.difference == pytest.approx(100 * (b.mean() - a.mean()))
+    assert (found.n, found.units) == (10, 7)
+
+
+def test_p_value_is_the_share_of_all_exchanges() -> None:
+    """Truth: every one of the 2^7 exchanges of the seven units, the two means computed anew."""
+    a, b = _scores()
+    b = b + 0.3
+    observed = abs(b.mean() - a.mean())
+    as_large = 0
+    for exchanged in itertools.product([False, True], repeat=7):
+        other = np.array(exchanged)[UNITS]
+        left, right = np.where(other, b, a), np.where(other, a, b)
+        as_large += abs(right.mean() - left.mean()) >= observed - 1e-12
+    metrics = (SampleMetric.mean(ITEMS, UNITS, scores) for scores in (a, b))
+    found = difference(*metrics, permutations=40_000)
+    assert found.p_value == pytest.approx(as_large / 2**7, abs=0.01)
+
+
+def test_metrics_that_are_no_means_exchange_items_too() -> None:
+    """Truth: scipy's Pearson correlation of the items of every exchange."""
+    random = np.random.default_rng(1)
+    target = random.random(8)
+    a, b = random.random(8), target + 0.4 * random.random(8)
+
+    def metric(x: np.ndarray) -> SampleMetric:
+        sums = np.stack([np.ones(8), x, target, x * x, target**2, x * target], axis=1)
+
+        def value(s: np.ndarray) -> np.ndarray:
+            n, sx, sy, xx, yy, xy = s.T
+            return (xy - sx * sy / n) / np.sqrt((xx - sx**2 / n) * (yy - sy**2 / n))
+
+        return SampleMetric(np.arange(8), np.arange(8), sums, value)
+
+    observed = pearsonr(b, target)[0] - pearsonr(a, target)[0]
+    as_large = 0
+    for exchanged in itertools.product([False, True], repeat=8):
+        left, right = np.where(exchanged, b, a), np.where(exchanged, a, b)
+        drawn = pearsonr(right, target)[0] - pearsonr(left, target)[0]
+        as_large += abs(drawn) >= abs(observed) - 1e-12
+    found = difference(metric(a), metric(b), permutations=40_000)
+    assert found.difference == pytest.approx(observed)
+    assert found.p_value == pytest.approx(as_large / 2**8, abs=0.01)
+
+
+def test_runs_that_do_not_differ_are_rarely_found_to() -> None:
+    """Truth: the nominal level; 200 pairs of runs of equal quality, of which 5 % are expected."""
+    random = np.random.default_rng(0)
+    small = 0
+    for seed in range(200):
+        a, b = random.random((2, 30)) < 0.5
+        items = np.arange(30)
+        metrics = (SampleMetric.mean(items, items, scores) for scores in (a, b))
+        small += difference(*metrics, seed=seed, resamples=10, permutations=300).p_value <= 0.05
+    assert small <= 20
+
+
+def test_every_metric_of_the_record_is_compared(flickr_root: Path, tmp_path: Path) -> None:
+    """Truth: the two records' own metrics, parts of the score included."""
+    a = _run(flickr_root, tmp_path / "a", ColourScorer())
+    b = _run(flickr_root, tmp_path / "b", Better())
+    found = compare(a.path.parent, b.path)
+    assert set(found.metrics) == set(a.metrics)
+    for name, metric in found.metrics.items():
+        assert metric.a == pytest.approx(a.metrics[name].value)
+        assert metric.b == pytest.approx(b.metrics[name].value)
+        assert metric.n == a.metrics[name].n
+        assert metric.units == 20
+    assert found.metrics["image_retrieval/R@1"].difference > 0
+    same = found.metrics["image_retrieval/R@1[contrastive]"]
+    assert (same.difference, same.ci95, same.p_value, same.tied) == (0, (0, 0), 1, True)
+
+
+def test_a_part_of_the_score_is_compared_with_the_whole(flickr_root: Path, tmp_path: Path) -> None:
+    """Truth: the record's metric of that part and of the whole score."""
+    run = _run(flickr_root, tmp_path, ColourScorer())
+    found = compare(run.path.parent, run.path.parent, part_a="itm")
+    metric = found.metrics["text_retrieval/R@5"]
+    assert metric.a == pytest.approx(run.metrics["text_retrieval/R@5[itm]"].value)
+    assert metric.b == pytest.approx(run.metrics["text_retrieval/R@5"].value)
+    with pytest.raises(UsageError, match="no metric in common"):
+        compare(run.path, run.path, part_a="colour")
+
+
+def test_a_shortlisted_run_is_compared_with_the_exhaustive_one(
+    flickr_root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Truth: the records' metrics; a model's folder stands for its newest run."""
+    whole = _run(flickr_root, tmp_path, ColourScorer())
+    _run(flickr_root, tmp_path, ColourScorer(), rerank=2)
+    newest = _run(flickr_root, tmp_path, ColourScorer(), rerank=2)
+    folders = [str(run.path.parents[1]) for run in (whole, newest)]
+    assert main(["compare", *folders, "--json"]) == 0
+    content = json.loads(capsys.readouterr().out)
+    assert content["differs"]["rerank"] == [None, 2]
+    assert content["runs"]["b"]["record"] == str(newest.path)
+    name = "text_retrieval/R@1"
+    assert content["metrics"][name]["b"] == pytest.approx(newest.metrics[name].value)
+    assert main(["compare", *folders]) == 0
+    shown = capsys.readouterr().out
+    for text in (
+        "B - A",
+        "95 % interval",
+        "tied",
+        "0.00",
+        "rerank: A None, B 2",
+        "[itm]",
+        "20 units",
+    ):
+        assert text in shown
+
+
+@pytest.mark.parametrize("change", ["limit", "caption", "no samples", "no run", "items"])
+def test_runs_of_different_data_are_refused_in_one_line(
+    tmp_path: Path, change: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Truth: by hand, what differs is named."""
+    data = write_flickr(tmp_path / "data", images=8)
+    a = _run(data, tmp_path / "a", ColourScorer())
+    options: dict[str, object] = {"limit": 7} if change == "limit" else {}
+    if change == "caption":
+        path = data / "flickr30k" / "dataset_flickr30k.json"
+        path.write_text(path.read_text().replace("wording0", "wording9", 1))
+    b = _run(data, tmp_path / "b", ColourScorer(), **options)
+    folder = b.path.parent
+    if change == "no samples":
+        (folder / records.SAMPLES).unlink()
+    if change == "no run":
+        folder = tmp_path / "nothing"
+    if change == "items":
+        samples = records.read_samples(folder)
+        samples.loc[0, "query"] = 77
+        records.write_samples(samples, folder)
+    says, error = {
+        "limit": ("captions 40 and 35", UsageError),
+        "caption": ("fingerprints differ", UsageError),
+        "no samples": ("no samples at", MissingData),
+        "no run": ("no record at", MissingData),
+        "items": ("not of the same items: 0, 77", BadData),
+    }[change]
+    with pytest.raises(error, match=says):
+        compare(a.path, folder)
+    assert main(["compare", str(a.path), str(folder)]) == 2
+    err = capsys.readouterr().err
+    assert err.startswith("unimo2: error: ") and err.count("\n") == 1
+
+
+def test_another_benchmark_is_no_match(flickr_root: Path, tmp_path: Path) -> None:
+    """Truth: one record's benchmark was changed by hand."""
+    run = _run(flickr_root, tmp_path, ColourScorer())
+    other = tmp_path / "other" / "record.json"
+    other.parent.mkdir()
+    content = json.loads(run.path.read_text())
+    other.write_text(json.dumps({**content, "benchmark": "vqa"}))
+    with pytest.raises(UsageError, match="benchmark flickr and vqa"):
+        compare(run.path, other)

@@ -1,0 +1,361 @@
+"""Flat files: captions beside addresses (Conceptual Captions, SBU) and plain text.
+
+Conceptual Captions is a TSV, `caption<TAB>address` without a header; SBU is either two text files
+of which line n belongs to line n, or one JSON object of lists of the same length. Both list
+addresses on the web, many of which are dead, so that pairs whose image is not on disk are counted
+where the caller gives a `Skips`, and an error where it does not.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import zip_longest
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from unimo2.errors import BadData, MissingData
+from unimo2.formats.rows import (
+    BROKEN_ROW,
+    MISSING_IMAGE,
+    Skips,
+    decoded,
+    numbered_lines,
+    raw_lines,
+    refuse,
+)
+
+CC_FILES = {"train": "Train_GCC-training.tsv", "val": "Validation_GCC-1.1.0-Validation.tsv"}
+"""The official files of Conceptual Captions."""
+CC_FOLDERS = {"train": "training", "val": "validation"}
+"""Where downloaded images lie, beside them."""
+SBU_JSON = "sbu-captions-all.json"
+SBU_URLS = "SBU_captioned_photo_dataset_urls.txt"
+SBU_CAPTIONS = "SBU_captioned_photo_dataset_captions.txt"
+TEXT_SUFFIXES = (".txt", ".tokens", ".raw")
+"""What files of text are called; the last two are WikiText's."""
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp")
+
+Locate = Callable[[str], Sequence[Path]]
+"""Where the image of an address may lie: candidates, the likeliest first."""
+
+
+@dataclass(frozen=True)
+class WebPair:
+    """One image with the one sentence that the web has for it."""
+
+    place: str
+    """File and line (of JSON: file and index), for messages."""
+    text: str
+    source: str
+    """The address, or the path, as the file gives it."""
+    path: Path
+    """Absolute path of the image."""
+
+
+@dataclass(frozen=True)
+class TextLine:
+    """One line of a plain-text corpus that is not blank."""
+
+    path: Path
+    number: int
+    text: str
+
+
+def captioned_rows(path: Path, broken: Skips | None = None) -> Iterator[tuple[int, str, str]]:
+    """Stream the rows of a TSV of captions and addresses.
+
+    Args:
+        path: the TSV, without header. No quoting: a `"` is part of the caption.
+        broken: counts rows that cannot be read; None makes the first one an error.
+
+    Yields:
+        Line number from 1, caption, address (or path of an image).
+
+    Raises:
+        MissingData: there is no such file.
+        BadData: a row has not exactly two columns, or one is empty (only without `broken`).
+    """
+    for number, line in numbered_lines(path, broken):
+        columns = line.split("\t")
+        if len(columns) != 2:
+            fault = f"{len(columns)} columns, expected caption<TAB>address"
+            refuse(BROKEN_ROW, f"{path}:{number}: {fault}", broken)
+            continue
+        caption, source = (column.strip() for column in columns)
+        if not caption or not source:
+            fault = "no caption" if not caption else "no address"
+            refuse(BROKEN_ROW, f"{path}:{number}: {fault}", broken)
+            continue
+        yield number, caption, source
+
+
+def conceptual_captions(
+    folder: Path, split: str, lost: Skips | None = None, broken: Skips | None = None
+) -> Iterator[WebPair]:
+    """Stream the pairs of Conceptual Captions.
+
+    Args:
+        folder: holds the TSV (`CC_FILES`) and, for the images, `CC_FOLDERS`. The image of an
+            address is `training/<CRC-32 of the address>`, as the downloader of ViLBERT names it,
+            with or without ".jpg"; a second column that is no address is the image's path, from
+            `folder` or from `training/`. Where `training/` holds what img2dataset wrote (folders
+            `00000/` ...), the pairs are those of `sidecar_pairs` and no TSV is read.
+        split: "train" or "val".
+        lost: counts pairs whose image is not on disk; None makes the first one an error.
+        broken: counts rows that cannot be read; None makes the first one an error.
+
+    Yields:
+        Pairs whose image file is there, in the order of the file.
+
+    Raises:
+        MissingData: no TSV; an image is missing (only without `lost`).
+        BadData: a broken row (only without `broken`).
+    """
+    tsv = folder / CC_FILES[split]
+    images = folder / CC_FOLDERS[split]
+    if in_shards(images):
+        return sidecar_pairs(images, lost, broken)
+
+    def locate(source: str) -> Sequence[Path]:
+        if is_address(source):
+            stem = str(zlib.crc32(source.encode("utf-8")))
+            return images / stem, images / f"{stem}.jpg"
+        return folder / source, images / source
+
+    rows = (
+        (f"{tsv}:{number}", text, source) for number, text, source in captioned_rows(tsv, broken)
+    )
+    return _on_disk(rows, locate, lost, broken)
+
+
+def sbu(folder: Path, lost: Skips | None = None, broken: Skips | None = None) -> Iterator[WebPair]:
+    """Stream the pairs of the SBU Captioned Photo Dataset.
+
+    Args:
+        folder: holds `sbu-captions-all.json`, or the two text files (they are unpacked into
+            `dataset/`, where they are looked for too). Images lie beside the file or in `images/`,
+            each named by the last part of its address. Where `images/` holds what img2dataset
+            wrote, the pairs are those of `sidecar_pairs` and no other file is read.
+        lost: counts pairs whose image is not on disk; None makes the first one an error.
+        broken: counts rows that cannot be read; None makes the first one an error.
+
+    Yields:
+        Pairs whose image file is there, in the order of the file.
+
+    Raises:
+        MissingData: none of the files is there; an image is missing (only without `lost`).
+        BadData: lists or files of different lengths; a broken row (only without `broken`).
+    """
+    if in_shards(folder / "images"):
+        return sidecar_pairs(folder / "images", lost, broken)
+    home, rows = _sbu_rows(folder, broken)
+    places = [folder / "images", home, folder]
+
+    def locate(source: str) -> Sequence[Path]:
+        name = PurePosixPath(source.split("?")[0].split("#")[0]).name
+        return [place / name for place in places]
+
+    return _on_disk(rows, locate, lost, broken)
+
+
+def sbu_file(folder: Path) -> Path | None:
+    """The file that `sbu` reads captions from; None if there is none."""
+    candidates = (folder / SBU_JSON, folder / "dataset" / SBU_URLS, folder / SBU_URLS)
+    return next((path for path in candidates if path.is_file()), None)
+
+
+def _sbu_rows(folder: Path, broken: Skips | None) -> tuple[Path, Iterator[tuple[str, str, str]]]:
+    """The folder of the caption files, and (place, caption, address) of every row."""
+    path = sbu_file(folder)
+    if path is None:
+        raise MissingData(
+            f"SBU captions not found in {folder}: neither {SBU_JSON} nor {SBU_URLS} with "
+            f"{SBU_CAPTIONS}"
+        )
+    reader = _sbu_json_rows if path.name == SBU_JSON else _sbu_text_rows
+    return path.parent, reader(path, broken)
+
+
+def _sbu_text_rows(path: Path, broken: Skips | None) -> Iterator[tuple[str, str, str]]:
+    captions = path.with_name(SBU_CAPTIONS)
+    for address, caption in zip_longest(raw_lines(path), raw_lines(captions)):
+        if address is None or caption is None:
+            shorter, longer = (path, captions) if address is None else (captions, path)
+            raise BadData(
+                f"{shorter} has fewer lines than {longer}: line n of one belongs to line n of "
+                "the other, so a part of one of them is missing"
+            )
+        number = address[0]
+        source = decoded(address[1], path, number, broken)
+        text = decoded(caption[1], captions, number, broken) if source is not None else None
+        if source is None or text is None:
+            continue
+        if not source.strip() or not text.strip():
+            empty = f"{captions}:{number}: no caption"
+            fault = empty if source.strip() else f"{path}:{number}: no address"
+            refuse(BROKEN_ROW, fault, broken)
+            continue
+        yield f"{captions}:{number}", text.strip(), source.strip()
+
+
+def _sbu_json_rows(path: Path, broken: Skips | None) -> Iterator[tuple[str, str, str]]:
+    """The official JSON is one object of three lists; it has to be read whole (about 0.2 GB)."""
+    try:
+        content: Any = json.loads(path.read_text(encoding="utf-8"))
+    except json.JSONDecodeError as error:
+        raise BadData(
+            f"{path}: malformed JSON at line {error.lineno}, column {error.colno}: {error.msg}"
+        ) from error
+    except UnicodeDecodeError as error:
+        raise BadData(f"{path}: not UTF-8 text (byte {error.start})") from error
+    fields = content if isinstance(content, dict) else {}
+    sources, captions = fields.get("image_urls"), fields.get("captions")
+    if not isinstance(sources, list) or not isinstance(captions, list):
+        raise BadData(f"{path}: expected an object with the lists 'image_urls' and 'captions'")
+    if len(sources) != len(captions):
+        raise BadData(
+            f"{path}: {len(sources):,} image_urls, but {len(captions):,} captions: they belong "
+            "together one by one"
+        )
+    for index, (source, caption) in enumerate(zip(sources, captions, strict=True)):
+        place = f"{path}: captions[{index}]"
+        if not (isinstance(source, str) and isinstance(caption, str)):
+            refuse(BROKEN_ROW, f"{place}: caption and address must be strings", broken)
+        elif not source.strip() or not caption.strip():
+            fault = "no caption" if source.strip() else "no address"
+            refuse(BROKEN_ROW, f"{place}: {fault}", broken)
+        else:
+            yield place, caption.strip(), source.strip()
+
+
+def sidecar_pairs(
+    folder: Path, lost: Skips | None = None, broken: Skips | None = None
+) -> Iterator[WebPair]:
+    """Stream pairs downloaded by img2dataset with `--output_format files`.
+
+    Args:
+        folder: holds folders `00000/`, `00001/` ... with `000000007.jpg` and, beside each image,
+            its caption in `000000007.txt`.
+        lost: counts captions without an image; None makes the first one an error.
+        broken: counts empty or undecodable captions; None makes the first one an error.
+
+    Yields:
+        Pairs, folder by folder, in the order of their names.
+
+    Raises:
+        MissingData: no such folder; an image is missing (only without `lost`).
+        BadData: an empty caption or one that is not UTF-8 (only without `broken`).
+    """
+    for shard in sorted_entries(folder):
+        if not shard.is_dir():
+            continue
+        for path in sorted_entries(shard):
+            if path.suffix != ".txt":
+                continue
+            lines = [line for _, line in numbered_lines(path, broken)]
+            text = " ".join(" ".join(lines).split())
+            if lines and not text:
+                refuse(BROKEN_ROW, f"{path}: no caption", broken)
+            if not text:
+                continue
+            rows = [(str(path), text, path.stem)]
+            yield from _on_disk(rows, _beside(path), lost, broken)
+
+
+def in_shards(folder: Path) -> bool:
+    """Whether a folder of images is one that img2dataset wrote."""
+    return (folder / "00000").is_dir()
+
+
+def _beside(path: Path) -> Locate:
+    return lambda _: [path.with_suffix(suffix) for suffix in IMAGE_SUFFIXES]
+
+
+def text_lines(folder: Path, broken: Skips | None = None) -> Iterator[TextLine]:
+    """Stream a plain-text corpus: every line of every file that is not blank.
+
+    Args:
+        folder: a folder with files of `TEXT_SUFFIXES` in it or below it, or one file. They come
+            in a fixed order, so that a run can go on where it stopped.
+        broken: counts lines that are not UTF-8; None makes the first one an error.
+
+    Yields:
+        Lines without the white space around them. WikiText's headings (` = Title = `) and its
+        `<unk>` are lines and words like any other.
+
+    Raises:
+        MissingData: there is no such folder, or no such file in it.
+        BadData: a line is not UTF-8 (only without `broken`).
+    """
+    for path in text_files(folder):
+        for number, line in numbered_lines(path, broken):
+            text = line.strip()
+            if text:
+                yield TextLine(path, number, text)
+
+
+def text_files(folder: Path) -> Iterator[Path]:
+    """The files of a text corpus, folder by folder, by name; `folder` itself if it is a file.
+
+    One folder at a time is listed: OpenWebText unpacks to eight million files.
+
+    Raises:
+        MissingData: there is no such folder, or no file of `TEXT_SUFFIXES` in it or below it.
+    """
+    if folder.is_file():
+        yield folder
+        return
+    if not folder.is_dir():
+        raise MissingData(f"text corpus not found: {folder}")
+    found = False
+    for home, folders, names in os.walk(folder):
+        folders.sort()  # the order in which os.walk goes down
+        for name in sorted(names):
+            if name.endswith(TEXT_SUFFIXES):
+                found = True
+                yield Path(home, name)
+    if not found:
+        raise MissingData(f"no text in {folder}: no file named *{', *'.join(TEXT_SUFFIXES)}")
+
+
+def is_address(source: str) -> bool:
+    """Whether the second column is an address on the web and not the path of an image."""
+    return source.lower().startswith(("http://", "https://"))
+
+
+def sorted_entries(folder: Path) -> list[Path]:
+    """What lies in a folder, by name; MissingData if there is no such folder."""
+    if not folder.is_dir():
+        raise MissingData(f"folder not found: {folder}")
+    return sorted(folder.iterdir())
+
+
+def _on_disk(
+    rows: Iterable[tuple[str, str, str]],
+    locate: Locate,
+    lost: Skips | None,
+    broken: Skips | None,
+) -> Iterator[WebPair]:
+    """The pairs whose image is there; the path of a row must not lead out of the data root."""
+    for place, text, source in rows:
+        if not is_address(source) and not _stays_below(source):
+            fault = f"{place}: image {source!r} is not a plain relative path"
+            refuse(BROKEN_ROW, fault, broken)
+            continue
+        candidates = locate(source)
+        path = next((path for path in candidates if os.path.isfile(path)), None)
+        if path is not None:
+            yield WebPair(place, text, source, Path(os.path.abspath(path)))
+        elif lost is None:
+            raise MissingData(f"{place}: image not on disk, expected at {candidates[0]}")
+        else:
+            lost.add(MISSING_IMAGE, f"{place} (expected at {candidates[0]})")
+
+
+def _stays_below(source: str) -> bool:
+    parts = PurePosixPath(source).parts
+    return not (source.startswith("/") or ".." in parts or "\\" in source or "\0" in source)

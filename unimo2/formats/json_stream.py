@@ -1,0 +1,135 @@
+"""The items of a JSON list one by one, for files that do not fit into memory as Python objects."""
+
+from __future__ import annotations
+
+import codecs
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from unimo2.errors import BadData, MissingData
+
+_CHUNK = 1 << 20  # bytes read at a time
+_SPACE = " \t\r\n"
+_LONGEST_LITERAL = 16  # "-Infinity" and a "\\u12ab" cut off are shorter
+
+
+def json_items(path: Path) -> Iterator[Any]:
+    """Stream a file that holds one JSON list.
+
+    Memory is bounded by the largest item (and a chunk of the file), not by the file.
+
+    Args:
+        path: the file.
+
+    Yields:
+        The items, decoded, in order.
+
+    Raises:
+        MissingData: there is no such file.
+        BadData: not a list, malformed or cut off (the line is named), or not UTF-8.
+    """
+    if not path.is_file():
+        raise MissingData(f"file not found: {path}")
+    window = _Window(path)
+    try:
+        if window.next_character() != "[":
+            raise BadData(f"{path}: expected a JSON list")
+        window.position += 1
+        if window.next_character() == "]":
+            window.position += 1
+        else:
+            yield from _items(window)
+        if window.next_character():
+            raise window.malformed("more text after the end of the list")
+    finally:
+        window.close()
+
+
+def _items(window: _Window) -> Iterator[Any]:
+    while True:
+        yield window.item()
+        separator = window.next_character()
+        window.position += 1
+        if separator == "]":
+            return
+        if separator != ",":
+            window.position -= 1
+            raise window.malformed("expected ',' or ']' after an item of the list")
+        window.next_character()
+
+
+class _Window:
+    """The part of the file that is being decoded."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._stream = path.open("rb")
+        self._utf8 = codecs.getincrementaldecoder("utf-8-sig")()
+        self._decoder = json.JSONDecoder()
+        self._ended = False
+        self._lines = 0  # line ends before the window
+        self._bytes = 0
+        self.text = ""
+        self.position = 0
+
+    def close(self) -> None:
+        """Close the file."""
+        self._stream.close()
+
+    def next_character(self) -> str:
+        """The next character that is not white space, left in place; "" at the end."""
+        while True:
+            rest = self.text[self.position : self.position + 1]
+            if rest and rest in _SPACE:
+                self.position += 1
+            elif rest or not self._more():
+                return rest
+
+    def item(self) -> Any:
+        """Decode the next item, reading on until it is whole."""
+        self.next_character()
+        while True:
+            try:
+                value, end = self._decoder.raw_decode(self.text, self.position)
+            except json.JSONDecodeError as error:
+                # Too little text and wrong text look alike until the file has ended, or until the
+                # fault lies far before the end of what was read (an unended string's "fault" is
+                # where it begins).
+                near = len(self.text) - error.pos < max(_CHUNK, _LONGEST_LITERAL)
+                if (near or error.msg.startswith("Unterminated")) and self._more(double=True):
+                    continue
+                self.position = error.pos
+                raise self.malformed(error.msg) from error
+            except RecursionError as error:
+                raise self.malformed("nested too deeply") from error
+            except ValueError as error:  # a number with more digits than Python converts
+                raise self.malformed(str(error)) from error
+            if end < len(self.text) or not self._more():
+                self.position = end
+                return value
+
+    def malformed(self, reason: str) -> BadData:
+        """An error that names the line of the present position."""
+        line = self._lines + self.text.count("\n", 0, self.position) + 1
+        return BadData(f"{self._path}: malformed JSON at line {line}: {reason}")
+
+    def _more(self, double: bool = False) -> bool:
+        """Read on; what lies before the position is forgotten. False at the end of the file."""
+        if self._ended:
+            return False
+        self._lines += self.text.count("\n", 0, self.position)
+        self.text = self.text[self.position :]
+        self.position = 0
+        # An item larger than a chunk is decoded anew after every read: read as much again.
+        size = max(_CHUNK, len(self.text)) if double else _CHUNK
+        data = self._stream.read(size)
+        try:
+            self.text += self._utf8.decode(data, final=not data)
+        except UnicodeDecodeError as error:
+            place = self._bytes + error.start
+            raise BadData(f"{self._path}: not UTF-8 text (near byte {place})") from error
+        self._bytes += len(data)
+        self._ended = not data
+        return bool(data)

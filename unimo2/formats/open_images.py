@@ -1,0 +1,172 @@
+"""Open Images (V4 to V7): image-level labels that people verified, and the names of the classes.
+
+Labels: `train-annotations-human-imagelabels-boxable.csv` and its likes, with the header
+`ImageID,Source,LabelName,Confidence`; 1 means that the label is right, 0 that it is not in the
+picture. Names: `class-descriptions-boxable.csv`, `/m/011k07,Tortoise`, without a header up to V6
+and with the header `LabelName,DisplayName` in V7. Names with commas are quoted.
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+
+from unimo2.errors import BadData, MissingData
+from unimo2.formats.rows import BROKEN_ROW, MISSING_IMAGE, Skips, numbered_lines, refuse
+
+LABEL_FILES = (
+    "train-annotations-human-imagelabels-boxable.csv",
+    "oidv6-train-annotations-human-imagelabels-boxable.csv",
+    "oidv7-train-annotations-human-imagelabels-boxable.csv",
+    "train-annotations-human-imagelabels.csv",
+    "oidv6-train-annotations-human-imagelabels.csv",
+    "oidv7-train-annotations-human-imagelabels.csv",
+)
+"""Names under which the training labels were published; the first that is there is read."""
+CLASS_FILES = (
+    "class-descriptions-boxable.csv",
+    "oidv7-class-descriptions-boxable.csv",
+    "class-descriptions.csv",
+    "oidv6-class-descriptions.csv",
+    "oidv7-class-descriptions.csv",
+)
+"""Names of the class lists; all that are there are read."""
+
+_COLUMNS = ["ImageID", "Source", "LabelName", "Confidence"]
+_CLASS_HEADER = ["LabelName", "DisplayName"]
+_IMAGE_ID = re.compile(r"[0-9a-f]{16}")
+
+
+@dataclass(frozen=True)
+class LabelledImage:
+    """One image with the names of what is in it."""
+
+    id: str
+    path: Path
+    """Absolute."""
+    labels: tuple[str, ...]
+    """Names of the classes that people found in it, in the order of the file."""
+
+
+def read_open_images(
+    folder: Path, lost: Skips | None = None, broken: Skips | None = None
+) -> Iterator[LabelledImage]:
+    """Stream the training images that have a label.
+
+    Args:
+        folder: holds one of `LABEL_FILES`, at least one of `CLASS_FILES`, and the images, in
+            `train/<ImageID>.jpg` or as the archives unpack, `train_<first digit>/<ImageID>.jpg`.
+        lost: counts images that are not on disk; None makes the first one an error.
+        broken: counts rows that cannot be read and labels without a name; None makes the first
+            one an error.
+
+    Yields:
+        Images that are on disk and have at least one label that is right, in the order of the
+        file, which lists the rows of an image together.
+
+    Raises:
+        MissingData: a file is missing; an image is not on disk (only without `lost`).
+        BadData: another header; a broken row, a label without a name (only without `broken`).
+    """
+    path = label_file(folder)
+    if path is None:
+        raise MissingData(f"Open Images labels not found: {folder / LABEL_FILES[0]}")
+    names = class_names(folder)
+    for identifier, rows in groupby(_label_rows(path, broken), key=lambda row: row[1]):
+        labels: dict[str, None] = {}
+        for number, _, label, right in rows:
+            if label not in names:
+                fault = f"{path}:{number}: label {label!r} has no name in the class lists"
+                refuse("label without a name", fault, broken)
+            elif right:
+                labels[names[label]] = None
+        image = _find_image(folder, identifier)
+        if not labels:
+            continue
+        if image is not None:
+            yield LabelledImage(identifier, image, tuple(labels))
+        elif lost is None:
+            raise MissingData(
+                f"image not on disk, expected at {folder / 'train' / identifier}.jpg ({path})"
+            )
+        else:
+            lost.add(MISSING_IMAGE, str(folder / "train" / f"{identifier}.jpg"))
+
+
+def label_file(folder: Path) -> Path | None:
+    """The file of training labels that is read; None if there is none."""
+    candidates = (folder / name for name in LABEL_FILES)
+    return next((path for path in candidates if path.is_file()), None)
+
+
+def class_names(folder: Path) -> dict[str, str]:
+    """What the labels mean: `{"/m/011k07": "Tortoise"}`.
+
+    Raises:
+        MissingData: there is no class list.
+        BadData: a row has not two columns, or a label has two names.
+    """
+    paths = [folder / name for name in CLASS_FILES if (folder / name).is_file()]
+    if not paths:
+        raise MissingData(f"Open Images class names not found: {folder / CLASS_FILES[0]}")
+    names: dict[str, str] = {}
+    for path in paths:
+        for number, row in _rows(path, None):
+            if number == 1 and row == _CLASS_HEADER:
+                continue
+            if len(row) != 2 or not all(column.strip() for column in row):
+                raise BadData(f"{path}:{number}: expected label,name, found {','.join(row)!r}")
+            label, name = row[0].strip(), row[1].strip()
+            if names.setdefault(label, name) != name:
+                raise BadData(f"{path}:{number}: {label} is {name!r} here, {names[label]!r} before")
+    return names
+
+
+def _label_rows(path: Path, broken: Skips | None) -> Iterator[tuple[int, str, str, bool]]:
+    """Line number, image id, label, and whether the label is right."""
+    rows = _rows(path, broken)
+    header = next(rows, (1, []))[1]
+    if header != _COLUMNS:
+        raise BadData(f"{path}:1: expected the header {','.join(_COLUMNS)}, found {header}")
+    for number, row in rows:
+        fault = _fault(row)
+        if fault:
+            refuse(BROKEN_ROW, f"{path}:{number}: {fault}", broken)
+        else:
+            yield number, row[0], row[2], float(row[3]) == 1.0
+
+
+def _fault(row: list[str]) -> str | None:
+    """What is wrong with a row of labels; None if nothing is."""
+    if len(row) != len(_COLUMNS):
+        return f"{len(row)} columns, expected {len(_COLUMNS)}"
+    if not _IMAGE_ID.fullmatch(row[0]):
+        return f"{row[0]!r} is no image id (16 hexadecimal digits)"
+    if row[3] not in ("0", "1", "0.0", "1.0"):
+        return f"confidence {row[3]!r} of a verified label must be 0 or 1"
+    return None
+
+
+def _rows(path: Path, broken: Skips | None) -> Iterator[tuple[int, list[str]]]:
+    """The rows of a CSV; no value of these files holds a line end, so a line is a row."""
+    for number, line in numbered_lines(path, broken):
+        try:
+            row = next(csv.reader([line]), [])
+        except csv.Error as error:
+            refuse(BROKEN_ROW, f"{path}:{number}: {error}", broken)
+            continue
+        if row:
+            yield number, row
+
+
+def _find_image(folder: Path, identifier: str) -> Path | None:
+    for name in ("train", f"train_{identifier[0]}"):
+        path = folder / name / f"{identifier}.jpg"
+        if os.path.isfile(path):
+            return Path(os.path.abspath(path))
+    return None
