@@ -56,7 +56,7 @@ def pearson(predictions: Floats, targets: Floats, seed: int) -> Metric:
     moments = np.stack([np.ones_like(x), x, y, x * x, y * y, x * y], axis=1)
     sums = resampled_sums(moments, np.arange(len(x)), seed)
     value = float(pearsonr(predictions, targets).statistic)
-    return _metric(value, _from_moments(*sums.T), len(x))
+    return _metric(value, _from_moments(sums.T), len(x))
 
 
 def spearman(predictions: Floats, targets: Floats, seed: int) -> Metric:
@@ -69,7 +69,7 @@ def spearman(predictions: Floats, targets: Floats, seed: int) -> Metric:
     for counts in draws(len(predictions), seed):
         x, y = _ranks(predictions, counts), _ranks(targets, counts)
         weighted = [counts, counts * x, counts * y, counts * x * x, counts * y * y, counts * x * y]
-        drawn.append(_from_moments(*(np.sum(part, axis=1, dtype=np.float64) for part in weighted)))
+        drawn.append(_from_moments(np.stack([part.sum(axis=1) for part in weighted])))
     value = float(spearmanr(predictions, targets).statistic)
     return _metric(value, np.concatenate(drawn), len(predictions))
 
@@ -85,14 +85,17 @@ def _ranks(values: Floats, counts: Ints) -> Floats:
     return ranks
 
 
-def _from_moments(
-    count: Floats, x: Floats, y: Floats, xx: Floats, yy: Floats, xy: Floats
-) -> Floats:
-    """Pearson correlation of each resample from its sums, NaN where one side has no spread."""
+def _from_moments(moments: Floats) -> Floats:
+    """Pearson correlation of each resample, NaN where one side has no spread.
+
+    `moments` is `[6, resamples]`: how many items, and their sums of x, y, x², y² and xy.
+    """
+    count, x, y, xx, yy, xy = moments
     spread_x, spread_y = count * xx - x * x, count * yy - y * y
     defined = (spread_x > _NO_SPREAD * count * xx) & (spread_y > _NO_SPREAD * count * yy)
     product = np.where(defined, spread_x * spread_y, 1.0)
-    return np.where(defined, (count * xy - x * y) / np.sqrt(product), np.nan)
+    result: Floats = np.where(defined, (count * xy - x * y) / np.sqrt(product), np.nan)
+    return result
 
 
 def _require_spread(predictions: Floats, targets: Floats) -> None:

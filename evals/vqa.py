@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -54,16 +53,20 @@ def accuracies(predictions: Sequence[str], annotations: Sequence[Annotation]) ->
 
 def _accuracy(prediction: str, annotation: Annotation, normal: _Normaliser) -> float:
     given = clean(prediction)
-    entries = [replace(answer, text=clean(answer.text)) for answer in annotation.answers]
-    if len({entry.text for entry in entries}) > 1:
+    texts = [clean(answer.text) for answer in annotation.answers]
+    if len(set(texts)) > 1:
         given = normal(given)
-        entries = [replace(entry, text=normal(entry.text)) for entry in entries]
+        texts = [normal(text) for text in texts]
     # The official code leaves out every entry that is equal to the annotator's in all its fields;
     # where `answer_id` tells entries apart, that is this annotator alone.
+    entries = [
+        (text, answer.id, answer.confidence)
+        for text, answer in zip(texts, annotation.answers, strict=True)
+    ]
     same = Counter(entries)
-    matching = sum(entry.text == given for entry in entries)
+    matching = texts.count(given)
     scores = [
-        min(1.0, (matching - (same[entry] if entry.text == given else 0)) / ENOUGH)
+        min(1.0, (matching - (same[entry] if entry[0] == given else 0)) / ENOUGH)
         for entry in entries
     ]
     return sum(scores) / len(scores)

@@ -26,7 +26,7 @@ from unimo2.formats.fields import (
 )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Question:
     """One question about one image."""
 
@@ -35,7 +35,7 @@ class Question:
     text: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Answer:
     """What one annotator said; confidence is "yes", "maybe" or "no"."""
 
@@ -44,7 +44,7 @@ class Answer:
     id: int | None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Annotation:
     """The answers to one question; what a sample of the data leaves out is None."""
 
