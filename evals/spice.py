@@ -16,9 +16,19 @@ from evals.metrics import Floats
 from unimo2.errors import BadData
 
 MODELS = ("stanford-corenlp-3.6.0.jar", "stanford-corenlp-3.6.0-models.jar")
-# Read by Java 9 and newer, which by default close to SPICE what its serialisation looks into.
+# Read by Java 9 and newer, which closes to SPICE what its serialisation (FST) and its cache (LMDB)
+# look into.
 _OPTIONS = "JDK_JAVA_OPTIONS"
-_OPENED = ("lang", "math", "net", "text", "util", "util.concurrent")
+_OPENED = (
+    "java.lang",
+    "java.math",
+    "java.net",
+    "java.nio",
+    "java.text",
+    "java.util",
+    "java.util.concurrent",
+    "sun.nio.ch",
+)
 
 
 def why_no_spice() -> str | None:
@@ -52,7 +62,7 @@ def spice(truth: Tokens, given: Tokens) -> Floats:
     """
     from pycocoevalcap.spice.spice import Spice
 
-    with _opened_java():
+    with opened_java():
         try:
             _, each = Spice().compute_score(truth, given)
         except (OSError, ValueError, subprocess.SubprocessError) as error:
@@ -62,10 +72,10 @@ def spice(truth: Tokens, given: Tokens) -> Floats:
 
 
 @contextmanager
-def _opened_java() -> Iterator[None]:
-    """Let a newer Java allow what SPICE, written for Java 8, does."""
+def opened_java() -> Iterator[None]:
+    """Let a newer Java allow what SPICE, written for Java 8, does; put the environment back after."""
     before = os.environ.get(_OPTIONS)
-    flags = [f"--add-opens=java.base/java.{name}=ALL-UNNAMED" for name in _OPENED]
+    flags = [f"--add-opens=java.base/{name}=ALL-UNNAMED" for name in _OPENED]
     os.environ[_OPTIONS] = " ".join([*([before] if before else []), *flags])
     try:
         yield

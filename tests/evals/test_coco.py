@@ -13,7 +13,6 @@ from evals import coco, meteor
 from evals.captions import tokenise
 from evals.java import java_on_path, quiet
 from evals.metrics import bootstrap_counts
-from evals.spice import MODELS, spice, why_no_spice
 from unimo2.errors import BadData, MissingData
 
 METRICS = ("Bleu_1", "Bleu_2", "Bleu_3", "Bleu_4", "METEOR", "ROUGE_L", "CIDEr")
@@ -191,8 +190,6 @@ def test_spice_is_measured_where_its_models_are(files, parts, monkeypatch):
     """Against a stand-in for SPICE's program: its scores reach the table in the images' order."""
     from pycocoevalcap.spice import spice as module
 
-    assert all(name in why_no_spice() for name in MODELS)
-
     class StandIn:
         def compute_score(self, gts, res):
             return 0.0, [{"All": {"f": image / 10_000}} for image in sorted(gts)]
@@ -204,20 +201,6 @@ def test_spice_is_measured_where_its_models_are(files, parts, monkeypatch):
     images = [i.id for i in coco.read_captions(files[1])]
     assert found.metrics["SPICE"].value == pytest.approx(np.mean(images) / 100)
     assert found.notes == ()
-    assert spice({7: ["a"], 3: ["b"]}, {7: ["a"], 3: ["b"]}).tolist() == [0.0007, 0.0003]
-
-
-def test_spice_that_fails_is_one_error(monkeypatch):
-    """Against a program that ends with an error."""
-    from pycocoevalcap.spice import spice as module
-
-    class Failing:
-        def compute_score(self, gts, res):
-            raise OSError("no java")
-
-    monkeypatch.setattr(module, "Spice", Failing)
-    with pytest.raises(BadData, match="SPICE's program ended without a score"):
-        spice({1: ["a"]}, {1: ["a"]})
 
 
 def test_without_java_nothing_is_scored(files, monkeypatch):

@@ -9,6 +9,7 @@ as of its last commit). They are odd in places, and numbers are comparable only 
   meant to look behind too, but "?!<=" looks ahead for the characters "<=", which are never there;
 - its flag `re.UNICODE` stands where a count belongs and is the number 32: only the first 32 full
   stops disappear;
+- digits are those of any script, as in Python 3 (the official code was written for Python 2);
 - contractions are looked up after lower-casing, so that those with a capital ("Im", "Ive") are never
   found.
 """
