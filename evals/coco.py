@@ -64,12 +64,15 @@ def caption_scores(
 
     Raises:
         MissingData: No Java.
+        BadData: References without any word, or a program that fails.
     """
     images = [image for image in references if image in captions]
     reason = why_no_spice()
     with java_on_path(), quiet():
         truth = tokenise({image: list(references[image]) for image in images})
         given = tokenise({image: [captions[image]] for image in images})
+        if not any(caption for listed in truth.values() for caption in listed):
+            raise BadData("the annotations' captions have no words")
         bleu, bleus, bleu_statistics = _bleu(truth, given)
         meteor_value, meteors, meteor_statistics = _meteor(truth, given)
         means = _means(truth, given)

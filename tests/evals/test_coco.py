@@ -203,6 +203,12 @@ def test_spice_is_measured_where_its_models_are(files, parts, monkeypatch):
     assert found.notes == ()
 
 
+def test_references_without_words_are_refused():
+    """Against captions of punctuation alone, for which CIDEr has no document frequency."""
+    with pytest.raises(BadData, match="captions have no words"):
+        coco.caption_scores({1: "a dog"}, {1: [".", " "]})
+
+
 def test_without_java_nothing_is_scored(files, monkeypatch):
     """Against a machine on which no Java runs."""
     monkeypatch.setattr("evals.java._runs", lambda program: False)
