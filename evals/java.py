@@ -5,11 +5,15 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from unimo2.errors import MissingData
+
+_OUTPUTS = (1, 2)  # standard output and standard error
 
 
 @contextmanager
@@ -38,6 +42,27 @@ def java_on_path() -> Iterator[Path]:
             del os.environ["PATH"]
         else:
             os.environ["PATH"] = before
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep what Java programs print out of the terminal and out of --json.
+
+    They inherit the process's own output, past Python's `sys.stdout`, so its file descriptors are
+    turned away meanwhile.
+    """
+    sys.stdout.flush()
+    sys.stderr.flush()
+    kept = [os.dup(descriptor) for descriptor in _OUTPUTS]
+    try:
+        with tempfile.TemporaryFile() as nowhere:
+            for descriptor in _OUTPUTS:
+                os.dup2(nowhere.fileno(), descriptor)
+            yield
+    finally:
+        for descriptor, copy in zip(_OUTPUTS, kept, strict=True):
+            os.dup2(copy, descriptor)
+            os.close(copy)
 
 
 def _packaged() -> Path:

@@ -150,7 +150,7 @@ class GroundedLayer(GradientCheckpointingLayer):
         asked = torch.einsum("bhd,hdw->bhw", query, of_key.unflatten(0, (heads, -1)))
         # As one head of width D that is asked h times; its scale is D ** -0.5 and not d ** -0.5.
         asked, seen = (asked * heads**0.5)[:, None], seen[:, None]
-        found = attend(asked, seen, seen, bias)[:, 0]  # [b, h, D]
+        found = attend(asked, seen, seen, bias, self.attention_dropout)[:, 0]  # [b, h, D]
         context = torch.einsum("bhw,hdw->bhd", found, of_value.unflatten(0, (heads, -1)))
         return context.flatten(1) + value_bias
 

@@ -8,7 +8,6 @@ and is not read.
 
 from __future__ import annotations
 
-import json
 import os
 from collections import Counter
 from collections.abc import Collection, Sequence
@@ -17,6 +16,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from unimo2.errors import BadData, MissingData, UsageError
+from unimo2.formats.fields import integer, items, read_json, text
 from unimo2.formats.rows import BROKEN_ROW, DUPLICATE, DuplicateId, Skips
 
 SPLITS = ("train", "restval", "val", "test")
@@ -140,16 +140,7 @@ def _known_splits(splits: Collection[str] | None) -> tuple[str, ...]:
 
 def _load(json_path: Path) -> dict[str, Any]:
     """The file's object, which has a list under "images"."""
-    if not json_path.is_file():
-        raise MissingData(f"captions not found at {json_path}")
-    try:
-        content = json.loads(json_path.read_text(encoding="utf-8"))
-    except json.JSONDecodeError as error:
-        raise BadData(
-            f"{json_path}: malformed JSON at line {error.lineno}, column {error.colno}: {error.msg}"
-        ) from error
-    except UnicodeDecodeError as error:
-        raise BadData(f"{json_path}: not UTF-8 text (byte {error.start})") from error
+    content = read_json(json_path, "captions")
     if not isinstance(content, dict) or not isinstance(content.get("images"), list):
         raise BadData(
             f"{json_path}: expected an object with a list 'images', as in Karpathy's data sets"
@@ -175,18 +166,18 @@ class _Seen:
 def _parse_image(
     record: Any, image_root: Path, index: int, place: str, seen: _Seen
 ) -> KarpathyImage:
-    identifier = _integer(record, "imgid", place)
+    identifier = integer(record, "imgid", place)
     seen.add("imgid", identifier, index, place)
     filename = _file_name(record, "filename", place)
     folder = _file_name(record, "filepath", place) if "filepath" in record else ""
     seen.add("filename", f"{folder}/{filename}" if folder else filename, index, place)
-    cocoid = _integer(record, "cocoid", place) if record.get("cocoid") is not None else None
+    cocoid = integer(record, "cocoid", place) if record.get("cocoid") is not None else None
     if cocoid is not None:
         seen.add("cocoid", cocoid, index, place)
-    split = _text(record, "split", place)
+    split = text(record, "split", place)
     if split not in SPLITS:
         raise BadData(f"{place}: unknown split {split!r}; expected one of {', '.join(SPLITS)}")
-    sentences = _list(record, "sentences", place)
+    sentences = items(record, "sentences", place)
     if not sentences:
         raise BadData(f"{place}: no sentences")
     captions = tuple(
@@ -204,49 +195,20 @@ def _parse_image(
 
 
 def _parse_caption(sentence: Any, image_id: int, index: int, place: str, seen: _Seen) -> Caption:
-    identifier = _integer(sentence, "sentid", place)
+    identifier = integer(sentence, "sentid", place)
     seen.add("sentid", identifier, index, place)
-    owner = _integer(sentence, "imgid", place)
+    owner = integer(sentence, "imgid", place)
     if owner != image_id:
         raise BadData(f"{place}: imgid {owner} inside the image with imgid {image_id}")
-    tokens = _list(sentence, "tokens", place)
+    tokens = items(sentence, "tokens", place)
     if not all(isinstance(token, str) for token in tokens):
         raise BadData(f"{place}: 'tokens' must be a list of strings")
-    return Caption(id=identifier, text=_text(sentence, "raw", place).strip(), tokens=tuple(tokens))
-
-
-def _field(record: Any, field: str, kind: type, place: str) -> Any:
-    if not isinstance(record, dict):
-        raise BadData(f"{place}: expected an object, found {type(record).__name__}")
-    if field not in record:
-        raise BadData(f"{place}: field {field!r} is missing")
-    value = record[field]
-    if not isinstance(value, kind) or isinstance(value, bool):
-        raise BadData(
-            f"{place}: field {field!r} must be of type {kind.__name__}, "
-            f"found {type(value).__name__}"
-        )
-    return value
-
-
-def _integer(record: Any, field: str, place: str) -> int:
-    value: int = _field(record, field, int, place)
-    return value
-
-
-def _text(record: Any, field: str, place: str) -> str:
-    value: str = _field(record, field, str, place)
-    return value
-
-
-def _list(record: Any, field: str, place: str) -> list[Any]:
-    value: list[Any] = _field(record, field, list, place)
-    return value
+    return Caption(id=identifier, text=text(sentence, "raw", place).strip(), tokens=tuple(tokens))
 
 
 def _file_name(record: Any, field: str, place: str) -> str:
     """A relative path that stays below the image folder: the file may come from anywhere."""
-    name = _text(record, field, place)
+    name = text(record, field, place)
     parts = PurePosixPath(name).parts
     if not parts or name.startswith("/") or ".." in parts or "\\" in name or "\0" in name:
         raise BadData(f"{place}: {field} {name!r} is not a plain relative path")

@@ -1,0 +1,209 @@
+"""COCO captions: PTB tokens, BLEU-1 to 4, METEOR, ROUGE-L, CIDEr and SPICE by pycocoevalcap.
+
+The figures are pycocoevalcap's, times 100. Images are tokenised and scored in the order of the
+annotation file, as its own evaluation does: the tokenizer reads all captions as one text.
+
+Intervals resample images. BLEU and METEOR of a resample are computed from its summed statistics,
+exactly as of a corpus; ROUGE-L, CIDEr and SPICE are means over images. CIDEr's document frequencies
+stay those of all scored images.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from evals import meteor
+from evals.captions import Tokens, tokenise
+from evals.java import java_on_path, quiet
+from evals.metrics import Floats, Metric
+from evals.resampling import interval, resampled_sums
+from evals.scoring import Scored, answered, missing_note
+from evals.spice import spice, why_no_spice
+from unimo2.errors import BadData
+from unimo2.formats.coco import read_captions, read_results
+
+_ORDER = 4  # the longest n-grams of BLEU
+_SMALL, _TINY = 1e-9, 1e-15  # added by the program below and above the fraction bar
+
+
+@dataclass(frozen=True)
+class CaptionScores:
+    """What captions are worth.
+
+    Attributes:
+        metrics: "Bleu_1" ... "CIDEr", and "SPICE" where it can be measured; in percent.
+        images: `[images]`, their ids.
+        samples: By metric, the score of each image alone, `[images]`, 0 to 1 (CIDEr: to 10).
+        notes: Why SPICE is not measured.
+    """
+
+    metrics: Mapping[str, Metric]
+    images: tuple[int, ...]
+    samples: Mapping[str, Floats]
+    notes: tuple[str, ...]
+
+
+def caption_scores(
+    captions: Mapping[int, str], references: Mapping[int, Sequence[str]], seed: int = 0
+) -> CaptionScores:
+    """Score one caption an image against what people wrote.
+
+    Args:
+        captions: By image.
+        references: By image, of at least the same images; the order of its keys is that in which
+            images are scored.
+        seed: Of the bootstrap over images.
+
+    Returns:
+        The scores.
+
+    Raises:
+        MissingData: No Java.
+        BadData: References without any word, or a program that fails.
+    """
+    images = [image for image in references if image in captions]
+    reason = why_no_spice()
+    with java_on_path(), quiet():
+        truth = tokenise({image: list(references[image]) for image in images})
+        given = tokenise({image: [captions[image]] for image in images})
+        if not any(caption for listed in truth.values() for caption in listed):
+            raise BadData("the annotations' captions have no words")
+        bleu, bleus, bleu_statistics = _bleu(truth, given)
+        meteor_value, meteors, meteor_statistics = _meteor(truth, given)
+        means = _means(truth, given)
+        if reason is None:
+            means["SPICE"] = spice(truth, given)
+    columns = [bleu_statistics, meteor_statistics, np.stack(list(means.values()), axis=1)]
+    sums = resampled_sums(np.concatenate(columns, axis=1), np.arange(len(images)), seed)
+    split = np.cumsum([part.shape[1] for part in columns])[:-1]
+    bleu_sums, meteor_sums, mean_sums = np.split(sums, split, axis=1)
+    names = [f"Bleu_{n}" for n in range(1, _ORDER + 1)]
+    values = {**dict(zip(names, bleu, strict=True)), "METEOR": meteor_value}
+    drawn = {
+        **dict(zip(names, corpus_bleu(bleu_sums).T, strict=True)),
+        "METEOR": meteor.corpus_score(meteor_sums),
+    }
+    for name, column in zip(means, mean_sums.T, strict=True):
+        values[name] = float(np.mean(means[name]))
+        drawn[name] = column / len(images)
+    return CaptionScores(
+        metrics={name: _metric(values[name], drawn[name], len(images)) for name in values},
+        images=tuple(images),
+        samples={**dict(zip(names, bleus, strict=True)), "METEOR": meteors, **means},
+        notes=(f"SPICE is not measured: {reason}",) if reason else (),
+    )
+
+
+def score(results: Path, annotations: Path, allow_missing: bool = False, seed: int = 0) -> Scored:
+    """Score somebody's captions.
+
+    Args:
+        results: JSON as the caption server takes it.
+        annotations: For example `captions_val2014.json`.
+        allow_missing: Score the images that have a caption; CIDEr's document frequencies then come
+            from these alone.
+        seed: Of the bootstrap.
+
+    Returns:
+        The metrics.
+
+    Raises:
+        MissingData: A file is not there, or no Java.
+        BadData: A broken file, or an image that is unknown or has no caption.
+    """
+    references = {image.id: image.captions for image in read_captions(annotations)}
+    captions = read_results(results)
+    chosen = answered(captions, list(references), "images", allow_missing)
+    scores = caption_scores(captions, {key: references[key] for key in chosen}, seed)
+    return Scored(
+        metrics=scores.metrics,
+        missing=len(references) - len(chosen),
+        notes=(*missing_note(len(chosen), len(references), "images"), *scores.notes),
+    )
+
+
+def corpus_bleu(sums: Floats) -> Floats:
+    """BLEU of summed statistics.
+
+    Args:
+        sums: `[corpora, 10]`: words of the captions and of their closest references, n-grams of the
+            captions, n-grams that are right; the last two for n = 1 to 4.
+
+    Returns:
+        `[corpora, 4]`, 0 to 1.
+    """
+    words, reference_words = sums[:, 0], sums[:, 1]
+    guessed, right = sums[:, 2 : 2 + _ORDER], sums[:, 2 + _ORDER :]
+    precision = np.cumprod((right + _TINY) / (guessed + _SMALL), axis=1)
+    ratio = (words + _TINY) / (reference_words + _SMALL)
+    brevity = np.where(ratio < 1, np.exp(1 - 1 / np.minimum(ratio, 1)), 1.0)
+    result: Floats = precision ** (1 / np.arange(1, _ORDER + 1)) * brevity[:, None]
+    return result
+
+
+def _bleu(truth: Tokens, given: Tokens) -> tuple[list[float], list[Floats], Floats]:
+    """BLEU of the corpus, of each image, and the statistics of each image."""
+    from pycocoevalcap.bleu.bleu_scorer import BleuScorer
+
+    scorer = BleuScorer(n=_ORDER)
+    for image, references in truth.items():
+        scorer += (given[image][0], references)
+    total, each = scorer.compute_score(option="closest", verbose=0)
+    rows = [
+        [
+            counts["testlen"],
+            min((abs(length - counts["testlen"]), length) for length in counts["reflen"])[1],
+            *counts["guess"],
+            *counts["correct"],
+        ]
+        for counts in scorer.ctest
+    ]
+    return total, [np.array(scores) for scores in each], np.array(rows, dtype=np.float64)
+
+
+def _meteor(truth: Tokens, given: Tokens) -> tuple[float, Floats, Floats]:
+    """METEOR of the corpus, of each image, and the statistics of each image."""
+    from pycocoevalcap.meteor.meteor import Meteor
+
+    lines: list[str] = []
+
+    class Recording(Meteor):  # type: ignore[misc]
+        """Keeps the statistics that the program prints on the way to its score."""
+
+        def _stat(self, hypothesis_str: str, reference_list: list[str]) -> Any:
+            line = super()._stat(hypothesis_str, reference_list)
+            lines.append(line)
+            return line
+
+    try:
+        total, each = Recording().compute_score(truth, given)
+    except (ValueError, OSError) as error:
+        raise BadData(f"METEOR's program ended without a score ({error})") from None
+    return total, np.array(each), meteor.parse(lines)
+
+
+def _means(truth: Tokens, given: Tokens) -> dict[str, Floats]:
+    """The scores of each image that are averaged over images."""
+    from pycocoevalcap.cider.cider import Cider
+    from pycocoevalcap.rouge.rouge import Rouge
+
+    return {
+        "ROUGE_L": np.asarray(Rouge().compute_score(truth, given)[1], dtype=np.float64),
+        "CIDEr": np.asarray(Cider().compute_score(truth, given)[1], dtype=np.float64),
+    }
+
+
+def _metric(value: float, drawn: Floats, images: int) -> Metric:
+    low, high = interval(drawn)
+    return Metric(
+        value=100.0 * value,
+        n=images,
+        ci95=(100.0 * low, 100.0 * high),
+        chance=None,
+        at_chance=False,
+    )

@@ -1,0 +1,117 @@
+"""Matthews, Pearson and Spearman correlations with bootstrap intervals over items.
+
+The figures are those of scikit-learn and scipy; only the resamples are computed here, many at once.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.stats import pearsonr, spearmanr
+from sklearn.metrics import matthews_corrcoef
+
+from evals.metrics import Floats, Ints, Metric
+from evals.resampling import draws, interval, resampled_sums
+from unimo2.errors import BadData
+
+_NO_SPREAD = 1e-12  # a variance below this share of the second moment is rounding
+
+
+def matthews(predictions: Ints, targets: Ints, seed: int) -> Metric:
+    """Matthews correlation of two classes, times 100; 0 where it is undefined, as scikit-learn says.
+
+    Args:
+        predictions: `[items]`, 0 or 1.
+        targets: `[items]`, 0 or 1.
+        seed: Of the bootstrap over items.
+
+    Returns:
+        The metric; guessing gives 0.
+    """
+    table = np.stack(
+        [(predictions == a) & (targets == b) for a in (0, 1) for b in (0, 1)], axis=1
+    ).astype(np.float64)
+    both_0, missed, false, both_1 = resampled_sums(table, np.arange(len(table)), seed).T
+    sides = (both_1 + false) * (both_1 + missed) * (both_0 + false) * (both_0 + missed)
+    agreement = both_1 * both_0 - false * missed
+    drawn = np.divide(agreement, np.sqrt(sides), out=np.zeros_like(sides), where=sides > 0)
+    return _metric(float(matthews_corrcoef(targets, predictions)), drawn, len(table))
+
+
+def pearson(predictions: Floats, targets: Floats, seed: int) -> Metric:
+    """Pearson correlation, times 100.
+
+    Args:
+        predictions: `[items]`.
+        targets: `[items]`.
+        seed: Of the bootstrap over items.
+
+    Returns:
+        The metric; guessing gives 0.
+
+    Raises:
+        BadData: All predictions or all targets are the same, or there are fewer than two.
+    """
+    _require_spread(predictions, targets)
+    x, y = predictions - predictions.mean(), targets - targets.mean()
+    moments = np.stack([np.ones_like(x), x, y, x * x, y * y, x * y], axis=1)
+    sums = resampled_sums(moments, np.arange(len(x)), seed)
+    value = float(pearsonr(predictions, targets).statistic)
+    return _metric(value, _from_moments(sums.T), len(x))
+
+
+def spearman(predictions: Floats, targets: Floats, seed: int) -> Metric:
+    """Spearman's rank correlation, times 100; arguments, result and errors as for `pearson`.
+
+    Each resample is ranked anew, equal values sharing the mean of their ranks.
+    """
+    _require_spread(predictions, targets)
+    drawn = []
+    for counts in draws(len(predictions), seed):
+        x, y = _ranks(predictions, counts), _ranks(targets, counts)
+        weighted = [counts, counts * x, counts * y, counts * x * x, counts * y * y, counts * x * y]
+        drawn.append(_from_moments(np.stack([part.sum(axis=1) for part in weighted])))
+    value = float(spearmanr(predictions, targets).statistic)
+    return _metric(value, np.concatenate(drawn), len(predictions))
+
+
+def _ranks(values: Floats, counts: Ints) -> Floats:
+    """Ranks in each resample, less half the number of items: `[resamples, items]`."""
+    _, place = np.unique(values, return_inverse=True)
+    order = np.argsort(place, kind="stable")
+    starts = np.flatnonzero(np.diff(place[order], prepend=-1))
+    copies = np.add.reduceat(counts[:, order], starts, axis=1)  # [resamples, different values]
+    last = np.cumsum(copies, axis=1)
+    ranks: Floats = (last - (copies - 1) / 2 - counts.shape[1] / 2)[:, place]
+    return ranks
+
+
+def _from_moments(moments: Floats) -> Floats:
+    """Pearson correlation of each resample, NaN where one side has no spread.
+
+    `moments` is `[6, resamples]`: how many items, and their sums of x, y, x², y² and xy.
+    """
+    count, x, y, xx, yy, xy = moments
+    spread_x, spread_y = count * xx - x * x, count * yy - y * y
+    defined = (spread_x > _NO_SPREAD * count * xx) & (spread_y > _NO_SPREAD * count * yy)
+    product = np.where(defined, spread_x * spread_y, 1.0)
+    result: Floats = np.where(defined, (count * xy - x * y) / np.sqrt(product), np.nan)
+    return result
+
+
+def _require_spread(predictions: Floats, targets: Floats) -> None:
+    for name, values in (("predictions", predictions), ("targets", targets)):
+        if np.ptp(values) == 0:
+            raise BadData(
+                f"all {len(values):,} {name} are {values[0]:g}: a correlation with them is undefined"
+            )
+
+
+def _metric(value: float, drawn: Floats, items: int) -> Metric:
+    low, high = interval(drawn)
+    return Metric(
+        value=100.0 * value,
+        n=items,
+        ci95=(100.0 * low, 100.0 * high),
+        chance=0.0,
+        at_chance=low <= 0,
+    )

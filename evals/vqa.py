@@ -1,0 +1,154 @@
+"""VQA v2 accuracy: the official normalisation, each annotator left out in turn.
+
+An answer is worth min(1, k / 3), where k of the nine other annotators gave it, averaged over which
+annotator is left out. Where all ten agree to the letter, the prediction is compared as it is.
+Source: GT-Vision-Lab/VQA, vqaEvaluation/vqaEval.py; `unimo2.formats.vqa_answers` has the rules.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from evals.metrics import Floats, Metric
+from evals.resampling import by_label, grouping, means
+from evals.scoring import Scored, answered, missing_note
+from unimo2.errors import BadData
+from unimo2.formats.fields import first_few
+from unimo2.formats.vqa import Annotation, Question, read_annotations, read_questions, read_results
+from unimo2.formats.vqa_answers import clean, normalise
+
+ENOUGH = 3  # annotators of nine who make an answer entirely right
+
+
+class _Normaliser:
+    """`normalise` that remembers: a few thousand answers make up nearly all of VQA's millions."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, str] = {}
+
+    def __call__(self, answer: str) -> str:
+        if answer not in self._known:
+            self._known[answer] = normalise(answer)
+        return self._known[answer]
+
+
+def accuracies(predictions: Sequence[str], annotations: Sequence[Annotation]) -> Floats:
+    """The score of each prediction.
+
+    Args:
+        predictions: `[questions]`, as given.
+        annotations: `[questions]`.
+
+    Returns:
+        `[questions]`, 0 to 1.
+    """
+    normal = _Normaliser()
+    pairs = zip(predictions, annotations, strict=True)
+    return np.array([_accuracy(given, annotation, normal) for given, annotation in pairs])
+
+
+def _accuracy(prediction: str, annotation: Annotation, normal: _Normaliser) -> float:
+    given = clean(prediction)
+    texts = [clean(answer.text) for answer in annotation.answers]
+    if len(set(texts)) > 1:
+        given = normal(given)
+        texts = [normal(text) for text in texts]
+    # The official code leaves out every entry that is equal to the annotator's in all its fields;
+    # where `answer_id` tells entries apart, that is this annotator alone.
+    entries = [
+        (text, answer.id, answer.confidence)
+        for text, answer in zip(texts, annotation.answers, strict=True)
+    ]
+    same = Counter(entries)
+    matching = texts.count(given)
+    scores = [
+        min(1.0, (matching - (same[entry] if entry[0] == given else 0)) / ENOUGH)
+        for entry in entries
+    ]
+    return sum(scores) / len(scores)
+
+
+def metrics(
+    values: Floats, annotations: Sequence[Annotation], images: Sequence[int], seed: int
+) -> dict[str, Metric]:
+    """Accuracy overall, by answer type and by question type, in percent.
+
+    Args:
+        values: `[questions]`, from `accuracies`.
+        annotations: `[questions]`.
+        images: `[questions]`, the image of each; its questions are resampled together.
+        seed: Of the bootstrap.
+
+    Returns:
+        "accuracy", "accuracy[answer_type=...]" and "accuracy[question_type=...]".
+    """
+    subsets = {
+        "accuracy": np.ones(len(values), dtype=np.bool_),
+        **by_label("answer_type", [annotation.answer_type for annotation in annotations]),
+        **by_label("question_type", [annotation.question_type for annotation in annotations]),
+    }
+    return means(values, subsets, grouping(images), seed)
+
+
+def score(
+    results: Path,
+    questions: Sequence[Path],
+    annotations: Sequence[Path],
+    allow_missing: bool = False,
+    seed: int = 0,
+) -> Scored:
+    """Score somebody's answers.
+
+    Args:
+        results: JSON as the evaluation server takes it.
+        questions: Question files.
+        annotations: Annotation files of those questions.
+        allow_missing: Score the questions that are answered.
+        seed: Of the bootstrap.
+
+    Returns:
+        The metrics.
+
+    Raises:
+        MissingData: A file is not there.
+        BadData: A broken file; questions and annotations that do not belong together; a question
+            that is unknown or not answered.
+    """
+    asked = {question.id: question for question in read_questions(questions)}
+    truth = {annotation.question_id: annotation for annotation in read_annotations(annotations)}
+    _require_same(asked, truth)
+    given = read_results(results)
+    chosen = answered(given, list(truth), "questions", allow_missing)
+    kept = [truth[key] for key in chosen]
+    values = accuracies([given[key] for key in chosen], kept)
+    return Scored(
+        metrics=metrics(values, kept, [asked[key].image_id for key in chosen], seed),
+        missing=len(truth) - len(chosen),
+        notes=missing_note(len(chosen), len(truth), "questions"),
+    )
+
+
+def _require_same(asked: Mapping[int, Question], truth: Mapping[int, Annotation]) -> None:
+    """Refuse questions and annotations of different files."""
+    if not truth:
+        raise BadData("the annotation files hold no annotations")
+    for name, keys, others in (
+        ("annotations have no question", truth, asked),
+        ("questions have no annotation", asked, truth),
+    ):
+        lonely = [key for key in keys if key not in others]
+        if lonely:
+            raise BadData(
+                f"{len(lonely):,} {name} in the files given: {first_few(lonely)}; give question "
+                "and annotation files of the same splits"
+            )
+    for key, annotation in truth.items():
+        if annotation.image_id not in (None, asked[key].image_id):
+            raise BadData(
+                f"question {key} is about image {asked[key].image_id}, its annotation about "
+                f"{annotation.image_id}"
+            )

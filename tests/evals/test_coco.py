@@ -1,0 +1,244 @@
+"""Caption metrics against pycocoevalcap's own evaluation, on small and on real files."""
+
+import contextlib
+import io
+import json
+import random
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+
+from evals import coco, meteor
+from evals.captions import tokenise
+from evals.java import java_on_path, quiet
+from evals.metrics import bootstrap_counts
+from unimo2.errors import BadData, MissingData
+
+METRICS = ("Bleu_1", "Bleu_2", "Bleu_3", "Bleu_4", "METEOR", "ROUGE_L", "CIDEr")
+WORDS = (
+    "a the two dogs dog cat runs running on grass red ball, sofa! man's U.S. (small) 3.5".split()
+)
+
+
+def official(annotations, results):
+    """What pycocoevalcap's COCOEvalCap says, without SPICE, whose models are not there."""
+    from pycocoevalcap import eval as evaluation
+    from pycocotools.coco import COCO
+
+    class NoSpice:
+        def compute_score(self, gts, res):
+            return 0.0, [0.0] * len(gts)
+
+        def method(self):
+            return "SPICE"
+
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(io.StringIO()):
+        patch.setattr(evaluation, "Spice", NoSpice)
+        truth = COCO(annotations)
+        given = truth.loadRes(str(results))
+        judge = evaluation.COCOEvalCap(truth, given)
+        judge.params["image_id"] = given.getImgIds()
+        with java_on_path(), quiet():
+            judge.evaluate()
+    each = {name: [judge.imgToEval[i][name] for i in given.getImgIds()] for name in METRICS}
+    return {name: judge.eval[name] for name in METRICS}, each
+
+
+def write(path, content):
+    path.write_text(json.dumps(content), encoding="utf-8")
+    return path
+
+
+def sentence(random_):
+    return " ".join(random_.choices(WORDS, k=random_.randrange(1, 12))) + random_.choice(
+        [".", "", "!\n"]
+    )
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    """Forty images with two to six captions; results in another order, three blank or a copy."""
+    random_, folder = random.Random(0), tmp_path_factory.mktemp("coco")
+    ids = random_.sample(range(1, 10_000), 40)
+    owners = [i for i in ids for _ in range(random_.randrange(2, 7))]
+    random_.shuffle(owners)
+    annotations = [
+        {"id": n, "image_id": i, "caption": sentence(random_)} for n, i in enumerate(owners)
+    ]
+    results = [{"image_id": i, "caption": sentence(random_)} for i in random_.sample(ids, 40)]
+    results[0]["caption"] = ""
+    results[1]["caption"] = next(
+        a["caption"] for a in annotations if a["image_id"] == results[1]["image_id"]
+    )
+    results[2]["caption"] = "zebra"
+    content = {"images": [{"id": i} for i in ids], "annotations": annotations}
+    return write(folder / "results.json", results), write(folder / "captions.json", content)
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What METEOR's program, which takes seconds to start, is asked for once."""
+
+    truth: dict
+    given: dict
+    meteor: tuple
+
+
+@pytest.fixture(scope="module")
+def parts(files):
+    """The forty images as tokens, and METEOR of them."""
+    results, annotations = files
+    references = {i.id: i.captions for i in coco.read_captions(annotations)}
+    captions = coco.read_results(results)
+    with java_on_path(), quiet():
+        truth = tokenise(references)
+        given = tokenise({image: [captions[image]] for image in references})
+        return Parts(truth, given, coco._meteor(truth, given))
+
+
+def test_equal_to_pycocoevalcap(files):
+    """Against COCOEvalCap on the same files: every metric, of the corpus and of each image."""
+    results, annotations = files
+    expected, each = official(annotations, results)
+    references = {i.id: i.captions for i in coco.read_captions(annotations)}
+    found = coco.caption_scores(coco.read_results(results), references)
+    assert list(found.metrics) == list(found.samples) == list(METRICS)
+    assert found.images == tuple(references)
+    for name in METRICS:
+        metric = found.metrics[name]
+        assert metric.value == pytest.approx(100 * expected[name], abs=1e-10), name
+        assert found.samples[name] == pytest.approx(each[name], abs=1e-12), name
+        assert (metric.n, metric.chance) == (40, None)
+        assert metric.ci95[0] < metric.value < metric.ci95[1]
+
+
+def test_some_of_the_images(files, tmp_path):
+    """Against COCOEvalCap on those images alone: document frequencies come from them only."""
+    results, annotations = files
+    some = write(tmp_path / "some.json", json.loads(results.read_text())[:15])
+    with pytest.raises(BadData, match="25 of 40 images have no prediction"):
+        coco.score(some, annotations)
+    expected, _ = official(annotations, some)
+    found = coco.score(some, annotations, allow_missing=True)
+    for name in METRICS:
+        assert found.metrics[name].value == pytest.approx(100 * expected[name], abs=1e-10), name
+    assert (found.missing, found.metrics["CIDEr"].n) == (25, 15)
+    assert "25 of 40 images have no prediction" in found.notes[0]
+    assert "SPICE is not measured" in found.notes[1]
+
+
+def test_intervals_are_those_of_resampled_corpora(parts):
+    """Against BLEU and METEOR by pycocoevalcap on a corpus of images copied as a resample has them."""
+    _, _, bleu = coco._bleu(parts.truth, parts.given)
+    counts = bootstrap_counts(40, 1, seed=0)
+    images = [i for i, n in zip(parts.truth, counts[0], strict=True) for i in [i] * n]
+    truth = {place: parts.truth[image] for place, image in enumerate(images)}
+    given = {place: parts.given[image] for place, image in enumerate(images)}
+    expected, _, _ = coco._bleu(truth, given)
+    assert coco.corpus_bleu(counts @ bleu)[0] == pytest.approx(expected, abs=1e-12)
+    with java_on_path():
+        expected, _, _ = coco._meteor(truth, given)
+    assert meteor.corpus_score(counts @ parts.meteor[2])[0] == pytest.approx(expected, abs=1e-12)
+
+
+def test_meteor_of_single_captions(parts):
+    """Against the scores that METEOR's program gives each caption."""
+    _, each, statistics = parts.meteor
+    assert meteor.corpus_score(statistics) == pytest.approx(each, abs=1e-12)
+    assert each.min() == 0 and each.max() == 1  # the blank or unheard-of one, and the copy
+
+
+def test_meteor_of_another_version_is_refused():
+    """Against lines with another number of statistics, and with none."""
+    for line in ("1.0 2.0", "Error: specify SCORE or EVAL"):
+        with pytest.raises(BadData, match="METEOR answers in an unknown form"):
+            meteor.parse([line])
+
+
+def test_every_caption_keeps_its_line():
+    """Against the captions themselves: other line ends and blank captions shift nothing."""
+    captions = {
+        1: ["A dog\r\nruns.", ""], 2: ["one\u2028two\u2029three\x85four\x0bfive\x0csix"], 3: ["", " ."],
+    }  # fmt: skip
+    with java_on_path(), quiet():
+        found = tokenise(captions)
+        assert tokenise({1: [""]}) == {1: [""]}
+    assert found == {1: ["a dog runs", ""], 2: ["one two three four five six"], 3: ["", ""]}
+
+
+def test_a_tokenizer_that_loses_lines_is_noticed(monkeypatch):
+    """Against a tokenizer that gives back nothing."""
+    from pycocoevalcap.tokenizer.ptbtokenizer import PTBTokenizer
+
+    monkeypatch.setattr(PTBTokenizer, "tokenize", lambda self, captions: {})
+    with pytest.raises(BadData, match="one line for each caption"):
+        tokenise({1: ["a dog"]})
+
+
+def test_java_programs_print_nothing(capfd):
+    """Against the terminal, to which the tokenizer writes past Python's own streams."""
+    with java_on_path():
+        tokenise({1: ["a dog"]})
+        assert "PTBTokenizer" in capfd.readouterr().err
+        with quiet():
+            tokenise({1: ["a dog"]})
+    assert capfd.readouterr() == ("", "")
+
+
+def test_spice_is_measured_where_its_models_are(files, parts, monkeypatch):
+    """Against a stand-in for SPICE's program: its scores reach the table in the images' order."""
+    from pycocoevalcap.spice import spice as module
+
+    class StandIn:
+        def compute_score(self, gts, res):
+            return 0.0, [{"All": {"f": image / 10_000}} for image in sorted(gts)]
+
+    monkeypatch.setattr(module, "Spice", StandIn)
+    monkeypatch.setattr(coco, "why_no_spice", lambda: None)
+    monkeypatch.setattr(coco, "_meteor", lambda truth, given: parts.meteor)
+    found = coco.score(*files)
+    images = [i.id for i in coco.read_captions(files[1])]
+    assert found.metrics["SPICE"].value == pytest.approx(np.mean(images) / 100)
+    assert found.notes == ()
+
+
+def test_references_without_words_are_refused():
+    """Against captions of punctuation alone, for which CIDEr has no document frequency."""
+    with pytest.raises(BadData, match="captions have no words"):
+        coco.caption_scores({1: "a dog"}, {1: [".", " "]})
+
+
+def test_without_java_nothing_is_scored(files, monkeypatch):
+    """Against a machine on which no Java runs."""
+    monkeypatch.setattr("evals.java._runs", lambda program: False)
+    with pytest.raises(MissingData, match="no working Java"):
+        coco.score(*files)
+
+
+@pytest.mark.slow
+def test_real_results(real_data, tmp_path):
+    """Against COCOEvalCap on the 126 real captions of val2014 whose images are in val2017."""
+    folder = real_data / "coco"
+    annotations = folder / "annotations" / "captions_val2017.json"
+    content = json.loads((folder / "captions_val2014_fakecap_results.json").read_text())
+    known = {image["id"] for image in json.loads(annotations.read_text())["images"]}
+    some = write(tmp_path / "some.json", [row for row in content if row["image_id"] in known])
+    expected, _ = official(annotations, some)
+    found = coco.score(some, annotations, allow_missing=True).metrics
+    assert found["CIDEr"].n == 126
+    for name in METRICS:
+        assert found[name].value == pytest.approx(100 * expected[name], abs=1e-10), name
+
+
+@pytest.mark.slow
+def test_real_results_of_a_whole_split(real_data):
+    """Against COCOEvalCap on 4,989 real captions of val2017."""
+    folder = real_data / "coco"
+    annotations = folder / "annotations" / "captions_val2017.json"
+    results = folder / "captions_val2017_fakecap_results.json"
+    expected, _ = official(annotations, results)
+    found = coco.score(results, annotations, allow_missing=True)
+    assert (found.metrics["CIDEr"].n, found.missing) == (4989, 11)
+    for name in METRICS:
+        assert found.metrics[name].value == pytest.approx(100 * expected[name], abs=1e-10), name

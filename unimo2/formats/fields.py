@@ -1,0 +1,160 @@
+"""What the parsers of official files share: opening a file, and fields that are what they must be.
+
+Every error names the file and the place in it, in one line.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Hashable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from unimo2.errors import BadData, MissingData
+
+FEW = 5
+
+
+def read_text(path: Path, what: str) -> str:
+    """The content of a text file.
+
+    Args:
+        path: the file, UTF-8 with or without a byte order mark.
+        what: what it should hold, for the error.
+
+    Returns:
+        The text with its line ends as they are.
+
+    Raises:
+        MissingData: there is no such file.
+        BadData: it is not UTF-8.
+    """
+    if not path.is_file():
+        found = "a folder, not a file" if path.is_dir() else "not found"
+        raise MissingData(f"{what} {found}: {path}")
+    try:
+        return path.read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise BadData(f"{path}: not UTF-8 text (byte {error.start})") from None
+
+
+def read_json(path: Path, what: str) -> Any:
+    """The content of a JSON file; arguments and errors as for `read_text`, malformed JSON besides."""
+    try:
+        return json.loads(read_text(path, what))
+    except json.JSONDecodeError as error:
+        raise BadData(
+            f"{path}: malformed JSON at line {error.lineno}, column {error.colno}: {error.msg}"
+        ) from None
+
+
+def read_json_lines(path: Path, what: str) -> Iterator[tuple[Any, str]]:
+    """The values of a file with one JSON value a line, each with its place; blank lines are skipped.
+
+    Arguments and errors as for `read_json`.
+    """
+    # Not splitlines: JSON strings may hold U+2028 and its like, which are no line ends here.
+    for number, line in enumerate(read_text(path, what).split("\n"), start=1):
+        if line.strip():
+            place = f"{path}: line {number}"
+            try:
+                yield json.loads(line), place
+            except json.JSONDecodeError as error:
+                raise BadData(
+                    f"{place}: malformed JSON at column {error.colno}: {error.msg}"
+                ) from None
+
+
+def read_rows(path: Path, what: str) -> Iterator[tuple[list[str], str]]:
+    """The rows of a TSV file without quoting, each with its place; blank lines are skipped.
+
+    Arguments and errors as for `read_text`.
+    """
+    for number, line in enumerate(read_text(path, what).split("\n"), start=1):
+        line = line.removesuffix("\r")
+        if line:
+            yield line.split("\t"), f"{path}: line {number}"
+
+
+def field(record: Any, name: str, kind: type, place: str) -> Any:
+    """A field of a JSON object.
+
+    Args:
+        record: the object.
+        name: of the field.
+        kind: the type it must have; true and false are no integers.
+        place: of the object, for the error.
+
+    Returns:
+        Its value.
+
+    Raises:
+        BadData: `record` is no object, or the field is missing or of another type.
+    """
+    if not isinstance(record, dict):
+        raise BadData(f"{place}: expected an object, found {type(record).__name__}")
+    if name not in record:
+        raise BadData(f"{place}: field {name!r} is missing")
+    value = record[name]
+    if not isinstance(value, kind) or isinstance(value, bool):
+        raise BadData(
+            f"{place}: field {name!r} must be of type {kind.__name__}, found {type(value).__name__}"
+        )
+    return value
+
+
+def integer(record: Any, name: str, place: str) -> int:
+    """As `field`, for a whole number."""
+    value: int = field(record, name, int, place)
+    return value
+
+
+def text(record: Any, name: str, place: str) -> str:
+    """As `field`, for a string."""
+    value: str = field(record, name, str, place)
+    return value
+
+
+def items(record: Any, name: str, place: str) -> list[Any]:
+    """As `field`, for a list."""
+    value: list[Any] = field(record, name, list, place)
+    return value
+
+
+def optional_text(record: Any, name: str, place: str) -> str | None:
+    """As `text`, None where the field is missing or null."""
+    if not isinstance(record, dict) or record.get(name) is not None:
+        return text(record, name, place)
+    return None
+
+
+def optional_integer(record: Any, name: str, place: str) -> int | None:
+    """As `integer`, None where the field is missing or null."""
+    if not isinstance(record, dict) or record.get(name) is not None:
+        return integer(record, name, place)
+    return None
+
+
+def refuse_repeated(identifiers: Iterable[Hashable], name: str, path: str | Path) -> None:
+    """Refuse ids that come twice.
+
+    Args:
+        identifiers: all of them, in the order of the file.
+        name: what they are called there.
+        path: the file.
+
+    Raises:
+        BadData: some are repeated; the first few are named.
+    """
+    repeated = [key for key, count in Counter(identifiers).items() if count > 1]
+    if repeated:
+        raise BadData(f"{path}: {name} occurs more than once: {first_few(repeated)}")
+
+
+def first_few(values: Iterable[object]) -> str:
+    """The first five values of a list, and how many more there are."""
+    listed = list(values)
+    shown = ", ".join(str(value) for value in listed[:FEW])
+    more = len(listed) - FEW
+    return f"{shown} and {more:,} more" if more > 0 else shown

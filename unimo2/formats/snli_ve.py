@@ -1,0 +1,91 @@
+"""SNLI-VE: one JSON object a line, an image of Flickr30k as the premise and a sentence about it.
+
+`snli_ve_*.jsonl` has "Flickr30K_ID" (the file's name without ".jpg"; "Flikr30kID" with ".jpg" in
+older files), "gold_label", "pairID", "sentence1" (the caption that SNLI took for the image) and
+"sentence2" (the hypothesis). A gold label "-" means that the annotators had no majority.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from unimo2.errors import BadData
+from unimo2.formats.fields import optional_text, read_json_lines, refuse_repeated, text
+
+LABELS = ("entailment", "neutral", "contradiction")
+NO_MAJORITY = "-"
+_IMAGE_FIELDS = ("Flickr30K_ID", "Flikr30kID")
+
+
+@dataclass(frozen=True)
+class Pair:
+    """One image with one hypothesis."""
+
+    id: str
+    image: str
+    """Name of the image in Flickr30k, without ".jpg"."""
+    caption: str | None
+    hypothesis: str
+    label: str | None
+    """One of `LABELS`; None where the annotators had no majority."""
+
+
+def read_pairs(path: Path) -> list[Pair]:
+    """Read one split.
+
+    Args:
+        path: the jsonl file.
+
+    Returns:
+        All pairs in the order of the file, those without a gold label too.
+
+    Raises:
+        MissingData: there is no such file.
+        BadData: a malformed line, a missing field, an unknown label, a pairID that occurs twice.
+    """
+    pairs = [_pair(record, place) for record, place in read_json_lines(path, "SNLI-VE pairs")]
+    if not pairs:
+        raise BadData(f"{path}: no pairs")
+    refuse_repeated((pair.id for pair in pairs), "pairID", path)
+    return pairs
+
+
+def read_predictions(path: Path) -> dict[str, str]:
+    """Read somebody's labels: one object {"pairID", "prediction"} a line.
+
+    Args:
+        path: the jsonl file.
+
+    Returns:
+        The label by pair.
+
+    Raises:
+        MissingData: there is no such file.
+        BadData: a malformed line, a missing field, an unknown label, a pair that occurs twice.
+    """
+    rows = [
+        (text(record, "pairID", place), _label(text(record, "prediction", place), place))
+        for record, place in read_json_lines(path, "SNLI-VE predictions")
+    ]
+    refuse_repeated((identifier for identifier, _ in rows), "pairID", path)
+    return dict(rows)
+
+
+def _pair(record: Any, place: str) -> Pair:
+    label = text(record, "gold_label", place)
+    image = next((name for name in _IMAGE_FIELDS if name in record), _IMAGE_FIELDS[0])
+    return Pair(
+        id=text(record, "pairID", place),
+        image=text(record, image, place).removesuffix(".jpg"),
+        caption=optional_text(record, "sentence1", place),
+        hypothesis=text(record, "sentence2", place),
+        label=None if label == NO_MAJORITY else _label(label, place),
+    )
+
+
+def _label(label: str, place: str) -> str:
+    if label not in LABELS:
+        raise BadData(f"{place}: unknown label {label!r}; the labels are {', '.join(LABELS)}")
+    return label
