@@ -274,18 +274,25 @@ def measure(
         parts["score"] = parts["itm"] + weight * parts["contrastive"]
     writer.publish(parts)
     rankings = {name: _rank(parts, name, data.caption_image, shortlists) for name in parts}
-    metrics: dict[str, Metric] = {}
-    for name, (images, texts) in rankings.items():
-        suffix = "" if name == "score" else f"[{name}]"
-        found = retrieval_metrics(images, texts, data.caption_image, request.seed)
-        metrics.update({f"{key}{suffix}": metric for key, metric in found.items()})
     return Outcome(
-        metrics=dict(sorted(metrics.items(), key=lambda item: "[" in item[0])),
+        metrics=_metrics(rankings, data.caption_image, request.seed),
         samples=_samples(rankings, data),
         seconds=seconds,
         throughput={"pairs_per_second": plan.pairs / seconds if seconds else 0.0},
         clean_up=writer.discard,
     )
+
+
+def _metrics(
+    rankings: Mapping[str, tuple[Ranking, Ranking]], owner: Ints, seed: int
+) -> dict[str, Metric]:
+    """Recalls of the whole score, then of its parts in brackets."""
+    metrics: dict[str, Metric] = {}
+    for name, (images, texts) in rankings.items():
+        suffix = "" if name == "score" else f"[{name}]"
+        found = retrieval_metrics(images, texts, owner, seed)
+        metrics.update({f"{key}{suffix}": metric for key, metric in found.items()})
+    return dict(sorted(metrics.items(), key=lambda item: "[" in item[0]))
 
 
 def _contrastive(

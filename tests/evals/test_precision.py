@@ -61,3 +61,16 @@ def test_the_sample_is_one_caption_of_each_image(tmp_path):
     found = flickr.choose_precision(exact, fast, data)
     assert (exact.images, exact.texts) == (fast.images, fast.texts) == (32, 32)
     assert found.changed == 0 and np.isfinite(found.speedup)
+
+
+def test_a_benchmark_that_cannot_measure_it_says_so():
+    """Truth: a module without the function; the message names the formats to choose from."""
+    from types import SimpleNamespace
+
+    from evals.runner import _check_dtype
+    from unimo2.errors import UsageError
+
+    with pytest.raises(UsageError, match="choose float32 or bfloat16"):
+        _check_dtype(SimpleNamespace(), Request("vqa", "mini", dtype="auto"))
+    _check_dtype(SimpleNamespace(), Request("vqa", "mini", dtype="bfloat16"))
+    _check_dtype(flickr, Request("flickr", "mini", dtype="auto"))
