@@ -58,7 +58,7 @@ class Request:
         split: For example "test".
         limit: Only the first items (images) of the split; None for all.
         device: "auto", "cpu", "cuda", "cuda:1" ...
-        dtype: None for the model's own choice.
+        dtype: "auto" to measure whether bfloat16 will do; None for the model's own choice.
         batch_size: None for the model's own choice.
         seed: Of the bootstrap.
         contrastive_weight: Instead of the model's own; None keeps it.
@@ -142,6 +142,27 @@ class Comparable(Protocol):
 
     def sample_metrics(self, samples: pd.DataFrame) -> Mapping[str, SampleMetric]:
         """The metrics of a run's samples, by the names that its record has."""
+        ...
+
+
+class DtypeChoice(Protocol):
+    """Whether a faster number format is taken, and why."""
+
+    @property
+    def fast(self) -> bool:
+        """Whether it is."""
+        ...
+
+    def note(self, exact: str, fast: str) -> str:
+        """What the record says of it; the arguments are the two number formats."""
+        ...
+
+
+class Precise(Protocol):
+    """A benchmark module that can measure which number format will do."""
+
+    def choose_precision(self, exact: Model, fast: Model, data: Data) -> DtypeChoice:
+        """Compare time and results of a sample."""
         ...
 
 

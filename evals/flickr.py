@@ -20,12 +20,11 @@ from evals.metrics import (
     Ints,
     Metric,
     Ranking,
-    hits_at,
     rank_images,
     rank_texts,
     retrieval_metrics,
 )
-from evals.retrieval import scorer
+from evals.retrieval import precision, samples, scorer
 from evals.retrieval.planner import Plan, make_plan
 from evals.retrieval.shortlist import Shortlists
 from evals.retrieval.writer import BlockWriter, Scores
@@ -37,12 +36,12 @@ from zoo import interfaces
 if TYPE_CHECKING:
     import pandas as pd
 
+    from evals.retrieval.precision import PrecisionChoice
     from zoo.interfaces import Model, PairScorer, Shortlister
 
 CAPABILITY = "pair_scorer"
 ANNOTATIONS = "flickr30k/dataset_flickr30k.json"
 IMAGES = "flickr30k/flickr30k-images"
-PLACE = ("better", "tied_wrong", "tied_right")  # columns of samples that recalls need
 OFFICIAL = {"train": 29_000, "val": 1_014, "test": 1_000}  # images in Karpathy's splits
 
 
@@ -216,6 +215,22 @@ def protocol(model: Model, request: Request) -> dict[str, Any]:
     }
 
 
+def choose_precision(exact: PairScorer, fast: PairScorer, data: RetrievalData) -> PrecisionChoice:
+    """Whether the faster number format will do, by a sample of the split: `--dtype auto`.
+
+    Args:
+        exact: The model in float32.
+        fast: In bfloat16.
+        data: From `read`.
+
+    Returns:
+        The choice.
+    """
+    sample = data.images[: precision.SAMPLE]
+    captions = [image.captions[0].text for image in sample]
+    return precision.choose(exact, fast, [image.path for image in sample], captions)
+
+
 def _shortlist_rule(k: int) -> str:
     return (
         f"shortlist of {k} images a caption and {k} captions an image by contrastive score, "
@@ -259,18 +274,25 @@ def measure(
         parts["score"] = parts["itm"] + weight * parts["contrastive"]
     writer.publish(parts)
     rankings = {name: _rank(parts, name, data.caption_image, shortlists) for name in parts}
-    metrics: dict[str, Metric] = {}
-    for name, (images, texts) in rankings.items():
-        suffix = "" if name == "score" else f"[{name}]"
-        found = retrieval_metrics(images, texts, data.caption_image, request.seed)
-        metrics.update({f"{key}{suffix}": metric for key, metric in found.items()})
     return Outcome(
-        metrics=dict(sorted(metrics.items(), key=lambda item: "[" in item[0])),
+        metrics=_metrics(rankings, data.caption_image, request.seed),
         samples=_samples(rankings, data),
         seconds=seconds,
         throughput={"pairs_per_second": plan.pairs / seconds if seconds else 0.0},
         clean_up=writer.discard,
     )
+
+
+def _metrics(
+    rankings: Mapping[str, tuple[Ranking, Ranking]], owner: Ints, seed: int
+) -> dict[str, Metric]:
+    """Recalls of the whole score, then of its parts in brackets."""
+    metrics: dict[str, Metric] = {}
+    for name, (images, texts) in rankings.items():
+        suffix = "" if name == "score" else f"[{name}]"
+        found = retrieval_metrics(images, texts, owner, seed)
+        metrics.update({f"{key}{suffix}": metric for key, metric in found.items()})
+    return dict(sorted(metrics.items(), key=lambda item: "[" in item[0]))
 
 
 def _contrastive(
@@ -308,72 +330,15 @@ def _rank(
 
 
 def _samples(rankings: Mapping[str, tuple[Ranking, Ranking]], data: RetrievalData) -> pd.DataFrame:
-    """One row per caption (image retrieval), then one per image (text retrieval)."""
-    import pandas as pd
-
-    image_ids = np.array([image.id for image in data.images])
-    caption_ids = np.array([caption.id for image in data.images for caption in image.captions])
-    owner = data.caption_image
-    by_caption = {name: images for name, (images, _) in rankings.items()}
-    by_image = {name: texts for name, (_, texts) in rankings.items()}
-    rows = [
-        _rows("image_retrieval", by_caption, caption_ids, image_ids, image_ids[owner]),
-        _rows("text_retrieval", by_image, image_ids, caption_ids, image_ids),
-    ]
-    return pd.concat(rows, ignore_index=True)
-
-
-def _rows(
-    task: str, rankings: Mapping[str, Ranking], queries: Ints, candidates: Ints, images: Ints
-) -> pd.DataFrame:
-    """The samples of one direction; `image` is the unit that intervals resample.
-
-    Of a part of the score alone only the truth's place is kept, as `better[itm]` and so on.
-    """
-    import pandas as pd
-
-    ranking = rankings["score"]
-    places = {
-        f"{column}[{name}]": getattr(part, column)
-        for name, part in rankings.items()
-        if name != "score"
-        for column in PLACE
-    }
-    return pd.DataFrame(
-        {
-            "task": task,
-            "query": queries,
-            "image": images,
-            "rank": ranking.rank,
-            "better": ranking.better,
-            "tied_wrong": ranking.tied_wrong,
-            "tied_right": ranking.tied_right,
-            "truth": candidates[ranking.truth],
-            "truth_score": ranking.truth_score,
-            "best": candidates[ranking.best],
-            "best_score": ranking.best_score,
-            **places,
-        }
+    caption_ids = [caption.id for image in data.images for caption in image.captions]
+    return samples.frame(
+        rankings,
+        np.array([image.id for image in data.images]),
+        np.array(caption_ids),
+        data.caption_image,
     )
 
 
-def sample_metrics(samples: pd.DataFrame) -> dict[str, SampleMetric]:
-    """The recalls of a run's samples; an image's captions are one unit.
-
-    Args:
-        samples: As `measure` leaves them.
-
-    Returns:
-        By the names of the record's metrics.
-    """
-    suffixes = [c.removeprefix("better") for c in samples.columns if c.startswith("better")]
-    found = {}
-    for suffix in suffixes:
-        for task in ("image_retrieval", "text_retrieval"):
-            rows = samples[samples["task"] == task]
-            places = [rows[f"{column}{suffix}"].to_numpy(dtype=np.int64) for column in PLACE]
-            for k in RECALL_AT:
-                found[f"{task}/R@{k}{suffix}"] = SampleMetric.mean(
-                    rows["query"], rows["image"], hits_at(k, *places)
-                )
-    return found
+def sample_metrics(found: pd.DataFrame) -> dict[str, SampleMetric]:
+    """The recalls of a run's samples, as `measure` leaves them, for paired comparisons."""
+    return samples.metrics(found)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import zoo
 from evals import environment, records, suites, workspace
-from evals.benchmark import Benchmark, Data, Outcome, Progress, Report, Request
+from evals.benchmark import Benchmark, Data, Outcome, Precise, Progress, Report, Request
 from evals.records import Record
 from unimo2.errors import UsageError
 from zoo import cards, interfaces
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from evals.suites import Suite
     from zoo.cards import Card
     from zoo.interfaces import Model
+
+AUTO = "auto"  # of a dtype: measured
+FAST_DTYPE = "bfloat16"
 
 
 def run(
@@ -58,7 +61,8 @@ def run(
         split: Of the data.
         limit: Only the first items of the split.
         device: "auto", "cpu", "cuda", "cuda:1" ...
-        dtype: "float32", "bfloat16", "float16"; None for the model's own choice.
+        dtype: "float32", "bfloat16", "float16"; "auto" for bfloat16 where a sample is faster with
+            the same ranks; None for the model's own choice.
         batch_size: None for the model's own choice.
         seed: Of the bootstrap.
         contrastive_weight: w of itm + w * contrastive, instead of the model's own.
@@ -123,14 +127,21 @@ def evaluate(
     if request.batch_size is not None and request.batch_size < 1:
         raise UsageError(f"--batch-size {request.batch_size}: at least 1 is needed")
     suite = suites.resolve(request.suite, request.data_root)
+    card = None
     if model is None:
         card = zoo.resolve(request.model)
         cards.require(card, module.CAPABILITY)
         _check_tuning(card, request)
-        model = zoo.load_card(card, request.device, request.dtype)
+        _check_dtype(module, request)
+        exact = "float32" if request.dtype == AUTO else request.dtype
+        model = zoo.load_card(card, request.device, exact)
     interfaces.require(model, module.CAPABILITY)
     protocol = module.protocol(model, request)
     data = module.read(suite, request)
+    notes = []
+    if card is not None and request.dtype == AUTO:
+        model, note = _choose_dtype(module, card, model, data, request)
+        notes.append(note)
     identity = _identity(request, model, suite, protocol, data)
     home = workspace.home(
         request.output, suite.name, request.benchmark, model.name, request.variant
@@ -139,7 +150,7 @@ def evaluate(
         report = on_progress or _silent
         outcome = module.measure(model, data, request, space.folder, report)
         records.write_samples(outcome.samples, space.folder)
-        record = _record(request, model, suite, protocol, data, outcome)
+        record = _record(request, model, suite, protocol, data, outcome, notes)
         written = records.write(record, space.folder)
         outcome.clean_up()
     return written
@@ -174,6 +185,23 @@ def _check_tuning(card: Card, request: Request) -> None:
             f"model '{card.name}' is not fine-tuned for {request.benchmark}: add --zero-shot, "
             "or give the folder of a fine-tuned model with --model"
         )
+
+
+def _check_dtype(module: Benchmark, request: Request) -> None:
+    """Refuse `--dtype auto` where the benchmark has no way to measure it."""
+    if request.dtype == AUTO and not hasattr(module, "choose_precision"):
+        raise UsageError(
+            f"--dtype auto is not measured for {request.benchmark}: choose float32 or {FAST_DTYPE}"
+        )
+
+
+def _choose_dtype(
+    module: Benchmark, card: Card, exact: Model, data: Data, request: Request
+) -> tuple[Model, str]:
+    """The model in the number format that a sample of the data speaks for, and the reason."""
+    fast = zoo.load_card(card, request.device, FAST_DTYPE)
+    choice = cast(Precise, module).choose_precision(exact, fast, data)
+    return (fast if choice.fast else exact), choice.note(exact.dtype, fast.dtype)
 
 
 def _silent(progress: Progress) -> None:
@@ -211,8 +239,9 @@ def _record(
     protocol: Mapping[str, Any],
     data: Data,
     outcome: Outcome,
+    notes: Sequence[str],
 ) -> Record:
-    """The record of a finished run."""
+    """The record of a finished run; `notes` are those of how it was run."""
     commit, dirty = environment.commit()
     return Record(
         status="done",
@@ -235,7 +264,7 @@ def _record(
         throughput=outcome.throughput,
         peak_memory_mb=environment.peak_memory_mb(model.device),
         command=command(request),
-        notes=[*data.notes(), *_chance_notes(outcome.metrics)],
+        notes=[*data.notes(), *notes, *_chance_notes(outcome.metrics)],
         created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
     )
 

@@ -164,3 +164,15 @@ def test_a_shortlist_keeps_the_scores_of_its_pairs(
     fused = ~np.isnan(chosen)
     assert 2 * 60 <= fused.sum() <= 2 * 60 + 2 * 12
     np.testing.assert_allclose(chosen[fused], whole[fused], atol=1e-5)
+
+
+def test_the_number_format_is_measured_and_recorded(
+    folders: tuple[Path, Path], tmp_path: Path
+) -> None:
+    """Truth: the record names the format that its own note says is used."""
+    assert _eval(folders, tmp_path, "--limit", "6", "--dtype", "auto") == 0
+    (record,) = records.find(tmp_path)
+    (note,) = (note for note in record.notes if note.startswith("dtype auto"))
+    assert f"{record.dtype} is used" in note
+    assert "12 sampled queries (6 images x 6 captions)" in note
+    assert "--dtype auto" in record.command
