@@ -52,7 +52,8 @@ class _BothDecoders:
 
     def step(self, tokens: Tensor) -> Tensor:
         got, want = self.cached.step(tokens), self.uncached.step(tokens)
-        torch.testing.assert_close(got, want, atol=1e-5, rtol=1e-5)
+        # Other kernels for one row than for many: float32 rounding of the logits, seen up to 1.1e-5.
+        torch.testing.assert_close(got, want, atol=3e-5, rtol=1e-5)
         self.steps += 1
         return want
 
