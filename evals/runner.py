@@ -265,7 +265,7 @@ def _record(
         peak_memory_mb=environment.peak_memory_mb(model.device),
         command=command(request),
         notes=[*data.notes(), *notes, *_chance_notes(outcome.metrics)],
-        created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        created=datetime.now(timezone.utc).isoformat(timespec="microseconds"),
     )
 
 

@@ -52,8 +52,9 @@ class TextTransformer(nn.Module):
             )
         hidden = self.roberta.embeddings(input_ids=input_ids, position_ids=position_ids)
         bias = self._bias(input_ids.shape[1], attention_mask, causal, hidden, cache)
+        # By position: the cache's name changed between versions of transformers, its place did not.
         return self.roberta.encoder(
-            hidden, attention_mask=bias, past_key_values=cache, use_cache=cache is not None
+            hidden, bias, None, None, cache, cache is not None
         ).last_hidden_state
 
     def _bias(
