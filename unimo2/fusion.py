@@ -16,6 +16,7 @@ Shapes: b batch, h heads, m visual rows, k grounded rows, n text rows, D width, 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -236,7 +237,7 @@ class GroundedTransformer(nn.Module):
 
     def pool_last(self, hidden: Tensor, layout: Layout) -> tuple[Tensor | None, Tensor | None]:
         """The last layer of `pool`: [b, m + k + n, D] to the fused class row and first text row."""
-        rows = self.layers[-1].pool(hidden, layout)
+        rows = cast(GroundedLayer, self.layers[-1]).pool(hidden, layout)
         return (
             rows[:, 0] if layout.visual else None,
             rows[:, -1] if layout.text else None,
@@ -292,7 +293,7 @@ class GroundedTransformer(nn.Module):
             # those rows are part of the reference vectors.
             earlier = causal_mask(mask.to(given.dtype), sizes[2], self.counted)
             text_bias = key_bias(torch.cat([seen, earlier], dim=2), torch.float32)
-        return Layout(*sizes, bias=bias, text_bias=text_bias, dense=self.dense)
+        return Layout(sizes[0], sizes[1], sizes[2], bias, text_bias, self.dense)
 
 
 def merge_heads(context: Tensor) -> Tensor:

@@ -6,7 +6,7 @@ Shapes: b batch, s image side, p patches, n text tokens, K grounded tokens, D wi
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
 from timm.models.vision_transformer import VisionTransformer
@@ -18,7 +18,7 @@ from transformers.utils.generic import ModelOutput
 
 from unimo2.configuration import Unimo2Config
 from unimo2.errors import BadCheckpoint, UsageError
-from unimo2.fusion import GroundedTransformer
+from unimo2.fusion import GroundedLayer, GroundedTransformer
 from unimo2.grounding import GroundedDictionary, Grounding
 from unimo2.text import TextTransformer
 from unimo2.vision import VisualTransformer
@@ -85,8 +85,8 @@ class Unimo2PreTrainedModel(PreTrainedModel):
     def _init_weights(self, module: nn.Module) -> None:
         super()._init_weights(module)
         if isinstance(module, VisionTransformer):
-            init.trunc_normal_(module.pos_embed, std=0.02)
-            init.normal_(module.cls_token, std=1e-6)
+            init.trunc_normal_(cast(Tensor, module.pos_embed), std=0.02)
+            init.normal_(cast(Tensor, module.cls_token), std=1e-6)
         elif isinstance(module, GroundedDictionary):
             bound = 1.0 / module.embedding.shape[0]
             init.uniform_(module.embedding, -bound, bound)
@@ -98,7 +98,7 @@ class Unimo2PreTrainedModel(PreTrainedModel):
             # What fusion layers add to their residual stream starts small (as in GPT-2), so that the
             # towers' outputs reach the heads through all layers when training from random weights.
             std = self.config.initializer_range / (2 * self.config.fusion_layers) ** 0.5
-            for layer in module.fusion.layers:
+            for layer in cast(list[GroundedLayer], module.fusion.layers):
                 init.normal_(layer.output.weight, std=std)
                 init.normal_(layer.down.weight, std=std)
             if self.config.itm_input == "product":
@@ -118,9 +118,10 @@ class Unimo2PreTrainedModel(PreTrainedModel):
         if "torch_dtype" not in kwargs:
             kwargs.setdefault("dtype", torch.float32)
         wants_info = kwargs.pop("output_loading_info", False)
-        model, info = super().from_pretrained(
+        loaded: Any = super().from_pretrained(
             pretrained_model_name_or_path, *args, output_loading_info=True, **kwargs
         )
+        model, info = loaded
         model.refuse_differences(info, pretrained_model_name_or_path)
         return (model, info) if wants_info else model
 

@@ -63,7 +63,7 @@ class Unimo2Processor(ProcessorMixin):
         Raises:
             UsageError: a size that is not positive, or not three means and standard deviations.
         """
-        super().__init__(tokenizer)  # type: ignore[no-untyped-call]
+        super().__init__(tokenizer)
         if image_size < 1 or max_text_length < 2:
             raise UsageError(
                 f"image_size {image_size} and max_text_length {max_text_length}: "
@@ -173,7 +173,7 @@ def train_tokenizer(texts: Iterable[str], vocab_size: int) -> PreTrainedTokenize
     core.post_processor = processors.RobertaProcessing(
         ("</s>", 2), ("<s>", 0), trim_offsets=True, add_prefix_space=False
     )
-    return PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
+    return PreTrainedTokenizerFast(
         tokenizer_object=core,
         bos_token="<s>",
         eos_token="</s>",
@@ -188,9 +188,7 @@ def train_tokenizer(texts: Iterable[str], vocab_size: int) -> PreTrainedTokenize
 
 
 # With this, `AutoProcessor.from_pretrained` knows the model's folder, too.
-AutoProcessor.register(  # type: ignore[no-untyped-call]
-    Unimo2Config, Unimo2Processor, exist_ok=True
-)
+AutoProcessor.register(Unimo2Config, Unimo2Processor, exist_ok=True)
 
 
 def _as_images(images: Any) -> list[Image.Image]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from transformers import DynamicCache, RobertaConfig, RobertaModel
@@ -98,7 +100,7 @@ def causal_mask(attention_mask: Tensor, queries: int, counted: bool = False) -> 
 
 def roberta_config(config: Unimo2Config) -> RobertaConfig:
     """The transformers configuration of the text tower."""
-    return RobertaConfig(
+    fields: dict[str, Any] = dict(  # checked by transformers itself
         vocab_size=config.vocab_size,
         hidden_size=config.hidden_size,
         num_hidden_layers=config.text_layers,
@@ -115,3 +117,4 @@ def roberta_config(config: Unimo2Config) -> RobertaConfig:
         initializer_range=config.initializer_range,
         attn_implementation=ATTENTION_NAME,
     )
+    return RobertaConfig(**fields)

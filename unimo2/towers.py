@@ -118,12 +118,14 @@ def load_roberta(source: str | Path) -> RobertaModel:
         BadCheckpoint: Its weights are missing or of other shapes.
     """
     try:
-        model, info = RobertaModel.from_pretrained(
+        loaded: Any = RobertaModel.from_pretrained(
             source, add_pooling_layer=False, output_loading_info=True, dtype=torch.float32
         )
     except (OSError, ValueError) as error:
         reason = str(error).strip().splitlines()[0]
         raise MissingData(f"no RoBERTa at '{source}': {reason}") from None
+    model: RobertaModel
+    model, info = loaded
     absent = sorted(info["missing_keys"]) + sorted(str(k[0]) for k in info["mismatched_keys"])
     if absent:
         raise BadCheckpoint(f"'{source}' is no whole RoBERTa: {absent[0]} is missing or mis-shaped")

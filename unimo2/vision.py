@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 from functools import partial
+from typing import Any
 
 import torch
-from timm.layers import PatchEmbed
-from timm.models.vision_transformer import Attention, VisionTransformer
+from timm.layers.attention import Attention
+from timm.layers.patch_embed import PatchEmbed
+from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
@@ -74,7 +76,7 @@ class VisualTransformer(nn.Module):
                 f"pixel_values of shape {tuple(pixel_values.shape)}: images must be [batch, 3, s, s] "
                 f"with s a multiple of the patch size {self.patch_size}"
             )
-        vit = self.vit
+        vit: Any = self.vit  # timm's annotations leave open what a plain ViT always has
         grid = height // self.patch_size
         patches = vit.patch_embed(pixel_values)  # [b, patches, hidden]
         patches = patches + interpolate_positions(vit.pos_embed[:, 1:], grid)

@@ -122,7 +122,7 @@ def _run(study: Study, plan: Sequence[Planned], quiet: bool) -> list[Record]:
     from evals.progress import shown
     from unimo2.progress import TrainingBar
 
-    disable_progress_bar()  # type: ignore[no-untyped-call]  # of reading weights: an instant
+    disable_progress_bar()  # of reading weights: an instant
 
     def announce(planned: Planned) -> None:
         if not quiet:

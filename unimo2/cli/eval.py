@@ -89,7 +89,7 @@ def flickr(
     from evals.runner import run
 
     # Of loading weights: --json and a pipe want nothing but results.
-    disable_progress_bar()  # type: ignore[no-untyped-call]
+    disable_progress_bar()
 
     with shown(Console(stderr=True), quiet=as_json) as report:
         record = run(

@@ -70,7 +70,7 @@ def _train(recipe: Recipe, root: Path, output: Path, resume: str, device: str) -
     from unimo2.progress import TrainingBar
     from unimo2.training import pretrain as run
 
-    disable_progress_bar()  # type: ignore[no-untyped-call]  # of writing weights: an instant
+    disable_progress_bar()  # of writing weights: an instant
     prepared = prepare(recipe, root)
     pairs = prepared.corpora.pairs
     typer.echo(f"corpus: {pairs.images} images, {pairs.captions} captions", err=True)
