@@ -237,7 +237,8 @@ class Unimo2Config(PretrainedConfig):
             "vocab_size": 1200,
             "max_position_embeddings": 130,
             "hidden_dropout": 0.0,
-            # About 1 / sqrt(hidden_size): with the 0.02 of wide models a narrow one hardly starts.
+            # About 1 / sqrt(hidden_size). Wide models' 0.02 started more slowly: contrastive loss
+            # 4.03 against 3.84 after 60 steps, one seed each.
             "initializer_range": 0.08,
             "dictionary_size": 256,
             "grounded_tokens": 32,

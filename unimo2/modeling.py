@@ -95,8 +95,8 @@ class Unimo2PreTrainedModel(PreTrainedModel):
             init.zeros_(module.bias)
         elif isinstance(module, Unimo2Model):
             init.constant_(module.contrastive_temperature, module.config.contrastive_temperature)
-            # What fusion layers add to their residual stream starts small (as in GPT-2), so that the
-            # towers' outputs reach the heads through all layers when training from random weights.
+            # As in GPT-2, meant to let the towers' outputs reach the heads through all layers from
+            # random weights; its effect was not measured by itself.
             std = self.config.initializer_range / (2 * self.config.fusion_layers) ** 0.5
             for layer in cast(list[GroundedLayer], module.fusion.layers):
                 init.normal_(layer.output.weight, std=std)
