@@ -60,21 +60,21 @@ class Layout:
 
     def blocks(self) -> list[tuple[slice, slice, Tensor | None]]:
         """Rows, the keys that they see, and the additive mask of those keys."""
-        image_end, text_start = self.visual + self.grounded, self.visual + self.grounded
+        text_start = self.visual + self.grounded
         total = text_start + self.text
         everything = slice(0, total)
         if self.text_bias is not None:
-            seen = slice(0, image_end)
+            seen = slice(0, text_start)
             return [
                 (seen, seen, self.bias_of(seen)),
                 (slice(text_start, total), everything, self.text_bias),
             ]
         if self.dense or not self.visual or not self.text:
             return [(everything, everything, self.bias)]
-        visual_keys, text_keys = slice(0, image_end), slice(self.visual, total)
+        visual_keys, text_keys = slice(0, text_start), slice(self.visual, total)
         return [
             (slice(0, self.visual), visual_keys, self.bias_of(visual_keys)),
-            (slice(self.visual, image_end), everything, self.bias),
+            (slice(self.visual, text_start), everything, self.bias),
             (slice(text_start, total), text_keys, self.bias_of(text_keys)),
         ]
 

@@ -24,7 +24,7 @@ from unimo2.text import TextTransformer
 from unimo2.vision import VisualTransformer
 
 # Range to which the released code clips the temperature of the contrastive loss.
-_CONTRASTIVE_TEMPERATURE_RANGE = (0.001, 0.5)
+CONTRASTIVE_TEMPERATURE_RANGE = (0.001, 0.5)
 
 
 @dataclass
@@ -370,7 +370,7 @@ class Unimo2Model(Unimo2PreTrainedModel):
         Returns:
             Scalar.
         """
-        temperature = self.contrastive_temperature.float().clamp(*_CONTRASTIVE_TEMPERATURE_RANGE)
+        temperature = self.contrastive_temperature.float().clamp(*CONTRASTIVE_TEMPERATURE_RANGE)
         logits = image_features @ text_features.t() / temperature  # [images, texts]
         targets = torch.arange(len(logits), device=logits.device)
         return (F.cross_entropy(logits, targets) + F.cross_entropy(logits.t(), targets)) / 2

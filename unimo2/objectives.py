@@ -13,10 +13,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from unimo2.masking import IGNORED
-from unimo2.modeling import Unimo2Model
+from unimo2.modeling import CONTRASTIVE_TEMPERATURE_RANGE, Unimo2Model
 
 _ROUND_ROWS = 64  # rows of the token head come in multiples of this
-TEMPERATURE_RANGE = (0.001, 0.5)  # of the contrastive loss, released code
 
 
 def same_pair(input_ids: Tensor, image_index: Tensor) -> Tensor:
@@ -223,7 +222,7 @@ class PairObjective(nn.Module):
     @torch.no_grad()
     def _negatives(self, images: Tensor, texts: Tensor, batch: PairBatch) -> _Negatives:
         """Draw a hard text for each image and a hard image for each text."""
-        temperature = self.model.contrastive_temperature.clamp(*TEMPERATURE_RANGE)
+        temperature = self.model.contrastive_temperature.clamp(*CONTRASTIVE_TEMPERATURE_RANGE)
         similarity = images.float() @ texts.float().T / temperature  # [B, B]
         excluded = same_pair(batch.input_ids, batch.image_index)
         for_image, for_text = batch.negative_noise.unbind(dim=1)

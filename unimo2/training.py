@@ -27,8 +27,8 @@ from unimo2.checkpoints import (
 from unimo2.configuration import Unimo2Config
 from unimo2.corpora import DROPOUT, WEIGHTS, Corpora, Share, stream_seed
 from unimo2.errors import TrainingFailed, UsageError
-from unimo2.modeling import Unimo2Model
-from unimo2.objectives import TEMPERATURE_RANGE, LossWeights, PairObjective
+from unimo2.modeling import CONTRASTIVE_TEMPERATURE_RANGE, Unimo2Model
+from unimo2.objectives import LossWeights, PairObjective
 from unimo2.optimization import build_optimizer, choose_precision, learning_rate_at
 from unimo2.processing import Unimo2Processor
 from unimo2.recipes import PretrainConfig
@@ -246,7 +246,7 @@ class _Run:
             "learning_rate": learning_rate_at(self.step - 1, self.config),
             **interval.values(),
             "contrastive_temperature": float(
-                model.contrastive_temperature.detach().clamp(*TEMPERATURE_RANGE)
+                model.contrastive_temperature.detach().clamp(*CONTRASTIVE_TEMPERATURE_RANGE)
             ),
         }
         if model.dictionary is not None and not model.dictionary.nearest:

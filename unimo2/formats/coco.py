@@ -17,6 +17,7 @@ from unimo2.formats.fields import (
     items,
     optional_text,
     read_json,
+    read_predictions,
     refuse_repeated,
     text,
 )
@@ -91,12 +92,4 @@ def read_results(path: Path) -> dict[int, str]:
         MissingData: there is no such file.
         BadData: malformed JSON, an entry without those fields, or an image captioned twice.
     """
-    content = read_json(path, "COCO results")
-    if not isinstance(content, list):
-        raise BadData(f"{path}: expected a list of {{image_id, caption}}, as the server takes it")
-    pairs = [
-        (integer(record, "image_id", place), text(record, "caption", place))
-        for record, place in ((one, f"{path}: [{i}]") for i, one in enumerate(content))
-    ]
-    refuse_repeated((identifier for identifier, _ in pairs), "image_id", path)
-    return dict(pairs)
+    return read_predictions(path, "COCO results", "image_id", "caption")

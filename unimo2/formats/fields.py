@@ -158,3 +158,32 @@ def first_few(values: Iterable[object]) -> str:
     shown = ", ".join(str(value) for value in listed[:FEW])
     more = len(listed) - FEW
     return f"{shown} and {more:,} more" if more > 0 else shown
+
+
+def read_predictions(path: Path, what: str, id_field: str, text_field: str) -> dict[int, str]:
+    """Somebody's predictions, as the COCO and VQA servers take them: a list of {id, text}.
+
+    Args:
+        path: the JSON file.
+        what: for the message where there is no such file.
+        id_field: name of the whole number that says which item is meant.
+        text_field: name of the prediction.
+
+    Returns:
+        The text as given, by id.
+
+    Raises:
+        MissingData: there is no such file.
+        BadData: malformed JSON, an entry without those fields, or an id that comes twice.
+    """
+    content = read_json(path, what)
+    if not isinstance(content, list):
+        raise BadData(
+            f"{path}: expected a list of {{{id_field}, {text_field}}}, as the server takes it"
+        )
+    pairs = [
+        (integer(record, id_field, place), text(record, text_field, place))
+        for record, place in ((one, f"{path}: [{i}]") for i, one in enumerate(content))
+    ]
+    refuse_repeated((identifier for identifier, _ in pairs), id_field, path)
+    return dict(pairs)

@@ -21,6 +21,7 @@ from unimo2.formats.fields import (
     optional_integer,
     optional_text,
     read_json,
+    read_predictions,
     refuse_repeated,
     text,
 )
@@ -109,15 +110,7 @@ def read_results(path: Path) -> dict[int, str]:
         MissingData: there is no such file.
         BadData: malformed JSON, an entry without those fields, or a question answered twice.
     """
-    content = read_json(path, "VQA results")
-    if not isinstance(content, list):
-        raise BadData(f"{path}: expected a list of {{question_id, answer}}, as the server takes it")
-    pairs = [
-        (integer(record, "question_id", place), text(record, "answer", place))
-        for record, place in ((one, f"{path}: [{i}]") for i, one in enumerate(content))
-    ]
-    refuse_repeated((identifier for identifier, _ in pairs), "question_id", path)
-    return dict(pairs)
+    return read_predictions(path, "VQA results", "question_id", "answer")
 
 
 def _records(paths: Sequence[Path], name: str) -> Iterator[tuple[Any, str]]:
