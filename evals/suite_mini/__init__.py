@@ -10,10 +10,10 @@ captioned    writers of Karpathy's layouts (Flickr30k, COCO)
 suite        the data root as a whole
 """
 
+from evals.suite_mini.request import SuiteRequest
 from evals.suite_mini.suite import (
     SUITE_FILE,
     VERSION,
-    SuiteRequest,
     default_root,
     make_suite,
     read_suite,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import multiprocessing
 import os
 import shutil
@@ -12,7 +11,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -29,6 +28,7 @@ from evals.suite_mini.captioned import (
 )
 from evals.suite_mini.fingerprint import combined
 from evals.suite_mini.ideal import chance_recall, ideal_recall
+from evals.suite_mini.request import SuiteRequest
 from unimo2.errors import UsageError
 
 VERSION = 1
@@ -40,24 +40,6 @@ _ABANDONED_SECONDS = 3_600.0
 
 Progress = Callable[[int, int], None]
 """Called with the number of pictures written so far and in all."""
-
-
-@dataclass(frozen=True)
-class SuiteRequest:
-    """What to generate; equal requests give equal data on any machine."""
-
-    seed: int = 0
-    scale: float = 1.0
-    """Multiplies the sizes of all splits but Flickr's test split."""
-    flickr_test: int = 200
-    """Images of Flickr's test split."""
-
-    def __post_init__(self) -> None:
-        """Refuse sizes that make no suite."""
-        if not (math.isfinite(self.scale) and 0.0 < self.scale <= 100.0):
-            raise UsageError(f"scale must be above 0 and at most 100, not {self.scale}")
-        if self.flickr_test < 2:
-            raise UsageError(f"a retrieval test needs 2 images or more, not {self.flickr_test}")
 
 
 def default_root(seed: int = 0, scale: float = 1.0) -> Path:

@@ -1,0 +1,32 @@
+"""What is asked of the generator: equal requests give equal data on any machine."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from unimo2.errors import UsageError
+
+_SMALLEST_SPLIT = 8
+
+
+@dataclass(frozen=True)
+class SuiteRequest:
+    """What to generate; equal requests give equal data on any machine."""
+
+    seed: int = 0
+    scale: float = 1.0
+    """Multiplies the sizes of all splits but Flickr's test split."""
+    flickr_test: int = 200
+    """Images of Flickr's test split."""
+
+    def __post_init__(self) -> None:
+        """Refuse sizes that make no suite."""
+        if not (math.isfinite(self.scale) and 0.0 < self.scale <= 100.0):
+            raise UsageError(f"scale must be above 0 and at most 100, not {self.scale}")
+        if self.flickr_test < 2:
+            raise UsageError(f"a retrieval test needs 2 images or more, not {self.flickr_test}")
+
+    def scaled(self, size: int, smallest: int = _SMALLEST_SPLIT) -> int:
+        """The size of a split at this scale, rounded up, and never so small that it is useless."""
+        return max(smallest, math.ceil(size * self.scale))
