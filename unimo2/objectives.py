@@ -93,12 +93,12 @@ class PairBatch:
 
 @dataclass(frozen=True)
 class _Negatives:
-    """Pairs to be matched: the B true ones, then a hard text for each image, then the reverse.
+    """Pairs to be matched: R true ones, then a hard text for each image, then the reverse.
 
     Attributes:
-        images: int64 [3 B], rows of the batch.
-        texts: int64 [3 B], rows of the batch.
-        usable: bool [3 B], False where a row of the batch has no negative at all.
+        images: int64 [3 R], rows of the batch.
+        texts: int64 [3 R], rows of the batch.
+        usable: bool [3 R], False where a row of the batch has no negative at all.
     """
 
     images: Tensor
@@ -150,6 +150,7 @@ class PairObjective(nn.Module):
         model: Unimo2Model,
         weights: LossWeights,
         hard_share: float = 1.0,
+        match_share: float = 1.0,
     ) -> None:
         """Wrap a model.
 
@@ -158,11 +159,15 @@ class PairObjective(nn.Module):
             weights: weight of each loss; a weight of 0 leaves its computation out.
             hard_share: share of the negatives that are drawn by the contrastive scores of the
                 batch; the others are drawn uniformly.
+            match_share: share of the pairs that matching is trained on, the first of the batch;
+                their negatives come from the whole batch. Fusion costs many times what the towers
+                do, and contrast wants more pairs than matching can afford.
         """
         super().__init__()
         self.model = model
         self.weights = weights
         self.hard_share = hard_share
+        self.match_share = match_share
 
     def forward(self, batch: PairBatch) -> dict[str, Tensor]:
         """Compute the losses.
@@ -239,11 +244,16 @@ class PairObjective(nn.Module):
         temperature = self.model.contrastive_temperature.clamp(*CONTRASTIVE_TEMPERATURE_RANGE)
         similarity = images.float() @ texts.float().T / temperature  # [B, B]
         excluded = same_pair(batch.input_ids, batch.image_index)
-        for_image, for_text = batch.negative_noise.unbind(dim=1)
+        count = max(1, round(len(images) * self.match_share))
+        for_image, for_text = batch.negative_noise[:count].unbind(dim=1)
         share = self.hard_share
-        text_for, text_found = draw_negatives(similarity, excluded, for_image, share)
-        image_for, image_found = draw_negatives(similarity.T, excluded, for_text, share)
-        everything = torch.arange(len(images), device=images.device)
+        text_for, text_found = draw_negatives(
+            similarity[:count], excluded[:count], for_image, share
+        )
+        image_for, image_found = draw_negatives(
+            similarity.T[:count], excluded[:count], for_text, share
+        )
+        everything = torch.arange(count, device=images.device)
         return _Negatives(
             images=torch.cat([everything, everything, image_for]),
             texts=torch.cat([everything, text_for, everything]),
@@ -253,7 +263,7 @@ class PairObjective(nn.Module):
     def _matching(
         self, vision: Tensor, text: Tensor, mask: Tensor, pairs: _Negatives
     ) -> tuple[Tensor, Tensor]:
-        """Cross entropy of matching over B true pairs and 2 B negatives, and the accuracy."""
+        """Cross entropy of matching over R true pairs and 2 R negatives, and the accuracy."""
         output = self.model.fuse(
             vision[pairs.images],
             text[pairs.texts],
@@ -263,8 +273,8 @@ class PairObjective(nn.Module):
         )
         assert output.itm_logits is not None  # image and text were given
         labels = torch.zeros_like(pairs.images)
-        labels[: len(vision)] = 1
-        logits = output.itm_logits.float()  # [3 B, 2]
+        labels[: len(labels) // 3] = 1  # the true pairs come first
+        logits = output.itm_logits.float()  # [3 R, 2]
         loss = functional.cross_entropy(logits, labels.masked_fill(~pairs.usable, IGNORED))
         correct = (logits.detach().argmax(dim=1) == labels)[pairs.usable]
         return loss, correct.float().mean()

@@ -38,6 +38,8 @@ class PretrainConfig(LoopConfig):
         mask_level: mask, random or original decided for each span (as SpanBERT) or token.
         hard_share: share of the negatives for matching that are drawn by the contrastive scores of
             the batch, the others uniformly. Ours.
+        match_share: share of the pairs of a batch that matching is trained on; their negatives come
+            from the whole batch. Ours.
         length_window: batches within which samples are put together by caption length; 1 for plain
             random batches. Ours.
         pair_sets: corpora of pairs, folders of the data root.
@@ -56,6 +58,7 @@ class PretrainConfig(LoopConfig):
     mask_max_span: int = 10
     mask_level: Literal["span", "token"] = "span"
     hard_share: float = 1.0
+    match_share: float = 1.0
     length_window: int = 16
     pair_sets: tuple[str, ...] = ("coco",)
     max_text_length: int = 512
@@ -77,7 +80,7 @@ class PretrainConfig(LoopConfig):
         self.require(
             "itm_weight", any(getattr(self, n) > 0 for n in weights[:3]), "above 0 if mlm is 0"
         )
-        for name in ("mlm_share", "hard_share"):
+        for name in ("mlm_share", "hard_share", "match_share"):
             self.require(name, 0.0 <= getattr(self, name) <= 1.0, "between 0 and 1")
         for name in ("mask_fraction", "mask_geometric_p"):
             self.require(name, 0.0 < getattr(self, name) <= 1.0, "above 0 and at most 1")

@@ -35,7 +35,7 @@ class PretrainingTask:
         weights = LossWeights(
             config.mlm_weight, config.itm_weight, config.contrastive_weight, config.grounding_weight
         )
-        self.objective = PairObjective(self.model, weights, config.hard_share)
+        self.objective = PairObjective(self.model, weights, config.hard_share, config.match_share)
 
     def batch(self, step: int, share: Share) -> PairBatch:
         """A part of the batch of a step."""

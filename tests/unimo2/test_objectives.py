@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 import torch
@@ -137,6 +138,34 @@ def test_shared_encodings_give_the_losses_of_separate_forwards(changes):
         torch.testing.assert_close(result[name], value, atol=1e-5, rtol=1e-4)
         total = total + weight * value
     torch.testing.assert_close(result["loss"], total, atol=1e-4, rtol=1e-4)
+
+
+def test_matching_on_a_share_draws_its_negatives_from_the_whole_batch():
+    """Truth: the pairs that are named, fused one by one; and that late rows are drawn, too."""
+    torch.manual_seed(0)
+    model = Unimo2Model(tiny_config()).eval()
+    objective = PairObjective(model, LossWeights(mlm=0.0), hard_share=0.0, match_share=0.25)
+    drawn: set[int] = set()
+    for seed in range(8):
+        batch = tiny_batch(8)
+        noise = torch.rand(8, 2, generator=torch.Generator().manual_seed(seed))
+        batch = replace(batch, negative_noise=noise)
+        pixels, ids, mask = batch.pixel_values, batch.input_ids, batch.attention_mask
+        with torch.no_grad():
+            whole = model(pixels, ids, mask)
+            features = model.image_features(whole.vision), model.text_features(whole.text)
+            pairs = objective._negatives(*features, batch)
+            rows = zip(pairs.images.tolist(), pairs.texts.tolist(), strict=True)
+            logits = torch.cat(
+                [model(pixels[[i]], ids[[t]], mask[[t]]).itm_logits for i, t in rows]
+            )
+            result = objective(batch)
+        assert pairs.images[:4].tolist() == [0, 1, 0, 1]
+        assert pairs.texts[[0, 1, 4, 5]].tolist() == [0, 1, 0, 1]
+        expected = functional.cross_entropy(logits, torch.tensor([1, 1, 0, 0, 0, 0]))
+        torch.testing.assert_close(result["itm"], expected, atol=1e-5, rtol=1e-4)
+        drawn |= {*pairs.texts[2:4].tolist(), *pairs.images[4:].tolist()}
+    assert max(drawn) > 1
 
 
 def test_dictionary_counts_are_those_of_the_true_pairs():
