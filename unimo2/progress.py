@@ -10,7 +10,7 @@ from rich.progress import Progress as Bar
 
 from unimo2.training_log import Progress
 
-_LOSSES = ("loss", "mlm", "itm", "contrastive", "grounding")
+_LOSSES = ("loss", "mlm", "itm", "contrastive", "grounding", "vcl", "text_mlm")
 
 
 class TrainingBar:
@@ -75,6 +75,6 @@ def describe(progress: Progress) -> str:
     if "dictionary_used" in values:
         used, even = values["dictionary_used"] or 0, values["dictionary_perplexity"] or 0
         parts.append(f"dictionary {100 * used:.0f} % (perplexity {even:.0f})")
-    parts.append(f"{values['samples_per_second']:.0f} pairs/s")
+    parts.append(f"{values['samples_per_second']:.0f} samples/s")
     minutes, seconds = divmod(round(progress.remaining_seconds), 60)
     return ", ".join([*parts, f"{minutes}:{seconds:02d} left"])

@@ -107,7 +107,7 @@ def test_the_output_is_a_model_folder_with_its_history(tmp_path):
     processor = Unimo2Processor.from_pretrained(summary.model_folder)
     state = load_state(tmp_path / "checkpoint")
     for name, value in model.state_dict().items():
-        assert torch.equal(value, state.model[f"model.{name}"].half().float()), name
+        assert torch.equal(value, state.model[f"pairs.model.{name}"].half().float()), name
     assert len(processor.tokenizer) == model.config.vocab_size
     document = json.loads((tmp_path / "train.json").read_text())
     assert document["config"]["steps"] == summary.steps == 12
@@ -237,7 +237,7 @@ def test_evaluation_is_logged_and_changes_no_weight(tmp_path):
         replace(tiny.CONFIG, eval_every=5),
         tiny.model_config(processor),
         processor,
-        Corpora(pairs),
+        Corpora(pairs, processor),
         tmp_path / "evaluated",
         device="cpu",
         evaluate=evaluate,
@@ -257,7 +257,13 @@ def test_unknown_words_are_refused(tmp_path, resume, device):
     config = tiny.model_config(processor)
     with pytest.raises(UsageError, match="it must be"):
         pretrain(
-            tiny.CONFIG, config, processor, Corpora(pairs), tmp_path, resume=resume, device=device
+            tiny.CONFIG,
+            config,
+            processor,
+            Corpora(pairs, processor),
+            tmp_path,
+            resume=resume,
+            device=device,
         )
 
 
