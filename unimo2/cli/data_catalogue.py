@@ -169,10 +169,12 @@ def _listed(
 
 def _of_suite(data_set: DataSet, written: Mapping[str, Any]) -> dict[str, Any]:
     """What a generated suite's description says of one data set: counts, ceilings and floors."""
-    ceilings = written.get("ceilings", {})
+    levels = written.get("levels", {})
+    mine = {name for name in (data_set.benchmark, data_set.name) if name in levels}
     return {
         "counts": written.get("counts", {}).get(data_set.name, {}),
-        "ceilings": ceilings.get(data_set.benchmark, ceilings.get(data_set.name, {})),
+        "unit": written.get("units", {}).get(data_set.name),
+        "levels": {name: levels[name] for name in sorted(mine)},
     }
 
 
