@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from unimo2.cli.data_levels import level_table
 from unimo2.cli.data_root import VARIABLE, find_data_root
 from unimo2.cli.progress_bar import progress_bar
 from unimo2.errors import MissingData
@@ -76,6 +77,16 @@ def list_data_sets(
         typer.echo(f"\n{data_set.name}: {data_set.title}")
         for label, text in _description(data_set, found, written):
             typer.echo(_paragraph(label, text))
+    levels = written.get("levels", {})
+    chosen_levels = {
+        entry.benchmark: levels[entry.benchmark] for entry in chosen if entry.benchmark in levels
+    }
+    if chosen_levels:
+        typer.echo(
+            "\nCeilings and floors of this suite's benchmarks, from its scene graphs (percent)\n"
+        )
+        for line in level_table(chosen_levels):
+            typer.echo(line)
 
 
 def verify_data_sets(
@@ -170,11 +181,10 @@ def _listed(
 def _of_suite(data_set: DataSet, written: Mapping[str, Any]) -> dict[str, Any]:
     """What a generated suite's description says of one data set: counts, ceilings and floors."""
     levels = written.get("levels", {})
-    mine = {name for name in (data_set.benchmark, data_set.name) if name in levels}
     return {
         "counts": written.get("counts", {}).get(data_set.name, {}),
         "unit": written.get("units", {}).get(data_set.name),
-        "levels": {name: levels[name] for name in sorted(mine)},
+        "levels": levels.get(data_set.benchmark, {}),
     }
 
 
@@ -204,10 +214,9 @@ def _description(
         yield "note", note
     if written:
         about_suite = _of_suite(data_set, written)
-        sizes = (f"{split} {count:,}" for split, count in about_suite["counts"].items())
-        yield "this suite", ", ".join(sizes) or "not part of it"
-        for reader, metrics in about_suite["ceilings"].items():
-            yield reader, ", ".join(f"{name} {value:.1f}" for name, value in metrics.items())
+        sizes = ", ".join(f"{split} {count:,}" for split, count in about_suite["counts"].items())
+        unit = f"{about_suite['unit']}: " if about_suite["unit"] else ""
+        yield "this suite", unit + sizes if sizes else "not part of it"
 
 
 def _paragraph(label: str, text: str) -> str:

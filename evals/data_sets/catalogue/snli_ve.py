@@ -32,5 +32,5 @@ DATA_SET = DataSet(
         "the paper's table 7 counts SNLI-VE's image-sentence pairs as images: 529.5K / 17.9K / "
         "17.9K are pairs, of 29,783 / 1,000 / 1,000 images",
     ),
-    benchmark="snli-ve",
+    benchmark="snli_ve",
 )

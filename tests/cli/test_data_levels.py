@@ -1,6 +1,6 @@
 """The table of ceilings and floors that `data make-mini` and `data list` print."""
 
-from unimo2.cli.levels import levels_table
+from unimo2.cli.data_levels import level_table
 
 
 def test_every_level_is_in_its_column() -> None:
@@ -16,7 +16,7 @@ def test_every_level_is_in_its_column() -> None:
         "vqa": {"accuracy": vqa},
         "flickr": {"image_retrieval/R@1": {"ideal": 96.8}},
     }
-    assert levels_table(levels) == [
+    assert list(level_table(levels)) == [
         "benchmark  metric               ideal  chance  majority  one modality alone",
         "coco       CIDEr                187.6       -       4.0  -",
         "vqa        accuracy              99.0     3.2      22.6  text only 41.0, image only 24.5",
@@ -26,4 +26,4 @@ def test_every_level_is_in_its_column() -> None:
 
 def test_no_levels_make_no_table() -> None:
     """Against a suite that says nothing of them: not even headings."""
-    assert levels_table({}) == []
+    assert list(level_table({})) == []
