@@ -77,15 +77,13 @@ def list_data_sets(
         typer.echo(f"\n{data_set.name}: {data_set.title}")
         for label, text in _description(data_set, found, written):
             typer.echo(_paragraph(label, text))
-    levels = written.get("levels", {})
-    chosen_levels = {
-        entry.benchmark: levels[entry.benchmark] for entry in chosen if entry.benchmark in levels
-    }
-    if chosen_levels:
+    measured = {entry.benchmark for entry in chosen}
+    levels = {name: own for name, own in written.get("levels", {}).items() if name in measured}
+    if levels:
         typer.echo(
             "\nCeilings and floors of this suite's benchmarks, from its scene graphs (percent)\n"
         )
-        for line in level_table(chosen_levels):
+        for line in level_table(levels):
             typer.echo(line)
 
 
@@ -171,7 +169,6 @@ def _listed(
         data_sets.append(
             plain
             | {"places": places, "official": [asdict(row) for row in data_set.official]}
-            | {"verifiable": data_set.verify is not None}
             | {"suite": _of_suite(data_set, written) if written else None}
         )
     where = {"suite": suite.name, "root": str(suite.root)} if suite else {"suite": None}
@@ -252,10 +249,11 @@ def _table(verdicts: Iterable[Verdict]) -> list[str]:
 
 def _verdict_lines(verdicts: Sequence[Verdict]) -> Iterator[str]:
     """A line for each data set, problem and note; one for those that were not looked at."""
-    from evals.data_sets.verify import COMPLETE, NOT_THERE, READ, SAMPLE, UNVERIFIED, WRONG
+    from evals.data_sets.verify import COMPLETE, NOT_THERE, PART, READ, SAMPLE, WRONG
 
     said = {
         COMPLETE: "complete",
+        PART: "a part of it, and that is whole",
         READ: "read; there is no count to hold it against",
         SAMPLE: "a sample; numbers measured on it stand beside no published ones",
         WRONG: "has problems",
@@ -265,10 +263,9 @@ def _verdict_lines(verdicts: Sequence[Verdict]) -> Iterator[str]:
             yield f"{verdict.name}: {said[verdict.state]}"
             yield from (f"  problem: {problem}" for problem in verdict.problems)
             yield from (f"  {note}" for note in verdict.notes)
-    for state in (UNVERIFIED, NOT_THERE):
-        names = [verdict.name for verdict in verdicts if verdict.state == state]
-        if names:
-            yield f"{state}: {', '.join(names)}"
+    absent = [verdict.name for verdict in verdicts if verdict.state == NOT_THERE]
+    if absent:
+        yield f"{NOT_THERE}: {', '.join(absent)}"
 
 
 def _paper_notes(chosen: Sequence[DataSet]) -> Iterator[str]:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from unimo2.errors import BadData, MissingData
-from unimo2.formats.rows import BROKEN_ROW, DUPLICATE, Skips, numbered_lines, refuse
+from unimo2.formats.rows import BROKEN_ROW, DUPLICATE, Skips, numbered_lines, reason_for, refuse
 
 FEW = 5
 
@@ -117,7 +117,7 @@ def parsed(
         try:
             item = parse(record, place)
         except BadData as error:
-            refuse(BROKEN_ROW, str(error), broken)
+            refuse(reason_for(error), str(error), broken)
             continue
         yield item
 

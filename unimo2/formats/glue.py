@@ -23,7 +23,7 @@ from pathlib import Path
 
 from unimo2.errors import BadData
 from unimo2.formats.fields import parsed, read_rows, refuse_repeated, without_repeats
-from unimo2.formats.rows import Skips
+from unimo2.formats.rows import Skips, UnknownLabel
 
 NO_MAJORITY = "-"
 
@@ -169,7 +169,7 @@ def _target(kind: Task, cell: str, place: str) -> str | float | None:
     if kind.labels is None:
         score = _number(cell, place)
         if not 0 <= score <= 5:
-            raise BadData(f"{place}: score {cell!r} is not from 0 to 5")
+            raise UnknownLabel(f"{place}: score {cell!r} is not from 0 to 5")
         return score
     return None if cell == NO_MAJORITY else _label(kind, cell, place)
 
@@ -177,7 +177,7 @@ def _target(kind: Task, cell: str, place: str) -> str | float | None:
 def _label(kind: Task, cell: str, place: str) -> str:
     labels = kind.labels or ()
     if cell not in labels:
-        raise BadData(
+        raise UnknownLabel(
             f"{place}: unknown label {cell!r}; the labels of {kind.name} are {', '.join(labels)}"
         )
     return cell

@@ -96,10 +96,11 @@ def find_mapping(place: Path) -> Path | None:
         `LOC_synset_mapping.txt` in that folder or up to three above it (as distributed, images lie
         in `ILSVRC/Data/CLS-LOC/val`); None without one.
     """
-    return _find_above(place, MAPPING)
+    return find_above(place, MAPPING)
 
 
-def _find_above(place: Path, name: str) -> Path | None:
+def find_above(place: Path, name: str) -> Path | None:
+    """A file of this name in the folder of some images or up to four above it; None without one."""
     folder = place.resolve()
     for candidate in (folder, *list(folder.parents)[:4]):
         if (candidate / name).is_file():
@@ -176,7 +177,7 @@ def _from_flat(folder: Path, broken: Skips | None) -> Iterator[LabelledImage]:
         for name in sorted(os.listdir(folder))
         if name.lower().endswith(IMAGE_SUFFIXES)
     }
-    solution = _find_above(folder, SOLUTION)
+    solution = find_above(folder, SOLUTION)
     if solution is None:
         raise BadData(
             f"{folder}: {len(files):,} images in no class folder, and no {SOLUTION} in it or above "

@@ -20,7 +20,7 @@ from unimo2.formats.fields import (
     text,
     without_repeats,
 )
-from unimo2.formats.rows import Skips
+from unimo2.formats.rows import Skips, UnknownLabel
 
 LABELS = ("entailment", "neutral", "contradiction")
 NO_MAJORITY = "-"
@@ -97,5 +97,5 @@ def _pair(record: Any, place: str) -> Pair:
 
 def _label(label: str, place: str) -> str:
     if label not in LABELS:
-        raise BadData(f"{place}: unknown label {label!r}; the labels are {', '.join(LABELS)}")
+        raise UnknownLabel(f"{place}: unknown label {label!r}; the labels are {', '.join(LABELS)}")
     return label
