@@ -22,7 +22,11 @@ _WORDINGS: dict[str, tuple[str, ...]] = {
         "Does the picture show {a0}?",
         "Are there any {many0}?",
     ),
-    "is": ("Is {the0} {is1}?", "Would you say {the0} is {is1}?", "Is it true that {the0} is {is1}?"),
+    "is": (
+        "Is {the0} {is1}?",
+        "Would you say {the0} is {is1}?",
+        "Is it true that {the0} is {is1}?",
+    ),
     "relation": (
         "Is {the0} {rel} {the1}?",
         "Can you find {the0} {rel} {the1}?",
@@ -94,7 +98,11 @@ _WORDINGS: dict[str, tuple[str, ...]] = {
         "What shape is {is0}?",
         "What do you see {is0}?",
     ),
-    "neighbour": ("What is {rel} {the0}?", "What shape is {rel} {the0}?", "What stands {rel} {the0}?"),
+    "neighbour": (
+        "What is {rel} {the0}?",
+        "What shape is {rel} {the0}?",
+        "What stands {rel} {the0}?",
+    ),
     "place": (
         "Where is {the0}?",
         "Where is {the0} in the picture?",

@@ -100,7 +100,7 @@ class QuestionJob:
 
 
 @dataclass(frozen=True)
-class TestPictureJob:
+class BarePictureJob:
     """Draw a picture of test2015, about which nothing but questions is known."""
 
     picture: Picture
@@ -146,8 +146,8 @@ class _Vqa:
     def folders(self, request: SuiteRequest) -> Sequence[str]:
         return [f"{FOLDER}/server", TEST_IMAGES]
 
-    def jobs(self, request: SuiteRequest) -> Sequence[QuestionJob | TestPictureJob]:
-        jobs: list[QuestionJob | TestPictureJob] = []
+    def jobs(self, request: SuiteRequest) -> Sequence[QuestionJob | BarePictureJob]:
+        jobs: list[QuestionJob | BarePictureJob] = []
         for split, own in pictures(request).items():
             groups = max(1, len(own) // _GROUP)
             for number in range(groups):
@@ -155,7 +155,7 @@ class _Vqa:
                 pairs = round((end - start) * _PER_PICTURE[split] / 2)
                 jobs.append(QuestionJob(split, number, tuple(own[start:end]), pairs))
             if split.startswith("test"):
-                jobs += [TestPictureJob(picture) for picture in own]
+                jobs += [BarePictureJob(picture) for picture in own]
         return jobs
 
     def finish(self, root: Path, request: SuiteRequest, results: Sequence[Result]) -> Report:
