@@ -78,7 +78,9 @@ def test_verify_finds_the_suite_whole(suite: Path, capsys: pytest.CaptureFixture
     assert main(["data", "verify", "--data-root", str(suite), "--images"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert "flickr30k: complete" in lines and "coco: complete" in lines
-    assert "flickr30k  test           images       6         6" in lines
+    assert ["flickr30k", "test", "images", "6", "6"] in [line.split() for line in lines]
+    for name in ("conceptual_captions", "sbu", "visual_genome"):
+        assert f"{name}: complete" in lines
     assert any(line.startswith("not there: ") and "vqa" in line for line in lines)
     content = printed_json(capsys, "verify", "flickr", "--data-root", str(suite))
     (verdict,) = content["data_sets"]
