@@ -21,7 +21,6 @@ from evals.suite_mini.world import Scene
 
 _AND = (
     "{0}, and {1}",
-    "{0} and {1}",
     "{0}, but {1}",
     "{0}, while {1}",
     "it is true that {0} and that {1}",
