@@ -97,16 +97,15 @@ def answer_pairs(
 
 def _table(scenes: Sequence[Scene]) -> dict[str, _Forms]:
     """Kind -> form -> topic -> answer -> pictures; topics with one answer only are left out."""
-    table: dict[str, _Forms] = {}
+    known: dict[Topic, dict[str, list[int]]] = {}
     for number, scene in enumerate(scenes):
         for topic, answer in topics(scene):
-            by_topic = table.setdefault(topic.kind, {}).setdefault(topic.form(), {})
-            by_topic.setdefault(topic, {}).setdefault(answer, []).append(number)
-    for forms in table.values():
-        for form, by_topic in list(forms.items()):
-            forms[form] = {topic: known for topic, known in by_topic.items() if len(known) > 1}
-            if not forms[form]:
-                del forms[form]
+            known.setdefault(topic, {}).setdefault(answer, []).append(number)
+    table: dict[str, _Forms] = {}
+    for topic, answers in known.items():
+        if len(answers) > 1:
+            forms = table.setdefault(topic.kind, {})
+            forms.setdefault(topic.form(), {})[topic] = answers
     return table
 
 

@@ -6,6 +6,7 @@ put together by three-valued logic.
 """
 
 import re
+from collections.abc import Callable
 
 from question_reader import (
     COLUMNS,
@@ -75,7 +76,7 @@ def _different_shapes(scene: Scene) -> bool:
     return len({thing.shape for thing in scene.things}) == len(scene.things)
 
 
-RULES = [
+RULES: list[tuple[str, Callable[..., bool] | None]] = [
     (
         r"there are (no|not) more (.+) than (.+)",
         lambda s, n, a, b: len(_at(a, s)) <= len(_at(b, s)),
