@@ -18,7 +18,7 @@ RARE_SHAPES = tuple(RARE_SILHOUETTES)
 RARE_COLOURS = ("brown", "turquoise")
 
 RARE_NOUNS: dict[str, lexicon.Words] = {
-    "arrow": ("arrow", "pointer", "direction sign"),
+    "arrow": ("arrow", "pointer", "arrowhead"),
     "bell": ("bell", "church bell", "jingle bell"),
     "boat": ("boat", "sailing boat", "yacht"),
     "butterfly": ("butterfly", "winged insect", "moth"),
