@@ -32,13 +32,11 @@ def test_list_shows_what_the_suite_holds_with_ceilings_and_chance(
     assert main(["data", "list", "--data-root", str(suite)]) == 0
     output = capsys.readouterr().out
     content = json.loads((suite / "suite.json").read_text())
-    ceilings = content["ceilings"]["flickr"]
+    levels = content["levels"]["flickr"]
     assert f"suite mini at {suite}" in output
-    ideal = ceilings["ideal"]["text_retrieval/R@1"]
-    assert (
-        f"ideal       image_retrieval/R@1 {ceilings['ideal']['image_retrieval/R@1']:.1f}" in output
-    )
-    assert f"text_retrieval/R@1 {ideal:.1f}" in output and "chance      image_" in output
+    image, text = (levels[f"{kind}_retrieval/R@1"]["ideal"] for kind in ("image", "text"))
+    assert f"ideal       image_retrieval/R@1 {image:.1f}, text_retrieval/R@1 {text:.1f}" in output
+    assert "chance      image_retrieval/R@1 16.7" in output
     assert "train 8, val 8, test 6" in output and "[22 entries]" in output
     assert "not part of it" in output and "[not there]" in output
     assert "swaps the heads test-dev and test-std" in " ".join(output.split())
@@ -80,7 +78,9 @@ def test_verify_finds_the_suite_whole(suite: Path, capsys: pytest.CaptureFixture
     assert main(["data", "verify", "--data-root", str(suite), "--images"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert "flickr30k: complete" in lines and "coco: complete" in lines
-    assert "flickr30k  test           images       6         6" in lines
+    assert ["flickr30k", "test", "images", "6", "6"] in [line.split() for line in lines]
+    for name in ("conceptual_captions", "sbu", "visual_genome"):
+        assert f"{name}: complete" in lines
     assert any(line.startswith("not there: ") and "vqa" in line for line in lines)
     content = printed_json(capsys, "verify", "flickr", "--data-root", str(suite))
     (verdict,) = content["data_sets"]
