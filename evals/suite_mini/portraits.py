@@ -9,11 +9,9 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from evals.suite_mini.classes import ThingClass, can_be_seen
 from evals.suite_mini.dice import Dice
@@ -36,7 +34,6 @@ _SMALL_CHANCE = 0.2
 _ZOOMS = {"small": (1.2, 1.6), "large": (1.0, 1.6)}
 _SIZE_CLASS_ZOOMS = {"small": (0.9, 1.0), "large": (1.0, 1.3)}
 _COMPANION_ZOOM = (0.85, 1.0)
-_JPEG_QUALITY = 95
 
 
 @dataclass(frozen=True)
@@ -121,11 +118,6 @@ def draw_portrait(
         min(int(place.y + place.radius) + 1, SIDE),
     )
     return pixels, box
-
-
-def save_jpeg(pixels: NDArray[np.uint8], path: Path) -> None:
-    """Save pixels [height, width, 3] with little loss."""
-    Image.fromarray(pixels).save(path, format="JPEG", quality=_JPEG_QUALITY, subsampling=0)
 
 
 def _main_thing(kind: ThingClass, background: str, dice: Dice) -> Thing | None:

@@ -3,7 +3,8 @@
 import dataclasses
 import hashlib
 import itertools
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,6 @@ import pytest
 from PIL import Image
 
 from evals.suite_mini import lexicon
-from evals.suite_mini.captioned import coco_entries, scene_and_descriptions
 from evals.suite_mini.classes import (
     ALL_CLASSES,
     FURTHER_CLASSES,
@@ -32,6 +32,7 @@ from evals.suite_mini.parts.open_images import PART as OPEN_IMAGES
 from evals.suite_mini.portraits import draw_portrait, world_of
 from evals.suite_mini.render import render
 from evals.suite_mini.request import SuiteRequest
+from evals.suite_mini.suite import all_parts, make_suite
 from evals.suite_mini.world import COLOURS, SHAPES, SIZES, TEXTURES, Scene, Thing, make_scene
 from unimo2.formats.imagenet import find_mapping, read_labels, read_synsets
 from unimo2.formats.open_images import class_names, read_open_images
@@ -136,33 +137,36 @@ def test_classes_are_many_and_partly_fine_grained() -> None:
     assert all(len(other.names) >= 2 and "," not in "".join(other.names) for other in ALL_CLASSES)
 
 
-def test_captions_have_the_words_of_captioned_classes_and_of_no_other() -> None:
-    """Against the lexicon, and against all captions of 300 scenes of COCO's training split."""
-    entries = coco_entries(0.02)[:300]
-    captions = [
-        f" {' '.join(d.tokens())} " for e in entries for d in scene_and_descriptions(0, e)[1]
-    ]
-    said = {word for text in captions for word in text.split()}
-    nouns = {word for words in RARE_NOUNS.values() for name in words for word in name.split()}
-    assert not nouns & said
-    tables = [lexicon.NOUNS.values(), lexicon.COLOUR_WORDS.values(), lexicon.TEXTURE_WORDS.values()]
-    known = set(" ".join(flat([*tables, lexicon.SIZE_WORDS.values()])).split())
-    assert not {names[0] for names in RARE_NOUNS.values()} & known
-    assert not {word for words in RARE_COLOUR_WORDS.values() for word in words} & known
+def test_captions_have_the_words_of_captioned_classes_and_of_no_other(tmp_path: Path) -> None:
+    """Against the lexicon, and against every word in the files of all pairs at a small scale."""
+    pairs = ("coco", "conceptual_captions", "sbu", "visual_genome")
+    parts = [part for part in all_parts() if part.name in pairs]
+    make_suite(tmp_path / "pairs", SuiteRequest(scale=0.004), processes=1, parts=parts)
+    files = [path for path in (tmp_path / "pairs").rglob("*") if path.suffix in (".json", ".tsv")]
+    said = " ".join(path.read_text() for path in files).lower()
+    words = set(re.findall(r"[a-z]+(?:-[a-z]+)*", said))
+    nouns = words_of(RARE_NOUNS)
+    assert not nouns & words
+    known = words_of(
+        [lexicon.NOUNS, lexicon.COLOUR_WORDS, lexicon.TEXTURE_WORDS, lexicon.SIZE_WORDS]
+    )
+    assert not (nouns | words_of(RARE_COLOUR_WORDS)) & known
     for other in ALL_CLASSES:
         if other.captioned:
             assert all(set(name.split()) <= known for name in other.names)
-            assert set(other.names[0].split()) <= said
+            assert set(other.names[0].split()) <= words
         else:
-            assert not any(f" {name} " in text for name in other.names for text in captions)
+            assert not any(re.search(rf"\b{name}\b", said) for name in other.names)
 
 
-def flat(value: object) -> list[str]:
-    """All strings of a nested collection."""
+def words_of(value: object) -> set[str]:
+    """All words in a nested collection of strings; of a mapping, in its values."""
     if isinstance(value, str):
-        return [value]
+        return set(value.split())
+    if isinstance(value, Mapping):
+        return words_of(list(value.values()))
     assert isinstance(value, Iterable)
-    return [text for part in value for text in flat(part)]
+    return {word for part in value for word in words_of(part)}
 
 
 # --- pictures

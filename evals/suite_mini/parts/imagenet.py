@@ -17,7 +17,8 @@ from evals.suite_mini.dice import Dice
 from evals.suite_mini.fingerprint import item_digest
 from evals.suite_mini.meaning import Statement, is_true
 from evals.suite_mini.part import Level, Report
-from evals.suite_mini.portraits import Portrait, draw_portrait, make_portrait, save_jpeg
+from evals.suite_mini.pictures import save_jpeg
+from evals.suite_mini.portraits import Portrait, draw_portrait, make_portrait
 from evals.suite_mini.request import SuiteRequest
 
 _FOLDER = "imagenet"
@@ -73,7 +74,7 @@ class ClassPicture:
         portrait = self.portrait(seed)
         dice = Dice(seed, _FOLDER, self.split, self.index, "picture")
         pixels, box = draw_portrait(portrait, dice)
-        save_jpeg(pixels, root / self.path)
+        save_jpeg(root / self.path, pixels)
         return Drawn(
             digest=item_digest(portrait.scene, [self.kind.wnid], pixels),
             colours=colour_counts(pixels),

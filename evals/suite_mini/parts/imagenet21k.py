@@ -10,7 +10,8 @@ from evals.suite_mini.classes import ALL_CLASSES, ThingClass
 from evals.suite_mini.dice import Dice
 from evals.suite_mini.fingerprint import item_digest
 from evals.suite_mini.part import Report
-from evals.suite_mini.portraits import Portrait, draw_portrait, make_portrait, save_jpeg
+from evals.suite_mini.pictures import save_jpeg
+from evals.suite_mini.portraits import Portrait, draw_portrait, make_portrait
 from evals.suite_mini.request import SuiteRequest
 
 _FOLDER = "imagenet21k"
@@ -42,7 +43,7 @@ class ClassPicture:
         """Draw and save it; the digest of the item."""
         portrait = self.portrait(seed)
         pixels, _ = draw_portrait(portrait, Dice(seed, _FOLDER, self.index, "picture"))
-        save_jpeg(pixels, root / self.path)
+        save_jpeg(root / self.path, pixels)
         return item_digest(portrait.scene, [self.kind.wnid], pixels)
 
 

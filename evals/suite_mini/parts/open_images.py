@@ -15,12 +15,11 @@ from pathlib import Path
 
 from evals.suite_mini.classes import RARE_SHAPES, colour_words, noun_words
 from evals.suite_mini.dice import Dice
-from evals.suite_mini.fingerprint import item_digest
 from evals.suite_mini.lexicon import TEXTURE_WORDS
 from evals.suite_mini.meaning import Mention
 from evals.suite_mini.part import Report
-from evals.suite_mini.portraits import save_jpeg, world_of
-from evals.suite_mini.render import render
+from evals.suite_mini.pictures import write_scene
+from evals.suite_mini.portraits import world_of
 from evals.suite_mini.request import SuiteRequest
 from evals.suite_mini.world import (
     BACKGROUNDS,
@@ -84,9 +83,6 @@ class Picture:
     def run(self, root: Path, seed: int) -> Judged:
         """Draw and save it, and let people verify labels."""
         scene = self.scene(seed)
-        dice = Dice(seed, _FOLDER, self.index, "picture")
-        pixels = render(scene, dice)
-        save_jpeg(pixels, root / self.path)
         dice = Dice(seed, _FOLDER, self.index, "labels")
         right = [] if self.rejected_only else _right_labels(scene, dice)
         wrong = _wrong_labels(scene, dice, at_least=1 if self.rejected_only else 0)
@@ -95,7 +91,8 @@ class Picture:
             for label in dice.shuffled([*right, *wrong])
         )
         texts = [f"{label_name(label)}: {verdict}" for label, _, verdict in labels]
-        return Judged(labels, item_digest(scene, texts, pixels))
+        dice = Dice(seed, _FOLDER, self.index, "picture")
+        return Judged(labels, write_scene(root / self.path, scene, dice, texts))
 
 
 def all_labels() -> list[Mention]:
