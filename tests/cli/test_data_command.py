@@ -49,15 +49,29 @@ def test_make_mini_refuses_in_one_line(
     assert not (tmp_path / "x").exists()
 
 
-@pytest.mark.parametrize(("dataset", "count"), [("flickr", 6), ("coco", 8)])
+@pytest.mark.parametrize(
+    ("dataset", "split", "count"),
+    [
+        ("flickr", "test", 6),
+        ("coco", "test", 8),
+        ("visual-genome", "train", 8),
+        ("conceptual-captions", "train", 8),
+        ("sbu", "train", 8),
+    ],
+)
 def test_show_writes_a_sheet(
-    suite: Path, tmp_path: Path, dataset: str, count: int, capsys: pytest.CaptureFixture[str]
+    suite: Path,
+    tmp_path: Path,
+    dataset: str,
+    split: str,
+    count: int,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     """The sheet is a picture with ink on it, and says how much of the split it shows."""
     sheet = tmp_path / "sheet.png"
     arguments = ["data", "show", dataset, "--n", "99", "--data-root", str(suite)]
     assert main([*arguments, "--output", str(sheet)]) == 0
-    assert f"{count} of the {count} images of {dataset} test" in capsys.readouterr().out
+    assert f"{count} of the {count} images of {dataset} {split}" in capsys.readouterr().out
     with Image.open(sheet) as picture:
         assert picture.format == "PNG" and picture.width > 1000
         pixels = np.asarray(picture)
