@@ -18,6 +18,7 @@ from evals.suite_mini.classes import (
     FURTHER_CLASSES,
     IMAGENET_CLASSES,
     RARE_COLOUR_WORDS,
+    RARE_COLOURS,
     RARE_NOUNS,
     RARE_SHAPES,
     ThingClass,
@@ -25,15 +26,27 @@ from evals.suite_mini.classes import (
 )
 from evals.suite_mini.colour_reader import colour_counts, colour_reader_accuracy
 from evals.suite_mini.dice import Dice
+from evals.suite_mini.fingerprint import combined
 from evals.suite_mini.part import Part, Report
 from evals.suite_mini.parts.imagenet import PART as IMAGENET
 from evals.suite_mini.parts.imagenet21k import PART as IMAGENET21K
 from evals.suite_mini.parts.open_images import PART as OPEN_IMAGES
 from evals.suite_mini.portraits import draw_portrait, world_of
-from evals.suite_mini.render import render
+from evals.suite_mini.rare_shapes import RARE_DETAILS, RARE_SILHOUETTES
+from evals.suite_mini.render import _PAINTS, Place, render, render_placed
 from evals.suite_mini.request import SuiteRequest
+from evals.suite_mini.shapes import SILHOUETTES
 from evals.suite_mini.suite import all_parts, make_suite
-from evals.suite_mini.world import COLOURS, SHAPES, SIZES, TEXTURES, Scene, Thing, make_scene
+from evals.suite_mini.world import (
+    BACKGROUNDS,
+    COLOURS,
+    SHAPES,
+    SIZES,
+    TEXTURES,
+    Scene,
+    Thing,
+    make_scene,
+)
 from unimo2.formats.imagenet import find_mapping, read_labels, read_synsets
 from unimo2.formats.open_images import class_names, read_open_images
 from unimo2.formats.synset_folders import synset_images
@@ -44,6 +57,12 @@ REQUESTS = {
     "imagenet21k": SuiteRequest(scale=0.05),
     "open_images": SuiteRequest(scale=0.05),
 }
+FINGERPRINTS = {
+    "imagenet": "ada30465c97fba65b6754c814a6c39d9ec5788bb9dbd16fa70900f6af3c6acc3",
+    "imagenet21k": "047e2c52b770c4f1fbafcf0d11f10906557a5f62cac316d922e9dfc11d4e883d",
+    "open_images": "0e5dcf6fa1d1154e94dffc8c82aaac4195ff1b60d90a04902545cfe821e9e41e",
+}
+"""At scale 0.01 with seed 0; a wanted change of the data needs a new VERSION of the suite."""
 
 
 def write(part: Part, root: Path, request: SuiteRequest) -> tuple[list[Any], Report]:
@@ -172,6 +191,40 @@ def words_of(value: object) -> set[str]:
 # --- pictures
 
 
+def test_no_two_shapes_look_alike() -> None:
+    """Against their overlap, mirrored or not: at most 85 % of all that either covers."""
+    points = (np.arange(64) + 0.5) / 32 - 1
+    across, down = np.meshgrid(points, points)
+    drawn = {**SILHOUETTES, **RARE_SILHOUETTES}
+    assert set(drawn) == {*SHAPES, *RARE_SHAPES} and set(RARE_DETAILS) == set(RARE_SHAPES)
+    for first, second in itertools.combinations(drawn.values(), 2):
+        one = first(across, down)
+        for other in (second(across, down), second(-across, down)):
+            assert (one & other).sum() <= 0.85 * (one | other).sum()
+
+
+@pytest.mark.parametrize("shape", RARE_SHAPES)
+def test_rare_shapes_show_their_colour_and_their_detail(shape: str) -> None:
+    """In 8 of 10 pictures its paint is the nearest for most pixels that a thing changes."""
+    colours = (*COLOURS, *RARE_COLOURS)
+    paints = np.array([_PAINTS[colour] for colour in colours])
+    hits = []
+    for number, colour in enumerate(colours * 2):
+        dice = Dice("rare", shape, number)
+        background = dice.pick([name for name in BACKGROUNDS if can_be_seen(colour, name)])
+        placed = (Thing(4, shape, colour, "large", "plain"), Place(24.0, 24.0, 10.0))
+        pixels = render_placed(background, [placed], Dice(number)).astype(int)
+        bare = render_placed(background, [], Dice(number)).astype(int)
+        body = pixels[np.abs(pixels - bare).max(axis=2) > 40]
+        counts = np.bincount(
+            np.abs(body[:, None] - paints[None]).sum(axis=2).argmin(axis=1), minlength=len(colours)
+        )
+        edges = {"black", "white"} - {colour}
+        counts[[colours.index(edge) for edge in edges]] = 0
+        hits.append(colours[counts.argmax()] == colour)
+    assert np.mean(hits) >= 0.8
+
+
 def portraits(count: int) -> list[tuple[str, ThingClass, tuple[ThingClass, ...], Any]]:
     jobs = [(job, IMAGENET_CLASSES) for job in IMAGENET.jobs(SuiteRequest())]
     of_train, of_val = ([j for j in jobs if j[0].split == split] for split in ("train", "val"))
@@ -259,7 +312,7 @@ def test_parts_leave_the_files_that_they_name(suite: tuple[Path, dict[str, Repor
 def test_same_seed_same_data(
     part: Part, suite: tuple[Path, dict[str, Report]], tmp_path: Path
 ) -> None:
-    """Digests and annotation files of two runs, in another order; another seed differs."""
+    """Against the fingerprints above, and between two runs; another seed gives other pictures."""
     small = SuiteRequest(scale=0.01)
     runs = []
     for name, request in (("a", small), ("b", small), ("c", SuiteRequest(seed=1, scale=0.01))):
@@ -271,6 +324,7 @@ def test_same_seed_same_data(
         }
         runs.append((report.digests, texts))
     assert runs[0] == runs[1]
+    assert combined(runs[0][0]) == FINGERPRINTS[part.name]
     assert not set(runs[0][0]) & set(runs[2][0])
     count = sum(suite[1][part.name].counts.values())
     assert len(set(suite[1][part.name].digests)) >= count
