@@ -6,7 +6,10 @@ shapes, backgrounds, render      scenes to pixels
 lexicon, speaker, language       scenes to sentences, by five annotators
 meaning      what a sentence says, and whether it is true of a scene
 ideal        the ceiling of a retrieval test
-captioned    writers of Karpathy's layouts (Flickr30k, COCO)
+pictures     pictures on disk
+captioned    Karpathy's layouts (Flickr30k, COCO): which pictures there are, and their captions
+part, parts  what a data set of the suite is, and one module for each
+workers      jobs spread over processes
 suite        the data root as a whole
 """
 
@@ -14,6 +17,7 @@ from evals.suite_mini.request import SuiteRequest
 from evals.suite_mini.suite import (
     SUITE_FILE,
     VERSION,
+    all_parts,
     default_root,
     make_suite,
     read_suite,
@@ -23,6 +27,7 @@ __all__ = [
     "SUITE_FILE",
     "VERSION",
     "SuiteRequest",
+    "all_parts",
     "default_root",
     "make_suite",
     "read_suite",

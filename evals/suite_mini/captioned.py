@@ -1,34 +1,33 @@
-"""Captioned pictures in Karpathy's layouts: Flickr30k and COCO.
+"""Captioned pictures in Karpathy's layouts: what Flickr30k and COCO share.
 
 A collection is a list of entries. An entry says which scene to draw and where its picture goes;
-entries are independent of one another, so any process can write any of them.
+entries are independent of one another, so any process can write any of them. Other data sets that
+speak of the same pictures (VQA of COCO's, SNLI-VE of Flickr30k's) list the same entries and make
+their scenes anew.
 """
 
 from __future__ import annotations
 
 import json
-import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
-
 from evals.suite_mini.dice import Dice
-from evals.suite_mini.fingerprint import item_digest
 from evals.suite_mini.language import Description, describe
-from evals.suite_mini.render import render
+from evals.suite_mini.pictures import write_scene
+from evals.suite_mini.request import SuiteRequest
 from evals.suite_mini.world import Scene, make_scene
 
-FLICKR_IMAGES = "flickr30k-images"
-_FLICKR_TRAIN, _FLICKR_VAL = 1_000, 200
-_COCO_SIZES = {"train": 14_000, "restval": 2_000, "val": 300, "test": 300}
+FLICKR_FOLDER, FLICKR_IMAGES = "flickr30k", "flickr30k/flickr30k-images"
+COCO_FOLDER = "coco"
+_FLICKR_SIZES = {"train": 2_000, "val": 300}
+_COCO_SIZES = {"train": 10_000, "restval": 2_000, "val": 300, "test": 300}
 _COCO_FOLDERS = {"train": "train2014", "restval": "val2014", "val": "val2014", "test": "val2014"}
 # COCO ids are unique over all splits, and not consecutive.
 _COCO_ID_STEP, _COCO_ID_OFFSETS = 8, {"train": 1, "restval": 3, "val": 5, "test": 7}
-_SMALLEST_SPLIT = 8
-_JPEG_QUALITY = 95
 
 
 @dataclass(frozen=True)
@@ -42,9 +41,24 @@ class Entry:
     index: int
     split: str
     """Karpathy's name: "restval" is drawn from the training world."""
-    filename: str
-    filepath: str | None = None
+    path: str
+    """Of the picture, relative to the suite's root."""
     cocoid: int | None = None
+
+    @property
+    def filename(self) -> str:
+        """The last part of the path."""
+        return self.path.rpartition("/")[2]
+
+    @property
+    def folder(self) -> str:
+        """The path without its last part."""
+        return self.path.rpartition("/")[0]
+
+    @property
+    def stem(self) -> str:
+        """The file's name without its suffix; the Flickr30K_ID of SNLI-VE."""
+        return self.filename.rpartition(".")[0]
 
 
 @dataclass(frozen=True)
@@ -56,26 +70,31 @@ class Written:
     digest: str
 
 
-def flickr_entries(scale: float, test_images: int) -> list[Entry]:
-    """Flickr30k: train and val grow with the scale, the test split has its own size."""
-    sizes = {
-        "train": _scaled(_FLICKR_TRAIN, scale),
-        "val": _scaled(_FLICKR_VAL, scale),
-        "test": test_images,
-    }
+def flickr_entries(request: SuiteRequest) -> list[Entry]:
+    """Flickr30k: train and val grow with the scale, the test split has its own size.
+
+    A larger test split begins with the smaller one; scenes are `make_scene(seed, "flickr30k",
+    split, index)`.
+    """
+    sizes = {split: request.scaled(size) for split, size in _FLICKR_SIZES.items()}
+    sizes["test"] = request.flickr_test
     places = [(split, index) for split, size in sizes.items() for index in range(size)]
     return [
-        Entry("flickr30k", split, index, split, f"{1_000_092_795 + 7_919 * number}.jpg")
-        for number, (split, index) in enumerate(places)
+        Entry("flickr30k", split, index, split, f"{FLICKR_IMAGES}/{1_000_092_795 + 7_919 * n}.jpg")
+        for n, (split, index) in enumerate(places)
     ]
 
 
-def coco_entries(scale: float) -> list[Entry]:
-    """COCO with Karpathy's splits: the pairs for pre-training, and a val and a test split."""
+def coco_entries(request: SuiteRequest) -> list[Entry]:
+    """COCO with Karpathy's splits: the pairs for pre-training, and a val and a test split.
+
+    Train pictures lie in train2014, all others in val2014; `Entry.cocoid` is the image id that
+    VQA's questions and COCO's annotation files use.
+    """
     return [
         _coco_entry(split, index)
         for split, size in _COCO_SIZES.items()
-        for index in range(_scaled(size, scale))
+        for index in range(request.scaled(size))
     ]
 
 
@@ -87,36 +106,43 @@ def _coco_entry(split: str, index: int) -> Entry:
         world="train" if split == "restval" else split,
         index=index,
         split=split,
-        filename=f"COCO_{folder}_{cocoid:012d}.jpg",
-        filepath=folder,
+        path=f"{COCO_FOLDER}/{folder}/COCO_{folder}_{cocoid:012d}.jpg",
         cocoid=cocoid,
     )
 
 
-def _scaled(size: int, scale: float) -> int:
-    return max(_SMALLEST_SPLIT, math.ceil(size * scale))
+def scene_of(seed: int, entry: Entry) -> Scene:
+    """What the picture of an entry shows."""
+    return make_scene(seed, entry.collection, entry.world, entry.index)
 
 
 def scene_and_descriptions(seed: int, entry: Entry) -> tuple[Scene, list[Description]]:
-    """The scene of an entry and its five captions."""
-    scene = make_scene(seed, entry.collection, entry.world, entry.index)
+    """The scene of an entry and its five captions, in the order of the annotation file."""
+    scene = scene_of(seed, entry)
     dice = Dice(seed, entry.collection, entry.world, entry.index, "captions")
     return scene, describe(scene, dice)
 
 
-def write_picture(image_root: Path, seed: int, entry: Entry) -> Written:
-    """Draw an entry and save it as a JPEG below the image folder."""
-    scene, descriptions = scene_and_descriptions(seed, entry)
-    pixels = render(scene, Dice(seed, entry.collection, entry.world, entry.index, "picture"))
-    Image.fromarray(pixels).save(
-        image_root / (entry.filepath or "") / entry.filename,
-        format="JPEG",
-        quality=_JPEG_QUALITY,
-        subsampling=0,
-    )
-    captions = [description.text for description in descriptions]
-    tokens = [tuple(description.tokens()) for description in descriptions]
-    return Written(tuple(zip(captions, tokens, strict=True)), item_digest(scene, captions, pixels))
+@dataclass(frozen=True)
+class PictureJob:
+    """Draw the picture of an entry and word its captions."""
+
+    entry: Entry
+
+    def run(self, root: Path, seed: int) -> Written:
+        """Save the picture; see `evals.suite_mini.part.Job`."""
+        entry = self.entry
+        scene, descriptions = scene_and_descriptions(seed, entry)
+        captions = [description.text for description in descriptions]
+        tokens = [tuple(description.tokens()) for description in descriptions]
+        dice = Dice(seed, entry.collection, entry.world, entry.index, "picture")
+        digest = write_scene(root / entry.path, scene, dice, captions)
+        return Written(tuple(zip(captions, tokens, strict=True)), digest)
+
+
+def split_counts(entries: Sequence[Entry]) -> dict[str, int]:
+    """Images by Karpathy's split."""
+    return dict(Counter(entry.split for entry in entries))
 
 
 def write_karpathy(
@@ -132,7 +158,10 @@ def write_karpathy(
                 {"tokens": tokens, "raw": text, "imgid": image_id, "sentid": sentence_id}
             )
             sentence_id += 1
-        record: dict[str, Any] = {} if entry.filepath is None else {"filepath": entry.filepath}
+        # Only COCO has several folders, and names them.
+        record: dict[str, Any] = {}
+        if entry.cocoid is not None:
+            record["filepath"] = entry.folder.rpartition("/")[2]
         record["sentids"] = [sentence["sentid"] for sentence in sentences]
         record |= {"filename": entry.filename, "imgid": image_id, "split": entry.split}
         record["sentences"] = sentences

@@ -17,7 +17,7 @@ class SuiteRequest:
     seed: int = 0
     scale: float = 1.0
     """Multiplies the sizes of all splits but Flickr's test split."""
-    flickr_test: int = 200
+    flickr_test: int = 300
     """Images of Flickr's test split."""
 
     def __post_init__(self) -> None:

@@ -3,49 +3,58 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
 import os
+import pkgutil
 import shutil
-import signal
 import tempfile
 import time
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import asdict
-from functools import partial
+from functools import cache
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from evals.suite_mini.captioned import (
-    FLICKR_IMAGES,
-    Entry,
-    Written,
-    coco_entries,
-    flickr_entries,
-    scene_and_descriptions,
-    write_karpathy,
-    write_picture,
-)
+from evals.suite_mini import parts as parts_package
 from evals.suite_mini.fingerprint import combined
-from evals.suite_mini.ideal import chance_recall, ideal_recall
+from evals.suite_mini.part import Part, Report
 from evals.suite_mini.request import SuiteRequest
+from evals.suite_mini.workers import results_by_part
 from unimo2.errors import UsageError
 
-VERSION = 1
+VERSION = 2
 """Goes up whenever the same seed gives other data."""
 
 SUITE_FILE = "suite.json"
-_CHUNK = 100  # pictures a task: a fraction of a second of work
 _ABANDONED_SECONDS = 3_600.0
 
 Progress = Callable[[int, int], None]
-"""Called with the number of pictures written so far and in all."""
+"""Called with the number of jobs done so far and in all."""
+
+
+@cache
+def all_parts() -> tuple[Part, ...]:
+    """Every part of the suite: the object `PART` of each module in `evals/suite_mini/parts/`.
+
+    Returns:
+        In the order of their names.
+
+    Raises:
+        ValueError: two modules give the same name.
+    """
+    modules = pkgutil.iter_modules(parts_package.__path__, f"{parts_package.__name__}.")
+    found: list[Part] = [import_module(module.name).PART for module in modules]
+    names = [part.name for part in found]
+    if len(set(names)) != len(names):
+        raise ValueError(f"parts of one name: {sorted(names)}")
+    return tuple(sorted(found, key=lambda part: part.name))
 
 
 def default_root(seed: int = 0, scale: float = 1.0) -> Path:
     """Where the suite lives unless told otherwise: below the user's cache folder."""
-    cache = os.environ.get("XDG_CACHE_HOME", "")
-    base = Path(cache) if os.path.isabs(cache) else Path.home() / ".cache"
+    cache_home = os.environ.get("XDG_CACHE_HOME", "")
+    base = Path(cache_home) if os.path.isabs(cache_home) else Path.home() / ".cache"
     suffix = "" if scale == 1.0 else f"-scale{scale:g}"
     return base / "unimo2" / f"mini-v{VERSION}-seed{seed}{suffix}"
 
@@ -64,6 +73,7 @@ def make_suite(
     request: SuiteRequest,
     processes: int | None = None,
     on_progress: Progress | None = None,
+    parts: Sequence[Part] | None = None,
 ) -> dict[str, Any]:
     """Write the suite, unless it is there already.
 
@@ -73,6 +83,7 @@ def make_suite(
         processes: how many to use; as many as there are processors if None. Has no influence on
             the data.
         on_progress: see `Progress`.
+        parts: which data sets it has; all that there are if None.
 
     Returns:
         The content of `suite.json`.
@@ -81,15 +92,17 @@ def make_suite(
         UsageError: the folder holds something else, which is left alone.
     """
     root = Path(os.path.abspath(root))
+    chosen = all_parts() if parts is None else tuple(parts)
     existing = read_suite(root)
-    if existing is not None and _answers(existing, request) and _is_complete(root, request):
-        return existing
+    if existing is not None and _answers(existing, request):
+        if _is_complete(root, request, existing, chosen):
+            return existing
     _refuse_foreign(root, request, existing)
     root.parent.mkdir(parents=True, exist_ok=True)
     _clear_abandoned(root)
     partial_root = Path(tempfile.mkdtemp(prefix=f".{root.name}.partial-", dir=root.parent))
     try:
-        content = _write(partial_root, request, processes or _processors(), on_progress)
+        content = _write(partial_root, request, chosen, processes, on_progress)
         partial_root.chmod(0o755)  # mkdtemp makes folders that nobody else may read
         if root.exists():
             shutil.rmtree(root)
@@ -100,64 +113,45 @@ def make_suite(
 
 
 def _write(
-    root: Path, request: SuiteRequest, processes: int, on_progress: Progress | None
+    root: Path,
+    request: SuiteRequest,
+    parts: Sequence[Part],
+    processes: int | None,
+    on_progress: Progress | None,
 ) -> dict[str, Any]:
-    collections = _collections(request)
-    total = sum(len(entries) for _, _, entries in collections.values())
-    digests: list[str] = []
-    for dataset, (json_path, image_root, entries) in collections.items():
-        for folder in {entry.filepath or "" for entry in entries}:
-            (root / image_root / folder).mkdir(parents=True, exist_ok=True)
-        written: list[Written] = []
-        for result in _draw(root / image_root, request.seed, entries, processes):
-            written += result
-            if on_progress is not None:
-                on_progress(len(digests) + len(written), total)
-        write_karpathy(root / json_path, dataset, entries, written)
-        digests += [result.digest for result in written]
-    content = {
-        "suite": "mini",
-        "version": VERSION,
-        **asdict(request),
-        "fingerprint": combined(digests),
-        "counts": _counts(request),
-        "ceilings": {"flickr": _flickr_ceiling(request)},
-    }
+    for part in parts:
+        for folder in part.folders(request):
+            (root / folder).mkdir(parents=True, exist_ok=True)
+    jobs = [part.jobs(request) for part in parts]
+    reports: dict[str, Report] = {}
+    count = processes or _processors()
+    with closing(results_by_part(root, request.seed, jobs, count, on_progress)) as results:
+        for part, own in zip(parts, results, strict=True):
+            reports[part.name] = part.finish(root, request, own)
+    content = _content(request, reports)
     (root / SUITE_FILE).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
     return content
 
 
-def _collections(request: SuiteRequest) -> dict[str, tuple[str, str, list[Entry]]]:
-    """Data set name -> (JSON file, image folder, entries)."""
-    flickr = flickr_entries(request.scale, request.flickr_test)
+def _content(request: SuiteRequest, reports: dict[str, Report]) -> dict[str, Any]:
+    """What `suite.json` says."""
+    fingerprints = {name: combined(report.digests) for name, report in reports.items()}
+    levels: dict[str, dict[str, Any]] = {}
+    for report in reports.values():
+        for benchmark, metrics in report.levels.items():
+            own = levels.setdefault(benchmark, {})
+            own |= {metric: asdict(level) for metric, level in metrics.items()}
     return {
-        "flickr30k": ("flickr30k/dataset_flickr30k.json", f"flickr30k/{FLICKR_IMAGES}", flickr),
-        "coco": ("coco/dataset_coco.json", "coco", coco_entries(request.scale)),
+        "suite": "mini",
+        "version": VERSION,
+        **asdict(request),
+        "fingerprint": combined(f"{name} {value}" for name, value in fingerprints.items()),
+        "fingerprints": fingerprints,
+        "counts": {name: dict(report.counts) for name, report in reports.items()},
+        "units": {name: report.unit for name, report in reports.items()},
+        "folded": {name: dict(report.folded) for name, report in reports.items() if report.folded},
+        "levels": levels,
     }
-
-
-def _draw(
-    image_root: Path, seed: int, entries: Sequence[Entry], processes: int
-) -> Iterator[list[Written]]:
-    """Results in the order of the entries, a chunk at a time."""
-    chunks = [entries[start : start + _CHUNK] for start in range(0, len(entries), _CHUNK)]
-    work = partial(_draw_chunk, image_root, seed)
-    if processes == 1 or len(chunks) == 1:
-        yield from map(work, chunks)
-        return
-    # Spawned, not forked: the caller may have threads (torch has), which do not survive a fork.
-    context = multiprocessing.get_context("spawn")
-    with context.Pool(min(processes, len(chunks)), initializer=_leave_interrupts) as pool:
-        yield from pool.imap(work, chunks)
-
-
-def _draw_chunk(image_root: Path, seed: int, entries: Sequence[Entry]) -> list[Written]:
-    return [write_picture(image_root, seed, entry) for entry in entries]
-
-
-def _leave_interrupts() -> None:
-    """Ctrl-C is for the parent process, which ends the pool."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _processors() -> int:
@@ -166,46 +160,29 @@ def _processors() -> int:
     return os.cpu_count() or 1
 
 
-def _counts(request: SuiteRequest) -> dict[str, dict[str, int]]:
-    """Images by data set and split."""
-    return {
-        dataset: dict(Counter(entry.split for entry in entries))
-        for dataset, (_, _, entries) in _collections(request).items()
-    }
-
-
-def _flickr_ceiling(request: SuiteRequest) -> dict[str, dict[str, float]]:
-    """What the ideal reader and a guess reach on Flickr's test split, in percent."""
-    entries = flickr_entries(request.scale, request.flickr_test)
-    test = [
-        scene_and_descriptions(request.seed, entry) for entry in entries if entry.split == "test"
-    ]
-    statements = [[description.statement for description in own] for _, own in test]
-    return {
-        "ideal": ideal_recall([scene for scene, _ in test], statements),
-        "chance": chance_recall([len(own) for own in statements]),
-    }
-
-
 def _answers(content: dict[str, Any], request: SuiteRequest) -> bool:
     """Whether the suite on disk was made for this request; equal requests give equal data."""
     expected = {"version": VERSION, **asdict(request)}
     return all(content.get(field) == value for field, value in expected.items())
 
 
-def _is_complete(root: Path, request: SuiteRequest) -> bool:
-    """Whether every file that belongs to the suite is still there."""
-    for json_path, image_root, entries in _collections(request).values():
-        expected: dict[str, set[str]] = {}
-        for entry in entries:
-            expected.setdefault(entry.filepath or "", set()).add(entry.filename)
-        for folder, names in expected.items():
-            path = root / image_root / folder
-            if not path.is_dir() or not names <= set(os.listdir(path)):
-                return False
-        if not (root / json_path).is_file():
-            return False
-    return True
+def _is_complete(
+    root: Path, request: SuiteRequest, content: dict[str, Any], parts: Sequence[Part]
+) -> bool:
+    """Whether every part, and every file that belongs to it, is still there."""
+    written = content.get("fingerprints")
+    if not isinstance(written, dict) or any(part.name not in written for part in parts):
+        return False
+    expected: dict[str, set[str]] = {}
+    for part in parts:
+        for path in part.files(request):
+            folder, _, name = path.rpartition("/")
+            expected.setdefault(folder, set()).add(name)
+    # One listing a folder: a stat for each of tens of thousands of files takes far longer.
+    return all(
+        (root / folder).is_dir() and names <= set(os.listdir(root / folder))
+        for folder, names in expected.items()
+    )
 
 
 def _refuse_foreign(root: Path, request: SuiteRequest, existing: dict[str, Any] | None) -> None:

@@ -32,13 +32,11 @@ def test_list_shows_what_the_suite_holds_with_ceilings_and_chance(
     assert main(["data", "list", "--data-root", str(suite)]) == 0
     output = capsys.readouterr().out
     content = json.loads((suite / "suite.json").read_text())
-    ceilings = content["ceilings"]["flickr"]
+    levels = content["levels"]["flickr"]
     assert f"suite mini at {suite}" in output
-    ideal = ceilings["ideal"]["text_retrieval/R@1"]
-    assert (
-        f"ideal       image_retrieval/R@1 {ceilings['ideal']['image_retrieval/R@1']:.1f}" in output
-    )
-    assert f"text_retrieval/R@1 {ideal:.1f}" in output and "chance      image_" in output
+    image, text = (levels[f"{kind}_retrieval/R@1"]["ideal"] for kind in ("image", "text"))
+    assert f"ideal       image_retrieval/R@1 {image:.1f}, text_retrieval/R@1 {text:.1f}" in output
+    assert "chance      image_retrieval/R@1 16.7" in output
     assert "train 8, val 8, test 6" in output and "[22 entries]" in output
     assert "not part of it" in output and "[not there]" in output
     assert "swaps the heads test-dev and test-std" in " ".join(output.split())

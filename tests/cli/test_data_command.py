@@ -22,14 +22,16 @@ def suite(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_make_mini_prints_what_the_suite_says(
     suite: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Against suite.json: counts, ideal reader, chance and fingerprint."""
+    """Against suite.json: counts, ideal reader, chance and fingerprints."""
     assert main(["data", "make-mini", "--root", str(suite), *SMALL]) == 0
     output = capsys.readouterr().out
     content = json.loads((suite / "suite.json").read_text())
     assert f"fingerprint {content['fingerprint']}" in output
     assert "flickr30k: 22 images with 5 captions each (train 8, val 8, test 6)" in output
-    ideal = content["ceilings"]["flickr"]["ideal"]["text_retrieval/R@1"]
-    assert f"flickr text_retrieval/R@1: ideal reader {ideal:.1f}, chance 16.7" in output
+    assert f"fingerprint of coco: {content['fingerprints']['coco']}" in output
+    ideal = content["levels"]["flickr"]["text_retrieval/R@1"]["ideal"]
+    (line,) = [line.split() for line in output.splitlines() if "text_retrieval/R@1" in line]
+    assert line == ["flickr", "text_retrieval/R@1", f"{ideal:.1f}", "16.7", "-", "-"]
     assert str(suite) in output
 
 

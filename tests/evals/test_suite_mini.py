@@ -7,9 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from evals.suite_mini import SuiteRequest, default_root, make_suite, read_suite
+from evals.data_sets.registry import all_data_sets
+from evals.suite_mini import SuiteRequest, all_parts, default_root, make_suite, read_suite
+from evals.suite_mini import parts as parts_package
 from evals.suite_mini.captioned import coco_entries, flickr_entries, scene_and_descriptions
 from evals.suite_mini.dice import Dice
+from evals.suite_mini.parts import coco, flickr30k
 from evals.suite_mini.render import render
 from evals.suite_mini.world import make_scene
 from unimo2.errors import UsageError
@@ -18,15 +21,19 @@ from unimo2.formats.karpathy import KarpathyImage, read_karpathy
 
 TINY = SuiteRequest(seed=0, scale=0.01, flickr_test=12)
 SMALLEST = SuiteRequest(seed=0, scale=0.001, flickr_test=4)
-# Found under Python 3.11, NumPy 2.4, Pillow 13 and under Python 3.10, NumPy 1.26, Pillow 10.
-TINY_FINGERPRINT = "b15fd5a012d67a06b06a766a3cd054b8626a3bf90f55704c092710d56f0e3a2c"
+PARTS = [coco.PART, flickr30k.PART]
+"""What these tests need; each further part has tests of its own."""
+TINY_FINGERPRINTS = {
+    "coco": "e29ddcfe8abefbff975f0804aec95097b3368c2bb8093ca575a7d5ed47583417",
+    "flickr30k": "a629cee09982073509cf28fc113fd26ca96ddc16744848cc1b358ca1eecdba34",
+}
 
 
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A suite of a few dozen pictures, written by one process."""
     root = tmp_path_factory.mktemp("suites") / "tiny"
-    make_suite(root, TINY, processes=1)
+    make_suite(root, TINY, processes=1, parts=PARTS)
     return root
 
 
@@ -41,15 +48,15 @@ def read_coco(root: Path) -> list[KarpathyImage]:
 
 
 def test_fingerprint_is_the_same_on_every_machine(tiny: Path) -> None:
-    """Against the fingerprint noted above; a wanted change of the data needs a new VERSION."""
+    """Against the fingerprints noted above; a wanted change of the data needs a new VERSION."""
     content = read_suite(tiny)
-    assert content is not None and content["fingerprint"] == TINY_FINGERPRINT
+    assert content is not None and content["fingerprints"] == TINY_FINGERPRINTS
 
 
 def test_number_of_processes_does_not_matter(tiny: Path, tmp_path: Path) -> None:
     """Every file of a suite written by two processes equals that of one process."""
     two = tmp_path / "two"
-    make_suite(two, TINY, processes=2)
+    make_suite(two, TINY, processes=2, parts=PARTS)
     files = sorted(path.relative_to(tiny) for path in tiny.rglob("*") if path.is_file())
     assert files == sorted(path.relative_to(two) for path in two.rglob("*") if path.is_file())
     assert all((tiny / name).read_bytes() == (two / name).read_bytes() for name in files)
@@ -57,7 +64,8 @@ def test_number_of_processes_does_not_matter(tiny: Path, tmp_path: Path) -> None
 
 def test_another_seed_gives_other_data(tiny: Path, tmp_path: Path) -> None:
     """The captions of the two suites have next to nothing in common."""
-    other = make_suite(tmp_path / "other", SuiteRequest(seed=1, scale=0.01, flickr_test=12), 1)
+    request = SuiteRequest(seed=1, scale=0.01, flickr_test=12)
+    other = make_suite(tmp_path / "other", request, 1, parts=PARTS)
     first = read_suite(tiny)
     assert first is not None and other["fingerprint"] != first["fingerprint"]
     assert other["counts"] == first["counts"]
@@ -99,7 +107,7 @@ def test_tokens_are_the_words_of_the_sentence(tiny: Path) -> None:
 def test_files_show_what_was_drawn(tiny: Path) -> None:
     """The decoded JPEG is the rendered picture up to the coder's loss of a few levels."""
     images = read_flickr(tiny)
-    for entry, image in zip(flickr_entries(0.01, 12), images, strict=True):
+    for entry, image in zip(flickr_entries(TINY), images, strict=True):
         scene, descriptions = scene_and_descriptions(0, entry)
         drawn = render(scene, Dice(0, entry.collection, entry.world, entry.index, "picture"))
         decoded = np.asarray(load_image(image.path)).astype(int)
@@ -129,15 +137,16 @@ def test_worlds_are_disjoint_even_up_to_rearrangement() -> None:
 
 def test_ids_are_unique_at_full_size() -> None:
     """File names and COCO ids over all splits of the full suite."""
-    entries = coco_entries(1.0)
-    assert len({entry.cocoid for entry in entries}) == len(entries) == 16_600
-    names = [entry.filename for entry in flickr_entries(1.0, 1_000)]
-    assert len(set(names)) == len(names) == 2_200
+    entries = coco_entries(SuiteRequest())
+    assert len({entry.cocoid for entry in entries}) == len(entries) == 12_600
+    assert len({entry.path for entry in entries}) == 12_600
+    names = [entry.filename for entry in flickr_entries(SuiteRequest(flickr_test=1_000))]
+    assert len(set(names)) == len(names) == 3_300
 
 
 def test_flickr_test_grows_without_changing_the_other_splits() -> None:
     """A larger test split begins with the smaller one; train and val stay the same."""
-    small, large = flickr_entries(1.0, 200), flickr_entries(1.0, 1_000)
+    small, large = (flickr_entries(SuiteRequest(flickr_test=size)) for size in (300, 1_000))
     assert [entry for entry in large if entry.split != "test"] == [
         entry for entry in small if entry.split != "test"
     ]
@@ -147,14 +156,34 @@ def test_flickr_test_grows_without_changing_the_other_splits() -> None:
 def test_finished_suite_is_left_alone_and_a_damaged_one_is_made_again(tmp_path: Path) -> None:
     """Against the file's inode, which a rewrite changes."""
     root = tmp_path / "suite"
-    content = make_suite(root, SMALLEST, processes=1)
+    content = make_suite(root, SMALLEST, processes=1, parts=PARTS)
     picture = next((root / "coco" / "val2014").iterdir())
     inode = picture.stat().st_ino
-    assert make_suite(root, SMALLEST, processes=1) == content
+    assert make_suite(root, SMALLEST, processes=1, parts=PARTS) == content
     assert picture.stat().st_ino == inode
     picture.unlink()
-    assert make_suite(root, SMALLEST, processes=1) == content
+    assert make_suite(root, SMALLEST, processes=1, parts=PARTS) == content
     assert picture.is_file()
+
+
+def test_every_module_of_parts_is_found() -> None:
+    """Against the files of the package: one part each, in the order of their names."""
+    folder = Path(parts_package.__path__[0])
+    modules = [path.stem for path in folder.glob("*.py") if path.stem != "__init__"]
+    names = [part.name for part in all_parts()]
+    assert len(names) == len(modules) and names == sorted(names)
+    assert {"coco", "flickr30k"} <= set(names) <= set(all_data_sets())
+
+
+def test_part_that_is_missing_makes_the_suite_incomplete(tmp_path: Path) -> None:
+    """A suite of one part is made again when two are asked for, and then left alone."""
+    root = tmp_path / "suite"
+    one = make_suite(root, SMALLEST, 1, None, PARTS[1:])
+    assert list(one["counts"]) == ["flickr30k"]
+    two = make_suite(root, SMALLEST, 1, None, PARTS)
+    assert list(two["counts"]) == ["coco", "flickr30k"]
+    assert two["fingerprints"]["flickr30k"] == one["fingerprints"]["flickr30k"]
+    assert make_suite(root, SMALLEST, 1, None, PARTS[1:]) == two
 
 
 def test_interrupted_run_leaves_nothing(tmp_path: Path) -> None:
@@ -165,7 +194,7 @@ def test_interrupted_run_leaves_nothing(tmp_path: Path) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        make_suite(tmp_path / "suite", SMALLEST, processes=1, on_progress=interrupt)
+        make_suite(tmp_path / "suite", SMALLEST, 1, interrupt, PARTS)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -173,7 +202,7 @@ def test_progress_counts_every_picture(tmp_path: Path) -> None:
     """The last call says that all of the counted pictures are done."""
     calls: list[tuple[int, int]] = []
     content = make_suite(
-        tmp_path / "suite", SMALLEST, 1, on_progress=lambda done, total: calls.append((done, total))
+        *(tmp_path / "suite", SMALLEST, 1, lambda done, total: calls.append((done, total)), PARTS)
     )
     total = sum(sum(splits.values()) for splits in content["counts"].values())
     assert calls[-1] == (total, total)
@@ -186,13 +215,15 @@ def test_other_peoples_folders_are_refused(tmp_path: Path) -> None:
     foreign.mkdir()
     (foreign / "a.txt").write_text("mine")
     with pytest.raises(UsageError, match="is not empty and holds no mini suite"):
-        make_suite(foreign, SMALLEST, processes=1)
+        make_suite(foreign, SMALLEST, processes=1, parts=PARTS)
     assert [path.name for path in foreign.iterdir()] == ["a.txt"]
-    make_suite(tmp_path / "suite", SMALLEST, processes=1)
+    make_suite(tmp_path / "suite", SMALLEST, processes=1, parts=PARTS)
     with pytest.raises(UsageError, match="holds another mini suite .*seed 0"):
-        make_suite(tmp_path / "suite", SuiteRequest(seed=3, scale=0.001, flickr_test=4), 1)
+        make_suite(
+            tmp_path / "suite", SuiteRequest(seed=3, scale=0.001, flickr_test=4), 1, None, PARTS
+        )
     (tmp_path / "empty").mkdir()
-    make_suite(tmp_path / "empty", SMALLEST, processes=1)
+    make_suite(tmp_path / "empty", SMALLEST, processes=1, parts=PARTS)
     assert read_suite(tmp_path / "empty") is not None
 
 
@@ -210,9 +241,9 @@ def test_default_root_respects_the_cache_folder(
 ) -> None:
     """Against the XDG rule: XDG_CACHE_HOME if absolute, else ~/.cache."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    assert default_root() == tmp_path / "unimo2" / "mini-v1-seed0"
-    assert default_root(5, 0.5) == tmp_path / "unimo2" / "mini-v1-seed5-scale0.5"
+    assert default_root() == tmp_path / "unimo2" / "mini-v2-seed0"
+    assert default_root(5, 0.5) == tmp_path / "unimo2" / "mini-v2-seed5-scale0.5"
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     for value in ("", "relative"):
         monkeypatch.setenv("XDG_CACHE_HOME", value)
-        assert default_root(2) == tmp_path / "home" / ".cache" / "unimo2" / "mini-v1-seed2"
+        assert default_root(2) == tmp_path / "home" / ".cache" / "unimo2" / "mini-v2-seed2"

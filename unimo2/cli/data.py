@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from unimo2.cli.data_catalogue import list_data_sets, verify_data_sets
+from unimo2.cli.data_levels import level_table
 from unimo2.cli.data_root import VARIABLE, find_data_root
 from unimo2.cli.progress_bar import progress_bar
 from unimo2.errors import UsageError
@@ -46,7 +47,7 @@ def make_mini(
     ] = 1.0,
     flickr_test: Annotated[
         int, typer.Option(help="Images of Flickr's test split; the official one has 1,000.")
-    ] = 200,
+    ] = 300,
     processes: Annotated[
         int | None, typer.Option(min=1, help="As many as there are processors by default.")
     ] = None,
@@ -65,14 +66,17 @@ def make_mini(
 
 
 def _summary(content: Mapping[str, Any]) -> Iterator[str]:
-    """Counts, fingerprint, ceilings and floors of a suite."""
+    """Counts, levels and fingerprints of a suite."""
     for dataset, splits in content["counts"].items():
         held = ", ".join(f"{split} {count:,}" for split, count in splits.items())
-        yield f"{dataset}: {sum(splits.values()):,} images with 5 captions each ({held})"
-    for benchmark, ceiling in content["ceilings"].items():
-        for metric, ideal in ceiling["ideal"].items():
-            chance = ceiling["chance"][metric]
-            yield f"{benchmark} {metric}: ideal reader {ideal:.1f}, chance {chance:.1f}"
+        yield f"{dataset}: {sum(splits.values()):,} {content['units'][dataset]} ({held})"
+        for reason, count in content["folded"].get(dataset, {}).items():
+            yield f"  {reason}: {count:,}"
+    yield ""
+    yield from level_table(content["levels"])
+    yield ""
+    for dataset, fingerprint in content["fingerprints"].items():
+        yield f"fingerprint of {dataset}: {fingerprint}"
     yield f"fingerprint {content['fingerprint']}"
 
 

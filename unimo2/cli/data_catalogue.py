@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from unimo2.cli.data_levels import level_lines
 from unimo2.cli.data_root import VARIABLE, find_data_root
 from unimo2.cli.progress_bar import progress_bar
 from unimo2.errors import MissingData
@@ -169,10 +170,9 @@ def _listed(
 
 def _of_suite(data_set: DataSet, written: Mapping[str, Any]) -> dict[str, Any]:
     """What a generated suite's description says of one data set: counts, ceilings and floors."""
-    ceilings = written.get("ceilings", {})
     return {
         "counts": written.get("counts", {}).get(data_set.name, {}),
-        "ceilings": ceilings.get(data_set.benchmark, ceilings.get(data_set.name, {})),
+        "levels": written.get("levels", {}).get(data_set.benchmark, {}),
     }
 
 
@@ -204,8 +204,7 @@ def _description(
         about_suite = _of_suite(data_set, written)
         sizes = (f"{split} {count:,}" for split, count in about_suite["counts"].items())
         yield "this suite", ", ".join(sizes) or "not part of it"
-        for reader, metrics in about_suite["ceilings"].items():
-            yield reader, ", ".join(f"{name} {value:.1f}" for name, value in metrics.items())
+        yield from level_lines(about_suite["levels"])
 
 
 def _paragraph(label: str, text: str) -> str:

@@ -1,0 +1,61 @@
+"""Flickr30k in Karpathy's layout: image-text retrieval."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from evals.suite_mini.captioned import (
+    FLICKR_FOLDER,
+    FLICKR_IMAGES,
+    PictureJob,
+    Written,
+    flickr_entries,
+    scene_and_descriptions,
+    split_counts,
+    write_karpathy,
+)
+from evals.suite_mini.ideal import chance_recall, ideal_recall
+from evals.suite_mini.part import Level, Report
+from evals.suite_mini.request import SuiteRequest
+
+_JSON = f"{FLICKR_FOLDER}/dataset_flickr30k.json"
+
+
+class _Flickr30k:
+    name = "flickr30k"
+
+    def folders(self, request: SuiteRequest) -> Sequence[str]:
+        return [FLICKR_IMAGES]
+
+    def jobs(self, request: SuiteRequest) -> Sequence[PictureJob]:
+        return [PictureJob(entry) for entry in flickr_entries(request)]
+
+    def finish(self, root: Path, request: SuiteRequest, results: Sequence[Written]) -> Report:
+        entries = flickr_entries(request)
+        write_karpathy(root / _JSON, self.name, entries, results)
+        return Report(
+            counts=split_counts(entries),
+            unit="images with 5 captions each",
+            digests=[result.digest for result in results],
+            levels={"flickr": _levels(request)},
+        )
+
+    def files(self, request: SuiteRequest) -> Sequence[str]:
+        return [_JSON, *(entry.path for entry in flickr_entries(request))]
+
+
+def _levels(request: SuiteRequest) -> dict[str, Level]:
+    """What the ideal reader and a guess reach on the test split."""
+    test = [
+        scene_and_descriptions(request.seed, entry)
+        for entry in flickr_entries(request)
+        if entry.split == "test"
+    ]
+    statements = [[description.statement for description in own] for _, own in test]
+    ideal = ideal_recall([scene for scene, _ in test], statements)
+    chance = chance_recall([len(own) for own in statements])
+    return {metric: Level(ideal=ideal[metric], chance=chance[metric]) for metric in ideal}
+
+
+PART = _Flickr30k()

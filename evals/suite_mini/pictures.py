@@ -1,0 +1,40 @@
+"""Pictures on disk: drawn, saved as JPEG, and known by what was drawn before any coder touched it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from evals.suite_mini.dice import Dice
+from evals.suite_mini.fingerprint import item_digest
+from evals.suite_mini.render import render
+from evals.suite_mini.world import Scene
+
+_JPEG_QUALITY = 95
+
+
+def write_scene(path: Path, scene: Scene, dice: Dice, texts: Sequence[str] = ()) -> str:
+    """Draw a scene and save it as a JPEG.
+
+    Args:
+        path: of the picture; its folder exists.
+        scene: what to draw.
+        dice: for everything that the scene leaves open; `Dice(seed, collection, world, index,
+            "picture")` by convention.
+        texts: what is said of the picture: captions, a label.
+
+    Returns:
+        sha256 of the scene, the texts and the pixels before coding: the digest of a `Report`.
+    """
+    pixels = render(scene, dice)
+    save_jpeg(path, pixels)
+    return item_digest(scene, texts, pixels)
+
+
+def save_jpeg(path: Path, pixels: NDArray[np.uint8]) -> None:
+    """Save pixels [height, width, 3], RGB, as every picture of the suite is saved."""
+    Image.fromarray(pixels).save(path, format="JPEG", quality=_JPEG_QUALITY, subsampling=0)
