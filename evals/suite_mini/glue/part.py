@@ -133,12 +133,10 @@ class GluePart:
         remaining = iter(results)
         rows: dict[str, list[GlueRow]] = {}
         seen: set[tuple[str, ...]] = set()
-        repeated = 0
         for split in self.splits:
             kept: list[GlueRow] = []
             for _ in self._split_jobs(split, request):
                 for row in next(remaining):
-                    repeated += row.sentences in seen
                     if row.sentences not in seen:
                         kept.append(row)
                     seen.add(row.sentences)
@@ -152,7 +150,6 @@ class GluePart:
             unit="rows",
             digests=[_digest(row) for kept in rows.values() for row in kept],
             levels={self.name: self.levels(rows)},
-            folded={"row that occurred before": repeated} if repeated else {},
         )
 
     def files(self, request: SuiteRequest) -> Sequence[str]:

@@ -78,7 +78,8 @@ class Critic:
 
     def clause(self, subject: str, plural: bool, good: bool) -> str:
         """A clause about the subject with this sign."""
-        return self.dice.pick(_CLAUSES)(self, subject, plural, good)
+        weights = [weight for weight, _ in _CLAUSES]
+        return _CLAUSES[self.dice.weighted(weights)][1](self, subject, plural, good)
 
 
 def is_reserved(construction: str, word: str) -> bool:
@@ -144,26 +145,17 @@ def _rather(critic: Critic, subject: str, plural: bool, good: bool) -> str:
     return f"{subject} {_be(plural)} more {first} than {second}"
 
 
-_CLAUSES: tuple[Callable[[Critic, str, bool, bool], str], ...] = (
-    _plain,
-    _plain,
-    _plain,
-    _plain,
-    _strong,
-    _strong,
-    _strong,
-    _named,
-    _named,
-    _named,
-    _effect,
-    _effect,
-    _effect,
-    _negated,
-    _no_noun,
-    _no_effect,
-    _failing,
-    _too,
-    _rather,
+_CLAUSES: tuple[tuple[int, Callable[[Critic, str, bool, bool], str]], ...] = (
+    (6, _plain),
+    (4, _strong),
+    (4, _named),
+    (5, _effect),
+    (1, _negated),
+    (1, _no_noun),
+    (1, _no_effect),
+    (1, _failing),
+    (1, _too),
+    (1, _rather),
 )
 
 
@@ -269,14 +261,14 @@ def _scenic(critic: Critic, good: bool) -> str:
 
 
 _OPINIONS: tuple[tuple[int, Callable[[Critic, bool], str]], ...] = (
-    (26, _single),
-    (26, _agreeing),
-    (9, _contrast),
-    (4, _despite),
-    (11, _feeling),
+    (28, _single),
+    (28, _agreeing),
+    (8, _contrast),
+    (3, _despite),
+    (12, _feeling),
     (4, _no_feeling),
-    (3, _expectation),
-    (3, _condition),
-    (4, _verdict_on_others),
+    (2, _expectation),
+    (2, _condition),
+    (3, _verdict_on_others),
     (14, _scenic),
 )
