@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_matrix
 from scipy.stats import pearsonr
 from sklearn.feature_extraction import DictVectorizer
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.metrics import accuracy_score, matthews_corrcoef
+from sklearn.pipeline import make_pipeline
 
 from evals.suite_mini.glue.part import GlueRow
+
+Features = Callable[[GlueRow], dict[str, float]]
+Reader = Callable[[Sequence[GlueRow]], list[str]]
 
 _WORD = re.compile(r"[\w'-]+")
 
@@ -52,50 +54,38 @@ def word_overlap(row: GlueRow) -> dict[str, float]:
     }
 
 
-def logistic_labels(
-    features: Any, train: Sequence[GlueRow], measured: Sequence[GlueRow]
-) -> tuple[list[str], list[str]]:
-    """What a logistic regression says.
+def logistic_baseline(features: Features, train: Sequence[GlueRow]) -> Reader:
+    """Train a logistic regression.
 
     Args:
         features: row -> value by name, such as `bag_of_words`.
         train: rows it is trained on.
-        measured: rows it is asked about.
 
     Returns:
-        The true labels of the measured rows, and those given.
+        rows -> the labels that it gives them.
     """
-    vectorizer = DictVectorizer()
-    inputs: csr_matrix = vectorizer.fit_transform([features(row) for row in train])
-    model = LogisticRegression(max_iter=1000)
-    model.fit(inputs, [row.target for row in train])
-    given = model.predict(vectorizer.transform([features(row) for row in measured]))
-    return [row.target for row in measured], [str(label) for label in given]
+    model = make_pipeline(DictVectorizer(), LogisticRegression(max_iter=1000))
+    model.fit([features(row) for row in train], [row.target for row in train])
+
+    def read(rows: Sequence[GlueRow]) -> list[str]:
+        return [str(label) for label in model.predict([features(row) for row in rows])]
+
+    return read
 
 
-def logistic_accuracy(
-    features: Any, train: Sequence[GlueRow], measured: Sequence[GlueRow]
-) -> float:
-    """Percent correct of a logistic regression; arguments as for `logistic_labels`."""
-    return 100.0 * float(accuracy_score(*logistic_labels(features, train, measured)))
+def accuracy(reader: Reader, rows: Sequence[GlueRow]) -> float:
+    """Percent of the rows that the reader labels correctly."""
+    return 100.0 * float(accuracy_score([row.target for row in rows], reader(rows)))
 
 
-def logistic_matthews(
-    features: Any, train: Sequence[GlueRow], measured: Sequence[GlueRow]
-) -> float:
-    """Matthews correlation, times 100, likewise."""
-    return 100.0 * float(matthews_corrcoef(*logistic_labels(features, train, measured)))
+def matthews(reader: Reader, rows: Sequence[GlueRow]) -> float:
+    """Matthews correlation of the reader's labels with the true ones, times 100."""
+    return 100.0 * float(matthews_corrcoef([row.target for row in rows], reader(rows)))
 
 
 def ridge_pearson(train: Sequence[GlueRow], measured: Sequence[GlueRow]) -> float:
     """Pearson correlation, times 100, of a ridge regression on word overlap with the scores."""
-    vectorizer = DictVectorizer(sparse=False)
-    model = Ridge()
-    model.fit(
-        vectorizer.fit_transform([word_overlap(row) for row in train]),
-        [float(row.target) for row in train],
-    )
-    given: NDArray[np.float64] = model.predict(
-        vectorizer.transform([word_overlap(row) for row in measured])
-    )
+    model = make_pipeline(DictVectorizer(sparse=False), Ridge())
+    model.fit([word_overlap(row) for row in train], [float(row.target) for row in train])
+    given: NDArray[np.float64] = model.predict([word_overlap(row) for row in measured])
     return 100.0 * float(pearsonr(given, [float(row.target) for row in measured]).statistic)

@@ -35,7 +35,12 @@ _DEEDS = {  # base, singular, past, participle; all of them take an object
 }
 _SAYING = ("thinks", "believes", "hopes")  # not "says": one may say whether
 _WONDERING = ("wonders", "wondered")  # not "asks": one may ask that something be so
-_COMPARATIVES = (("bigger", "big"), ("smaller", "small"), ("rounder", "round"), ("brighter", "bright"))
+_COMPARATIVES = (
+    ("bigger", "big"),
+    ("smaller", "small"),
+    ("rounder", "round"),
+    ("brighter", "bright"),
+)
 
 
 @dataclass(frozen=True)
@@ -71,9 +76,7 @@ class Writer:
         self.background = scene.background
         self.dice = dice
 
-    def phrase(
-        self, plural: bool, start: Sequence[str] = (), coloured: float = 0.55
-    ) -> Words:
+    def phrase(self, plural: bool, start: Sequence[str] = (), coloured: float = 0.55) -> Words:
         """A noun phrase in the third person.
 
         Args:
@@ -93,7 +96,9 @@ class Writer:
         noun = Word(many if plural else singular, "noun", plural, singular if plural else many)
         rest = [*adjectives, noun]
         options = start or (
-            ("the", "two", "three", "these", "all", "many") if plural else ("a", "a", "the", "the", "each", "this")
+            ("the", "two", "three", "these", "all", "many")
+            if plural
+            else ("a", "a", "the", "the", "each", "this")
         )
         return [self._determiner(dice.pick(options), rest[0].text, plural), *rest]
 
@@ -134,7 +139,9 @@ class Writer:
     def name(self) -> tuple[Word, Word]:
         """A person, and the reflexive that goes with it."""
         if self.dice.chance(0.5):
-            return Word(self.dice.pick(SHE), "name"), Word("herself", "reflexive", partner="himself")
+            return Word(self.dice.pick(SHE), "name"), Word(
+                "herself", "reflexive", partner="himself"
+            )
         return Word(self.dice.pick(HE), "name"), Word("himself", "reflexive", partner="herself")
 
     def somebody(self) -> tuple[Word, bool]:

@@ -50,9 +50,7 @@ class Critic:
 
     def adjective(self, construction: str, good: bool) -> str:
         """Such as: charming."""
-        return self.word(
-            construction, good, (opinions.GOOD_ADJECTIVES, opinions.BAD_ADJECTIVES)
-        )
+        return self.word(construction, good, (opinions.GOOD_ADJECTIVES, opinions.BAD_ADJECTIVES))
 
     def noun(self, construction: str, good: bool) -> str:
         """Such as: joy."""
@@ -113,7 +111,9 @@ def _named(critic: Critic, subject: str, plural: bool, good: bool) -> str:
 
 def _no_noun(critic: Critic, subject: str, plural: bool, good: bool) -> str:
     noun = critic.noun("no noun", not good)
-    how = critic.dice.pick((f"no {noun}", f"not {indefinite(noun)}", f"anything but {indefinite(noun)}"))
+    how = critic.dice.pick(
+        (f"no {noun}", f"not {indefinite(noun)}", f"anything but {indefinite(noun)}")
+    )
     return f"{subject} {_be(plural)} {how}"
 
 
@@ -129,7 +129,7 @@ def _no_effect(critic: Critic, subject: str, plural: bool, good: bool) -> str:
 
 
 def _failing(critic: Critic, subject: str, plural: bool, good: bool) -> str:
-    """"fails to please" against "never fails to please"; "fails to bore" is nothing one says."""
+    """ "fails to please" against "never fails to please"; "fails to bore" is nothing one says."""
     many, _ = critic.dice.pick(opinions.GOOD_VERBS)
     fail = "fail" if plural else "fails"
     return f"{subject} {'never ' if good else ''}{fail} to {many} {critic.dice.pick(_SEERS)}"
@@ -223,7 +223,7 @@ def _expectation(critic: Critic, good: bool) -> str:
 
 
 def _condition(critic: Critic, good: bool) -> str:
-    """"would be dull if the lines were not so graceful": it is not dull."""
+    """ "would be dull if the lines were not so graceful": it is not dull."""
     aspect = critic.dice.pick(opinions.PLURAL_ASPECTS)
     lost = critic.adjective("would be", not good)
     cause = critic.adjective("were not so", good)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from evals.suite_mini.dice import Dice
-from evals.suite_mini.glue.baselines import bag_of_words, logistic_matthews
+from evals.suite_mini.glue.baselines import bag_of_words, logistic_baseline, matthews
 from evals.suite_mini.glue.faults import spoiled
 from evals.suite_mini.glue.grammar import CONSTRUCTIONS, Writer, written
 from evals.suite_mini.glue.part import GluePart, GlueRow, Split
@@ -48,14 +48,13 @@ def _layout(split: Split, rows: Sequence[GlueRow]) -> list[list[str]]:
 
 
 def _levels(rows: Mapping[str, Sequence[GlueRow]]) -> dict[str, Level]:
+    reader = logistic_baseline(bag_of_words, rows["train"])
     return {
         "matthews": Level(
             ideal=100.0,
             chance=0.0,
             majority=0.0,
-            one_modality={
-                "bag of words": logistic_matthews(bag_of_words, rows["train"], rows["dev"])
-            },
+            one_modality={"bag of words": matthews(reader, rows["dev"])},
         )
     }
 

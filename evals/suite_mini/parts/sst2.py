@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from evals.suite_mini.dice import Dice
-from evals.suite_mini.glue.baselines import bag_of_words, logistic_accuracy
+from evals.suite_mini.glue.baselines import accuracy, bag_of_words, logistic_baseline
 from evals.suite_mini.glue.part import GluePart, GlueRow, Split, majority_share
 from evals.suite_mini.glue.sentiment import Critic
 from evals.suite_mini.part import Level
@@ -42,7 +42,7 @@ def _levels(rows: Mapping[str, Sequence[GlueRow]]) -> dict[str, Level]:
             ideal=100.0,
             chance=50.0,
             majority=majority_share(train, dev),
-            one_modality={"bag of words": logistic_accuracy(bag_of_words, train, dev)},
+            one_modality={"bag of words": accuracy(logistic_baseline(bag_of_words, train), dev)},
         )
     }
 
