@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
+
+from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from unimo2.configuration import Unimo2Config
 from unimo2.corpora import Corpora, ImageCorpus, PairCorpus, TextCorpus
 from unimo2.corpora.pixels import decode_images
 from unimo2.corpora.reading import CaptionedImage, prompted, read_labelled, read_pairs
 from unimo2.corpora.texts import blocks, read_lines
-from unimo2.errors import UsageError
+from unimo2.errors import MissingData, UsageError
 from unimo2.formats.flat import TextLine
 from unimo2.formats.rows import Skips
 from unimo2.pretrain_config import PretrainConfig
@@ -89,7 +91,7 @@ def prepare(recipe: Recipe, root: Path) -> Prepared:
         (text for image in chain(pairs, labelled) for text in image.texts),
         (line.text for line in lines),
     )
-    tokenizer = train_tokenizer(texts, training.vocab_size)
+    tokenizer = find_tokenizer(training, texts)
     config = model_config(recipe, len(tokenizer))
     # RoBERTa's positions start after the padding id.
     longest = config.max_position_embeddings - config.pad_token_id - 1
@@ -107,6 +109,22 @@ def prepare(recipe: Recipe, root: Path) -> Prepared:
     )
     corpora = _in_memory(training, processor, pairs, labelled, lines)
     return Prepared(processor, config, corpora, skips)
+
+
+def find_tokenizer(training: PretrainConfig, texts: Iterable[str]) -> PreTrainedTokenizerBase:
+    """The tokenizer of the text tower that training starts from, or one trained on the texts.
+
+    Raises:
+        MissingData: the text tower's folder or hub id has no tokenizer.
+    """
+    if not training.text_tower:
+        return train_tokenizer(texts, training.vocab_size)
+    try:
+        found: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(training.text_tower)
+    except (OSError, ValueError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise MissingData(f"no tokenizer at {training.text_tower!r}: {reason}") from None
+    return found
 
 
 def _in_memory(

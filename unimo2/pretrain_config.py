@@ -46,6 +46,12 @@ class PretrainConfig(LoopConfig):
         max_text_length: tokens kept of a caption, special tokens included. Paper: 512.
         text_length: tokens of a block of text; 0 for `max_text_length`.
         vocab_size: of the tokenizer that is trained on the corpora, if one is.
+        vision_tower: timm name of the ViT that the Visual Transformer starts from; empty for
+            random weights. Paper: ViT-B/16.
+        vision_weights: file with its weights; empty for timm's own.
+        text_tower: RoBERTa (hub id or folder) that the Text Transformer and the Grounded
+            Transformer start from and whose tokenizer is taken; empty for random weights and a
+            tokenizer trained on the corpora. Paper: RoBERTa-base.
     """
 
     batch_size: int = 64
@@ -78,6 +84,9 @@ class PretrainConfig(LoopConfig):
     max_text_length: int = 512
     text_length: int = 0
     vocab_size: int = 1000
+    vision_tower: str = ""
+    vision_weights: str = ""
+    text_tower: str = ""
 
     @property
     def mixed_from(self) -> int:
@@ -119,4 +128,6 @@ class PretrainConfig(LoopConfig):
         self.require("vcl_rotation", 0 <= self.vcl_rotation <= 180, "between 0 and 180 degrees")
         self.require("pair_sets", len(self.pair_sets) >= 1, "at least one corpus")
         written = all("[label]" in prompt for prompt in self.prompts)
+        both = bool(self.vision_tower) == bool(self.text_tower)
+        self.require("text_tower", both, "given together with vision_tower")
         self.require("prompts", bool(self.prompts) and written, 'sentences with "[label]" in them')

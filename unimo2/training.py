@@ -17,6 +17,7 @@ from unimo2.pretrain_config import PretrainConfig
 from unimo2.processing import Unimo2Processor
 from unimo2.saving import save_model, save_tensors
 from unimo2.streams import WEIGHTS, Share, stream_seed
+from unimo2.towers import load_roberta, load_vit, start_from_towers
 from unimo2.trainer import Evaluate, OnProgress, TrainSummary, train
 
 
@@ -30,12 +31,20 @@ class PretrainingTask:
         processor: Unimo2Processor,
         corpora: Corpora,
     ) -> None:
-        """Build the model; its weights follow from the seed."""
+        """Build the model; its weights follow from the seed, or from the configuration's towers.
+
+        Raises:
+            UsageError: the towers are missing, or of other sizes than the model.
+        """
         self.config, self.processor, self.corpora = config, processor, corpora
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(stream_seed(config.seed, 0, WEIGHTS))
             whole = Unimo2ForPreTraining(model_config)
         self.model = whole.unimo2
+        if config.vision_tower:
+            weights_file = Path(config.vision_weights) if config.vision_weights else None
+            vit = load_vit(config.vision_tower, weights_file)
+            start_from_towers(self.model, vit, load_roberta(config.text_tower))
         weights = LossWeights(
             mlm=config.mlm_weight,
             itm=config.itm_weight,
