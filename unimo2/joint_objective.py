@@ -21,6 +21,7 @@ class JointObjective(nn.Module):
         model: Unimo2ForPreTraining,
         weights: LossWeights,
         hard_share: float = 1.0,
+        match_share: float = 1.0,
         vcl_temperature: float = 0.1,
         with_images: bool = True,
     ) -> None:
@@ -29,12 +30,12 @@ class JointObjective(nn.Module):
         Args:
             model: the model to train, with the projection of visual contrastive learning.
             weights: weight of each loss; a weight of 0 leaves its computation out.
-            hard_share: see `PairObjective`.
+            hard_share, match_share: see `PairObjective`.
             vcl_temperature: of the contrastive loss of views.
             with_images: whether there are images alone, so that the projection is trained.
         """
         super().__init__()
-        self.pairs = PairObjective(model.unimo2, weights, hard_share)
+        self.pairs = PairObjective(model.unimo2, weights, hard_share, match_share)
         self.projection = model.vcl_projection if with_images else None
         self.weights = weights
         self.vcl_temperature = vcl_temperature

@@ -57,6 +57,7 @@ class PretrainingTask:
             whole,
             weights,
             config.hard_share,
+            config.match_share,
             config.vcl_temperature,
             with_images=corpora.images is not None,
         )
