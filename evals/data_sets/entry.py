@@ -84,10 +84,11 @@ class DataSet:
         source: Where to get it: the official page.
         places: What has to lie where.
         official: What it holds as distributed.
+        verify: Counts and checks it.
         notes: What a reader of the numbers must know.
-        look_alikes: A number of images that a split may have by mistake -> what has that number.
+        look_alikes: A number of items, in the unit of the first official count, that a split may
+            have by mistake -> what has that number.
         benchmark: Name of the benchmark that measures on it; None for corpora.
-        verify: Counts and checks it; None as long as nobody has written that.
     """
 
     name: str
@@ -98,7 +99,12 @@ class DataSet:
     source: str
     places: tuple[Place, ...]
     official: tuple[Official, ...]
+    verify: Verifier
     notes: tuple[str, ...] = ()
     look_alikes: Mapping[int, str] = field(default_factory=dict)
     benchmark: str | None = None
-    verify: Verifier | None = None
+
+    @property
+    def main_unit(self) -> str:
+        """What its splits are counted in first of all."""
+        return self.official[0].unit if self.official else "images"

@@ -35,7 +35,7 @@ def all_data_sets() -> dict[str, DataSet]:
 
 
 def select(names: list[str] | None) -> list[DataSet]:
-    """The data sets of these names (or benchmarks); all without names.
+    """The data sets of these names (or benchmarks), spelled with "-" or "_"; all without names.
 
     Raises:
         UsageError: A name that no data set has.
@@ -46,7 +46,8 @@ def select(names: list[str] | None) -> list[DataSet]:
     by_benchmark = {entry.benchmark: entry for entry in known.values() if entry.benchmark}
     chosen: dict[str, DataSet] = {}
     for name in names:
-        entry = known.get(name) or by_benchmark.get(name)
+        spelled = name.replace("-", "_")
+        entry = known.get(spelled) or by_benchmark.get(spelled)
         if entry is None:
             raise UsageError(f"unknown data set {name!r}; known are {', '.join(known)}")
         chosen[entry.name] = entry

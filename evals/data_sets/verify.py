@@ -12,8 +12,9 @@ from evals.data_sets.images import ImageCheck
 from evals.data_sets.registry import is_there
 from unimo2.errors import BadData, MissingData
 
-NOT_THERE, UNVERIFIED = "not there", "not verified yet"
-COMPLETE, SAMPLE, WRONG, READ = "complete", "sample", "problems", "read"
+NOT_THERE, COMPLETE, PART, SAMPLE = "not there", "complete", "part", "sample"
+WRONG, READ = "problems", "read"
+_TELLING = 100  # a smaller split of the size of another one is no sign of having been mixed up
 
 
 @dataclass(frozen=True)
@@ -44,8 +45,8 @@ class Verdict:
 
     Attributes:
         name: Of the data set.
-        state: `COMPLETE`, `SAMPLE`, `WRONG`, `READ` (nothing wrong, and no count to hold it
-            against), `NOT_THERE` or `UNVERIFIED`.
+        state: `COMPLETE`, `PART` (whole splits, not all of them), `SAMPLE`, `WRONG`, `READ`
+            (nothing wrong, and no count to hold it against) or `NOT_THERE`.
         rows: Counts.
         problems: What is wrong, one line each; only these make the command fail.
         notes: What one should know besides.
@@ -76,8 +77,6 @@ def verify(
     expected = data_set.official if suite is None else written_counts(data_set, suite)
     if not is_there(data_set, root):
         return Verdict(data_set.name, NOT_THERE, _rows({}, expected), (), ())
-    if data_set.verify is None:
-        return Verdict(data_set.name, UNVERIFIED, _rows({}, expected), (), ())
     try:
         findings = data_set.verify(root, images)
     except (MissingData, BadData) as error:
@@ -85,17 +84,20 @@ def verify(
     problems = [*findings.problems, *images.problems()]
     wrong, differences = compare(data_set, findings, expected)
     problems += wrong
-    whole = COMPLETE if expected else READ
+    absent = _absent(findings, expected)
+    whole = PART if absent else COMPLETE if expected else READ
     state = WRONG if problems else SAMPLE if differences else whole
-    notes = (*differences, *findings.notes)
+    not_there = [f"not there: {', '.join(absent)}"] if absent else []
+    notes = (*differences, *not_there, *findings.notes)
     rows = _rows(findings.counts, expected)
     return Verdict(data_set.name, state, rows, tuple(problems), notes)
 
 
 def written_counts(data_set: DataSet, suite: Mapping[str, Any]) -> tuple[Official, ...]:
-    """What `suite.json` says that was written of a data set, in its first unit."""
+    """What `suite.json` says that was written of a data set."""
     counts = suite.get("counts", {}).get(data_set.name, {})
-    unit = data_set.official[0].unit if data_set.official else "images"
+    # "images with 5 captions each" are counted as images.
+    unit = suite.get("units", {}).get(data_set.name, data_set.main_unit).split()[0]
     return tuple(
         Official(split, unit, count, "suite.json")
         for split, count in counts.items()
@@ -137,16 +139,23 @@ def compare(
 def _known_as(
     data_set: DataSet, expected: Iterable[Official], row: Official, found: int
 ) -> str | None:
-    """What it is that has this number of images, if that is known."""
-    if row.unit == "images" and found in data_set.look_alikes:
+    """What it is that has this number of items, if that is known."""
+    if row.unit == data_set.main_unit and found in data_set.look_alikes:
         return f"these are {data_set.look_alikes[found]}"
     others = [
         other.split
         for other in expected
         if other.unit == row.unit and other.count == found and other.split != row.split
     ]
-    # Two splits may be of one size, and a small split of any size is no sign of another.
-    return f"as many as the {others[0]} split has" if found > row.count and others else None
+    if others and (found > row.count or found >= _TELLING):
+        return f"as many as the {others[0]} split has"
+    return None
+
+
+def _absent(findings: Findings, expected: Iterable[Official]) -> list[str]:
+    """Splits of which nothing at all was counted, in the official order."""
+    counted = {split for split, _ in findings.counts}
+    return list(dict.fromkeys(row.split for row in expected if row.split not in counted))
 
 
 def _rows(counts: Mapping[tuple[str, str], int], expected: Iterable[Official]) -> tuple[Row, ...]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from unimo2.cli.data_levels import level_lines
+from unimo2.cli.data_levels import level_table
 from unimo2.cli.data_root import VARIABLE, find_data_root
 from unimo2.cli.progress_bar import progress_bar
 from unimo2.errors import MissingData
@@ -77,6 +77,14 @@ def list_data_sets(
         typer.echo(f"\n{data_set.name}: {data_set.title}")
         for label, text in _description(data_set, found, written):
             typer.echo(_paragraph(label, text))
+    measured = {entry.benchmark for entry in chosen}
+    levels = {name: own for name, own in written.get("levels", {}).items() if name in measured}
+    if levels:
+        typer.echo(
+            "\nCeilings and floors of this suite's benchmarks, from its scene graphs (percent)\n"
+        )
+        for line in level_table(levels):
+            typer.echo(line)
 
 
 def verify_data_sets(
@@ -161,7 +169,6 @@ def _listed(
         data_sets.append(
             plain
             | {"places": places, "official": [asdict(row) for row in data_set.official]}
-            | {"verifiable": data_set.verify is not None}
             | {"suite": _of_suite(data_set, written) if written else None}
         )
     where = {"suite": suite.name, "root": str(suite.root)} if suite else {"suite": None}
@@ -170,9 +177,11 @@ def _listed(
 
 def _of_suite(data_set: DataSet, written: Mapping[str, Any]) -> dict[str, Any]:
     """What a generated suite's description says of one data set: counts, ceilings and floors."""
+    levels = written.get("levels", {})
     return {
         "counts": written.get("counts", {}).get(data_set.name, {}),
-        "levels": written.get("levels", {}).get(data_set.benchmark, {}),
+        "unit": written.get("units", {}).get(data_set.name),
+        "levels": levels.get(data_set.benchmark, {}),
     }
 
 
@@ -202,9 +211,9 @@ def _description(
         yield "note", note
     if written:
         about_suite = _of_suite(data_set, written)
-        sizes = (f"{split} {count:,}" for split, count in about_suite["counts"].items())
-        yield "this suite", ", ".join(sizes) or "not part of it"
-        yield from level_lines(about_suite["levels"])
+        sizes = ", ".join(f"{split} {count:,}" for split, count in about_suite["counts"].items())
+        unit = f"{about_suite['unit']}: " if about_suite["unit"] else ""
+        yield "this suite", unit + sizes if sizes else "not part of it"
 
 
 def _paragraph(label: str, text: str) -> str:
@@ -240,10 +249,11 @@ def _table(verdicts: Iterable[Verdict]) -> list[str]:
 
 def _verdict_lines(verdicts: Sequence[Verdict]) -> Iterator[str]:
     """A line for each data set, problem and note; one for those that were not looked at."""
-    from evals.data_sets.verify import COMPLETE, NOT_THERE, READ, SAMPLE, UNVERIFIED, WRONG
+    from evals.data_sets.verify import COMPLETE, NOT_THERE, PART, READ, SAMPLE, WRONG
 
     said = {
         COMPLETE: "complete",
+        PART: "a part of it, and that is whole",
         READ: "read; there is no count to hold it against",
         SAMPLE: "a sample; numbers measured on it stand beside no published ones",
         WRONG: "has problems",
@@ -253,10 +263,9 @@ def _verdict_lines(verdicts: Sequence[Verdict]) -> Iterator[str]:
             yield f"{verdict.name}: {said[verdict.state]}"
             yield from (f"  problem: {problem}" for problem in verdict.problems)
             yield from (f"  {note}" for note in verdict.notes)
-    for state in (UNVERIFIED, NOT_THERE):
-        names = [verdict.name for verdict in verdicts if verdict.state == state]
-        if names:
-            yield f"{state}: {', '.join(names)}"
+    absent = [verdict.name for verdict in verdicts if verdict.state == NOT_THERE]
+    if absent:
+        yield f"{NOT_THERE}: {', '.join(absent)}"
 
 
 def _paper_notes(chosen: Sequence[DataSet]) -> Iterator[str]:

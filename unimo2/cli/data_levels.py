@@ -1,4 +1,4 @@
-"""Ceilings and floors of a generated suite's benchmarks, in words and as a table."""
+"""Ceilings and floors of a generated suite's benchmarks, as a table."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def level_table(levels: Mapping[str, Levels]) -> Iterator[str]:
         levels: by benchmark, as in `suite.json`.
 
     Yields:
-        The lines of a table.
+        The lines of a table; none without levels.
     """
     rows = [
         (benchmark, metric, *_numbers(level), _one_modality(level) or "-")
@@ -27,23 +27,11 @@ def level_table(levels: Mapping[str, Levels]) -> Iterator[str]:
         for metric, level in metrics.items()
     ]
     widths = [max(map(len, column)) for column in zip(_HEAD, *rows, strict=True)]
-    for row in (_HEAD, *rows):
+    for row in (_HEAD, *rows) if rows else ():
         yield "  ".join(
             f"{cell:>{width}}" if place in _NUMBERS else f"{cell:<{width}}"
             for place, (cell, width) in enumerate(zip(row, widths, strict=True))
         ).rstrip()
-
-
-def level_lines(levels: Levels) -> Iterator[tuple[str, str]]:
-    """The levels of one benchmark: who reads, and what that reader reaches in each metric."""
-    for name in ("ideal", "chance", "majority"):
-        reached = {metric: level.get(name) for metric, level in levels.items()}
-        told = [f"{metric} {value:.1f}" for metric, value in reached.items() if value is not None]
-        if told:
-            yield name, ", ".join(told)
-    for metric, level in levels.items():
-        if alone := _one_modality(level):
-            yield "one alone", f"{metric}: {alone}"
 
 
 def _numbers(level: Mapping[str, Any]) -> list[str]:

@@ -7,13 +7,17 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Hashable, Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from unimo2.errors import BadData, MissingData
+from unimo2.formats.rows import BROKEN_ROW, DUPLICATE, Skips, numbered_lines, reason_for, refuse
 
 FEW = 5
+
+Raw = TypeVar("Raw")
+Item = TypeVar("Item")
 
 
 def read_text(path: Path, what: str) -> str:
@@ -30,13 +34,18 @@ def read_text(path: Path, what: str) -> str:
         MissingData: there is no such file.
         BadData: it is not UTF-8.
     """
-    if not path.is_file():
-        found = "a folder, not a file" if path.is_dir() else "not found"
-        raise MissingData(f"{what} {found}: {path}")
+    require_file(path, what)
     try:
         return path.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise BadData(f"{path}: not UTF-8 text (byte {error.start})") from None
+
+
+def require_file(path: Path, what: str) -> None:
+    """Raise MissingData, naming what the file should hold, if there is no such file."""
+    if not path.is_file():
+        found = "a folder, not a file" if path.is_dir() else "not found"
+        raise MissingData(f"{what} {found}: {path}")
 
 
 def read_json(path: Path, what: str) -> Any:
@@ -49,32 +58,99 @@ def read_json(path: Path, what: str) -> Any:
         ) from None
 
 
-def read_json_lines(path: Path, what: str) -> Iterator[tuple[Any, str]]:
-    """The values of a file with one JSON value a line, each with its place; blank lines are skipped.
+def read_json_lines(
+    path: Path, what: str, broken: Skips | None = None
+) -> Iterator[tuple[Any, str]]:
+    """Stream a file with one JSON value a line, each with its place; blank lines are skipped.
 
-    Arguments and errors as for `read_json`.
+    Args:
+        path: the file.
+        what: what it should hold, for the error.
+        broken: counts lines that cannot be read; None makes the first one an error.
+
+    Raises:
+        MissingData: there is no such file.
+        BadData: a line is malformed or not UTF-8 (only without `broken`).
     """
-    # Not splitlines: JSON strings may hold U+2028 and its like, which are no line ends here.
-    for number, line in enumerate(read_text(path, what).split("\n"), start=1):
+    require_file(path, what)
+    for number, line in numbered_lines(path, broken):
         if line.strip():
             place = f"{path}: line {number}"
             try:
-                yield json.loads(line), place
+                value = json.loads(line)
             except json.JSONDecodeError as error:
-                raise BadData(
-                    f"{place}: malformed JSON at column {error.colno}: {error.msg}"
-                ) from None
+                fault = f"{place}: malformed JSON at column {error.colno}: {error.msg}"
+                refuse(BROKEN_ROW, fault, broken)
+                continue
+            yield value, place
 
 
-def read_rows(path: Path, what: str) -> Iterator[tuple[list[str], str]]:
-    """The rows of a TSV file without quoting, each with its place; blank lines are skipped.
+def read_rows(
+    path: Path, what: str, broken: Skips | None = None
+) -> Iterator[tuple[list[str], str]]:
+    """Stream the rows of a TSV file without quoting, each with its place; blank lines are skipped.
 
-    Arguments and errors as for `read_text`.
+    Arguments and errors as for `read_json_lines`.
     """
-    for number, line in enumerate(read_text(path, what).split("\n"), start=1):
-        line = line.removesuffix("\r")
+    require_file(path, what)
+    for number, line in numbered_lines(path, broken):
         if line:
             yield line.split("\t"), f"{path}: line {number}"
+
+
+def parsed(
+    records: Iterable[tuple[Raw, str]],
+    parse: Callable[[Raw, str], Item],
+    broken: Skips | None = None,
+) -> Iterator[Item]:
+    """What a parser makes of records, each with its place.
+
+    Args:
+        records: record and place, for messages.
+        parse: makes an item of both, or raises BadData.
+        broken: counts records that cannot be parsed; None makes the first one an error.
+
+    Raises:
+        BadData: a record cannot be parsed (only without `broken`).
+    """
+    for record, place in records:
+        try:
+            item = parse(record, place)
+        except BadData as error:
+            refuse(reason_for(error), str(error), broken)
+            continue
+        yield item
+
+
+def without_repeats(
+    found: Iterable[Item],
+    key: Callable[[Item], Hashable],
+    name: str,
+    path: str | Path,
+    broken: Skips | None = None,
+) -> list[Item]:
+    """Items whose id has not come before.
+
+    Args:
+        found: the items.
+        key: the id of one.
+        name: what the id is called in the file.
+        path: the file.
+        broken: counts items that come again; None makes them an error.
+
+    Raises:
+        BadData: some are repeated; the first few are named (only without `broken`).
+    """
+    if broken is None:
+        kept = list(found)
+        refuse_repeated(map(key, kept), name, path)
+        return kept
+    first: dict[Hashable, Item] = {}
+    for item in found:
+        if key(item) in first:
+            broken.add(DUPLICATE, f"{path}: {name} {key(item)}")
+        first.setdefault(key(item), item)
+    return list(first.values())
 
 
 def field(record: Any, name: str, kind: type, place: str) -> Any:

@@ -18,10 +18,12 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain, count
 from pathlib import Path
 
 from unimo2.errors import BadData
-from unimo2.formats.fields import read_rows, refuse_repeated
+from unimo2.formats.fields import parsed, read_rows, refuse_repeated, without_repeats
+from unimo2.formats.rows import Skips, UnknownLabel
 
 NO_MAJORITY = "-"
 
@@ -67,34 +69,39 @@ class Row:
     """A label as written, a score from 0 to 5; None in test files and where "-" is written."""
 
 
-def read_rows_of(task: str, path: Path) -> list[Row]:
+def read_rows_of(task: str, path: Path, broken: Skips | None = None) -> list[Row]:
     """Read one file of a task.
 
     Args:
         task: "sst2", "cola", "stsb" or "mnli".
         path: `train.tsv`, `dev.tsv`, `dev_matched.tsv`, `test.tsv` ...
+        broken: counts rows that cannot be used; None makes the first one an error.
 
     Returns:
         The rows in the order of the file.
 
     Raises:
         MissingData: there is no such file.
-        BadData: a column is missing, a row has another number of columns (its line is named), an
-            unknown label, a score that is no number from 0 to 5, an index that occurs twice.
+        BadData: the file is empty or a column is missing; a row has another number of columns (its
+            line is named), an unknown label, a score that is no number from 0 to 5, an index that
+            occurs twice (these only without `broken`).
     """
     kind = TASKS[task]
-    lines = list(read_rows(path, f"{task} data"))
-    if not lines:
+    lines = read_rows(path, f"{task} data", broken)
+    first = next(lines, None)
+    if first is None:
         raise BadData(f"{path}: empty")
-    columns = _columns(kind, lines[0][0], path)
+    columns = _columns(kind, first[0], path)
     if columns is None:
         columns = {name: place for place, name in enumerate(kind.bare_columns)}
-    else:
-        lines = lines[1:]
-    rows = [_row(kind, columns, cells, place, i) for i, (cells, place) in enumerate(lines)]
-    if not rows:
+        lines = chain([first], lines)
+    numbers = count()
+    found = parsed(
+        lines, lambda cells, place: _row(kind, columns, cells, place, next(numbers)), broken
+    )
+    rows = without_repeats(found, lambda row: row.index, "index", path, broken)
+    if not rows and not (broken and broken.total):
         raise BadData(f"{path}: no rows below the header")
-    refuse_repeated((row.index for row in rows), "index", path)
     return rows
 
 
@@ -162,7 +169,7 @@ def _target(kind: Task, cell: str, place: str) -> str | float | None:
     if kind.labels is None:
         score = _number(cell, place)
         if not 0 <= score <= 5:
-            raise BadData(f"{place}: score {cell!r} is not from 0 to 5")
+            raise UnknownLabel(f"{place}: score {cell!r} is not from 0 to 5")
         return score
     return None if cell == NO_MAJORITY else _label(kind, cell, place)
 
@@ -170,7 +177,7 @@ def _target(kind: Task, cell: str, place: str) -> str | float | None:
 def _label(kind: Task, cell: str, place: str) -> str:
     labels = kind.labels or ()
     if cell not in labels:
-        raise BadData(
+        raise UnknownLabel(
             f"{place}: unknown label {cell!r}; the labels of {kind.name} are {', '.join(labels)}"
         )
     return cell

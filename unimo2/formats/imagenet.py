@@ -2,7 +2,7 @@
 
 `LOC_synset_mapping.txt` has one class a line, "n01440764 tench, Tinca tinca", in the order of the
 class numbers; images lie in `train/<wnid>/*.JPEG` and `val/<wnid>/*.JPEG`. As distributed, val is
-flat and `LOC_val_solution.csv` names the class of each image.
+flat and `LOC_val_solution.csv` names the class of each image; both forms are read.
 """
 
 from __future__ import annotations
@@ -16,10 +16,19 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from unimo2.errors import BadData, MissingData
-from unimo2.formats.fields import first_few, read_text, refuse_repeated
+from unimo2.formats.fields import (
+    first_few,
+    parsed,
+    read_text,
+    refuse_repeated,
+    without_repeats,
+)
+from unimo2.formats.rows import BROKEN_ROW, MISSING_IMAGE, Skips, refuse
 
 MAPPING = "LOC_synset_mapping.txt"
+SOLUTION = "LOC_val_solution.csv"
 IMAGE_SUFFIXES = (".jpeg", ".jpg", ".png")
+NO_CLASS = "image without a class"
 _WNID = re.compile(r"n\d+")
 
 
@@ -40,34 +49,41 @@ class LabelledImage:
     """The file's name without folder and suffix, for example "ILSVRC2012_val_00000001"."""
     wnid: str
     path: Path | None
-    """None where the labels come from `LOC_val_solution.csv`."""
+    """None where the labels come from a file alone."""
 
 
-def read_synsets(path: Path) -> list[Synset]:
+def read_synsets(path: Path, broken: Skips | None = None) -> list[Synset]:
     """Read the classes.
 
     Args:
         path: `LOC_synset_mapping.txt`.
+        broken: counts lines that cannot be used; None makes the first one an error.
 
     Returns:
         The classes in the order of their numbers.
 
     Raises:
         MissingData: there is no such file.
-        BadData: a line that is no synset id with names, or an id that occurs twice.
+        BadData: a line that is no synset id with names, or an id that occurs twice (these only
+            without `broken`); no class at all.
     """
-    synsets = []
-    for number, line in enumerate(read_text(path, "synset mapping").splitlines(), start=1):
-        if not line.strip():
-            continue
-        wnid, _, names = line.strip().partition(" ")
-        if not _WNID.fullmatch(wnid) or not names.strip():
-            raise BadData(f"{path}: line {number}: expected a synset id and its names: {line!r}")
-        synsets.append(Synset(wnid, tuple(name.strip() for name in names.split(","))))
+    lines = (
+        (line.strip(), f"{path}: line {number}")
+        for number, line in enumerate(read_text(path, "synset mapping").splitlines(), start=1)
+        if line.strip()
+    )
+    found = parsed(lines, _synset, broken)
+    synsets = without_repeats(found, lambda synset: synset.wnid, "synset id", path, broken)
     if not synsets:
         raise BadData(f"{path}: no synsets")
-    refuse_repeated((synset.wnid for synset in synsets), "synset id", path)
     return synsets
+
+
+def _synset(line: str, place: str) -> Synset:
+    wnid, _, names = line.partition(" ")
+    if not _WNID.fullmatch(wnid) or not names.strip():
+        raise BadData(f"{place}: expected a synset id and its names: {line!r}")
+    return Synset(wnid, tuple(name.strip() for name in names.split(",")))
 
 
 def find_mapping(place: Path) -> Path | None:
@@ -80,35 +96,44 @@ def find_mapping(place: Path) -> Path | None:
         `LOC_synset_mapping.txt` in that folder or up to three above it (as distributed, images lie
         in `ILSVRC/Data/CLS-LOC/val`); None without one.
     """
+    return find_above(place, MAPPING)
+
+
+def find_above(place: Path, name: str) -> Path | None:
+    """A file of this name in the folder of some images or up to four above it; None without one."""
     folder = place.resolve()
     for candidate in (folder, *list(folder.parents)[:4]):
-        if (candidate / MAPPING).is_file():
-            return candidate / MAPPING
+        if (candidate / name).is_file():
+            return candidate / name
     return None
 
 
-def read_labels(place: Path) -> list[LabelledImage]:
+def read_labels(place: Path, broken: Skips | None = None) -> list[LabelledImage]:
     """The images of a split and their classes.
 
     Args:
-        place: a folder `<wnid>/*.JPEG`, or a file as `LOC_val_solution.csv`.
+        place: a folder `<wnid>/*.JPEG`, a flat folder with `LOC_val_solution.csv` in it or above,
+            or a file such as that one.
+        broken: counts what cannot be used; None makes the first such thing an error.
 
     Returns:
-        The images, of a folder in the order of their classes and names.
+        The images, of a folder in the order of their classes and names, of a file in its order.
 
     Raises:
-        MissingData: neither is there.
-        BadData: no images, a class that is no synset id, a name that occurs twice.
+        MissingData: neither is there; an image that the file names is not in the flat folder (this
+            only without `broken`).
+        BadData: no images; a class that is no synset id, a flat image without a class, a name that
+            occurs twice (these only without `broken`).
     """
     if place.is_dir():
-        images = list(_from_folders(place))
+        found = _from_flat(place, broken) if _is_flat(place) else _from_folders(place, broken)
     elif place.is_file():
-        images = list(_from_solution(place))
+        found = _from_solution(place, broken)
     else:
         raise MissingData(f"ImageNet labels not found: {place} (a folder <wnid>/*.JPEG or a csv)")
-    if not images:
+    images = without_repeats(found, lambda image: image.name, "image name", place, broken)
+    if not images and not (broken and broken.total):
         raise BadData(f"{place}: no images in folders named by synset, <wnid>/*.JPEG")
-    refuse_repeated((image.name for image in images), "image name", place)
     return images
 
 
@@ -136,7 +161,41 @@ def read_predictions(path: Path, known: Collection[str]) -> dict[str, str]:
     return dict(pairs)
 
 
-def _from_folders(folder: Path) -> Iterator[LabelledImage]:
+def _is_flat(folder: Path) -> bool:
+    """Whether images lie in the folder itself and there is no folder of a class."""
+    names = os.listdir(folder)
+    images = any(name.lower().endswith(IMAGE_SUFFIXES) for name in names)
+    return images and not any(
+        _WNID.fullmatch(name) and (folder / name).is_dir() for name in names if "." not in name
+    )
+
+
+def _from_flat(folder: Path, broken: Skips | None) -> Iterator[LabelledImage]:
+    """Images in one folder, with their classes from the file that comes with them."""
+    files = {
+        _name(name): Path(folder, name)
+        for name in sorted(os.listdir(folder))
+        if name.lower().endswith(IMAGE_SUFFIXES)
+    }
+    solution = find_above(folder, SOLUTION)
+    if solution is None:
+        raise BadData(
+            f"{folder}: {len(files):,} images in no class folder, and no {SOLUTION} in it or above "
+            "that names their classes"
+        )
+    for image in _from_solution(solution, broken):
+        path = files.pop(image.name, None)
+        if path is not None:
+            yield LabelledImage(image.name, image.wnid, path)
+        elif broken is None:
+            raise MissingData(f"image {image.name} of {solution} is not in {folder}")
+        else:
+            broken.add(MISSING_IMAGE, str(folder / image.name))
+    for path in files.values():
+        refuse(NO_CLASS, f"{path}: {solution} does not name this image", broken)
+
+
+def _from_folders(folder: Path, broken: Skips | None) -> Iterator[LabelledImage]:
     odd = []
     for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):
         if not entry.is_dir():
@@ -148,18 +207,24 @@ def _from_folders(folder: Path) -> Iterator[LabelledImage]:
             if name.lower().endswith(IMAGE_SUFFIXES):
                 yield LabelledImage(_name(name), entry.name, Path(entry.path, name))
     if odd:
-        raise BadData(f"{folder}: folders that are no synset ids: {first_few(odd)}")
+        refuse(BROKEN_ROW, f"{folder}: folders that are no synset ids: {first_few(odd)}", broken)
 
 
-def _from_solution(path: Path) -> Iterator[LabelledImage]:
-    for row, place in _csv(path, "ImageNet labels", ("ImageId", "PredictionString")):
-        classes = {word for word in row[1].split() if _WNID.fullmatch(word)}
-        if len(classes) != 1:
-            raise BadData(f"{place}: expected the boxes of one class: {row[1]!r}")
-        yield LabelledImage(_name(row[0]), classes.pop(), None)
+def _from_solution(path: Path, broken: Skips | None) -> Iterator[LabelledImage]:
+    rows = _csv(path, "ImageNet labels", ("ImageId", "PredictionString"), broken)
+    return parsed(rows, _solution, broken)
 
 
-def _csv(path: Path, what: str, header: tuple[str, str]) -> Iterator[tuple[list[str], str]]:
+def _solution(row: list[str], place: str) -> LabelledImage:
+    classes = {word for word in row[1].split() if _WNID.fullmatch(word)}
+    if len(classes) != 1:
+        raise BadData(f"{place}: expected the boxes of one class: {row[1]!r}")
+    return LabelledImage(_name(row[0]), classes.pop(), None)
+
+
+def _csv(
+    path: Path, what: str, header: tuple[str, str], broken: Skips | None = None
+) -> Iterator[tuple[list[str], str]]:
     """The rows below the header, each with its place."""
     reader = csv.reader(io.StringIO(read_text(path, what), newline=""), strict=True)
     try:
@@ -171,7 +236,9 @@ def _csv(path: Path, what: str, header: tuple[str, str]) -> Iterator[tuple[list[
                 continue
             place = f"{path}: line {reader.line_num}"
             if len(row) != len(header):
-                raise BadData(f"{place}: expected {len(header)} columns, found {len(row)}")
+                fault = f"{place}: expected {len(header)} columns, found {len(row)}"
+                refuse(BROKEN_ROW, fault, broken)
+                continue
             yield [cell.strip() for cell in row], place
     except csv.Error as error:
         raise BadData(f"{path}: line {reader.line_num}: malformed csv: {error}") from None

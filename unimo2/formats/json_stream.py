@@ -1,10 +1,15 @@
-"""The items of a JSON list one by one, for files that do not fit into memory as Python objects."""
+"""The items of a JSON list one by one, for files that do not fit into memory as Python objects.
+
+The list is the whole file (Visual Genome's regions), or one field of the object that it holds
+(VQA's questions and annotations).
+"""
 
 from __future__ import annotations
 
 import codecs
 import json
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -30,33 +35,73 @@ def json_items(path: Path) -> Iterator[Any]:
         MissingData: there is no such file.
         BadData: not a list, malformed or cut off (the line is named), or not UTF-8.
     """
-    if not path.is_file():
-        raise MissingData(f"file not found: {path}")
-    window = _Window(path)
-    try:
+    with closing(_Window(path)) as window:
         if window.next_character() != "[":
             raise BadData(f"{path}: expected a JSON list")
+        yield from _items(window)
+        window.expect_end("list")
+
+
+def json_items_under(path: Path, name: str) -> Iterator[Any]:
+    """Stream a list that is a field of the one JSON object in a file; the other fields are passed over.
+
+    Args:
+        path: the file.
+        name: of the field.
+
+    Yields:
+        The items, decoded, in order.
+
+    Raises:
+        MissingData: there is no such file.
+        BadData: not an object, no such field or no list in it, malformed or cut off (the line is
+            named), or not UTF-8. What follows the list is looked at only after its last item.
+    """
+    unlike = BadData(f"{path}: expected an object with a list '{name}'")
+    found = False
+    with closing(_Window(path)) as window:
+        if window.next_character() != "{":
+            raise unlike if window.next_character() else window.malformed("the file is empty")
+        for field in _fields(window):
+            if field != name:
+                window.item()
+            elif window.next_character() != "[" or found:
+                raise unlike
+            else:
+                yield from _items(window)
+                found = True
+        window.expect_end("object")
+    if not found:
+        raise unlike
+
+
+def _fields(window: _Window) -> Iterator[str]:
+    """The names of an object's fields; whoever asks for the next one has read the value before."""
+    window.position += 1
+    if window.next_character() == "}":
         window.position += 1
-        if window.next_character() == "]":
-            window.position += 1
-        else:
-            yield from _items(window)
-        if window.next_character():
-            raise window.malformed("more text after the end of the list")
-    finally:
-        window.close()
+        return
+    while True:
+        if window.next_character() != '"':
+            raise window.malformed("expected the name of a field in double quotes")
+        name: str = window.item()
+        window.expect(":", "expected ':' after the name of a field")
+        window.next_character()
+        yield name
+        if window.expect(",}", "expected ',' or '}' after a field") == "}":
+            return
 
 
 def _items(window: _Window) -> Iterator[Any]:
+    """The items of the list that begins at the window's position."""
+    window.position += 1
+    if window.next_character() == "]":
+        window.position += 1
+        return
     while True:
         yield window.item()
-        separator = window.next_character()
-        window.position += 1
-        if separator == "]":
+        if window.expect(",]", "expected ',' or ']' after an item of the list") == "]":
             return
-        if separator != ",":
-            window.position -= 1
-            raise window.malformed("expected ',' or ']' after an item of the list")
         window.next_character()
 
 
@@ -64,6 +109,8 @@ class _Window:
     """The part of the file that is being decoded."""
 
     def __init__(self, path: Path) -> None:
+        if not path.is_file():
+            raise MissingData(f"file not found: {path}")
         self._path = path
         self._stream = path.open("rb")
         self._utf8 = codecs.getincrementaldecoder("utf-8-sig")()
@@ -86,6 +133,19 @@ class _Window:
                 self.position += 1
             elif rest or not self._more():
                 return rest
+
+    def expect(self, characters: str, fault: str) -> str:
+        """Take the next character that is not white space, which must be one of these."""
+        found = self.next_character()
+        if not found or found not in characters:
+            raise self.malformed(fault)
+        self.position += 1
+        return found
+
+    def expect_end(self, what: str) -> None:
+        """Refuse text after the end of the one value that the file holds."""
+        if self.next_character():
+            raise self.malformed(f"more text after the end of the {what}")
 
     def item(self) -> Any:
         """Decode the next item, reading on until it is whole."""

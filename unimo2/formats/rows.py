@@ -11,10 +11,15 @@ from unimo2.errors import BadData, MissingData
 BROKEN_ROW = "broken row"
 DUPLICATE = "id that occurs twice"
 MISSING_IMAGE = "image not on disk"
+UNKNOWN_LABEL = "unknown label"
 
 
 class DuplicateId(BadData):
     """An id or a file name that may occur once occurs again."""
+
+
+class UnknownLabel(BadData):
+    """A label that the data set does not have."""
 
 
 class Skips:
@@ -91,6 +96,13 @@ def decoded(line: bytes, path: Path, number: int, broken: Skips | None = None) -
         refuse(BROKEN_ROW, fault, broken)
         return None
     return text.rstrip("\n").removesuffix("\r")
+
+
+def reason_for(fault: BadData) -> str:
+    """Under which reason a fault is counted."""
+    if isinstance(fault, DuplicateId):
+        return DUPLICATE
+    return UNKNOWN_LABEL if isinstance(fault, UnknownLabel) else BROKEN_ROW
 
 
 def refuse(reason: str, place: str, skips: Skips | None) -> None:

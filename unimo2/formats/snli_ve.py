@@ -12,7 +12,15 @@ from pathlib import Path
 from typing import Any
 
 from unimo2.errors import BadData
-from unimo2.formats.fields import optional_text, read_json_lines, refuse_repeated, text
+from unimo2.formats.fields import (
+    optional_text,
+    parsed,
+    read_json_lines,
+    refuse_repeated,
+    text,
+    without_repeats,
+)
+from unimo2.formats.rows import Skips, UnknownLabel
 
 LABELS = ("entailment", "neutral", "contradiction")
 NO_MAJORITY = "-"
@@ -32,23 +40,25 @@ class Pair:
     """One of `LABELS`; None where the annotators had no majority."""
 
 
-def read_pairs(path: Path) -> list[Pair]:
+def read_pairs(path: Path, broken: Skips | None = None) -> list[Pair]:
     """Read one split.
 
     Args:
         path: the jsonl file.
+        broken: counts lines that cannot be used; None makes the first one an error.
 
     Returns:
         All pairs in the order of the file, those without a gold label too.
 
     Raises:
         MissingData: there is no such file.
-        BadData: a malformed line, a missing field, an unknown label, a pairID that occurs twice.
+        BadData: a malformed line, a missing field, an unknown label, a pairID that occurs twice (these
+            only without `broken`); no pair at all.
     """
-    pairs = [_pair(record, place) for record, place in read_json_lines(path, "SNLI-VE pairs")]
-    if not pairs:
+    found = parsed(read_json_lines(path, "SNLI-VE pairs", broken), _pair, broken)
+    pairs = without_repeats(found, lambda pair: pair.id, "pairID", path, broken)
+    if not pairs and not (broken and broken.total):
         raise BadData(f"{path}: no pairs")
-    refuse_repeated((pair.id for pair in pairs), "pairID", path)
     return pairs
 
 
@@ -87,5 +97,5 @@ def _pair(record: Any, place: str) -> Pair:
 
 def _label(label: str, place: str) -> str:
     if label not in LABELS:
-        raise BadData(f"{place}: unknown label {label!r}; the labels are {', '.join(LABELS)}")
+        raise UnknownLabel(f"{place}: unknown label {label!r}; the labels are {', '.join(LABELS)}")
     return label

@@ -8,23 +8,28 @@ results: [{"question_id", "answer"}]. Training on train + val means several file
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import sys
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from unimo2.errors import BadData
 from unimo2.formats.fields import (
-    field,
     integer,
     items,
     optional_integer,
     optional_text,
-    read_json,
+    parsed,
     read_predictions,
-    refuse_repeated,
+    require_file,
     text,
+    without_repeats,
 )
+from unimo2.formats.json_stream import json_items_under
+from unimo2.formats.rows import Skips
+from unimo2.formats.vqa_answers import clean, normalise
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,41 +65,61 @@ class Annotation:
     answers: tuple[Answer, ...]
 
 
-def read_questions(paths: Sequence[Path]) -> list[Question]:
+def read_questions(paths: Sequence[Path], broken: Skips | None = None) -> list[Question]:
     """Read question files.
 
     Args:
         paths: one or more, for example those of train and val.
+        broken: counts questions that cannot be used; None makes the first one an error.
 
     Returns:
         The questions in the order of the files.
 
     Raises:
         MissingData: a file is not there.
-        BadData: malformed JSON (the line is named), a field is missing or of the wrong type, or a
-            question id occurs twice.
+        BadData: malformed JSON (the line is named); a field is missing or of the wrong type, or a
+            question id occurs twice (these only without `broken`).
     """
-    questions = [
-        Question(
-            id=integer(record, "question_id", place),
-            image_id=integer(record, "image_id", place),
-            text=text(record, "question", place),
-        )
-        for record, place in _records(paths, "questions")
-    ]
-    refuse_repeated((question.id for question in questions), "question_id", _names(paths))
-    return questions
+    found = parsed(_records(paths, "questions"), _question, broken)
+    return without_repeats(found, lambda one: one.id, "question_id", _names(paths), broken)
 
 
-def read_annotations(paths: Sequence[Path]) -> list[Annotation]:
+def read_annotations(paths: Sequence[Path], broken: Skips | None = None) -> list[Annotation]:
     """Read annotation files; arguments and errors as for `read_questions`, and answers are needed.
 
     Returns:
         The annotations in the order of the files.
     """
-    annotations = [_annotation(record, place) for record, place in _records(paths, "annotations")]
-    refuse_repeated((one.question_id for one in annotations), "question_id", _names(paths))
-    return annotations
+    found = parsed(_records(paths, "annotations"), _annotation, broken)
+    return without_repeats(found, lambda one: one.question_id, "question_id", _names(paths), broken)
+
+
+def frequent_answers(annotations: Iterable[Annotation], at_least: int = 9) -> list[str]:
+    """The answers that a classifier of VQA chooses among.
+
+    Args:
+        annotations: those of train and val, for the usual 3,129 answers.
+        at_least: of how many questions an answer must be the most common one.
+
+    Returns:
+        The answers in their official normal form, the most frequent first, equally frequent ones in
+        alphabetical order. One of them may be "": what people say may be nothing but an article.
+
+    Source:
+        compute_softscore.py of hengyuan-hu/bottom-up-attention-vqa, from which the 3,129 answers in
+        use are: `multiple_choice_answer`, normalised, commas taken out, of nine questions or more.
+    """
+    questions: Counter[str] = Counter()
+    for annotation in annotations:
+        common = annotation.most_common
+        if common is None:  # a sample that leaves it out
+            ((common, _),) = Counter(answer.text for answer in annotation.answers).most_common(1)
+        questions[common] += 1
+    normal: Counter[str] = Counter()
+    for answer, count in questions.items():
+        normal[normalise(clean(answer)).replace(",", "")] += count
+    kept = [answer for answer, count in normal.items() if count >= at_least]
+    return sorted(kept, key=lambda answer: (-normal[answer], answer))
 
 
 def read_results(path: Path) -> dict[int, str]:
@@ -114,13 +139,19 @@ def read_results(path: Path) -> dict[int, str]:
 
 
 def _records(paths: Sequence[Path], name: str) -> Iterator[tuple[Any, str]]:
-    """The entries under `name` of all files, each with its place."""
+    """The entries under `name` of all files, each with its place; no file is held in memory."""
     for path in paths:
-        content = read_json(path, f"VQA {name}")
-        if not isinstance(content, dict) or not isinstance(content.get(name), list):
-            raise BadData(f"{path}: expected an object with a list '{name}', as in VQA v2")
-        for index, record in enumerate(content[name]):
+        require_file(path, f"VQA {name}")
+        for index, record in enumerate(json_items_under(path, name)):
             yield record, f"{path}: {name}[{index}]"
+
+
+def _question(record: Any, place: str) -> Question:
+    return Question(
+        id=integer(record, "question_id", place),
+        image_id=integer(record, "image_id", place),
+        text=text(record, "question", place),
+    )
 
 
 def _annotation(record: Any, place: str) -> Annotation:
@@ -134,13 +165,18 @@ def _annotation(record: Any, place: str) -> Annotation:
         answer_type=optional_text(record, "answer_type", place),
         most_common=optional_text(record, "multiple_choice_answer", place),
         answers=tuple(
-            Answer(
-                text=field(answer, "answer", str, f"{place}.answers[{number}]"),
-                confidence=optional_text(answer, "answer_confidence", place),
-                id=optional_integer(answer, "answer_id", place),
-            )
-            for number, answer in enumerate(answers)
+            _answer(answer, f"{place}.answers[{number}]") for number, answer in enumerate(answers)
         ),
+    )
+
+
+def _answer(record: Any, place: str) -> Answer:
+    confidence = optional_text(record, "answer_confidence", place)
+    # Millions of answers are a few ten thousand different ones: one object each.
+    return Answer(
+        text=sys.intern(text(record, "answer", place)),
+        confidence=None if confidence is None else sys.intern(confidence),
+        id=optional_integer(record, "answer_id", place),
     )
 
 

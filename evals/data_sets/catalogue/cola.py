@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
-from evals.data_sets.entry import DataSet, Official, Place
+from pathlib import Path
+
+from evals.data_sets.entry import DataSet, Findings, Official, Place
+from evals.data_sets.glue_check import check_glue
+from evals.data_sets.images import ImageCheck
 
 _SOURCE = "the TSV files that GLUE distributes (Wang et al., 2019)"
+_FILES = {"train": "train.tsv", "dev": "dev.tsv", "test": "test.tsv"}
+
+
+def _verify(root: Path, images: ImageCheck) -> Findings:
+    return check_glue("cola", root / "glue" / "CoLA", _FILES)
+
 
 DATA_SET = DataSet(
     name="cola",
@@ -24,5 +34,11 @@ DATA_SET = DataSet(
         Official("test", "rows", 1_063, _SOURCE),
     ),
     notes=("the labels of the test rows are on GLUE's server",),
+    look_alikes={
+        9_594: "the official train and dev rows together",
+        527: "the in-domain half of the official dev rows (527 + 516 = 1,043)",
+        516: "the out-of-domain half of the official dev rows (527 + 516 = 1,043)",
+    },
     benchmark="cola",
+    verify=_verify,
 )

@@ -2,9 +2,25 @@
 
 from __future__ import annotations
 
-from evals.data_sets.entry import DataSet, Official, Place
+from pathlib import Path
+
+from evals.data_sets.entry import DataSet, Findings, Official, Place
+from evals.data_sets.glue_check import check_glue
+from evals.data_sets.images import ImageCheck
 
 _SOURCE = "the TSV files that GLUE distributes (Wang et al., 2019)"
+_FILES = {
+    "train": "train.tsv",
+    "dev_matched": "dev_matched.tsv",
+    "dev_mismatched": "dev_mismatched.tsv",
+    "test_matched": "test_matched.tsv",
+    "test_mismatched": "test_mismatched.tsv",
+}
+
+
+def _verify(root: Path, images: ImageCheck) -> Findings:
+    return check_glue("mnli", root / "glue" / "MNLI", _FILES)
+
 
 DATA_SET = DataSet(
     name="mnli",
@@ -28,5 +44,11 @@ DATA_SET = DataSet(
         Official("test_mismatched", "rows", 9_847, _SOURCE),
     ),
     notes=("the labels of the test rows are on GLUE's server",),
+    look_alikes={
+        10_000: "MultiNLI's own rows, with those that have no majority label",
+        19_647: "the matched and the mismatched dev rows together",
+        19_643: "the matched and the mismatched test rows together",
+    },
     benchmark="mnli",
+    verify=_verify,
 )

@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
-from evals.data_sets.entry import DataSet, Official, Place
+from pathlib import Path
+
+from evals.data_sets.entry import DataSet, Findings, Official, Place
+from evals.data_sets.glue_check import check_glue
+from evals.data_sets.images import ImageCheck
 
 _SOURCE = "the TSV files that GLUE distributes (Wang et al., 2019)"
+_FILES = {"train": "train.tsv", "dev": "dev.tsv", "test": "test.tsv"}
+
+
+def _verify(root: Path, images: ImageCheck) -> Findings:
+    return check_glue("sst2", root / "glue" / "SST-2", _FILES)
+
 
 DATA_SET = DataSet(
     name="sst2",
@@ -24,5 +34,12 @@ DATA_SET = DataSet(
         Official("test", "rows", 1_821, _SOURCE),
     ),
     notes=("the labels of the test rows are on GLUE's server",),
+    look_alikes={
+        68_221: "the official train and dev rows together",
+        60_614: "nine tenths of the official ones",
+        6_735: "a tenth of the official train rows, 60,614 + 6,735 = 67,349",
+        6_920: "the whole training sentences, without the phrases of which GLUE has all",
+    },
     benchmark="sst2",
+    verify=_verify,
 )

@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
-from evals.data_sets.entry import DataSet, Official, Place
+from pathlib import Path
+
+from evals.data_sets.entry import DataSet, Findings, Official, Place
+from evals.data_sets.glue_check import check_glue
+from evals.data_sets.images import ImageCheck
 
 _SOURCE = "the TSV files that GLUE distributes (Wang et al., 2019)"
+_FILES = {"train": "train.tsv", "dev": "dev.tsv", "test": "test.tsv"}
+
+
+def _verify(root: Path, images: ImageCheck) -> Findings:
+    return check_glue("stsb", root / "glue" / "STS-B", _FILES)
+
 
 DATA_SET = DataSet(
     name="stsb",
@@ -24,5 +34,10 @@ DATA_SET = DataSet(
         Official("test", "rows", 1_379, _SOURCE),
     ),
     notes=("the labels of the test rows are on GLUE's server",),
+    look_alikes={
+        7_249: "the official train and dev rows together",
+        8_628: "all rows of the STS benchmark, test included",
+    },
     benchmark="stsb",
+    verify=_verify,
 )

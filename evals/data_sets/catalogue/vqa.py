@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from evals.data_sets.entry import DataSet, Official, Place
+from evals.data_sets.vqa_check import check_vqa
 
 _SOURCE = "download page of visualqa.org"
 _DEV = "literature; the download page does not count test-dev"
+_ANSWERS = "compute_softscore.py of bottom-up-attention-vqa, and everybody since"
 
 DATA_SET = DataSet(
     name="vqa",
@@ -31,6 +33,9 @@ DATA_SET = DataSet(
         Official("val", "questions", 214_354, _SOURCE, "214K"),
         Official("test-dev", "questions", 107_394, _DEV, "448K"),
         Official("test-std", "questions", 447_793, _SOURCE, "107K"),
+        Official("train", "annotations", 443_757, _SOURCE),
+        Official("val", "annotations", 214_354, _SOURCE),
+        Official("train+val", "frequent answers", 3_129, _ANSWERS),
         Official("train", "images", 82_783, "COCO train2014", "83K"),
         Official("val", "images", 40_504, "COCO val2014", "41K"),
         Official("test-dev", "images", 81_434, "COCO test2015", "81K"),
@@ -39,6 +44,15 @@ DATA_SET = DataSet(
     notes=(
         "the paper's table 7 swaps the heads test-dev and test-std: test-dev has 107K questions, "
         "test-std 448K (all of test2015, as the server takes them)",
+        "frequent answers are the most common answer of nine questions or more in train and val; "
+        "a classifier chooses among them",
     ),
+    look_alikes={
+        658_111: "train and val together",
+        248_349: "the training questions of VQA v1",
+        121_512: "the validation questions of VQA v1",
+        244_302: "the test questions of VQA v1",
+    },
     benchmark="vqa",
+    verify=check_vqa,
 )
