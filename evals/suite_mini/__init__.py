@@ -9,6 +9,8 @@ ideal        the ceiling of a retrieval test
 pictures     pictures on disk
 captioned    Karpathy's layouts (Flickr30k, COCO): which pictures there are, and their captions
 part, parts  what a data set of the suite is, and one module for each
+prose        running text about scenes, and general English
+glue         the GLUE tasks: sentences, labels, floors
 workers      jobs spread over processes
 suite        the data root as a whole
 """
