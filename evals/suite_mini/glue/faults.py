@@ -83,7 +83,7 @@ def _missing_article(words: Words, dice: Dice) -> Words | None:
 
 
 def _wrong_number(words: Words, dice: Dice) -> Words | None:
-    """ "two star", "each stars", "a stars"."""
+    """As in "two star", "each stars", "a stars"."""
     places = []
     for start in _places(words, "article", "number"):
         noun = next(place for place in _places(words, "noun") if place > start)
@@ -95,7 +95,7 @@ def _wrong_number(words: Words, dice: Dice) -> Words | None:
 
 
 def _adjective_behind(words: Words, dice: Dice) -> Words | None:
-    """ "the star red is above"; not at the end, where "painted the star red" is fine."""
+    """As in "the star red is above"; not at the end, where "painted the star red" is fine."""
     places = [
         place
         for place in _places(words, "noun")
@@ -108,7 +108,7 @@ def _adjective_behind(words: Words, dice: Dice) -> Words | None:
 
 
 def _determiner_behind(words: Words, dice: Dice) -> Words | None:
-    """ "red the star"."""
+    """As in "red the star"."""
     places = [
         place for place in _places(words, *_DETERMINERS) if words[place + 1].tag == "adjective"
     ]
@@ -125,26 +125,26 @@ def _doubled(words: Words, dice: Dice) -> Words | None:
 
 
 def _late_verb(words: Words, dice: Dice) -> Words | None:
-    """ "where the star is?"."""
+    """As in "where the star is?"."""
     if words[0].tag != "wh":
         return None
     return [words[0], *words[2:], words[1]]
 
 
 def _more_comparative(words: Words, dice: Dice) -> Words | None:
-    """ "more bigger than"."""
+    """As in "more bigger than"."""
     places = [place for place in _places(words, "comparative") if words[place + 1].text == "than"]
     return _replaced(words, places[0], Word("more", "more"), words[places[0]]) if places else None
 
 
 def _object_of_state(words: Words, dice: Dice) -> Words | None:
-    """ "the star sits the ring": a verb without an object gets one."""
+    """As in "the star sits the ring": a verb without an object gets one."""
     places = _places(words, "relation")
     return _replaced(words, places[0]) if places else None
 
 
 def _wrong_article(words: Words, dice: Dice) -> Words | None:
-    """ "a orange star", and more seldom "an star", so that "an" alone tells nothing."""
+    """As in "a orange star", and more seldom "an star", so that "an" alone tells nothing."""
     places = _places(words, "article")
     if not places:
         return None
@@ -155,17 +155,15 @@ def _wrong_article(words: Words, dice: Dice) -> Words | None:
 
 
 def _exchanged_verbs(words: Words, dice: Dice) -> Words | None:
-    """ "can drew what Tom draw": the forms of two verbs exchanged."""
-    places = _places(words, "deed", "past")
-    if not places or (words[places[0]].tag == "deed" and words[places[0]].plural):
+    """As in "can drew what Tom draw": the forms of two verbs exchanged."""
+    deeds = _places(words, "deed")
+    if deeds and words[deeds[0]].plural:
         return None  # "what the girls draw" has the bare form, too
-    base, place = _places(words, "base")[0], places[0]
-    changed = _replaced(words, base, words[place])
-    return _replaced(changed, place, words[base])
+    return _exchanged(words, "base", "deed" if deeds else "past")
 
 
 def _bad_relation(words: Words, dice: Dice) -> Words | None:
-    """ "next the ring", "above of the ring"."""
+    """As in "next the ring", "above of the ring"."""
     places = _places(words, "relation")
     if not places:
         return None
@@ -176,20 +174,32 @@ def _bad_relation(words: Words, dice: Dice) -> Words | None:
 
 
 def _resumptive(words: Words, dice: Dice) -> Words | None:
-    """ "the star that it is above the ring"."""
+    """As in "the star that it is above the ring"."""
     place = _places(words, "that")[0]
     pronoun = Word("they" if words[place].plural else "it", "other")
     return _replaced(words, place, words[place], pronoun)
 
 
-def _any_without_negation(words: Words, dice: Dice) -> Words | None:
-    """ "somebody saw any stars"."""
-    places = _places(words, "some")
-    return _replaced(words, places[0], Word("any", "any")) if places else None
+def _exchanged_polarity(words: Words, dice: Dice) -> Words | None:
+    """As in "somebody saw any stars but Tom did not draw some"."""
+    return _exchanged(words, "some", "any")
+
+
+def _exchanged_participle(words: Words, dice: Dice) -> Words | None:
+    """As in "was drew by Tom and Anna taken it"."""
+    return _exchanged(words, "participle", "past")
+
+
+def _exchanged(words: Words, first: str, second: str) -> Words | None:
+    """The only words of these two kinds change places."""
+    if not (_places(words, first) and _places(words, second)):
+        return None
+    one, other = _places(words, first)[0], _places(words, second)[0]
+    return _replaced(_replaced(words, one, words[other]), other, words[one])
 
 
 def _double_negation(words: Words, dice: Dice) -> Words | None:
-    """ "nobody saw not any stars"."""
+    """As in "nobody saw not any stars"."""
     if words[0].tag != "nobody":
         return None
     return _replaced(words, 1, words[1], Word("not", "other"))
@@ -225,7 +235,7 @@ FAULTS: dict[str, tuple[tuple[str, ...], Fault]] = {
         _without("be", "asked be"),
     ),
     "late verb": (("question",), _late_verb),
-    "verb form": (("passive",), _to_partner("participle")),
+    "verb form": (("passive",), _exchanged_participle),
     "exchanged verbs": (("modal",), _exchanged_verbs),
     "reflexive": (("reflexive",), _to_partner("reflexive")),
     "complementizer": (("reported",), _to_partner("complementizer")),
@@ -237,7 +247,7 @@ FAULTS: dict[str, tuple[tuple[str, ...], Fault]] = {
     "relation": ((), _bad_relation),
     "relative pronoun missing": (("relative",), _without("that")),
     "pronoun too many": (("relative",), _resumptive),
-    "any without negation": (("polarity",), _any_without_negation),
+    "any without negation": (("polarity",), _exchanged_polarity),
     "double negation": (("polarity",), _double_negation),
 }
 """Name -> (constructions it is wrong in, all if empty; the fault)."""

@@ -129,7 +129,7 @@ def _no_effect(critic: Critic, subject: str, plural: bool, good: bool) -> str:
 
 
 def _failing(critic: Critic, subject: str, plural: bool, good: bool) -> str:
-    """ "fails to please" against "never fails to please"; "fails to bore" is nothing one says."""
+    """As in "fails to please" against "never fails to please"; nobody says "fails to bore"."""
     many, _ = critic.dice.pick(opinions.GOOD_VERBS)
     fail = "fail" if plural else "fails"
     return f"{subject} {'never ' if good else ''}{fail} to {many} {critic.dice.pick(_SEERS)}"
@@ -223,7 +223,7 @@ def _expectation(critic: Critic, good: bool) -> str:
 
 
 def _condition(critic: Critic, good: bool) -> str:
-    """ "would be dull if the lines were not so graceful": it is not dull."""
+    """As in "would be dull if the lines were not so graceful": it is not dull."""
     aspect = critic.dice.pick(opinions.PLURAL_ASPECTS)
     lost = critic.adjective("would be", not good)
     cause = critic.adjective("were not so", good)
