@@ -384,3 +384,25 @@ def test_the_real_imagenet_sample(real_data: Path) -> None:
     found = check(real_data, "imagenet")
     assert (found.state, found.problems) == ("sample", ())
     assert here(found)["all", "classes"] == 1_000 and here(found)["val", "images"] == 24
+
+
+def test_the_real_questions_and_pairs(tmp_path: Path, real_data: Path) -> None:
+    """Against ../shared/real: 3 questions of one image with their annotations, 21 pairs; no images."""
+    for ours, theirs in (
+        (QUESTIONS.format("train2014"), "allennlp_vqav2_questions.json"),
+        (ANNOTATIONS.format("train2014"), "allennlp_vqav2_annotations.json"),
+    ):
+        write(tmp_path / "vqa" / ours, (real_data / "vqa" / theirs).read_text())
+    found = check(tmp_path, "vqa")
+    counted = here(found)
+    assert counted["train", "questions"] == counted["train", "annotations"] == 3
+    assert len(found.problems) == 1 and found.problems[0].startswith("train: 1 of 1 images not on")
+    for ours, theirs in (
+        ("snli_ve_dev.jsonl", "allennlp_sample_pairs.jsonl"),
+        ("snli_ve_test.jsonl", "cpuknows_sample_data.jsonl"),
+    ):
+        write(tmp_path / "snli_ve" / ours, (real_data / "snli_ve" / theirs).read_text())
+    found = check(tmp_path, "snli_ve")
+    counted = here(found)
+    assert counted["dev", "pairs"] + counted["test", "pairs"] == 21
+    assert all(problem.split(",")[0].endswith("images not on disk") for problem in found.problems)

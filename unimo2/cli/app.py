@@ -86,8 +86,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     session = Session()
     if not sys.stderr.isatty():
-        # Bars that transformers draws while it reads weights are noise in a file or a pipe.
+        # Bars of libraries that read weights and data are noise in a file or a pipe.
         os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+        os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")
     try:
         return _run(sys.argv[1:] if argv is None else argv, session)
     except KeyboardInterrupt:
