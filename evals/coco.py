@@ -146,6 +146,21 @@ def corpus_bleu(sums: Floats) -> Floats:
     return result
 
 
+def cider(truth: Tokens, given: Tokens) -> Floats:
+    """CIDEr of each image, as pycocoevalcap computes it; the corpus's CIDEr is their mean.
+
+    Args:
+        truth: references; document frequencies are theirs.
+        given: one caption an image, of the same images.
+
+    Returns:
+        `[images]`, in the order of `truth`, 0 to 10.
+    """
+    from pycocoevalcap.cider.cider import Cider
+
+    return np.asarray(Cider().compute_score(truth, given)[1], dtype=np.float64)
+
+
 def _bleu(truth: Tokens, given: Tokens) -> tuple[list[float], list[Floats], Floats]:
     """BLEU of the corpus, of each image, and the statistics of each image."""
     from pycocoevalcap.bleu.bleu_scorer import BleuScorer
@@ -189,13 +204,10 @@ def _meteor(truth: Tokens, given: Tokens) -> tuple[float, Floats, Floats]:
 
 def _means(truth: Tokens, given: Tokens) -> dict[str, Floats]:
     """The scores of each image that are averaged over images."""
-    from pycocoevalcap.cider.cider import Cider
     from pycocoevalcap.rouge.rouge import Rouge
 
-    return {
-        "ROUGE_L": np.asarray(Rouge().compute_score(truth, given)[1], dtype=np.float64),
-        "CIDEr": np.asarray(Cider().compute_score(truth, given)[1], dtype=np.float64),
-    }
+    rouge = np.asarray(Rouge().compute_score(truth, given)[1], dtype=np.float64)
+    return {"ROUGE_L": rouge, "CIDEr": cider(truth, given)}
 
 
 def _metric(value: float, drawn: Floats, images: int) -> Metric:

@@ -1,0 +1,203 @@
+"""VQA v2: questions about COCO's pictures, in pairs with different answers.
+
+The answers of the test splits are not among its public files, as in reality; what the evaluation
+server holds lies in vqa/server/.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from evals.suite_mini.answers import spoken, ten_answers
+from evals.suite_mini.captioned import COCO_FOLDER, coco_entries, scene_of
+from evals.suite_mini.captioned import Entry as Picture
+from evals.suite_mini.dice import Dice
+from evals.suite_mini.part import Report
+from evals.suite_mini.pictures import write_scene
+from evals.suite_mini.questions import balanced_pairs
+from evals.suite_mini.request import SuiteRequest
+from evals.suite_mini.vqa_files import (
+    Entry,
+    write_annotations,
+    write_complementary_pairs,
+    write_questions,
+)
+from evals.suite_mini.vqa_levels import vqa_level
+
+FOLDER = "vqa"
+TEST_IMAGES = f"{COCO_FOLDER}/test2015"
+# Questions per picture: 20,000 in training, 4,000 for validation, 2,000 for test-dev and another
+# 1,000 that only test-std has, with the pictures of scale 1.
+_PER_PICTURE = {"train": 2.0, "val": 20 / 3, "test-dev": 5.0, "test-rest": 5.0}
+_TEST_PICTURES = {"test-dev": 400, "test-rest": 200}
+_TEST_COLLECTION = "coco-test2015"
+_TEST_ID_OFFSET, _ID_STEP = 2, 8  # captioned.py gives the odd places of every eight to COCO
+_GROUP = 40
+"""Pictures among which the members of a pair are sought."""
+_FILES = (
+    "v2_OpenEnded_mscoco_train2014_questions.json",
+    "v2_mscoco_train2014_annotations.json",
+    "v2_mscoco_train2014_complementary_pairs.json",
+    "v2_OpenEnded_mscoco_val2014_questions.json",
+    "v2_mscoco_val2014_annotations.json",
+    "v2_mscoco_val2014_complementary_pairs.json",
+    "v2_OpenEnded_mscoco_test-dev2015_questions.json",
+    "v2_OpenEnded_mscoco_test2015_questions.json",
+    "server/v2_mscoco_test-dev2015_annotations.json",
+    "server/v2_mscoco_test2015_annotations.json",
+)
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a job hands back."""
+
+    split: str
+    """A key of the questions per picture, or "" for a picture."""
+    pairs: tuple[tuple[Entry, Entry], ...]
+    digests: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class QuestionJob:
+    """Ask about a group of pictures."""
+
+    split: str
+    number: int
+    pictures: tuple[Picture, ...]
+    pairs: int
+
+    def run(self, root: Path, seed: int) -> Result:
+        """Word the questions and answer them; see `evals.suite_mini.part.Job`."""
+        scenes = [scene_of(seed, picture) for picture in self.pictures]
+        dice = Dice(seed, "vqa", self.split, self.number, "questions")
+        asked_of = Counter[int]()
+        digests = []
+        pairs = []
+        for pair in balanced_pairs(scenes, self.pairs, dice):
+            members = []
+            for asked in pair:
+                image_id = self.pictures[asked.picture].cocoid
+                assert image_id is not None
+                entry = Entry(
+                    question_id=1_000 * image_id + asked_of[image_id],
+                    image_id=image_id,
+                    question=asked.text,
+                    topic=asked.topic,
+                    answer=spoken(asked.answer),
+                    answers=ten_answers(asked.answer, dice),
+                )
+                asked_of[image_id] += 1
+                members.append(entry)
+                digests.append(_digest(scenes[asked.picture].key(), entry))
+            pairs.append((members[0], members[1]))
+        return Result(self.split, tuple(pairs), tuple(digests))
+
+
+@dataclass(frozen=True)
+class BarePictureJob:
+    """Draw a picture of test2015, about which nothing but questions is known."""
+
+    picture: Picture
+
+    def run(self, root: Path, seed: int) -> Result:
+        """Save the picture; see `evals.suite_mini.part.Job`."""
+        picture = self.picture
+        dice = Dice(seed, picture.collection, picture.world, picture.index, "picture")
+        digest = write_scene(root / picture.path, scene_of(seed, picture), dice)
+        return Result("", (), (digest,))
+
+
+def _digest(scene: str, entry: Entry) -> str:
+    said = [f"{answer.text}={answer.confidence}" for answer in entry.answers]
+    lines = [scene, str(entry.question_id), entry.question, *said]
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
+@cache
+def pictures(request: SuiteRequest) -> dict[str, list[Picture]]:
+    """The pictures that each split asks about; those of "test-rest" are test-std's alone."""
+    coco = coco_entries(request)
+    dev = request.scaled(_TEST_PICTURES["test-dev"])
+    rest = request.scaled(_TEST_PICTURES["test-rest"])
+    test = [_test_picture(index) for index in range(dev + rest)]
+    return {
+        "train": [picture for picture in coco if picture.split == "train"],
+        "val": [picture for picture in coco if picture.split in ("val", "test")],
+        "test-dev": test[:dev],
+        "test-rest": test[dev:],
+    }
+
+
+def _test_picture(index: int) -> Picture:
+    image_id = _ID_STEP * index + _TEST_ID_OFFSET
+    path = f"{TEST_IMAGES}/COCO_test2015_{image_id:012d}.jpg"
+    return Picture(_TEST_COLLECTION, "test", index, "test2015", path, image_id)
+
+
+class _Vqa:
+    name = "vqa"
+
+    def folders(self, request: SuiteRequest) -> Sequence[str]:
+        return [f"{FOLDER}/server", TEST_IMAGES]
+
+    def jobs(self, request: SuiteRequest) -> Sequence[QuestionJob | BarePictureJob]:
+        jobs: list[QuestionJob | BarePictureJob] = []
+        for split, own in pictures(request).items():
+            groups = max(1, len(own) // _GROUP)
+            for number in range(groups):
+                start, end = (at * len(own) // groups for at in (number, number + 1))
+                pairs = round((end - start) * _PER_PICTURE[split] / 2)
+                jobs.append(QuestionJob(split, number, tuple(own[start:end]), pairs))
+            if split.startswith("test"):
+                jobs += [BarePictureJob(picture) for picture in own]
+        return jobs
+
+    def finish(self, root: Path, request: SuiteRequest, results: Sequence[Result]) -> Report:
+        pairs = {
+            split: [pair for result in results if result.split == split for pair in result.pairs]
+            for split in _PER_PICTURE
+        }
+        entries = {
+            split: sorted(
+                (entry for pair in own for entry in pair), key=lambda entry: entry.question_id
+            )
+            for split, own in pairs.items()
+        }
+        entries["test-std"] = entries["test-dev"] + entries["test-rest"]
+        folder = root / FOLDER
+        for split, year in (("train", "train2014"), ("val", "val2014")):
+            ids = [(first.question_id, second.question_id) for first, second in pairs[split]]
+            write_complementary_pairs(folder / f"v2_mscoco_{year}_complementary_pairs.json", ids)
+            write_annotations(folder / f"v2_mscoco_{year}_annotations.json", year, entries[split])
+        for split, year in (("test-dev", "test-dev2015"), ("test-std", "test2015")):
+            path = folder / "server" / f"v2_mscoco_{year}_annotations.json"
+            write_annotations(path, year, entries[split])
+        subtypes = {
+            "train": "train2014",
+            "val": "val2014",
+            "test-dev": "test-dev2015",
+            "test-std": "test2015",
+        }
+        for split, year in subtypes.items():
+            path = folder / f"v2_OpenEnded_mscoco_{year}_questions.json"
+            write_questions(path, year, entries[split])
+        return Report(
+            counts={split: len(entries[split]) for split in subtypes},
+            unit="questions",
+            digests=[digest for result in results for digest in result.digests],
+            levels={"vqa": {"accuracy": vqa_level(entries["train"], entries["test-dev"])}},
+        )
+
+    def files(self, request: SuiteRequest) -> Sequence[str]:
+        own = pictures(request)
+        images = [picture.path for split in _TEST_PICTURES for picture in own[split]]
+        return [*(f"{FOLDER}/{name}" for name in _FILES), *images]
+
+
+PART = _Vqa()

@@ -1,0 +1,266 @@
+"""Questions in English for topics, in several wordings, and pairs of pictures to ask them about."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from evals.suite_mini import lexicon
+from evals.suite_mini.dice import Dice
+from evals.suite_mini.looks import adjective, noun_phrase, with_article
+from evals.suite_mini.topics import KINDS, Topic, topics
+from evals.suite_mini.world import Scene
+
+# {the0} and {the1} are the first and the second look with "the", {a0} with "a", {many0} in the
+# plural, {is1} a look as a predicate, {rel} a relation, {on} a background with its preposition.
+_WORDINGS: dict[str, tuple[str, ...]] = {
+    "exists": (
+        "Is there {a0}?",
+        "Is there {a0} in the picture?",
+        "Can you see {a0}?",
+        "Do you see {a0} here?",
+        "Does the picture show {a0}?",
+        "Are there any {many0}?",
+    ),
+    "is": (
+        "Is {the0} {is1}?",
+        "Would you say {the0} is {is1}?",
+        "Is it true that {the0} is {is1}?",
+    ),
+    "relation": (
+        "Is {the0} {rel} {the1}?",
+        "Can you find {the0} {rel} {the1}?",
+        "Does {the0} stand {rel} {the1}?",
+    ),
+    "bigger": (
+        "Is {the0} bigger than {the1}?",
+        "Is {the0} larger than {the1}?",
+        "Is {the1} smaller than {the0}?",
+    ),
+    "which-bigger": (
+        "Which is bigger, {the0} or {the1}?",
+        "Which one is larger, {the0} or {the1}?",
+        "What is bigger, {the0} or {the1}?",
+    ),
+    "same-colour": (
+        "Are {the0} and {the1} the same color?",
+        "Do {the0} and {the1} have the same color?",
+        "Is {the0} the same color as {the1}?",
+    ),
+    "same-size": (
+        "Are {the0} and {the1} the same size?",
+        "Is {the0} as big as {the1}?",
+        "Is {the0} the same size as {the1}?",
+    ),
+    "more": (
+        "Are there more {many0} than {many1}?",
+        "Do you see more {many0} than {many1}?",
+        "Are there fewer {many1} than {many0}?",
+    ),
+    "alike": (
+        "Are there two things of the same shape?",
+        "Do any of the objects have the same shape?",
+        "Does a shape appear more than once?",
+    ),
+    "on": (
+        "Are the things {on}?",
+        "Are the objects {on}?",
+        "Is this {on}?",
+        "Is this picture {on}?",
+    ),
+    "count": (
+        "How many {many0} are there?",
+        "How many {many0} are in the picture?",
+        "How many {many0} can you see?",
+        "How many {many0} do you see?",
+        "What number of {many0} are shown?",
+    ),
+    "colour": (
+        "What color is {the0}?",
+        "What is the color of {the0}?",
+        "What color does {the0} have?",
+        "Which color is {the0}?",
+    ),
+    "colours-of": (
+        "What color are the {many0}?",
+        "What is the color of the {many0}?",
+        "Which color are the {many0}?",
+    ),
+    "shape": (
+        "What is {the0}?",
+        "What shape is {the0}?",
+        "What kind of shape is {the0}?",
+        "What does {the0} look like?",
+    ),
+    "shape-at": (
+        "What is {is0}?",
+        "What can be seen {is0}?",
+        "What shape is {is0}?",
+        "What do you see {is0}?",
+    ),
+    "neighbour": (
+        "What is {rel} {the0}?",
+        "What shape is {rel} {the0}?",
+        "What stands {rel} {the0}?",
+    ),
+    "place": (
+        "Where is {the0}?",
+        "Where is {the0} in the picture?",
+        "Where can you find {the0}?",
+        "In which part of the picture is {the0}?",
+    ),
+    "left-or-right": (
+        "Is {the0} on the left or on the right?",
+        "Which side is {the0} on, left or right?",
+        "What side of the picture is {the0} on, left or right?",
+    ),
+    "top-or-bottom": (
+        "Is {the0} at the top or at the bottom?",
+        "Is {the0} at the bottom or at the top?",
+        "Which end is {the0} at, top or bottom?",
+    ),
+    "side": (
+        "Is {the0} left or right of {the1}?",
+        "On which side of {the1} is {the0}, left or right?",
+    ),
+    "height": (
+        "Is {the0} above or below {the1}?",
+        "Is {the0} below or above {the1}?",
+    ),
+    "texture": (
+        "Is {the0} plain, striped or dotted?",
+        "What pattern does {the0} have?",
+        "What kind of pattern is on {the0}?",
+        "What is the pattern of {the0}?",
+    ),
+    "size": ("What size is {the0}?", "How big is {the0}?", "Is {the0} small or large?"),
+    "background": (
+        "What is in the background?",
+        "What is the background?",
+        "What is behind the things?",
+        "What are the things on?",
+        "What kind of background is this?",
+    ),
+    "two-colours": (
+        "Which two colors do the things have?",
+        "What two colors are the objects?",
+        "What are the colors of the things?",
+        "What colors are the figures?",
+    ),
+    "empty": (
+        "Which {line} is empty, {lines}?",
+        "Which {line} has nothing in it, {lines}?",
+        "What {line} is empty, {lines}?",
+    ),
+}
+_LINES = {
+    "row": "top, middle or bottom",
+    "column": "left, middle or right",
+}
+_TRIES = 40
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One question about one picture of a group."""
+
+    picture: int
+    """Number of the picture within its group."""
+    text: str
+    topic: Topic
+    answer: str
+    """Canonical, as `topics` gives it."""
+
+
+def wording(topic: Topic, dice: Dice) -> str:
+    """A question for the topic; equal topics can be worded in many ways."""
+    slots: dict[str, str] = {}
+    template = dice.pick(_WORDINGS[topic.kind])
+    for number, look in enumerate(topic.looks):
+        slots[f"the{number}"] = f"the {noun_phrase(look, dice, plural=False)}"
+        slots[f"a{number}"] = with_article(noun_phrase(look, dice, plural=False))
+        slots[f"many{number}"] = noun_phrase(look, dice, plural=True)
+        if look.form() not in ((), ("shape",)):
+            slots[f"is{number}"] = adjective(look, dice)
+    if topic.detail in lexicon.RELATION_WORDS:
+        slots["rel"] = dice.pick(lexicon.RELATION_WORDS[topic.detail])
+    if topic.detail in lexicon.BACKGROUND_PHRASES:
+        slots["on"] = dice.pick(lexicon.BACKGROUND_PHRASES[topic.detail])
+    if topic.detail in _LINES:
+        slots |= {"line": topic.detail, "lines": _LINES[topic.detail]}
+    return template.format_map(slots)
+
+
+_Forms = dict[tuple[object, ...], dict[Topic, dict[str, list[int]]]]
+
+
+def balanced_pairs(scenes: Sequence[Scene], pairs: int, dice: Dice) -> list[tuple[Asked, Asked]]:
+    """Questions in the manner of VQA v2: each about two pictures that answer it differently.
+
+    Args:
+        scenes: of the group, at least two.
+        pairs: how many are wanted; there are fewer if the group is too small for them.
+        dice: for everything that is left open.
+
+    Returns:
+        The two members of each pair, equal in their text and different in their answers. Kinds come
+        as often as `KINDS` says, answers of one topic as evenly as the scenes allow, and pictures
+        are used equally often.
+    """
+    table = _table(scenes)
+    kinds = list(KINDS)
+    weights = [KINDS[kind] for kind in kinds]
+    uses = [0] * len(scenes)
+    taken: set[tuple[int, Topic]] = set()
+    found: list[tuple[Asked, Asked]] = []
+    for _ in range(pairs * _TRIES):
+        if len(found) == pairs:
+            break
+        forms = table.get(kinds[dice.weighted(weights)])
+        if not forms:
+            continue
+        by_topic = dice.pick(list(forms.values()))
+        topic = dice.pick(list(by_topic))
+        pair = _choose(topic, by_topic[topic], uses, taken, dice)
+        if pair is None:
+            continue
+        text = wording(topic, dice)
+        first, second = (Asked(picture, text, topic, answer) for picture, answer in pair)
+        found.append((first, second))
+        for asked in (first, second):
+            uses[asked.picture] += 1
+            taken.add((asked.picture, topic))
+    return found
+
+
+def _table(scenes: Sequence[Scene]) -> dict[str, _Forms]:
+    """Kind -> form -> topic -> answer -> pictures; topics with one answer only are left out."""
+    table: dict[str, _Forms] = {}
+    for number, scene in enumerate(scenes):
+        for topic, answer in topics(scene):
+            by_topic = table.setdefault(topic.kind, {}).setdefault(topic.form(), {})
+            by_topic.setdefault(topic, {}).setdefault(answer, []).append(number)
+    for forms in table.values():
+        for form, by_topic in list(forms.items()):
+            forms[form] = {topic: known for topic, known in by_topic.items() if len(known) > 1}
+            if not forms[form]:
+                del forms[form]
+    return table
+
+
+def _choose(
+    topic: Topic,
+    known: Mapping[str, Sequence[int]],
+    uses: Sequence[int],
+    taken: set[tuple[int, Topic]],
+    dice: Dice,
+) -> list[tuple[int, str]] | None:
+    """Two pictures with different answers, those first that were used least so far."""
+    chosen = []
+    for answer in dice.shuffled(sorted(known))[:2]:
+        free = [number for number in known[answer] if (number, topic) not in taken]
+        if not free:
+            return None
+        fewest = min(uses[number] for number in free)
+        chosen.append((dice.pick([n for n in free if uses[n] == fewest]), answer))
+    return chosen
