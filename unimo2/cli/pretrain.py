@@ -9,7 +9,7 @@ import typer
 
 if TYPE_CHECKING:
     from unimo2.recipes import Recipe
-    from unimo2.training import TrainSummary
+    from unimo2.trainer import TrainSummary
 
 # Images of the validation split that the weight of the contrastive score is chosen on: with five
 # captions each a minute of scoring on two cores.
