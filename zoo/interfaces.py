@@ -219,6 +219,9 @@ class ImageClassifier(Model, Protocol):
 class TextClassifier(Model, Protocol):
     """Sorts one sentence, or a pair, into classes, or gives it a number (one column)."""
 
+    @property
+    def text_classes(self) -> Sequence[str]: ...  # noqa: D102
+
     def classify_texts(self, first: Sequence[str], second: Sequence[str] | None) -> Tensor:
         """Return logits `[texts, classes]`, or `[texts, 1]` for a regression."""
         ...
