@@ -10,7 +10,8 @@ from evals.data_sets import vqa_check
 from evals.data_sets.images import ImageCheck
 from evals.data_sets.registry import all_data_sets
 from evals.data_sets.verify import Verdict, verify
-from unimo2.formats.vqa import Annotation, Question, frequent_answers, read_annotations
+from unimo2.finetuning.answers import answer_list
+from unimo2.formats.vqa import Annotation, Question
 
 QUESTIONS = "v2_OpenEnded_mscoco_{}_questions.json"
 ANNOTATIONS = "v2_mscoco_{}_annotations.json"
@@ -171,19 +172,19 @@ def test_a_wrong_split_of_vqa_is_named(
 def test_frequent_answers_are_those_of_nine_questions(tmp_path: Path) -> None:
     """Against counts by hand: normalised before counting, eight questions are too few."""
     texts = ["The Net."] * 5 + ["net"] * 4 + ["1,000"] * 10 + ["cat"] * 8 + ["The"] * 9
-    path = write(
-        tmp_path / "a.json",
-        json.dumps({"annotations": [annotation(n, 1, text) for n, text in enumerate(texts)]}),
-    )
-    assert frequent_answers(read_annotations([path])) == ["1000", "", "net"]
+    asked = [question(number, 1) for number in range(len(texts))]
+    answers = [annotation(number, 1, text) for number, text in enumerate(texts)]
+    vqa(tmp_path, "train2014", "train2014", asked[:20], answers[:20])
+    vqa(tmp_path, "val2014", "val2014", asked[20:], answers[20:])
+    found = check(tmp_path, "vqa")
+    assert found.problems == () and here(found)["train+val", "frequent answers"] == 3
 
 
 def test_the_answers_in_use_are_in_normal_form(real_data: Path) -> None:
     """Against the 3,129 answers in use: each is what our normal form makes of itself."""
     answers = json.loads((real_data / "vqa" / "trainval_label2ans.json").read_text())
-    assert len(answers) == 3_129
     given = [Annotation(number, 1, None, None, text, ()) for number, text in enumerate(answers)]
-    assert sorted(frequent_answers(given, at_least=1)) == sorted(answers)
+    assert len(answers) == 3_129 and sorted(answer_list(given, 1)) == sorted(answers)
 
 
 def pair(number: int, image: str, label: str) -> str:
