@@ -36,8 +36,9 @@ def test_list_shows_what_the_suite_holds_with_ceilings_and_chance(
     assert f"suite mini at {suite}" in output
     image, text = (levels[f"{kind}_retrieval/R@1"]["ideal"] for kind in ("image", "text"))
     table = [line.split() for line in output.split("Ceilings and floors")[1].splitlines()]
-    assert ["flickr", "image_retrieval/R@1", f"{image:.1f}", "16.7", "-", "-"] in table
-    assert ["flickr", "text_retrieval/R@1", f"{text:.1f}", "16.7", "-", "-"] in table
+    rows = [row[:5] for row in table]
+    assert ["flickr", "image_retrieval/R@1", f"{image:.1f}", "16.7", "-"] in rows
+    assert ["flickr", "text_retrieval/R@1", f"{text:.1f}", "16.7", "-"] in rows
     assert "images with 5 captions each: train 8, val 8, test 6" in output
     assert "[22 entries]" in output
     assert "not part of it" in output and "[not there]" in output

@@ -29,9 +29,11 @@ def test_make_mini_prints_what_the_suite_says(
     assert f"fingerprint {content['fingerprint']}" in output
     assert "flickr30k: 22 images with 5 captions each (train 8, val 8, test 6)" in output
     assert f"fingerprint of coco: {content['fingerprints']['coco']}" in output
-    ideal = content["levels"]["flickr"]["text_retrieval/R@1"]["ideal"]
+    level = content["levels"]["flickr"]["text_retrieval/R@1"]
+    words = f"{level['one_modality']['bag of words']:.1f}"
     (line,) = [line.split() for line in output.splitlines() if "text_retrieval/R@1" in line]
-    assert line == ["flickr", "text_retrieval/R@1", f"{ideal:.1f}", "16.7", "-", "-"]
+    numbers = [f"{level['ideal']:.1f}", "16.7", "-"]
+    assert line == ["flickr", "text_retrieval/R@1", *numbers, "bag", "of", "words", words]
     assert str(suite) in output
 
 
@@ -49,15 +51,29 @@ def test_make_mini_refuses_in_one_line(
     assert not (tmp_path / "x").exists()
 
 
-@pytest.mark.parametrize(("dataset", "count"), [("flickr", 6), ("coco", 8)])
+@pytest.mark.parametrize(
+    ("dataset", "split", "count"),
+    [
+        ("flickr", "test", 6),
+        ("coco", "test", 8),
+        ("visual-genome", "train", 8),
+        ("conceptual-captions", "train", 8),
+        ("sbu", "train", 8),
+    ],
+)
 def test_show_writes_a_sheet(
-    suite: Path, tmp_path: Path, dataset: str, count: int, capsys: pytest.CaptureFixture[str]
+    suite: Path,
+    tmp_path: Path,
+    dataset: str,
+    split: str,
+    count: int,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     """The sheet is a picture with ink on it, and says how much of the split it shows."""
     sheet = tmp_path / "sheet.png"
     arguments = ["data", "show", dataset, "--n", "99", "--data-root", str(suite)]
     assert main([*arguments, "--output", str(sheet)]) == 0
-    assert f"{count} of the {count} images of {dataset} test" in capsys.readouterr().out
+    assert f"{count} of the {count} images of {dataset} {split}" in capsys.readouterr().out
     with Image.open(sheet) as picture:
         assert picture.format == "PNG" and picture.width > 1000
         pixels = np.asarray(picture)

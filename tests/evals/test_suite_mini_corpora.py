@@ -31,6 +31,12 @@ from unimo2.formats.visual_genome import read_regions
 
 REQUEST = SuiteRequest(scale=0.004, flickr_test=4)
 PARTS = [coco.PART, conceptual_captions.PART, sbu.PART, visual_genome.PART]
+FINGERPRINTS = {
+    "coco": "d13621413ce819802c415e79ae8ef1d126a68c3c56388dc2b880703e584e69a1",
+    "conceptual_captions": "1deb4abfd61cb62baa07f892ec198f73a3c9e5cd1268331b1075c24c2e51f1f3",
+    "sbu": "75131c4897b3e39c55ab7b06b729487785006da48e0c54b7da6ae305a1ffbd52",
+    "visual_genome": "a6f5eedc879ea14b6edd0dd563fb7dab5bf6a85e017622cb47c8ac0156cd90c6",
+}
 
 
 @pytest.fixture(scope="module")
@@ -39,6 +45,12 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp("corpora") / "tiny"
     make_suite(place, REQUEST, 1, None, PARTS)
     return place
+
+
+def test_fingerprints_stay_the_same(root: Path) -> None:
+    """Against the ones noted above; a wanted change of the data needs a new VERSION."""
+    suite = read_suite(root)
+    assert suite is not None and suite["fingerprints"] == FINGERPRINTS
 
 
 # --- COCO's annotation file

@@ -11,7 +11,7 @@ import pytest
 from evals.suite_mini import SuiteRequest, lexicon
 from evals.suite_mini.captioned import flickr_entries, scene_and_descriptions
 from evals.suite_mini.dice import Dice
-from evals.suite_mini.ideal import chance_recall, ideal_recall
+from evals.suite_mini.ideal import chance_recall, holds_as_words, ideal_recall
 from evals.suite_mini.language import Description, tokenize
 from evals.suite_mini.meaning import Link, Mention, Statement, is_true
 from evals.suite_mini.render import _PAINTS, render
@@ -175,6 +175,30 @@ def test_ideal_reader_is_above_90_both_ways(seed: int) -> None:
     ideal = ideal_recall([scene for scene, _ in test], statements)
     assert min(ideal.values()) >= 94
     assert chance_recall([5] * 300) == dict.fromkeys(ideal, pytest.approx(100 / 300))
+
+
+def test_reader_of_words_does_not_see_which_belong_together() -> None:
+    """Against scenes by hand, and the exact reader: what is true holds for a reader of words, too."""
+    red_star = Thing(0, "star", "red", "small", "plain")
+    blue_ring = Thing(8, "ring", "blue", "large", "plain")
+    scene = Scene("sea", (red_star, blue_ring))
+    exchanged = Statement((Mention("star", "blue"), Mention("ring", "red")), (Link("right", 0, 1),))
+    assert holds_as_words(exchanged, scene) and not is_true(exchanged, scene)
+    for absent in (
+        Mention("heart"),
+        Mention("star", "green"),
+        Mention("star", texture="dotted"),
+        Mention("star", region="top right"),
+        Mention("star", count=2),
+    ):
+        assert not holds_as_words(Statement((absent,)), scene)
+    assert not holds_as_words(Statement((), (), "sand"), scene)
+    assert not holds_as_words(Statement((), (), None, 3), scene)
+    for other, _ in LIKE_FLICKR[:40]:
+        for own_scene, descriptions in LIKE_FLICKR[:40]:
+            for description in descriptions:
+                if own_scene is other or is_true(description.statement, other):
+                    assert holds_as_words(description.statement, other)
 
 
 # --- language

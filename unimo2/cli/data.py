@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping
-from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
@@ -15,17 +14,7 @@ from unimo2.cli.data_fetch import fetch_data_sets
 from unimo2.cli.data_levels import level_table
 from unimo2.cli.data_root import VARIABLE, find_data_root
 from unimo2.cli.progress_bar import progress_bar
-from unimo2.errors import UsageError
-
-if TYPE_CHECKING:
-    from unimo2.formats.karpathy import KarpathyImage
-
-
-class Captioned(str, Enum):
-    """Data sets that `show` can show."""
-
-    flickr = "flickr"
-    coco = "coco"
+from unimo2.errors import MissingData, UsageError
 
 
 def register(app: typer.Typer) -> None:
@@ -83,7 +72,9 @@ def _summary(content: Mapping[str, Any]) -> Iterator[str]:
 
 
 def show(
-    dataset: Annotated[Captioned, typer.Argument(help="Which data set.")],
+    dataset: Annotated[
+        str, typer.Argument(help="A data set with pictures: flickr, coco, visual-genome, vqa ...")
+    ],
     n: Annotated[int, typer.Option("--n", min=1, help="How many images.")] = 12,
     output: Annotated[Path, typer.Option(help="The picture to write.")] = Path("sheet.png"),
     data_root: Annotated[
@@ -93,40 +84,30 @@ def show(
     suite: Annotated[
         str | None, typer.Option(help="mini or paper; by default what the data root holds.")
     ] = None,
-    split: Annotated[str, typer.Option(help="train, restval, val or test.")] = "test",
+    split: Annotated[
+        str | None, typer.Option(help="train, val, test ...; the first of them that it has.")
+    ] = None,
 ) -> None:
-    """Write a contact sheet: images of a data set with their captions."""
+    """Write a contact sheet: images of a data set with what it says of them."""
+    from evals.data_sets.sampling import choose
     from evals.suites import resolve
     from reports.contact_sheet import CaptionedPicture, contact_sheet
     from unimo2.formats.images import load_image
 
-    images = _images(dataset, resolve(suite, find_data_root(data_root, suite)).root, split)
-    count = min(n, len(images))
-    chosen = [images[number * len(images) // count] for number in range(count)]
+    chosen = choose(dataset, resolve(suite, find_data_root(data_root, suite)).root, split, n)
+    for line in chosen.skipped:
+        typer.echo(f"left out: {line}", err=True)
+    if not chosen.samples:
+        raise MissingData(f"{chosen.data_set}: no image of split {chosen.split} is there")
     sheet = contact_sheet(
         [
-            CaptionedPicture(
-                load_image(image.path),
-                f"{image.filename} ({image.split})",
-                tuple(caption.text for caption in image.captions),
-            )
-            for image in chosen
+            CaptionedPicture(load_image(sample.path), sample.title, sample.lines)
+            for sample in chosen.samples
         ]
     )
     try:
         sheet.save(output)
     except (OSError, ValueError) as error:
         raise UsageError(f"cannot write {output}: {error}") from error
-    typer.echo(f"{output}: {count:,} of the {len(images):,} images of {dataset.value} {split}")
-
-
-def _images(dataset: Captioned, root: Path, split: str) -> list[KarpathyImage]:
-    from unimo2.formats.karpathy import read_karpathy
-
-    if dataset is Captioned.flickr:
-        folder = root / "flickr30k"
-        return read_karpathy(
-            folder / "dataset_flickr30k.json", folder / "flickr30k-images", (split,)
-        )
-    folder = root / "coco"
-    return read_karpathy(folder / "dataset_coco.json", folder, (split,))
+    what = f"{len(chosen.samples):,} of the {chosen.total:,} images of {dataset} {chosen.split}"
+    typer.echo(f"{output}: {what}")

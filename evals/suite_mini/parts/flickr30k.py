@@ -15,7 +15,7 @@ from evals.suite_mini.captioned import (
     split_counts,
     write_karpathy,
 )
-from evals.suite_mini.ideal import chance_recall, ideal_recall
+from evals.suite_mini.ideal import chance_recall, holds_as_words, ideal_recall
 from evals.suite_mini.part import Level, Report
 from evals.suite_mini.request import SuiteRequest
 
@@ -46,16 +46,21 @@ class _Flickr30k:
 
 
 def _levels(request: SuiteRequest) -> dict[str, Level]:
-    """What the ideal reader and a guess reach on the test split."""
+    """What the ideal reader, one of words without grammar, and a guess reach on the test split."""
     test = [
         scene_and_descriptions(request.seed, entry)
         for entry in flickr_entries(request)
         if entry.split == "test"
     ]
     statements = [[description.statement for description in own] for _, own in test]
-    ideal = ideal_recall([scene for scene, _ in test], statements)
+    scenes = [scene for scene, _ in test]
+    ideal = ideal_recall(scenes, statements)
+    words = ideal_recall(scenes, statements, holds_as_words)
     chance = chance_recall([len(own) for own in statements])
-    return {metric: Level(ideal=ideal[metric], chance=chance[metric]) for metric in ideal}
+    return {
+        metric: Level(ideal[metric], chance[metric], one_modality={"bag of words": words[metric]})
+        for metric in ideal
+    }
 
 
 PART = _Flickr30k()

@@ -1,0 +1,18 @@
+"""SBU: photos with what their owners wrote."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from evals.data_sets.sampling import Sample, Samples
+from unimo2.formats.flat import sbu
+from unimo2.formats.rows import Skips
+
+
+def _read(root: Path, split: str, skips: Skips) -> Iterator[Sample]:
+    for pair in sbu(root / "sbu", skips, skips):
+        yield Sample(pair.path, pair.path.name, (pair.text,))
+
+
+SAMPLES = Samples(("train",), _read)
