@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 from unimo2.errors import Unimo2Error
+from unimo2.formats.shards import ImageSource
 
 _CHUNK = 256  # images decoded together; bounds what waits in memory
 
@@ -35,9 +35,9 @@ class ImageCheck:
         self.undecodable = 0
         self.first = ""
         self._on_progress = on_progress
-        self._waiting: list[Path] = []
+        self._waiting: list[ImageSource] = []
 
-    def see(self, path: Path) -> None:
+    def see(self, path: ImageSource) -> None:
         """Take one image."""
         self.seen += 1
         if self.decodes:
@@ -64,7 +64,7 @@ class ImageCheck:
             self._on_progress(self.seen)
 
 
-def _fault(path: Path) -> str:
+def _fault(path: ImageSource) -> str:
     """Why an image cannot be decoded; "" if it can."""
     from unimo2.formats.images import load_image
 

@@ -12,6 +12,7 @@ from evals.data_sets import samples
 from evals.data_sets.registry import select
 from unimo2.errors import UsageError
 from unimo2.formats.rows import Skips
+from unimo2.formats.shards import ImageSource
 
 
 @dataclass(frozen=True)
@@ -19,12 +20,12 @@ class Sample:
     """One picture and what the data set says of it.
 
     Attributes:
-        path: Of the picture.
+        path: Of the picture, or its place in a shard.
         title: What it is called.
         lines: Captions, labels, questions with their answers.
     """
 
-    path: Path
+    path: ImageSource
     title: str
     lines: tuple[str, ...]
 

@@ -9,6 +9,8 @@ ideal        the ceiling of a retrieval test
 pictures     pictures on disk
 captioned    Karpathy's layouts (Flickr30k, COCO): which pictures there are, and their captions
 part, parts  what a data set of the suite is, and one module for each
+classes, rare_shapes, portraits  labelled images: their classes, and pictures of one main thing
+colour_reader                    the floor of image classification
 workers      jobs spread over processes
 suite        the data root as a whole
 """

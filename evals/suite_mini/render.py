@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
 from evals.suite_mini.backgrounds import Canvas, Colour, draw_background, jittered
 from evals.suite_mini.dice import Dice
+from evals.suite_mini.rare_shapes import RARE_DETAILS, RARE_SILHOUETTES
 from evals.suite_mini.shapes import DETAILS, SILHOUETTES, Mask, Plane, texture_mask
 from evals.suite_mini.world import GRID, Scene, Thing
 
@@ -26,13 +30,27 @@ _PAINTS: dict[str, Colour] = {
     "pink": (250, 142, 192),
     "black": (26, 26, 28),
     "white": (252, 252, 252),
+    "brown": (118, 72, 34),
+    "turquoise": (28, 190, 178),
 }
 _DETAIL_PAINTS: dict[str, Colour] = {
     "flower": (250, 226, 120),
     "house": (92, 58, 40),
     "fish": (10, 10, 10),
     "tree": (112, 74, 40),
+    "bell": (84, 66, 30),
+    "boat": (92, 58, 40),
+    "butterfly": (132, 94, 58),
+    "car": (40, 40, 46),
+    "cat": (16, 18, 16),
+    "crown": (255, 240, 170),
+    "cup": (74, 42, 24),
+    "leaf": (232, 236, 190),
+    "mushroom": (240, 224, 190),
+    "umbrella": (72, 52, 40),
 }
+_ALL_SILHOUETTES = {**SILHOUETTES, **RARE_SILHOUETTES}
+_ALL_DETAILS = {**DETAILS, **RARE_DETAILS}
 _PAINT_JITTER = 12
 _RADII = {"small": (5.1, 5.8), "large": (7.4, 8.4)}  # pixels
 _OFFSETS = {"small": 2.0, "large": 0.6}  # pixels by which a thing may leave its cell's centre
@@ -40,6 +58,15 @@ _PERIODS = {"small": 0.62, "large": 0.56}  # radii
 _RIMS = {"small": 2, "large": 2}  # supersampled pixels
 _TILT = 0.12  # tangent of half the largest angle: about 14 degrees
 _SLANTS = (0.0, 1.0, 0.414)  # of stripes: along, across, and aslant, as tangents of half angles
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a thing is drawn, and how large; in pixels from the top left corner."""
+
+    x: float
+    y: float
+    radius: float
 
 
 def render(scene: Scene, dice: Dice) -> NDArray[np.uint8]:
@@ -55,8 +82,38 @@ def render(scene: Scene, dice: Dice) -> NDArray[np.uint8]:
     canvas = draw_background(scene.background, SIDE * SUPERSAMPLING, dice)
     style = dice.pick(STYLES)
     for thing in scene.things:
-        _draw_thing(canvas, thing, style, dice)
+        _draw_thing(canvas, thing, place_in_cell(thing, dice), style, dice)
     return _averaged(canvas)
+
+
+def render_placed(
+    background: str, placed: Sequence[tuple[Thing, Place]], dice: Dice
+) -> NDArray[np.uint8]:
+    """Draw things where they are put; a later one covers an earlier one.
+
+    Args:
+        background: one of `world.BACKGROUNDS`.
+        placed: the things, each with its place. Their cells and sizes have no influence on where
+            they are, only on how a texture is drawn.
+        dice: for style, angle and shade.
+
+    Returns:
+        Pixels [48, 48, 3], RGB.
+    """
+    canvas = draw_background(background, SIDE * SUPERSAMPLING, dice)
+    style = dice.pick(STYLES)
+    for thing, place in placed:
+        _draw_thing(canvas, thing, place, style, dice)
+    return _averaged(canvas)
+
+
+def place_in_cell(thing: Thing, dice: Dice) -> Place:
+    """A place near the centre of the thing's cell, with a radius of its size."""
+    cell = SIDE / GRID
+    reach = _OFFSETS[thing.size]
+    x = (thing.column + 0.5) * cell + dice.between(-reach, reach)
+    y = (thing.row + 0.5) * cell + dice.between(-reach, reach)
+    return Place(x, y, dice.between(*_RADII[thing.size]))
 
 
 def _averaged(canvas: Canvas) -> NDArray[np.uint8]:
@@ -69,18 +126,13 @@ def _averaged(canvas: Canvas) -> NDArray[np.uint8]:
     return ((sums + area // 2) // area).astype(np.uint8)
 
 
-def _draw_thing(canvas: Canvas, thing: Thing, style: str, dice: Dice) -> None:
-    cell = SIDE / GRID
-    reach = _OFFSETS[thing.size]
-    x = (thing.column + 0.5) * cell + dice.between(-reach, reach)
-    y = (thing.row + 0.5) * cell + dice.between(-reach, reach)
-    radius = dice.between(*_RADII[thing.size])
-    rows, columns, across, down = _local_plane(x, y, radius)
+def _draw_thing(canvas: Canvas, thing: Thing, place: Place, style: str, dice: Dice) -> None:
+    rows, columns, across, down = _local_plane(place.x, place.y, place.radius)
     u, v = _turned(across, down, dice.between(-_TILT, _TILT))
     if dice.chance(0.5):  # mirrored: fish swim and moons open both ways
         u = -u
-    body = SILHOUETTES[thing.shape](u, v)
-    detail = DETAILS[thing.shape](u, v) & body
+    body = _ALL_SILHOUETTES[thing.shape](u, v)
+    detail = _ALL_DETAILS[thing.shape](u, v) & body
 
     paint = jittered(_PAINTS[thing.colour], _PAINT_JITTER, dice)
     stripes_u, stripes_v = _turned(across, down, dice.pick(_SLANTS) + dice.between(-0.05, 0.05))

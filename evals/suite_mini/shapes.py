@@ -30,15 +30,17 @@ _STAR = (
 _PETALS = ((0.0, -0.6), (0.571, -0.185), (0.353, 0.485), (-0.353, 0.485), (-0.571, -0.185))
 
 
-def _disc(u: Plane, v: Plane, x: float, y: float, radius: float) -> Mask:
+def disc(u: Plane, v: Plane, x: float, y: float, radius: float) -> Mask:
+    """The points within a radius of (x, y)."""
     return np.asarray((u - x) * (u - x) + (v - y) * (v - y) <= radius * radius)
 
 
-def _box(u: Plane, v: Plane, left: float, top: float, right: float, bottom: float) -> Mask:
+def box(u: Plane, v: Plane, left: float, top: float, right: float, bottom: float) -> Mask:
+    """The points of an upright rectangle."""
     return np.asarray((u >= left) & (u <= right) & (v >= top) & (v <= bottom))
 
 
-def _polygon(u: Plane, v: Plane, corners: Sequence[tuple[float, float]]) -> Mask:
+def polygon(u: Plane, v: Plane, corners: Sequence[tuple[float, float]]) -> Mask:
     """Even-odd rule: a point is inside if a ray to the right crosses the border an odd time."""
     inside = np.zeros(u.shape, dtype=bool)
     for (x0, y0), (x1, y1) in zip(corners, (*corners[1:], corners[0]), strict=True):
@@ -49,24 +51,25 @@ def _polygon(u: Plane, v: Plane, corners: Sequence[tuple[float, float]]) -> Mask
     return inside
 
 
-def _nothing(u: Plane, v: Plane) -> Mask:
+def nothing(u: Plane, v: Plane) -> Mask:
+    """No point at all."""
     return np.zeros(u.shape, dtype=bool)
 
 
 def _circle(u: Plane, v: Plane) -> Mask:
-    return _disc(u, v, 0.0, 0.0, 0.95)
+    return disc(u, v, 0.0, 0.0, 0.95)
 
 
 def _square(u: Plane, v: Plane) -> Mask:
-    return _box(u, v, -0.82, -0.82, 0.82, 0.82)
+    return box(u, v, -0.82, -0.82, 0.82, 0.82)
 
 
 def _triangle(u: Plane, v: Plane) -> Mask:
-    return _polygon(u, v, ((0.0, -0.95), (0.98, 0.8), (-0.98, 0.8)))
+    return polygon(u, v, ((0.0, -0.95), (0.98, 0.8), (-0.98, 0.8)))
 
 
 def _star(u: Plane, v: Plane) -> Mask:
-    return _polygon(u, v, _STAR)
+    return polygon(u, v, _STAR)
 
 
 def _heart(u: Plane, v: Plane) -> Mask:
@@ -77,53 +80,53 @@ def _heart(u: Plane, v: Plane) -> Mask:
 
 
 def _cross(u: Plane, v: Plane) -> Mask:
-    return _box(u, v, -0.3, -0.95, 0.3, 0.95) | _box(u, v, -0.95, -0.3, 0.95, 0.3)
+    return box(u, v, -0.3, -0.95, 0.3, 0.95) | box(u, v, -0.95, -0.3, 0.95, 0.3)
 
 
 def _ring(u: Plane, v: Plane) -> Mask:
-    return _disc(u, v, 0.0, 0.0, 0.98) & ~_disc(u, v, 0.0, 0.0, 0.46)
+    return disc(u, v, 0.0, 0.0, 0.98) & ~disc(u, v, 0.0, 0.0, 0.46)
 
 
 def _moon(u: Plane, v: Plane) -> Mask:
-    return _disc(u, v, 0.0, 0.0, 0.98) & ~_disc(u, v, 0.56, -0.14, 0.78)
+    return disc(u, v, 0.0, 0.0, 0.98) & ~disc(u, v, 0.56, -0.14, 0.78)
 
 
 def _flower(u: Plane, v: Plane) -> Mask:
-    petals = _disc(u, v, 0.0, 0.0, 0.4)
+    petals = disc(u, v, 0.0, 0.0, 0.4)
     for x, y in _PETALS:
-        petals |= _disc(u, v, x, y, 0.38)
+        petals |= disc(u, v, x, y, 0.38)
     return petals
 
 
 def _flower_heart(u: Plane, v: Plane) -> Mask:
-    return _disc(u, v, 0.0, 0.0, 0.27)
+    return disc(u, v, 0.0, 0.0, 0.27)
 
 
 def _house(u: Plane, v: Plane) -> Mask:
-    roof = _polygon(u, v, ((0.0, -0.98), (0.98, -0.1), (-0.98, -0.1)))
-    return roof | _box(u, v, -0.72, -0.12, 0.72, 0.92)
+    roof = polygon(u, v, ((0.0, -0.98), (0.98, -0.1), (-0.98, -0.1)))
+    return roof | box(u, v, -0.72, -0.12, 0.72, 0.92)
 
 
 def _door(u: Plane, v: Plane) -> Mask:
-    return _box(u, v, -0.22, 0.3, 0.22, 0.92)
+    return box(u, v, -0.22, 0.3, 0.22, 0.92)
 
 
 def _fish(u: Plane, v: Plane) -> Mask:
     body = np.asarray((u + 0.25) * (u + 0.25) / 0.52 + v * v / 0.3 <= 1.0)
-    return body | _polygon(u, v, ((0.25, 0.0), (0.98, -0.6), (0.98, 0.6)))
+    return body | polygon(u, v, ((0.25, 0.0), (0.98, -0.6), (0.98, 0.6)))
 
 
 def _eye(u: Plane, v: Plane) -> Mask:
-    return _disc(u, v, -0.58, -0.12, 0.14)
+    return disc(u, v, -0.58, -0.12, 0.14)
 
 
 def _tree(u: Plane, v: Plane) -> Mask:
-    crown = _disc(u, v, 0.0, -0.5, 0.5) | _disc(u, v, -0.45, -0.05, 0.46)
-    return crown | _disc(u, v, 0.45, -0.05, 0.46) | _trunk(u, v)
+    crown = disc(u, v, 0.0, -0.5, 0.5) | disc(u, v, -0.45, -0.05, 0.46)
+    return crown | disc(u, v, 0.45, -0.05, 0.46) | _trunk(u, v)
 
 
 def _trunk(u: Plane, v: Plane) -> Mask:
-    return _box(u, v, -0.17, 0.3, 0.17, 0.98)
+    return box(u, v, -0.17, 0.3, 0.17, 0.98)
 
 
 SILHOUETTES: dict[str, Callable[[Plane, Plane], Mask]] = {
@@ -143,7 +146,7 @@ SILHOUETTES: dict[str, Callable[[Plane, Plane], Mask]] = {
 """Everything that belongs to the shape."""
 
 DETAILS: dict[str, Callable[[Plane, Plane], Mask]] = {
-    **dict.fromkeys(SILHOUETTES, _nothing),
+    **dict.fromkeys(SILHOUETTES, nothing),
     "flower": _flower_heart,
     "house": _door,
     "fish": _eye,
@@ -165,11 +168,11 @@ def texture_mask(texture: str, u: Plane, v: Plane, period: float) -> Mask:
         Mask [height, width].
     """
     if texture == "plain":
-        return _nothing(u, v)
+        return nothing(u, v)
     across = u / period
     if texture == "striped":
         return np.asarray(across - np.floor(across) < 0.45)
     along = v / period
     # Every other row of dots is moved by half a period.
     across = across + 0.5 * np.floor(along)
-    return _disc(across - np.floor(across), along - np.floor(along), 0.5, 0.5, 0.32)
+    return disc(across - np.floor(across), along - np.floor(along), 0.5, 0.5, 0.32)

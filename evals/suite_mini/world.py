@@ -129,9 +129,19 @@ def make_scene(seed: int, collection: str, split: str, index: int) -> Scene:
             return scene
 
 
+def colours_on(background: str) -> list[str]:
+    """The colours that can be seen well on a background."""
+    return [colour for colour in COLOURS if colour not in _CLASHES[background]]
+
+
+def draw_texture(dice: Dice) -> str:
+    """A texture, as often as things have it."""
+    return TEXTURES[dice.weighted(_TEXTURE_WEIGHTS)]
+
+
 def _draw_scene(dice: Dice) -> Scene:
     background = dice.pick(BACKGROUNDS)
-    colours = [colour for colour in COLOURS if colour not in _CLASHES[background]]
+    colours = colours_on(background)
     count = _OBJECT_COUNTS[dice.weighted(_OBJECT_COUNT_WEIGHTS)]
     cells = dice.shuffled(range(GRID * GRID))[:count]
     things: list[Thing] = []
@@ -145,7 +155,7 @@ def _draw_scene(dice: Dice) -> Scene:
                 shape=dice.pick(SHAPES),
                 colour=dice.pick(colours),
                 size=dice.pick(SIZES),
-                texture=TEXTURES[dice.weighted(_TEXTURE_WEIGHTS)],
+                texture=draw_texture(dice),
             )
         )
     return Scene(background, tuple(sorted(things)))

@@ -68,6 +68,21 @@ def test_gray_and_cmyk_jpegs(tmp_path: Path) -> None:
     assert pixel[0] > 240 and pixel[1] < 15 and pixel[2] < 15
 
 
+def test_content_counts_and_not_the_name(tmp_path: Path) -> None:
+    """ImageNet's n02105855_2933.JPEG is a PNG; nothing but its first bytes says so."""
+    path = tmp_path / "n02105855_2933.JPEG"
+    corners().save(path, format="PNG")
+    np.testing.assert_array_equal(np.asarray(load_image(path)), np.asarray(corners()))
+
+
+def test_first_frame_of_an_animation(tmp_path: Path) -> None:
+    """Against the frame that was saved first; web collections hold animated GIFs."""
+    second = Image.new("RGB", (8, 6), (0, 0, 255))
+    corners().save(tmp_path / "a.gif", save_all=True, append_images=[second])
+    loaded = np.asarray(load_image(tmp_path / "a.gif")).astype(int)
+    assert np.abs(loaded - np.asarray(corners()).astype(int)).max() <= 2
+
+
 def test_sixteen_bit_gray_keeps_its_proportions(tmp_path: Path) -> None:
     """Against 65535 = 257 x 255; a plain conversion would clip the middle gray to white."""
     levels = np.array([[0, 257 * 100, 257 * 200, 65535]], dtype=np.uint16)

@@ -27,6 +27,7 @@ from unimo2.formats.rows import (
     raw_lines,
     refuse,
 )
+from unimo2.formats.shards import SHARD_SUFFIX, ImageSource, shard_pairs
 
 CC_FILES = {"train": "Train_GCC-training.tsv", "val": "Validation_GCC-1.1.0-Validation.tsv"}
 """The official files of Conceptual Captions."""
@@ -52,8 +53,8 @@ class WebPair:
     text: str
     source: str
     """The address, or the path, as the file gives it."""
-    path: Path
-    """Absolute path of the image."""
+    path: ImageSource
+    """Absolute path of the image, or its place in a shard."""
 
 
 @dataclass(frozen=True)
@@ -103,7 +104,7 @@ def conceptual_captions(
             address is `training/<CRC-32 of the address>`, as the downloader of ViLBERT names it,
             with or without ".jpg"; a second column that is no address is the image's path, from
             `folder` or from `training/`. Where `training/` holds what img2dataset wrote (folders
-            `00000/` ...), the pairs are those of `sidecar_pairs` and no TSV is read.
+            `00000/` or shards `00000.tar` ...), the pairs are those of `sidecar_pairs` and no TSV is read.
         split: "train" or "val".
         lost: counts pairs whose image is not on disk; None makes the first one an error.
         broken: counts rows that cannot be read; None makes the first one an error.
@@ -235,11 +236,11 @@ def _sbu_json_rows(path: Path, broken: Skips | None) -> Iterator[tuple[str, str,
 def sidecar_pairs(
     folder: Path, lost: Skips | None = None, broken: Skips | None = None
 ) -> Iterator[WebPair]:
-    """Stream pairs downloaded by img2dataset with `--output_format files`.
+    """Stream pairs downloaded by img2dataset with `--output_format files` or `webdataset`.
 
     Args:
         folder: holds folders `00000/`, `00001/` ... with `000000007.jpg` and, beside each image,
-            its caption in `000000007.txt`.
+            its caption in `000000007.txt`; or shards `00000.tar`, `00001.tar` ... of such files.
         lost: counts captions without an image; None makes the first one an error.
         broken: counts empty or undecodable captions; None makes the first one an error.
 
@@ -248,9 +249,14 @@ def sidecar_pairs(
 
     Raises:
         MissingData: no such folder; an image is missing (only without `lost`).
-        BadData: an empty caption or one that is not UTF-8 (only without `broken`).
+        BadData: an empty caption or one that is not UTF-8, a shard that is cut off (only without
+            `broken`); a compressed shard.
     """
     for shard in sorted_entries(folder):
+        if shard.suffix == SHARD_SUFFIX:
+            for pair in shard_pairs(shard, lost, broken):
+                yield WebPair(pair.place, pair.text, pair.key, pair.image)
+            continue
         if not shard.is_dir():
             continue
         for path in sorted_entries(shard):
@@ -268,7 +274,7 @@ def sidecar_pairs(
 
 def in_shards(folder: Path) -> bool:
     """Whether a folder of images is one that img2dataset wrote."""
-    return (folder / "00000").is_dir()
+    return (folder / "00000").is_dir() or (folder / f"00000{SHARD_SUFFIX}").is_file()
 
 
 def _beside(path: Path) -> Locate:

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageOps
 
 from unimo2.errors import BadData, MissingData
+from unimo2.formats.shards import ImageSource, TarMember
 
 _SIXTEEN_BIT_STEP = 257  # 65535 / 255: a 16-bit gray level per 8-bit one
 _DEEP_GRAY_MODES = ("I", "I;16", "I;16L", "I;16B", "I;16N")
 
 
-def load_image(path: str | Path) -> Image.Image:
+def load_image(path: str | ImageSource) -> Image.Image:
     """Read one picture as it is meant to be seen.
 
     Args:
-        path: file in any format that Pillow decodes; of several frames the first is taken.
+        path: file, on its own or inside a shard, in any format that Pillow decodes (whatever its
+            name ends with); of several frames the first is taken.
 
     Returns:
         Image of mode "RGB", fully decoded (the file is closed), turned upright.
@@ -26,11 +29,14 @@ def load_image(path: str | Path) -> Image.Image:
         MissingData: there is no such file.
         BadData: the file cannot be decoded, or is cut off before its end.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise MissingData(f"image not found: {path}")
+    if isinstance(path, TarMember):
+        source: io.BytesIO | Path = io.BytesIO(path.read())
+    else:
+        source = path = Path(path)
+        if not path.is_file():
+            raise MissingData(f"image not found: {path}")
     try:
-        with Image.open(path) as image:
+        with Image.open(source) as image:
             image.load()
             return to_rgb(image)
     except MemoryError:

@@ -37,7 +37,11 @@ DATA_SET = DataSet(
     source="https://ai.google.com/research/ConceptualCaptions/download",
     places=(
         Place(
-            (f"conceptual_captions/{CC_FILES['train']}", "conceptual_captions/training/00000/"),
+            (
+                f"conceptual_captions/{CC_FILES['train']}",
+                "conceptual_captions/training/00000/",
+                "conceptual_captions/training/00000.tar",
+            ),
             "caption<TAB>address, no header; or what img2dataset wrote",
         ),
         Place(

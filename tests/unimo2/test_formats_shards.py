@@ -1,0 +1,194 @@
+"""Tar shards of images and captions: read in place, and whatever is wrong with one is named."""
+
+import gzip
+import io
+import json
+import tarfile
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from evals.data_sets.catalogue.conceptual_captions import DATA_SET
+from evals.data_sets.images import ImageCheck
+from unimo2.errors import BadData, MissingData
+from unimo2.formats.flat import conceptual_captions, sbu
+from unimo2.formats.images import load_image
+from unimo2.formats.rows import Skips
+from unimo2.formats.shards import TarMember, shard_pairs
+
+File = tuple[str, bytes]
+
+
+def picture(level: int) -> bytes:
+    """A gray PNG."""
+    stream = io.BytesIO()
+    Image.new("RGB", (5, 4), (level, level, level)).save(stream, format="PNG")
+    return stream.getvalue()
+
+
+def write_shard(path: Path, files: Iterable[File], layout: int = tarfile.PAX_FORMAT) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tarfile.open(path, "w", format=layout) as archive:
+        for name, content in files:
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
+    return path
+
+
+def sample(number: int, caption: str = "a caption") -> list[File]:
+    """As img2dataset writes it: three files of one stem."""
+    stem = f"{number:09d}"
+    fields = {"caption": caption, "url": "http://x/y.jpg", "status": "success"}
+    return [
+        (f"{stem}.jpg", picture(number)),
+        (f"{stem}.json", json.dumps(fields).encode()),
+        (f"{stem}.txt", caption.encode()),
+    ]
+
+
+@pytest.mark.parametrize("layout", [tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
+def test_pairs_are_those_that_were_packed(tmp_path: Path, layout: int) -> None:
+    """Against what went into the tar, in each of its three formats; pixels come back exactly."""
+    long = "f" * 60 + "/" + "g" * 80
+    files = [
+        *sample(7, "first\ncaption "),
+        *((f"{long}/{name}", content) for name, content in sample(9, "zweite Überschrift")),
+    ]
+    shard = write_shard(tmp_path / "00000.tar", files, layout)
+    pairs = list(shard_pairs(shard))
+    assert [pair.text for pair in pairs] == ["first caption", "zweite Überschrift"]
+    assert [pair.key for pair in pairs] == ["000000007", f"{long}/000000009"]
+    for pair, level in zip(pairs, (7, 9), strict=True):
+        np.testing.assert_array_equal(np.asarray(load_image(pair.image)), np.full((4, 5, 3), level))
+        assert pair.image.read() == picture(level)
+
+
+def test_stems_end_at_the_first_dot_of_the_name(tmp_path: Path) -> None:
+    """Against WebDataset's convention; folders are part of the stem, directories no samples."""
+    shard = tmp_path / "a.tar"
+    with tarfile.open(shard, "w") as archive:
+        folder = tarfile.TarInfo("v1.0")
+        folder.type = tarfile.DIRTYPE
+        archive.addfile(folder)
+        for name, content in [
+            ("v1.0/a.seg.png", b"-"),
+            ("v1.0/a.JPG", picture(1)),
+            ("v1.0/a.txt", b"one"),
+        ]:
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
+    (pair,) = shard_pairs(shard)
+    assert (pair.key, pair.image.name) == ("v1.0/a", "v1.0/a.JPG")
+
+
+def test_caption_of_the_json_where_there_is_no_text_file(tmp_path: Path) -> None:
+    """Against the field that img2dataset fills."""
+    files = [file for file in sample(3, "from the json") if not file[0].endswith(".txt")]
+    (pair,) = shard_pairs(write_shard(tmp_path / "a.tar", files))
+    assert pair.text == "from the json"
+
+
+@pytest.mark.parametrize(
+    ("files", "fault"),
+    [
+        ([("1.jpg", b"x")], "1: no caption"),
+        ([("1.jpg", b"x"), ("1.txt", b" \n")], "1: no caption"),
+        ([("1.jpg", b"x"), ("1.txt", b"caf\xe9")], "1: the caption is not UTF-8"),
+        ([("1.jpg", b"x"), ("1.json", b"{")], "1: malformed JSON"),
+        ([("1.jpg", b"x"), ("1.json", b"[1]")], "1: no caption"),
+        ([("1.jpg", b"x"), ("1.json", b'{"caption": null}')], "1: no caption"),
+        ([("1.jpg", b"x"), ("1.jpg", b"x"), ("1.txt", b"a")], "1.jpg occurs twice"),
+    ],
+)
+def test_broken_samples_are_named_or_counted(tmp_path: Path, files: list[File], fault: str) -> None:
+    """Between two good ones: the error is one line that names shard and sample."""
+    shard = write_shard(tmp_path / "a.tar", [*sample(5), *files, *sample(6)])
+    with pytest.raises(BadData, match=fault) as caught:
+        list(shard_pairs(shard))
+    assert str(shard) in str(caught.value) and "\n" not in str(caught.value)
+    broken = Skips()
+    keys = [pair.key for pair in shard_pairs(shard, broken=broken)]
+    assert broken.total == 1
+    assert [key for key in keys if key != "1"] == ["000000005", "000000006"]
+
+
+def test_captions_without_an_image(tmp_path: Path) -> None:
+    """An error, or counted: never silent."""
+    shard = write_shard(tmp_path / "a.tar", [*sample(5), ("1.txt", b"no picture"), *sample(6)])
+    with pytest.raises(MissingData, match=r"a\.tar:1: a caption, but no image"):
+        list(shard_pairs(shard))
+    lost = Skips()
+    assert len(list(shard_pairs(shard, lost))) == 2
+    assert lost.counts == {"image not on disk": 1}
+
+
+@pytest.mark.parametrize("where", ["in a header", "in a file", "between two files"])
+def test_a_cut_shard_is_named_and_read_up_to_the_cut(tmp_path: Path, where: str) -> None:
+    """Against the first half of the bytes of a good one; only the last sample can be lost."""
+    shard = write_shard(tmp_path / "00000.tar", [*sample(1), *sample(2), ("3.txt", b"x" * 2_000)])
+    with tarfile.open(shard) as archive:
+        last = archive.getmember("3.txt")
+    cut = {
+        "in a header": last.offset + 100,
+        "in a file": last.offset_data + 700,
+        "between two files": last.offset,
+    }[where]
+    shard.write_bytes(shard.read_bytes()[:cut])
+    with pytest.raises(BadData, match=r"00000\.tar"):
+        list(shard_pairs(shard, lost=Skips()))
+    broken = Skips()
+    keys = [pair.key for pair in shard_pairs(shard, Skips(), broken)]
+    assert keys == ["000000001", "000000002"]
+    assert broken.counts["shard that is cut off"] == 1
+
+
+def test_what_is_no_shard_is_refused(tmp_path: Path) -> None:
+    """A compressed tar, a text file, nothing at all: one line each, and no count hides it."""
+    good = write_shard(tmp_path / "a.tar", sample(1))
+    (tmp_path / "zipped.tar").write_bytes(gzip.compress(good.read_bytes()))
+    (tmp_path / "text.tar").write_text("<html>not found</html>" * 100)
+    for name in ("zipped.tar", "text.tar"):
+        with pytest.raises(BadData, match=f"{name} is no uncompressed tar"):
+            list(shard_pairs(tmp_path / name, Skips(), Skips()))
+    with pytest.raises(MissingData, match="shard not found"):
+        list(shard_pairs(tmp_path / "none.tar", Skips(), Skips()))
+
+
+def test_images_that_cannot_be_decoded_are_named_with_their_shard(tmp_path: Path) -> None:
+    """A page of HTML under an image's name; a shard that was shortened, or deleted, meanwhile."""
+    files = [("1.jpg", b"<html>"), ("1.txt", b"a"), *sample(2)]
+    shard = write_shard(tmp_path / "a.tar", files)
+    first, second = (pair.image for pair in shard_pairs(shard))
+    with pytest.raises(BadData, match=r"cannot be decoded: .*a\.tar:1\.jpg"):
+        load_image(first)
+    shard.write_bytes(shard.read_bytes()[: second.offset + 10])
+    with pytest.raises(BadData, match=r"a\.tar:000000002\.jpg is cut off after 10 of"):
+        load_image(second)
+    shard.unlink()
+    with pytest.raises(MissingData, match="shard not found"):
+        load_image(second)
+
+
+def test_shards_take_the_place_of_the_lists(tmp_path: Path) -> None:
+    """Conceptual Captions and SBU from two shards each, in order, verified and decoded."""
+    for folder in ("conceptual_captions/training", "sbu/images"):
+        write_shard(tmp_path / folder / "00001.tar", [*sample(3, "three")])
+        write_shard(tmp_path / folder / "00000.tar", [*sample(1, "one"), *sample(2, "two")])
+        (tmp_path / folder / "00000_stats.json").write_text("{}")
+    for pairs in (
+        list(conceptual_captions(tmp_path / "conceptual_captions", "train")),
+        list(sbu(tmp_path / "sbu")),
+    ):
+        assert [pair.text for pair in pairs] == ["one", "two", "three"]
+        assert all(isinstance(pair.path, TarMember) for pair in pairs)
+        assert [np.asarray(load_image(pair.path))[0, 0, 0] for pair in pairs] == [1, 2, 3]
+    images = ImageCheck(decodes=True)
+    assert DATA_SET.verify is not None
+    findings = DATA_SET.verify(tmp_path, images)
+    assert findings.counts["train", "pairs"] == 3 and not findings.problems
+    assert not images.problems() and images.seen == 3

@@ -1,0 +1,166 @@
+"""Tar shards in the convention of WebDataset, as img2dataset writes them: `00000.tar` ...
+
+A sample is a run of members with one stem: `000000007.jpg`, `000000007.txt`, `000000007.json`. Only
+the names and the captions are read here; an image is found again by where its bytes lie, so that
+shards can be read in any order, from any place.
+"""
+
+from __future__ import annotations
+
+import json
+import tarfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+
+from unimo2.errors import BadData, MissingData
+from unimo2.formats.rows import BROKEN_ROW, DUPLICATE, MISSING_IMAGE, Skips, refuse
+
+SHARD_SUFFIX = ".tar"
+CUT_OFF = "shard that is cut off"
+_IMAGE_ENDINGS = ("jpg", "jpeg", "png", "webp", "gif", "bmp")
+_BLOCK = 512  # bytes; members and the end of the archive are made of these
+
+
+@dataclass(frozen=True)
+class TarMember:
+    """A file inside an uncompressed tar."""
+
+    shard: Path
+    """Absolute."""
+    name: str
+    offset: int
+    """Of its first byte in the shard."""
+    size: int
+    """In bytes."""
+
+    def read(self) -> bytes:
+        """Its content.
+
+        Raises:
+            MissingData: the shard is not there any more.
+            BadData: the shard is shorter than it was.
+        """
+        try:
+            with self.shard.open("rb") as file:
+                file.seek(self.offset)
+                content = file.read(self.size)
+        except FileNotFoundError:
+            raise MissingData(f"shard not found: {self.shard}") from None
+        if len(content) != self.size:
+            raise BadData(f"{self} is cut off after {len(content):,} of {self.size:,} bytes")
+        return content
+
+    def __str__(self) -> str:
+        """As messages name it."""
+        return f"{self.shard}:{self.name}"
+
+
+ImageSource = Path | TarMember
+"""Where the bytes of an image lie: in a file of its own, or inside a shard."""
+
+
+@dataclass(frozen=True)
+class ShardPair:
+    """One image of a shard with its caption."""
+
+    place: str
+    """Shard and stem, for messages."""
+    text: str
+    key: str
+    """The stem of the sample's files."""
+    image: TarMember
+
+
+def shard_pairs(
+    shard: Path, lost: Skips | None = None, broken: Skips | None = None
+) -> Iterator[ShardPair]:
+    """Stream the pairs of one shard.
+
+    Args:
+        shard: an uncompressed tar. The caption of a sample is its `.txt`, or the field "caption" of
+            its `.json`.
+        lost: counts captions without an image; None makes the first one an error.
+        broken: counts samples without a readable caption, files that a sample has twice, and a
+            shard that is cut off (what lies before the cut is read); None makes the first one an
+            error.
+
+    Yields:
+        Pairs in the order of the shard.
+
+    Raises:
+        MissingData: no such shard; an image is missing (only without `lost`).
+        BadData: no tar, or a compressed one; what `broken` counts (only without it).
+    """
+    shard = shard.absolute()
+    for key, group in groupby(_members(shard, broken), key=_key):
+        place = f"{shard}:{key}"
+        members: dict[str, TarMember] = {}
+        for member in group:
+            if members.setdefault(_ending(member), member) is not member:
+                refuse(DUPLICATE, f"{member} occurs twice in its sample", broken)
+        text = _caption(members, place, broken)
+        image = next((members[ending] for ending in _IMAGE_ENDINGS if ending in members), None)
+        if text is None:
+            continue
+        if image is not None:
+            yield ShardPair(place, text, key, image)
+        elif lost is None:
+            raise MissingData(f"{place}: a caption, but no image ({', '.join(_IMAGE_ENDINGS)})")
+        else:
+            lost.add(MISSING_IMAGE, place)
+
+
+def _members(shard: Path, broken: Skips | None) -> Iterator[TarMember]:
+    """The files of a tar; its end is looked for, since a killed download has none."""
+    if not shard.is_file():
+        raise MissingData(f"shard not found: {shard}")
+    end, length = 0, shard.stat().st_size
+    try:
+        with tarfile.open(shard, "r:") as archive:
+            for member in archive:
+                if member.offset_data + member.size > length:
+                    break
+                end = member.offset_data + -(-member.size // _BLOCK) * _BLOCK
+                if member.isreg():
+                    yield TarMember(shard, member.name, member.offset_data, member.size)
+    except tarfile.ReadError as error:
+        if not end:
+            raise BadData(f"{shard} is no uncompressed tar ({error})") from error
+    with shard.open("rb") as file:
+        file.seek(end)
+        if file.read(_BLOCK) != bytes(_BLOCK):
+            refuse(CUT_OFF, f"{shard} has no end of archive after byte {end:,}", broken)
+
+
+def _key(member: TarMember) -> str:
+    """The name up to the first dot of its last part."""
+    folder, slash, name = member.name.rpartition("/")
+    return folder + slash + name.partition(".")[0]
+
+
+def _ending(member: TarMember) -> str:
+    return member.name.rpartition("/")[2].partition(".")[2].lower()
+
+
+def _caption(members: dict[str, TarMember], place: str, broken: Skips | None) -> str | None:
+    """The caption on one line; None if there is none that can be read."""
+    fault = "no caption (.txt, or 'caption' in .json)"
+    text = ""
+    try:
+        if "txt" in members:
+            text = members["txt"].read().decode("utf-8-sig")
+        elif "json" in members:
+            fields = json.loads(members["json"].read())
+            caption = fields.get("caption") if isinstance(fields, dict) else None
+            text = caption if isinstance(caption, str) else ""
+    except UnicodeDecodeError:
+        fault = "the caption is not UTF-8"
+    except json.JSONDecodeError as error:
+        fault = f"malformed JSON: {error.msg}"
+    text = " ".join(text.split())
+    if not text:
+        refuse(BROKEN_ROW, f"{place}: {fault}", broken)
+        return None
+    return text
