@@ -1,0 +1,296 @@
+"""The GLUE tasks of the embedded suite: files, labels, floors."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+
+from evals.suite_mini.dice import Dice
+from evals.suite_mini.glue.claims import readings
+from evals.suite_mini.glue.entailment import CONTRADICTION, ENTAILMENT, NEUTRAL
+from evals.suite_mini.glue.likeness import score
+from evals.suite_mini.glue.part import GluePart
+from evals.suite_mini.glue.sentiment import is_reserved
+from evals.suite_mini.glue.telling import told
+from evals.suite_mini.meaning import REGIONS, Mention, Statement, is_true
+from evals.suite_mini.part import Report
+from evals.suite_mini.parts import cola, mnli, sst2, stsb
+from evals.suite_mini.request import SuiteRequest
+from evals.suite_mini.world import (
+    BACKGROUNDS,
+    COLOURS,
+    SHAPES,
+    SIZES,
+    TEXTURES,
+    Scene,
+    Thing,
+    make_scene,
+    split_of,
+)
+from tests.evals.glue_truth import acceptable, sentiment
+from unimo2.formats.glue import Row, read_rows_of
+
+PARTS = (sst2.PART, cola.PART, mnli.PART, stsb.PART)
+REQUEST = SuiteRequest(scale=0.12)
+
+
+@dataclass(frozen=True)
+class Written:
+    """The four tasks on disk."""
+
+    root: Path
+    reports: dict[str, Report]
+
+    def rows(self, part: GluePart, split: str) -> list[Row]:
+        return read_rows_of(part.name, self.root / "glue" / part.folder / f"{split}.tsv")
+
+
+def _write(part: GluePart, root: Path, request: SuiteRequest) -> Report:
+    for folder in part.folders(request):
+        (root / folder).mkdir(parents=True, exist_ok=True)
+    return part.finish(root, request, [job.run(root, request.seed) for job in part.jobs(request)])
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> Written:
+    """About a tenth of the rows."""
+    root = tmp_path_factory.mktemp("mini")
+    return Written(root, {part.name: _write(part, root, REQUEST) for part in PARTS})
+
+
+@pytest.mark.parametrize("part", PARTS, ids=lambda part: part.name)
+def test_the_reader_of_glue_reads_every_file(part: GluePart, written: Written) -> None:
+    """Truth: the counts of the report; labels in all files but GLUE's test files."""
+    for split in part.splits:
+        rows = written.rows(part, split.name)
+        assert len(rows) == REQUEST.scaled(split.rows) == written.reports[part.name].counts[split.name]
+        assert all((row.target is not None) == split.labelled for row in rows)
+        assert [row.index for row in rows] == list(range(len(rows)))
+    on_disk = {
+        str(path.relative_to(written.root))
+        for path in (written.root / "glue" / part.folder).rglob("*")
+        if path.is_file()
+    }
+    assert on_disk == set(part.files(REQUEST))
+
+
+def test_columns_are_the_official_ones(written: Written) -> None:
+    """Truth: the first lines of the files that GLUE distributes."""
+    heads = {
+        "SST-2/train": "sentence\tlabel",
+        "SST-2/test": "index\tsentence",
+        "CoLA/test": "index\tsentence",
+        "STS-B/dev": "index\tgenre\tfilename\tyear\told_index\tsource1\tsource2\tsentence1\t"
+        "sentence2\tscore",
+        "MNLI/train": "index\tpromptID\tpairID\tgenre\tsentence1_binary_parse\t"
+        "sentence2_binary_parse\tsentence1_parse\tsentence2_parse\tsentence1\tsentence2\t"
+        "label1\tgold_label",
+        "MNLI/dev_matched": "index\tpromptID\tpairID\tgenre\tsentence1_binary_parse\t"
+        "sentence2_binary_parse\tsentence1_parse\tsentence2_parse\tsentence1\tsentence2\t"
+        "label1\tlabel2\tlabel3\tlabel4\tlabel5\tgold_label",
+    }
+    for name, head in heads.items():
+        assert (written.root / f"glue/{name}.tsv").read_text().split("\n")[0] == head
+    first = (written.root / "glue/CoLA/train.tsv").read_text().split("\n")[0].split("\t")
+    assert len(first) == 4
+    assert (first[1], first[2]) in (("1", ""), ("0", "*"))
+
+
+@pytest.mark.parametrize("part", PARTS, ids=lambda part: part.name)
+def test_no_row_is_in_two_splits(part: GluePart, written: Written) -> None:
+    """Truth: all sentences or pairs of all files, counted."""
+    rows = [row.sentences for split in part.splits for row in written.rows(part, split.name)]
+    assert len(set(rows)) == len(rows)
+
+
+@pytest.mark.parametrize("part", PARTS, ids=lambda part: part.name)
+def test_the_same_seed_gives_the_same_rows(part: GluePart, tmp_path: Path) -> None:
+    """Truth: a second run, and a run with another seed."""
+    small = SuiteRequest(scale=0.01)
+    first, second = (_write(part, tmp_path / name, small).digests for name in ("a", "b"))
+    assert first == second
+    assert first != _write(part, tmp_path / "c", replace(small, seed=1)).digests
+
+
+def test_words_alone_do_not_solve_the_tasks(written: Written) -> None:
+    """Truth: scikit-learn's regressions on words, trained on these very files."""
+    levels = {name: report.levels[name] for name, report in written.reports.items()}
+    assert levels["sst2"]["accuracy"].one_modality["bag of words"] < 85
+    assert levels["cola"]["matthews"].one_modality["bag of words"] < 35
+    assert levels["stsb"]["pearson"].one_modality["word overlap"] < 75
+    for metric in ("accuracy", "accuracy[matched]", "accuracy[mismatched]"):
+        floors = levels["mnli"][metric].one_modality
+        assert floors["bag of words"] < 60
+        assert floors["hypothesis only"] < 55
+    assert all(level.ideal >= 95 for task in levels.values() for level in task.values())
+
+
+def test_labels_are_balanced_as_in_glue(written: Written) -> None:
+    """Truth: the shares that the tasks' authors report: halves, thirds, seven in ten."""
+    for part, shares in (
+        (sst2.PART, {"0": 0.5, "1": 0.5}),
+        (cola.PART, {"0": 0.3, "1": 0.7}),
+        (mnli.PART, dict.fromkeys((ENTAILMENT, NEUTRAL, CONTRADICTION), 1 / 3)),
+    ):
+        rows = written.rows(part, "train")
+        counts = Counter(row.target for row in rows)
+        for label, share in shares.items():
+            assert counts[label] / len(rows) == pytest.approx(share, abs=0.06)
+
+
+def test_sentiment_follows_from_the_sentence(written: Written) -> None:
+    """Truth: another reader's rules for negation, contrast and conditions, on the text alone."""
+    for split in ("train", "dev"):
+        for row in written.rows(sst2.PART, split):
+            assert ("1" if sentiment(row.sentences[0]) else "0") == row.target, row.sentences[0]
+
+
+def test_reserved_combinations_are_new_in_dev(written: Written) -> None:
+    """Truth: "is hardly <word>" and the like, found in the text of both files."""
+
+    def denied(split: str) -> set[str]:
+        pattern = r"(?:is|are) (?:not|never|hardly|anything but|far from|by no means) (\w+)"
+        texts = (row.sentences[0] for row in written.rows(sst2.PART, split))
+        found = {match for text in texts for match in re.findall(pattern, text)}
+        return {word for word in found if is_reserved("negated", word)}
+
+    assert not denied("train")
+    assert denied("dev")
+
+
+def test_acceptability_follows_from_the_sentence(written: Written) -> None:
+    """Truth: a grammar of its own, as regular expressions over the finished sentences."""
+    for split in ("train", "dev"):
+        for row in written.rows(cola.PART, split):
+            assert ("1" if acceptable(row.sentences[0]) else "0") == row.target, row.sentences[0]
+
+
+def test_a_description_is_true_where_it_has_a_reading() -> None:
+    """Truth: `is_true` of the meaning module, on scenes near and far."""
+    seen = Counter[bool]()
+    for index in range(150):
+        scene = make_scene(0, "readings", "train", index)
+        statement = told(scene, Dice(0, "readings", index))
+        assert is_true(statement, scene)
+        for other in (scene, make_scene(0, "readings", "train", index ^ 1)):
+            found = any(True for _ in readings(statement, other))
+            assert found == is_true(statement, other)
+            seen[found] += 1
+    assert min(seen.values()) > 20
+
+
+def _drawings(statement: Statement, dice: Dice, number: int) -> Iterator[Scene]:
+    """Random drawings of which the statement is true: whatever it leaves open is drawn anew."""
+    made = 0
+    while made < number:
+        things: list[Thing] = []
+        free = dice.shuffled(range(9))
+        for mention in statement.mentions:
+            for _ in range(mention.count):
+                allowed = REGIONS[mention.region] if mention.region else set(range(9))
+                cells = [cell for cell in free if cell in allowed]
+                if cells:
+                    free.remove(cells[0])
+                    things.append(_drawn(mention, cells[0], things, dice))
+        extra = dice.below(4) if statement.total is None else statement.total - len(things)
+        things += [_drawn(None, cell, things, dice) for cell in free[: max(0, extra)]]
+        scene = Scene(statement.background or dice.pick(BACKGROUNDS), tuple(sorted(things)))
+        if is_true(statement, scene):
+            made += 1
+            yield scene
+
+
+def _drawn(mention: Mention | None, cell: int, others: list[Thing], dice: Dice) -> Thing:
+    """A thing that fits; what is not said is often that of another thing."""
+    values = {"shape": SHAPES, "colour": COLOURS, "size": SIZES, "texture": TEXTURES}
+    chosen = {}
+    for name, options in values.items():
+        said = getattr(mention, name) if mention else None
+        like = dice.pick(others) if others and dice.chance(0.4) else None
+        chosen[name] = said or (getattr(like, name) if like else dice.pick(options))
+    return Thing(cell, **chosen)
+
+
+def test_entailment_holds_in_every_drawing() -> None:
+    """Truth: brute force over random drawings and every reading of the premise in each."""
+    open_claims = settled = 0
+    for index in range(240):
+        statement, claim, label = mnli.make_pair(0, "brute", "train", index)
+        truths = {
+            claim.holds(scene, reading)
+            for scene in _drawings(statement, Dice(0, "brute", index), 60)
+            for reading in readings(statement, scene)
+        }
+        if label == NEUTRAL:
+            open_claims += 1
+            settled += len(truths) == 1
+        else:
+            assert truths == {label == ENTAILMENT}, (statement, claim, label)
+    # Sixty drawings do not always happen on both sides of an open claim.
+    assert settled <= 0.15 * open_claims
+
+
+def test_development_labels_are_the_majority_of_five(written: Written) -> None:
+    """Truth: the five annotators' columns, counted."""
+    lines = (written.root / "glue/MNLI/dev_mismatched.tsv").read_text().splitlines()[1:]
+    disagreed = 0
+    for line in lines:
+        *labels, gold = line.split("\t")[-6:]
+        assert Counter(labels).most_common(1)[0][0] == gold
+        disagreed += len(set(labels)) > 1
+    assert disagreed
+
+
+def test_mismatched_genres_do_not_occur_in_training(written: Written) -> None:
+    """Truth: the genre columns."""
+
+    def genres(split: str) -> set[str]:
+        lines = (written.root / f"glue/MNLI/{split}.tsv").read_text().splitlines()[1:]
+        return {line.split("\t")[3] for line in lines}
+
+    assert genres("train") == genres("dev_matched")
+    assert not genres("train") & genres("dev_mismatched")
+
+
+def test_likeness_is_symmetric_and_full_for_the_same() -> None:
+    """Truth: the definition: order does not matter, and what says the same scores 5."""
+    for index in range(200):
+        first, second = stsb.make_statements(0, "likeness", "train", index)
+        assert score(first, second) == score(second, first)
+        assert score(first, first) == score(second, second) == 5.0
+        assert 0.0 <= score(first, second) <= 5.0
+
+
+def test_likeness_falls_with_every_difference() -> None:
+    """Truth: one more difference is never more alike: background, colours, shapes one by one."""
+    for index in range(100):
+        scene = make_scene(0, "likeness", "train", index)
+        statement = told(scene, Dice(0, "likeness", index))
+        scores = [5.0]
+        other = replace(statement, background=BACKGROUNDS[index % 8])
+        scores.append(score(statement, other))
+        for name, values in (("colour", COLOURS), ("shape", SHAPES)):
+            for place, mention in enumerate(statement.mentions):
+                used = {getattr(said, name) for said in statement.mentions}
+                new = next(value for value in values if value not in used)
+                changed = list(other.mentions)
+                changed[place] = replace(changed[place], **{name: new})
+                other = replace(other, mentions=tuple(changed))
+                assert mention != changed[place]
+                scores.append(score(statement, other))
+        assert all(more >= less for more, less in zip(scores[1:], scores[2:], strict=False)), scores
+        assert scores[-1] <= 1.2
+
+
+def test_changed_scenes_stay_in_their_world() -> None:
+    """Truth: `split_of`, for the scenes of a development file."""
+    from evals.suite_mini.glue.variation import changed
+
+    for index in range(60):
+        scene = make_scene(0, "variation", "val", index)
+        assert split_of(changed(scene, "val", 1 + index % 3, Dice(0, "variation", index))) == "val"
