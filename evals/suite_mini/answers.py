@@ -97,9 +97,11 @@ def most_common(answers: tuple[HumanAnswer, ...]) -> str:
 def _one(answer: str, share: float, dice: Dice) -> HumanAnswer:
     if dice.chance(share):
         return HumanAnswer(spoken(answer), _CONFIDENCES[dice.weighted(_SURE)])
-    synonyms = _synonyms(answer)
-    use_synonym = bool(synonyms) and dice.chance(_SYNONYM_CHANCE)
-    text = dice.pick(synonyms) if use_synonym else _mistaken(answer, dice)
+    if dice.chance(_SYNONYM_CHANCE):
+        # There is no other word for "yes" or "3".
+        text = dice.pick(_synonyms(answer) or (spoken(answer),))
+    else:
+        text = _mistaken(answer, dice)
     return HumanAnswer(text, _CONFIDENCES[dice.weighted(_UNSURE)])
 
 

@@ -40,3 +40,26 @@ def habit_guesses(
         next((best[level, key] for level, key in enumerate(keys) if (level, key) in best), fallback)
         for keys in asked
     ]
+
+
+def bag_of_words_guesses(
+    texts: Sequence[str], answers: Sequence[str], asked: Sequence[str]
+) -> list[str]:
+    """A logistic regression on the words and pairs of neighbouring words of each text.
+
+    Args:
+        texts: `[training items]`.
+        answers: `[training items]`, at least two different ones.
+        asked: `[items]`.
+
+    Returns:
+        `[items]`.
+    """
+    # Heavy to import, and only needed by the process that puts the suite together.
+    from sklearn.feature_extraction.text import CountVectorizer
+    from sklearn.linear_model import LogisticRegression
+
+    words = CountVectorizer(ngram_range=(1, 2), binary=True)
+    reader = LogisticRegression(C=0.1, max_iter=200)
+    reader.fit(words.fit_transform(texts), list(answers))
+    return [str(guess) for guess in reader.predict(words.transform(asked))]

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from evals.suite_mini import lexicon
 from evals.suite_mini.dice import Dice
-from evals.suite_mini.looks import adjective, noun_phrase, with_article
-from evals.suite_mini.topics import KINDS, Topic, topics
+from evals.suite_mini.pairing import answer_pairs
+from evals.suite_mini.phrases import topic_phrases
+from evals.suite_mini.topics import KINDS, Topic
 from evals.suite_mini.world import Scene
 
-# {the0} and {the1} are the first and the second look with "the", {a0} with "a", {many0} in the
-# plural, {is1} a look as a predicate, {rel} a relation, {on} a background with its preposition.
+# The slots are those of `topic_phrases`; {lines} names the lines of the grid.
 _WORDINGS: dict[str, tuple[str, ...]] = {
     "exists": (
         "Is there {a0}?",
@@ -157,7 +156,6 @@ _LINES = {
     "row": "top, middle or bottom",
     "column": "left, middle or right",
 }
-_TRIES = 40
 
 
 @dataclass(frozen=True)
@@ -174,24 +172,8 @@ class Asked:
 
 def wording(topic: Topic, dice: Dice) -> str:
     """A question for the topic; equal topics can be worded in many ways."""
-    slots: dict[str, str] = {}
     template = dice.pick(_WORDINGS[topic.kind])
-    for number, look in enumerate(topic.looks):
-        slots[f"the{number}"] = f"the {noun_phrase(look, dice, plural=False)}"
-        slots[f"a{number}"] = with_article(noun_phrase(look, dice, plural=False))
-        slots[f"many{number}"] = noun_phrase(look, dice, plural=True)
-        if look.form() not in ((), ("shape",)):
-            slots[f"is{number}"] = adjective(look, dice)
-    if topic.detail in lexicon.RELATION_WORDS:
-        slots["rel"] = dice.pick(lexicon.RELATION_WORDS[topic.detail])
-    if topic.detail in lexicon.BACKGROUND_PHRASES:
-        slots["on"] = dice.pick(lexicon.BACKGROUND_PHRASES[topic.detail])
-    if topic.detail in _LINES:
-        slots |= {"line": topic.detail, "lines": _LINES[topic.detail]}
-    return template.format_map(slots)
-
-
-_Forms = dict[tuple[object, ...], dict[Topic, dict[str, list[int]]]]
+    return template.format_map({**topic_phrases(topic, dice), "lines": _LINES.get(topic.detail)})
 
 
 def balanced_pairs(scenes: Sequence[Scene], pairs: int, dice: Dice) -> list[tuple[Asked, Asked]]:
@@ -203,64 +185,11 @@ def balanced_pairs(scenes: Sequence[Scene], pairs: int, dice: Dice) -> list[tupl
         dice: for everything that is left open.
 
     Returns:
-        The two members of each pair, equal in their text and different in their answers. Kinds come
-        as often as `KINDS` says, answers of one topic as evenly as the scenes allow, and pictures
-        are used equally often.
+        The two members of each pair, equal in their text and different in their answers.
     """
-    table = _table(scenes)
-    kinds = list(KINDS)
-    weights = [KINDS[kind] for kind in kinds]
-    uses = [0] * len(scenes)
-    taken: set[tuple[int, Topic]] = set()
-    found: list[tuple[Asked, Asked]] = []
-    for _ in range(pairs * _TRIES):
-        if len(found) == pairs:
-            break
-        forms = table.get(kinds[dice.weighted(weights)])
-        if not forms:
-            continue
-        by_topic = dice.pick(list(forms.values()))
-        topic = dice.pick(list(by_topic))
-        pair = _choose(topic, by_topic[topic], uses, taken, dice)
-        if pair is None:
-            continue
-        text = wording(topic, dice)
-        first, second = (Asked(picture, text, topic, answer) for picture, answer in pair)
-        found.append((first, second))
-        for asked in (first, second):
-            uses[asked.picture] += 1
-            taken.add((asked.picture, topic))
-    return found
-
-
-def _table(scenes: Sequence[Scene]) -> dict[str, _Forms]:
-    """Kind -> form -> topic -> answer -> pictures; topics with one answer only are left out."""
-    table: dict[str, _Forms] = {}
-    for number, scene in enumerate(scenes):
-        for topic, answer in topics(scene):
-            by_topic = table.setdefault(topic.kind, {}).setdefault(topic.form(), {})
-            by_topic.setdefault(topic, {}).setdefault(answer, []).append(number)
-    for forms in table.values():
-        for form, by_topic in list(forms.items()):
-            forms[form] = {topic: known for topic, known in by_topic.items() if len(known) > 1}
-            if not forms[form]:
-                del forms[form]
-    return table
-
-
-def _choose(
-    topic: Topic,
-    known: Mapping[str, Sequence[int]],
-    uses: Sequence[int],
-    taken: set[tuple[int, Topic]],
-    dice: Dice,
-) -> list[tuple[int, str]] | None:
-    """Two pictures with different answers, those first that were used least so far."""
-    chosen = []
-    for answer in dice.shuffled(sorted(known))[:2]:
-        free = [number for number in known[answer] if (number, topic) not in taken]
-        if not free:
-            return None
-        fewest = min(uses[number] for number in free)
-        chosen.append((dice.pick([n for n in free if uses[n] == fewest]), answer))
-    return chosen
+    asked = []
+    for pair in answer_pairs(scenes, KINDS, pairs, dice):
+        text = wording(pair[0].topic, dice)
+        first, second = (Asked(one.picture, text, one.topic, one.answer) for one in pair)
+        asked.append((first, second))
+    return asked

@@ -5,6 +5,7 @@ apart of noun phrases and the geometry are written anew.
 """
 
 import re
+from collections.abc import Callable
 
 from evals.suite_mini import lexicon
 from evals.suite_mini.world import Scene, Thing
@@ -179,7 +180,7 @@ def _number(phrase: str, scene: Scene) -> int:
 
 
 SIDES, HEIGHTS = {"left", "right"}, {"above", "below"}
-RULES = [
+RULES: list[tuple[str, Callable[..., str]]] = [
     (
         r"(?:How many|What number of) (.+?) (?:are there|are in the picture|(?:can|do) you see|are shown)",
         lambda s, a: str(_number(a, s)),

@@ -17,6 +17,7 @@ from evals.suite_mini.answers import spoken, ten_answers
 from evals.suite_mini.captioned import COCO_FOLDER, coco_entries, scene_of
 from evals.suite_mini.captioned import Entry as Picture
 from evals.suite_mini.dice import Dice
+from evals.suite_mini.pairing import shares
 from evals.suite_mini.part import Report
 from evals.suite_mini.pictures import write_scene
 from evals.suite_mini.questions import balanced_pairs
@@ -37,8 +38,6 @@ _PER_PICTURE = {"train": 2.0, "val": 20 / 3, "test-dev": 5.0, "test-rest": 5.0}
 _TEST_PICTURES = {"test-dev": 400, "test-rest": 200}
 _TEST_COLLECTION = "coco-test2015"
 _TEST_ID_OFFSET, _ID_STEP = 2, 8  # captioned.py gives the odd places of every eight to COCO
-_GROUP = 40
-"""Pictures among which the members of a pair are sought."""
 _FILES = (
     "v2_OpenEnded_mscoco_train2014_questions.json",
     "v2_mscoco_train2014_annotations.json",
@@ -149,11 +148,9 @@ class _Vqa:
     def jobs(self, request: SuiteRequest) -> Sequence[QuestionJob | BarePictureJob]:
         jobs: list[QuestionJob | BarePictureJob] = []
         for split, own in pictures(request).items():
-            groups = max(1, len(own) // _GROUP)
-            for number in range(groups):
-                start, end = (at * len(own) // groups for at in (number, number + 1))
-                pairs = round((end - start) * _PER_PICTURE[split] / 2)
-                jobs.append(QuestionJob(split, number, tuple(own[start:end]), pairs))
+            for share in shares(len(own), _PER_PICTURE[split]):
+                group = tuple(own[share.start : share.end])
+                jobs.append(QuestionJob(split, share.number, group, share.pairs))
             if split.startswith("test"):
                 jobs += [BarePictureJob(picture) for picture in own]
         return jobs

@@ -1,0 +1,128 @@
+"""Pairs of pictures that give different answers to the same question, as in VQA v2."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from evals.suite_mini.dice import Dice
+from evals.suite_mini.topics import Topic, topics
+from evals.suite_mini.world import Scene
+
+_TRIES = 40
+_GROUP = 40
+"""Pictures among which the members of a pair are sought: enough for most topics."""
+
+
+@dataclass(frozen=True)
+class Share:
+    """A group of pictures of a split, and how much is to be said of it."""
+
+    number: int
+    start: int
+    end: int
+    pairs: int
+
+
+def shares(pictures: int, items_per_picture: float) -> list[Share]:
+    """Cut a split into groups.
+
+    Args:
+        pictures: how many the split has.
+        items_per_picture: questions or sentences wanted for each, on average.
+
+    Returns:
+        Groups that cover the pictures in their order; their pairs add up to the items wanted.
+    """
+    groups = max(1, pictures // _GROUP)
+    bounds = [number * pictures // groups for number in range(groups + 1)]
+    wanted = [round(bound * items_per_picture / 2) for bound in bounds]
+    return [
+        Share(number, bounds[number], bounds[number + 1], wanted[number + 1] - wanted[number])
+        for number in range(groups)
+    ]
+
+
+@dataclass(frozen=True)
+class Found:
+    """A topic that is askable of a picture of a group, with the picture's answer."""
+
+    picture: int
+    """Number of the picture within its group."""
+    topic: Topic
+    answer: str
+    """Canonical, as `topics` gives it."""
+
+
+_Forms = dict[tuple[object, ...], dict[Topic, dict[str, list[int]]]]
+
+
+def answer_pairs(
+    scenes: Sequence[Scene], kinds: Mapping[str, int], pairs: int, dice: Dice
+) -> list[tuple[Found, Found]]:
+    """Topics, each found in two pictures that answer it differently.
+
+    Args:
+        scenes: of the group, at least two.
+        kinds: how often each kind of topic is wanted, in proportion.
+        pairs: how many are wanted; there are fewer if the group is too small for them.
+        dice: for everything that is left open.
+
+    Returns:
+        The two members of each pair, in random order. Answers of one topic come as evenly as the
+        scenes allow, pictures are used equally often, and none is asked the same thing twice.
+    """
+    table = _table(scenes)
+    names, weights = list(kinds), list(kinds.values())
+    uses = [0] * len(scenes)
+    taken: set[tuple[int, Topic]] = set()
+    found: list[tuple[Found, Found]] = []
+    for _ in range(pairs * _TRIES):
+        if len(found) == pairs:
+            break
+        forms = table.get(names[dice.weighted(weights)])
+        if not forms:
+            continue
+        by_topic = dice.pick(list(forms.values()))
+        topic = dice.pick(list(by_topic))
+        pair = _choose(topic, by_topic[topic], uses, taken, dice)
+        if pair is None:
+            continue
+        found.append(pair)
+        for member in pair:
+            uses[member.picture] += 1
+            taken.add((member.picture, topic))
+    return found
+
+
+def _table(scenes: Sequence[Scene]) -> dict[str, _Forms]:
+    """Kind -> form -> topic -> answer -> pictures; topics with one answer only are left out."""
+    known: dict[Topic, dict[str, list[int]]] = {}
+    for number, scene in enumerate(scenes):
+        for topic, answer in topics(scene):
+            known.setdefault(topic, {}).setdefault(answer, []).append(number)
+    table: dict[str, _Forms] = {}
+    for topic, answers in known.items():
+        if len(answers) > 1:
+            forms = table.setdefault(topic.kind, {})
+            forms.setdefault(topic.form(), {})[topic] = answers
+    return table
+
+
+def _choose(
+    topic: Topic,
+    known: Mapping[str, Sequence[int]],
+    uses: Sequence[int],
+    taken: set[tuple[int, Topic]],
+    dice: Dice,
+) -> tuple[Found, Found] | None:
+    """Two pictures with different answers, those first that were used least so far."""
+    chosen = []
+    for answer in dice.shuffled(sorted(known))[:2]:
+        free = [number for number in known[answer] if (number, topic) not in taken]
+        if not free:
+            return None
+        fewest = min(uses[number] for number in free)
+        picture = dice.pick([number for number in free if uses[number] == fewest])
+        chosen.append(Found(picture, topic, answer))
+    return chosen[0], chosen[1]
