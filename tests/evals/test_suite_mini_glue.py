@@ -68,7 +68,9 @@ def test_the_reader_of_glue_reads_every_file(part: GluePart, written: Written) -
     """Truth: the counts of the report; labels in all files but GLUE's test files."""
     for split in part.splits:
         rows = written.rows(part, split.name)
-        assert len(rows) == REQUEST.scaled(split.rows) == written.reports[part.name].counts[split.name]
+        assert (
+            len(rows) == REQUEST.scaled(split.rows) == written.reports[part.name].counts[split.name]
+        )
         assert all((row.target is not None) == split.labelled for row in rows)
         assert [row.index for row in rows] == list(range(len(rows)))
     on_disk = {
