@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from unimo2.batches import PairBatch
 from unimo2.masking import IGNORED
 from unimo2.modeling import CONTRASTIVE_TEMPERATURE_RANGE, Unimo2Model
 
@@ -60,38 +61,6 @@ def draw_negatives(
 
 
 @dataclass(frozen=True)
-class PairBatch:
-    """One batch of image-text pairs with the numbers that decide its masks and negatives.
-
-    Attributes:
-        pixel_values: float32 [B, 3, S, S], normalised.
-        input_ids: int64 [B, N], padded on the right.
-        attention_mask: int64 [B, N], 1 at real tokens.
-        masked_ids: int64 [R, N], the first R texts with spans hidden; R may be 0.
-        labels: int64 [R, N], -100 where nothing is to be predicted.
-        image_index: int64 [B], which image of the corpus each sample shows.
-        negative_noise: float32 [B, 2] in [0, 1), for the hard text and the hard image.
-    """
-
-    pixel_values: Tensor
-    input_ids: Tensor
-    attention_mask: Tensor
-    masked_ids: Tensor
-    labels: Tensor
-    image_index: Tensor
-    negative_noise: Tensor
-
-    @property
-    def counts(self) -> dict[str, int]:
-        """Samples by kind."""
-        return {"pairs": len(self.pixel_values)}
-
-    def to(self, device: torch.device) -> PairBatch:
-        """The same batch on another device."""
-        return PairBatch(**{name: value.to(device) for name, value in vars(self).items()})
-
-
-@dataclass(frozen=True)
 class _Negatives:
     """Pairs to be matched: the B true ones, then a hard text for each image, then the reverse.
 
@@ -106,7 +75,7 @@ class _Negatives:
     usable: Tensor
 
 
-def _selected(hidden: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+def selected_rows(hidden: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     """The rows that are to be predicted, filled up to a round number of rows.
 
     The number of hidden tokens differs from batch to batch, and kernels are prepared anew for every
@@ -128,12 +97,21 @@ def _selected(hidden: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
 
 @dataclass(frozen=True)
 class LossWeights:
-    """Weight of each loss in the sum that is minimised (ours: the paper states none)."""
+    """Weight of each loss in the sum that is minimised (ours: the paper states none).
+
+    Attributes:
+        mlm, itm, contrastive: losses of pairs.
+        grounding: of pairs, of images and of texts, each.
+        vcl: loss of images alone.
+        text: masked language modelling of texts alone.
+    """
 
     mlm: float = 1.0
     itm: float = 1.0
     contrastive: float = 1.0
     grounding: float = 1.0
+    vcl: float = 1.0
+    text: float = 1.0
 
 
 class PairObjective(nn.Module):
@@ -184,7 +162,7 @@ class PairObjective(nn.Module):
         result: dict[str, Tensor] = {}
         images, texts = self.model.image_features(vision), self.model.text_features(text)
         if self.weights.contrastive:
-            losses["contrastive"] = self.model.contrastive_loss(images, texts)
+            losses["contrastive"] = self._contrast(images, texts, batch)
         if self.model.dictionary is not None:
             self._ground(vision, text, mask, losses, result)
         if rows:
@@ -205,6 +183,20 @@ class PairObjective(nn.Module):
         if model.dictionary is not None and not model.dictionary.nearest:
             found["grounding_temperature"] = model.dictionary.temperature.detach().squeeze()
         return found
+
+    def _contrast(self, images: Tensor, texts: Tensor, batch: PairBatch) -> Tensor:
+        """The model's contrastive loss, but a pair's twins (same image, same words) stay out of it.
+
+        Labels make the same sentence for many images: none of them is a wrong answer. Ours.
+        """
+        temperature = self.model.contrastive_temperature.float()
+        logits = images @ texts.t() / temperature.clamp(*CONTRASTIVE_TEMPERATURE_RANGE)  # [B, B]
+        itself = torch.arange(len(logits), device=logits.device)
+        twins = same_pair(batch.input_ids, batch.image_index)
+        twins[itself, itself] = False
+        logits = logits.masked_fill(twins, float("-inf"))
+        there, back = (functional.cross_entropy(part, itself) for part in (logits, logits.t()))
+        return (there + back) / 2
 
     def _ground(
         self,
@@ -229,7 +221,7 @@ class PairObjective(nn.Module):
         indices = self._choose(vision, hidden, mask)
         fused = self.model.fuse(vision, hidden, mask, grounded_indices=indices).fused_text
         assert fused is not None  # a text was given
-        rows, labels = _selected(fused, batch.labels)
+        rows, labels = selected_rows(fused, batch.labels)
         logits = self.model.mlm_head(rows)  # [selected, vocabulary]
         return functional.cross_entropy(logits.float(), labels, ignore_index=IGNORED)
 

@@ -10,7 +10,17 @@ from rich.progress import Progress as Bar
 
 from unimo2.training_log import Progress
 
-_LOSSES = ("loss", "mlm", "itm", "contrastive", "circle", "caption", "grounding")
+_LOSSES = (
+    "loss",
+    "mlm",
+    "itm",
+    "contrastive",
+    "circle",
+    "caption",
+    "grounding",
+    "vcl",
+    "text_mlm",
+)
 
 
 class TrainingBar:

@@ -11,9 +11,9 @@ from masked_texts import PAD, VOCAB, masked, texts
 from torch.nn import functional
 
 from unimo2 import Unimo2Config, Unimo2Model
+from unimo2.batches import PairBatch
 from unimo2.objectives import (
     LossWeights,
-    PairBatch,
     PairObjective,
     draw_negatives,
     same_pair,
@@ -97,6 +97,7 @@ def tiny_batch(rows: int = 6) -> PairBatch:
         labels=hidden.labels,
         image_index=torch.arange(rows),
         negative_noise=torch.rand(rows, 2, generator=generator),
+        position=torch.arange(rows),
     )
 
 

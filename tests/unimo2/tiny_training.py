@@ -15,8 +15,8 @@ import torch
 
 from unimo2 import Unimo2Config
 from unimo2.corpora import Corpora, PairCorpus
+from unimo2.pretrain_config import PretrainConfig
 from unimo2.processing import Unimo2Processor, train_tokenizer
-from unimo2.recipes import PretrainConfig
 from unimo2.trainer import TrainSummary
 from unimo2.training import pretrain
 from unimo2.training_log import Progress
@@ -87,7 +87,7 @@ def run(
         config,
         model_config(processor, **changes),
         processor,
-        Corpora(pairs),
+        Corpora(pairs, processor),
         output,
         resume=resume,
         device="cpu",

@@ -1,0 +1,131 @@
+"""The losses of a step over all kinds of data: pairs, images alone, texts alone (section 3.2)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from unimo2.batches import ImageBatch, MixedBatch, TextBatch
+from unimo2.heads import Unimo2ForPreTraining
+from unimo2.masking import IGNORED
+from unimo2.objectives import LossWeights, PairObjective, selected_rows
+from unimo2.training_log import COUNTS
+
+
+class JointObjective(nn.Module):
+    """The weighted sum of the losses of everything that a batch holds."""
+
+    def __init__(
+        self,
+        model: Unimo2ForPreTraining,
+        weights: LossWeights,
+        hard_share: float = 1.0,
+        vcl_temperature: float = 0.1,
+        with_images: bool = True,
+    ) -> None:
+        """Wrap a model.
+
+        Args:
+            model: the model to train, with the projection of visual contrastive learning.
+            weights: weight of each loss; a weight of 0 leaves its computation out.
+            hard_share: see `PairObjective`.
+            vcl_temperature: of the contrastive loss of views.
+            with_images: whether there are images alone, so that the projection is trained.
+        """
+        super().__init__()
+        self.pairs = PairObjective(model.unimo2, weights, hard_share)
+        self.projection = model.vcl_projection if with_images else None
+        self.weights = weights
+        self.vcl_temperature = vcl_temperature
+
+    def forward(self, batch: MixedBatch) -> dict[str, Tensor]:
+        """Compute the losses.
+
+        Returns:
+            Scalars "loss" (the weighted sum); what `PairObjective` returns; "vcl",
+            "vcl_accuracy" (share of views whose nearest other view is of the same image) and
+            "image_grounding" of images; "text_mlm" and "text_grounding" of texts; and
+            "dictionary_counts" int64 [C] over all of them (absent without a dictionary).
+        """
+        result: dict[str, Tensor] = {}
+        losses: list[Tensor] = []
+        counts: list[Tensor] = []
+        if batch.pairs is not None:
+            result = self.pairs(batch.pairs)
+            losses.append(result.pop("loss"))
+            counts.append(result.pop(COUNTS)) if COUNTS in result else None
+        if batch.images is not None:
+            losses.append(self._images(batch.images, result, counts))
+        if batch.texts is not None:
+            losses.append(self._texts(batch.texts, result, counts))
+        result["loss"] = torch.stack(losses).sum()
+        if counts:
+            result[COUNTS] = torch.stack(counts).sum(dim=0)
+        return result
+
+    def _images(self, batch: ImageBatch, result: dict[str, Tensor], counts: list[Tensor]) -> Tensor:
+        """Visual contrastive learning and grounding of images alone."""
+        assert self.projection is not None, "built without images"
+        model, weights = self.pairs.model, self.weights
+        vision = model.encode_image(batch.views)  # [2 B, M + 1, H]
+        losses: list[Tensor] = []
+        indices = None
+        if model.dictionary is not None:
+            grounding = model.ground(vision, None, with_loss=weights.grounding > 0)
+            indices = grounding.indices
+            counts.append(self._rows_chosen(indices))
+            if grounding.loss is not None:
+                losses.append(weights.grounding * grounding.loss)
+                result["image_grounding"] = grounding.loss.detach()
+        if weights.vcl:
+            pooled = model.fuse(vision, pooled_only=True, grounded_indices=indices).pooled_image
+            assert pooled is not None  # an image was given
+            features = functional.normalize(self.projection(pooled).float(), dim=-1)
+            loss, result["vcl_accuracy"] = nt_xent(features, self.vcl_temperature)
+            losses.append(weights.vcl * loss)
+            result["vcl"] = loss.detach()
+        return torch.stack(losses).sum() if losses else vision.new_zeros(())
+
+    def _texts(self, batch: TextBatch, result: dict[str, Tensor], counts: list[Tensor]) -> Tensor:
+        """Masked language modelling and grounding of texts alone."""
+        model, weights = self.pairs.model, self.weights
+        text = model.encode_text(batch.masked_ids, batch.attention_mask)  # [B, N, H]
+        out = model.fuse(None, text, batch.attention_mask)
+        assert out.fused_text is not None  # a text was given
+        rows, labels = selected_rows(out.fused_text, batch.labels)
+        logits = model.mlm_head(rows).float()  # [selected, vocabulary]
+        loss = functional.cross_entropy(logits, labels, ignore_index=IGNORED)
+        result["text_mlm"] = loss.detach()
+        loss = weights.text * loss
+        if out.grounded_indices is not None:
+            counts.append(self._rows_chosen(out.grounded_indices))
+        if out.grounding_loss is not None:
+            loss = loss + weights.grounding * out.grounding_loss
+            result["text_grounding"] = out.grounding_loss.detach()
+        return loss
+
+    def _rows_chosen(self, indices: Tensor) -> Tensor:
+        """How often each dictionary row was chosen, int64 [C]."""
+        rows = self.pairs.model.config.dictionary_size
+        return torch.bincount(indices.reshape(-1), minlength=rows)
+
+
+def nt_xent(features: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
+    """SimCLR's loss: tell a view's other view from all other views of the batch.
+
+    Args:
+        features: float32 [2 B, D] of length 1; rows i and B + i are views of the same image.
+        temperature: that similarities are divided by.
+
+    Returns:
+        The loss, the mean over all views; and the share of the views whose most similar other view
+        is of the same image.
+    """
+    count = len(features)
+    logits = features @ features.T / temperature  # [2 B, 2 B]
+    itself = torch.eye(count, dtype=torch.bool, device=features.device)
+    logits = logits.masked_fill(itself, float("-inf"))
+    partner = torch.arange(count, device=features.device).roll(count // 2)
+    correct = logits.detach().argmax(dim=1) == partner
+    return functional.cross_entropy(logits, partner), correct.float().mean()
