@@ -60,9 +60,8 @@ def early_evaluation(prepared: Prepared, root: Path) -> Evaluate | None:
     if reason is not None:
         typer.echo(f"no development split ({reason}): the last weights are kept", err=True)
         return None
-    if task.name == "flickr":
-        return _retrieval(prepared, root)
-    return _benchmark(prepared, root)
+    kinds = {"flickr": _retrieval, "coco": _captions}
+    return kinds.get(task.name, _benchmark)(prepared, root)
 
 
 def _has_val(path: Path) -> bool:
@@ -97,10 +96,25 @@ def _retrieval(prepared: Prepared, root: Path) -> Evaluate:
     return evaluate
 
 
+def _captions(prepared: Prepared, root: Path) -> Evaluate:
+    """CIDEr alone: the benchmark's other metrics would take longer than the training."""
+    from evals.quick_captions import cider_on
+    from zoo import task_adapter
+    from zoo.interfaces import Captioner
+
+    task = prepared.task
+    measure = cider_on(root, "val", prepared.config.eval_limit or None)
+
+    def evaluate(model: PreTrainedModel, step: int) -> Mapping[str, float]:
+        adapter = task_adapter(task.name, model, task.processor, task.name, "")
+        return {"CIDEr": measure(cast(Captioner, adapter))}
+
+    return evaluate
+
+
 def _benchmark(prepared: Prepared, root: Path) -> Evaluate:
     """The benchmark's own protocol and metrics on its development split."""
     from evals.quick import measure
-
     from unimo2.finetuning.tasks import DEVELOPMENT
     from zoo import task_adapter
 
@@ -111,6 +125,7 @@ def _benchmark(prepared: Prepared, root: Path) -> Evaluate:
     def evaluate(model: PreTrainedModel, step: int) -> Mapping[str, float]:
         adapter = task_adapter(task.name, model, task.processor, task.name, "")
         metrics: Mapping[str, Any] = measure(task.name, adapter, root, split, limit)
-        return {name: float(metric.value) for name, metric in metrics.items()}
+        # Without the parts by type of question, class and the like.
+        return {n: float(metric.value) for n, metric in metrics.items() if "[" not in n}
 
     return evaluate
