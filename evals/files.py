@@ -24,3 +24,8 @@ def write_atomically(path: Path, write: Callable[[IO[bytes]], object]) -> None:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """As `write_atomically`, of a text in UTF-8."""
+    write_atomically(path, lambda stream: stream.write(text.encode("utf-8")))

@@ -60,6 +60,22 @@ def save_tensors(module: nn.Module, path: Path) -> None:
         raise TrainingFailed(f"weights cannot be written to {path}: {error}") from error
 
 
+def copy_folder(source: Path, target: Path) -> None:
+    """Copy a model folder, replacing the target as a whole.
+
+    Raises:
+        TrainingFailed: the target cannot be written.
+    """
+    partial = target.with_name(f"{target.name}.partial")
+    try:
+        shutil.rmtree(partial, ignore_errors=True)
+        shutil.copytree(source, partial)
+        shutil.rmtree(target, ignore_errors=True)
+        os.replace(partial, target)
+    except OSError as error:
+        raise TrainingFailed(f"the model cannot be copied to {target}: {error}") from error
+
+
 def write_json(path: Path, values: Mapping[str, Any]) -> None:
     """Write plain values as a JSON file, all or nothing."""
     partial = path.with_suffix(".partial")

@@ -55,7 +55,7 @@ def capabilities(config: Mapping[str, Any]) -> tuple[str, ...]:
         BadCheckpoint: An unknown task.
     """
     task = config.get("task")
-    known = {
+    known: dict[str | None, tuple[str, ...]] = {
         None: CAPABILITIES,
         "flickr": CAPABILITIES,
         "coco": ("captioner",),

@@ -28,14 +28,14 @@ class _HasModel(Protocol):
     def model(self) -> nn.Module: ...
 
 
-Self = TypeVar("Self", bound=_HasModel)
+Owner = TypeVar("Owner", bound=_HasModel)
 Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
 
 
 def evaluated(
-    method: Callable[Concatenate[Self, Arguments], Result],
-) -> Callable[Concatenate[Self, Arguments], Result]:
+    method: Callable[Concatenate[Owner, Arguments], Result],
+) -> Callable[Concatenate[Owner, Arguments], Result]:
     """Make a method of an adapter run without gradients and dropout, also in the midst of training.
 
     Args:
@@ -46,7 +46,7 @@ def evaluated(
     """
 
     @wraps(method)
-    def wrapped(self: Self, *args: Arguments.args, **kwargs: Arguments.kwargs) -> Result:
+    def wrapped(self: Owner, /, *args: Arguments.args, **kwargs: Arguments.kwargs) -> Result:
         training = self.model.training
         if training:
             self.model.eval()

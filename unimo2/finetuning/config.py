@@ -17,7 +17,7 @@ from unimo2.recipes import (
 )
 
 # Models at least this wide get the paper's recipe if none is named, narrower ones the mini one.
-_BASE_WIDTH = 512
+PAPER_WIDTH = 512
 _FOLDER = "finetune"
 
 Config = TypeVar("Config", bound="FinetuneConfig")
@@ -182,19 +182,21 @@ class FinetuneRecipe:
 
     Attributes:
         name: of the recipe: "mini-sst2", or the file's stem.
-        model: fields of `Unimo2Config` that differ from the checkpoint's (`hidden_dropout`).
         training: the training configuration.
+        model: fields of `Unimo2Config` that differ from the checkpoint's (`hidden_dropout`).
+        search: values of training fields that --search tries in every combination.
     """
 
     name: str
     training: FinetuneConfig
     model: Mapping[str, Any] = field(default_factory=dict)
+    search: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
 
 
 def default_recipe(task: str, hidden_size: int) -> str:
     """The name of the recipe for a task and a model of some width: the paper's, or the mini one."""
     spelled = task.replace("_", "-")
-    return spelled if hidden_size >= _BASE_WIDTH else f"mini-{spelled}"
+    return spelled if hidden_size >= PAPER_WIDTH else f"mini-{spelled}"
 
 
 def load_finetune_recipe(name_or_file: str, defaults: FinetuneConfig) -> FinetuneRecipe:
@@ -210,9 +212,16 @@ def load_finetune_recipe(name_or_file: str, defaults: FinetuneConfig) -> Finetun
     """
     shipped = CONFIG_FOLDER / _FOLDER / f"{name_or_file}.toml"
     path = shipped if shipped.is_file() else find_recipe(name_or_file)
-    tables = read_tables(path, {"model", "training"})
+    tables = read_tables(path, {"model", "training", "search"})
     training = with_values(defaults, _timed(tables.get("training", {})), str(path))
-    return FinetuneRecipe(path.stem, training, dict(tables.get("model", {})))
+    search = tables.get("search", {})
+    for key, values in search.items():
+        if not isinstance(values, list):
+            raise UsageError(f"{path}: search.{key} is {values!r}; it must be a list of values")
+        for value in values:
+            with_values(training, {key: value}, f"{path}: search")
+    grid = {key: tuple(values) for key, values in search.items()}
+    return FinetuneRecipe(path.stem, training, dict(tables.get("model", {})), grid)
 
 
 def override_finetune(recipe: FinetuneRecipe, assignments: Sequence[str]) -> FinetuneRecipe:
@@ -226,6 +235,11 @@ def override_finetune(recipe: FinetuneRecipe, assignments: Sequence[str]) -> Fin
     training, model = parse_assignments(assignments)
     changed = with_values(recipe.training, _timed(training), "--set")
     return replace(recipe, training=changed, model={**recipe.model, **model})
+
+
+def with_fields(recipe: FinetuneRecipe, values: Mapping[str, Any]) -> FinetuneRecipe:
+    """The recipe with some training fields changed (those of a search, the seed)."""
+    return replace(recipe, training=with_values(recipe.training, values, "search"))
 
 
 def _timed(values: Mapping[str, Any]) -> dict[str, Any]:
