@@ -297,7 +297,8 @@ class NoisyScorer(Fake):
         rows = []
         for text in texts:
             number, wording = text.tensors["number"], text.tensors["wording"]
-            parts = [torch.tensor(1.0), 2 * number, -(number**2), 3 * wording.cos()]
+            off = 2 * wording.cos() + 3 * (2.3 * number).cos()  # makes it wrong now and then
+            parts = [torch.tensor(1.0), 2 * number, -(number**2), off]
             rows.append(torch.stack(parts))
         return torch.stack(rows)
 
