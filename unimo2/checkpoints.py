@@ -14,7 +14,22 @@ from torch import Tensor
 from unimo2.errors import BadCheckpoint, TrainingFailed
 
 _FILE = "state.pt"
-_KEYS = {"step", "seconds", "precision", "identity", "model", "optimizer"}
+_KEYS = {"step", "seconds", "precision", "identity", "model", "optimizer", "samples", "best"}
+
+
+@dataclass(frozen=True)
+class Best:
+    """The evaluation that has gone best so far.
+
+    Attributes:
+        step: optimiser steps done before it.
+        name: which value decides, for example "accuracy"; higher is better.
+        value: that value.
+    """
+
+    step: int
+    name: str
+    value: float
 
 
 @dataclass(frozen=True)
@@ -28,9 +43,11 @@ class TrainingState:
         step: optimiser steps done.
         seconds: training time so far.
         precision: what "auto" was settled to, so that a resumed run computes alike.
-        identity: configuration, model and corpus that the run belongs to.
-        model: state dict of the model.
+        identity: configuration, model and data that the run belongs to.
+        model: state dict of what is trained: the model within its losses.
         optimizer: state dict of the optimiser.
+        samples: how many samples of each kind were trained on.
+        best: the fields of the best evaluation so far (`Best`), whose weights are saved elsewhere.
     """
 
     step: int
@@ -39,6 +56,8 @@ class TrainingState:
     identity: Mapping[str, Any]
     model: Mapping[str, Tensor]
     optimizer: Mapping[str, Any]
+    samples: Mapping[str, int]
+    best: Mapping[str, Any] | None
 
 
 def save_state(folder: Path, state: TrainingState) -> None:

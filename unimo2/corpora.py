@@ -24,9 +24,7 @@ from unimo2.masking import MaskingSpec, mask_spans
 from unimo2.objectives import PairBatch
 from unimo2.processing import Unimo2Processor
 from unimo2.recipes import PretrainConfig
-
-# What a stream of random numbers is for; each has its own seed in every step.
-ORDER, CAPTIONS, MASKS, NEGATIVES, DROPOUT, WEIGHTS = range(6)
+from unimo2.streams import CAPTIONS, MASKS, NEGATIVES, ORDER, Share, stream
 
 # Where the pairs of a corpus lie in a data root: the Karpathy file, and the folder of its images.
 _LAYOUT = {
@@ -38,43 +36,6 @@ _TRAINING_SPLITS = ("train", "restval")
 # Texts of a batch are padded to a multiple of this: kernels are prepared anew for every length they
 # have not met (on CPUs milliseconds each), and so there are few lengths.
 _ROUND_LENGTH = 4
-
-
-def stream_seed(seed: int, step: int, stream: int) -> int:
-    """A seed for one stream of random numbers in one step; streams are independent."""
-    state = np.random.SeedSequence([seed, step, stream]).generate_state(1, np.uint64)
-    return int(state[0] >> np.uint64(1))
-
-
-def stream(seed: int, step: int, purpose: int) -> torch.Generator:
-    """A generator for one stream of random numbers in one step."""
-    return torch.Generator().manual_seed(stream_seed(seed, step, purpose))
-
-
-@dataclass(frozen=True)
-class Share:
-    """Which part of every batch this process computes.
-
-    Attributes:
-        rank: number of this process, from 0.
-        world: number of processes; the batch is divided evenly.
-    """
-
-    rank: int = 0
-    world: int = 1
-
-    def rows(self, batch_size: int) -> slice:
-        """The rows of a batch of `batch_size` that belong to this process.
-
-        Raises:
-            UsageError: the batch cannot be divided evenly.
-        """
-        if batch_size % self.world:
-            raise UsageError(
-                f"training.batch_size {batch_size} is no multiple of the {self.world} processes"
-            )
-        part = batch_size // self.world
-        return slice(self.rank * part, (self.rank + 1) * part)
 
 
 class PairCorpus:

@@ -81,6 +81,11 @@ class PairBatch:
     image_index: Tensor
     negative_noise: Tensor
 
+    @property
+    def counts(self) -> dict[str, int]:
+        """Samples by kind."""
+        return {"pairs": len(self.pixel_values)}
+
     def to(self, device: torch.device) -> PairBatch:
         """The same batch on another device."""
         return PairBatch(**{name: value.to(device) for name, value in vars(self).items()})
@@ -190,7 +195,16 @@ class PairObjective(nn.Module):
         result |= {name: loss.detach() for name, loss in losses.items()}
         total = [getattr(self.weights, name) * loss for name, loss in losses.items()]
         result["loss"] = torch.stack(total).sum()
-        return result
+        return result | self._temperatures()
+
+    def _temperatures(self) -> dict[str, Tensor]:
+        """The learned temperatures, for the log."""
+        model = self.model
+        contrastive = model.contrastive_temperature.detach().clamp(*CONTRASTIVE_TEMPERATURE_RANGE)
+        found = {"contrastive_temperature": contrastive.squeeze()}
+        if model.dictionary is not None and not model.dictionary.nearest:
+            found["grounding_temperature"] = model.dictionary.temperature.detach().squeeze()
+        return found
 
     def _ground(
         self,

@@ -8,7 +8,7 @@ from typing import Literal
 import torch
 from torch import nn
 
-from unimo2.recipes import PretrainConfig
+from unimo2.loop_config import LoopConfig
 
 # Parameters that a decay towards zero would only harm: learned positions, the dictionary (its size
 # is held by the commitment loss), temperatures. Biases and norms are known by their dimension.
@@ -18,26 +18,30 @@ _NO_DECAY = ("pos_embed", "cls_token", "position_embeddings", "dictionary.")
 _WORTHWHILE_GAIN = 1.5
 
 
-def learning_rate_at(step: int, config: PretrainConfig) -> float:
-    """Learning rate of a step: linear warm-up, then linear decay (paper, section 4.1).
+def learning_rate_at(step: int, config: LoopConfig) -> float:
+    """Learning rate of a step: linear warm-up, then linear decay (paper, section 4.1) or drops.
 
-    A function of the step alone, so that there is no schedule to save and resume.
+    A function of the optimiser step alone: there is no schedule to save and resume, and none that
+    counts anything else under several processes.
 
     Args:
         step: 0 for the first optimiser step.
-        config: gives the peak, the number of steps and the share of the warm-up.
+        config: gives the peak, the number of steps, the share of the warm-up and what follows it.
 
     Returns:
-        peak * (step + 1) / warm-up in the warm-up, afterwards falling linearly; it would be 0 at
-        the step after the last.
+        peak * (step + 1) / warm-up in the warm-up; afterwards falling linearly (it would be 0 at
+        the step after the last), constant, or a tenth from each step of `drop_at` on.
     """
     warmup = round(config.steps * config.warmup_ratio)
     if step < warmup:
         return config.learning_rate * (step + 1) / warmup
-    return config.learning_rate * max(0, config.steps - step) / max(1, config.steps - warmup)
+    if config.schedule == "linear":
+        left, whole = max(0, config.steps - step), max(1, config.steps - warmup)
+        return config.learning_rate * left / whole
+    return config.learning_rate * 0.1 ** sum(step >= drop for drop in config.drop_at)
 
 
-def parameter_groups(model: nn.Module, config: PretrainConfig) -> list[dict[str, object]]:
+def parameter_groups(model: nn.Module, config: LoopConfig) -> list[dict[str, object]]:
     """Split the parameters into those with weight decay, those without, and the temperatures.
 
     Returns:
@@ -63,7 +67,7 @@ def parameter_groups(model: nn.Module, config: PretrainConfig) -> list[dict[str,
     ]
 
 
-def build_optimizer(model: nn.Module, config: PretrainConfig) -> torch.optim.Optimizer:
+def build_optimizer(model: nn.Module, config: LoopConfig) -> torch.optim.Optimizer:
     """Adam with decoupled weight decay, all parameters of a group updated in one kernel."""
     return torch.optim.AdamW(
         parameter_groups(model, config),

@@ -10,7 +10,7 @@ from rich.progress import Progress as Bar
 
 from unimo2.training_log import Progress
 
-_LOSSES = ("loss", "mlm", "itm", "contrastive", "grounding")
+_LOSSES = ("loss", "mlm", "itm", "contrastive", "circle", "caption", "grounding")
 
 
 class TrainingBar:
@@ -70,11 +70,13 @@ def describe(progress: Progress) -> str:
     """The news in one line: losses, speed, dictionary, remaining time."""
     values = progress.values
     parts = [f"{name} {values[name]:.3f}" for name in _LOSSES if values.get(name) is not None]
+    if "accuracy" in values:
+        parts.append(f"accuracy {100 * (values['accuracy'] or 0):.0f} %")
     if "itm_accuracy" in values:
         parts.append(f"itm acc {100 * (values['itm_accuracy'] or 0):.0f} %")
     if "dictionary_used" in values:
         used, even = values["dictionary_used"] or 0, values["dictionary_perplexity"] or 0
         parts.append(f"dictionary {100 * used:.0f} % (perplexity {even:.0f})")
-    parts.append(f"{values['samples_per_second']:.0f} pairs/s")
+    parts.append(f"{values['samples_per_second']:.0f} samples/s")
     minutes, seconds = divmod(round(progress.remaining_seconds), 60)
     return ", ".join([*parts, f"{minutes}:{seconds:02d} left"])

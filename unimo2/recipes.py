@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from unimo2.errors import MissingData, UsageError
+from unimo2.loop_config import LoopConfig
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -21,36 +22,15 @@ else:
 
 CONFIG_FOLDER = Path(__file__).parent / "configs"
 
-_POSITIVE = (
-    "steps",
-    "max_text_length",
-    "mask_max_span",
-    "length_window",
-    "log_every",
-    "checkpoint_every",
-)
-
-# Fields that change what is logged or kept, and no weight: a run may be resumed with others.
-_WITHOUT_EFFECT = frozenset({"eval_every", "checkpoint_every", "log_every", "save_dtype"})
+Config = TypeVar("Config", bound=LoopConfig)
 
 
 @dataclass(frozen=True)
-class PretrainConfig:
+class PretrainConfig(LoopConfig):
     """Everything that decides a pre-training run beside the model and the data.
 
-    "Ours" marks what the paper does not state for pre-training; "paper" what it does.
-
-    Attributes:
-        steps: optimiser steps of the whole run; the schedule ends there. Ours.
+    Attributes (beside those of `LoopConfig`):
         batch_size: pairs a step over all processes. Ours.
-        learning_rate: at the end of the warm-up. Paper: 5e-5 at base size.
-        temperature_learning_rate: the same for the temperatures, at most `learning_rate`. Ours: the
-            paper's rate, where the rest learns faster.
-        warmup_ratio: share of the steps in which the rate rises linearly. Ours; the paper's 0.06 is
-            for fine-tuning (Tables 8 and 9).
-        weight_decay: decoupled, not on biases, norms, positions, dictionary, temperatures. Ours.
-        adam_beta1, adam_beta2, adam_epsilon: of Adam. As in the released fine-tuning.
-        clip_norm: largest norm of the gradient. As in the released fine-tuning.
         mlm_weight, itm_weight, contrastive_weight, grounding_weight: weights of the losses. Ours.
         mlm_share: share of a batch whose texts are also trained with hidden spans. Ours.
         mask_fraction, mask_geometric_p: share of hidden tokens and span parameter. Paper.
@@ -63,22 +43,9 @@ class PretrainConfig:
         pair_sets: corpora of pairs, folders of the data root.
         max_text_length: tokens kept of a text, special tokens included. Paper: 512.
         vocab_size: of the tokenizer that is trained on the corpus, if one is.
-        seed: of initial weights, order of samples, masks, negatives and dropout.
-        precision: "fp32", "bf16" (autocast), or "auto": bf16 where it is measured faster.
-        log_every, eval_every, checkpoint_every: in steps; eval_every 0 evaluates never.
-        save_dtype: of the weights in output/model ("float16" halves the file).
     """
 
-    steps: int = 1000
     batch_size: int = 64
-    learning_rate: float = 5e-5
-    temperature_learning_rate: float = 5e-5
-    warmup_ratio: float = 0.06
-    weight_decay: float = 0.01
-    adam_beta1: float = 0.9
-    adam_beta2: float = 0.98
-    adam_epsilon: float = 1e-6
-    clip_norm: float = 1.0
     mlm_weight: float = 1.0
     itm_weight: float = 1.0
     contrastive_weight: float = 1.0
@@ -93,12 +60,6 @@ class PretrainConfig:
     pair_sets: tuple[str, ...] = ("coco",)
     max_text_length: int = 512
     vocab_size: int = 1000
-    seed: int = 0
-    precision: Literal["auto", "fp32", "bf16"] = "auto"
-    log_every: int = 20
-    eval_every: int = 0
-    checkpoint_every: int = 200
-    save_dtype: Literal["float32", "float16", "bfloat16"] = "float32"
 
     def __post_init__(self) -> None:
         """Refuse values that cannot be meant.
@@ -106,33 +67,21 @@ class PretrainConfig:
         Raises:
             UsageError: naming the field, its value and what is allowed.
         """
-        for name in _POSITIVE:
-            self._require(name, getattr(self, name) >= 1, "at least 1")
-        self._require("batch_size", self.batch_size >= 2, "at least 2: negatives come from it")
-        for name in ("learning_rate", "temperature_learning_rate", "adam_epsilon", "clip_norm"):
-            self._require(name, getattr(self, name) > 0, "above 0")
-        for name in ("eval_every", "weight_decay"):
-            self._require(name, getattr(self, name) >= 0, "at least 0")
+        super().__post_init__()
+        for name in ("max_text_length", "mask_max_span", "length_window"):
+            self.require(name, getattr(self, name) >= 1, "at least 1")
+        self.require("batch_size", self.batch_size >= 2, "at least 2: negatives come from it")
         weights = ("mlm_weight", "itm_weight", "contrastive_weight", "grounding_weight")
         for name in weights:
-            self._require(name, getattr(self, name) >= 0, "at least 0")
-        self._require(
+            self.require(name, getattr(self, name) >= 0, "at least 0")
+        self.require(
             "itm_weight", any(getattr(self, n) > 0 for n in weights[:3]), "above 0 if mlm is 0"
         )
-        for name in ("warmup_ratio", "adam_beta1", "adam_beta2", "mlm_share", "hard_share"):
-            self._require(name, 0.0 <= getattr(self, name) <= 1.0, "between 0 and 1")
+        for name in ("mlm_share", "hard_share"):
+            self.require(name, 0.0 <= getattr(self, name) <= 1.0, "between 0 and 1")
         for name in ("mask_fraction", "mask_geometric_p"):
-            self._require(name, 0.0 < getattr(self, name) <= 1.0, "above 0 and at most 1")
-        self._require("pair_sets", len(self.pair_sets) >= 1, "at least one corpus")
-
-    def _require(self, name: str, holds: bool, allowed: str) -> None:
-        if not holds:
-            raise UsageError(f"training.{name} is {getattr(self, name)!r}; it must be {allowed}")
-
-    def identity(self) -> dict[str, Any]:
-        """The fields on which the weights depend, as plain values for JSON."""
-        values = {k: v for k, v in asdict(self).items() if k not in _WITHOUT_EFFECT}
-        return {k: list(v) if isinstance(v, tuple) else v for k, v in values.items()}
+            self.require(name, 0.0 < getattr(self, name) <= 1.0, "above 0 and at most 1")
+        self.require("pair_sets", len(self.pair_sets) >= 1, "at least one corpus")
 
 
 @dataclass(frozen=True)
@@ -159,23 +108,47 @@ def load_recipe(name_or_file: str) -> Recipe:
         MissingData: there is no such recipe.
         UsageError: the file is no TOML, or has an unknown key or a value of another type.
     """
+    path = find_recipe(name_or_file)
+    tables = read_tables(path, {"model", "training"})
+    model = dict(tables.get("model", {}))
+    preset = str(model.pop("preset", "mini"))
+    training = with_values(PretrainConfig(), tables.get("training", {}), str(path))
+    return Recipe(path.stem, preset, model, training)
+
+
+def find_recipe(name_or_file: str) -> Path:
+    """The file of a recipe: `unimo2/configs/NAME.toml`, or a file of the user.
+
+    Raises:
+        MissingData: there is no such recipe.
+    """
     shipped = CONFIG_FOLDER / f"{name_or_file}.toml"
     path = shipped if shipped.is_file() else Path(name_or_file)
     if not path.is_file():
         known = ", ".join(sorted(p.stem for p in CONFIG_FOLDER.glob("*.toml")))
         raise MissingData(f"no configuration {name_or_file!r}: give a file, or one of: {known}")
+    return path
+
+
+def read_tables(path: Path, known: set[str]) -> dict[str, dict[str, Any]]:
+    """The tables of a TOML file.
+
+    Args:
+        path: the file.
+        known: names of the tables that it may have.
+
+    Raises:
+        UsageError: the file is no TOML, has another table, or something outside of tables.
+    """
     try:
         tables = tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"{path} is no valid TOML: {error}") from error
-    _refuse_unknown(tables, {"model", "training"}, str(path))
+    _refuse_unknown(tables, known, str(path))
     for name, table in tables.items():
         if not isinstance(table, dict):
             raise UsageError(f"{path}: {name!r} must be a table, [{name}]")
-    model = dict(tables.get("model", {}))
-    preset = str(model.pop("preset", "mini"))
-    training = _with_values(PretrainConfig(), tables.get("training", {}), str(path))
-    return Recipe(path.stem, preset, model, training)
+    return tables
 
 
 def override(recipe: Recipe, assignments: Sequence[str]) -> Recipe:
@@ -187,8 +160,19 @@ def override(recipe: Recipe, assignments: Sequence[str]) -> Recipe:
     Raises:
         UsageError: a text is no assignment, its key is unknown or its value of another type.
     """
+    training, changed = parse_assignments(assignments)
+    model = {**recipe.model, **changed}
+    return replace(recipe, model=model, training=with_values(recipe.training, training, "--set"))
+
+
+def parse_assignments(assignments: Sequence[str]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Split `key=value` texts into those of the training and (prefix `model.`) of the model.
+
+    Raises:
+        UsageError: a text is no assignment.
+    """
     training: dict[str, Any] = {}
-    model = dict(recipe.model)
+    model: dict[str, Any] = {}
     for text in assignments:
         key, separator, raw = text.partition("=")
         key = key.strip()
@@ -198,7 +182,7 @@ def override(recipe: Recipe, assignments: Sequence[str]) -> Recipe:
             model[key.removeprefix("model.")] = _parse(raw)
         else:
             training[key.removeprefix("training.")] = _parse(raw)
-    return replace(recipe, model=model, training=_with_values(recipe.training, training, "--set"))
+    return training, model
 
 
 def _parse(raw: str) -> Any:
@@ -216,10 +200,19 @@ def _refuse_unknown(given: Mapping[str, Any], known: set[str], where: str) -> No
         raise UsageError(f"{where}: unknown key {', '.join(unknown)}; known are: {names}")
 
 
-def _with_values(config: PretrainConfig, values: Mapping[str, Any], where: str) -> PretrainConfig:
-    """A copy with the given fields, each checked against the field's type."""
+def with_values(config: Config, values: Mapping[str, Any], where: str) -> Config:
+    """A copy of a training configuration with some fields changed.
+
+    Args:
+        config: of pre-training or fine-tuning.
+        values: by name; each is checked against its field's type.
+        where: the file or option they come from, for messages.
+
+    Raises:
+        UsageError: an unknown field, or a value of another type or that cannot be meant.
+    """
     _refuse_unknown(values, {f.name for f in fields(config)}, where)
-    hints = get_type_hints(PretrainConfig)
+    hints = get_type_hints(type(config))
     return replace(config, **{k: _checked(k, v, hints[k], where) for k, v in values.items()})
 
 
@@ -231,12 +224,19 @@ def _checked(name: str, value: Any, hint: Any, where: str) -> Any:
             raise UsageError(f"{where}: {name} is {value!r}; it must be one of: {allowed}")
         return value
     if get_origin(hint) is tuple:
-        items = [value] if isinstance(value, str) else value
-        if isinstance(items, list) and all(isinstance(item, str) for item in items):
-            return tuple(items)
-    elif hint is float and isinstance(value, int | float) and not isinstance(value, bool):
-        return float(value)
-    elif isinstance(value, hint) and not isinstance(value, bool):
-        return value
-    wanted = "a list of texts" if get_origin(hint) is tuple else f"of type {hint.__name__}"
-    raise UsageError(f"{where}: {name} is {value!r}; it must be {wanted}")
+        kind = get_args(hint)[0]
+        items = value if isinstance(value, list) else [value]
+        if all(_is_a(item, kind) for item in items):
+            return tuple(kind(item) for item in items)
+        plural = {str: "texts", int: "whole numbers", float: "numbers"}[kind]
+        raise UsageError(f"{where}: {name} is {value!r}; it must be a list of {plural}")
+    if not _is_a(value, hint):
+        raise UsageError(f"{where}: {name} is {value!r}; it must be of type {hint.__name__}")
+    return hint(value)
+
+
+def _is_a(value: Any, kind: type) -> bool:
+    """Whether a TOML value is of a type; whole numbers are numbers, true and false are not."""
+    if isinstance(value, bool) or kind is bool:
+        return isinstance(value, bool) and kind is bool
+    return isinstance(value, (int, float) if kind is float else kind)

@@ -5,12 +5,17 @@ from __future__ import annotations
 import json
 import math
 import os
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from accelerate import Accelerator
 from torch import Tensor
+
+# The one entry of an objective's result that is no scalar: how often each dictionary row was chosen.
+COUNTS = "dictionary_counts"
 
 
 @dataclass(frozen=True)
@@ -31,27 +36,50 @@ class Progress:
 
 
 class Interval:
-    """Collects what the steps report and averages it over an interval."""
+    """Collects what the steps report and averages it over an interval.
+
+    Attributes:
+        samples: how many samples of each kind were trained on, over all processes.
+    """
 
     def __init__(self) -> None:
         """Start with nothing collected."""
         self._sums: dict[str, Tensor] = {}
+        self._times: Counter[str] = Counter()
         self._counts: Tensor | None = None
-        self.steps = 0
+        self.samples: Counter[str] = Counter()
 
-    def add(self, result: Mapping[str, Tensor], gradient_norm: Tensor) -> None:
-        """Take in one step: what the objective returned, and the norm of the gradient."""
-        self.steps += 1
-        scalars = {k: v.detach() for k, v in result.items() if k != "dictionary_counts"}
-        for name, value in {**scalars, "gradient_norm": gradient_norm}.items():
-            self._sums[name] = self._sums[name] + value if name in self._sums else value.clone()
-        counts = result.get("dictionary_counts")
+    def add(self, result: Mapping[str, Tensor], samples: Mapping[str, int]) -> None:
+        """Take in what the objective returned for a batch, and what the batch held."""
+        self.samples.update(samples)
+        for name, value in result.items():
+            if name != COUNTS:
+                self._add(name, value)
+        counts = result.get(COUNTS)
         if counts is not None:
             self._counts = counts if self._counts is None else self._counts + counts
 
+    def end_step(self, gradient_norm: Tensor) -> None:
+        """Take in the norm of an optimiser step's gradient."""
+        self._add("gradient_norm", gradient_norm)
+
+    def _add(self, name: str, value: Tensor) -> None:
+        value = value.detach().float()
+        self._sums[name] = self._sums[name] + value if name in self._sums else value
+        self._times[name] += 1
+
+    def gather(self, accelerator: Accelerator) -> None:
+        """Put the interval's numbers of all processes together, on every process."""
+        if accelerator.num_processes == 1:
+            return
+        for name in sorted(self._sums):
+            self._sums[name] = accelerator.reduce(self._sums[name].clone(), "mean")
+        if self._counts is not None:
+            self._counts = accelerator.reduce(self._counts.clone(), "sum")
+
     def values(self) -> dict[str, float]:
-        """Means of the interval, and how much of the dictionary was in use."""
-        means = {name: float(total) / self.steps for name, total in self._sums.items()}
+        """Means over the batches that had a value, and how much of the dictionary was in use."""
+        means = {name: float(total) / self._times[name] for name, total in self._sums.items()}
         if self._counts is not None:
             means |= dictionary_use(self._counts)
         return means

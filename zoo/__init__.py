@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from zoo.interfaces import Model
 
-__all__ = ["load", "load_card", "resolve", "task_adapter"]
+__all__ = ["load", "load_card", "resolve", "task_adapter", "weights_folder"]
 
 _FAMILY = re.compile(r"[a-z][a-z0-9_]*")
 
@@ -77,10 +77,15 @@ def resolve(name_or_folder: str | Path) -> Card:
 def load_card(card: Card, device: str = "auto", dtype: str | None = None) -> Model:
     """Load the model that a card describes; arguments and errors as for `load`."""
     adapter = _adapter(card.family, card.name)
+    model: Model = adapter.load(weights_folder(card), card, device, dtype)
+    return model
+
+
+def weights_folder(card: Card) -> Path:
+    """The folder on this machine that holds a card's files, with the weights that it promises."""
     folder = _folder(card)
     cards.check_weights(card, folder)
-    model: Model = adapter.load(folder, card, device, dtype)
-    return model
+    return folder
 
 
 def task_adapter(

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from transformers import (
     AutoModelForSequenceClassification,
     AutoTokenizer,
@@ -21,6 +21,7 @@ from transformers import (
 
 from unimo2.devices import find_device, find_dtype
 from unimo2.errors import BadCheckpoint
+from unimo2.text_encoders import longest
 from zoo.cards import Card, weights_sha256
 from zoo.unimo2_base import equal_lengths, evaluated
 
@@ -137,21 +138,3 @@ class TransformersTextClassifier:
             for place, row in zip(places, self.model(**batch).logits, strict=True):
                 logits[place] = row.float()
         return torch.stack([row for row in logits if row is not None])
-
-
-def longest(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> int:
-    """Tokens of the longest text that a model takes, special ones included.
-
-    Args:
-        model: An encoder; a table of positions with a row for padding (RoBERTa) counts from there.
-        tokenizer: Its own.
-
-    Returns:
-        The smaller of what the tokenizer says and what the model has positions for.
-    """
-    limit = int(min(tokenizer.model_max_length, 2**31))
-    for name, module in model.named_modules():
-        if name.endswith("position_embeddings") and isinstance(module, nn.Embedding):
-            unused = 0 if module.padding_idx is None else module.padding_idx + 1
-            limit = min(limit, module.num_embeddings - unused)
-    return limit

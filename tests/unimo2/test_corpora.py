@@ -11,9 +11,10 @@ import tiny_training as tiny
 import torch
 from PIL import Image
 
-from unimo2.corpora import Share, caption_texts, load_pair_corpus, read_pairs, stream
+from unimo2.corpora import caption_texts, load_pair_corpus, read_pairs
 from unimo2.errors import BadData, MissingData, UsageError
 from unimo2.processing import Unimo2Processor
+from unimo2.streams import Share, stream
 
 CONFIG = replace(tiny.CONFIG, length_window=2)
 
@@ -81,7 +82,7 @@ def test_processes_share_a_batch_without_gap_or_overlap(pairs):
 
 def test_a_batch_that_cannot_be_divided_is_refused():
     """Truth: 4 rows for 3 processes."""
-    with pytest.raises(UsageError, match="no multiple of the 3 processes"):
+    with pytest.raises(UsageError, match="batch_size 4 is no multiple of 3"):
         Share(0, 3).rows(4)
 
 

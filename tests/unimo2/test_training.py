@@ -44,8 +44,8 @@ def log_of(output: Path) -> list[dict]:
 def start(output: Path, kill_after: int) -> tuple[int, list[int]]:
     """The tiny run in a process of its own: its exit status, and the steps that it finished."""
     command = [sys.executable, str(Path(tiny.__file__)), str(output), str(kill_after)]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     root = Path(__file__).resolve().parents[2]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(root)}
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, env=environment, cwd=root)
     return done.returncode, [int(line) for line in done.stdout.split()]
 
@@ -107,7 +107,7 @@ def test_the_output_is_a_model_folder_with_its_history(tmp_path):
     processor = Unimo2Processor.from_pretrained(summary.model_folder)
     state = load_state(tmp_path / "checkpoint")
     for name, value in model.state_dict().items():
-        assert torch.equal(value, state.model[name].half().float()), name
+        assert torch.equal(value, state.model[f"model.{name}"].half().float()), name
     assert len(processor.tokenizer) == model.config.vocab_size
     document = json.loads((tmp_path / "train.json").read_text())
     assert document["config"]["steps"] == summary.steps == 12

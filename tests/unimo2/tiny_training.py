@@ -17,7 +17,8 @@ from unimo2 import Unimo2Config
 from unimo2.corpora import Corpora, PairCorpus
 from unimo2.processing import Unimo2Processor, train_tokenizer
 from unimo2.recipes import PretrainConfig
-from unimo2.training import TrainSummary, pretrain
+from unimo2.trainer import TrainSummary
+from unimo2.training import pretrain
 from unimo2.training_log import Progress
 
 COLOURS = {"red": (220, 30, 30), "green": (30, 200, 30), "blue": (40, 40, 230), "white": (250,) * 3}

@@ -1,0 +1,218 @@
+"""The loop by itself, on a task of a few numbers: evaluation, selection, accumulation, schedules."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+from transformers import PretrainedConfig, PreTrainedModel
+
+from unimo2.checkpoints import Best
+from unimo2.errors import BadCheckpoint, UsageError
+from unimo2.optimization import learning_rate_at
+from unimo2.streams import Share
+from unimo2.trainer import LoopConfig, save_model, train
+
+CONFIG = LoopConfig(
+    steps=8,
+    learning_rate=0.05,
+    warmup_ratio=0.0,
+    precision="fp32",
+    eval_every=2,
+    log_every=1,
+    checkpoint_every=3,
+    weight_decay=0.0,
+)
+
+
+class Line(PreTrainedModel):
+    """One linear map."""
+
+    config_class = PretrainedConfig
+
+    def __init__(self, config: PretrainedConfig) -> None:
+        """Three inputs, one output."""
+        super().__init__(config)
+        self.linear = nn.Linear(3, 1)
+        self.post_init()
+
+
+class Squares(nn.Module):
+    """Squared error of the line."""
+
+    def __init__(self, model: Line) -> None:
+        """Wrap the line."""
+        super().__init__()
+        self.model = model
+
+    def forward(self, batch):
+        """The error of predicting the sum of the inputs."""
+        error = self.model.linear(batch.inputs)[:, 0] - batch.inputs.sum(dim=1)
+        return {"loss": error.square().mean()}
+
+
+@dataclass
+class Batch:
+    """Rows of three numbers."""
+
+    inputs: torch.Tensor
+
+    @property
+    def counts(self):
+        """Rows."""
+        return {"rows": len(self.inputs)}
+
+    def to(self, device):
+        """The CPU is where they stay."""
+        return self
+
+
+class Task:
+    """Rows drawn by (step), divided by share."""
+
+    def __init__(self) -> None:
+        """The same line every time."""
+        torch.manual_seed(3)
+        self.model = Line(PretrainedConfig(hidden_size=3))
+        self.objective = Squares(self.model)
+
+    def batch(self, step, share):
+        """Eight rows a step."""
+        rows = torch.rand(8, 3, generator=torch.Generator().manual_seed(step))
+        return Batch(rows[share.rows(8)])
+
+    def identity(self):
+        """What the data is."""
+        return {"data": {"rows": 8}}
+
+    def describe(self):
+        """What the data is, for train.json."""
+        return {"data": "numbers"}
+
+    def save(self, folder: Path, dtype: str) -> None:
+        """Write the line."""
+        save_model(self.model, None, folder, dtype)
+
+
+def run(output, config=CONFIG, scores=None, **more):
+    """Train; `scores` gives the evaluation's value after each number of steps."""
+    evaluate = None if scores is None else lambda model, step: {"accuracy": scores[step]}
+    task = Task()
+    return task, train(task, config, output, device="cpu", evaluate=evaluate, **more)
+
+
+def weights_in(folder: Path) -> torch.Tensor:
+    from safetensors.torch import load_file
+
+    return load_file(folder / "model" / "model.safetensors")["linear.weight"]
+
+
+def weights_after(steps: int, tmp_path: Path) -> torch.Tensor:
+    """The weights when a run is stopped after so many steps."""
+    seen = []
+    scores = {step: 0.0 for step in range(1, 9)}
+
+    def evaluate(model, step):
+        seen.append(model.linear.weight.detach().clone())
+        return {"accuracy": scores[step]}
+
+    train(Task(), replace(CONFIG, eval_every=1), tmp_path, device="cpu", evaluate=evaluate)
+    return seen[steps - 1]
+
+
+def test_the_best_evaluated_weights_are_saved_and_of_equal_ones_the_earliest(tmp_path):
+    """Truth: the weights seen by an evaluation after 4 steps, of which 4 and 6 are equally good."""
+    scores = {2: 0.1, 4: 0.7, 6: 0.7, 8: 0.5}
+    _, summary = run(tmp_path / "run", scores=scores, select="accuracy")
+    assert summary.best == Best(4, "accuracy", 0.7)
+    assert torch.equal(weights_in(tmp_path / "run"), weights_after(4, tmp_path / "other"))
+    assert json.loads((tmp_path / "run" / "train.json").read_text())["best"]["step"] == 4
+
+
+@pytest.mark.parametrize("stop", [4, 5, 7])
+def test_a_resumed_run_keeps_the_best(tmp_path, stop):
+    """Truth: a run that was never stopped, before and after the checkpoints of steps 3 and 6."""
+    scores = {2: 0.1, 4: 0.7, 6: 0.2, 8: 0.5}
+
+    def listen(progress):
+        if progress.step == stop:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path / "run", scores=scores, select="accuracy", on_progress=listen)
+    _, summary = run(tmp_path / "run", scores=scores, select="accuracy")
+    assert summary.resumed_from == stop // 3 * 3
+    run(tmp_path / "whole", scores=scores, select="accuracy")
+    assert summary.best == Best(4, "accuracy", 0.7) and summary.samples == {"rows": 64}
+    assert torch.equal(weights_in(tmp_path / "run"), weights_in(tmp_path / "whole"))
+
+
+def test_without_a_selection_the_last_weights_are_saved(tmp_path):
+    """Truth: the task's own weights after the run."""
+    task, summary = run(tmp_path, scores={2: 9.0, 4: 8.0, 6: 7.0, 8: 6.0})
+    assert summary.best is None
+    assert torch.equal(weights_in(tmp_path), task.model.linear.weight)
+
+
+def test_a_selection_that_cannot_be_made_is_refused(tmp_path):
+    """Truth: there is no evaluation, or none of that name."""
+    with pytest.raises(UsageError, match="needs an evaluation"):
+        run(tmp_path / "a", select="accuracy")
+    with pytest.raises(UsageError, match="no 'recall'; it gives accuracy"):
+        run(tmp_path / "b", scores={2: 1.0}, select="recall")
+
+
+def test_a_run_that_selects_otherwise_is_another_run(tmp_path):
+    """Truth: the difference is named."""
+    scores = {step: 1.0 for step in (2, 4, 6, 8)}
+    run(tmp_path, scores=scores)
+    with pytest.raises(BadCheckpoint, match="select was None and is 'accuracy'"):
+        run(tmp_path, scores=scores, select="accuracy")
+
+
+def test_parts_of_a_batch_give_the_gradient_of_the_whole(tmp_path):
+    """Truth: the same batches in one part."""
+    whole, one = run(tmp_path / "a")
+    parts, two = run(tmp_path / "b", replace(CONFIG, accumulate=4))
+    assert torch.allclose(whole.model.linear.weight, parts.model.linear.weight, atol=1e-6)
+    assert one.samples == two.samples == {"rows": 64}
+    with pytest.raises(UsageError, match="batch_size 8 is no multiple of 3"):
+        run(tmp_path / "c", replace(CONFIG, accumulate=3))
+
+
+def test_shares_split_without_gap_or_overlap():
+    """Truth: every row of 24 once, for 2 processes with 3 parts each."""
+    parts = [part for rank in range(2) for part in Share(rank, 2).split(3)]
+    rows = [row for part in parts for row in range(24)[part.rows(24)]]
+    assert rows == list(range(24))
+
+
+def test_the_log_counts_samples(tmp_path):
+    """Truth: eight rows a step, two steps a line."""
+    run(tmp_path, replace(CONFIG, log_every=2))
+    lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert [line["samples/rows"] for line in lines] == [16] * 4
+
+
+def test_the_rate_drops_tenfold():
+    """Truth: written out, with two steps of warm-up."""
+    config = LoopConfig(
+        steps=8, learning_rate=1.0, warmup_ratio=0.25, schedule="drops", drop_at=(4, 6)
+    )
+    rates = [learning_rate_at(step, config) for step in range(8)]
+    assert rates == pytest.approx([0.5, 1, 1, 1, 0.1, 0.1, 0.01, 0.01])
+    assert learning_rate_at(7, replace(config, schedule="constant", drop_at=())) == 1.0
+
+
+@pytest.mark.parametrize(
+    "values",
+    [{"drop_at": (4,)}, {"schedule": "drops"}, {"schedule": "drops", "drop_at": (4, 4)}],
+)
+def test_drops_that_cannot_be_meant_are_refused(values):
+    """Truth: drops without their schedule, the schedule without drops, drops that do not rise."""
+    with pytest.raises(UsageError, match="drop_at"):
+        LoopConfig(**values)

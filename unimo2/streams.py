@@ -1,0 +1,60 @@
+"""Random numbers and rows of a step: functions of (seed, step), so that nothing has to be stored."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from unimo2.errors import UsageError
+
+# What a stream of random numbers is for; each has its own seed in every step.
+ORDER, CAPTIONS, MASKS, NEGATIVES, DROPOUT, WEIGHTS = range(6)
+
+
+def stream_seed(seed: int, step: int, purpose: int) -> int:
+    """A seed for one stream of random numbers in one step; streams are independent."""
+    state = np.random.SeedSequence([seed, step, purpose]).generate_state(1, np.uint64)
+    return int(state[0] >> np.uint64(1))
+
+
+def stream(seed: int, step: int, purpose: int) -> torch.Generator:
+    """A generator for one stream of random numbers in one step."""
+    return torch.Generator().manual_seed(stream_seed(seed, step, purpose))
+
+
+@dataclass(frozen=True)
+class Share:
+    """Which part of every batch is computed: a process's, or one of its parts in accumulation.
+
+    Attributes:
+        rank: number of this part, from 0.
+        world: number of parts; the batch is divided evenly.
+    """
+
+    rank: int = 0
+    world: int = 1
+
+    def rows(self, batch_size: int, name: str = "batch_size") -> slice:
+        """The rows of a batch of `batch_size` that belong to this part.
+
+        Args:
+            batch_size: samples over all parts.
+            name: of the training field that says so, for the message.
+
+        Raises:
+            UsageError: the batch cannot be divided evenly.
+        """
+        if batch_size % self.world:
+            raise UsageError(
+                f"training.{name} {batch_size} is no multiple of {self.world}, the number of "
+                "processes times training.accumulate"
+            )
+        part = batch_size // self.world
+        return slice(self.rank * part, (self.rank + 1) * part)
+
+    def split(self, parts: int) -> list[Share]:
+        """This part in `parts` equal ones, in order."""
+        first = self.rank * parts
+        return [Share(first + part, self.world * parts) for part in range(parts)]

@@ -1,0 +1,378 @@
+"""The training loop on Hugging Face Accelerate, whatever is trained: `train` runs a `TrainingTask`.
+
+Everything random in a step is a function of (seed, step), so that a run that was killed and started
+again ends with the same weights, bit by bit on one CPU process.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections import Counter
+from collections.abc import Mapping
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator, DistributedDataParallelKwargs
+from accelerate.utils import broadcast_object_list
+from torch import Tensor
+
+from unimo2.checkpoints import (
+    Best,
+    TrainingState,
+    discard_state,
+    load_state,
+    require_same_run,
+    save_state,
+)
+from unimo2.errors import TrainingFailed, UsageError
+from unimo2.loop_config import LoopConfig
+from unimo2.optimization import build_optimizer, choose_precision, learning_rate_at
+from unimo2.saving import save_model, write_json
+from unimo2.streams import DROPOUT, Share, stream_seed
+from unimo2.training_log import Interval, LogFile, Progress
+from unimo2.training_task import Evaluate, OnProgress, TrainingBatch, TrainingTask
+
+__all__ = [
+    "Evaluate",
+    "LoopConfig",
+    "OnProgress",
+    "Share",
+    "TrainSummary",
+    "TrainingBatch",
+    "TrainingTask",
+    "make_accelerator",
+    "save_model",
+    "train",
+]
+
+_PACKAGES = ("torch", "timm", "transformers", "accelerate", "tokenizers", "numpy")
+# Rows of the matrix product by which precision "auto" is settled: the tokens of a mini batch.
+_TIMED_ROWS = 2048
+
+
+@dataclass(frozen=True)
+class TrainSummary:
+    """What a finished run says about itself (also in train.json).
+
+    Attributes:
+        steps: optimiser steps done, over all starts of the run.
+        seconds: training time over all starts, without reading data.
+        samples_per_second: samples of all kinds a second over that time.
+        samples: how many samples of each kind were trained on.
+        precision: "fp32" or "bf16", as "auto" was settled.
+        resumed_from: the step at which this start of the run began.
+        losses: the last line of losses in the log.
+        model_folder: where `from_pretrained` finds the weights.
+        best: the evaluation whose weights these are; None where nothing selects (the last then).
+    """
+
+    steps: int
+    seconds: float
+    samples_per_second: float
+    samples: Mapping[str, int]
+    precision: str
+    resumed_from: int
+    losses: Mapping[str, float | int | None]
+    model_folder: Path
+    best: Best | None = None
+
+
+def make_accelerator(device: str = "auto") -> Accelerator:
+    """The process's place among devices and processes.
+
+    Number precision is not left to Accelerate: its choice is global to the process, ours belongs
+    to a run and is stored in its checkpoint.
+
+    Raises:
+        UsageError: "cuda" is asked for and there is none, or the device is unknown.
+    """
+    if device not in ("auto", "cpu", "cuda"):
+        raise UsageError(f"--device {device!r}: it must be auto, cpu or cuda")
+    if device == "cuda" and not torch.cuda.is_available():
+        raise UsageError("--device cuda: this machine has no CUDA device; use cpu or auto")
+    on_cpu = device == "cpu" or not torch.cuda.is_available()
+    # A loss with weight 0 leaves its head without a gradient.
+    unused = DistributedDataParallelKwargs(find_unused_parameters=True)
+    return Accelerator(cpu=on_cpu, mixed_precision="no", kwargs_handlers=[unused])
+
+
+def train(
+    task: TrainingTask,
+    config: LoopConfig,
+    output: Path,
+    resume: str = "auto",
+    device: str = "auto",
+    on_progress: OnProgress | None = None,
+    evaluate: Evaluate | None = None,
+    select: str | None = None,
+) -> TrainSummary:
+    """Train a task's model and save it.
+
+    Args:
+        task: model, losses, data.
+        config: how; its `identity` is part of what a checkpoint must agree with.
+        output: folder for model/, checkpoint/, log.jsonl and train.json.
+        resume: "auto" continues the run that the folder holds, if any; "never" starts over.
+        device: "auto", "cpu" or "cuda".
+        on_progress: called after every logged interval, on the main process.
+        evaluate: called every `config.eval_every` steps (and with `select` after the last one) on
+            every process, with the model in evaluation mode and the steps done; what it returns is
+            logged.
+        select: name of a value of `evaluate`: output/model then holds the weights with the highest
+            such value (of equal ones the earliest), not the last.
+
+    Raises:
+        BadCheckpoint: the folder's checkpoint is damaged or belongs to another run.
+        TrainingFailed: a loss or gradient is no number, or the disk is full; the last checkpoint
+            stays as it was.
+        UsageError: a configuration that cannot run on this data or machine.
+    """
+    if resume not in ("auto", "never"):
+        raise UsageError(f"--resume {resume!r}: it must be auto or never")
+    if select is not None and evaluate is None:
+        raise UsageError(f"select={select!r} needs an evaluation")
+    accelerator = make_accelerator(device)
+    cuda = [accelerator.device] if accelerator.device.type == "cuda" else []
+    # Dropout draws from PyTorch's global generators, which are re-seeded from (seed, step) below;
+    # the caller's generators are put back afterwards.
+    with torch.random.fork_rng(devices=cuda):
+        run = _Run(task, config, output, accelerator, evaluate, select)
+        run.restore(resume)
+        run.train(on_progress)
+        return run.finish()
+
+
+class _Run:
+    """One start of a training run."""
+
+    def __init__(
+        self,
+        task: TrainingTask,
+        config: LoopConfig,
+        output: Path,
+        accelerator: Accelerator,
+        evaluate: Evaluate | None,
+        select: str | None,
+    ) -> None:
+        self.task, self.config, self.output = task, config, output
+        self.accelerator, self.evaluate, self.select = accelerator, evaluate, select
+        self.share = Share(accelerator.process_index, accelerator.num_processes)
+        self.bare = task.objective  # without the wrapper that several processes need
+        if config.gradient_checkpointing:
+            task.model.gradient_checkpointing_enable()
+        optimizer = build_optimizer(self.bare, config)
+        self.objective, self.optimizer = accelerator.prepare(self.bare, optimizer)
+        self.step = self.resumed_from = 0
+        self.seconds_before = 0.0
+        self.samples: Counter[str] = Counter()
+        self.precision: str = ""
+        self.best: Best | None = None
+        self.last: dict[str, float | int | None] = {}
+        identity = {"training": config.identity(), **task.identity(), "select": select}
+        self.identity: dict[str, Any] = json.loads(json.dumps(identity))
+
+    def restore(self, resume: str) -> None:
+        """Take up the run that the output folder holds, or clear the way for a new one."""
+        folder = self.output / "checkpoint"
+        if resume == "never" and self.accelerator.is_main_process:
+            discard_state(folder)
+        self.accelerator.wait_for_everyone()
+        state = load_state(folder)
+        if state is None:
+            self.precision = self._agreed(
+                choose_precision(
+                    self.config.precision,
+                    self.accelerator.device,
+                    _TIMED_ROWS,
+                    int(self.task.model.config.hidden_size),
+                )
+            )
+        else:
+            require_same_run(state.identity, self.identity, folder)
+            self.bare.load_state_dict(state.model)
+            self.optimizer.load_state_dict(state.optimizer)
+            self.step = self.resumed_from = state.step
+            self.seconds_before, self.precision = state.seconds, state.precision
+            self.samples = Counter(state.samples)
+            self.best = None if state.best is None else Best(**state.best)
+        if self.accelerator.is_main_process:
+            self.output.mkdir(parents=True, exist_ok=True)
+            self.log = LogFile(self.output / "log.jsonl", keep_until=self.step)
+
+    def _agreed(self, value: Any) -> Any:
+        """The main process's value, on every process."""
+        if self.share.world == 1:
+            return value
+        return broadcast_object_list([value])[0]
+
+    def train(self, on_progress: OnProgress | None) -> None:
+        """Take the remaining steps."""
+        config = self.config
+        self.objective.train()
+        self.started = interval_started = time.perf_counter()
+        interval = Interval()
+        while self.step < config.steps:
+            self._optimise(interval)
+            self.step += 1
+            last = self.step == config.steps
+            if self.step % config.log_every == 0 or last:
+                now = time.perf_counter()
+                self._report(interval, now - interval_started, on_progress)
+                interval, interval_started = Interval(), now
+            due = config.eval_every and self.step % config.eval_every == 0
+            if self.evaluate and (due or (last and self.select)):
+                self._evaluate(self.evaluate)
+            if self.step % config.checkpoint_every == 0 or last:
+                self._checkpoint()
+
+    def _optimise(self, interval: Interval) -> None:
+        """One optimiser step; nothing is changed if a loss or the gradient is no number."""
+        config, device = self.config, self.accelerator.device
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate_at(self.step, config) * group["share"]
+        self.optimizer.zero_grad()
+        parts = self.share.split(config.accumulate)
+        half = self.precision == "bf16"
+        for number, part in enumerate(parts, start=1):
+            torch.manual_seed(stream_seed(config.seed, self.step, DROPOUT) + part.rank)
+            batch = self.task.batch(self.step, part).to(device)
+            alone = number < len(parts)  # gradients of processes meet in the last part
+            with self.accelerator.no_sync(self.objective) if alone else nullcontext():
+                with torch.autocast(device.type, dtype=torch.bfloat16, enabled=half):
+                    result: dict[str, Tensor] = self.objective(batch)
+                self._require_number(result["loss"], "loss", result)
+                self.accelerator.backward(result["loss"] / len(parts))
+            counts = {kind: n * self.share.world for kind, n in batch.counts.items()}
+            interval.add(result, counts)
+            self.samples.update(counts)
+        norm = self.accelerator.clip_grad_norm_(self.objective.parameters(), config.clip_norm)
+        self._require_number(norm, "gradient norm", result)
+        self.optimizer.step()
+        interval.end_step(norm)
+
+    def _require_number(self, value: Tensor, name: str, result: Mapping[str, Tensor]) -> None:
+        healthy = torch.isfinite(value.detach())
+        if self.share.world > 1:  # all stop together; one alone would leave the others waiting
+            healthy = self.accelerator.reduce(healthy.float(), "mean") == 1
+        if bool(healthy):
+            return
+        parts = ", ".join(f"{k} {float(v.detach()):.4g}" for k, v in result.items() if v.dim() == 0)
+        kept = self.step // self.config.checkpoint_every * self.config.checkpoint_every
+        kept = max(kept, self.resumed_from)
+        where = f"the checkpoint of step {kept} is intact" if kept else "no checkpoint yet"
+        raise TrainingFailed(
+            f"the {name} is {float(value.detach())} at step {self.step + 1} ({parts}); {where}; "
+            "a lower learning_rate or precision=fp32 may help"
+        )
+
+    @property
+    def seconds(self) -> float:
+        """Training time so far, over all starts of the run."""
+        return self.seconds_before + time.perf_counter() - self.started
+
+    def _report(self, interval: Interval, seconds: float, on_progress: OnProgress | None) -> None:
+        """Write the interval's line and tell the listener."""
+        done = self.step - self.resumed_from
+        elapsed = self.seconds - self.seconds_before
+        remaining = elapsed / done * (self.config.steps - self.step)
+        interval.gather(self.accelerator)
+        self.last = {
+            "step": self.step,
+            "seconds": round(self.seconds, 2),
+            "samples_per_second": round(sum(interval.samples.values()) / seconds, 1),
+            "learning_rate": learning_rate_at(self.step - 1, self.config),
+            **interval.values(),
+            **{f"samples/{kind}": number for kind, number in interval.samples.items()},
+        }
+        if self.accelerator.is_main_process:
+            self.log.write(self.last)
+            if on_progress:
+                on_progress(Progress(self.step, self.config.steps, remaining, self.last))
+
+    def _evaluate(self, evaluate: Evaluate) -> None:
+        """Evaluate, log, and keep the weights if they are the best so far."""
+        self.objective.train(False)
+        with torch.no_grad():
+            values = self._agreed(dict(evaluate(self.task.model, self.step)))
+        self.objective.train()
+        if self.accelerator.is_main_process:
+            self.log.write({"step": self.step, **{f"eval/{k}": v for k, v in values.items()}})
+        if self.select is None:
+            return
+        if self.select not in values:
+            known = ", ".join(values)
+            raise UsageError(f"the evaluation gives no {self.select!r}; it gives {known}")
+        value = float(values[self.select])
+        if self.best is None or value > self.best.value:
+            self.best = Best(self.step, self.select, value)
+            self._save()
+
+    def _checkpoint(self) -> None:
+        """Store the state; the other processes wait until it is there."""
+        if self.accelerator.is_main_process:
+            save_state(
+                self.output / "checkpoint",
+                TrainingState(
+                    step=self.step,
+                    seconds=self.seconds,
+                    precision=self.precision,
+                    identity=self.identity,
+                    model=self.bare.state_dict(),
+                    optimizer=self.optimizer.state_dict(),
+                    samples=dict(self.samples),
+                    best=None if self.best is None else asdict(self.best),
+                ),
+            )
+        self.accelerator.wait_for_everyone()
+
+    def _save(self) -> None:
+        """Write output/model from the weights as they are."""
+        if self.accelerator.is_main_process:
+            self.task.save(self.output / "model", self.config.save_dtype)
+        self.accelerator.wait_for_everyone()
+
+    def finish(self) -> TrainSummary:
+        """Save the model, unless the best was saved before, and train.json."""
+        seconds = self.seconds
+        self.objective.train(False)
+        if self.best is None:
+            self._save()
+        summary = TrainSummary(
+            steps=self.step,
+            seconds=round(seconds, 2),
+            samples_per_second=round(sum(self.samples.values()) / max(seconds, 1e-9), 1),
+            samples=dict(self.samples),
+            precision=self.precision,
+            resumed_from=self.resumed_from,
+            losses=self.last,
+            model_folder=self.output / "model",
+            best=self.best,
+        )
+        if self.accelerator.is_main_process:
+            write_json(self.output / "train.json", self._document(summary))
+        self.accelerator.wait_for_everyone()
+        return summary
+
+    def _document(self, summary: TrainSummary) -> dict[str, Any]:
+        """The content of train.json: enough to repeat the run."""
+        return {
+            "command": " ".join(sys.argv),
+            "config": asdict(self.config),
+            **self.task.describe(),
+            "parameters": sum(p.numel() for p in self.task.model.parameters()),
+            **{
+                k: v
+                for k, v in asdict(summary).items()
+                if k not in ("resumed_from", "model_folder")
+            },
+            "device": str(self.accelerator.device),
+            "processes": self.share.world,
+            "threads": torch.get_num_threads(),
+            "versions": {name: version(name) for name in _PACKAGES},
+        }
