@@ -80,26 +80,32 @@ def predict(
     """Classify the images that are left, and keep what was found in `folder`."""
     numbers = {synset.wnid: number for number, synset in enumerate(data.synsets)}
     targets, paths = [numbers[wnid] for wnid in data.targets], data.paths
-    scorer = zero_shot.ClassScorer(model, data.synsets, request) if request.zero_shot else None
+    scorer: zero_shot.ClassScorer | _Classifier
+    if request.zero_shot:
+        scorer = zero_shot.ClassScorer(model, data.synsets, request)
+    else:
+        scorer = _Classifier(cast("ImageClassifier", model), data.synsets)
 
     def ranked(some: Sequence[int]) -> list[items.Prediction]:
         images = loaded([paths[number] for number in some])
         truth = [targets[number] for number in some]
-        if scorer is not None:
-            return _kept(scorer.rank(images, truth), data.synsets)
-        return _kept(_classified(cast("ImageClassifier", model), images, truth, data), data.synsets)
+        return _kept(scorer.rank(images, truth), data.synsets)
 
     work = Work.of(range(len(paths)), "images", model.batch_size, _CHUNK)
     return items.predict(work, ranked, folder, report, share)
 
 
-def _classified(
-    model: ImageClassifier, images: Sequence[Any], truth: Sequence[int], data: ImageNetData
-) -> Ranking:
-    """Where the true class stands among a classifier's logits."""
-    logits = model.classify_images(images).detach().float().cpu().numpy()
-    columns = _columns(model, data.synsets)
-    return rank_images(logits[:, columns].T, np.asarray(truth, dtype=np.int64))
+class _Classifier:
+    """Ranks the classes by a classifier's logits."""
+
+    def __init__(self, model: ImageClassifier, synsets: Sequence[Synset]) -> None:
+        self._model = model
+        self._columns = _columns(model, synsets)
+
+    def rank(self, images: Sequence[Any], targets: Sequence[int]) -> Ranking:
+        """Where the true class of each image stands, as `ClassScorer.rank`."""
+        logits = self._model.classify_images(images).detach().float().cpu().numpy()
+        return rank_images(logits[:, self._columns].T, np.asarray(targets, dtype=np.int64))
 
 
 def _columns(model: ImageClassifier, synsets: Sequence[Synset]) -> list[int]:

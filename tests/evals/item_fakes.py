@@ -1,7 +1,7 @@
 """Tiny data sets in their official layouts, and models that follow a script, for tests.
 
 The oracle models know the truth by what a picture or sentence shows: pictures are squares of one
-colour whose red says which item it is.
+colour, which says what they are.
 """
 
 import json
@@ -21,15 +21,16 @@ NOUNS = ("dog", "cat", "house", "tree", "car")
 
 
 def picture(path: Path, number: int) -> None:
-    """A square that shows a number: its red and green."""
+    """A square that shows a number below 512, three bits a colour, so that JPEG keeps it."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    Image.new("RGB", (8, 8), (number % 256, number // 256, 128)).save(path, quality=100)
+    colour = tuple(32 * (number // base % 8) + 16 for base in (1, 8, 64))
+    Image.new("RGB", (8, 8), colour).save(path, quality=100)
 
 
 def shown(image: Image.Image) -> int:
     """The number that a square shows."""
-    red, green, _ = image.getpixel((4, 4))
-    return red + 256 * green
+    red, green, blue = (value // 32 for value in image.getpixel((4, 4)))
+    return red + 8 * green + 64 * blue
 
 
 class Fake:
@@ -118,7 +119,7 @@ def write_snli_ve(root: Path, split: str = "dev", pairs: int = 30) -> Path:
     for number in range(pairs):
         image = 200 + number // 2
         picture(root / f"flickr30k/flickr30k-images/{image}.jpg", image)
-        label = "-" if number % 10 == 9 else LABELS[(number + image) % 3]
+        label = "-" if number % 10 == 9 else LABELS[(2 * number + image) % 3]
         rows.append(
             {
                 "Flickr30K_ID": str(image), "gold_label": label, "pairID": f"{image}.jpg#{number}",
@@ -146,7 +147,7 @@ class FakePairClassifier(Fake):
         self.calls += len(texts)
         numbers = [int(text.split()[1]) for text in texts]
         labels = [
-            self.constant or LABELS[(number + shown(image)) % 3]
+            self.constant or LABELS[(2 * number + shown(image)) % 3]
             for number, image in zip(numbers, images, strict=True)
         ]
         columns = [[name.lower() for name in self.pair_classes].index(label) for label in labels]
@@ -278,24 +279,27 @@ class NoisyScorer(Fake):
         return self._image(images.tensors["colour"]) @ self._text([text])[0]
 
     def embed_images(self, images) -> Tensor:
-        """`[images, 3]`."""
+        """`[images, 4]`."""
         return self._image(torch.stack([f.tensors["colour"] for f in self.encode_images(images)]))
 
     def embed_texts(self, texts) -> Tensor:
-        """`[texts, 3]`."""
+        """`[texts, 4]`."""
         return self._text(self.encode_texts(texts))
 
     @staticmethod
     def _image(colour: Tensor) -> Tensor:
         red = colour[:, 0]
-        return torch.stack([-(red**2), red, torch.sin(colour[:, 2])], dim=1)
+        light = torch.sin(colour[:, 2]) + 1.5
+        return torch.stack([-(red**2), red, torch.ones_like(red), light], dim=1)
 
     @staticmethod
     def _text(texts) -> Tensor:
-        rows = [
-            torch.stack([torch.tensor(1.0), 2 * t.tensors["number"], t.tensors["wording"].cos()])
-            for t in texts
-        ]
+        rows = []
+        for text in texts:
+            number, wording = text.tensors["number"], text.tensors["wording"]
+            off = 2 * wording.cos() + 3 * (2.3 * number).cos()  # makes it wrong now and then
+            parts = [torch.tensor(1.0), 2 * number, -(number**2), off]
+            rows.append(torch.stack(parts))
         return torch.stack(rows)
 
 
@@ -351,3 +355,22 @@ class FakeTextClassifier(Fake):
             return torch.tensor(numbers % 6 * 0.9)[:, None].float()
         kinds = len(self.text_classes)
         return torch.nn.functional.one_hot(torch.tensor(numbers % kinds), kinds).float()
+
+
+if __name__ == "__main__":  # a slow run in a process of its own, to be killed
+    import sys
+    import time
+
+    import evals
+
+    class Slow(FakePairClassifier):
+        """Sleeps before each call."""
+
+        def classify_pairs(self, images, texts) -> Tensor:
+            """As the script says, later."""
+            time.sleep(float(sys.argv[3]))
+            return super().classify_pairs(images, texts)
+
+    evals.run(
+        "snli_ve", model=Slow("neutral"), split="dev", data_root=sys.argv[1], output=sys.argv[2]
+    )
