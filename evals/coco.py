@@ -23,7 +23,6 @@ from evals import items, meteor
 from evals.benchmark import Outcome, Report, Request, SampleMetric
 from evals.captions import Tokens, tokenise
 from evals.coco_data import CocoData, notices, read
-from evals.files import write_text
 from evals.item_samples import frame
 from evals.items import ALL, Share, Work
 from evals.java import java_on_path, quiet
@@ -33,6 +32,7 @@ from evals.resampling import interval, resampled_sums
 from evals.scoring import Scored, answered, missing_note
 from evals.spice import spice, why_no_spice
 from unimo2.errors import BadData, UsageError
+from unimo2.files import write_text
 from unimo2.formats.coco import read_captions, read_results
 
 if TYPE_CHECKING:

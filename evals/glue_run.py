@@ -15,7 +15,6 @@ import numpy as np
 from evals import glue, items
 from evals.benchmark import Outcome, Report, Request, SampleMetric
 from evals.correlations import matthews_of, matthews_table, pearson_moments, pearson_of
-from evals.files import write_text
 from evals.item_data import Extent, fingerprint, first_items, known_split
 from evals.item_samples import frame, subset_means
 from evals.items import ALL, Share, Work
@@ -24,6 +23,7 @@ from evals.metrics import RESAMPLES, Metric
 from evals.resampling import means
 from evals.suites import Suite
 from unimo2.errors import BadData, IncompatibleModel
+from unimo2.files import write_text
 from unimo2.formats.glue import TASKS, Row, read_rows_of
 
 if TYPE_CHECKING:

@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evals.benchmark import Outcome, Progress, Report
-from evals.files import write_text
 from unimo2.errors import BadCheckpoint
+from unimo2.files import write_text
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -17,7 +17,6 @@ import numpy as np
 
 from evals import items
 from evals.benchmark import Outcome, Report, Request, SampleMetric
-from evals.files import write_text
 from evals.item_samples import frame, subset_means
 from evals.items import ALL, Share, Work
 from evals.metrics import RESAMPLES, Floats, Metric
@@ -26,6 +25,7 @@ from evals.resampling import by_label, grouping, means
 from evals.scoring import Scored, answered, missing_note
 from evals.vqa_data import SPLITS, VqaData, read
 from unimo2.errors import BadData
+from unimo2.files import write_text
 from unimo2.formats.fields import first_few
 from unimo2.formats.vqa import Annotation, Question, read_annotations, read_questions, read_results
 from unimo2.formats.vqa_answers import clean, normalise

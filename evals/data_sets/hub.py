@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from evals.files import write_atomically
 from unimo2.errors import BadData, MissingData, UsageError
+from unimo2.files import write_atomically
 from unimo2.formats.glue import NO_MAJORITY, TASKS, read_rows_of
 
 if TYPE_CHECKING:

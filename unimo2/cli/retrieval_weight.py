@@ -25,8 +25,8 @@ def choose_retrieval_weight(folder: Path, root: Path, train_json: Path, device: 
         device: to score on.
     """
     import zoo
-    from evals.files import write_atomically
     from evals.retrieval.weight import choose_weight
+    from unimo2.files import write_atomically
     from unimo2.formats.karpathy import read_karpathy
     from zoo.interfaces import PairScorer, require
 
