@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from unimo2.corpora import decode_images
+from unimo2.corpora.pixels import decode_images
 from unimo2.processing import Unimo2Processor
 from unimo2.streams import stream
 
