@@ -63,6 +63,9 @@ class Request:
         seed: Of the bootstrap.
         contrastive_weight: Instead of the model's own; None keeps it.
         rerank: K of a contrastive shortlist whose pairs alone are fused; None for all pairs.
+        score: Of zero-shot classification: "fused", or "contrastive" for that score alone.
+        templates: Sentences a class of zero-shot classification, 1 or 80.
+        beam_size: Of captioning.
         output: The runs folder.
         fresh: Do not take up an interrupted run.
         variant: Names these runs beside the model's others.
@@ -81,6 +84,9 @@ class Request:
     seed: int = 0
     contrastive_weight: float | None = None
     rerank: int | None = None
+    score: str = "fused"
+    templates: int = 1
+    beam_size: int = 5
     output: Path = Path("runs")
     fresh: bool = False
     variant: str | None = None
@@ -96,6 +102,7 @@ class Outcome:
         seconds: All sessions together.
         throughput: By unit, for example {"pairs_per_second": 612.0}.
         clean_up: Called after the record is written: removes what only a resumed run needs.
+        notes: What a reader must know about the measurement.
     """
 
     metrics: Mapping[str, Metric]
@@ -103,6 +110,7 @@ class Outcome:
     seconds: float
     throughput: Mapping[str, float]
     clean_up: Callable[[], None]
+    notes: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -166,6 +174,22 @@ class Precise(Protocol):
         ...
 
 
+class TwoWays(Protocol):
+    """A benchmark module that needs another capability for another request (zero-shot)."""
+
+    def capability(self, request: Request) -> str:
+        """Key of `zoo.interfaces.CAPABILITIES`."""
+        ...
+
+
+class Noticing(Protocol):
+    """A benchmark module that has something to say before a long run begins."""
+
+    def notices(self, request: Request) -> Sequence[str]:
+        """One sentence each."""
+        ...
+
+
 class Data(Protocol):
     """A benchmark's data, read."""
 
@@ -188,9 +212,11 @@ class Benchmark(Protocol):
 
     Attributes:
         CAPABILITY: Key of `zoo.interfaces.CAPABILITIES` that a model needs.
+        SPLIT: The split that it is usually measured on.
     """
 
     CAPABILITY: str
+    SPLIT: str
 
     def protocol(self, model: Model, request: Request) -> dict[str, Any]:
         """Everything about the measurement that its numbers depend on, fit for JSON."""

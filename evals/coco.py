@@ -10,25 +10,152 @@ stay those of all scored images.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from evals import meteor
+from evals import items, meteor
+from evals.benchmark import Outcome, Report, Request, SampleMetric
 from evals.captions import Tokens, tokenise
+from evals.coco_data import CocoData, notices, read
+from evals.item_samples import frame
+from evals.items import ALL, Share, Work
 from evals.java import java_on_path, quiet
-from evals.metrics import Floats, Metric
+from evals.metrics import RESAMPLES, Floats, Metric
+from evals.pictures import loaded
 from evals.resampling import interval, resampled_sums
 from evals.scoring import Scored, answered, missing_note
 from evals.spice import spice, why_no_spice
-from unimo2.errors import BadData
+from unimo2.errors import BadData, UsageError
+from unimo2.files import write_text
 from unimo2.formats.coco import read_captions, read_results
 
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from zoo.interfaces import Captioner, Model
+
+__all__ = [
+    "CAPABILITY",
+    "SPLIT",
+    "caption_scores",
+    "corpus_bleu",
+    "measure",
+    "notices",
+    "predict",
+    "protocol",
+    "read",
+    "sample_metrics",
+    "score",
+]
+
+CAPABILITY = "captioner"
+SPLIT = "test"
+_CHUNK = 32  # images
 _ORDER = 4  # the longest n-grams of BLEU
 _SMALL, _TINY = 1e-9, 1e-15  # added by the program below and above the fraction bar
+_CORPUS = ("bleu", "meteor")  # metrics of a corpus that are no means; columns of their sums
+
+
+def protocol(model: Model, request: Request) -> dict[str, Any]:
+    """How captions are made and measured: the record's "protocol".
+
+    Raises:
+        UsageError: A search without beams.
+    """
+    if request.beam_size < 1:
+        raise UsageError(f"--beam-size {request.beam_size}: at least 1 beam is needed")
+    return {
+        "task": "image captioning",
+        "zero_shot": request.zero_shot,
+        "score": "pycocoevalcap after PTB tokenisation",
+        "beam_size": request.beam_size,
+        "object_tags": None,
+        "interval": f"percentile bootstrap over images, {RESAMPLES:,} resamples",
+    }
+
+
+def predict(
+    model: Captioner,
+    data: CocoData,
+    request: Request,
+    folder: Path,
+    report: Report,
+    share: Share = ALL,
+) -> items.Store:
+    """Caption the images that are left, and keep the captions in `folder`."""
+    paths = data.paths
+
+    def captions(numbers: Sequence[int]) -> list[items.Prediction]:
+        images = loaded([paths[number] for number in numbers])
+        return [{"prediction": text} for text in model.caption(images, request.beam_size)]
+
+    work = Work.of(range(len(paths)), "images", model.batch_size, _CHUNK)
+    return items.predict(work, captions, folder, report, share)
+
+
+def measure(
+    model: Captioner, data: CocoData, request: Request, folder: Path, report: Report
+) -> Outcome:
+    """Caption all images and score the captions.
+
+    Args:
+        model: Writes captions.
+        data: From `read`.
+        request: Gives the beam size and the seed.
+        folder: Keeps finished chunks, and receives the results file that the caption server takes.
+        report: Called as the work goes on.
+
+    Returns:
+        BLEU, METEOR, ROUGE-L, CIDEr and where it can be measured SPICE; one sample an image, whose
+        score is its CIDEr.
+    """
+    store = predict(model, data, request, folder, report)
+    found = store.assemble()
+    captions = [str(caption) for caption in found.column("prediction")]
+    entries = [
+        {"image_id": image, "caption": caption}
+        for image, caption in zip(data.ids, captions, strict=True)
+    ]
+    name = f"captions_karpathy-{data.extent.split}_{model.name}_results.json"
+    write_text(folder / name, json.dumps(entries, ensure_ascii=False))
+    references = data.references
+    scores = caption_scores(dict(zip(data.ids, captions, strict=True)), references, request.seed)
+    columns: dict[str, Any] = {"image_id": data.ids, **scores.samples}
+    for metric, statistics in scores.statistics.items():
+        columns |= {f"{metric}:{place}": column for place, column in enumerate(statistics.T)}
+    samples = frame(columns, captions, list(references.values()), scores.samples["CIDEr"])
+    notes = [f"{name} in the run folder is what the caption server takes", *scores.notes]
+    return items.outcome(store, found, scores.metrics, samples, "images", notes)
+
+
+def sample_metrics(samples: pd.DataFrame) -> dict[str, SampleMetric]:
+    """The metrics of a run's samples, for paired comparisons."""
+    ids = samples["image_id"].to_numpy()
+    sums = {name: samples.filter(regex=f"^{name}:").to_numpy(dtype=np.float64) for name in _CORPUS}
+    found = {
+        f"Bleu_{n}": SampleMetric(ids, ids, sums["bleu"], partial(_bleu_in_percent, n))
+        for n in range(1, _ORDER + 1)
+    }
+    found["METEOR"] = SampleMetric(ids, ids, sums["meteor"], _meteor_in_percent)
+    for name in ("ROUGE_L", "CIDEr", "SPICE"):
+        if name in samples:
+            found[name] = SampleMetric.mean(ids, ids, samples[name])
+    return found
+
+
+def _bleu_in_percent(longest: int, sums: Floats) -> Floats:
+    values: Floats = 100.0 * corpus_bleu(sums)[:, longest - 1]
+    return values
+
+
+def _meteor_in_percent(sums: Floats) -> Floats:
+    return 100.0 * meteor.corpus_score(sums)
 
 
 @dataclass(frozen=True)
@@ -39,12 +166,15 @@ class CaptionScores:
         metrics: "Bleu_1" ... "CIDEr", and "SPICE" where it can be measured; in percent.
         images: `[images]`, their ids.
         samples: By metric, the score of each image alone, `[images]`, 0 to 1 (CIDEr: to 10).
+        statistics: "bleu" `[images, 10]` for `corpus_bleu` and "meteor" `[images, 23]` for
+            `meteor.corpus_score`, which sum them.
         notes: Why SPICE is not measured.
     """
 
     metrics: Mapping[str, Metric]
     images: tuple[int, ...]
     samples: Mapping[str, Floats]
+    statistics: Mapping[str, Floats]
     notes: tuple[str, ...]
 
 
@@ -95,6 +225,7 @@ def caption_scores(
         metrics={name: _metric(values[name], drawn[name], len(images)) for name in values},
         images=tuple(images),
         samples={**dict(zip(names, bleus, strict=True)), "METEOR": meteors, **means},
+        statistics=dict(zip(_CORPUS, columns, strict=False)),
         notes=(f"SPICE is not measured: {reason}",) if reason else (),
     )
 

@@ -27,14 +27,23 @@ def matthews(predictions: Ints, targets: Ints, seed: int) -> Metric:
     Returns:
         The metric; guessing gives 0.
     """
-    table = np.stack(
-        [(predictions == a) & (targets == b) for a in (0, 1) for b in (0, 1)], axis=1
-    ).astype(np.float64)
-    both_0, missed, false, both_1 = resampled_sums(table, np.arange(len(table)), seed).T
+    table = matthews_table(predictions, targets)
+    drawn = matthews_of(resampled_sums(table, np.arange(len(table)), seed))
+    return _metric(float(matthews_corrcoef(targets, predictions)), drawn, len(table))
+
+
+def matthews_table(predictions: Ints, targets: Ints) -> Floats:
+    """Which cell of the confusion matrix each item is in: `[items, 4]` for `matthews_of`."""
+    cells = [(predictions == a) & (targets == b) for a in (0, 1) for b in (0, 1)]
+    return np.stack(cells, axis=1).astype(np.float64)
+
+
+def matthews_of(sums: Floats) -> Floats:
+    """Matthews correlation of summed tables, `[draws, 4]` to `[draws]`; 0 where it is undefined."""
+    both_0, missed, false, both_1 = sums.T
     sides = (both_1 + false) * (both_1 + missed) * (both_0 + false) * (both_0 + missed)
     agreement = both_1 * both_0 - false * missed
-    drawn = np.divide(agreement, np.sqrt(sides), out=np.zeros_like(sides), where=sides > 0)
-    return _metric(float(matthews_corrcoef(targets, predictions)), drawn, len(table))
+    return np.divide(agreement, np.sqrt(sides), out=np.zeros_like(sides), where=sides > 0)
 
 
 def pearson(predictions: Floats, targets: Floats, seed: int) -> Metric:
@@ -52,11 +61,20 @@ def pearson(predictions: Floats, targets: Floats, seed: int) -> Metric:
         BadData: All predictions or all targets are the same, or there are fewer than two.
     """
     _require_spread(predictions, targets)
-    x, y = predictions - predictions.mean(), targets - targets.mean()
-    moments = np.stack([np.ones_like(x), x, y, x * x, y * y, x * y], axis=1)
-    sums = resampled_sums(moments, np.arange(len(x)), seed)
+    moments = pearson_moments(predictions - predictions.mean(), targets - targets.mean())
+    sums = resampled_sums(moments, np.arange(len(moments)), seed)
     value = float(pearsonr(predictions, targets).statistic)
-    return _metric(value, _from_moments(sums.T), len(x))
+    return _metric(value, pearson_of(sums), len(moments))
+
+
+def pearson_moments(x: Floats, y: Floats) -> Floats:
+    """What Pearson's correlation needs of each item: `[items, 6]` for `pearson_of`."""
+    return np.stack([np.ones_like(x), x, y, x * x, y * y, x * y], axis=1)
+
+
+def pearson_of(sums: Floats) -> Floats:
+    """Pearson correlation of summed moments, `[draws, 6]` to `[draws]`; NaN without any spread."""
+    return _from_moments(sums.T)
 
 
 def spearman(predictions: Floats, targets: Floats, seed: int) -> Metric:

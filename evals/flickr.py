@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from zoo.interfaces import Model, PairScorer, Shortlister
 
 CAPABILITY = "pair_scorer"
+SPLIT = "test"
 ANNOTATIONS = "flickr30k/dataset_flickr30k.json"
 IMAGES = "flickr30k/flickr30k-images"
 OFFICIAL = {"train": 29_000, "val": 1_014, "test": 1_000}  # images in Karpathy's splits

@@ -1,18 +1,193 @@
-"""ImageNet accuracy of the first guess."""
+"""ImageNet accuracy of the first guess: by a fine-tuned classifier, or zero-shot by sentences."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from evals.metrics import Metric
+from evals import items, zero_shot
+from evals.benchmark import Outcome, Report, Request, SampleMetric
+from evals.imagenet_data import ImageNetData, read
+from evals.item_samples import frame, subset_means
+from evals.items import ALL, Share, Work
+from evals.metrics import RESAMPLES, Floats, Metric, Ranking, hits_at, rank_images
+from evals.pictures import loaded
 from evals.resampling import means
 from evals.scoring import Scored, answered, missing_note
-from unimo2.errors import BadData
+from unimo2.errors import BadData, IncompatibleModel
 from unimo2.formats.fields import first_few
-from unimo2.formats.imagenet import find_mapping, read_labels, read_predictions, read_synsets
+from unimo2.formats.imagenet import (
+    Synset,
+    find_mapping,
+    read_labels,
+    read_predictions,
+    read_synsets,
+)
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from zoo.interfaces import ImageClassifier, Model
+
+__all__ = [
+    "CAPABILITY",
+    "SPLIT",
+    "measure",
+    "predict",
+    "protocol",
+    "read",
+    "sample_metrics",
+    "score",
+]
+
+CAPABILITY = "image_classifier"
+SPLIT = "val"
+_CHUNK = 64
+_TOP = 5  # the challenge's other figure
+
+
+def capability(request: Request) -> str:
+    """Fine-tuned models classify; zero-shot ones score images with sentences."""
+    return zero_shot.capability(request) if request.zero_shot else CAPABILITY
+
+
+def protocol(model: Model, request: Request) -> dict[str, Any]:
+    """How classes are measured: the record's "protocol"; errors as of `zero_shot.protocol`."""
+    how: dict[str, Any] = {"score": "logit"}
+    if request.zero_shot:
+        how = zero_shot.protocol(model, request)
+    return {
+        "task": "image classification",
+        "zero_shot": request.zero_shot,
+        **how,
+        "padding": "none",
+        "ties": "expectation over a random order of equal scores",
+        "interval": f"percentile bootstrap over images, {RESAMPLES:,} resamples",
+    }
+
+
+def predict(
+    model: Model,
+    data: ImageNetData,
+    request: Request,
+    folder: Path,
+    report: Report,
+    share: Share = ALL,
+) -> items.Store:
+    """Classify the images that are left, and keep what was found in `folder`."""
+    numbers = {synset.wnid: number for number, synset in enumerate(data.synsets)}
+    targets, paths = [numbers[wnid] for wnid in data.targets], data.paths
+    scorer: zero_shot.ClassScorer | _Classifier
+    if request.zero_shot:
+        scorer = zero_shot.ClassScorer(model, data.synsets, request)
+    else:
+        scorer = _Classifier(cast("ImageClassifier", model), data.synsets)
+
+    def ranked(some: Sequence[int]) -> list[items.Prediction]:
+        images = loaded([paths[number] for number in some])
+        truth = [targets[number] for number in some]
+        return _kept(scorer.rank(images, truth), data.synsets)
+
+    work = Work.of(range(len(paths)), "images", model.batch_size, _CHUNK)
+    return items.predict(work, ranked, folder, report, share)
+
+
+class _Classifier:
+    """Ranks the classes by a classifier's logits."""
+
+    def __init__(self, model: ImageClassifier, synsets: Sequence[Synset]) -> None:
+        self._model = model
+        self._columns = _columns(model, synsets)
+
+    def rank(self, images: Sequence[Any], targets: Sequence[int]) -> Ranking:
+        """Where the true class of each image stands, as `ClassScorer.rank`."""
+        logits = self._model.classify_images(images).detach().float().cpu().numpy()
+        return rank_images(logits[:, self._columns].T, np.asarray(targets, dtype=np.int64))
+
+
+def _columns(model: ImageClassifier, synsets: Sequence[Synset]) -> list[int]:
+    """The column of each class: models name classes by synset id, or by all its names."""
+    places = {name: place for place, name in enumerate(model.image_classes)}
+    columns = [
+        places.get(synset.wnid, places.get(", ".join(synset.names), -1)) for synset in synsets
+    ]
+    missing = [synset.wnid for synset, column in zip(synsets, columns, strict=True) if column < 0]
+    if missing:
+        raise IncompatibleModel(
+            f"model '{model.name}' does not know {len(missing):,} of the {len(synsets):,} classes: "
+            f"{first_few(missing)}"
+        )
+    return columns
+
+
+def _kept(ranking: Ranking, synsets: Sequence[Synset]) -> list[items.Prediction]:
+    """What is saved of each image."""
+    return [
+        {
+            "prediction": synsets[best].wnid,
+            "logit": float(ranking.best_score[row]),
+            "truth_score": float(ranking.truth_score[row]),
+            "better": int(ranking.better[row]),
+            "tied_wrong": int(ranking.tied_wrong[row]),
+        }
+        for row, best in enumerate(ranking.best)
+    ]
+
+
+def measure(
+    model: Model, data: ImageNetData, request: Request, folder: Path, report: Report
+) -> Outcome:
+    """Classify all images and compute the accuracies.
+
+    Args:
+        model: An image classifier; zero-shot a pair scorer or dual encoder.
+        data: From `read`.
+        request: Says how, and gives the seed.
+        folder: Keeps finished chunks.
+        report: Called as the work goes on.
+
+    Returns:
+        Accuracy of the first guess, and of the first five; one sample an image.
+    """
+    store = predict(model, data, request, folder, report)
+    found = store.assemble()
+    columns: dict[str, Sequence[Any]] = {
+        "image": [image.name for image in data.images],
+        **{name: found.column(name) for name in ("logit", "truth_score", "better", "tied_wrong")},
+    }
+    first, some = (_hits(columns, k) for k in (1, _TOP))
+    samples = frame(columns, found.column("prediction"), data.targets, first)
+    results = {
+        **accuracy(first, len(data.synsets), request.seed),
+        **accuracy(some, len(data.synsets), request.seed, _TOP),
+    }
+    names = [synset.names[0] for synset in data.synsets]
+    same = len(names) - len(set(names))
+    notes = []
+    if request.zero_shot and same:
+        notes.append(f"{same:,} classes have the name of another: their scores are always equal")
+    ties = sum(1 for tied in columns["tied_wrong"] if tied)
+    if ties:
+        notes.append(f"{ties:,} images have their class tied with another")
+    return items.outcome(store, found, results, samples, "images", notes)
+
+
+def _hits(columns: Any, k: int) -> Floats:
+    """Probability that the true class is among the first k, `[images]`."""
+    better, tied = (np.asarray(columns[name], dtype=np.int64) for name in ("better", "tied_wrong"))
+    return hits_at(k, better, tied, np.ones_like(better))
+
+
+def sample_metrics(samples: pd.DataFrame) -> dict[str, SampleMetric]:
+    """The accuracies of a run's samples, for paired comparisons."""
+    more = samples.assign(score=_hits(samples, _TOP))
+    return {
+        **subset_means(samples, "image", "image"),
+        f"accuracy[top {_TOP}]": subset_means(more, "image", "image")["accuracy"],
+    }
 
 
 def metrics(
@@ -30,8 +205,24 @@ def metrics(
         "accuracy".
     """
     values = np.array([a == b for a, b in zip(predictions, targets, strict=True)], dtype=np.float64)
-    whole = {"accuracy": np.ones(len(values), dtype=np.bool_)}
-    return means(values, whole, np.arange(len(values)), seed, chance=1 / classes)
+    return accuracy(values, classes, seed)
+
+
+def accuracy(values: Floats, classes: int, seed: int, first: int = 1) -> dict[str, Metric]:
+    """The mean of hits among the first guesses, in percent.
+
+    Args:
+        values: `[images]`, 0 to 1.
+        classes: Number of classes to choose from.
+        seed: Of the bootstrap over images.
+        first: Guesses that count.
+
+    Returns:
+        "accuracy", or "accuracy[top 5]" for the first five.
+    """
+    name = "accuracy" if first == 1 else f"accuracy[top {first}]"
+    whole = {name: np.ones(len(values), dtype=np.bool_)}
+    return means(values, whole, np.arange(len(values)), seed, chance=min(1.0, first / classes))
 
 
 def score(

@@ -13,9 +13,9 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from evals.files import write_atomically
 from evals.metrics import Metric
 from unimo2.errors import BadData, MissingData
+from unimo2.files import write_atomically, write_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -101,7 +101,7 @@ def write(record: Record, folder: Path) -> Record:
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / RECORD
     text = json.dumps(record.to_dict(), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-    write_atomically(path, lambda stream: stream.write(text.encode("utf-8")))
+    write_text(path, text)
     return replace(record, path=path)
 
 

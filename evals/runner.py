@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timezone
 from importlib import import_module
 from importlib.util import find_spec
@@ -12,10 +13,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import zoo
-from evals import environment, records, suites, workspace
-from evals.benchmark import Benchmark, Data, Outcome, Precise, Progress, Report, Request
+from evals import environment, items, records, suites, workspace
+from evals.benchmark import (
+    Benchmark,
+    Data,
+    Noticing,
+    Outcome,
+    Precise,
+    Progress,
+    Report,
+    Request,
+    TwoWays,
+)
 from evals.records import Record
-from unimo2.errors import UsageError
+from unimo2.errors import IncompatibleModel, UsageError
 from zoo import cards, interfaces
 
 if TYPE_CHECKING:
@@ -25,7 +36,10 @@ if TYPE_CHECKING:
     from zoo.interfaces import Model
 
 AUTO = "auto"  # of a dtype: measured
+FINETUNED = "finetuned"  # of a model: the embedded weights fine-tuned for the benchmark
 FAST_DTYPE = "bfloat16"
+
+Notice = Callable[[str], None]
 
 
 def run(
@@ -35,7 +49,7 @@ def run(
     zero_shot: bool = False,
     data_root: str | Path | None = None,
     suite: str | None = None,
-    split: str = "test",
+    split: str | None = None,
     limit: int | None = None,
     device: str = "auto",
     dtype: str | None = None,
@@ -43,22 +57,26 @@ def run(
     seed: int = 0,
     contrastive_weight: float | None = None,
     rerank: int | None = None,
+    score: str = "fused",
+    templates: int = 1,
+    beam_size: int = 5,
     output: str | Path = "runs",
     fresh: bool = False,
     variant: str | None = None,
     on_progress: Report | None = None,
+    on_notice: Notice | None = None,
 ) -> Record:
     """Measure a model on a benchmark.
 
     Args:
-        benchmark: "flickr".
+        benchmark: "flickr", "vqa", "snli_ve", "coco", "imagenet", "sst2", "mnli", "cola", "stsb".
         model: A card's name, a model folder, or a model that is loaded already (then `device`
-            and `dtype` are its own).
+            and `dtype` are its own); "finetuned" for the embedded one of the benchmark.
         zero_shot: Take a pre-trained model as it is; otherwise it must be fine-tuned for the
             benchmark.
         data_root: Folder of data sets in their official layouts; None for the embedded suite.
         suite: "mini", "paper", or None for what the data root holds.
-        split: Of the data.
+        split: Of the data; None for the one that the benchmark is usually measured on.
         limit: Only the first items of the split.
         device: "auto", "cpu", "cuda", "cuda:1" ...
         dtype: "float32", "bfloat16", "float16"; "auto" for bfloat16 where a sample is faster with
@@ -67,10 +85,14 @@ def run(
         seed: Of the bootstrap.
         contrastive_weight: w of itm + w * contrastive, instead of the model's own.
         rerank: Fuse only the pairs of a contrastive shortlist of K candidates a query.
+        score: Of zero-shot classification: "fused", or "contrastive" for that score alone.
+        templates: Sentences a class of zero-shot classification, 1 or 80.
+        beam_size: Of captioning.
         output: The runs folder.
         fresh: Begin anew even if a run of the same kind was interrupted.
         variant: Names these runs beside the model's others.
         on_progress: Called as the work goes on.
+        on_notice: Called beforehand with what the user should know of the run.
 
     Returns:
         The record, which is on disk too.
@@ -79,13 +101,17 @@ def run(
         UsageError: Or one of its kinds (MissingData, BadData, IncompatibleModel, BadCheckpoint).
     """
     given = None if isinstance(model, (str, Path)) else model
+    name = canonical(benchmark)
+    named = str(model) if given is None else getattr(given, "name", type(given).__name__)
+    if named == FINETUNED:
+        named = _finetuned(name)
     request = Request(
-        benchmark=benchmark,
-        model=str(model) if given is None else getattr(given, "name", type(given).__name__),
+        benchmark=name,
+        model=named,
         zero_shot=zero_shot,
         data_root=None if data_root is None else Path(data_root),
         suite=suite,
-        split=split,
+        split=split or module_of(name).SPLIT,
         limit=limit,
         device=device,
         dtype=dtype,
@@ -93,25 +119,50 @@ def run(
         seed=seed,
         contrastive_weight=contrastive_weight,
         rerank=rerank,
+        score=score,
+        templates=templates,
+        beam_size=beam_size,
         output=Path(output),
         fresh=fresh,
-        variant=variant or _variant(contrastive_weight, rerank),
     )
-    return evaluate(request, given, on_progress)
+    request = replace(request, variant=variant or _variant(request))
+    return evaluate(request, given, on_progress, on_notice)
 
 
-def _variant(contrastive_weight: float | None, rerank: int | None) -> str | None:
+def _finetuned(benchmark: str) -> str:
+    """The card of the embedded weights that are fine-tuned for a benchmark."""
+    name = f"mini-{benchmark.replace('_', '-')}"
+    if name not in cards.read_all():
+        raise UsageError(
+            f"there are no embedded weights that are fine-tuned for {benchmark} (no card '{name}'): "
+            f"say which model with --model FOLDER; 'unimo2 finetune {benchmark.replace('_', '-')}' "
+            "makes one"
+        )
+    return name
+
+
+def _variant(request: Request) -> str | None:
     """Names runs whose numbers must not pass for the model's own under the whole protocol."""
+    usual = Request(request.benchmark, request.model)
     parts = []
-    if contrastive_weight is not None:
-        parts.append(f"contrastive-weight-{contrastive_weight:g}")
-    if rerank is not None:
-        parts.append(f"rerank-{rerank}")
+    if request.contrastive_weight is not None:
+        parts.append(f"contrastive-weight-{request.contrastive_weight:g}")
+    if request.rerank is not None:
+        parts.append(f"rerank-{request.rerank}")
+    if request.score != usual.score:
+        parts.append(request.score)
+    if request.templates != usual.templates:
+        parts.append(f"templates-{request.templates}")
+    if request.beam_size != usual.beam_size:
+        parts.append(f"beam-{request.beam_size}")
     return "-".join(parts) or None
 
 
 def evaluate(
-    request: Request, model: Model | None = None, on_progress: Report | None = None
+    request: Request,
+    model: Model | None = None,
+    on_progress: Report | None = None,
+    on_notice: Notice | None = None,
 ) -> Record:
     """As `run`, for a request that is put together already.
 
@@ -119,25 +170,30 @@ def evaluate(
         request: What is to be measured.
         model: A loaded model, instead of the request's.
         on_progress: Called as the work goes on.
+        on_notice: Called beforehand with what the user should know of the run.
 
     Returns:
         The record.
     """
-    module = _benchmark(request.benchmark)
+    module = module_of(request.benchmark)
     if request.batch_size is not None and request.batch_size < 1:
         raise UsageError(f"--batch-size {request.batch_size}: at least 1 is needed")
+    capability = needed(module, request)
     suite = suites.resolve(request.suite, request.data_root)
     card = None
     if model is None:
         card = zoo.resolve(request.model)
-        cards.require(card, module.CAPABILITY)
+        cards.require(card, capability)
         _check_tuning(card, request)
         _check_dtype(module, request)
         exact = "float32" if request.dtype == AUTO else request.dtype
         model = zoo.load_card(card, request.device, exact)
-    interfaces.require(model, module.CAPABILITY)
+    interfaces.require(model, capability)
     protocol = module.protocol(model, request)
     data = module.read(suite, request)
+    if on_notice is not None and hasattr(module, "notices"):
+        for notice in cast(Noticing, module).notices(request):
+            on_notice(notice)
     notes = []
     if card is not None and request.dtype == AUTO:
         model, note = _choose_dtype(module, card, model, data, request)
@@ -148,7 +204,8 @@ def evaluate(
     )
     with workspace.opened(home, identity, request.fresh) as space:
         report = on_progress or _silent
-        outcome = module.measure(model, data, request, space.folder, report)
+        with items.batch_size(model, request.batch_size):
+            outcome = module.measure(model, data, request, space.folder, report)
         records.write_samples(outcome.samples, space.folder)
         record = _record(request, model, suite, protocol, data, outcome, notes)
         written = records.write(record, space.folder)
@@ -156,31 +213,63 @@ def evaluate(
     return written
 
 
-def _benchmark(name: str) -> Benchmark:
-    """The benchmark's module, `evals.<name>`, if there is one."""
-    module = name.replace("-", "_")
+def canonical(name: str) -> str:
+    """A benchmark's name as its module and its records have it: "snli_ve" for "snli-ve"."""
+    return name.replace("-", "_")
+
+
+def needed(module: Benchmark, request: Request) -> str:
+    """The capability that a model needs: of the request, where a benchmark has two ways."""
+    if hasattr(module, "capability"):
+        return cast(TwoWays, module).capability(request)
+    return module.CAPABILITY
+
+
+def module_of(name: str) -> Benchmark:
+    """The benchmark's module, `evals.<name>`.
+
+    Args:
+        name: As a module or as on the command line.
+
+    Returns:
+        The module.
+
+    Raises:
+        UsageError: There is none.
+    """
+    module = canonical(name)
     if module.isidentifier() and find_spec(f"evals.{module}") is not None:
         found = import_module(f"evals.{module}")
-        if hasattr(found, "CAPABILITY"):
+        if hasattr(found, "SPLIT"):
             return cast(Benchmark, found)
     raise UsageError(f"unknown benchmark '{name}'; known are: {', '.join(benchmarks())}")
 
 
 def benchmarks() -> list[str]:
-    """Names of all benchmarks: the modules of this package that name a capability."""
+    """Names of all benchmarks, as the command line spells them: modules with a usual split."""
     names = (path.stem for path in sorted(Path(__file__).parent.glob("*.py")))
     return [
         name.replace("_", "-")
         for name in names
-        if name != "__init__" and hasattr(import_module(f"evals.{name}"), "CAPABILITY")
+        if name != "__init__" and hasattr(import_module(f"evals.{name}"), "SPLIT")
     ]
 
 
 def _check_tuning(card: Card, request: Request) -> None:
-    """Refuse a pre-trained model where a fine-tuned one is meant; a folder is taken at its word."""
-    if request.zero_shot or card.source.kind == "folder":
+    """Refuse a model that is fine-tuned for something else, or a pre-trained one unasked.
+
+    A folder that does not say what it is fine-tuned for is taken at its word.
+    """
+    tuned = [canonical(name) for name in card.finetuned_for]
+    if request.benchmark in tuned or (request.zero_shot and not tuned):
         return
-    if request.benchmark not in card.finetuned_for:
+    if card.source.kind == "folder" and not tuned:
+        return
+    if tuned and not request.zero_shot:
+        raise IncompatibleModel(
+            f"model '{card.name}' is fine-tuned for {', '.join(tuned)}, not for {request.benchmark}"
+        )
+    if not tuned:
         raise UsageError(
             f"model '{card.name}' is not fine-tuned for {request.benchmark}: add --zero-shot, "
             "or give the folder of a fine-tuned model with --model"
@@ -264,7 +353,7 @@ def _record(
         throughput=outcome.throughput,
         peak_memory_mb=environment.peak_memory_mb(model.device),
         command=command(request),
-        notes=[*data.notes(), *notes, *_chance_notes(outcome.metrics)],
+        notes=[*data.notes(), *outcome.notes, *notes, *_chance_notes(outcome.metrics)],
         created=datetime.now(timezone.utc).isoformat(timespec="microseconds"),
     )
 
@@ -288,13 +377,14 @@ def command(request: Request) -> str:
     Returns:
         One line for a shell.
     """
-    default = Request(request.benchmark, "mini")
-    words = ["unimo2", "eval", request.benchmark]
+    usual = module_of(request.benchmark).SPLIT
+    default = Request(request.benchmark, "mini", split=usual)
+    words = ["unimo2", "eval", request.benchmark.replace("_", "-")]
     if request.zero_shot:
         words.append("--zero-shot")
     names = (
         "model", "data_root", "suite", "split", "limit", "device", "dtype", "batch_size", "seed",
-        "contrastive_weight", "rerank", "output",
+        "contrastive_weight", "rerank", "score", "templates", "beam_size", "output",
     )  # fmt: skip
     for name in names:
         value = getattr(request, name)

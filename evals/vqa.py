@@ -7,21 +7,129 @@ Source: GT-Vision-Lab/VQA, vqaEvaluation/vqaEval.py; `unimo2.formats.vqa_answers
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from evals.metrics import Floats, Metric
+from evals import items
+from evals.benchmark import Outcome, Report, Request, SampleMetric
+from evals.item_samples import frame, subset_means
+from evals.items import ALL, Share, Work
+from evals.metrics import RESAMPLES, Floats, Metric
+from evals.pictures import loaded
 from evals.resampling import by_label, grouping, means
 from evals.scoring import Scored, answered, missing_note
+from evals.vqa_data import SPLITS, VqaData, read
 from unimo2.errors import BadData
+from unimo2.files import write_text
 from unimo2.formats.fields import first_few
 from unimo2.formats.vqa import Annotation, Question, read_annotations, read_questions, read_results
 from unimo2.formats.vqa_answers import clean, normalise
 
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from zoo.interfaces import Answerer, Model
+
+__all__ = [
+    "CAPABILITY",
+    "SPLIT",
+    "measure",
+    "predict",
+    "protocol",
+    "read",
+    "sample_metrics",
+    "score",
+]
+
+CAPABILITY = "answerer"
+SPLIT = "test-dev"
 ENOUGH = 3  # annotators of nine who make an answer entirely right
+_CHUNK = 64  # questions; with those of an image together, some 12 images
+_TYPES = ("answer_type", "question_type")
+
+
+def protocol(model: Model, request: Request) -> dict[str, Any]:
+    """How answers are measured: the record's "protocol"."""
+    return {
+        "task": "visual question answering",
+        "zero_shot": request.zero_shot,
+        "score": "official accuracy: min(1, k / 3), each annotator left out in turn",
+        "padding": "none",
+        "interval": f"percentile bootstrap over images, {RESAMPLES:,} resamples",
+    }
+
+
+def predict(
+    model: Answerer,
+    data: VqaData,
+    request: Request,
+    folder: Path,
+    report: Report,
+    share: Share = ALL,
+) -> items.Store:
+    """Answer the questions that are left, and keep the answers in `folder`."""
+    work = Work.of(data.images, "questions", model.batch_size, _CHUNK)
+
+    def answers(numbers: Sequence[int]) -> list[items.Prediction]:
+        images = loaded([data.images[number] for number in numbers])
+        texts = [data.questions[number].text for number in numbers]
+        return [{"prediction": answer} for answer in model.answer(images, texts)]
+
+    return items.predict(work, answers, folder, report, share)
+
+
+def measure(
+    model: Answerer, data: VqaData, request: Request, folder: Path, report: Report
+) -> Outcome:
+    """Answer all questions; score the answers where the truth is known.
+
+    Args:
+        model: Answers questions.
+        data: From `read`.
+        request: Gives the seed.
+        folder: Keeps finished chunks, and receives the results file that the server takes.
+        report: Called as the work goes on.
+
+    Returns:
+        Accuracies, none where the answers are the server's; one sample a question.
+    """
+    store = predict(model, data, request, folder, report)
+    found = store.assemble()
+    answers = [str(answer) for answer in found.column("prediction")]
+    entries = [
+        {"question_id": question.id, "answer": answer}
+        for question, answer in zip(data.questions, answers, strict=True)
+    ]
+    name = f"vqa_OpenEnded_mscoco_{SPLITS[data.extent.split].subtype}_{model.name}_results.json"
+    write_text(folder / name, json.dumps(entries, ensure_ascii=False))
+    columns: dict[str, Sequence[Any]] = {
+        "question_id": [question.id for question in data.questions],
+        "image_id": [question.image_id for question in data.questions],
+    }
+    results: dict[str, Metric] = {}
+    notes = [f"{name} in the run folder is what the evaluation server takes"]
+    if data.truth is None:
+        notes.append(
+            f"the answers of {data.extent.split} are on the evaluation server: there is no accuracy"
+        )
+        samples = frame(columns, answers)
+    else:
+        truth = [data.truth[question.id] for question in data.questions]
+        values = accuracies(answers, truth)
+        results = metrics(values, truth, columns["image_id"], request.seed)
+        columns |= {kind: [getattr(one, kind) for one in truth] for kind in _TYPES}
+        samples = frame(columns, answers, [one.most_common for one in truth], values)
+    return items.outcome(store, found, results, samples, "questions", notes)
+
+
+def sample_metrics(samples: pd.DataFrame) -> dict[str, SampleMetric]:
+    """The accuracies of a run's samples, for paired comparisons; none without known answers."""
+    return subset_means(samples, "question_id", "image_id", _TYPES)
 
 
 class _Normaliser:

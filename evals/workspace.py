@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 
-from evals.files import write_atomically
 from evals.records import RECORD
+from unimo2.files import write_text
 
 IDENTITY = "run.json"
 _UNSAFE = re.compile(r"[^A-Za-z0-9._=-]+")
@@ -78,7 +78,7 @@ def opened(runs: Path, identity: Mapping[str, object], fresh: bool) -> Iterator[
                     return
     folder = _begin(runs)
     with _locked(folder):
-        write_atomically(folder / IDENTITY, lambda stream: stream.write(text.encode("utf-8")))
+        write_text(folder / IDENTITY, text)
         yield Workspace(folder, resumed=False)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ import torch
 from torch import Tensor
 
 from unimo2.errors import BadCheckpoint, TrainingFailed
+from unimo2.files import clear_unfinished, write_atomically
 
 _FILE = "state.pt"
 _KEYS = {"step", "seconds", "precision", "identity", "model", "optimizer", "samples", "best"}
@@ -68,16 +68,12 @@ def save_state(folder: Path, state: TrainingState) -> None:
     Raises:
         TrainingFailed: it cannot be written (a full disk); the old state is left as it was.
     """
-    target, partial = folder / _FILE, folder / f"{_FILE}.partial"
+    target = folder / _FILE
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with partial.open("wb") as file:
-            torch.save(vars(state), file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, target)
+        clear_unfinished(target)
+        write_atomically(target, lambda file: torch.save(vars(state), file))
     except (OSError, RuntimeError) as error:
-        partial.unlink(missing_ok=True)
         reason = " ".join(str(error).split())
         raise TrainingFailed(
             f"the checkpoint at step {state.step} cannot be written to {target}: {reason}; "

@@ -70,6 +70,8 @@ class Unimo2Config(PretrainedConfig):
             where they enter the similarity sums and their rows attend to everything.
         contrastive_weight: Weight w of retrieval's score, itm_logit[1] + w * contrastive score.
         initializer_range: Standard deviation of the initial weights.
+        task: Name of the benchmark that the weights are fine-tuned for ("vqa", "snli_ve", ...),
+            which tells what kind of task model the folder holds; None for pre-trained weights.
         **kwargs: Fields of `transformers.PretrainedConfig`.
 
     Raises:
@@ -113,6 +115,7 @@ class Unimo2Config(PretrainedConfig):
         padding: str = "masked",
         contrastive_weight: float = 0.3,
         initializer_range: float = 0.02,
+        task: str | None = None,
         **kwargs: Any,
     ) -> None:
         """Store the fields and refuse what cannot be meant."""
@@ -146,6 +149,7 @@ class Unimo2Config(PretrainedConfig):
         self.padding = padding
         self.contrastive_weight = contrastive_weight
         self.initializer_range = initializer_range
+        self.task = task
         super().__init__(**kwargs)
         # The base class has fields of the same names in some versions: ours come last.
         self.pad_token_id = pad_token_id

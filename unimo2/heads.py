@@ -102,8 +102,12 @@ class Unimo2ForPairs(Unimo2PreTrainedModel):
             Logits, and the loss when labels are given.
         """
         out = self.unimo2(pixel_values, input_ids, attention_mask)
-        logits = self.head(self.unimo2.join_pooled(out.pooled_image, out.pooled_text))
-        return _with_loss(logits, labels, out)
+        return _with_loss(self.classify(out), labels, out)
+
+    def classify(self, out: Unimo2Output) -> Tensor:
+        """Logits [b, c] of pooled outputs."""
+        assert out.pooled_image is not None and out.pooled_text is not None
+        return self.head(self.unimo2.join_pooled(out.pooled_image, out.pooled_text))
 
 
 class Unimo2ForImages(Unimo2PreTrainedModel):
@@ -121,7 +125,11 @@ class Unimo2ForImages(Unimo2PreTrainedModel):
     def forward(self, pixel_values: Tensor, labels: Tensor | None = None) -> TaskOutput:
         """Classify images [b, 3, s, s]; labels [b] class numbers, or [b, c] soft targets."""
         out = self.unimo2(pixel_values=pixel_values)
-        return _with_loss(self.head(out.pooled_image), labels, out)
+        return _with_loss(self.classify(out), labels, out)
+
+    def classify(self, out: Unimo2Output) -> Tensor:
+        """Logits [b, c] of pooled outputs."""
+        return self.head(out.pooled_image)
 
 
 class Unimo2ForTexts(Unimo2PreTrainedModel):
@@ -154,7 +162,11 @@ class Unimo2ForTexts(Unimo2PreTrainedModel):
             Logits [b, c], and the loss when labels are given.
         """
         out = self.unimo2(input_ids=input_ids, attention_mask=attention_mask)
-        return _with_loss(self.head(self.dropout(out.pooled_text)), labels, out)
+        return _with_loss(self.classify(out), labels, out)
+
+    def classify(self, out: Unimo2Output) -> Tensor:
+        """Logits [b, c] of pooled outputs."""
+        return self.head(self.dropout(out.pooled_text))
 
 
 def _classes(config: Unimo2Config) -> int:
@@ -169,13 +181,14 @@ def _with_loss(logits: Tensor, labels: Tensor | None, out: Unimo2Output) -> Task
     return TaskOutput(loss=loss, logits=logits, grounding_loss=out.grounding_loss)
 
 
-def task_loss(logits: Tensor, labels: Tensor) -> Tensor:
+def task_loss(logits: Tensor, labels: Tensor, label_smoothing: float = 0.0) -> Tensor:
     """The loss that the shapes of logits and labels ask for.
 
     Args:
         logits: [b, c].
         labels: [b] class numbers (cross entropy); [b] numbers when c is 1 (squared error); or
             [b, c] soft targets (binary cross entropy).
+        label_smoothing: share of a class number's target that is spread over all classes.
 
     Returns:
         Scalar, the mean over the batch.
@@ -186,7 +199,7 @@ def task_loss(logits: Tensor, labels: Tensor) -> Tensor:
     if logits.shape[1] == 1:
         return F.mse_loss(logits[:, 0], labels.float())
     if labels.dim() == 1:
-        return F.cross_entropy(logits, labels)
+        return F.cross_entropy(logits, labels, label_smoothing=label_smoothing)
     if labels.shape != logits.shape:
         raise UsageError(
             f"soft targets of shape {tuple(labels.shape)} for logits of {tuple(logits.shape)}"

@@ -10,7 +10,17 @@ from rich.progress import Progress as Bar
 
 from unimo2.training_log import Progress
 
-_LOSSES = ("loss", "mlm", "itm", "contrastive", "grounding", "vcl", "text_mlm")
+_LOSSES = (
+    "loss",
+    "mlm",
+    "itm",
+    "contrastive",
+    "circle",
+    "caption",
+    "grounding",
+    "vcl",
+    "text_mlm",
+)
 
 
 class TrainingBar:
@@ -70,6 +80,8 @@ def describe(progress: Progress) -> str:
     """The news in one line: losses, speed, dictionary, remaining time."""
     values = progress.values
     parts = [f"{name} {values[name]:.3f}" for name in _LOSSES if values.get(name) is not None]
+    if "accuracy" in values:
+        parts.append(f"accuracy {100 * (values['accuracy'] or 0):.0f} %")
     if "itm_accuracy" in values:
         parts.append(f"itm acc {100 * (values['itm_accuracy'] or 0):.0f} %")
     if "dictionary_used" in values:

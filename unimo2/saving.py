@@ -11,11 +11,12 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import save_file
+from safetensors.torch import save as to_bytes
 from torch import nn
 from transformers import PreTrainedModel
 
 from unimo2.errors import TrainingFailed
+from unimo2.files import write_atomically, write_text
 
 
 def save_model(model: PreTrainedModel, processor: Any, folder: Path, dtype: str) -> None:
@@ -52,16 +53,29 @@ def save_tensors(module: nn.Module, path: Path) -> None:
     Raises:
         TrainingFailed: the file cannot be written.
     """
-    partial = path.with_suffix(".partial")
+    weights = {name: value.contiguous() for name, value in module.state_dict().items()}
     try:
-        save_file({k: v.contiguous() for k, v in module.state_dict().items()}, partial)
-        os.replace(partial, path)
+        write_atomically(path, lambda stream: stream.write(to_bytes(weights)))
     except (OSError, SafetensorError) as error:
         raise TrainingFailed(f"weights cannot be written to {path}: {error}") from error
 
 
+def copy_folder(source: Path, target: Path) -> None:
+    """Copy a model folder, replacing the target as a whole.
+
+    Raises:
+        TrainingFailed: the target cannot be written.
+    """
+    partial = target.with_name(f"{target.name}.partial")
+    try:
+        shutil.rmtree(partial, ignore_errors=True)
+        shutil.copytree(source, partial)
+        shutil.rmtree(target, ignore_errors=True)
+        os.replace(partial, target)
+    except OSError as error:
+        raise TrainingFailed(f"the model cannot be copied to {target}: {error}") from error
+
+
 def write_json(path: Path, values: Mapping[str, Any]) -> None:
     """Write plain values as a JSON file, all or nothing."""
-    partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
-    os.replace(partial, path)
+    write_text(path, json.dumps(values, indent=2) + "\n")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,6 +12,8 @@ from pathlib import Path
 import torch
 from accelerate import Accelerator
 from torch import Tensor
+
+from unimo2.files import write_text
 
 # The one entry of an objective's result that is no scalar: how often each dictionary row was chosen.
 COUNTS = "dictionary_counts"
@@ -115,9 +116,7 @@ class LogFile:
         """
         self.path = path
         kept = [line for line in _lines(path) if _step_of(line) <= keep_until]
-        partial = path.with_suffix(".partial")
-        partial.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
-        os.replace(partial, path)
+        write_text(path, "".join(f"{line}\n" for line in kept))
 
     def write(self, values: Mapping[str, float | int | None]) -> None:
         """Append one line."""

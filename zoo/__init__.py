@@ -6,20 +6,25 @@
 from __future__ import annotations
 
 import json
+import pkgutil
 import re
+from collections.abc import Mapping
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
 from unimo2.errors import BadCheckpoint, MissingData
 from zoo import cards
 from zoo.cards import Card, Source
 
 if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
     from zoo.interfaces import Model
 
-__all__ = ["load", "load_card", "resolve"]
+__all__ = ["load", "load_card", "resolve", "task_adapter", "weights_folder"]
 
 _FAMILY = re.compile(r"[a-z][a-z0-9_]*")
 
@@ -71,40 +76,91 @@ def resolve(name_or_folder: str | Path) -> Card:
 
 def load_card(card: Card, device: str = "auto", dtype: str | None = None) -> Model:
     """Load the model that a card describes; arguments and errors as for `load`."""
-    adapter = import_module(f"zoo.{_adapter(card.family, card.name)}")
-    folder = _folder(card)
-    cards.check_weights(card, folder)
-    model: Model = adapter.load(folder, card, device, dtype)
+    adapter = _adapter(card.family, card.name)
+    model: Model = adapter.load(weights_folder(card), card, device, dtype)
     return model
 
 
-def _adapter(family: str, name: str) -> str:
-    """The family, if a module `zoo.<family>` adapts it."""
-    taken = ("cards", "interfaces", "checkpoints")
-    if not _FAMILY.fullmatch(family) or family in taken or find_spec(f"zoo.{family}") is None:
-        raise BadCheckpoint(f"model '{name}' is of the family '{family}', which has no adapter")
-    return family
+def weights_folder(card: Card) -> Path:
+    """The folder on this machine that holds a card's files, with the weights that it promises."""
+    folder = _folder(card)
+    cards.check_weights(card, folder)
+    return folder
+
+
+def task_adapter(
+    task: str | None, model: PreTrainedModel, processor: Any, name: str, weights: str
+) -> Model:
+    """The adapter of a model in memory, for the task that it is being fine-tuned for.
+
+    Args:
+        task: A benchmark's module name, for example "snli_ve"; None for a pre-trained UNIMO-2.
+        model: `Unimo2Model` or one of its task models, or a transformers model for sequence
+            classification.
+        processor: A `Unimo2Processor`, or the text encoder's tokenizer.
+        name: What it is called in records.
+        weights: sha256 of its weights.
+
+    Returns:
+        The adapter; it evaluates without dropout, also while the model is in training mode.
+
+    Raises:
+        BadCheckpoint: The task is unknown.
+    """
+    from unimo2.modeling import Unimo2PreTrainedModel
+    from zoo import text_encoders, unimo2
+
+    adapter: Model
+    if isinstance(model, Unimo2PreTrainedModel):
+        adapter = unimo2.adapt(task, model, processor, name, weights)
+    else:
+        adapter = text_encoders.TransformersTextClassifier(name, model, processor, weights)
+    return adapter
+
+
+def _adapter(family: str, name: str) -> ModuleType:
+    """The module `zoo.<family>`, if it adapts a family."""
+    if _FAMILY.fullmatch(family) and find_spec(f"zoo.{family}") is not None:
+        module = import_module(f"zoo.{family}")
+        if hasattr(module, "load") and hasattr(module, "capabilities"):
+            return module
+    raise BadCheckpoint(f"model '{name}' is of the family '{family}', which has no adapter")
 
 
 def _folder_card(folder: Path) -> Card:
-    """A card for a model that lies in a folder; its family is the `model_type` found there."""
-    config = folder / "config.json"
+    """A card for a model that lies in a folder: its config.json says family and task."""
+    path = folder / "config.json"
     try:
-        family = json.loads(config.read_text(encoding="utf-8"))["model_type"]
+        config = json.loads(path.read_text(encoding="utf-8"))
+        kind = str(config["model_type"])
     except FileNotFoundError:
         raise BadCheckpoint(f"{folder} holds no config.json, so it is no model folder") from None
     except (ValueError, KeyError, TypeError):
-        raise BadCheckpoint(f"{config} is no model configuration with a 'model_type'") from None
-    adapter = import_module(f"zoo.{_adapter(str(family), folder.name)}")
+        raise BadCheckpoint(f"{path} is no model configuration with a 'model_type'") from None
+    family = _family(kind, config)
+    adapter = _adapter(family, folder.name)
+    task = config.get("task")
     return Card(
         name=folder.resolve().name,
-        family=str(family),
+        family=family,
         description="a model folder",
         source=Source("folder", str(folder)),
-        capabilities=tuple(adapter.CAPABILITIES),
+        capabilities=tuple(adapter.capabilities(config)),
         licence="unknown",
         citation="unknown",
+        finetuned_for=() if task is None else (str(task),),
     )
+
+
+def _family(kind: str, config: Mapping[str, Any]) -> str:
+    """The family of that `model_type`, or the one that takes the configuration for its own."""
+    if _FAMILY.fullmatch(kind) and find_spec(f"zoo.{kind}") is not None:
+        return kind
+    for module in pkgutil.iter_modules([str(Path(__file__).parent)]):
+        recognises = getattr(import_module(f"zoo.{module.name}"), "recognises", None)
+        if recognises is not None and recognises(config):
+            return module.name
+    return kind
 
 
 def _folder(card: Card) -> Path:

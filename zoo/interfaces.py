@@ -90,10 +90,12 @@ class Model(Protocol):
         weights_sha256: sha256 of the weights file, hexadecimal.
         device: As torch spells it, for example "cpu" or "cuda:0".
         dtype: Of the computation, for example "float32" or "bfloat16".
-        batch_size: Items or pairs that fit the device in one call; what a benchmark uses when
-            the user names no size.
+        batch_size: Items or pairs that fit the device in one call. A benchmark sets it where the
+            user names a size; adapters cut longer calls into such batches themselves.
         settings: The model's configuration, fit for JSON.
     """
+
+    batch_size: int
 
     @property
     def name(self) -> str: ...  # noqa: D102
@@ -106,9 +108,6 @@ class Model(Protocol):
 
     @property
     def dtype(self) -> str: ...  # noqa: D102
-
-    @property
-    def batch_size(self) -> int: ...  # noqa: D102
 
     @property
     def settings(self) -> Mapping[str, object]: ...  # noqa: D102
@@ -218,6 +217,9 @@ class ImageClassifier(Model, Protocol):
 @runtime_checkable
 class TextClassifier(Model, Protocol):
     """Sorts one sentence, or a pair, into classes, or gives it a number (one column)."""
+
+    @property
+    def text_classes(self) -> Sequence[str]: ...  # noqa: D102
 
     def classify_texts(self, first: Sequence[str], second: Sequence[str] | None) -> Tensor:
         """Return logits `[texts, classes]`, or `[texts, 1]` for a regression."""

@@ -11,31 +11,66 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import torch
 from PIL.Image import Image
 from torch import Tensor
 
-from unimo2.devices import DTYPES, find_device, find_dtype
+from unimo2.configuration import Unimo2Config
+from unimo2.devices import find_device, find_dtype
+from unimo2.errors import BadCheckpoint
 from unimo2.first_layer import FirstLayer, Rows, first_layer, projection_bytes
-from unimo2.modeling import Unimo2Model
+from unimo2.heads import Unimo2ForImages, Unimo2ForPairs, Unimo2ForTexts
+from unimo2.modeling import Unimo2Model, Unimo2PreTrainedModel
 from unimo2.processing import Unimo2Processor
 from zoo.cards import Card, weights_sha256
 from zoo.interfaces import ItemFeatures, StackedFeatures
+from zoo.unimo2_base import Unimo2Adapter, equal_lengths, evaluated
+from zoo.unimo2_tasks import (
+    Unimo2Answerer,
+    Unimo2Captioner,
+    Unimo2ImageClassifier,
+    Unimo2PairClassifier,
+    Unimo2TextClassifier,
+)
 
 CAPABILITIES = ("pair_scorer", "dual_encoder")
-# Pairs in one call: so many that the widest activation takes this much. On a CPU more only leaves
-# the caches (measured: the mini model's layer takes 1.3 times as long with 200 pairs as with 24);
-# a GPU is kept busy by it.
-_ACTIVATION_BYTES = {"cpu": 4 * 2**20, "cuda": 2**31}
-_TEXT_ROWS = 24  # of a caption, for that estimate
+_TEXT_ROWS = 24  # of a caption, for the choice of a batch size
 # Projections of images are kept if they take less than this share of the device's memory.
 _PROJECTIONS_SHARE = 0.25
+_TEXT_TASKS = ("sst2", "mnli", "cola", "stsb")
 
 
-def load(folder: Path, card: Card, device: str = "auto", dtype: str | None = None) -> Unimo2Scorer:
-    """Load a model folder written by `Unimo2Model.save_pretrained`.
+def capabilities(config: Mapping[str, Any]) -> tuple[str, ...]:
+    """What the model of a `config.json` can do.
+
+    Args:
+        config: Its content; "task" says what the weights are fine-tuned for.
+
+    Returns:
+        Keys of `zoo.interfaces.CAPABILITIES`.
+
+    Raises:
+        BadCheckpoint: An unknown task.
+    """
+    task = config.get("task")
+    known: dict[str | None, tuple[str, ...]] = {
+        None: CAPABILITIES,
+        "flickr": CAPABILITIES,
+        "coco": ("captioner",),
+        "vqa": ("answerer",),
+        "snli_ve": ("pair_classifier",),
+        "imagenet": ("image_classifier",),
+        **{name: ("text_classifier",) for name in _TEXT_TASKS},
+    }
+    if task not in known:
+        raise BadCheckpoint(f"config.json names the task {task!r}, which has no adapter")
+    return known[task]
+
+
+def load(folder: Path, card: Card, device: str = "auto", dtype: str | None = None) -> Unimo2Adapter:
+    """Load a model folder written by `save_pretrained`; its config.json says for which task.
 
     Args:
         folder: Holds config.json, model.safetensors and the processor's files.
@@ -44,18 +79,70 @@ def load(folder: Path, card: Card, device: str = "auto", dtype: str | None = Non
         dtype: Of towers and fusion; None for float32. The dictionary and the heads stay float32.
 
     Returns:
-        The adapter.
+        The adapter of the task.
 
     Raises:
         UsageError: No such device or dtype here.
-        BadCheckpoint: The weights do not fit the configuration.
+        BadCheckpoint: The weights do not fit the configuration, or the task is unknown.
     """
     chosen, precision = find_device(device), find_dtype(dtype or "float32")
-    model = Unimo2Model.from_pretrained(folder).eval().to(chosen)
-    set_precision(model, precision)
-    return Unimo2Scorer(
-        card.name, model, Unimo2Processor.from_pretrained(folder), weights_sha256(folder)
-    )
+    task = Unimo2Config.from_pretrained(folder).task
+    capabilities({"task": task})
+    model, info = _model_class(task).from_pretrained(folder, output_loading_info=True)
+    if info["missing_keys"]:
+        raise BadCheckpoint(
+            f"{folder}: config.json says that the model is fine-tuned for {task}, but its weights "
+            f"lack the head: {', '.join(sorted(info['missing_keys'])[:3])}"
+        )
+    model = model.eval().to(chosen)
+    set_precision(cast(Unimo2Model, getattr(model, "unimo2", model)), precision)
+    processor = Unimo2Processor.from_pretrained(folder)
+    return adapt(task, model, processor, card.name, weights_sha256(folder))
+
+
+def adapt(
+    task: str | None,
+    model: Unimo2PreTrainedModel,
+    processor: Unimo2Processor,
+    name: str,
+    weights: str,
+) -> Unimo2Adapter:
+    """The adapter of a model in memory.
+
+    Args:
+        task: A benchmark; None for a pre-trained model.
+        model: The task's model.
+        processor: The model's.
+        name: What records call it.
+        weights: sha256 of its weights.
+
+    Returns:
+        The adapter.
+
+    Raises:
+        BadCheckpoint: The task is unknown.
+    """
+    if task == "vqa":
+        return Unimo2Answerer(name, cast(Unimo2ForPairs, model), processor, weights)
+    if task == "snli_ve":
+        return Unimo2PairClassifier(name, cast(Unimo2ForPairs, model), processor, weights)
+    if task == "imagenet":
+        return Unimo2ImageClassifier(name, cast(Unimo2ForImages, model), processor, weights)
+    if task in _TEXT_TASKS:
+        return Unimo2TextClassifier(name, cast(Unimo2ForTexts, model), processor, weights)
+    if task == "coco":
+        return Unimo2Captioner(name, cast(Unimo2Model, model), processor, weights)
+    capabilities({"task": task})
+    return Unimo2Scorer(name, cast(Unimo2Model, model), processor, weights)
+
+
+def _model_class(task: str | None) -> Any:
+    """The class of a task's model folder."""
+    if task in ("vqa", "snli_ve"):
+        return Unimo2ForPairs
+    if task == "imagenet":
+        return Unimo2ForImages
+    return Unimo2ForTexts if task in _TEXT_TASKS else Unimo2Model
 
 
 def set_precision(model: Unimo2Model, dtype: torch.dtype) -> None:
@@ -64,58 +151,43 @@ def set_precision(model: Unimo2Model, dtype: torch.dtype) -> None:
         part.to(dtype)
 
 
-class Unimo2Scorer:
+class Unimo2Scorer(Unimo2Adapter):
     """A UNIMO-2 model as a `PairScorer` and a `DualEncoder`."""
 
     def __init__(
         self, name: str, model: Unimo2Model, processor: Unimo2Processor, weights: str
     ) -> None:
-        """Wrap a model in evaluation mode with its processor and its weights' sha256."""
-        self.name = name
-        self.model = model
-        self.processor = processor
-        self.weights_sha256 = weights
-        self.batch_size = _pairs_at_once(model)
+        """Wrap a model with its processor and its weights' sha256."""
+        super().__init__(name, model, processor, weights)
         self._first_layer: FirstLayer | None = None
 
     @property
-    def device(self) -> str:
-        """Where the model is, as torch spells it."""
-        return str(self.model.device)
-
-    @property
-    def dtype(self) -> str:
-        """Of towers and fusion."""
-        return str(next(self.model.fusion.parameters()).dtype).removeprefix("torch.")
-
-    @property
-    def settings(self) -> Mapping[str, object]:
-        """The model's configuration, as in its config.json: nothing of where it lies."""
-        fields = self.model.config.to_dict()
-        return {name: value for name, value in fields.items() if not name.startswith("_")}
+    def rows(self) -> int:
+        """Patches and the tokens of a usual caption."""
+        return super().rows + _TEXT_ROWS
 
     @property
     def contrastive_weight(self) -> float:
         """The model's own weight of the contrastive score."""
-        return float(self.model.config.contrastive_weight)
+        return float(self.base.config.contrastive_weight)
 
-    @torch.inference_mode()
+    @evaluated
     def encode_images(self, images: Sequence[Image]) -> list[ItemFeatures]:
         """Vision tower, dictionary scores and contrastive side of each image."""
         return self.encode_pixels(self.processor(images=list(images))["pixel_values"])
 
-    @torch.inference_mode()
+    @evaluated
     def encode_pixels(self, pixels: Tensor) -> list[ItemFeatures]:
         """As `encode_images`, of processed pictures [images, 3, side, side]."""
-        vision = self.model.encode_image(pixels.to(self.model.device, DTYPES[self.dtype]))
-        tensors = self._dictionary_part(vision)
-        tensors.update(states=vision, contrastive=self.model.image_features(vision))
+        vision = self.vision(pixels)
+        tensors = self.dictionary_part(vision)
+        tensors.update(states=vision, contrastive=self.base.image_features(vision))
         return [
             ItemFeatures({name: tensor[i] for name, tensor in tensors.items()})
             for i in range(len(pixels))
         ]
 
-    @torch.inference_mode()
+    @evaluated
     def prepare_images(
         self, stacks: Sequence[StackedFeatures], limit_bytes: int | None = None
     ) -> list[StackedFeatures]:
@@ -129,12 +201,12 @@ class Unimo2Scorer:
             The stacks, with projections or as they were; scores are the same up to rounding.
         """
         states = [stack.tensors["states"] for stack in stacks]
-        needed = sum(len(part) * projection_bytes(self.model, part.shape[1]) for part in states)
+        needed = sum(len(part) * projection_bytes(self.base, part.shape[1]) for part in states)
         if limit_bytes is None:
-            limit_bytes = int(_PROJECTIONS_SHARE * _memory_bytes(self.model.device))
-        if needed > limit_bytes or self.model.config.fusion_layers < 2:
+            limit_bytes = int(_PROJECTIONS_SHARE * _memory_bytes(self.base.device))
+        if needed > limit_bytes or self.base.config.fusion_layers < 2:
             return list(stacks)
-        self._first_layer = FirstLayer(self.model)
+        self._first_layer = FirstLayer(self.base)
         return [
             StackedFeatures(
                 {**stack.tensors, "projected": self._first_layer.project(part).projected}
@@ -142,32 +214,30 @@ class Unimo2Scorer:
             for stack, part in zip(stacks, states, strict=True)
         ]
 
-    @torch.inference_mode()
+    @evaluated
     def encode_texts(self, texts: Sequence[str]) -> list[ItemFeatures]:
         """Text tower, dictionary scores and contrastive side of each text, without padding."""
-        return self.encode_tokens([self._tokens(text) for text in texts])
+        return self.encode_tokens(self.tokens(texts))
 
-    @torch.inference_mode()
+    @evaluated
     def encode_tokens(self, tokens: Sequence[Sequence[int]]) -> list[ItemFeatures]:
         """As `encode_texts`, of token ids."""
         features: dict[int, ItemFeatures] = {}
-        for length in sorted({len(ids) for ids in tokens}):
-            places = [place for place, ids in enumerate(tokens) if len(ids) == length]
-            rows = [list(tokens[place]) for place in places]
-            ids = torch.tensor(rows, device=self.model.device)
-            states = self.model.encode_text(ids)
-            tensors = self._dictionary_part(states)
-            contrastive = self.model.text_features(states)
-            projected = first_layer(self.model).qkv(states)
+        for places in equal_lengths(tokens, len(tokens)):
+            states = self.base.encode_text(self.ids([tokens[place] for place in places]))
+            tensors = self.dictionary_part(states)
+            contrastive = self.base.text_features(states)
+            projected = first_layer(self.base).qkv(states)
             tensors.update(states=states, contrastive=contrastive, projected=projected)
             for row, place in enumerate(places):
                 features[place] = ItemFeatures({name: t[row] for name, t in tensors.items()})
         return [features[place] for place in range(len(tokens))]
 
-    @torch.inference_mode()
+    @evaluated
     def score_pairs(self, images: StackedFeatures, text: ItemFeatures) -> dict[str, Tensor]:
         """Score n images with one text: "score", and its parts "itm" and "contrastive", [n] each."""
-        itm = self._match(images, text, self._pair_indices(images, text))[:, 1].float()
+        indices = self.grounded_rows(images.tensors, text.tensors)
+        itm = self._match(images, text, indices)[:, 1].float()
         contrastive = self.contrastive_scores(images, text)
         return {
             "score": itm + self.contrastive_weight * contrastive,
@@ -175,7 +245,7 @@ class Unimo2Scorer:
             "contrastive": contrastive,
         }
 
-    @torch.inference_mode()
+    @evaluated
     def contrastive_scores(self, images: StackedFeatures, text: ItemFeatures) -> Tensor:
         """The contrastive part alone, without fusion, [n]."""
         return images.tensors["contrastive"] @ text.tensors["contrastive"]
@@ -188,21 +258,6 @@ class Unimo2Scorer:
         """Contrastive side of texts, [texts, hidden]."""
         return torch.stack([item.tensors["contrastive"] for item in self.encode_texts(texts)])
 
-    def _tokens(self, text: str) -> list[int]:
-        """Token ids of one text, cut to what the model has positions for."""
-        encoded = self.processor(text=[text], truncation=True, max_length=self.model.text.longest)
-        return cast(list[int], encoded["input_ids"][0].tolist())
-
-    def _dictionary_part(self, states: Tensor) -> dict[str, Tensor]:
-        """What choosing grounded tokens needs of one modality, for a batch of tower outputs."""
-        dictionary = self.model.dictionary
-        if dictionary is None:
-            return {}
-        tokens = states[:, 1:].float()
-        if dictionary.nearest:
-            return {"nearest": dictionary(tokens, None, with_loss=False).indices}
-        return {"scores": dictionary.scores(tokens)}
-
     def _match(self, images: StackedFeatures, text: ItemFeatures, indices: Tensor | None) -> Tensor:
         """Matching logits of n images with one text, [n, 2], from what was prepared of them."""
         vision = images.tensors["states"]  # [n, patches + 1, hidden]
@@ -211,28 +266,8 @@ class Unimo2Scorer:
             visual = Rows(vision, images.tensors["projected"])
             return self._first_layer.match(visual, Rows(states, text.tensors["projected"]), indices)
         states = states.expand(len(vision), -1, -1)
-        out = self.model.fuse(vision, states, pooled_only=True, grounded_indices=indices)
+        out = self.base.fuse(vision, states, pooled_only=True, grounded_indices=indices)
         return cast(Tensor, out.itm_logits)
-
-    def _pair_indices(self, images: StackedFeatures, text: ItemFeatures) -> Tensor | None:
-        """Dictionary rows of n images with one text, [n, K]; None without a dictionary."""
-        dictionary = self.model.dictionary
-        if dictionary is None:
-            return None
-        if dictionary.nearest:
-            own = text.tensors["nearest"].expand(len(images), -1)
-            return torch.cat([images.tensors["nearest"], own], dim=1)
-        return dictionary.select(images.tensors["scores"] + text.tensors["scores"])
-
-
-def _pairs_at_once(model: Unimo2Model) -> int:
-    """Pairs in one call, from the size of the feed-forward layers' activations."""
-    config = model.config
-    grounded = config.grounded_tokens if model.dictionary is not None else 0
-    rows = config.patch_grid**2 + 1 + grounded + _TEXT_ROWS
-    number = next(model.fusion.parameters()).element_size()
-    wanted = _ACTIVATION_BYTES.get(model.device.type, _ACTIVATION_BYTES["cpu"])
-    return max(1, wanted // int(rows * config.intermediate_size * number))
 
 
 def _memory_bytes(device: torch.device) -> int:

@@ -14,9 +14,9 @@ from typing import Protocol
 from evals import records, workspace
 from evals.ablation.plan import BENCHMARK, TRAINED, Planned, Study, finished
 from evals.ablation.rows import Row
-from evals.files import write_atomically
 from evals.records import Record
 from unimo2.errors import UsageError
+from unimo2.files import write_text
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ def _write_trained(trained: Trained, folder: Path) -> None:
     """Note in a row's folder that its training is complete."""
     facts = {**asdict(trained), "folder": trained.folder.name}
     text = json.dumps(facts, indent=2) + "\n"
-    write_atomically(folder / TRAINED, lambda stream: stream.write(text.encode("utf-8")))
+    write_text(folder / TRAINED, text)
 
 
 def _read_trained(folder: Path) -> Trained | None:

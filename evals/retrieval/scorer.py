@@ -168,9 +168,9 @@ def _score_block(
     for caption, text in enumerate(_encode_texts(model, texts, batch_size), start=block.start):
         chosen = plan.images_of(caption)
         if chosen is None:
-            columns.append(_score_stacks(model, stacks, text))
+            columns.append(score_stacks(model, stacks, text))
         else:
-            columns.append(_score_chosen(model, stacks, text, chosen, plan.images, batch_size))
+            columns.append(score_chosen(model, stacks, text, chosen, plan.images, batch_size))
         clock.tick(plan.images if chosen is None else len(chosen))
     parts = {name: np.stack([column[name] for column in columns], axis=1) for name in columns[0]}
     writer.write(block, parts, time.perf_counter() - started)
@@ -184,7 +184,7 @@ def _encode_texts(
         yield from model.encode_texts(texts[start : start + batch_size])
 
 
-def _score_chosen(
+def score_chosen(
     model: PairScorer,
     stacks: Sequence[StackedFeatures],
     text: ItemFeatures,
@@ -198,13 +198,13 @@ def _score_chosen(
         for start in range(0, len(chosen), batch_size)
     )
     column = {}
-    for name, part in _score_stacks(model, gathered, text).items():
+    for name, part in score_stacks(model, gathered, text).items():
         column[name] = np.full(images, np.nan, dtype=np.float32)
         column[name][list(chosen)] = part
     return column
 
 
-def _score_stacks(
+def score_stacks(
     model: PairScorer, stacks: Iterable[StackedFeatures], text: ItemFeatures
 ) -> dict[str, Scores]:
     """One caption with all images of some stacks: each part of the score `[images]`."""

@@ -10,6 +10,7 @@ with the K-th are all in, so that the order of files decides nothing.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,7 +46,7 @@ class Shortlists:
         Returns:
             The shortlists.
         """
-        return cls(_top(contrastive, k, axis=0), _top(contrastive, k, axis=1))
+        return cls(top_k(contrastive, k, axis=0), top_k(contrastive, k, axis=1))
 
     @property
     def pairs(self) -> Mask:
@@ -66,8 +67,8 @@ class Shortlists:
             Image retrieval and text retrieval. `truth_score` and `best_score` are contrastive scores
             where the candidate is not on the direction's shortlist.
         """
-        by_caption = rank_images(_places(scores, contrastive, self.images), caption_image)
-        places = _places(scores.T, contrastive.T, self.texts.T).T
+        by_caption = rank_images(two_tiers(scores, contrastive, self.images), caption_image)
+        places = two_tiers(scores.T, contrastive.T, self.texts.T).T
         by_image = rank_texts(places, caption_image)
         shown = np.where(self.images, scores, contrastive)
         captions = np.arange(shown.shape[1])
@@ -91,16 +92,36 @@ def most_pairs(images: int, captions: int, k: int) -> int:
     return min(images * captions, min(k, images) * captions + min(k, captions) * images)
 
 
-def _top(scores: Scores, k: int, axis: int) -> Mask:
-    """The k highest along an axis, and all that tie with the k-th."""
+def top_k(scores: NDArray[np.floating[Any]], k: int, axis: int) -> Mask:
+    """The k highest along an axis, and all that tie with the k-th.
+
+    Args:
+        scores: Of any shape.
+        k: At least 1; all are chosen where there are fewer.
+        axis: Along which they are compared.
+
+    Returns:
+        Which are chosen, in the same shape.
+    """
     size = scores.shape[axis]
     place = size - min(k, size)
     border = np.take(np.partition(scores, place, axis=axis), [place], axis=axis)
     return scores >= border
 
 
-def _places(scores: Scores, contrastive: Scores, shortlist: Mask) -> NDArray[np.int64]:
-    """Two tiers as one number that keeps order and ties, higher is better; queries are columns."""
+def two_tiers(
+    scores: NDArray[np.floating[Any]], contrastive: NDArray[np.floating[Any]], shortlist: Mask
+) -> NDArray[np.int64]:
+    """Two tiers as one number that keeps order and ties, higher is better; queries are columns.
+
+    Args:
+        scores: `[candidates, queries]`, of the shortlisted; whatever elsewhere.
+        contrastive: `[candidates, queries]`.
+        shortlist: `[candidates, queries]`, who stands above.
+
+    Returns:
+        `[candidates, queries]`.
+    """
     places = np.empty(scores.shape, dtype=np.int64)
     for query in range(scores.shape[1]):
         inside = shortlist[:, query]

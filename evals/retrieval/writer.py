@@ -18,8 +18,8 @@ from typing import IO, Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from evals.files import write_atomically
 from evals.retrieval.planner import Block
+from unimo2.files import write_atomically
 
 Scores = NDArray[np.float32]
 

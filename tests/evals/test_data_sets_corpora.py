@@ -4,33 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from PIL import Image
-
-from evals.data_sets.images import ImageCheck
-from evals.data_sets.registry import all_data_sets
-from evals.data_sets.verify import Verdict, verify
-
-
-def picture(path: Path) -> None:
-    """A small image that can be decoded."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.new("RGB", (4, 4)).save(path)
-
-
-def write(path: Path, text: str) -> None:
-    """A text file with the folders above it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text, encoding="utf-8")
-
-
-def check(root: Path, name: str) -> Verdict:
-    """The verdict, with every image decoded."""
-    return verify(all_data_sets()[name], root, ImageCheck(decodes=True))
-
-
-def here(found: Verdict) -> dict[tuple[str, str], int | None]:
-    """What was counted."""
-    return {(row.split, row.unit): row.here for row in found.rows}
+from miniatures import check, here, picture, write
 
 
 def test_conceptual_captions_lose_images_and_keep_count(tmp_path: Path) -> None:

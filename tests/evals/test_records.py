@@ -9,7 +9,6 @@ import pandas as pd
 import pytest
 
 from evals import environment, records
-from evals.files import write_atomically
 from evals.metrics import Metric
 from evals.records import Record
 from unimo2.errors import BadData, MissingData
@@ -128,21 +127,6 @@ def test_samples_come_back_with_their_types(tmp_path: Path) -> None:
     samples = pd.DataFrame({"query": [1, 2], "rank": [1.5, 2.0], "task": ["a", "b"]})
     records.write_samples(samples, tmp_path)
     pd.testing.assert_frame_equal(records.read_samples(tmp_path), samples)
-
-
-def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path: Path) -> None:
-    """Truth: the content before, and the folder's listing."""
-    path = tmp_path / "a.txt"
-    write_atomically(path, lambda stream: stream.write(b"old"))
-
-    def fails(stream) -> None:  # noqa: ANN001
-        stream.write(b"ne")
-        raise OSError("no space left")
-
-    with pytest.raises(OSError, match="no space"):
-        write_atomically(path, fails)
-    assert path.read_bytes() == b"old"
-    assert list(tmp_path.iterdir()) == [path]
 
 
 def _git(folder: Path, *arguments: str) -> str:

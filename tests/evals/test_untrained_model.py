@@ -129,7 +129,7 @@ def test_mistakes_are_one_line_and_status_2(
     monkeypatch.setenv("XDG_CACHE_HOME", nowhere)
     monkeypatch.delenv("UNIMO2_DATA", raising=False)
     wrong = [
-        (["eval", "flickr"], "--zero-shot for the pre-trained one, or --model FOLDER"),
+        (["eval", "sst2", "--model", "mini", "--data-root", str(data)], "is no text_classifier"),
         (["eval", "flickr", "--model", "mini", "--data-root", str(data)], "add --zero-shot"),
         (["eval", "flickr", "--zero-shot", "--data-root", nowhere], "no data folder at"),
         (["eval", "flickr", "--zero-shot"], "make it with 'unimo2 data make-mini'"),

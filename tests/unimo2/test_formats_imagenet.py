@@ -62,6 +62,29 @@ def test_labels_of_the_flat_distribution(tmp_path):
     ]
 
 
+def test_flat_images_have_their_classes_from_the_official_list(tmp_path):
+    """Against val as distributed: one folder, the list above it; what is in one of them alone."""
+    val = tmp_path / "ILSVRC" / "Data" / "CLS-LOC" / "val"
+    val.mkdir(parents=True)
+    for name in ("v_2.JPEG", "v_1.JPEG"):
+        (val / name).touch()
+    with pytest.raises(BadData, match="2 images in no class folder, and no LOC_val_solution.csv"):
+        read_labels(val)
+    solution = tmp_path / "LOC_val_solution.csv"
+    head = "ImageId,PredictionString\nv_1,n01443537 1 2 3 4\n"
+    solution.write_text(head + "v_2,n01440764 1 2 3 4\n")
+    assert read_labels(val) == [
+        LabelledImage("v_1", "n01443537", val / "v_1.JPEG"),
+        LabelledImage("v_2", "n01440764", val / "v_2.JPEG"),
+    ]
+    solution.write_text(head)
+    with pytest.raises(BadData, match="v_2.JPEG: .* does not name this image"):
+        read_labels(val)
+    solution.write_text(head + "v_2,n01440764 1 2 3 4\nv_3,n01440764 1 2 3 4\n")
+    with pytest.raises(MissingData, match="image v_3 of "):
+        read_labels(val)
+
+
 def test_the_real_sample(real_data):
     """Against ../shared/real/imagenet: 1,000 classes, 24 photos whose names begin with their class."""
     folder = real_data / "imagenet"

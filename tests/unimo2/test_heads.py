@@ -1,5 +1,7 @@
 """Task models: losses against their formulas, and loading from a pre-trained checkpoint."""
 
+import json
+
 import pytest
 import torch
 
@@ -81,3 +83,14 @@ def test_vcl_features_have_length_one_and_gradients():
     assert torch.allclose(features.norm(dim=-1), torch.ones(3), atol=1e-5)
     features[0, 0].backward()
     assert model.unimo2.vision.vit.cls_token.grad.abs().sum() > 0
+
+
+def test_a_folder_says_which_task_it_is_for(tmp_path):
+    """Independent truth: the JSON on disk; pre-trained weights, and older ones, name no task."""
+    Unimo2ForTexts(_config(num_labels=2, task="sst2")).save_pretrained(tmp_path)
+    written = json.loads((tmp_path / "config.json").read_text())
+    assert written["task"] == "sst2"
+    assert Unimo2Config.from_pretrained(tmp_path).task == "sst2"
+    del written["task"]
+    (tmp_path / "config.json").write_text(json.dumps(written))
+    assert Unimo2Config.from_pretrained(tmp_path).task is None

@@ -75,9 +75,10 @@ def test_a_run_that_was_killed_while_writing_a_checkpoint_still_has_the_one_befo
     output = tmp_path / "run"
     with pytest.raises(KeyboardInterrupt):
         tiny.run(output, on_progress=_stop_at(8))
-    (output / "checkpoint" / "state.pt.partial").write_bytes(b"half")
+    half = output / "checkpoint" / ".state.pt.123.partial"
+    half.write_bytes(b"half")
     summary = tiny.run(output)
-    assert summary.resumed_from == 6
+    assert summary.resumed_from == 6 and not half.exists()
     assert sha256(output / WEIGHTS) == sha256(tmp_path / "whole" / WEIGHTS)
 
 

@@ -99,7 +99,7 @@ def test_unimo2_can_choose_its_pairs():
 def test_pairs_in_a_call_follow_from_the_models_size(config, pairs):
     """Independent truth: 4 MiB / (37 + 32 + 24 rows x 512 x 4 bytes) by hand; at least one."""
     with torch.device("meta"):
-        from zoo.unimo2 import _pairs_at_once
+        from zoo.unimo2_base import items_at_once
 
         class Sizes:
             """A model's sizes without its weights."""
@@ -109,4 +109,4 @@ def test_pairs_in_a_call_follow_from_the_models_size(config, pairs):
             fusion = torch.nn.Linear(1, 1)
 
         Sizes.config = config
-        assert _pairs_at_once(Sizes()) == pairs
+        assert items_at_once(Sizes(), config.patch_grid**2 + 1 + 24) == pairs

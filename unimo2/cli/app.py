@@ -14,14 +14,14 @@ from typing import Annotated
 import typer
 
 from unimo2 import __version__
-from unimo2.cli import ablate, bench, compare, data, pretrain, report, score, zoo
+from unimo2.cli import ablate, bench, compare, data, finetune, pretrain, report, score, zoo
 from unimo2.cli import eval as eval_
 from unimo2.cli.arguments import expand
 from unimo2.errors import Unimo2Error
 
 PROGRAM = "unimo2"
 # In the order of the help.
-VERBS = (data, pretrain, eval_, score, compare, report, ablate, zoo, bench)
+VERBS = (data, pretrain, finetune, eval_, score, compare, report, ablate, zoo, bench)
 INTERRUPTED = 130
 
 # The root of Click's own errors, from Click or from Typer's copy of it, whichever is in use.
@@ -86,8 +86,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     session = Session()
     if not sys.stderr.isatty():
-        # Bars that transformers draws while it reads weights are noise in a file or a pipe.
+        # Bars of libraries that read weights and data are noise in a file or a pipe.
         os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+        os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")
     try:
         return _run(sys.argv[1:] if argv is None else argv, session)
     except KeyboardInterrupt:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     import torch
 
     from evals.retrieval.speed import RetrievalSpeed
+    from unimo2.bench_caption import CaptionSpeed
     from unimo2.bench_fusion import FusionSpeed
 
 
@@ -21,6 +22,7 @@ def register(app: typer.Typer) -> None:
     verb = typer.Typer(help="Measure how fast the model's parts are on this machine.")
     verb.command("fusion")(fusion)
     verb.command("retrieval")(retrieval)
+    verb.command("caption")(caption)
     app.add_typer(verb, name="bench")
 
 
@@ -58,7 +60,7 @@ def fusion(
 
 
 class Size(str, Enum):
-    """Sizes of model that retrieval is timed at."""
+    """Sizes of model that retrieval and captioning are timed at."""
 
     mini = "mini"
     base = "base"
@@ -125,6 +127,61 @@ def _retrieval_lines(name: str, speed: RetrievalSpeed) -> str:
         f"{method.tower_gflop:>20.4f} {method.fusion_gflop:>6.2f}  "
         f"{100 * method.share:>12.0f} % {method.slower:>8.2f}x"
         for method in speed.methods
+    ]
+    return "\n".join(lines)
+
+
+# Images that are captioned each round by default.
+_CAPTIONED = {Size.mini: 16, Size.base: 1}
+
+
+def caption(
+    size: Annotated[list[Size] | None, typer.Option(help="mini, base; both by default.")] = None,
+    images: Annotated[int | None, typer.Option(help="Images in one call.", min=1)] = None,
+    beams: Annotated[int, typer.Option(help="Beams of an image.", min=1)] = 5,
+    tokens: Annotated[int, typer.Option(help="Tokens of every caption.", min=2)] = 20,
+    dtype: Annotated[list[str] | None, typer.Option(help="float32, bfloat16 ...")] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 ...")] = "auto",
+    repeats: Annotated[int, typer.Option(help="Rounds, all timed in turn.", min=1)] = 3,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON only.")] = False,
+) -> None:
+    """Time our beam search for captions against transformers' generate on decoders of the same size."""
+    from unimo2.bench_caption import measure
+    from unimo2.configuration import Unimo2Config
+    from unimo2.devices import find_device, find_dtype
+
+    where = find_device(device)
+    configs = {Size.mini: Unimo2Config.mini(), Size.base: Unimo2Config.base()}
+    figures = {
+        f"{chosen.value}, {name}": measure(
+            configs[chosen],
+            images or _CAPTIONED[chosen],
+            beams,
+            tokens,
+            find_dtype(name),
+            where,
+            repeats,
+        )
+        for chosen in size or list(Size)
+        for name in dtype or ["float32"]
+    }
+    if as_json:
+        typer.echo(json.dumps({name: asdict(speed) for name, speed in figures.items()}, indent=2))
+        return
+    typer.echo(f"{_describe(where)}, medians of {repeats} rounds timed in turn")
+    for name, speed in figures.items():
+        typer.echo(_caption_lines(name, speed))
+
+
+def _caption_lines(name: str, speed: CaptionSpeed) -> str:
+    lines = [
+        f"\n{name}: {speed.images} images at once, {speed.beams} beams, {speed.tokens} tokens each, "
+        f"{speed.image_rows} rows of an image",
+        f"  {'':<46}captions/s  parameters of the decoder     time",
+    ]
+    lines += [
+        f"  {way.name:<46}{way.captions_per_second:>10.2f}  {way.parameters:>25,} {way.slower:>7.2f}x"
+        for way in speed.ways
     ]
     return "\n".join(lines)
 

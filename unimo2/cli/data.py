@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from unimo2.cli.data_catalogue import list_data_sets, verify_data_sets
+from unimo2.cli.data_fetch import fetch_data_sets
 from unimo2.cli.data_levels import level_table
 from unimo2.cli.data_root import VARIABLE, find_data_root
 from unimo2.cli.progress_bar import progress_bar
@@ -21,6 +22,7 @@ def register(app: typer.Typer) -> None:
     verb = typer.Typer(help="Data: what there is and what it should be, and the embedded suite.")
     verb.command("list")(list_data_sets)
     verb.command("verify")(verify_data_sets)
+    verb.command("fetch")(fetch_data_sets)
     verb.command("make-mini")(make_mini)
     verb.command("show")(show)
     app.add_typer(verb, name="data")

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -12,90 +13,242 @@ from unimo2.cli.data_root import VARIABLE, find_data_root
 from unimo2.errors import UsageError
 
 if TYPE_CHECKING:
-    from rich.console import Console
-    from rich.table import Table
-
     from evals.records import Record
+
+PRETRAINED, FINETUNED = "mini", "finetuned"
+# Benchmarks without options of their own: help, and the splits there are.
+PLAIN = {
+    "vqa": (
+        "VQA v2: official accuracy, overall, by answer type and by question type; the results file "
+        "that the evaluation server takes.",
+        "val, test-dev, test-std or train; test-dev by default.",
+    ),
+    "snli-ve": ("SNLI-VE: accuracy, overall and by gold label.", "dev, test or train; test."),
+    "sst2": ("SST-2: accuracy.", "dev, test (a file for the server) or train; dev by default."),
+    "mnli": (
+        "MNLI: accuracy, matched and mismatched.",
+        "dev, dev_matched, dev_mismatched, the same of test (files for the server), or train.",
+    ),
+    "cola": ("CoLA: Matthews correlation.", "dev, test (a file for the server) or train."),
+    "stsb": ("STS-B: Pearson and Spearman correlation.", "dev, test or train; dev by default."),
+}
+SCORED_BY = (
+    "With --zero-shot a pre-trained model is taken as it is; else give the folder or card of a "
+    "fine-tuned one, or 'finetuned' for the embedded one."
+)
+
+ZeroShot = Annotated[bool, typer.Option("--zero-shot", help="Take a pre-trained model as it is.")]
+Model = Annotated[
+    str | None,
+    typer.Option(
+        help="A card's name, a model folder, or 'finetuned' for the embedded weights fine-tuned for "
+        "the benchmark, which is the default (with --zero-shot: 'mini')."
+    ),
+]
+DataRoot = Annotated[
+    Path | None,
+    typer.Option(help=f"Folder of data sets in their official layouts; {VARIABLE} by default."),
+]
+SuiteName = Annotated[
+    str | None, typer.Option(help="mini or paper; by default what the data root holds.")
+]
+Limit = Annotated[
+    int | None, typer.Option(help="Only the first items (images of ImageNet: spread evenly).")
+]
+ContrastiveWeight = Annotated[
+    float | None, typer.Option(help="w of itm + w * contrastive; the model's own by default.")
+]
+Rerank = Annotated[
+    int | None,
+    typer.Option(
+        metavar="K",
+        help="Fuse only the K best candidates of each query by contrastive score; else all.",
+    ),
+]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 ...")]
+Dtype = Annotated[
+    str | None, typer.Option(help="float32, bfloat16 or float16; the model's own by default.")
+]
+AutoDtype = Annotated[
+    str | None,
+    typer.Option(
+        help="float32, bfloat16, float16, or auto: bfloat16 where a sample is faster with the same "
+        "ranks; the model's own by default."
+    ),
+]
+BatchSize = Annotated[
+    int | None, typer.Option(help="Items or pairs in one call; the model's own by default.")
+]
+Seed = Annotated[int, typer.Option(help="Of the intervals' resampling.")]
+Output = Annotated[Path, typer.Option(help="The runs folder.")]
+Fresh = Annotated[
+    bool, typer.Option("--fresh", help="Begin anew even if such a run was interrupted.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
+RUNS = Path("runs")
 
 
 def register(app: typer.Typer) -> None:
     """Add the verb to the application."""
     verb = typer.Typer(help="Measure a model on a benchmark of the paper.")
-    # Without a callback, Typer takes the only benchmark for the verb itself.
-    verb.callback()(lambda: None)
     verb.command("flickr")(flickr)
+    verb.command("coco")(coco)
+    verb.command("imagenet")(imagenet)
+    for name, (text, splits) in PLAIN.items():
+        verb.command(name, help=text)(_plain(name, splits))
+    verb.command("snli_ve", hidden=True)(_plain("snli-ve", PLAIN["snli-ve"][1]))
+    verb.command("all")(everything)
     app.add_typer(verb, name="eval")
 
 
 def flickr(
-    zero_shot: Annotated[
-        bool, typer.Option("--zero-shot", help="Take a pre-trained model as it is.")
-    ] = False,
-    model: Annotated[
-        str | None,
-        typer.Option(help="A card's name or a model folder; with --zero-shot 'mini' by default."),
-    ] = None,
-    data_root: Annotated[
-        Path | None,
-        typer.Option(help=f"Folder that holds flickr30k/; {VARIABLE} by default."),
-    ] = None,
-    suite: Annotated[
-        str | None, typer.Option(help="mini or paper; by default what the data root holds.")
-    ] = None,
+    zero_shot: ZeroShot = False,
+    model: Model = None,
+    data_root: DataRoot = None,
+    suite: SuiteName = None,
     split: Annotated[str, typer.Option(help="train, val or test.")] = "test",
-    limit: Annotated[int | None, typer.Option(help="Only the first images of the split.")] = None,
-    contrastive_weight: Annotated[
-        float | None,
-        typer.Option(help="w of itm + w * contrastive; the model's own by default."),
-    ] = None,
-    rerank: Annotated[
-        int | None,
-        typer.Option(
-            metavar="K",
-            help="Fuse only the K best candidates of each query by contrastive score; else all.",
-        ),
-    ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 ...")] = "auto",
-    dtype: Annotated[
-        str | None,
-        typer.Option(
-            help="float32, bfloat16, float16, or auto: bfloat16 where a sample is faster with the "
-            "same ranks; the model's own by default."
-        ),
-    ] = None,
-    batch_size: Annotated[
-        int | None, typer.Option(help="Pairs in one call; the model's own by default.")
-    ] = None,
-    seed: Annotated[int, typer.Option(help="Of the intervals' resampling.")] = 0,
-    output: Annotated[Path, typer.Option(help="The runs folder.")] = Path("runs"),
-    fresh: Annotated[
-        bool, typer.Option("--fresh", help="Begin anew even if such a run was interrupted.")
-    ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")] = False,
+    limit: Limit = None,
+    contrastive_weight: ContrastiveWeight = None,
+    rerank: Rerank = None,
+    device: Device = "auto",
+    dtype: AutoDtype = None,
+    batch_size: BatchSize = None,
+    seed: Seed = 0,
+    output: Output = RUNS,
+    fresh: Fresh = False,
+    as_json: AsJson = False,
 ) -> None:
     """Flickr30k retrieval: score every image with every caption, recall both ways.
 
     With --rerank K a contrastive shortlist chooses the pairs, which a long run may need.
     """
-    if model is None and not zero_shot:
-        raise UsageError(
-            "say which model: --zero-shot for the pre-trained one, or --model FOLDER for one that "
-            "is fine-tuned for Flickr30k"
-        )
-    from rich.console import Console
-    from transformers.utils.logging import disable_progress_bar
+    _one(
+        "flickr",
+        as_json,
+        zero_shot=zero_shot,
+        model=model,
+        data_root=find_data_root(data_root, suite),
+        suite=suite,
+        split=split,
+        limit=limit,
+        device=device,
+        dtype=dtype,
+        batch_size=batch_size,
+        seed=seed,
+        contrastive_weight=contrastive_weight,
+        rerank=rerank,
+        output=output,
+        fresh=fresh,
+    )
 
-    from evals.progress import shown
-    from evals.runner import run
 
-    # Of loading weights: --json and a pipe want nothing but results.
-    disable_progress_bar()
+def coco(
+    model: Model = None,
+    data_root: DataRoot = None,
+    suite: SuiteName = None,
+    split: Annotated[str, typer.Option(help="train, restval, val or test.")] = "test",
+    limit: Limit = None,
+    beam_size: Annotated[int, typer.Option(help="Beams of an image.")] = 5,
+    device: Device = "auto",
+    dtype: Dtype = None,
+    batch_size: BatchSize = None,
+    seed: Seed = 0,
+    output: Output = RUNS,
+    fresh: Fresh = False,
+    as_json: AsJson = False,
+) -> None:
+    """COCO captions, Karpathy's split: BLEU, METEOR, ROUGE-L, CIDEr; SPICE where its models are.
 
-    with shown(Console(stderr=True), quiet=as_json) as report:
-        record = run(
-            "flickr",
-            model=model or "mini",
-            zero_shot=zero_shot,
+    The run folder holds the results file that the caption server takes.
+    """
+    _one(
+        "coco",
+        as_json,
+        model=model,
+        data_root=find_data_root(data_root, suite),
+        suite=suite,
+        split=split,
+        limit=limit,
+        beam_size=beam_size,
+        device=device,
+        dtype=dtype,
+        batch_size=batch_size,
+        seed=seed,
+        output=output,
+        fresh=fresh,
+    )
+
+
+def imagenet(
+    zero_shot: ZeroShot = False,
+    model: Model = None,
+    data_root: DataRoot = None,
+    suite: SuiteName = None,
+    split: Annotated[str, typer.Option(help="val or train.")] = "val",
+    limit: Limit = None,
+    score: Annotated[
+        str, typer.Option(help="Zero-shot: fused, or contrastive for that score alone.")
+    ] = "fused",
+    templates: Annotated[
+        int, typer.Option(help="Zero-shot: 1, 'a photo of [label]', or CLIP's 80 for ImageNet.")
+    ] = 1,
+    contrastive_weight: ContrastiveWeight = None,
+    rerank: Rerank = None,
+    device: Device = "auto",
+    dtype: Dtype = None,
+    batch_size: BatchSize = None,
+    seed: Seed = 0,
+    output: Output = RUNS,
+    fresh: Fresh = False,
+    as_json: AsJson = False,
+) -> None:
+    """ImageNet: accuracy of the first guess, by a fine-tuned classifier or with --zero-shot.
+
+    Zero-shot, every image is scored with a sentence for every class by the retrieval score.
+    """
+    _one(
+        "imagenet",
+        as_json,
+        zero_shot=zero_shot,
+        model=model,
+        data_root=find_data_root(data_root, suite),
+        suite=suite,
+        split=split,
+        limit=limit,
+        score=score,
+        templates=templates,
+        contrastive_weight=contrastive_weight,
+        rerank=rerank,
+        device=device,
+        dtype=dtype,
+        batch_size=batch_size,
+        seed=seed,
+        output=output,
+        fresh=fresh,
+    )
+
+
+def _plain(benchmark: str, splits: str) -> Callable[..., None]:
+    """The command of a benchmark without options of its own."""
+
+    def command(
+        model: Model = None,
+        data_root: DataRoot = None,
+        suite: SuiteName = None,
+        split: Annotated[str | None, typer.Option(help=splits)] = None,
+        limit: Limit = None,
+        device: Device = "auto",
+        dtype: Dtype = None,
+        batch_size: BatchSize = None,
+        seed: Seed = 0,
+        output: Output = RUNS,
+        fresh: Fresh = False,
+        as_json: AsJson = False,
+    ) -> None:
+        _one(
+            benchmark,
+            as_json,
+            model=model,
             data_root=find_data_root(data_root, suite),
             suite=suite,
             split=split,
@@ -104,91 +257,119 @@ def flickr(
             dtype=dtype,
             batch_size=batch_size,
             seed=seed,
-            contrastive_weight=contrastive_weight,
-            rerank=rerank,
             output=output,
             fresh=fresh,
-            on_progress=report,
         )
+
+    # Typer evaluates annotations in this module; `splits` is this function's own.
+    command.__annotations__["split"] = Annotated[str | None, typer.Option(help=splits)]
+    return command
+
+
+def everything(
+    model: Annotated[
+        str,
+        typer.Option(
+            help="A card's name or a model folder: every benchmark that it can do. 'finetuned': each "
+            "benchmark by the embedded weights fine-tuned for it, and retrieval and ImageNet "
+            "zero-shot by 'mini'."
+        ),
+    ] = FINETUNED,
+    data_root: DataRoot = None,
+    suite: SuiteName = None,
+    limit: Limit = None,
+    device: Device = "auto",
+    dtype: Dtype = None,
+    batch_size: BatchSize = None,
+    seed: Seed = 0,
+    output: Output = RUNS,
+    fresh: Fresh = False,
+    as_json: AsJson = False,
+) -> None:
+    """Every benchmark that the model can do, and one table of all; a line for each that it cannot."""
+    rows: list[tuple[str, Record | str]] = []
+    for benchmark, zero_shot in _all_ways():
+        named = PRETRAINED if model == FINETUNED and zero_shot else model
+        label = f"{benchmark}, zero-shot" if zero_shot else benchmark
+        try:
+            record = _run(
+                benchmark,
+                quiet=as_json,
+                zero_shot=zero_shot,
+                model=named,
+                data_root=find_data_root(data_root, suite),
+                suite=suite,
+                limit=limit,
+                device=device,
+                dtype=dtype,
+                batch_size=batch_size,
+                seed=seed,
+                output=output,
+                fresh=fresh,
+            )
+        except UsageError as error:
+            rows.append((label, str(error)))
+        else:
+            rows.append((label, record))
+    _report(rows, as_json)
+
+
+def _report(rows: list[tuple[str, Record | str]], as_json: bool) -> None:
+    from rich.console import Console
+
+    from unimo2.cli.eval_show import as_content, summary
+
+    if all(isinstance(found, str) for _, found in rows):
+        reasons = "; ".join(dict.fromkeys(str(found) for _, found in rows))
+        raise UsageError(f"nothing could be measured: {reasons}")
+    if as_json:
+        content = {
+            "runs": [as_content(found) for _, found in rows if not isinstance(found, str)],
+            "not_measured": {name: found for name, found in rows if isinstance(found, str)},
+        }
+        typer.echo(json.dumps(content, indent=2))
+    else:
+        summary(rows, Console())
+
+
+def _all_ways() -> list[tuple[str, bool]]:
+    """Every benchmark, those that have both ways zero-shot first."""
+    from evals.runner import benchmarks
+
+    both = ("flickr", "imagenet")
+    return [(name, True) for name in both] + [(name, False) for name in benchmarks()]
+
+
+def _one(benchmark: str, as_json: bool, **options: Any) -> None:
+    """Run one benchmark and print the result."""
+    from rich.console import Console
+
+    from unimo2.cli.eval_show import as_text, show
+
+    record = _run(benchmark, quiet=as_json, **options)
     if as_json:
         typer.echo(as_text(record))
     else:
         show(record, Console())
 
 
-def as_text(record: Record) -> str:
-    """What `--json` prints.
+def _run(benchmark: str, quiet: bool, model: str | None, **options: Any) -> Record:
+    """Run one benchmark with progress on standard error; options are those of `evals.run`."""
+    from rich.console import Console
+    from transformers.utils.logging import disable_progress_bar
 
-    Args:
-        record: Of the run.
+    from evals.progress import shown
+    from evals.runner import run
 
-    Returns:
-        JSON: the metrics as in the record, the record's path, and what was measured on what.
-    """
-    content = record.to_dict()
-    shown = ("metrics", "suite", "benchmark", "model", "variant", "data", "notes")
-    return json.dumps(
-        {**{key: content[key] for key in shown}, "record": str(record.path)}, indent=2
-    )
+    # Of loading weights: --json and a pipe want nothing but results.
+    disable_progress_bar()
+    if model is None:
+        model = PRETRAINED if options.get("zero_shot") else FINETUNED
+    console = Console(stderr=True)
 
+    def notice(text: str) -> None:
+        if not quiet:
+            console.print(f"note    {text}", soft_wrap=True, markup=False, style="yellow")
 
-def show(record: Record, console: Console) -> None:
-    """Print a run's table and what is needed to judge it.
-
-    Args:
-        record: Of the run.
-        console: A rich console on standard output.
-    """
-    from evals.progress import duration
-
-    data, pace = record.data, record.throughput["pairs_per_second"]
-    console.print(_table(record))
-    weight = record.protocol["contrastive_weight"]
-    score = "the model's own" if weight is None else f"ITM logit + {weight:g} x contrastive score"
-    facts = {
-        "score": score,
-        "pairs": record.protocol["pairs"],
-        "data": f"{data['root_name']}, {data['images']:,} images x {data['captions']:,} captions",
-        "time": f"{duration(record.seconds)}, {pace:,.0f} pairs/s",
-        "memory": f"{record.peak_memory_mb:,.0f} MiB at most",
-        "device": f"{record.device}, {record.dtype}",
-        "record": str(record.path),
-    }
-    for name, fact in facts.items():
-        # No wrapping or markup: a path must come out in one piece.
-        console.print(f"{name:<8}{fact}", soft_wrap=True, markup=False, highlight=False)
-    ties = max(metric.ties for metric in record.metrics.values())
-    notes = [*record.notes, *([f"ties: {ties} queries"] if ties else [])]
-    for note in notes:
-        console.print(f"note    {note}", soft_wrap=True, markup=False, style="yellow")
-
-
-def _table(record: Record) -> Table:
-    """Recall both ways; the parts of the score alone are left to the record."""
-    from rich.table import Table
-
-    how = "zero-shot" if record.protocol["zero_shot"] else "fine-tuned"
-    table = Table(
-        title=f"Flickr30k retrieval, {how}: model {record.model}, suite {record.suite}, "
-        f"{record.data['split']} split",
-        title_justify="left",
-    )
-    table.add_column("retrieval of")
-    for name in ("recall", "%", "95 % interval", "chance", "n"):
-        table.add_column(name, justify="right")
-    table.add_column("")
-    for name, metric in record.metrics.items():
-        if "[" in name:
-            continue
-        direction, recall = name.split("/")
-        table.add_row(
-            {"image_retrieval": "images", "text_retrieval": "texts"}[direction],
-            recall,
-            f"{metric.value:.2f}",
-            f"{metric.ci95[0]:.2f} to {metric.ci95[1]:.2f}",
-            f"{metric.chance:.2f}",
-            f"{metric.n:,}",
-            "at chance" if metric.at_chance else "",
-            end_section=recall == "R@10",
-        )
-    return table
+    with shown(console, quiet=quiet) as report:
+        return run(benchmark, model=model, on_progress=report, on_notice=notice, **options)

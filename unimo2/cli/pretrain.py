@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Annotated, cast
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 if TYPE_CHECKING:
     from unimo2.recipes import Recipe
     from unimo2.trainer import TrainSummary
-
-# Images of the validation split that the weight of the contrastive score is chosen on: with five
-# captions each a minute of scoring on two cores.
-_WEIGHT_IMAGES = 200
 
 # What a corpus says about itself beside its fingerprint.
 _COUNTS = ("images", "captions", "blocks", "tokens")
@@ -50,6 +46,7 @@ def pretrain(
 ) -> None:
     """Train a model from random weights and choose its retrieval weight on the validation split."""
     from evals.suites import resolve
+    from unimo2.cli.retrieval_weight import choose_retrieval_weight
     from unimo2.recipes import load_recipe, override
 
     assignments = list(set_ or [])
@@ -62,7 +59,7 @@ def pretrain(
         f"trained {summary.steps} steps in {summary.seconds:.0f} s "
         f"({summary.samples_per_second:.0f} samples/s, {summary.precision}): {summary.model_folder}"
     )
-    _choose_retrieval_weight(summary.model_folder, root, output / "train.json", device)
+    choose_retrieval_weight(summary.model_folder, root, output / "train.json", device)
 
 
 def _train(recipe: Recipe, root: Path, output: Path, resume: str, device: str) -> TrainSummary:
@@ -91,41 +88,3 @@ def _train(recipe: Recipe, root: Path, output: Path, resume: str, device: str) -
             device=device,
             on_progress=bar,
         )
-
-
-def _choose_retrieval_weight(folder: Path, root: Path, train_json: Path, device: str) -> None:
-    """Choose w of `itm + w * contrastive` on Flickr30k's validation split and write it down."""
-    import json
-    from dataclasses import asdict
-    from functools import partial
-
-    import zoo
-    from evals.files import write_atomically
-    from evals.retrieval.weight import choose_weight
-    from unimo2.formats.karpathy import read_karpathy
-    from zoo.interfaces import PairScorer, require
-
-    annotations = root / "flickr30k" / "dataset_flickr30k.json"
-    if not annotations.is_file():
-        typer.echo(f"retrieval weight left as it is: no {annotations} to choose it on", err=True)
-        return
-    images = read_karpathy(annotations, root / "flickr30k" / "flickr30k-images", ["val"])
-    images = images[:_WEIGHT_IMAGES]
-    model = zoo.load(folder, device=device)
-    require(model, "pair_scorer")
-    choice = choose_weight(cast(PairScorer, model), images, report=lambda progress: None)
-    for path, key, value in (
-        (folder / "config.json", "contrastive_weight", choice.weight),
-        (train_json, "retrieval_weight", asdict(choice)),
-    ):
-        content = json.loads(path.read_text(encoding="utf-8")) | {key: value}
-        data = (json.dumps(content, indent=2) + "\n").encode()
-        write_atomically(path, partial(_write, data))
-    typer.echo(
-        f"retrieval weight {choice.weight:g} (mean R@1 {choice.mean_recall_at_1:.1f} % on "
-        f"{choice.images} validation images, {choice.captions} captions)"
-    )
-
-
-def _write(data: bytes, stream: IO[bytes]) -> None:
-    stream.write(data)

@@ -42,9 +42,9 @@ def report(
     tables of their own, one for each suite and data set.
     """
     from evals import records
-    from evals.files import write_atomically
     from reports.render import render
     from reports.tables import report_tables
+    from unimo2.files import write_text
 
     found = records.find([records.MEASURED, runs])
     tables = [item for number in table for item in report_tables(number, found, form.value)]
@@ -53,5 +53,5 @@ def report(
         typer.echo(text, nl=False)
     else:
         output.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(output, lambda stream: stream.write(text.encode("utf-8")))
+        write_text(output, text)
         typer.echo(f"wrote {output}", err=True)

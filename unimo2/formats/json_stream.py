@@ -17,6 +17,7 @@ from unimo2.errors import BadData, MissingData
 
 _CHUNK = 1 << 20  # bytes read at a time
 _SPACE = " \t\r\n"
+_NUMBER_CUT_OFF = len("e+")
 _LONGEST_LITERAL = 16  # "-Infinity" and a "\\u12ab" cut off are shorter
 
 
@@ -158,17 +159,20 @@ class _Window:
                 # fault lies far before the end of what was read (an unended string's "fault" is
                 # where it begins).
                 near = len(self.text) - error.pos < max(_CHUNK, _LONGEST_LITERAL)
-                if (near or error.msg.startswith("Unterminated")) and self._more(double=True):
-                    continue
+                if (near or error.msg.startswith("Unterminated")) and not self._ended:
+                    self._more(double=True)
+                    continue  # positions have changed, even where nothing came any more
                 self.position = error.pos
                 raise self.malformed(error.msg) from error
             except RecursionError as error:
                 raise self.malformed("nested too deeply") from error
             except ValueError as error:  # a number with more digits than Python converts
                 raise self.malformed(str(error)) from error
-            if end < len(self.text) or not self._more():
+            # "1", "1." and "1e+" are decoded as 1, and may be the beginning of a longer number.
+            if len(self.text) - end > _NUMBER_CUT_OFF or self._ended:
                 self.position = end
                 return value
+            self._more()
 
     def malformed(self, reason: str) -> BadData:
         """An error that names the line of the present position."""

@@ -9,8 +9,7 @@ results: [{"question_id", "answer"}]. Training on train + val means several file
 from __future__ import annotations
 
 import sys
-from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,7 +28,6 @@ from unimo2.formats.fields import (
 )
 from unimo2.formats.json_stream import json_items_under
 from unimo2.formats.rows import Skips
-from unimo2.formats.vqa_answers import clean, normalise
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,34 +90,6 @@ def read_annotations(paths: Sequence[Path], broken: Skips | None = None) -> list
     """
     found = parsed(_records(paths, "annotations"), _annotation, broken)
     return without_repeats(found, lambda one: one.question_id, "question_id", _names(paths), broken)
-
-
-def frequent_answers(annotations: Iterable[Annotation], at_least: int = 9) -> list[str]:
-    """The answers that a classifier of VQA chooses among.
-
-    Args:
-        annotations: those of train and val, for the usual 3,129 answers.
-        at_least: of how many questions an answer must be the most common one.
-
-    Returns:
-        The answers in their official normal form, the most frequent first, equally frequent ones in
-        alphabetical order. One of them may be "": what people say may be nothing but an article.
-
-    Source:
-        compute_softscore.py of hengyuan-hu/bottom-up-attention-vqa, from which the 3,129 answers in
-        use are: `multiple_choice_answer`, normalised, commas taken out, of nine questions or more.
-    """
-    questions: Counter[str] = Counter()
-    for annotation in annotations:
-        common = annotation.most_common
-        if common is None:  # a sample that leaves it out
-            ((common, _),) = Counter(answer.text for answer in annotation.answers).most_common(1)
-        questions[common] += 1
-    normal: Counter[str] = Counter()
-    for answer, count in questions.items():
-        normal[normalise(clean(answer)).replace(",", "")] += count
-    kept = [answer for answer, count in normal.items() if count >= at_least]
-    return sorted(kept, key=lambda answer: (-normal[answer], answer))
 
 
 def read_results(path: Path) -> dict[int, str]:

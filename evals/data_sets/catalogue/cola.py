@@ -22,7 +22,7 @@ DATA_SET = DataSet(
     role="benchmark",
     about="Sentences from books on linguistics, acceptable or not.",
     licence="Texts from published books, under fair use for research.",
-    source="https://gluebenchmark.com/tasks",
+    source="https://gluebenchmark.com/tasks, or 'unimo2 data fetch cola' (from the hub)",
     places=(
         Place(("glue/CoLA/train.tsv",), "train rows"),
         Place(("glue/CoLA/dev.tsv",), "dev rows"),

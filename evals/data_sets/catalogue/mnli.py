@@ -28,7 +28,7 @@ DATA_SET = DataSet(
     role="benchmark",
     about="Pairs of sentences, entailment, neutral or contradiction, in genres seen (matched) and not seen (mismatched) in training.",
     licence="OANC's licence for most genres, CC BY-SA 3.0 and CC BY 3.0 for some fiction.",
-    source="https://gluebenchmark.com/tasks",
+    source="https://gluebenchmark.com/tasks, or 'unimo2 data fetch mnli' (from the hub)",
     places=(
         Place(("glue/MNLI/train.tsv",), "train rows"),
         Place(("glue/MNLI/dev_matched.tsv",), "dev matched rows"),

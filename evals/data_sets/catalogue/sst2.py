@@ -22,7 +22,7 @@ DATA_SET = DataSet(
     role="benchmark",
     about="Sentences from film reviews, positive or negative.",
     licence="Not known to us; see https://nlp.stanford.edu/sentiment/.",
-    source="https://gluebenchmark.com/tasks",
+    source="https://gluebenchmark.com/tasks, or 'unimo2 data fetch sst2' (from the hub)",
     places=(
         Place(("glue/SST-2/train.tsv",), "train rows"),
         Place(("glue/SST-2/dev.tsv",), "dev rows"),

@@ -22,7 +22,7 @@ DATA_SET = DataSet(
     role="benchmark",
     about="Pairs of sentences with a similarity from 0 to 5.",
     licence="Several, by the origin of the sentences; see the STS benchmark's page.",
-    source="https://gluebenchmark.com/tasks",
+    source="https://gluebenchmark.com/tasks, or 'unimo2 data fetch stsb' (from the hub)",
     places=(
         Place(("glue/STS-B/train.tsv",), "train rows"),
         Place(("glue/STS-B/dev.tsv",), "dev rows"),

@@ -15,6 +15,7 @@ def write_atomically(path: Path, write: Callable[[IO[bytes]], object]) -> None:
         path: The file; it is replaced if it exists.
         write: Called once with a binary stream.
     """
+    # Named by process: several may write the same file, for example results of one run.
     temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         with temporary.open("wb") as stream:
@@ -24,3 +25,18 @@ def write_atomically(path: Path, write: Callable[[IO[bytes]], object]) -> None:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def clear_unfinished(path: Path) -> None:
+    """Remove what processes that were killed while writing a file left beside it.
+
+    Only for a file that no other process may be writing now; checkpoints of a large model fill a
+    disk otherwise.
+    """
+    for left in path.parent.glob(f".{path.name}.*.partial"):
+        left.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """As `write_atomically`, of a text in UTF-8."""
+    write_atomically(path, lambda stream: stream.write(text.encode("utf-8")))

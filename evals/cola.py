@@ -1,0 +1,26 @@
+"""CoLA of GLUE: is a sentence grammatical; Matthews correlation."""
+
+from __future__ import annotations
+
+from evals import glue_run
+from evals.glue_run import GlueBenchmark, Part
+
+CAPABILITY = glue_run.CAPABILITY
+SPLIT = glue_run.DEV
+BENCHMARK = GlueBenchmark(
+    task="cola",
+    folder="CoLA",
+    splits={
+        "train": (Part("train", "train.tsv"),),
+        "dev": (Part("dev", "dev.tsv"),),
+        "test": (Part("test", "test.tsv", submission="CoLA.tsv"),),
+    },
+    score="Matthews correlation",
+    other_names={"0": ("unacceptable",), "1": ("acceptable",)},
+)
+
+protocol = BENCHMARK.protocol
+read = BENCHMARK.read
+predict = BENCHMARK.predict
+measure = BENCHMARK.measure
+sample_metrics = BENCHMARK.sample_metrics

@@ -1,0 +1,162 @@
+"""What is said of a split's items: how many, whether they are the official ones, what they are."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, TypeVar
+
+from evals.data_sets.registry import all_data_sets
+from evals.suites import MINI, Suite
+from unimo2.errors import MissingData, UsageError
+
+Item = TypeVar("Item")
+
+
+@dataclass(frozen=True)
+class Extent:
+    """Which part of which data a run measures.
+
+    Attributes:
+        title: The data set's name for a reader.
+        split: Its name.
+        suite: Name of the suite.
+        root_name: Name of the data root's folder.
+        unit: What an item is, in the plural.
+        used: Items that are measured.
+        images: Different images among them; None for texts.
+        official: These are exactly as many items as published numbers are measured on.
+        note: How they differ; None if they do not, or for a suite that has no official counts.
+    """
+
+    title: str
+    split: str
+    suite: str
+    root_name: str
+    unit: str
+    used: int
+    images: int | None
+    official: bool
+    note: str | None
+
+    @classmethod
+    def of(
+        cls,
+        suite: Suite,
+        data_set: str,
+        splits: Sequence[str],
+        unit: str,
+        used: int,
+        available: int,
+        images: int | None = None,
+    ) -> Extent:
+        """Compare with the official counts.
+
+        Args:
+            suite: The data root.
+            data_set: Name in the data catalogue.
+            splits: The request's split, and the catalogue's splits that it is made of, if others.
+            unit: What an item is, in the plural; the catalogue counts these.
+            used: Items that are measured.
+            available: Items of the split, before a limit.
+            images: Different images among those measured.
+
+        Returns:
+            The extent.
+        """
+        entry = all_data_sets()[data_set]
+        counted = splits[1:] or splits[:1]
+        counts = [one.count for one in entry.official if one.split in counted and one.unit == unit]
+        wanted = available if suite.name == MINI else sum(counts)
+        note = None if used == wanted else f"{used:,} of {wanted:,}"
+        official = suite.name != MINI and note is None
+        name = suite.root.resolve().name
+        return cls(entry.title, splits[0], suite.name, name, unit, used, images, official, note)
+
+    def summary(self, fingerprint: str) -> dict[str, Any]:
+        """The record's "data"."""
+        counts = {self.unit: self.used}
+        if self.images is not None:
+            counts["images"] = self.images
+        return {
+            "fingerprint": fingerprint,
+            "root_name": self.root_name,
+            "split": self.split,
+            **counts,
+            "official": self.official,
+            "note": self.note,
+        }
+
+    def notes(self) -> list[str]:
+        """What a reader must know of a sample."""
+        if self.note is None:
+            return []
+        if self.suite == MINI:
+            return [f"{self.split} {self.unit}: {self.note} of this suite"]
+        return [
+            f"{self.split} {self.unit}: {self.note}; this is not the official split of "
+            f"{self.title}, so it is not comparable with published numbers"
+        ]
+
+
+def first_items(items: Sequence[Item], limit: int | None, unit: str) -> tuple[Item, ...]:
+    """The first items, all without a limit; UsageError for a limit below 1."""
+    _check_limit(limit, unit)
+    return tuple(items[:limit])
+
+
+def spread_items(items: Sequence[Item], limit: int | None, unit: str) -> tuple[Item, ...]:
+    """As many items as the limit says, spread evenly, where the order is one of classes."""
+    _check_limit(limit, unit)
+    if limit is None or limit >= len(items):
+        return tuple(items)
+    return tuple(items[place * len(items) // limit] for place in range(limit))
+
+
+def _check_limit(limit: int | None, unit: str) -> None:
+    if limit is not None and limit < 1:
+        raise UsageError(f"--limit {limit}: at least 1 is needed ({unit})")
+
+
+def known_split(split: str, known: Iterable[str], benchmark: str) -> None:
+    """Refuse a split that a benchmark does not have."""
+    if split not in known:
+        raise UsageError(f"unknown split '{split}'; {benchmark} has {', '.join(known)}")
+
+
+def fingerprint(split: str, items: Iterable[object], images: Iterable[Path] = ()) -> str:
+    """The sha256 of all that a model sees and is judged by.
+
+    Args:
+        split: Its name.
+        items: Each fit for JSON: ids, texts, truth.
+        images: Files that belong to the items.
+
+    Returns:
+        64 hexadecimal digits.
+
+    Raises:
+        MissingData: An image is not there; it says how many are not.
+    """
+    digest = hashlib.sha256(split.encode())
+    for item in items:
+        digest.update(json.dumps(item).encode())
+    paths = list(dict.fromkeys(images))
+    missing = [path for path in paths if not path.is_file()]
+    if missing:
+        raise MissingData(
+            f"{len(missing):,} of {len(paths):,} images are not there, first {missing[0]}"
+        )
+    for path in paths:
+        digest.update(_content(path, path.stat().st_mtime_ns))
+    return digest.hexdigest()
+
+
+@lru_cache(maxsize=1 << 17)
+def _content(path: Path, changed: int) -> bytes:
+    """The sha256 of a file, remembered: evaluations in the midst of training read it often."""
+    return hashlib.sha256(path.read_bytes()).digest()

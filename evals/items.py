@@ -1,0 +1,250 @@
+"""Items -> predictions, saved as they come -> scores: what all benchmarks but retrieval share.
+
+The unit of work is a chunk of items. A chunk's predictions are one file, written whole or not at all,
+so that a run that was killed goes on with the next chunk and ends with the same numbers. Which items
+make up a chunk depends on the data and the batch size alone.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from evals.benchmark import Outcome, Progress, Report
+from unimo2.errors import BadCheckpoint
+from unimo2.files import write_text
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from evals.metrics import Metric
+    from zoo.interfaces import Model
+
+Prediction = Mapping[str, Any]
+"""What a model said of one item, fit for JSON: "prediction", and whatever else a benchmark keeps."""
+
+Predict = Callable[[Sequence[int]], Sequence[Prediction]]
+"""Takes the numbers of some items, gives one prediction each."""
+
+_CALLS = 4  # batches in a chunk at least: so many that texts of one length find each other
+
+
+@dataclass(frozen=True)
+class Share:
+    """The part of the chunks that one process works on.
+
+    Attributes:
+        index: Of the process, from 0.
+        count: Of processes.
+    """
+
+    index: int = 0
+    count: int = 1
+
+    def takes(self, unit: int) -> bool:
+        """Whether unit number `unit` of those that are left is this process's."""
+        return unit % self.count == self.index
+
+
+ALL = Share()
+
+
+@dataclass(frozen=True)
+class Work:
+    """The items of a run in the order in which they are worked on.
+
+    Attributes:
+        order: Item numbers; items of one image stand together.
+        chunk: Items of a chunk.
+        unit: What an item is, in the plural: "questions".
+    """
+
+    order: tuple[int, ...]
+    chunk: int
+    unit: str
+
+    @classmethod
+    def of(cls, groups: Sequence[Hashable], unit: str, batch_size: int, smallest: int) -> Work:
+        """Plan the work.
+
+        Args:
+            groups: `[items]`, equal for items that should share a call (those of an image).
+            unit: What an item is, in the plural.
+            batch_size: The model's.
+            smallest: Items of a chunk at least.
+
+        Returns:
+            The plan.
+        """
+        first: dict[Hashable, int] = {}
+        for item, group in enumerate(groups):
+            first.setdefault(group, item)
+        order = sorted(range(len(groups)), key=lambda item: (first[groups[item]], item))
+        return cls(tuple(order), max(smallest, _CALLS * batch_size), unit)
+
+    def chunks(self) -> list[range]:
+        """Places in `order`, chunk by chunk."""
+        ends = range(0, len(self.order), self.chunk)
+        return [range(start, min(start + self.chunk, len(self.order))) for start in ends]
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """All predictions of a run.
+
+    Attributes:
+        values: `[items]`, in the items' own order.
+        seconds: That computing them took, in all sessions and processes together.
+    """
+
+    values: list[Prediction]
+    seconds: float
+
+    def column(self, name: str) -> list[Any]:
+        """One field of every prediction."""
+        return [value[name] for value in self.values]
+
+
+class Store:
+    """The finished chunks in a run folder."""
+
+    def __init__(self, folder: Path, work: Work) -> None:
+        """Open the predictions of a run; `predictions/` in the folder is created."""
+        self._folder = folder / "predictions"
+        self._folder.mkdir(parents=True, exist_ok=True)
+        self._work = work
+
+    def remaining(self) -> list[range]:
+        """Chunks that are not on disk, or damaged there."""
+        return [chunk for chunk in self._work.chunks() if self._read(chunk) is None]
+
+    def write(self, chunk: range, values: Sequence[Prediction], seconds: float) -> None:
+        """Keep a finished chunk."""
+        content = {
+            "items": [self._work.order[place] for place in chunk],
+            "predictions": list(values),
+            "seconds": seconds,
+        }
+        write_text(self._path(chunk), json.dumps(content, ensure_ascii=False, allow_nan=False))
+
+    def assemble(self) -> Predictions:
+        """All predictions; every chunk must be finished."""
+        values: list[Prediction] = [{}] * len(self._work.order)
+        seconds = 0.0
+        for chunk in self._work.chunks():
+            content = self._read(chunk)
+            assert content is not None
+            for item, value in zip(content["items"], content["predictions"], strict=True):
+                values[item] = value
+            seconds += content["seconds"]
+        return Predictions(values, seconds)
+
+    def discard(self) -> None:
+        """Remove the chunks, once samples and record are written."""
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _path(self, chunk: range) -> Path:
+        return self._folder / f"{chunk.start}-{chunk.stop}.json"
+
+    def _read(self, chunk: range) -> dict[str, Any] | None:
+        """A chunk's content; None if it is not there or not whole."""
+        try:
+            content = json.loads(self._path(chunk).read_text(encoding="utf-8"))
+        except (FileNotFoundError, ValueError):
+            return None
+        expected = [self._work.order[place] for place in chunk]
+        whole = isinstance(content, dict) and content.get("items") == expected
+        return content if whole and len(content["predictions"]) == len(expected) else None
+
+
+def predict(
+    work: Work, predictor: Predict, folder: Path, report: Report, share: Share = ALL
+) -> Store:
+    """Predict what is left and keep it.
+
+    Args:
+        work: The plan.
+        predictor: Of the benchmark, with the model.
+        folder: The run folder.
+        report: Called as the work goes on.
+        share: Which of the remaining chunks are this process's.
+
+    Returns:
+        The chunks; all are there unless other processes have some.
+
+    Raises:
+        BadCheckpoint: The model gives what no JSON can hold (NaN).
+    """
+    store = Store(folder, work)
+    remaining = store.remaining()
+    mine = [chunk for unit, chunk in enumerate(remaining) if share.takes(unit)]
+    total = len(work.order)
+    before = total - sum(map(len, remaining))
+    left, done, started = sum(map(len, mine)), 0, time.perf_counter()
+    report(Progress(work.unit, before, total, None))
+    for chunk in mine:
+        began = time.perf_counter()
+        values = predictor([work.order[place] for place in chunk])
+        try:
+            store.write(chunk, values, time.perf_counter() - began)
+        except ValueError as error:
+            raise BadCheckpoint(
+                f"the model gives scores that are no numbers ({error}); its weights are damaged, "
+                "or try --dtype float32"
+            ) from None
+        done += len(chunk)
+        pace = (time.perf_counter() - started) / done
+        # Other processes are taken to be as far as this one.
+        finished = min(total, before + done * share.count)
+        report(Progress(work.unit, finished, total, pace * (left - done)))
+    return store
+
+
+def outcome(
+    store: Store,
+    found: Predictions,
+    metrics: Mapping[str, Metric],
+    samples: pd.DataFrame,
+    unit: str,
+    notes: Sequence[str] = (),
+) -> Outcome:
+    """What a benchmark gives back.
+
+    Args:
+        store: The chunks; removed once the record is written.
+        found: From it.
+        metrics: By name.
+        samples: One row an item.
+        unit: What an item is, in the plural.
+        notes: What a reader must know.
+
+    Returns:
+        The outcome, with the pace.
+    """
+    pace = len(found.values) / found.seconds if found.seconds else 0.0
+    return Outcome(
+        metrics=metrics,
+        samples=samples,
+        seconds=found.seconds,
+        throughput={f"{unit}_per_second": pace},
+        clean_up=store.discard,
+        notes=notes,
+    )
+
+
+@contextmanager
+def batch_size(model: Model, size: int | None) -> Iterator[None]:
+    """Let a model work with another batch size for a while; its own if None."""
+    own = model.batch_size
+    if size is not None:
+        model.batch_size = size
+    try:
+        yield
+    finally:
+        model.batch_size = own

@@ -1,0 +1,47 @@
+"""CIDEr of a captioner in memory: what training looks at, without METEOR's and SPICE's programs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from evals import coco_data, suites
+from evals.benchmark import Request
+from evals.captions import tokenise
+from evals.java import java_on_path, quiet
+from evals.pictures import loaded
+
+if TYPE_CHECKING:
+    from zoo.interfaces import Captioner
+
+
+def cider_on(root: Path, split: str, limit: int | None = None) -> Callable[[Captioner], float]:
+    """Read a split of COCO once, and measure captioners on it.
+
+    Args:
+        root: The data root.
+        split: Of Karpathy's.
+        limit: Only the first images of the split.
+
+    Returns:
+        CIDEr in percent of a model, the same as the benchmark's, captions searched for as there.
+
+    Raises:
+        UsageError: Or one of its kinds, for data that cannot be read.
+    """
+    request = Request(benchmark="coco", model="", data_root=root, split=split, limit=limit)
+    data = coco_data.read(suites.resolve(None, root), request)
+    references = {image: list(texts) for image, texts in data.references.items()}
+    with java_on_path(), quiet():
+        truth = tokenise(references)
+
+    def measure(model: Captioner) -> float:
+        from pycocoevalcap.cider.cider import Cider
+
+        captions = model.caption(loaded(data.paths), request.beam_size)
+        with java_on_path(), quiet():
+            given = tokenise({i: [text] for i, text in zip(data.ids, captions, strict=True)})
+            return 100.0 * float(Cider().compute_score(truth, given)[0])
+
+    return measure

@@ -1,0 +1,26 @@
+"""SST-2 of GLUE: sentences of film reviews, positive or negative; accuracy."""
+
+from __future__ import annotations
+
+from evals import glue_run
+from evals.glue_run import GlueBenchmark, Part
+
+CAPABILITY = glue_run.CAPABILITY
+SPLIT = glue_run.DEV
+BENCHMARK = GlueBenchmark(
+    task="sst2",
+    folder="SST-2",
+    splits={
+        "train": (Part("train", "train.tsv"),),
+        "dev": (Part("dev", "dev.tsv"),),
+        "test": (Part("test", "test.tsv", submission="SST-2.tsv"),),
+    },
+    score="accuracy",
+    other_names={"0": ("negative",), "1": ("positive",)},
+)
+
+protocol = BENCHMARK.protocol
+read = BENCHMARK.read
+predict = BENCHMARK.predict
+measure = BENCHMARK.measure
+sample_metrics = BENCHMARK.sample_metrics

@@ -1,0 +1,217 @@
+"""Zero-shot classification: the retrieval score of an image with a sentence for each class.
+
+With several templates a class's score is the mean over its sentences, whichever score it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+
+from evals.benchmark import Request
+from evals.metrics import Floats, Ranking, rank_images
+from evals.prompts import prompts, templates
+from evals.retrieval.scorer import score_chosen, score_stacks
+from evals.retrieval.shortlist import Mask, top_k, two_tiers
+from unimo2.errors import IncompatibleModel, UsageError
+from unimo2.formats.imagenet import Synset
+from zoo import interfaces
+from zoo.interfaces import ImagePreparer, StackedFeatures
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from zoo.interfaces import DualEncoder, ItemFeatures, Model, PairScorer, Shortlister
+
+FUSED, CONTRASTIVE = "fused", "contrastive"
+SCORES = (FUSED, CONTRASTIVE)
+_KEPT = 4096  # sentences whose features are kept; more are encoded anew for each chunk of images
+
+
+def capability(request: Request) -> str:
+    """The capability that a zero-shot run needs.
+
+    Raises:
+        UsageError: An unknown score, or options that exclude each other.
+    """
+    if request.score not in SCORES:
+        raise UsageError(f"unknown score '{request.score}'; known are {', '.join(SCORES)}")
+    if request.score == CONTRASTIVE:
+        if request.rerank is not None or request.contrastive_weight is not None:
+            raise UsageError(
+                "--score contrastive is the contrastive score alone: leave --rerank and "
+                "--contrastive-weight out"
+            )
+        return "dual_encoder"
+    return "pair_scorer"
+
+
+def protocol(model: Model, request: Request) -> dict[str, Any]:
+    """How classes are scored, for the record's "protocol".
+
+    Raises:
+        IncompatibleModel: A weight is asked for and the model's score has no such parts; a
+            shortlist, and the model has no contrastive score of its own.
+        UsageError: A shortlist of no candidates, an unknown number of templates.
+    """
+    chosen = templates(request.templates)
+    pairs, weight = "exhaustive", None
+    if request.score == CONTRASTIVE:
+        score = "contrastive score alone"
+    else:
+        own = cast("PairScorer", model).contrastive_weight
+        weight = own if request.contrastive_weight is None else request.contrastive_weight
+        score = "the model's" if weight is None else "itm + contrastive_weight * contrastive"
+        if request.contrastive_weight is not None and own is None:
+            raise IncompatibleModel(
+                f"model '{model.name}' has no contrastive part: leave --contrastive-weight out"
+            )
+    if request.rerank is not None:
+        if request.rerank < 1:
+            raise UsageError(f"--rerank {request.rerank}: at least 1 candidate is needed")
+        interfaces.require(model, "shortlister")
+        pairs = (
+            f"shortlist of {request.rerank} classes an image by contrastive score, fused; the "
+            "others below, by contrastive score"
+        )
+    return {
+        "score": score,
+        "pairs": pairs,
+        "rerank": request.rerank,
+        "contrastive_weight": weight,
+        "templates": len(chosen),
+        "prompt": chosen[0] if len(chosen) == 1 else "mean score over the templates",
+        "class_names": "the first name of each synset",
+    }
+
+
+@dataclass
+class ClassScorer:
+    """Ranks the classes for some images; features of the sentences are computed once.
+
+    Attributes:
+        model: A pair scorer, shortlister or dual encoder, as the request needs.
+        synsets: The classes.
+        request: Gives score, shortlist, weight and templates.
+    """
+
+    model: Model
+    synsets: Sequence[Synset]
+    request: Request
+
+    def __post_init__(self) -> None:
+        """Write the sentences."""
+        chosen = templates(self.request.templates)
+        self._per_class = len(chosen)
+        self._sentences = prompts([synset.names[0] for synset in self.synsets], chosen)
+        self._kept: list[ItemFeatures] | None = None
+        self._vectors: np.ndarray | None = None
+
+    def rank(self, images: Sequence[Image], targets: Sequence[int]) -> Ranking:
+        """Where the true class of each image stands among all classes.
+
+        Args:
+            images: n images.
+            targets: `[n]`, numbers of their classes.
+
+        Returns:
+            The ranking; `best` and `truth` are numbers of classes.
+        """
+        owner = np.asarray(targets, dtype=np.int64)
+        if self.request.score == CONTRASTIVE:
+            return rank_images(self._similarities(images).T, owner)
+        stacks = self._stacks(images)
+        if self.request.rerank is None:
+            return rank_images(self._fused(stacks, len(images), None).T, owner)
+        contrastive = self._contrastive(stacks, len(images))
+        shortlist = top_k(contrastive, self.request.rerank, axis=1)
+        fused = self._fused(stacks, len(images), shortlist)
+        places = two_tiers(fused.T, contrastive.T, shortlist.T)
+        ranking = rank_images(places, owner)
+        shown, rows = np.where(shortlist, fused, contrastive), np.arange(len(images))
+        return replace(
+            ranking, truth_score=shown[rows, ranking.truth], best_score=shown[rows, ranking.best]
+        )
+
+    def _stacks(self, images: Sequence[Image]) -> list[StackedFeatures]:
+        model, size = cast("PairScorer", self.model), self.model.batch_size
+        cuts = [images[start : start + size] for start in range(0, len(images), size)]
+        stacks = [StackedFeatures.of(model.encode_images(cut)) for cut in cuts]
+        return model.prepare_images(stacks) if isinstance(model, ImagePreparer) else stacks
+
+    def _fused(
+        self, stacks: Sequence[StackedFeatures], images: int, shortlist: Mask | None
+    ) -> Floats:
+        """The whole score, `[images, classes]`; NaN outside the shortlist `[images, classes]`."""
+        model = cast("PairScorer", self.model)
+        scores = np.zeros((images, len(self.synsets)))
+        wanted = None if shortlist is None else np.asarray(shortlist.any(axis=0))
+        for number, text in self._texts(wanted):
+            if shortlist is None:
+                parts = score_stacks(model, stacks, text)
+            else:
+                rows = np.flatnonzero(shortlist[:, number]).tolist()
+                parts = score_chosen(model, stacks, text, rows, images, model.batch_size)
+            scores[:, number] += self._weighted(parts) / self._per_class
+        if shortlist is not None:
+            scores[~shortlist] = np.nan
+        return scores
+
+    def _weighted(self, parts: dict[str, Any]) -> Floats:
+        weight = self.request.contrastive_weight
+        if weight is None:
+            return parts["score"].astype(np.float64)
+        return (parts["itm"] + np.float32(weight) * parts["contrastive"]).astype(np.float64)
+
+    def _contrastive(self, stacks: Sequence[StackedFeatures], images: int) -> Floats:
+        """The contrastive part, `[images, classes]`, without fusion."""
+        model = cast("Shortlister", self.model)
+        scores = np.zeros((images, len(self.synsets)))
+        for number, text in self._texts(None):
+            parts = [
+                model.contrastive_scores(stack, text).float().cpu().numpy() for stack in stacks
+            ]
+            scores[:, number] += np.concatenate(parts).astype(np.float64) / self._per_class
+        return scores
+
+    def _texts(self, wanted: Mask | None) -> Iterator[tuple[int, ItemFeatures]]:
+        """The features of every sentence with the number of its class, of wanted classes alone."""
+        model, size = cast("PairScorer", self.model), self.model.batch_size
+        places = [
+            place
+            for place in range(len(self._sentences))
+            if wanted is None or wanted[place // self._per_class]
+        ]
+        if len(self._sentences) <= _KEPT:
+            if self._kept is None:
+                self._kept = []
+                for start in range(0, len(self._sentences), size):
+                    self._kept += model.encode_texts(self._sentences[start : start + size])
+            for place in places:
+                yield place // self._per_class, self._kept[place]
+            return
+        for start in range(0, len(places), size):
+            some = places[start : start + size]
+            texts = model.encode_texts([self._sentences[place] for place in some])
+            for place, text in zip(some, texts, strict=True):
+                yield place // self._per_class, text
+
+    def _similarities(self, images: Sequence[Image]) -> Floats:
+        """Dot products with each class's mean vector, `[images, classes]`."""
+        model, size = cast("DualEncoder", self.model), self.model.batch_size
+        if self._vectors is None:
+            parts = [
+                model.embed_texts(self._sentences[start : start + size]).float().cpu().numpy()
+                for start in range(0, len(self._sentences), size)
+            ]
+            every = np.concatenate(parts).astype(np.float64)
+            self._vectors = every.reshape(len(self.synsets), self._per_class, -1).mean(axis=1)
+        found = [
+            model.embed_images(images[start : start + size]).float().cpu().numpy()
+            for start in range(0, len(images), size)
+        ]
+        similarities: Floats = np.concatenate(found).astype(np.float64) @ self._vectors.T
+        return similarities

@@ -1,0 +1,221 @@
+"""Training data of fine-tuning: order, padding, images, answers, and what is read of each task."""
+
+import json
+import random
+from collections import Counter
+from pathlib import Path
+
+import pytest
+import torch
+from tiny_tasks import WNIDS, write_model, write_root, write_vqa
+
+from unimo2.errors import BadData, UsageError
+from unimo2.finetuning.answers import answer_list, soft_targets
+from unimo2.finetuning.classification import Classes, LabelledData
+from unimo2.finetuning.config import FinetuneConfig
+from unimo2.finetuning.pictures import Pictures
+from unimo2.finetuning.readers import (
+    read_glue,
+    read_imagenet,
+    read_snli_ve,
+    read_vqa,
+)
+from unimo2.finetuning.sampling import Passes
+from unimo2.finetuning.texts import TokenTable
+from unimo2.formats.images import load_image
+from unimo2.formats.vqa import Annotation, Answer, read_annotations
+from unimo2.formats.vqa_answers import normalise
+from unimo2.heads import VQA_ANSWERS
+from unimo2.processing import Unimo2Processor
+from unimo2.streams import Share
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_root(tmp_path_factory.mktemp("data"))
+
+
+@pytest.fixture(scope="module")
+def processor(tmp_path_factory: pytest.TempPathFactory) -> Unimo2Processor:
+    return Unimo2Processor.from_pretrained(write_model(tmp_path_factory.mktemp("model")))
+
+
+def test_a_pass_takes_every_item_once_whatever_is_asked_for_first():
+    """Independent truth: the set of items; a second object that begins in the middle."""
+    counts = torch.tensor([1, 3, 2, 1, 5, 2, 1])
+    lengths = torch.arange(int(counts.sum())) % 7
+    passes = Passes(counts, lengths, 2, window=2, seed=3, drawn=2)
+    chosen = [passes.at(step) for step in range(9)]
+    for epoch in range(3):
+        items = torch.cat([chosen[step].items for step in range(3 * epoch, 3 * epoch + 3)])
+        assert len(set(items.tolist())) == 6  # the rest of one is left out
+    starts = counts.cumsum(0) - counts
+    for item, texts in ((i, o) for c in chosen for i, o in zip(c.items, c.options, strict=True)):
+        assert all(starts[item] <= t < starts[item] + counts[item] for t in texts)
+        assert counts[item] < 2 or texts[0] != texts[1]
+    again = Passes(counts, lengths, 2, window=2, seed=3, drawn=2)
+    for step in (7, 2, 5):
+        assert torch.equal(again.at(step).options, chosen[step].options)
+    other = Passes(counts, lengths, 2, window=2, seed=4, drawn=2)
+    assert any(not torch.equal(other.at(s).items, chosen[s].items) for s in range(3))
+    with pytest.raises(UsageError, match="batch_size=7 or less"):
+        Passes(counts, lengths, 8, window=2, seed=0, drawn=1)
+
+
+def test_batches_of_a_window_hold_texts_of_like_length():
+    """Independent truth: sorting the window's lengths and cutting them into batches."""
+    lengths = torch.randint(3, 40, (64,), generator=torch.Generator().manual_seed(0))
+    passes = Passes(torch.ones(64, dtype=torch.int64), lengths, 8, window=8, seed=0, drawn=1)
+    batches = sorted(sorted(lengths[passes.at(step).items].tolist()) for step in range(8))
+    expected = lengths.sort().values.view(8, 8).tolist()
+    assert batches == sorted(expected)
+
+
+def test_padding_is_the_tokenizers(processor):
+    """Independent truth: the tokenizer's own padded batches, single sentences and pairs."""
+    singles = [("a red square",), ("it is blue, white and green",), ("red",)]
+    pairs = [("a red square", "it is red"), ("it", "here is one square that is blue")]
+    for texts in (singles, pairs):
+        table = TokenTable(processor.tokenizer, texts, 12)
+        rows = torch.tensor([1, 0])
+        ids, mask = table.pad(rows)
+        columns = [list(column) for column in zip(*(texts[r] for r in rows), strict=True)]
+        own = processor.tokenizer(
+            *columns, truncation=True, max_length=12, padding=True, return_tensors="pt"
+        )
+        width = own["input_ids"].shape[1]
+        assert torch.equal(ids[:, :width], own["input_ids"]) and not mask[:, width:].any()
+        assert torch.equal(mask[:, :width], own["attention_mask"])
+
+
+def test_images_are_the_processors_from_memory_and_from_disk(root, processor):
+    """Independent truth: the processor's pixel values of the same files."""
+    paths = sorted((root / "flickr30k/flickr30k-images").glob("*.jpg"))
+    rows, later = torch.tensor([3, 0, 3]), torch.tensor([1, 3])
+    expected = processor.pixel_values([load_image(paths[row]) for row in rows])
+    held, lazy = Pictures(paths, processor), Pictures(paths, processor, gigabytes=0.0)
+    assert held.in_memory and not lazy.in_memory
+    for pictures in (held, lazy):
+        found = pictures.batch(rows, later, 0, slice(0, 3), 3)
+        assert torch.equal(found, expected)
+        assert torch.equal(
+            pictures.plain(later), processor.pixel_values([load_image(paths[row]) for row in later])
+        )
+
+
+def test_augmentation_is_a_function_of_the_step_and_of_the_place_in_the_whole_batch(
+    root, processor
+):
+    """Independent truth: two halves are the whole batch; a crop holds only the image's colours."""
+    paths = sorted((root / "flickr30k/flickr30k-images").glob("*.jpg"))
+    pictures = Pictures(paths, processor, augment="flip", seed=5)
+    rows = torch.arange(8)
+    whole = pictures.batch(rows, rows, 7, slice(0, 8), 8)
+    halves = [pictures.batch(rows[p], rows[p], 7, p, 8) for p in (slice(0, 4), slice(4, 8))]
+    assert torch.equal(torch.cat(halves), whole)
+    assert not torch.equal(pictures.batch(rows, rows, 8, slice(0, 8), 8), whole)
+    plain = pictures.plain(rows)
+    assert not torch.equal(plain, whole)
+    assert whole.amax() <= plain.amax() + 1e-5 and whole.amin() >= plain.amin() - 1e-5
+
+
+def test_two_processes_compute_the_batch_of_one(root, processor):
+    """Independent truth: the whole batch, row by row."""
+    samples = read_snli_ve(root)
+    texts = TokenTable(processor.tokenizer, samples.texts, 32)
+    pictures = Pictures(samples.images, processor)
+    config = FinetuneConfig(batch_size=6)
+    data = LabelledData(config, samples.targets, 18, texts, pictures, samples.image_of)
+    whole = data.batch(4, Share())
+    parts = [data.batch(4, Share(rank, 2)) for rank in range(2)]
+    assert torch.equal(torch.cat([part.labels for part in parts]), whole.labels)
+    assert torch.equal(torch.cat([part.pixel_values for part in parts]), whole.pixel_values)
+    assert (
+        data.describe()
+        == LabelledData(config, samples.targets, 18, texts, pictures, samples.image_of).describe()
+    )
+    swapped = Classes([0] * 18)
+    other = LabelledData(config, swapped, 18, texts, pictures, samples.image_of)
+    assert other.describe()["fingerprint"] != data.describe()["fingerprint"]
+
+
+def test_answers_are_those_that_are_the_most_common_one_often_enough():
+    """Independent truth: counting by a plain loop over random annotations."""
+    generator = random.Random(0)
+    words = ["Yes", "yes.", "a dog", "dog", "two", "2", "net", "the net", "red", "blue", "cat"]
+    annotations = []
+    for key in range(400):
+        given = generator.choices(words, k=10)
+        common = Counter(given).most_common(1)[0][0] if key % 2 else None
+        answers = tuple(Answer(text, "yes", i) for i, text in enumerate(given))
+        annotations.append(Annotation(key, key, None, None, common, answers))
+    counts: dict[str, int] = {}
+    for one in annotations:
+        spoken = [answer.text for answer in one.answers]
+        best = max(spoken, key=lambda text: (spoken.count(text), -spoken.index(text)))
+        counts[normalise(best)] = counts.get(normalise(best), 0) + 1
+    for threshold in (1, 20, 60):
+        found = answer_list(annotations, threshold)
+        assert set(found) == {answer for answer, n in counts.items() if n >= threshold}
+        assert [counts[a] for a in found] == sorted((counts[a] for a in found), reverse=True)
+    with pytest.raises(BadData, match="answer_threshold"):
+        answer_list(annotations, 401)
+
+
+def test_soft_targets_are_a_third_an_annotator():
+    """Independent truth: min(times given / 3, 1) for the ten answers written out here."""
+    given = ["Red", "red", "the red", "blue", "blue", "2", "green.", "two", "pink", "pink"]
+    answers = tuple(Answer(text, None, None) for text in given)
+    [target] = soft_targets([Annotation(1, 1, None, None, None, answers)], ["red", "blue", "2"])
+    assert target == pytest.approx({0: 1.0, 1: 2 / 3, 2: 2 / 3})
+
+
+def test_the_answers_in_use_are_normalised_and_those_of_real_questions(real_data):
+    """Independent truth: the 3,129 answers that VQA models share, and three real questions."""
+    shared = json.loads((real_data / "vqa/trainval_label2ans.json").read_text())
+    assert len(set(shared)) == VQA_ANSWERS
+    assert [normalise(answer) for answer in shared] == shared
+    annotations = read_annotations([real_data / "vqa/allennlp_vqav2_annotations.json"])
+    assert set(answer_list(annotations, 1)) == {"net", "pitcher", "orange"} <= set(shared)
+    best = [max(target, key=target.__getitem__) for target in soft_targets(annotations, shared)]
+    assert [shared[number] for number in best] == ["net", "pitcher", "orange"]
+
+
+def test_vqa_reads_train_and_val_with_one_answer_list(root, tmp_path):
+    """Independent truth: the questions and answers that the files were written with."""
+    train = read_vqa(root, ["train"], threshold=1)
+    assert set(train.labels) == {"red", "green", "blue", "white", "yes", "no"}
+    assert len(train.texts) == 24 and len(train.images) == 12
+    target = train.targets.of(torch.tensor([0]))[0]
+    given = {train.labels[i]: float(w) for i, w in enumerate(target) if w}
+    assert given == {"red": 1.0}  # eight of ten; "grey" is no class
+    both = read_vqa(root, ["train", "val"], threshold=1)
+    assert len(both.texts) == 32 and both.labels == train.labels
+    write_vqa(tmp_path, "train", range(3))  # somebody's data without a val split
+    assert set(read_vqa(tmp_path, ["train"], threshold=2).labels) == {"no"}
+
+
+def test_pairs_and_rows_without_a_label_are_left_out(root):
+    """Independent truth: the labels that the files were written with."""
+    pairs = read_snli_ve(root)
+    assert pairs.labels == ("entailment", "neutral", "contradiction")
+    assert pairs.targets.of(torch.arange(3)).tolist() == [0, 2, 1] and len(pairs.texts) == 18
+    scores = read_glue(root, "stsb")
+    assert scores.labels == () and scores.targets.of(torch.arange(2)).tolist() == [5.0, 1.0]
+    assert read_glue(root, "mnli").texts[1] == ("it is red", "it is green")
+    assert read_glue(root, "cola").texts[0] == ("the square be red",)
+
+
+def test_a_share_of_each_class_is_held_out_of_imagenets_training_images(root):
+    """Independent truth: counting files by folder; no image is in both parts."""
+    train, kept = read_imagenet(root, 0.34, seed=0)
+    assert train.labels == tuple(WNIDS.values())
+    for part, count in ((train, 4), (kept, 2)):
+        assert Counter(path.parent.name for path in part.images) == dict.fromkeys(
+            WNIDS.values(), count
+        )
+        labels = part.targets.of(torch.arange(len(part.images))).tolist()
+        assert [train.labels[label] for label in labels] == [p.parent.name for p in part.images]
+    assert not set(train.images) & set(kept.images)
+    assert read_imagenet(root, 0.34, seed=0)[1].images == kept.images
+    assert not read_imagenet(root, 0.0, seed=0)[1].images

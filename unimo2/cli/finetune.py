@@ -1,0 +1,298 @@
+"""`unimo2 finetune`: train a pre-trained model further for one task of the paper."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from unimo2.cli.data_root import VARIABLE, find_data_root
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from unimo2.finetuning.config import FinetuneRecipe
+    from unimo2.finetuning.tasks import Prepared
+    from unimo2.finetuning.trials import Comparison, Outcome, Trial
+    from unimo2.trainer import TrainSummary
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verb."""
+    app.command("finetune")(finetune)
+
+
+@dataclass(frozen=True)
+class _Request:
+    """What the command line asks for, names resolved.
+
+    Attributes:
+        task: one of `unimo2.finetuning.tasks.TASKS`.
+        model: what to start from, as typed.
+        folder: a UNIMO-2 checkpoint; None for a text encoder of transformers.
+        root: data root.
+        resume: "auto" or "never".
+        device: "auto", "cpu" or "cuda".
+    """
+
+    task: str
+    model: str
+    folder: Path | None
+    root: Path
+    resume: str
+    device: str
+
+
+def finetune(
+    task: Annotated[
+        str,
+        typer.Argument(help="flickr, vqa, snli-ve, coco, imagenet, sst2, mnli, cola or stsb."),
+    ],
+    model: Annotated[
+        str,
+        typer.Option(
+            help="What to start from: a card's name or a model folder; for sst2, mnli, cola and "
+            "stsb also a folder or hub id of any transformers text encoder."
+        ),
+    ] = "mini",
+    data_root: Annotated[
+        Path | None, typer.Option(help=f"Folder of data sets; {VARIABLE} by default.")
+    ] = None,
+    suite: Annotated[
+        str | None, typer.Option(help="mini or paper; by default what the data root holds.")
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder for model/, checkpoint/, log.jsonl and train.json; runs/finetune/TASK "
+            "by default."
+        ),
+    ] = None,
+    config: Annotated[
+        str | None,
+        typer.Option(
+            help="A recipe's name or a TOML file; by the model's size TASK (the paper's) or "
+            "mini-TASK."
+        ),
+    ] = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="Change the recipe: batch_size=32, model.hidden_dropout=0.1."),
+    ] = None,
+    train_on: Annotated[
+        str | None, typer.Option(help="VQA: train, or train+val for the test splits.")
+    ] = None,
+    steps: Annotated[int | None, typer.Option(min=1, help="Optimiser steps.")] = None,
+    epochs: Annotated[float | None, typer.Option(help="Passes over the training samples.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Of new heads, order and dropout.")] = None,
+    resume: Annotated[
+        str, typer.Option(help="auto: go on where a run in the output folder stopped; or never.")
+    ] = "auto",
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    precision: Annotated[str | None, typer.Option(help="auto, fp32 or bf16.")] = None,
+    search: Annotated[
+        bool,
+        typer.Option("--search", help="Try the recipe's grid (Table 8) and keep the best run."),
+    ] = False,
+    seeds: Annotated[
+        int | None,
+        typer.Option(min=1, help="Runs with as many seeds; the best is kept, the mean reported."),
+    ] = None,
+) -> None:
+    """Train a pre-trained model further for one task.
+
+    The weights with the best development metric are kept. A run that was killed goes on where its
+    last checkpoint was.
+    """
+    from evals.suites import resolve
+    from unimo2.finetuning.tasks import task_name
+
+    name = task_name(task)
+    asked = {
+        "train_on": train_on,
+        "steps": steps,
+        "epochs": epochs,
+        "seed": seed,
+        "precision": precision,
+    }
+    assignments = list(set_ or [])
+    assignments += [f"{key}={value}" for key, value in asked.items() if value is not None]
+    root = resolve(suite, find_data_root(data_root, suite)).root
+    request = _Request(name, model, _checkpoint(model, name), root, resume, device)
+    recipe = _recipe(request, config, assignments)
+    where = output or Path("runs/finetune") / name
+    if search or seeds is not None:
+        _run_several(request, recipe, where, search, seeds or 1)
+    else:
+        _describe(_run(request, recipe, where))
+
+
+def _checkpoint(model: str, task: str) -> Path | None:
+    """The folder of a card's or the user's own UNIMO-2; None for a text encoder."""
+    import zoo
+    from unimo2.errors import IncompatibleModel
+    from unimo2.finetuning.tasks import GLUE, checkpoint_config
+    from zoo import cards
+
+    folder = Path(model).expanduser()
+    if model in cards.read_all():
+        folder = zoo.weights_folder(zoo.resolve(model))
+    if folder.is_dir() and checkpoint_config(folder).get("model_type") == "unimo2":
+        return folder
+    if task in GLUE:
+        return None
+    zoo.resolve(model)  # says what is wrong with a name that is neither card nor folder
+    raise IncompatibleModel(f"{model} is no UNIMO-2 checkpoint, which {task} is fine-tuned from")
+
+
+def _recipe(request: _Request, config: str | None, assignments: Sequence[str]) -> FinetuneRecipe:
+    """The recipe of the command line, or the default one of the model's size."""
+    from unimo2.finetuning.config import (
+        PAPER_WIDTH,
+        default_recipe,
+        load_finetune_recipe,
+        override_finetune,
+    )
+    from unimo2.finetuning.tasks import checkpoint_config, default_config
+
+    if config is None:
+        width = PAPER_WIDTH
+        if request.folder is not None:
+            width = int(checkpoint_config(request.folder).get("hidden_size", 0))
+        config = default_recipe(request.task, width)
+    recipe = load_finetune_recipe(config, default_config(request.task))
+    return override_finetune(recipe, assignments)
+
+
+def _run(request: _Request, recipe: FinetuneRecipe, output: Path) -> TrainSummary:
+    """One training run."""
+    from transformers.utils.logging import disable_progress_bar, set_verbosity_error
+
+    from unimo2.cli.early_evaluation import early_evaluation
+    from unimo2.finetuning.tasks import METRICS
+    from unimo2.progress import TrainingBar
+    from unimo2.trainer import train
+
+    disable_progress_bar()  # of writing weights: an instant
+    set_verbosity_error()  # a new head is meant to be missing; other weights are refused
+    prepared = _prepare(request, recipe)
+    _announce(prepared, recipe)
+    evaluate = early_evaluation(prepared, request.root)
+    with TrainingBar() as bar:
+        return train(
+            prepared.task,
+            prepared.config,
+            output,
+            resume=request.resume,
+            device=request.device,
+            on_progress=bar,
+            evaluate=evaluate,
+            select=None if evaluate is None else METRICS[request.task],
+        )
+
+
+def _prepare(request: _Request, recipe: FinetuneRecipe) -> Prepared:
+    """Read the data and load the model."""
+    from unimo2.finetuning.tasks import prepare
+    from unimo2.finetuning.text_encoders import prepare_encoder
+
+    if request.folder is None:
+        return prepare_encoder(request.task, recipe, request.model, request.root)
+    return prepare(request.task, recipe, request.folder, request.root)
+
+
+def _announce(prepared: Prepared, recipe: FinetuneRecipe) -> None:
+    """What is going to be trained on."""
+    data = prepared.task.data.describe()
+    counts = ", ".join(f"{n:,} {what}" for what, n in data.items() if isinstance(n, int))
+    typer.echo(f"recipe {recipe.name}, {counts}, {prepared.config.steps:,} steps", err=True)
+
+
+def _describe(summary: TrainSummary) -> None:
+    """The last lines."""
+    best = summary.best
+    kept = f"; best at step {best.step}: {best.name} {best.value:.1f}" if best else ""
+    typer.echo(
+        f"trained {summary.steps} steps in {summary.seconds:.0f} s "
+        f"({summary.samples_per_second:.0f} samples/s, {summary.precision}){kept}: "
+        f"{summary.model_folder}"
+    )
+
+
+def _run_several(
+    request: _Request, recipe: FinetuneRecipe, output: Path, search: bool, seeds: int
+) -> None:
+    """A grid, seeds, or both; the best model is put into output/model."""
+    from unimo2.checkpoints import discard_state
+    from unimo2.errors import UsageError
+    from unimo2.finetuning.config import with_fields
+    from unimo2.finetuning.trials import Outcome, plan, run_trials
+    from unimo2.saving import copy_folder
+
+    if search and not recipe.search:
+        raise UsageError(
+            f"recipe {recipe.name} has no [search] table; the paper searches sst2, mnli, cola, "
+            "stsb and imagenet"
+        )
+    trials = plan(recipe.search if search else {}, seeds, recipe.training.seed)
+    if request.resume == "never":
+        (output / "trials.json").unlink(missing_ok=True)
+
+    def run(trial: Trial, folder: Path) -> Outcome:
+        typer.echo(trial.name, err=True)
+        summary = _run(request, with_fields(recipe, {**trial.setting, "seed": trial.seed}), folder)
+        if summary.best is None:
+            raise UsageError("runs cannot be compared without a development split")
+        discard_state(folder / "checkpoint")  # a finished run is not taken up again
+        best = summary.best
+        return Outcome(best.name, best.value, best.step, summary.seconds)
+
+    comparison = run_trials(trials, output, _identity(request, recipe), run)
+    copy_folder(output / "trials" / comparison.best.name / "model", output / "model")
+    _describe_several(comparison, output)
+
+
+def _identity(request: _Request, recipe: FinetuneRecipe) -> Mapping[str, Any]:
+    """What runs must have in common to be compared."""
+    from zoo.cards import weights_sha256
+
+    varied = {"seed", *recipe.search}
+    training = {k: v for k, v in recipe.training.identity().items() if k not in varied}
+    weights = request.model if request.folder is None else weights_sha256(request.folder)
+    return {
+        "task": request.task,
+        "model": weights,
+        "data": str(request.root.resolve()),
+        "training": training,
+        "fields": dict(recipe.model),
+    }
+
+
+def _describe_several(comparison: Comparison, output: Path) -> None:
+    """All settings with their means, and the best run."""
+    from rich.console import Console
+
+    Console(soft_wrap=True).print(_table(comparison))
+    outcome = comparison.outcome
+    typer.echo(
+        f"best run {comparison.best.name}: {outcome.metric} {outcome.value:.1f} at step "
+        f"{outcome.step}: {output / 'model'}"
+    )
+
+
+def _table(comparison: Comparison) -> Table:
+    """One row a setting."""
+    from rich.table import Table
+
+    table = Table()
+    for title in ("setting", "seeds", f"{comparison.outcome.metric} mean", "std", "best"):
+        table.add_column(title, justify="left" if title == "setting" else "right")
+    for average in comparison.settings:
+        setting = ", ".join(f"{key} {value}" for key, value in average.setting.items())
+        numbers = (average.mean, average.deviation, max(average.values))
+        shown = [f"{number:.2f}" for number in numbers]
+        table.add_row(setting or "as it is", str(len(average.values)), *shown)
+    return table

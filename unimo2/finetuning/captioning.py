@@ -1,0 +1,209 @@
+"""Fine-tuning for captions: the next word, given the image and the words before (released code).
+
+Text rows see visual, grounded and earlier text rows; visual and grounded rows see no text. So the
+captions of one image can stand in one sequence, each seeing the image and itself: the image goes
+through the model once for all of them.
+
+Shapes: b images, c captions of each, n tokens of a caption, D width.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from hashlib import sha256
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from unimo2.attention import key_bias
+from unimo2.finetuning.config import CaptionConfig
+from unimo2.finetuning.pictures import Pictures
+from unimo2.finetuning.sampling import Passes
+from unimo2.finetuning.texts import TokenTable
+from unimo2.fusion import Layout
+from unimo2.masking import IGNORED
+from unimo2.modeling import Unimo2Model
+from unimo2.streams import Share
+from unimo2.text import causal_mask
+
+_ROUND_ROWS = 64  # rows of the token head come in multiples of this, so that shapes repeat
+
+
+@dataclass(frozen=True)
+class CaptionBatch:
+    """Images, and captions of each.
+
+    Attributes:
+        pixel_values: float32 [b, 3, S, S].
+        input_ids: int64 [b * c, n], the c captions of an image side by side.
+        attention_mask: int64 [b * c, n].
+    """
+
+    pixel_values: Tensor
+    input_ids: Tensor
+    attention_mask: Tensor
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Samples by kind."""
+        return {"pairs": len(self.input_ids)}
+
+    def to(self, device: torch.device) -> CaptionBatch:
+        """The same batch on another device."""
+        return replace(self, **{name: value.to(device) for name, value in vars(self).items()})
+
+
+class CaptionData:
+    """Images with captions.
+
+    A batch holds `batch_size` captions, `captions_per_image` of each image. With one, a pass takes
+    every caption once; with several it takes every image once, with captions drawn at random.
+    """
+
+    def __init__(
+        self,
+        config: CaptionConfig,
+        pictures: Pictures,
+        texts: TokenTable,
+        captions: Sequence[int],
+    ) -> None:
+        """Put the columns together.
+
+        Args:
+            config: batch size, seed, captions of an image.
+            pictures: the images.
+            texts: all captions, in the order of their images.
+            captions: how many each image has.
+
+        Raises:
+            UsageError: there is less than a batch, or the batch size is no multiple.
+        """
+        self._config, self._pictures, self._texts = config, pictures, texts
+        together = config.captions_per_image
+        config.require(
+            "batch_size",
+            config.batch_size % together == 0,
+            f"a multiple of captions_per_image, {together}",
+        )
+        counts = torch.tensor(captions)
+        self.samples = int(counts.sum())
+        self._image_of = torch.repeat_interleave(torch.arange(len(counts)), counts)
+        self._passes = Passes(
+            counts if together > 1 else torch.ones(self.samples, dtype=torch.int64),
+            texts.lengths,
+            config.batch_size // together,
+            config.length_window,
+            config.seed,
+            together,
+        )
+
+    def batch(self, step: int, share: Share) -> CaptionBatch:
+        """A part of the batch of a step."""
+        total = self._config.batch_size // self._config.captions_per_image
+        part = share.rows(total)
+        options = self._passes.at(step).options[part]
+        images, later = self._image_of[options[:, 0]], options.new_empty(0)
+        if not self._pictures.in_memory:
+            later = self._image_of[self._passes.at(step + 1).options[part, 0]]
+        pixels = self._pictures.batch(images, later, step, part, total)
+        return CaptionBatch(pixels, *self._texts.pad(options.flatten()))
+
+    def describe(self) -> dict[str, Any]:
+        """Counts and fingerprint."""
+        digest = sha256(self._pictures.digest().encode())
+        digest.update(self._texts.digest().encode())
+        digest.update(self._image_of.numpy().tobytes())
+        counts = {"images": len(self._pictures), "captions": self.samples}
+        return {**counts, "fingerprint": digest.hexdigest()}
+
+
+class CaptionObjective(nn.Module):
+    """Cross entropy of the next token, with label smoothing."""
+
+    def __init__(
+        self, model: Unimo2Model, label_smoothing: float = 0.1, grounding_weight: float = 0.0
+    ) -> None:
+        """Wrap a model.
+
+        Args:
+            model: the model.
+            label_smoothing: share of the target that is spread over the vocabulary.
+            grounding_weight: weight of equation 3 (of the image alone) in the loss.
+        """
+        super().__init__()
+        self.model = model
+        self.label_smoothing, self.grounding_weight = label_smoothing, grounding_weight
+
+    def forward(self, batch: CaptionBatch) -> dict[str, Tensor]:
+        """Compute the loss.
+
+        Returns:
+            Scalars "loss", "caption" (smoothed cross entropy a token), "accuracy" of the next token
+            in [0, 1], and "grounding" where it has a weight.
+        """
+        model, mask = self.model, batch.attention_mask
+        vision = model.encode_image(batch.pixel_values)  # [b, p + 1, D]
+        text = model.encode_text(batch.input_ids, mask, causal=True)  # [b c, n, D]
+        packed = text.unflatten(0, (len(vision), -1)).flatten(1, 2)  # [b, c n, D]
+        grounded = grounding = None
+        if model.dictionary is not None:
+            wanted = self.grounding_weight > 0
+            found = model.ground(vision, None, with_loss=wanted)
+            grounded, grounding = found.tokens, found.loss
+        layout = _layout(model, vision, grounded, packed, mask)
+        fused = model.fusion(vision, grounded, packed, layout)[2]  # [b, c n, D]
+        assert fused is not None  # a text was given
+        rows, labels = _next_tokens(fused.reshape(text.shape), batch)
+        logits = model.mlm_head(rows).float()  # [rows, vocabulary]
+        loss = functional.cross_entropy(
+            logits, labels, ignore_index=IGNORED, label_smoothing=self.label_smoothing
+        )
+        right = (logits.detach().argmax(dim=1) == labels).sum() / (labels != IGNORED).sum()
+        result = {"loss": loss, "caption": loss.detach(), "accuracy": right}
+        if grounding is not None:
+            result["grounding"] = grounding.detach()
+            result["loss"] = loss + self.grounding_weight * grounding
+        return result
+
+
+def _layout(
+    model: Unimo2Model, vision: Tensor, grounded: Tensor | None, packed: Tensor, mask: Tensor
+) -> Layout:
+    """Sizes and masks: each caption's rows see the image, the grounded rows and themselves.
+
+    Args:
+        model: the model.
+        vision: [b, p + 1, D].
+        grounded: [b, K, D] or None.
+        packed: [b, c n, D].
+        mask: [b c, n].
+    """
+    length = mask.shape[1]
+    layout = model.fusion.make_layout(vision, grounded, packed, None, causal=False)
+    earlier = causal_mask(mask, length).unflatten(0, (len(vision), -1))  # [b, c, n, n]
+    count = earlier.shape[1]
+    own = torch.eye(count, dtype=mask.dtype, device=mask.device)[None, :, None, :, None]
+    blocks = (earlier[:, :, :, None] * own).reshape(len(vision), count * length, count * length)
+    seen = mask.new_ones(len(vision), count * length, layout.visual + layout.grounded)
+    return replace(layout, text_bias=key_bias(torch.cat([seen, blocks], dim=2), torch.float32))
+
+
+def _next_tokens(fused: Tensor, batch: CaptionBatch) -> tuple[Tensor, Tensor]:
+    """The rows after which a real token comes, and that token; filled up to a round number.
+
+    Args:
+        fused: [b c, n, D].
+        batch: gives the tokens.
+
+    Returns:
+        [rows, D], and int64 [rows], `IGNORED` in rows that only fill up.
+    """
+    places = batch.attention_mask[:, 1:].reshape(-1).nonzero().squeeze(1)
+    missing = -len(places) % _ROUND_ROWS
+    filled = functional.pad(places, (0, missing))
+    labels = batch.input_ids[:, 1:].reshape(-1)[places]
+    rows = fused[:, :-1].flatten(0, 1)[filled]
+    return rows, functional.pad(labels, (0, missing), value=IGNORED)

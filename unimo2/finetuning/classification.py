@@ -1,0 +1,241 @@
+"""Tasks whose answer is a class or a number: VQA, SNLI-VE, ImageNet, GLUE."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from hashlib import sha256
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from unimo2.finetuning.config import FinetuneConfig
+from unimo2.finetuning.fused import fuse_pooled
+from unimo2.finetuning.pictures import Pictures
+from unimo2.finetuning.sampling import Passes
+from unimo2.finetuning.texts import TokenTable
+from unimo2.heads import Unimo2ForImages, Unimo2ForPairs, Unimo2ForTexts, task_loss
+from unimo2.streams import Share
+
+TaskModel = Unimo2ForPairs | Unimo2ForImages | Unimo2ForTexts
+
+
+@dataclass(frozen=True)
+class LabelledBatch:
+    """Images, texts or both, with what is to be said of them.
+
+    Attributes:
+        labels: int64 [b] classes, float32 [b] numbers, or float32 [b, c] soft targets.
+        pixel_values: float32 [b, 3, S, S], normalised.
+        input_ids: int64 [b, n].
+        attention_mask: int64 [b, n], 1 at real tokens.
+        token_type_ids: int64 [b, n], for text encoders that tell a pair's sentences apart.
+    """
+
+    labels: Tensor
+    pixel_values: Tensor | None = None
+    input_ids: Tensor | None = None
+    attention_mask: Tensor | None = None
+    token_type_ids: Tensor | None = None
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Samples by kind."""
+        image, text = self.pixel_values is not None, self.input_ids is not None
+        kind = "pairs" if image and text else "images" if image else "texts"
+        return {kind: len(self.labels)}
+
+    def to(self, device: torch.device) -> LabelledBatch:
+        """The same batch on another device."""
+        parts = {f.name: getattr(self, f.name) for f in fields(self)}
+        return LabelledBatch(**{k: v if v is None else v.to(device) for k, v in parts.items()})
+
+
+class Classes:
+    """A class of each sample."""
+
+    def __init__(self, labels: Sequence[int]) -> None:
+        """Take the class numbers."""
+        self._labels = torch.tensor(labels)
+
+    def of(self, rows: Tensor) -> Tensor:
+        """Targets of some samples."""
+        return self._labels[rows]
+
+    def content(self) -> bytes:
+        """For the fingerprint."""
+        return self._labels.numpy().tobytes()
+
+
+class Numbers(Classes):
+    """A number of each sample (STS-B)."""
+
+    def __init__(self, numbers: Sequence[float]) -> None:
+        """Take the numbers."""
+        self._labels = torch.tensor(numbers, dtype=torch.float32)
+
+
+class SoftTargets:
+    """Several classes of each sample, each with a weight in [0, 1] (VQA), held sparse."""
+
+    def __init__(self, targets: Sequence[Mapping[int, float]], classes: int) -> None:
+        """Take for each sample the weight of its classes.
+
+        Args:
+            targets: weight by class; may be empty.
+            classes: number of classes.
+        """
+        self._classes = classes
+        self._counts = torch.tensor([len(target) for target in targets])
+        self._first = self._counts.cumsum(dim=0) - self._counts
+        flat = [pair for target in targets for pair in target.items()]
+        self._ids = torch.tensor([number for number, _ in flat], dtype=torch.int64)
+        self._weights = torch.tensor([weight for _, weight in flat], dtype=torch.float32)
+
+    def of(self, rows: Tensor) -> Tensor:
+        """Targets of some samples, float32 [b, classes]."""
+        counts = self._counts[rows]
+        total = int(counts.sum())
+        sample = torch.repeat_interleave(torch.arange(len(rows)), counts)
+        within = torch.arange(total) - (counts.cumsum(dim=0) - counts)[sample]
+        places = self._first[rows][sample] + within
+        dense = torch.zeros(len(rows), self._classes)
+        dense[sample, self._ids[places]] = self._weights[places]
+        return dense
+
+    def content(self) -> bytes:
+        """For the fingerprint."""
+        parts = (self._counts, self._ids, self._weights)
+        return b"".join(part.numpy().tobytes() for part in parts)
+
+
+Targets = Classes | SoftTargets
+
+
+class LabelledData:
+    """Samples with a target each, in batches."""
+
+    def __init__(
+        self,
+        config: FinetuneConfig,
+        targets: Targets,
+        count: int,
+        texts: TokenTable | None = None,
+        pictures: Pictures | None = None,
+        image_of: Sequence[int] | None = None,
+    ) -> None:
+        """Put the columns together.
+
+        Args:
+            config: batch size, seed, length window.
+            targets: of each sample.
+            count: number of samples.
+            texts: of each sample, or None.
+            pictures: images, or None.
+            image_of: for each sample its image; None where images and samples are the same.
+
+        Raises:
+            UsageError: there are fewer samples than a batch holds.
+        """
+        self._config, self._targets, self._texts, self._pictures = config, targets, texts, pictures
+        self._image_of = torch.arange(count) if image_of is None else torch.tensor(image_of)
+        self.samples = count
+        self._passes = Passes(
+            counts=torch.ones(count, dtype=torch.int64),
+            lengths=torch.zeros(count) if texts is None else texts.lengths,
+            batch_size=config.batch_size,
+            window=config.length_window if texts is not None else 1,
+            seed=config.seed,
+            drawn=1,
+        )
+
+    def batch(self, step: int, share: Share) -> LabelledBatch:
+        """A part of the batch of a step."""
+        total = self._config.batch_size
+        part = share.rows(total)
+        rows = self._passes.at(step).items[part]
+        pixels = ids = mask = types = None
+        if self._pictures is not None:
+            images, later = self._image_of[rows], rows[:0]
+            if not self._pictures.in_memory:
+                later = self._image_of[self._passes.at(step + 1).items[part]]
+            pixels = self._pictures.batch(images, later, step, part, total)
+        if self._texts is not None:
+            ids, mask = self._texts.pad(rows)
+            types = self._texts.types(rows)
+        return LabelledBatch(self._targets.of(rows), pixels, ids, mask, types)
+
+    def describe(self) -> dict[str, Any]:
+        """Counts and fingerprint."""
+        digest = sha256(self._targets.content())
+        digest.update(self._image_of.numpy().tobytes())
+        described: dict[str, Any] = {"samples": self.samples}
+        if self._pictures is not None:
+            described["images"] = len(self._pictures)
+            digest.update(self._pictures.digest().encode())
+        if self._texts is not None:
+            digest.update(self._texts.digest().encode())
+        return {**described, "fingerprint": digest.hexdigest()}
+
+
+class ClassificationObjective(nn.Module):
+    """The loss of a task model, and how often it is right."""
+
+    def __init__(
+        self, model: TaskModel, grounding_weight: float = 0.0, label_smoothing: float = 0.0
+    ) -> None:
+        """Wrap a model.
+
+        Args:
+            model: with the head of the task.
+            grounding_weight: weight of equation 3 in the loss; 0 leaves it out.
+            label_smoothing: share of the target that is spread over all classes.
+        """
+        super().__init__()
+        self.model = model
+        self.grounding_weight, self.label_smoothing = grounding_weight, label_smoothing
+
+    def forward(self, batch: LabelledBatch) -> dict[str, Tensor]:
+        """Compute the loss.
+
+        Returns:
+            Scalars "loss", "task" (the head's loss), "grounding" where it has a weight, and
+            "accuracy" in [0, 1] where there are classes.
+        """
+        base = self.model.unimo2
+        vision = text = None
+        if batch.pixel_values is not None:
+            vision = base.encode_image(batch.pixel_values)
+        if batch.input_ids is not None:
+            text = base.encode_text(batch.input_ids, batch.attention_mask)
+        wanted = self.grounding_weight > 0
+        out, grounding = fuse_pooled(base, vision, text, batch.attention_mask, wanted)
+        logits = self.model.classify(out).float()  # [b, c]
+        result = judge(logits, batch.labels, self.label_smoothing)
+        if grounding is not None:
+            result["grounding"] = grounding.detach()
+            result["loss"] = result["loss"] + self.grounding_weight * grounding
+        return result
+
+
+def judge(logits: Tensor, labels: Tensor, label_smoothing: float) -> dict[str, Tensor]:
+    """Loss and accuracy of logits.
+
+    Args:
+        logits: float32 [b, c].
+        labels: as `LabelledBatch.labels`.
+        label_smoothing: of class numbers.
+
+    Returns:
+        "loss", "task" (the same, detached) and, but for numbers, "accuracy": the mean of what the
+        first guesses are worth.
+    """
+    loss = task_loss(logits, labels, label_smoothing)
+    result = {"loss": loss, "task": loss.detach()}
+    if logits.shape[1] > 1:
+        guess = logits.detach().argmax(dim=1)
+        soft = labels.dim() == 2
+        worth = labels.gather(1, guess[:, None]) if soft else (guess == labels).float()
+        result["accuracy"] = worth.mean()
+    return result

@@ -1,0 +1,280 @@
+"""What a fine-tuning run is asked to do: one frozen configuration a kind of task, from TOML."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, TypeVar
+
+from unimo2.errors import UsageError
+from unimo2.loop_config import LoopConfig
+from unimo2.recipes import (
+    CONFIG_FOLDER,
+    find_recipe,
+    parse_assignments,
+    read_tables,
+    with_values,
+)
+
+# Models at least this wide get the paper's recipe if none is named, narrower ones the mini one.
+PAPER_WIDTH = 512
+_FOLDER = "finetune"
+
+Config = TypeVar("Config", bound="FinetuneConfig")
+
+
+@dataclass(frozen=True)
+class FinetuneConfig(LoopConfig):
+    """What all fine-tuning has in common.
+
+    Attributes (beside those of `LoopConfig`):
+        epochs: passes over the training samples, from which the number of steps follows; 0 takes
+            `steps` as it is.
+        decay_epochs: epochs after which the learning rate is divided by 10 (Table 9); none for
+            linear decay.
+        batch_size: samples a step over all processes.
+        grounding_weight: weight of the dictionary's loss (equation 3) in the sum that is minimised.
+            Ours: 0, the paper states none for fine-tuning.
+        image_size: side of the square that images are resized to, in pixels; 0 for the model's.
+        max_text_length: tokens kept of a text, special tokens included.
+        length_window: batches within which samples are put together by the length of their texts;
+            1 for plain random batches.
+        augment: "none"; "crop" takes a part of each image at random, at least four fifths of it;
+            "flip" also mirrors half of them.
+        label_smoothing: share of the target that is spread over all classes.
+        image_gigabytes: images are held decoded in memory if they take at most that; else they are
+            decoded batch by batch.
+        eval_epochs: epochs between early evaluations on the development split where `eval_every`
+            (in steps) is 0; 0 for none but the one at the end.
+        eval_limit: samples of an early evaluation; 0 for all.
+    """
+
+    epochs: float = 10.0
+    decay_epochs: tuple[int, ...] = ()
+    batch_size: int = 32
+    grounding_weight: float = 0.0
+    image_size: int = 0
+    max_text_length: int = 128
+    length_window: int = 16
+    augment: Literal["none", "crop", "flip"] = "none"
+    label_smoothing: float = 0.0
+    image_gigabytes: float = 2.0
+    eval_epochs: float = 1.0
+    eval_limit: int = 0
+
+    def __post_init__(self) -> None:
+        """Refuse values that cannot be meant.
+
+        Raises:
+            UsageError: naming the field, its value and what is allowed.
+        """
+        super().__post_init__()
+        for name in ("batch_size", "length_window"):
+            self.require(name, getattr(self, name) >= 1, "at least 1")
+        self.require("max_text_length", self.max_text_length >= 3, "at least 3")
+        numbers = ("epochs", "grounding_weight", "image_size", "image_gigabytes")
+        for name in (*numbers, "eval_epochs", "eval_limit"):
+            self.require(name, getattr(self, name) >= 0, "at least 0")
+        self.require("label_smoothing", 0.0 <= self.label_smoothing < 1.0, "at least 0, below 1")
+        epochs = (0, *self.decay_epochs)
+        rising = all(a < b for a, b in zip(epochs, epochs[1:], strict=False))
+        self.require("decay_epochs", rising, "rising numbers above 0")
+
+
+@dataclass(frozen=True)
+class RetrievalConfig(FinetuneConfig):
+    """Fine-tuning for retrieval: circle loss over negatives, beside the contrastive loss.
+
+    Attributes (beside those of `FinetuneConfig`):
+        negatives: negative images of each text, and negative texts of each image (paper: 10).
+        negatives_from: "corpus" draws them at random from all training images (released code);
+            "batch" takes them from the batch, whose images and texts are encoded once. Ours.
+        hard_share: with "batch", the share of them drawn by the contrastive scores; the rest
+            uniformly. Ours.
+        circle_weight, contrastive_weight, itm_weight: weights of the circle loss, the contrastive
+            loss within the batch, and the cross entropy of matching over the same pairs. Ours.
+        circle_margin, circle_scale: m and gamma of the circle loss (released code: 0.2 and 1).
+        score_weight: weight of the contrastive score in the score that the circle loss compares
+            (released code: 0.3, its weight in retrieval); 0 for the matching logit alone.
+    """
+
+    negatives: int = 10
+    negatives_from: Literal["corpus", "batch"] = "corpus"
+    hard_share: float = 1.0
+    circle_weight: float = 1.0
+    contrastive_weight: float = 1.0
+    itm_weight: float = 0.0
+    circle_margin: float = 0.2
+    circle_scale: float = 1.0
+    score_weight: float = 0.3
+
+    def __post_init__(self) -> None:
+        """Refuse values that cannot be meant; as `FinetuneConfig`."""
+        super().__post_init__()
+        self.require("negatives", self.negatives >= 1, "at least 1")
+        self.require("batch_size", self.batch_size >= 2, "at least 2: negatives come from it")
+        self.require("hard_share", 0.0 <= self.hard_share <= 1.0, "between 0 and 1")
+        self.require("circle_scale", self.circle_scale > 0.0, "above 0")
+        weights = ("circle_weight", "contrastive_weight", "itm_weight")
+        for name in (*weights, "score_weight"):
+            self.require(name, getattr(self, name) >= 0.0, "at least 0")
+        some = any(getattr(self, name) > 0 for name in weights)
+        self.require("circle_weight", some, "above 0 if no other loss has a weight")
+
+
+@dataclass(frozen=True)
+class CaptionConfig(FinetuneConfig):
+    """Fine-tuning for captions.
+
+    Attributes (beside those of `FinetuneConfig`):
+        captions_per_image: captions of an image that are trained together: the image is encoded
+            once for them. An epoch takes about every caption once, whatever this is.
+    """
+
+    captions_per_image: int = 1
+
+    def __post_init__(self) -> None:
+        """Refuse values that cannot be meant; as `FinetuneConfig`."""
+        super().__post_init__()
+        self.require("captions_per_image", self.captions_per_image >= 1, "at least 1")
+
+
+@dataclass(frozen=True)
+class AnswerConfig(FinetuneConfig):
+    """Fine-tuning for visual question answering.
+
+    Attributes (beside those of `FinetuneConfig`):
+        train_on: "train", with val as the development split, or "train+val" for the test splits
+            (then there is no development split, and the last weights are kept).
+        answer_threshold: questions whose most common answer an answer must be to become a class
+            (9 gives VQA v2's 3,129).
+    """
+
+    train_on: Literal["train", "train+val"] = "train"
+    answer_threshold: int = 9
+
+    def __post_init__(self) -> None:
+        """Refuse values that cannot be meant; as `FinetuneConfig`."""
+        super().__post_init__()
+        self.require("answer_threshold", self.answer_threshold >= 1, "at least 1")
+
+
+@dataclass(frozen=True)
+class ImageConfig(FinetuneConfig):
+    """Fine-tuning for image classification.
+
+    Attributes (beside those of `FinetuneConfig`):
+        holdout: share of the training images of each class that is kept for development: ImageNet's
+            val is what is reported, and nothing is chosen on it. Ours.
+    """
+
+    holdout: float = 0.02
+
+    def __post_init__(self) -> None:
+        """Refuse values that cannot be meant; as `FinetuneConfig`."""
+        super().__post_init__()
+        self.require("holdout", 0.0 <= self.holdout < 1.0, "at least 0, below 1")
+
+
+@dataclass(frozen=True)
+class FinetuneRecipe:
+    """A training configuration and what it changes of the model.
+
+    Attributes:
+        name: of the recipe: "mini-sst2", or the file's stem.
+        training: the training configuration.
+        model: fields of `Unimo2Config` that differ from the checkpoint's (`hidden_dropout`).
+        search: values of training fields that --search tries in every combination.
+    """
+
+    name: str
+    training: FinetuneConfig
+    model: Mapping[str, Any] = field(default_factory=dict)
+    search: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
+
+
+def default_recipe(task: str, hidden_size: int) -> str:
+    """The name of the recipe for a task and a model of some width: the paper's, or the mini one."""
+    spelled = task.replace("_", "-")
+    return spelled if hidden_size >= PAPER_WIDTH else f"mini-{spelled}"
+
+
+def load_finetune_recipe(name_or_file: str, defaults: FinetuneConfig) -> FinetuneRecipe:
+    """Read a recipe by name (`unimo2/configs/finetune/NAME.toml`) or from a file.
+
+    Args:
+        name_or_file: the recipe.
+        defaults: of the task's kind; the recipe's values replace its fields.
+
+    Raises:
+        MissingData: there is no such recipe.
+        UsageError: the file is no TOML, or has an unknown key or a value of another type.
+    """
+    shipped = CONFIG_FOLDER / _FOLDER / f"{name_or_file}.toml"
+    path = shipped if shipped.is_file() else find_recipe(name_or_file)
+    tables = read_tables(path, {"model", "training", "search"})
+    training = with_values(defaults, _timed(tables.get("training", {})), str(path))
+    search = tables.get("search", {})
+    for key, values in search.items():
+        if not isinstance(values, list):
+            raise UsageError(f"{path}: search.{key} is {values!r}; it must be a list of values")
+        for value in values:
+            with_values(training, {key: value}, f"{path}: search")
+    grid = {key: tuple(values) for key, values in search.items()}
+    return FinetuneRecipe(path.stem, training, dict(tables.get("model", {})), grid)
+
+
+def override_finetune(recipe: FinetuneRecipe, assignments: Sequence[str]) -> FinetuneRecipe:
+    """Change a recipe by `key=value` texts, as `unimo2.recipes.override` does.
+
+    `steps=100` alone means 100 steps, whatever the recipe's epochs.
+
+    Raises:
+        UsageError: a text is no assignment, its key is unknown or its value of another type.
+    """
+    training, model = parse_assignments(assignments)
+    changed = with_values(recipe.training, _timed(training), "--set")
+    return replace(recipe, training=changed, model={**recipe.model, **model})
+
+
+def with_fields(recipe: FinetuneRecipe, values: Mapping[str, Any]) -> FinetuneRecipe:
+    """The recipe with some training fields changed (those of a search, the seed)."""
+    return replace(recipe, training=with_values(recipe.training, values, "search"))
+
+
+def _timed(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The values; a number of steps without one of epochs replaces the epochs."""
+    timed = dict(values)
+    if "steps" in timed:
+        timed.setdefault("epochs", 0)
+    return timed
+
+
+def with_steps(config: Config, samples: int) -> Config:
+    """Turn what is counted in epochs into optimiser steps.
+
+    Args:
+        config: the configuration as asked for.
+        samples: that an epoch takes.
+
+    Returns:
+        The same with `steps`, `eval_every`, and for `decay_epochs` the schedule "drops".
+
+    Raises:
+        UsageError: there are fewer samples than a batch holds.
+    """
+    size = config.batch_size
+    if samples < size:
+        raise UsageError(
+            f"training.batch_size {size} is more than the {samples} training samples; "
+            f"use --set batch_size={samples} or less"
+        )
+    epoch = samples / size
+    steps = max(1, round(config.epochs * epoch)) if config.epochs else config.steps
+    every = config.eval_every
+    if not every and config.eval_epochs:
+        every = min(steps, max(1, round(config.eval_epochs * epoch)))
+    drops = tuple(round(after * epoch) for after in config.decay_epochs)
+    drops = tuple(sorted({drop for drop in drops if 0 < drop < steps}))
+    schedule = config.schedule if not config.decay_epochs else "drops" if drops else "constant"
+    return replace(config, steps=steps, eval_every=every, schedule=schedule, drop_at=drops)

@@ -1,0 +1,200 @@
+"""Training samples of every task, from the official files of a data root."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from unimo2.errors import BadData, MissingData
+from unimo2.finetuning.answers import answer_list, soft_targets
+from unimo2.finetuning.classification import Classes, Numbers, SoftTargets, Targets
+from unimo2.formats import glue, snli_ve, vqa
+from unimo2.formats.fields import first_few
+from unimo2.formats.imagenet import MAPPING, read_labels, read_synsets
+from unimo2.formats.karpathy import KarpathyImage, read_karpathy
+from unimo2.streams import ORDER, stream
+
+# Where the files of a task lie in a data root.
+GLUE_FOLDERS = {"sst2": "SST-2", "mnli": "MNLI", "cola": "CoLA", "stsb": "STS-B"}
+_VQA_QUESTIONS = "vqa/v2_OpenEnded_mscoco_{split}2014_questions.json"
+_VQA_ANNOTATIONS = "vqa/v2_mscoco_{split}2014_annotations.json"
+_COCO_IMAGE = "coco/{split}2014/COCO_{split}2014_{image:012d}.jpg"
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Labelled samples as they come from the files.
+
+    Attributes:
+        targets: what is to be said of each.
+        labels: names of the classes, in the order of their numbers; empty where the target is a
+            number.
+        texts: of each sample one sentence, or a pair; empty for images alone.
+        images: files, each once; empty for texts alone.
+        image_of: for each sample its place in `images`; empty for texts alone.
+    """
+
+    targets: Targets
+    labels: tuple[str, ...]
+    texts: tuple[tuple[str, ...], ...] = ()
+    images: tuple[Path, ...] = ()
+    image_of: tuple[int, ...] = ()
+
+
+def read_captioned(root: Path, name: str) -> list[KarpathyImage]:
+    """The training images of "flickr" or "coco" (train and restval) with their captions.
+
+    Raises:
+        MissingData: the file or an image is not there.
+        BadData: a broken file, or an image without captions.
+    """
+    if name == "flickr":
+        path, folder = (
+            root / "flickr30k/dataset_flickr30k.json",
+            root / "flickr30k/flickr30k-images",
+        )
+        images = read_karpathy(path, folder, ["train"])
+    else:
+        path = root / "coco/dataset_coco.json"
+        images = read_karpathy(path, root / "coco", ["train", "restval"])
+    bare = [image.filename for image in images if not image.captions]
+    if bare:
+        raise BadData(f"{path}: images without captions: {first_few(bare)}")
+    return images
+
+
+def read_glue(root: Path, task: str) -> Samples:
+    """The training rows of a GLUE task that have a label."""
+    path = root / "glue" / GLUE_FOLDERS[task] / "train.tsv"
+    rows = [row for row in glue.read_rows_of(task, path) if row.target is not None]
+    if not rows:
+        raise BadData(f"{path}: no row has a label")
+    labels = glue.TASKS[task].labels
+    texts = tuple(row.sentences for row in rows)
+    if labels is None:
+        return Samples(Numbers([float(row.target or 0.0) for row in rows]), (), texts)
+    number = {label: place for place, label in enumerate(labels)}
+    return Samples(Classes([number[str(row.target)] for row in rows]), labels, texts)
+
+
+def read_snli_ve(root: Path) -> Samples:
+    """The training pairs of SNLI-VE that have a label; those marked "-" are left out."""
+    path = root / "snli_ve/snli_ve_train.jsonl"
+    folder = root / "flickr30k/flickr30k-images"
+    pairs = [pair for pair in snli_ve.read_pairs(path) if pair.label is not None]
+    if not pairs:
+        raise BadData(f"{path}: no pair has a gold label")
+    number = {label: place for place, label in enumerate(snli_ve.LABELS)}
+    images, image_of = _each_once([folder / f"{pair.image}.jpg" for pair in pairs])
+    return Samples(
+        Classes([number[str(pair.label)] for pair in pairs]),
+        snli_ve.LABELS,
+        tuple((pair.hypothesis,) for pair in pairs),
+        images,
+        image_of,
+    )
+
+
+def read_vqa(root: Path, splits: Sequence[str], threshold: int) -> Samples:
+    """Training questions with soft targets over the answer list.
+
+    The list is made of the annotations of train and val, whichever of them are there, as the usual
+    3,129 answers are.
+
+    Args:
+        root: data root.
+        splits: "train", or "train" and "val".
+        threshold: as for `answer_list`.
+
+    Raises:
+        MissingData: a file or an image is not there.
+        BadData: a broken file, a question without annotation.
+    """
+    found: dict[str, list[vqa.Annotation]] = {}
+    for split in ("train", "val"):
+        path = root / _VQA_ANNOTATIONS.format(split=split)
+        if split in splits or path.is_file():
+            found[split] = vqa.read_annotations([path])
+    answers = answer_list([one for part in found.values() for one in part], threshold)
+    asked: list[vqa.Question] = []
+    annotations: list[vqa.Annotation] = []
+    files: list[Path] = []
+    for split in splits:
+        path = root / _VQA_QUESTIONS.format(split=split)
+        questions = vqa.read_questions([path])
+        known = {one.question_id: one for one in found[split]}
+        lonely = [question.id for question in questions if question.id not in known]
+        if lonely:
+            raise BadData(f"{path}: questions without annotation: {first_few(lonely)}")
+        asked += questions
+        annotations += [known[question.id] for question in questions]
+        files += [
+            root / _COCO_IMAGE.format(split=split, image=question.image_id)
+            for question in questions
+        ]
+    images, image_of = _each_once(files)
+    return Samples(
+        SoftTargets(soft_targets(annotations, answers), len(answers)),
+        tuple(answers),
+        tuple((question.text,) for question in asked),
+        images,
+        image_of,
+    )
+
+
+def read_imagenet(root: Path, holdout: float, seed: int) -> tuple[Samples, Samples]:
+    """The training images of ImageNet, and those of each class that are kept for development.
+
+    Args:
+        root: data root.
+        holdout: share of each class that is kept, rounded.
+        seed: of the choice.
+
+    Returns:
+        Training samples and development samples (which may be none).
+
+    Raises:
+        MissingData: a file or folder is not there.
+        BadData: a broken file, or a class that the mapping lacks.
+    """
+    mapping, folder = root / "imagenet" / MAPPING, root / "imagenet/train"
+    wnids = [synset.wnid for synset in read_synsets(mapping)]
+    number = {wnid: place for place, wnid in enumerate(wnids)}
+    if not folder.is_dir():
+        raise MissingData(f"ImageNet training images not found: {folder} (<wnid>/*.JPEG)")
+    of_class: dict[str, list[Path]] = defaultdict(list)
+    for image in read_labels(folder):
+        assert image.path is not None  # a folder was read
+        of_class[image.wnid].append(image.path)
+    unknown = sorted(set(of_class) - set(number))
+    if unknown:
+        raise BadData(f"{folder}: classes that {mapping} lacks: {first_few(unknown)}")
+    generator = stream(seed, 0, ORDER)
+    parts: tuple[list[tuple[int, Path]], list[tuple[int, Path]]] = ([], [])
+    for wnid, paths in of_class.items():
+        kept = set(
+            torch.randperm(len(paths), generator=generator)[: round(holdout * len(paths))].tolist()
+        )
+        for place, path in enumerate(paths):
+            parts[place in kept].append((number[wnid], path))
+    train, development = (
+        Samples(
+            Classes([label for label, _ in part]),
+            tuple(wnids),
+            images=tuple(path for _, path in part),
+            image_of=tuple(range(len(part))),
+        )
+        for part in parts
+    )
+    return train, development
+
+
+def _each_once(files: Sequence[Path]) -> tuple[tuple[Path, ...], tuple[int, ...]]:
+    """The files, each once, and the place of each."""
+    places: dict[Path, int] = {}
+    image_of = tuple(places.setdefault(file, len(places)) for file in files)
+    return tuple(places), image_of

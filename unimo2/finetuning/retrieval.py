@@ -1,0 +1,241 @@
+"""Fine-tuning for retrieval: circle loss over negative images and texts, and the contrastive loss."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from hashlib import sha256
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from unimo2.finetuning.config import RetrievalConfig
+from unimo2.finetuning.fused import pair_rows
+from unimo2.finetuning.losses import circle_loss, draw_several
+from unimo2.finetuning.pictures import Pictures
+from unimo2.finetuning.sampling import Passes
+from unimo2.finetuning.texts import TokenTable
+from unimo2.modeling import CONTRASTIVE_TEMPERATURE_RANGE, Unimo2Model
+from unimo2.objectives import same_pair
+from unimo2.streams import NEGATIVES, Share, stream
+
+
+@dataclass(frozen=True)
+class RetrievalBatch:
+    """Images and texts, and which are negatives of which.
+
+    The first B images and the first B texts are the true pairs.
+
+    Attributes:
+        pixel_values: float32 [I, 3, S, S].
+        input_ids: int64 [T, n].
+        attention_mask: int64 [T, n].
+        image_index: int64 [B], which image of the data set each true pair shows.
+        negative_images: int64 [B, k], rows of pixel_values for each text; [B, 0] to draw them from
+            the batch.
+        negative_texts: int64 [B, k], rows of input_ids for each image; or [B, 0].
+        noise: float32 [B, 4, B] in [0, 1), for the draws from the batch; [B, 4, 0] without.
+    """
+
+    pixel_values: Tensor
+    input_ids: Tensor
+    attention_mask: Tensor
+    image_index: Tensor
+    negative_images: Tensor
+    negative_texts: Tensor
+    noise: Tensor
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Samples by kind."""
+        return {"pairs": len(self.image_index)}
+
+    def to(self, device: torch.device) -> RetrievalBatch:
+        """The same batch on another device."""
+        return replace(self, **{name: value.to(device) for name, value in vars(self).items()})
+
+
+class RetrievalData:
+    """Images with captions.
+
+    A pass takes every image once, with one of its captions drawn at random; an epoch is as many
+    pairs as there are captions.
+    """
+
+    def __init__(
+        self,
+        config: RetrievalConfig,
+        pictures: Pictures,
+        texts: TokenTable,
+        captions: Sequence[int],
+    ) -> None:
+        """Put the columns together.
+
+        Args:
+            config: batch size, seed, negatives.
+            pictures: the images.
+            texts: all captions, in the order of their images.
+            captions: how many each image has.
+
+        Raises:
+            UsageError: there are fewer images than a batch holds.
+        """
+        self._config, self._pictures, self._texts = config, pictures, texts
+        self._counts = torch.tensor(captions)
+        self._first = self._counts.cumsum(dim=0) - self._counts
+        self.samples = int(self._counts.sum())
+        self._passes = Passes(
+            self._counts, texts.lengths, config.batch_size, config.length_window, config.seed, 1
+        )
+
+    def batch(self, step: int, share: Share) -> RetrievalBatch:
+        """A part of the batch of a step."""
+        size = self._config.batch_size
+        part = share.rows(size)
+        chosen = self._passes.at(step)
+        images, texts = chosen.items[part], chosen.options[part, 0]
+        own, count = len(images), self._config.negatives
+        generator = stream(self._config.seed, step, NEGATIVES)
+        if self._config.negatives_from == "batch":
+            noise = torch.rand(size, 4, size, generator=generator)[part, :, :own]
+            none = images.new_empty(own, 0)
+            pixels = self._pixels(images, step, part, size)
+            ids, mask = self._texts.pad(texts)
+            return RetrievalBatch(pixels, ids, mask, images, none, none, noise)
+        others = torch.randint(len(self._counts) - 1, (size, 2 * count), generator=generator)[part]
+        others = others + (others >= images[:, None])  # any image but the pair's own
+        places = torch.rand(size, count, generator=generator)[part]
+        strangers = others[:, count:]
+        their = self._counts[strangers]
+        captions = self._first[strangers] + (places * their).long().clamp_max(their - 1)
+        every = torch.cat([images, others[:, :count].flatten()])
+        ids, mask = self._texts.pad(torch.cat([texts, captions.flatten()]))
+        rows = own + torch.arange(own * count).view(own, count)
+        pixels = self._pixels(every, step, slice(0, len(every)), len(every))
+        return RetrievalBatch(pixels, ids, mask, images, rows, rows, torch.empty(own, 4, 0))
+
+    def _pixels(self, rows: Tensor, step: int, part: slice, total: int) -> Tensor:
+        later = rows[:0]
+        if not self._pictures.in_memory and self._config.negatives_from == "batch":
+            later = self._passes.at(step + 1).items[part]
+        return self._pictures.batch(rows, later, step, part, total)
+
+    def describe(self) -> dict[str, Any]:
+        """Counts and fingerprint."""
+        digest = sha256(self._pictures.digest().encode())
+        digest.update(self._texts.digest().encode())
+        digest.update(self._counts.numpy().tobytes())
+        counts = {"images": len(self._pictures), "captions": self.samples}
+        return {**counts, "fingerprint": digest.hexdigest()}
+
+
+@dataclass(frozen=True)
+class _Pairs:
+    """The B true pairs, then the negatives of each text (images) and of each image (texts)."""
+
+    images: Tensor  # int64 [B + 2 B k]
+    texts: Tensor  # int64 [B + 2 B k]
+    usable: Tensor  # bool [2, B, k]: of the images, of the texts
+
+
+class RetrievalObjective(nn.Module):
+    """Circle loss in both directions, contrastive loss, and optionally matching and grounding.
+
+    Every image and text of a batch is encoded once; pairs index those encodings.
+    """
+
+    def __init__(self, model: Unimo2Model, config: RetrievalConfig) -> None:
+        """Wrap a model."""
+        super().__init__()
+        self.model, self.config = model, config
+
+    def forward(self, batch: RetrievalBatch) -> dict[str, Tensor]:
+        """Compute the losses.
+
+        Returns:
+            Scalars "loss", those of "circle", "contrastive", "itm", "grounding" that have a weight,
+            and "first": the share of true pairs that score above all their negatives.
+        """
+        config, model = self.config, self.model
+        own = len(batch.image_index)
+        vision = model.encode_image(batch.pixel_values)  # [I, p + 1, D]
+        text = model.encode_text(batch.input_ids, batch.attention_mask)  # [T, n, D]
+        images, texts = model.image_features(vision), model.text_features(text)
+        losses: dict[str, Tensor] = {}
+        if config.contrastive_weight:
+            losses["contrastive"] = model.contrastive_loss(images[:own], texts[:own])
+        if config.grounding_weight and model.dictionary is not None:
+            mask = batch.attention_mask[:own]
+            grounding = model.ground(vision[:own], text[:own], mask, with_loss=True)
+            assert grounding.loss is not None  # it was asked for
+            losses["grounding"] = grounding.loss
+        pairs = self._pairs(images, texts, batch)
+        logits = self._match(vision, text, batch.attention_mask, pairs)  # [B + 2 B k, 2]
+        contrast = (images[pairs.images] * texts[pairs.texts]).sum(dim=1)
+        scores = logits[:, 1] + config.score_weight * contrast
+        positive, negative = scores[:own], scores[own:].view(2, own, -1)  # [B], [2, B, k]
+        if config.circle_weight:
+            losses["circle"] = self._circle(positive, negative, pairs.usable)
+        if config.itm_weight:
+            losses["itm"] = _matching(logits, own, pairs.usable)
+        result = {name: loss.detach() for name, loss in losses.items()}
+        result["first"] = _first(positive, negative, pairs.usable)
+        weighted = [getattr(config, f"{name}_weight") * loss for name, loss in losses.items()]
+        return {**result, "loss": torch.stack(weighted).sum()}
+
+    def _circle(self, positive: Tensor, negative: Tensor, usable: Tensor) -> Tensor:
+        """The mean of both directions."""
+        margin, scale = self.config.circle_margin, self.config.circle_scale
+        both = [circle_loss(positive, negative[i], usable[i], margin, scale) for i in range(2)]
+        return (both[0] + both[1]) / 2
+
+    def _match(self, vision: Tensor, text: Tensor, mask: Tensor, pairs: _Pairs) -> Tensor:
+        """Matching logits of all pairs, float32 [pairs, 2]."""
+        rows = pair_rows(self.model, vision, text, mask, pairs.images, pairs.texts)
+        out = self.model.fuse(
+            vision[pairs.images],
+            text[pairs.texts],
+            mask[pairs.texts],
+            pooled_only=True,
+            grounded_indices=rows,
+        )
+        assert out.itm_logits is not None  # image and text were given
+        return out.itm_logits.float()
+
+    @torch.no_grad()
+    def _pairs(self, images: Tensor, texts: Tensor, batch: RetrievalBatch) -> _Pairs:
+        """True pairs and negatives, as rows of images and texts."""
+        own = len(batch.image_index)
+        true = torch.arange(own, device=images.device)
+        if batch.negative_images.shape[1]:
+            of_text, of_image = batch.negative_images, batch.negative_texts
+            usable = torch.ones_like(torch.stack([of_text, of_image]), dtype=torch.bool)
+        else:
+            temperature = self.model.contrastive_temperature.clamp(*CONTRASTIVE_TEMPERATURE_RANGE)
+            similarity = images @ texts.T / temperature  # [B, B]
+            excluded = same_pair(batch.input_ids, batch.image_index)
+            count, share = self.config.negatives, self.config.hard_share
+            of_text, left = draw_several(similarity.T, excluded, batch.noise[:, :2], count, share)
+            of_image, right = draw_several(similarity, excluded, batch.noise[:, 2:], count, share)
+            usable = torch.stack([left, right])
+        again = true.repeat_interleave(of_text.shape[1])
+        return _Pairs(
+            images=torch.cat([true, of_text.flatten(), again]),
+            texts=torch.cat([true, again, of_image.flatten()]),
+            usable=usable,
+        )
+
+
+def _matching(logits: Tensor, own: int, usable: Tensor) -> Tensor:
+    """Cross entropy of matching: one true pair weighs as much as all its negatives."""
+    true = -logits[:own].log_softmax(dim=1)[:, 1]
+    false = -logits[own:].log_softmax(dim=1)[:, 0]
+    real = usable.flatten().float()
+    return (true.mean() + (false * real).sum() / real.sum().clamp_min(1.0)) / 2
+
+
+def _first(positive: Tensor, negative: Tensor, usable: Tensor) -> Tensor:
+    """Share of true pairs that score above all their negatives of either kind."""
+    best = negative.detach().masked_fill(~usable, float("-inf")).amax(dim=(0, 2))
+    return (positive.detach() > best).float().mean()

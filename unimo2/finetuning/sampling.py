@@ -1,0 +1,96 @@
+"""Which samples a step sees: a function of (seed, step), so that a killed run goes on exactly."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from unimo2.errors import UsageError
+from unimo2.streams import CAPTIONS, ORDER, stream
+
+
+class Chosen(NamedTuple):
+    """The samples of a step."""
+
+    items: Tensor  # int64 [batch]
+    options: Tensor  # int64 [batch, drawn], which texts of each item
+
+
+class Passes:
+    """Random passes over items, each with one or more texts to draw from.
+
+    Every pass is a permutation of the items; a rest smaller than a batch is left out of it. Within
+    a window of batches, items are put together by the length of their longest drawn text, so that
+    little padding is computed; the batches of a window then come in random order.
+    """
+
+    def __init__(
+        self, counts: Tensor, lengths: Tensor, batch_size: int, window: int, seed: int, drawn: int
+    ) -> None:
+        """Describe the items.
+
+        Args:
+            counts: int64 [items], how many texts each has, 0 for none; texts are numbered through.
+            lengths: int64 [texts], tokens of each.
+            batch_size: items a step.
+            window: batches that are put together by length.
+            seed: of the run.
+            drawn: texts drawn of each item, without repetition as far as it has that many; 0 for
+                items without texts.
+
+        Raises:
+            UsageError: there are fewer items than a batch holds.
+        """
+        if len(counts) < batch_size:
+            raise UsageError(
+                f"training.batch_size {batch_size} is more than the {len(counts)} training "
+                f"samples; use --set batch_size={len(counts)} or less"
+            )
+        self._counts, self._lengths = counts, lengths
+        self._first = counts.cumsum(dim=0) - counts
+        self._size, self._window, self._seed, self._drawn = batch_size, window, seed, drawn
+        self._epoch = -1
+        self._order = counts[:0]
+        self._start = -1
+        self._batches: list[Chosen] = []
+
+    def at(self, step: int) -> Chosen:
+        """The samples of a step (from 0)."""
+        epoch, turn = divmod(step, len(self._counts) // self._size)
+        start = step - turn % self._window
+        if start != self._start:
+            self._start, self._batches = start, self._window_at(epoch, turn // self._window, start)
+        return self._batches[step - start]
+
+    def _window_at(self, epoch: int, window: int, start: int) -> list[Chosen]:
+        """All batches of one window."""
+        if epoch != self._epoch:
+            generator = stream(self._seed, epoch, ORDER)
+            self._epoch, self._order = epoch, torch.randperm(len(self._counts), generator=generator)
+        usable = self._order[: len(self._order) // self._size * self._size]
+        span = self._window * self._size
+        items = usable[window * span : (window + 1) * span]
+        generator = stream(self._seed, start, CAPTIONS)
+        options = self._draw(items, generator)
+        order = torch.arange(len(items))
+        if self._drawn and self._window > 1:
+            order = self._lengths[options].amax(dim=1).sort(stable=True).indices
+        batches = order.view(-1, self._size)
+        batches = batches[torch.randperm(len(batches), generator=generator)]
+        return [Chosen(items[rows], options[rows]) for rows in batches]
+
+    def _draw(self, items: Tensor, generator: torch.Generator) -> Tensor:
+        """Texts of some items, [items, drawn]: random places in a random rotation of its texts."""
+        counts = self._counts[items][:, None]
+        if not self._drawn:
+            return items.new_empty(len(items), 0)
+        if bool((counts == 1).all()):
+            return self._first[items][:, None].expand(-1, self._drawn)
+        widest = int(counts.max())
+        noise = torch.rand(len(items), widest, generator=generator)
+        noise = noise.masked_fill(torch.arange(widest) >= counts, 2.0)  # after the real ones
+        ranked = noise.argsort(dim=1)
+        places = torch.arange(self._drawn) % counts  # again from the first where there are too few
+        return self._first[items][:, None] + ranked.gather(1, places)

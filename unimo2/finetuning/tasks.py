@@ -1,0 +1,267 @@
+"""From a task's name, a checkpoint and a data root to what the trainer is given."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+from unimo2.errors import BadCheckpoint, UsageError
+from unimo2.finetuning.captioning import CaptionData, CaptionObjective
+from unimo2.finetuning.classification import ClassificationObjective, LabelledData, TaskModel
+from unimo2.finetuning.config import (
+    AnswerConfig,
+    CaptionConfig,
+    FinetuneConfig,
+    FinetuneRecipe,
+    ImageConfig,
+    RetrievalConfig,
+    with_steps,
+)
+from unimo2.finetuning.pictures import Pictures
+from unimo2.finetuning.readers import (
+    Samples,
+    read_captioned,
+    read_glue,
+    read_imagenet,
+    read_snli_ve,
+    read_vqa,
+)
+from unimo2.finetuning.retrieval import RetrievalData, RetrievalObjective
+from unimo2.finetuning.task import FinetuningTask, TrainingData
+from unimo2.finetuning.texts import TokenTable
+from unimo2.heads import Unimo2ForImages, Unimo2ForPairs, Unimo2ForTexts
+from unimo2.modeling import Unimo2Model
+from unimo2.preparation import model_fields
+from unimo2.processing import Unimo2Processor
+from unimo2.streams import WEIGHTS, stream_seed
+
+GLUE = ("sst2", "mnli", "cola", "stsb")
+_DEFAULTS: Mapping[str, FinetuneConfig] = {
+    "flickr": RetrievalConfig(),
+    "vqa": AnswerConfig(),
+    "snli_ve": FinetuneConfig(),
+    "coco": CaptionConfig(),
+    "imagenet": ImageConfig(),
+    **{name: FinetuneConfig() for name in GLUE},
+}
+TASKS = tuple(_DEFAULTS)
+# What early evaluations choose by; higher is better. "recall@1" is the mean of both directions.
+METRICS: Mapping[str, str] = {
+    "flickr": "recall@1",
+    "vqa": "accuracy",
+    "snli_ve": "accuracy",
+    "coco": "CIDEr",
+    "imagenet": "accuracy",
+    "sst2": "accuracy",
+    "mnli": "accuracy",
+    "cola": "matthews",
+    "stsb": "pearson",
+}
+# The split of each task on which its best weights are chosen; ImageNet's is held out of train.
+DEVELOPMENT: Mapping[str, str | None] = {
+    "flickr": "val",
+    "vqa": "val",
+    "snli_ve": "dev",
+    "coco": "val",
+    "imagenet": None,
+    "sst2": "dev",
+    "mnli": "dev_matched",
+    "cola": "dev",
+    "stsb": "dev",
+}
+
+Model = TypeVar("Model", bound=PreTrainedModel)
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A task that is ready to be trained.
+
+    Attributes:
+        task: for the trainer.
+        config: with steps counted.
+        held_out: accuracy in percent of a model on images that were kept for development; None for
+            tasks with a development split.
+    """
+
+    task: FinetuningTask
+    config: FinetuneConfig
+    held_out: Callable[[PreTrainedModel], float] | None = None
+
+
+def task_name(spelled: str) -> str:
+    """The name of a task as typed, "snli-ve" or "snli_ve".
+
+    Raises:
+        UsageError: there is no such task.
+    """
+    name = spelled.replace("-", "_")
+    if name not in TASKS:
+        known = ", ".join(task.replace("_", "-") for task in TASKS)
+        raise UsageError(f"unknown task {spelled!r}; known are: {known}")
+    return name
+
+
+def default_config(task: str) -> FinetuneConfig:
+    """The configuration of a task's kind, which a recipe then changes."""
+    return _DEFAULTS[task]
+
+
+def checkpoint_config(folder: Path) -> dict[str, Any]:
+    """What the config.json of a model folder says.
+
+    Raises:
+        BadCheckpoint: there is none, or it is no JSON object.
+    """
+    path = folder / "config.json"
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise BadCheckpoint(f"{folder} holds no config.json, so it is no model folder") from None
+    except ValueError as error:
+        raise BadCheckpoint(f"{path} is no JSON: {error}") from None
+    if not isinstance(content, dict):
+        raise BadCheckpoint(f"{path} is no model configuration")
+    return content
+
+
+def prepare(task: str, recipe: FinetuneRecipe, folder: Path, root: Path) -> Prepared:
+    """Read the data, load the checkpoint and build the losses.
+
+    Args:
+        task: one of `TASKS`.
+        recipe: its training is of the task's kind (`default_config`).
+        folder: a UNIMO-2 checkpoint with its processor.
+        root: data root.
+
+    Raises:
+        UsageError: or one of its kinds (MissingData, BadData, BadCheckpoint).
+    """
+    unknown = sorted(set(recipe.model) - set(model_fields()))
+    if unknown:
+        raise UsageError(f"{recipe.name}: no model field is called {', '.join(unknown)}")
+    processor = Unimo2Processor.from_pretrained(folder)
+    if recipe.training.image_size:
+        processor.image_size = recipe.training.image_size
+    workshop = _Workshop(task, recipe, folder, root, processor)
+    if task == "flickr":
+        return workshop.retrieval()
+    if task == "coco":
+        return workshop.captions()
+    return workshop.labelled()
+
+
+@dataclass(frozen=True)
+class _Workshop:
+    """What all tasks are built from."""
+
+    name: str
+    recipe: FinetuneRecipe
+    folder: Path
+    root: Path
+    processor: Unimo2Processor
+
+    @property
+    def config(self) -> FinetuneConfig:
+        return self.recipe.training
+
+    def retrieval(self) -> Prepared:
+        config = cast(RetrievalConfig, self.config)
+        pictures, texts, counts = self._captioned()
+        model = self._load(Unimo2Model, ())
+        data = RetrievalData(config, pictures, texts, counts)
+        return self._ready(model, RetrievalObjective(model, config), data)
+
+    def captions(self) -> Prepared:
+        config = cast(CaptionConfig, self.config)
+        pictures, texts, counts = self._captioned()
+        model = self._load(Unimo2Model, ())
+        objective = CaptionObjective(model, config.label_smoothing, config.grounding_weight)
+        return self._ready(model, objective, CaptionData(config, pictures, texts, counts))
+
+    def labelled(self) -> Prepared:
+        kept: Samples | None = None
+        kind: type[TaskModel] = Unimo2ForPairs
+        if self.name in GLUE:
+            kind, samples = Unimo2ForTexts, read_glue(self.root, self.name)
+        elif isinstance(self.config, ImageConfig):
+            kind = Unimo2ForImages
+            samples, kept = read_imagenet(self.root, self.config.holdout, self.config.seed)
+        elif isinstance(self.config, AnswerConfig):
+            splits = self.config.train_on.split("+")
+            samples = read_vqa(self.root, splits, self.config.answer_threshold)
+        else:
+            samples = read_snli_ve(self.root)
+        model = cast(TaskModel, self._load(kind, samples.labels))
+        config = self.config
+        objective = ClassificationObjective(model, config.grounding_weight, config.label_smoothing)
+        held_out = None
+        if kept is not None and kept.images:
+            pictures = Pictures(kept.images, self.processor, config.image_gigabytes)
+            labels = kept.targets.of(torch.arange(len(pictures)))
+            held_out = partial(_held_out, pictures, labels, config.batch_size)
+        return self._ready(model, objective, self._labelled_data(samples), held_out)
+
+    def _labelled_data(self, samples: Samples) -> LabelledData:
+        count = len(samples.texts or samples.image_of)
+        texts = self._tokens(samples.texts) if samples.texts else None
+        pictures = self._pictures(samples.images) if samples.images else None
+        image_of = samples.image_of if samples.images else None
+        return LabelledData(self.config, samples.targets, count, texts, pictures, image_of)
+
+    def _captioned(self) -> tuple[Pictures, TokenTable, list[int]]:
+        """Images, all their captions, and how many each has."""
+        images = read_captioned(self.root, self.name)
+        texts = [(caption.text,) for image in images for caption in image.captions]
+        pictures = self._pictures(tuple(image.path for image in images))
+        return pictures, self._tokens(tuple(texts)), [len(image.captions) for image in images]
+
+    def _pictures(self, paths: tuple[Path, ...]) -> Pictures:
+        config = self.config
+        return Pictures(paths, self.processor, config.image_gigabytes, config.augment, config.seed)
+
+    def _tokens(self, texts: tuple[tuple[str, ...], ...]) -> TokenTable:
+        positions = int(checkpoint_config(self.folder).get("max_position_embeddings", 514)) - 2
+        longest = min(self.config.max_text_length, positions)
+        return TokenTable(self.processor.tokenizer, texts, longest)
+
+    def _load(self, kind: type[Model], labels: tuple[str, ...]) -> Model:
+        """The checkpoint's weights, with a new head where it has none; both follow from the seed."""
+        names: dict[str, Any] = {"num_labels": 1} if not labels else {}
+        if labels:
+            names["id2label"] = dict(enumerate(labels))
+            names["label2id"] = {label: number for number, label in enumerate(labels)}
+        if kind is Unimo2Model:
+            names = {}
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(stream_seed(self.config.seed, 0, WEIGHTS))
+            loaded = kind.from_pretrained(self.folder, **{**names, **self.recipe.model})
+        return cast(Model, loaded)
+
+    def _ready(
+        self,
+        model: PreTrainedModel,
+        objective: nn.Module,
+        data: TrainingData,
+        held_out: Callable[[PreTrainedModel], float] | None = None,
+    ) -> Prepared:
+        task = FinetuningTask(self.name, model, objective, data, self.processor)
+        return Prepared(task, with_steps(self.config, data.samples), held_out)
+
+
+@torch.no_grad()
+def _held_out(pictures: Pictures, labels: Tensor, batch_size: int, model: PreTrainedModel) -> float:
+    """Accuracy of a model on labelled images, in percent."""
+    right = 0
+    for rows in torch.arange(len(pictures)).split(batch_size):
+        logits = model(pixel_values=pictures.plain(rows).to(model.device)).logits
+        right += int((logits.argmax(dim=1).cpu() == labels[rows]).sum())
+    return 100.0 * right / len(pictures)

@@ -1,0 +1,194 @@
+"""What all adapters of UNIMO-2 share: who they are, tokens without padding, the dictionary's part.
+
+The dictionary's accumulated scores (equation 2) are sums over the tokens of an image and of a text,
+so each side is computed once and a pair adds the two.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import wraps
+from typing import Concatenate, ParamSpec, Protocol, TypeVar, cast
+
+import torch
+from torch import Tensor, nn
+
+from unimo2.devices import DTYPES
+from unimo2.modeling import Unimo2Model, Unimo2PreTrainedModel
+from unimo2.processing import Unimo2Processor
+
+# Items in one call: so many that the widest activation takes this much. On a CPU more only leaves
+# the caches (measured: the mini model's layer takes 1.3 times as long with 200 pairs as with 24);
+# a GPU is kept busy by it.
+_ACTIVATION_BYTES = {"cpu": 4 * 2**20, "cuda": 2**31}
+
+
+class _HasModel(Protocol):
+    @property
+    def model(self) -> nn.Module: ...
+
+
+Owner = TypeVar("Owner", bound=_HasModel)
+Arguments = ParamSpec("Arguments")
+Result = TypeVar("Result")
+
+
+def evaluated(
+    method: Callable[Concatenate[Owner, Arguments], Result],
+) -> Callable[Concatenate[Owner, Arguments], Result]:
+    """Make a method of an adapter run without gradients and dropout, also in the midst of training.
+
+    Args:
+        method: Of an object whose `model` is the module.
+
+    Returns:
+        The method; the model is put back into training mode if it was in it.
+    """
+
+    @wraps(method)
+    def wrapped(self: Owner, /, *args: Arguments.args, **kwargs: Arguments.kwargs) -> Result:
+        training = self.model.training
+        if training:
+            self.model.eval()
+        try:
+            with torch.inference_mode():
+                return method(self, *args, **kwargs)
+        finally:
+            if training:
+                self.model.train()
+
+    return wrapped
+
+
+def equal_lengths(rows: Sequence[Sequence[int]], batch_size: int) -> Iterator[list[int]]:
+    """Cut texts into batches that need no padding.
+
+    Args:
+        rows: Token ids of each text.
+        batch_size: Texts of a batch at most.
+
+    Yields:
+        Places in `rows` of texts of one length, shortest first, in their order.
+    """
+    places: dict[int, list[int]] = {}
+    for place, row in enumerate(rows):
+        places.setdefault(len(row), []).append(place)
+    for _, same in sorted(places.items()):
+        for start in range(0, len(same), batch_size):
+            yield same[start : start + batch_size]
+
+
+def items_at_once(model: Unimo2Model, rows: int) -> int:
+    """Items in one call, from the size of the feed-forward layers' activations.
+
+    Args:
+        model: The model, where it will run.
+        rows: Tokens of an item besides the grounded ones, image and text together.
+
+    Returns:
+        At least 1.
+    """
+    grounded = model.config.grounded_tokens if model.dictionary is not None else 0
+    number = next(model.fusion.parameters()).element_size()
+    wanted = _ACTIVATION_BYTES.get(model.device.type, _ACTIVATION_BYTES["cpu"])
+    return max(1, wanted // int((rows + grounded) * model.config.intermediate_size * number))
+
+
+class Unimo2Adapter:
+    """A UNIMO-2 model, pre-trained or with a task's head, with its processor."""
+
+    def __init__(
+        self,
+        name: str,
+        model: Unimo2PreTrainedModel,
+        processor: Unimo2Processor,
+        weights_sha256: str,
+    ) -> None:
+        """Wrap a model.
+
+        Args:
+            name: The card's name, or the folder's.
+            model: `Unimo2Model`, or a task model that has one as `unimo2`.
+            processor: The model's.
+            weights_sha256: Of the weights file.
+        """
+        self.name = name
+        self.model: Unimo2PreTrainedModel = model
+        self.base = cast(Unimo2Model, getattr(model, "unimo2", model))
+        self.processor = processor
+        self.weights_sha256 = weights_sha256
+        self.batch_size = items_at_once(self.base, self.rows)
+
+    @property
+    def rows(self) -> int:
+        """Tokens of a usual item besides the grounded ones, for the choice of a batch size."""
+        return int(self.base.config.patch_grid**2) + 1
+
+    @property
+    def device(self) -> str:
+        """Where the model is, as torch spells it."""
+        return str(self.base.device)
+
+    @property
+    def dtype(self) -> str:
+        """Of towers and fusion."""
+        return str(next(self.base.fusion.parameters()).dtype).removeprefix("torch.")
+
+    @property
+    def settings(self) -> Mapping[str, object]:
+        """The model's configuration, as in its config.json: nothing of where it lies."""
+        fields = self.base.config.to_dict()
+        return {name: value for name, value in fields.items() if not name.startswith("_")}
+
+    def vision(self, pixels: Tensor) -> Tensor:
+        """Vision tower of processed pictures, [images, 3, side, side] to [images, p + 1, hidden]."""
+        return self.base.encode_image(pixels.to(self.base.device, DTYPES[self.dtype]))
+
+    def tokens(self, first: Sequence[str], second: Sequence[str] | None = None) -> list[list[int]]:
+        """Token ids of texts or of pairs of texts, cut to what the model has positions for."""
+        longest = min(self.processor.max_text_length, self.base.text.longest)
+        pairs = () if second is None else (list(second),)
+        encoded = self.processor.tokenizer(list(first), *pairs, truncation=True, max_length=longest)
+        return cast(list[list[int]], encoded["input_ids"])
+
+    def ids(self, rows: Sequence[Sequence[int]]) -> Tensor:
+        """Token ids of texts of one length, [texts, tokens], on the model's device."""
+        return torch.tensor([list(row) for row in rows], device=self.base.device)
+
+    def dictionary_part(self, states: Tensor) -> dict[str, Tensor]:
+        """What choosing grounded tokens needs of one modality.
+
+        Args:
+            states: [items, tokens, hidden], a tower's outputs, the first token included.
+
+        Returns:
+            "scores" [items, C], or "nearest" [items, tokens - 1] of the one-to-one map; nothing
+            without a dictionary.
+        """
+        dictionary = self.base.dictionary
+        if dictionary is None:
+            return {}
+        tokens = states[:, 1:].float()
+        if dictionary.nearest:
+            return {"nearest": dictionary(tokens, None, with_loss=False).indices}
+        return {"scores": dictionary.scores(tokens)}
+
+    def grounded_rows(
+        self, images: Mapping[str, Tensor], texts: Mapping[str, Tensor]
+    ) -> Tensor | None:
+        """Dictionary rows of pairs.
+
+        Args:
+            images: `dictionary_part` of n images.
+            texts: That of n texts, or of one text without the first dimension.
+
+        Returns:
+            [n, K]; None without a dictionary.
+        """
+        dictionary = self.base.dictionary
+        if dictionary is None:
+            return None
+        if dictionary.nearest:
+            own = images["nearest"]
+            return torch.cat([own, texts["nearest"].expand(len(own), -1)], dim=1)
+        return dictionary.select(images["scores"] + texts["scores"])
