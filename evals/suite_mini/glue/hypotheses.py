@@ -149,8 +149,9 @@ _PROPOSERS: dict[str, Callable[[Statement, Dice], Claim | None]] = {
 }
 
 
-KINDS = (*_PROPOSERS, *_PROPOSERS, *(f"not {kind}" for kind in _NEGATABLE))
-"""What can be claimed; denials are half as frequent."""
+_COMMON = ("attribute", "attribute", "place", "relation", "exists", "background")
+KINDS = (*_PROPOSERS, *_COMMON, *(f"not {kind}" for kind in _NEGATABLE))
+"""What can be claimed, each as often as it is listed."""
 
 
 def said(claim: Claim, statement: Statement, speaker: Speaker) -> str:
