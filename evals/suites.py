@@ -7,7 +7,8 @@ name and fingerprint (the embedded suite is written with one); any other is the 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from unimo2.errors import BadData, MissingData, UsageError
@@ -25,11 +26,14 @@ class Suite:
         root: The folder.
         fingerprint: Of a generated suite; None for real data, whose fingerprint is taken from
             the files that a run reads.
+        fingerprints: Of each of its data sets by name, so that a change of one leaves what was
+            measured on another as it is; empty for real data.
     """
 
     name: str
     root: Path
     fingerprint: str | None
+    fingerprints: Mapping[str, str] = field(default_factory=dict)
 
 
 def resolve(suite: str | None = None, data_root: str | Path | None = None) -> Suite:
@@ -89,4 +93,4 @@ def _read(root: Path) -> Suite:
         raise BadData(f"{path} cannot be read as a suite's description: {error!r}") from None
     if name not in SUITES or not isinstance(fingerprint, str):
         raise BadData(f"{path} names the suite {name!r}; known are {', '.join(SUITES)}")
-    return Suite(name, root, fingerprint)
+    return Suite(name, root, fingerprint, content.get("fingerprints", {}))

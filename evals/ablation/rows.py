@@ -76,7 +76,9 @@ def make_rows(
         changes["one-to-one"] = {"grounding": "nearest"}
     if not changes:
         raise UsageError("nothing to vary: give --k 10 20 50 100, --c 1024 2048, or --one-to-one")
-    data = data_fingerprint(suite, recipe.training.pair_sets)
+    config = recipe.training
+    read = (*config.pair_sets, *config.image_sets, *config.text_sets)
+    data = data_fingerprint(suite, read)
     return [_row(variant, recipe, change, data) for variant, change in changes.items()]
 
 
@@ -145,12 +147,24 @@ def _without_defaults(values: Mapping[str, Any], defaults: Mapping[str, Any]) ->
     return {name: plain[name] for name in sorted(plain) if plain[name] != known[name]}
 
 
-def data_fingerprint(suite: Suite, pair_sets: Sequence[str]) -> str:
-    """A sha256 of the data: the generated suite's own, or that of real data's annotations."""
+def data_fingerprint(suite: Suite, data_sets: Sequence[str]) -> str:
+    """A sha256 of what rows are trained and evaluated on.
+
+    Args:
+        suite: gives the data.
+        data_sets: names of the corpora; Flickr30k, on which rows are evaluated, is added.
+
+    Returns:
+        Of a generated suite from the fingerprints of these data sets alone; of real data from the
+        annotation files.
+    """
+    names = sorted({*data_sets, "flickr30k"})
+    if suite.fingerprints:
+        return digest({name: suite.fingerprints[name] for name in names})
     if suite.fingerprint is not None:
         return suite.fingerprint
     content = hashlib.sha256()
-    for name in sorted({*pair_sets, "flickr30k"}):
+    for name in names:
         path = suite.root / name / f"dataset_{name}.json"
         if path.is_file():
             content.update(name.encode() + hashlib.sha256(path.read_bytes()).digest())
