@@ -30,7 +30,8 @@ class JointObjective(nn.Module):
         Args:
             model: the model to train, with the projection of visual contrastive learning.
             weights: weight of each loss; a weight of 0 leaves its computation out.
-            hard_share, match_share: see `PairObjective`.
+            hard_share: see `PairObjective`.
+            match_share: see `PairObjective`.
             vcl_temperature: of the contrastive loss of views.
             with_images: whether there are images alone, so that the projection is trained.
         """
