@@ -13,10 +13,16 @@ import pytest
 from glue_truth import acceptable, sentiment
 
 from evals.suite_mini.dice import Dice
+from evals.suite_mini.glue.baselines import (
+    accuracy,
+    bag_of_words,
+    logistic_baseline,
+    ridge_pearson,
+)
 from evals.suite_mini.glue.claims import Attribute, Both, Claim, Exists, Not, readings
 from evals.suite_mini.glue.entailment import CONTRADICTION, ENTAILMENT, NEUTRAL
 from evals.suite_mini.glue.likeness import score
-from evals.suite_mini.glue.part import GluePart
+from evals.suite_mini.glue.part import GluePart, GlueRow
 from evals.suite_mini.glue.sentiment import is_reserved
 from evals.suite_mini.glue.telling import told
 from evals.suite_mini.glue.variation import changed
@@ -133,6 +139,15 @@ def test_words_alone_do_not_solve_the_tasks(written: Written) -> None:
         assert floors["bag of words"] < 60
         assert floors["hypothesis only"] < 55
     assert all(level.ideal >= 95 for task in levels.values() for level in task.values())
+
+
+def test_floors_of_a_suite_with_one_label_are_those_of_a_constant_answer() -> None:
+    """Truth: by hand: a constant is right where the label is its own, and correlates with nothing."""
+    rows = [GlueRow((f"A star {number}.", "A ring."), "1") for number in range(4)]
+    reader = logistic_baseline(bag_of_words, rows)
+    measured = [*rows[:3], GlueRow(("A moon.", "A ring."), "0")]
+    assert accuracy(reader, measured) == 75.0
+    assert ridge_pearson(rows, measured) == 0.0
 
 
 def test_labels_are_balanced_as_in_glue(written: Written) -> None:
