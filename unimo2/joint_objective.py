@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from unimo2.batches import ImageBatch, MixedBatch, TextBatch
+from unimo2.dictionary_health import RowUse
 from unimo2.heads import Unimo2ForPreTraining
 from unimo2.masking import IGNORED
 from unimo2.objectives import LossWeights, PairObjective, selected_rows
@@ -23,6 +24,7 @@ class JointObjective(nn.Module):
         hard_share: float = 1.0,
         vcl_temperature: float = 0.1,
         with_images: bool = True,
+        restart_unused: int = 0,
     ) -> None:
         """Wrap a model.
 
@@ -32,9 +34,12 @@ class JointObjective(nn.Module):
             hard_share: see `PairObjective`.
             vcl_temperature: of the contrastive loss of views.
             with_images: whether there are images alone, so that the projection is trained.
+            restart_unused: batches after which dictionary rows out of use start anew; 0 for never.
         """
         super().__init__()
-        self.pairs = PairObjective(model.unimo2, weights, hard_share)
+        rows = model.config.dictionary_size
+        row_use = RowUse(rows, restart_unused) if restart_unused else None
+        self.pairs = PairObjective(model.unimo2, weights, hard_share, row_use)
         self.projection = model.vcl_projection if with_images else None
         self.weights = weights
         self.vcl_temperature = vcl_temperature
@@ -62,6 +67,8 @@ class JointObjective(nn.Module):
         result["loss"] = torch.stack(losses).sum()
         if counts:
             result[COUNTS] = torch.stack(counts).sum(dim=0)
+            if self.pairs.row_use is not None and self.training:
+                self.pairs.row_use.note(result[COUNTS])
         return result
 
     def _images(self, batch: ImageBatch, result: dict[str, Tensor], counts: list[Tensor]) -> Tensor:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from unimo2.batches import PairBatch
+from unimo2.dictionary_health import RowUse
 from unimo2.masking import IGNORED
 from unimo2.modeling import CONTRASTIVE_TEMPERATURE_RANGE, Unimo2Model
 
@@ -128,6 +129,7 @@ class PairObjective(nn.Module):
         model: Unimo2Model,
         weights: LossWeights,
         hard_share: float = 1.0,
+        row_use: RowUse | None = None,
     ) -> None:
         """Wrap a model.
 
@@ -136,11 +138,13 @@ class PairObjective(nn.Module):
             weights: weight of each loss; a weight of 0 leaves its computation out.
             hard_share: share of the negatives that are drawn by the contrastive scores of the
                 batch; the others are drawn uniformly.
+            row_use: starts rows of the dictionary anew that are out of use; None leaves them.
         """
         super().__init__()
         self.model = model
         self.weights = weights
         self.hard_share = hard_share
+        self.row_use = row_use
 
     def forward(self, batch: PairBatch) -> dict[str, Tensor]:
         """Compute the losses.
@@ -157,6 +161,8 @@ class PairObjective(nn.Module):
             torch.cat([batch.masked_ids[:rows], batch.input_ids]), torch.cat([mask[:rows], mask])
         )
         hidden, text = both[:rows], both[rows:]  # [R, N, H], [B, N, H]
+        if self.row_use is not None and self.model.dictionary is not None and self.training:
+            self.row_use.restart(self.model.dictionary, vision, text, mask, batch.seed)
 
         losses: dict[str, Tensor] = {}
         result: dict[str, Tensor] = {}

@@ -59,6 +59,7 @@ class PretrainingTask:
             config.hard_share,
             config.vcl_temperature,
             with_images=corpora.images is not None,
+            restart_unused=config.restart_unused,
         )
 
     def batch(self, step: int, share: Share) -> MixedBatch:
