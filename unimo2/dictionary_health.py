@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
+from unimo2.distributed import of_main
 from unimo2.grounding import GroundedDictionary
 
 
@@ -80,5 +81,7 @@ class RowUse(nn.Module):
         vectors = torch.cat([vision[:, 1:].flatten(0, 1).float(), text[:, 1:][real].float()])
         generator = torch.Generator().manual_seed(seed)
         drawn = torch.randint(len(vectors), (len(rows),), generator=generator)
-        dictionary.embedding[rows] = vectors[drawn.to(vectors.device)].to(dictionary.embedding)
+        # Every process has other vectors at hand: those of the first one are taken by all.
+        chosen = of_main(vectors[drawn.to(vectors.device)].to(dictionary.embedding).contiguous())
+        dictionary.embedding[rows] = chosen
         self.idle[rows] = 0

@@ -39,6 +39,8 @@ class PretrainConfig(LoopConfig):
         mask_level: mask, random or original decided for each span (as SpanBERT) or token.
         hard_share: share of the negatives for matching that are drawn by the contrastive scores of
             the batch, the others uniformly. Ours.
+        negatives_from: whether matching draws its negatives from the pairs of "all" processes, or of
+            its own "process" (which sends less around). Ours.
         restart_unused: batches after which a dictionary row that no input chose starts anew from a
             vector of the batch; 0 for never. Ours.
         length_window: batches within which samples are put together by caption length; 1 for plain
@@ -79,6 +81,7 @@ class PretrainConfig(LoopConfig):
     mask_max_span: int = 10
     mask_level: Literal["span", "token"] = "span"
     hard_share: float = 1.0
+    negatives_from: Literal["all", "process"] = "all"
     restart_unused: int = 0
     length_window: int = 16
     max_text_length: int = 512
