@@ -14,6 +14,7 @@ ORDER, CAPTIONS, MASKS, NEGATIVES, DROPOUT, WEIGHTS = range(6)
 # Of the mixed steps: pairs and pseudo pairs are shuffled anew, and the other corpora come in.
 MIXED_ORDER, MIXED_CAPTIONS, PROMPT_ORDER, PROMPT_CAPTIONS = range(6, 10)
 IMAGE_ORDER, VIEWS, TEXT_ORDER, TEXT_MASKS = range(10, 14)
+RESTARTS = 14  # of dictionary rows
 
 
 def stream_seed(seed: int, step: int, purpose: int) -> int:

@@ -29,8 +29,10 @@ from unimo2.streams import (
     ORDER,
     PROMPT_CAPTIONS,
     PROMPT_ORDER,
+    RESTARTS,
     Share,
     stream,
+    stream_seed,
 )
 
 
@@ -185,6 +187,7 @@ class Corpora:
             negative_noise=negatives[place],
             position=place,
             prompts=len(drawn.images) if plan.prompts else 0,
+            seed=stream_seed(seed, step, RESTARTS),
         )
 
     @staticmethod
