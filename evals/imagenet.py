@@ -12,9 +12,10 @@ from evals import items, zero_shot
 from evals.benchmark import Outcome, Report, Request, SampleMetric
 from evals.imagenet_data import ImageNetData, read
 from evals.item_samples import frame, subset_means
-from evals.items import ALL, Share, Work
+from evals.items import Work
 from evals.metrics import RESAMPLES, Floats, Metric, Ranking, hits_at, rank_classes
 from evals.pictures import loaded
+from evals.processes import ALL, Share
 from evals.resampling import means
 from evals.scoring import Scored, answered, missing_note
 from unimo2.errors import BadData, IncompatibleModel

@@ -363,11 +363,12 @@ class FakeTextClassifier(Fake):
         return torch.nn.functional.one_hot(torch.tensor(numbers % kinds), kinds).float()
 
 
-if __name__ == "__main__":  # a slow run in a process of its own, to be killed
+if __name__ == "__main__":  # a slow run in a process of its own, to be killed or to share
     import sys
     import time
 
     import evals
+    from evals.processes import launched
 
     class Slow(FakePairClassifier):
         """Sleeps before each call."""
@@ -377,6 +378,13 @@ if __name__ == "__main__":  # a slow run in a process of its own, to be killed
             time.sleep(float(sys.argv[3]))
             return super().classify_pairs(images, texts)
 
+    model = Slow("neutral")
     evals.run(
-        "snli_ve", model=Slow("neutral"), split="dev", data_root=sys.argv[1], output=sys.argv[2]
+        "snli_ve",
+        model=model,
+        split="dev",
+        data_root=sys.argv[1],
+        output=sys.argv[2],
+        share=launched(),
     )
+    print(model.calls)
