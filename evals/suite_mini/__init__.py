@@ -11,6 +11,8 @@ captioned    Karpathy's layouts (Flickr30k, COCO): which pictures there are, and
 part, parts  what a data set of the suite is, and one module for each
 classes, rare_shapes, portraits  labelled images: their classes, and pictures of one main thing
 colour_reader                    the floor of image classification
+prose        running text about scenes, and general English
+glue         the GLUE tasks: sentences, labels, floors
 workers      jobs spread over processes
 suite        the data root as a whole
 """

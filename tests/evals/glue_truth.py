@@ -125,10 +125,11 @@ _GRAMMAR = (
     f"{_any(HE)} {_PAST} himself {_PLACE}",
     f"(?:{_SG} is|{_PL} are) {_THAN} {_NP}",
     f"{_NAME} (?:gave|showed|sent) (?:{_NP} to {_NAME}|{_NAME} {_NP})",
-    f"(?:{_SG} was|{_PL} were) {_DONE} by {_NAME}",
+    f"{_SG} was {_DONE} by {_NAME} and {_NAME} {_PAST} it",
+    f"{_PL} were {_DONE} by {_NAME} and {_NAME} {_PAST} them",
     f"nobody {_PAST} any {_BARE}",
     f"{_SOME} did not {_BASE} any {_BARE}",
-    f"{_SOME} {_PAST} some {_BARE}",
+    f"{_SOME} {_PAST} some {_BARE} but {_NAME} did not {_BASE} any",
 )
 _RULES = [re.compile(rule) for rule in _GRAMMAR]
 

@@ -62,8 +62,12 @@ def logistic_baseline(features: Features, train: Sequence[GlueRow]) -> Reader:
         train: rows it is trained on.
 
     Returns:
-        rows -> the labels that it gives them.
+        rows -> the labels that it gives them; the only one that there is, if training rows have
+        one label alone (in a very small suite).
     """
+    known = {row.target for row in train}
+    if len(known) == 1:
+        return lambda rows: list(known) * len(rows)
     model = make_pipeline(DictVectorizer(), LogisticRegression(max_iter=1000))
     model.fit([features(row) for row in train], [row.target for row in train])
 
@@ -84,8 +88,14 @@ def matthews(reader: Reader, rows: Sequence[GlueRow]) -> float:
 
 
 def ridge_pearson(train: Sequence[GlueRow], measured: Sequence[GlueRow]) -> float:
-    """Pearson correlation, times 100, of a ridge regression on word overlap with the scores."""
+    """Pearson correlation, times 100, of a ridge regression on word overlap with the scores.
+
+    0 where all scores, or all that it gives, are the same.
+    """
     model = make_pipeline(DictVectorizer(sparse=False), Ridge())
     model.fit([word_overlap(row) for row in train], [float(row.target) for row in train])
     given: NDArray[np.float64] = model.predict([word_overlap(row) for row in measured])
-    return 100.0 * float(pearsonr(given, [float(row.target) for row in measured]).statistic)
+    scores = [float(row.target) for row in measured]
+    if np.ptp(given) == 0.0 or np.ptp(scores) == 0.0:
+        return 0.0
+    return 100.0 * float(pearsonr(given, scores).statistic)

@@ -156,12 +156,10 @@ def _wrong_article(words: Words, dice: Dice) -> Words | None:
 
 def _exchanged_verbs(words: Words, dice: Dice) -> Words | None:
     """As in "can drew what Tom draw": the forms of two verbs exchanged."""
-    places = _places(words, "deed", "past")
-    if not places or (words[places[0]].tag == "deed" and words[places[0]].plural):
+    deeds = _places(words, "deed")
+    if deeds and words[deeds[0]].plural:
         return None  # "what the girls draw" has the bare form, too
-    base, place = _places(words, "base")[0], places[0]
-    changed = _replaced(words, base, words[place])
-    return _replaced(changed, place, words[base])
+    return _exchanged(words, "base", "deed" if deeds else "past")
 
 
 def _bad_relation(words: Words, dice: Dice) -> Words | None:
@@ -182,10 +180,22 @@ def _resumptive(words: Words, dice: Dice) -> Words | None:
     return _replaced(words, place, words[place], pronoun)
 
 
-def _any_without_negation(words: Words, dice: Dice) -> Words | None:
-    """As in "somebody saw any stars"."""
-    places = _places(words, "some")
-    return _replaced(words, places[0], Word("any", "any")) if places else None
+def _exchanged_polarity(words: Words, dice: Dice) -> Words | None:
+    """As in "somebody saw any stars but Tom did not draw some"."""
+    return _exchanged(words, "some", "any")
+
+
+def _exchanged_participle(words: Words, dice: Dice) -> Words | None:
+    """As in "was drew by Tom and Anna taken it"."""
+    return _exchanged(words, "participle", "past")
+
+
+def _exchanged(words: Words, first: str, second: str) -> Words | None:
+    """The only words of these two kinds change places."""
+    if not (_places(words, first) and _places(words, second)):
+        return None
+    one, other = _places(words, first)[0], _places(words, second)[0]
+    return _replaced(_replaced(words, one, words[other]), other, words[one])
 
 
 def _double_negation(words: Words, dice: Dice) -> Words | None:
@@ -225,7 +235,7 @@ FAULTS: dict[str, tuple[tuple[str, ...], Fault]] = {
         _without("be", "asked be"),
     ),
     "late verb": (("question",), _late_verb),
-    "verb form": (("passive",), _to_partner("participle")),
+    "verb form": (("passive",), _exchanged_participle),
     "exchanged verbs": (("modal",), _exchanged_verbs),
     "reflexive": (("reflexive",), _to_partner("reflexive")),
     "complementizer": (("reported",), _to_partner("complementizer")),
@@ -237,7 +247,7 @@ FAULTS: dict[str, tuple[tuple[str, ...], Fault]] = {
     "relation": ((), _bad_relation),
     "relative pronoun missing": (("relative",), _without("that")),
     "pronoun too many": (("relative",), _resumptive),
-    "any without negation": (("polarity",), _any_without_negation),
+    "any without negation": (("polarity",), _exchanged_polarity),
     "double negation": (("polarity",), _double_negation),
 }
 """Name -> (constructions it is wrong in, all if empty; the fault)."""

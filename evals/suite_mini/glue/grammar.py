@@ -11,12 +11,13 @@ from dataclasses import dataclass, replace
 from evals.suite_mini import lexicon
 from evals.suite_mini.dice import Dice
 from evals.suite_mini.prose.everyday import HE, SHE
-from evals.suite_mini.world import Scene
+from evals.suite_mini.world import SHAPES, Scene
 
 _ONE_WORD_COLOURS = {
     name: tuple(word for word in words if " " not in word)
     for name, words in lexicon.COLOUR_WORDS.items()
 }
+_MORE_SHAPES = tuple(shape for shape in SHAPES if shape != "fish")
 _PLURAL_NAMES = ("the girls", "the boys", "the children", "two painters", "the teachers")
 _STATES = {  # singular, plural, past; none of them takes an object
     "sit": ("sits", "sit", "sat"),
@@ -33,6 +34,7 @@ _DEEDS = {  # base, singular, past, participle; all of them take an object
     "choose": ("choose", "chooses", "chose", "chosen"),
     "forget": ("forget", "forgets", "forgot", "forgotten"),
 }
+_IRREGULAR = ("draw", "take", "choose", "see", "forget")
 _SAYING = ("thinks", "believes", "hopes")  # not "says": one may say whether
 _WONDERING = ("wonders", "wondered")  # not "asks": one may ask that something be so
 _COMPARATIVES = (
@@ -71,10 +73,17 @@ class Writer:
         """Choose the scene."""
         # "fish" is singular and plural at once: nothing is wrong with "two fish is" to the eye.
         things = [thing for thing in scene.things if thing.shape != "fish"]
-        self.shapes = [thing.shape for thing in things] or ["star"]
+        self.shapes = sorted({thing.shape for thing in things} | {dice.pick(_MORE_SHAPES)})
         self.colours = [thing.colour for thing in scene.things]
         self.background = scene.background
         self.dice = dice
+        self._last = ""
+
+    def _shape(self) -> str:
+        """Another one than in the phrase before: no star is above the star."""
+        others = [shape for shape in self.shapes if shape != self._last]
+        self._last = self.dice.pick(others or self.shapes)
+        return self._last
 
     def phrase(self, plural: bool, start: Sequence[str] = (), coloured: float = 0.55) -> Words:
         """A noun phrase in the third person.
@@ -92,7 +101,7 @@ class Writer:
         if dice.chance(coloured):
             colour = dice.pick(_ONE_WORD_COLOURS[dice.pick(self.colours)])
             adjectives.append(Word(colour, "adjective"))
-        singular, many = dice.pick(lexicon.NOUNS[dice.pick(self.shapes)])
+        singular, many = dice.pick(lexicon.NOUNS[self._shape()])
         noun = Word(many if plural else singular, "noun", plural, singular if plural else many)
         rest = [*adjectives, noun]
         options = start or (
@@ -308,24 +317,36 @@ def _giving(writer: Writer) -> Words:
 
 
 def _passive(writer: Writer) -> Words:
+    """With a second clause in the active voice, so that both forms of verbs occur."""
     plural = writer.either()
-    _, _, past, participle = _DEEDS[writer.dice.pick(("draw", "take", "choose", "see"))]
-    be = writer.be(plural, past=True)
-    who, _ = writer.name()
-    done = Word(participle, "participle", plural, past)
-    return [*writer.phrase(plural), be, done, _other("by"), who]
+    first, second = writer.dice.shuffled(_IRREGULAR)[:2]
+    doer, other = writer.name()[0], writer.name()[0]
+    return [
+        *writer.phrase(plural),
+        writer.be(plural, past=True),
+        Word(_DEEDS[first][3], "participle"),
+        _other("by"),
+        doer,
+        _other("and"),
+        other,
+        Word(_DEEDS[second][2], "past"),
+        _other("them" if plural else "it"),
+    ]
 
 
 def _polarity(writer: Writer) -> Words:
     """Where "any" may stand and where it must be "some"."""
     noun = writer.phrase(True, ("two",))[1:]
     verb = Word(writer.dice.pick(("saw", "drew", "chose", "took")), "past")
-    if writer.dice.chance(0.4):
+    kind = writer.dice.below(4)
+    if kind == 0:
         return [Word("nobody", "nobody"), verb, Word("any", "any"), *noun]
-    who = Word("somebody", "name") if writer.dice.chance(0.4) else writer.somebody()[0]
-    if writer.dice.chance(0.5):
-        return [who, Word("did not", "aux"), writer.base(), Word("any", "any"), *noun]
-    return [who, verb, Word("some", "some"), *noun]
+    who = Word("somebody", "name") if writer.dice.chance(0.3) else writer.somebody()[0]
+    denial = [Word("did not", "aux"), writer.base(), Word("any", "any")]
+    if kind == 1:
+        return [who, *denial, *noun]
+    other = writer.name()[0]
+    return [who, verb, Word("some", "some"), *noun, _other("but"), other, *denial]
 
 
 CONSTRUCTIONS: dict[str, Callable[[Writer], Words]] = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 from evals.suite_mini import lexicon
 from evals.suite_mini.dice import Dice
@@ -111,12 +112,11 @@ def _larger(statement: Statement, dice: Dice) -> Claim | None:
 
 def _exists(statement: Statement, dice: Dice) -> Claim | None:
     if dice.chance(0.5):
-        # Something of a mention, perhaps with one thing changed.
+        # Some of what a mention says.
         mention = dice.pick(statement.mentions)
-        pattern = Mention(mention.shape, mention.colour, mention.size, mention.texture)
-        for name in ("colour", "size", "texture"):
-            if dice.chance(0.6):
-                pattern = replace(pattern, **{name: None})
+        kept = [name for name in ("colour", "size", "texture") if not dice.chance(0.6)]
+        words: dict[str, Any] = {name: getattr(mention, name) for name in kept}
+        pattern = Mention(mention.shape, **words)
     else:
         pattern = Mention(dice.pick(SHAPES))
         if dice.chance(0.5):
@@ -149,8 +149,9 @@ _PROPOSERS: dict[str, Callable[[Statement, Dice], Claim | None]] = {
 }
 
 
-KINDS = (*_PROPOSERS, *_PROPOSERS, *(f"not {kind}" for kind in _NEGATABLE))
-"""What can be claimed; denials are half as frequent."""
+_COMMON = ("attribute", "attribute", "place", "relation", "exists", "background")
+KINDS = (*_PROPOSERS, *_COMMON, *(f"not {kind}" for kind in _NEGATABLE))
+"""What can be claimed, each as often as it is listed."""
 
 
 def said(claim: Claim, statement: Statement, speaker: Speaker) -> str:

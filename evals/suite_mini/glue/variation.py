@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 from evals.suite_mini.dice import Dice
 from evals.suite_mini.world import (
@@ -37,10 +38,12 @@ def _one_changed(scene: Scene, dice: Dice) -> Scene:
     name = dice.pick(_FIELDS)
     if name == "cell":
         taken = {thing.cell for thing in scene.things}
-        value: int | str = dice.pick([cell for cell in range(GRID * GRID) if cell not in taken])
+        changes: dict[str, Any] = {
+            "cell": dice.pick([cell for cell in range(GRID * GRID) if cell not in taken])
+        }
     else:
-        value = dice.pick(_VALUES[name])
-    return _with(scene, {index: replace(scene.things[index], **{name: value})})
+        changes = {name: dice.pick(_VALUES[name])}
+    return _with(scene, {index: replace(scene.things[index], **changes)})
 
 
 def _two_swapped(scene: Scene, dice: Dice) -> Scene:

@@ -38,7 +38,7 @@ MATCHED = ("captions", "catalogue", "stories")
 MISMATCHED = ("letters", "notes", "telephone")
 _TRIES, _TRIES_A_TELLING = 60, 6
 """Claims of one kind that are drawn for a label, and how many of them about one telling."""
-_COMPOUND = 0.2
+_COMPOUND = 0.1
 _DISSENT = 0.06
 """How often one of the five annotators of a development row disagrees with the others."""
 
