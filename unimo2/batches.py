@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import torch
 from torch import Tensor
@@ -22,6 +22,7 @@ class PairBatch:
         negative_noise: float32 [B, 2] in [0, 1), for the hard text and the hard image.
         position: int64 [B], the place of each sample in the batch of all processes.
         prompts: how many of the samples are pseudo pairs made of labels.
+        seed: for what else is drawn at random in the step.
     """
 
     pixel_values: Tensor
@@ -33,6 +34,7 @@ class PairBatch:
     negative_noise: Tensor
     position: Tensor
     prompts: int = 0
+    seed: int = 0
 
     @property
     def counts(self) -> dict[str, int]:
@@ -41,8 +43,9 @@ class PairBatch:
 
     def to(self, device: torch.device) -> PairBatch:
         """The same batch on another device."""
-        tensors = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "prompts"}
-        return PairBatch(**{k: v.to(device) for k, v in tensors.items()}, prompts=self.prompts)
+        values = {f.name: getattr(self, f.name) for f in fields(self)}
+        moved = {k: v.to(device) for k, v in values.items() if isinstance(v, Tensor)}
+        return replace(self, **moved)
 
 
 @dataclass(frozen=True)

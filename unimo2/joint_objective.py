@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from unimo2.batches import ImageBatch, MixedBatch, TextBatch
+from unimo2.dictionary_health import RowUse
+from unimo2.distributed import balanced, gather, mean_cross_entropy, rank, total
 from unimo2.heads import Unimo2ForPreTraining
 from unimo2.masking import IGNORED
 from unimo2.objectives import LossWeights, PairObjective, selected_rows
@@ -24,6 +28,8 @@ class JointObjective(nn.Module):
         match_share: float = 1.0,
         vcl_temperature: float = 0.1,
         with_images: bool = True,
+        restart_unused: int = 0,
+        negatives_from: Literal["all", "process"] = "all",
     ) -> None:
         """Wrap a model.
 
@@ -34,9 +40,15 @@ class JointObjective(nn.Module):
             match_share: see `PairObjective`.
             vcl_temperature: of the contrastive loss of views.
             with_images: whether there are images alone, so that the projection is trained.
+            restart_unused: batches after which dictionary rows out of use start anew; 0 for never.
+            negatives_from: see `PairObjective`.
         """
         super().__init__()
-        self.pairs = PairObjective(model.unimo2, weights, hard_share, match_share)
+        rows = model.config.dictionary_size
+        row_use = RowUse(rows, restart_unused) if restart_unused else None
+        self.pairs = PairObjective(
+            model.unimo2, weights, hard_share, match_share, row_use, negatives_from
+        )
         self.projection = model.vcl_projection if with_images else None
         self.weights = weights
         self.vcl_temperature = vcl_temperature
@@ -64,6 +76,8 @@ class JointObjective(nn.Module):
         result["loss"] = torch.stack(losses).sum()
         if counts:
             result[COUNTS] = torch.stack(counts).sum(dim=0)
+            if self.pairs.row_use is not None and self.training:
+                self.pairs.row_use.note(total(result[COUNTS]))
         return result
 
     def _images(self, batch: ImageBatch, result: dict[str, Tensor], counts: list[Tensor]) -> Tensor:
@@ -77,7 +91,7 @@ class JointObjective(nn.Module):
             grounding = model.ground(vision, None, with_loss=weights.grounding > 0)
             indices = grounding.indices
             counts.append(self._rows_chosen(indices))
-            if grounding.loss is not None:
+            if grounding.loss is not None:  # every process has as many patches as the others
                 losses.append(weights.grounding * grounding.loss)
                 result["image_grounding"] = grounding.loss.detach()
         if weights.vcl:
@@ -92,20 +106,26 @@ class JointObjective(nn.Module):
     def _texts(self, batch: TextBatch, result: dict[str, Tensor], counts: list[Tensor]) -> Tensor:
         """Masked language modelling and grounding of texts alone."""
         model, weights = self.pairs.model, self.weights
-        text = model.encode_text(batch.masked_ids, batch.attention_mask)  # [B, N, H]
-        out = model.fuse(None, text, batch.attention_mask)
-        assert out.fused_text is not None  # a text was given
-        rows, labels = selected_rows(out.fused_text, batch.labels)
+        mask, indices = batch.attention_mask, None
+        text = model.encode_text(batch.masked_ids, mask)  # [B, N, H]
+        losses: list[Tensor] = []
+        if model.dictionary is not None:
+            grounding = model.ground(None, text, mask, with_loss=weights.grounding > 0)
+            counts.append(self._rows_chosen(grounding.indices))
+            if grounding.loss is not None:
+                loss = balanced(grounding, mask[:, 1:].sum())
+                losses.append(weights.grounding * loss)
+                result["text_grounding"] = loss.detach()
+            # The 1-to-1 map has as many grounded tokens as there are, and hides those of padding.
+            indices = None if model.dictionary.nearest else grounding.indices
+        fused = model.fuse(None, text, mask, grounded_indices=indices).fused_text
+        assert fused is not None  # a text was given
+        count = total((batch.labels != IGNORED).sum())
+        rows, labels = selected_rows(fused, batch.labels)
         logits = model.mlm_head(rows).float()  # [selected, vocabulary]
-        loss = functional.cross_entropy(logits, labels, ignore_index=IGNORED)
+        loss = mean_cross_entropy(logits, labels, IGNORED, count)
         result["text_mlm"] = loss.detach()
-        loss = weights.text * loss
-        if out.grounded_indices is not None:
-            counts.append(self._rows_chosen(out.grounded_indices))
-        if out.grounding_loss is not None:
-            loss = loss + weights.grounding * out.grounding_loss
-            result["text_grounding"] = out.grounding_loss.detach()
-        return loss
+        return torch.stack([*losses, weights.text * loss]).sum()
 
     def _rows_chosen(self, indices: Tensor) -> Tensor:
         """How often each dictionary row was chosen, int64 [C]."""
@@ -114,20 +134,20 @@ class JointObjective(nn.Module):
 
 
 def nt_xent(features: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
-    """SimCLR's loss: tell a view's other view from all other views of the batch.
+    """SimCLR's loss: tell a view's other view from all other views, those of other processes too.
 
     Args:
-        features: float32 [2 B, D] of length 1; rows i and B + i are views of the same image.
+        features: float32 [2 b, D] of length 1; rows i and b + i are views of the same image.
         temperature: that similarities are divided by.
 
     Returns:
-        The loss, the mean over all views; and the share of the views whose most similar other view
-        is of the same image.
+        The loss, the mean over this process's views; and the share of them whose most similar other
+        view is of the same image.
     """
-    count = len(features)
-    logits = features @ features.T / temperature  # [2 B, 2 B]
-    itself = torch.eye(count, dtype=torch.bool, device=features.device)
-    logits = logits.masked_fill(itself, float("-inf"))
-    partner = torch.arange(count, device=features.device).roll(count // 2)
+    count, first = len(features), rank() * len(features)
+    logits = features @ gather(features).T / temperature  # [2 b, 2 B]
+    rows = torch.arange(count, device=features.device)
+    logits[rows, first + rows] = float("-inf")  # itself
+    partner = first + rows.roll(count // 2)
     correct = logits.detach().argmax(dim=1) == partner
     return functional.cross_entropy(logits, partner), correct.float().mean()

@@ -39,8 +39,12 @@ class PretrainConfig(LoopConfig):
         mask_level: mask, random or original decided for each span (as SpanBERT) or token.
         hard_share: share of the negatives for matching that are drawn by the contrastive scores of
             the batch, the others uniformly. Ours.
-        match_share: share of the pairs of a batch that matching is trained on; their negatives come
-            from the whole batch. Ours.
+        match_share: share of the pairs of a batch that matching is trained on, spread over it; their
+            negatives come from the whole batch. Ours.
+        negatives_from: whether matching draws its negatives from the pairs of "all" processes, or of
+            its own "process" (which sends less around). Ours.
+        restart_unused: batches after which a dictionary row that no input chose starts anew from a
+            vector of the batch; 0 for never. Ours.
         length_window: batches within which samples are put together by caption length; 1 for plain
             random batches. Ours.
         max_text_length: tokens kept of a caption, special tokens included. Paper: 512.
@@ -80,6 +84,8 @@ class PretrainConfig(LoopConfig):
     mask_level: Literal["span", "token"] = "span"
     hard_share: float = 1.0
     match_share: float = 1.0
+    negatives_from: Literal["all", "process"] = "all"
+    restart_unused: int = 0
     length_window: int = 16
     max_text_length: int = 512
     text_length: int = 0
@@ -114,7 +120,14 @@ class PretrainConfig(LoopConfig):
             "image_batch", self.image_batch == 0 or self.image_batch > 1, "0 or at least 2"
         )
         weights = ("mlm_weight", "itm_weight", "contrastive_weight")
-        for name in (*weights, "grounding_weight", "vcl_weight", "text_weight", "text_batch"):
+        for name in (
+            *weights,
+            "grounding_weight",
+            "vcl_weight",
+            "text_weight",
+            "text_batch",
+            "restart_unused",
+        ):
             self.require(name, getattr(self, name) >= 0, "at least 0")
         self.require(
             "itm_weight", any(getattr(self, n) > 0 for n in weights), "above 0 if mlm is 0"

@@ -14,6 +14,7 @@ ORDER, CAPTIONS, MASKS, NEGATIVES, DROPOUT, WEIGHTS = range(6)
 # Of the mixed steps: pairs and pseudo pairs are shuffled anew, and the other corpora come in.
 MIXED_ORDER, MIXED_CAPTIONS, PROMPT_ORDER, PROMPT_CAPTIONS = range(6, 10)
 IMAGE_ORDER, VIEWS, TEXT_ORDER, TEXT_MASKS = range(10, 14)
+RESTARTS = 14  # of dictionary rows
 
 
 def stream_seed(seed: int, step: int, purpose: int) -> int:
@@ -25,6 +26,20 @@ def stream_seed(seed: int, step: int, purpose: int) -> int:
 def stream(seed: int, step: int, purpose: int) -> torch.Generator:
     """A generator for one stream of random numbers in one step."""
     return torch.Generator().manual_seed(stream_seed(seed, step, purpose))
+
+
+def spread(position: torch.Tensor, share: float) -> torch.Tensor:
+    """Which places of a batch belong to a share of it, spread evenly: bool, as `position`.
+
+    It depends on the place alone, so that it is the same however many processes there are.
+
+    Args:
+        position: int64, places in the whole batch, from 0.
+        share: 0 to 1.
+    """
+    # The small number makes 1 / 3 of 3 places 1 and not, by rounding, 0.
+    reached = ((position + 1) * share + 1e-9).floor()
+    return reached > (position * share + 1e-9).floor()
 
 
 @dataclass(frozen=True)

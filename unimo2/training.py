@@ -60,6 +60,8 @@ class PretrainingTask:
             config.match_share,
             config.vcl_temperature,
             with_images=corpora.images is not None,
+            restart_unused=config.restart_unused,
+            negatives_from=config.negatives_from,
         )
 
     def batch(self, step: int, share: Share) -> MixedBatch:

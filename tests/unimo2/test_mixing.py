@@ -8,48 +8,24 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import tiny_mixed
 import tiny_training as tiny
 import torch
+from tiny_mixed import CONFIG, LINES
 
 from unimo2.checkpoints import load_state
-from unimo2.corpora import Corpora, ImageCorpus, PairCorpus, TextCorpus
+from unimo2.corpora import Corpora
 from unimo2.corpora.texts import blocks
 from unimo2.errors import UsageError
 from unimo2.formats.flat import TextLine
 from unimo2.streams import Share
 from unimo2.training import pretrain
 
-CONFIG = replace(
-    tiny.CONFIG,
-    pair_steps=0.25,
-    image_batch=2,
-    text_batch=2,
-    prompt_share=0.5,
-    mlm_share=0.5,
-    length_window=2,
-    text_length=16,
-)
-LINES = [
-    TextLine(Path(name), number, f"line {number} of the {name} text says {word} and {word} again")
-    for name in ("first", "second")
-    for number, word in enumerate(("red", "green", "blue", "white", "left", "right"))
-]
-
 
 @pytest.fixture(scope="module")
 def corpora() -> Corpora:
-    """The tiny pairs, six images with labels, and twelve lines of text."""
-    pairs, processor = tiny.corpus()
-    pixels = torch.randint(0, 256, (6, 3, 16, 16), generator=torch.Generator().manual_seed(1))
-    pixels = pixels.to(torch.uint8)
-    prompts = [[f"a photo of {word}"] for word in ("red", "green", "blue", "red", "red", "blue")]
-    return Corpora(
-        pairs,
-        processor,
-        PairCorpus(pixels, prompts, processor, 24),
-        ImageCorpus(pixels, processor),
-        TextCorpus(blocks(LINES, processor, 16), processor, 16),
-    )
+    """All kinds of corpora."""
+    return tiny_mixed.corpora()
 
 
 def test_pairs_come_first_and_then_everything(corpora):

@@ -29,8 +29,11 @@ from unimo2.streams import (
     ORDER,
     PROMPT_CAPTIONS,
     PROMPT_ORDER,
+    RESTARTS,
     Share,
+    spread,
     stream,
+    stream_seed,
 )
 
 
@@ -185,15 +188,14 @@ class Corpora:
             negative_noise=negatives[place],
             position=place,
             prompts=len(drawn.images) if plan.prompts else 0,
+            seed=stream_seed(seed, step, RESTARTS),
         )
 
     @staticmethod
     def _masked(position: Tensor, config: PretrainConfig) -> Tensor:
         """Which samples of the batch are masked too, bool: a share of them, evenly spread."""
         share = config.mlm_share if config.mlm_weight else 0.0
-        # The small number keeps shares like 0.7, which no float holds exactly, on the right side.
-        reached = ((position + 1) * share + 1e-9).floor()
-        return reached > (position * share + 1e-9).floor()
+        return spread(position, share)
 
 
 def augmentation(config: PretrainConfig) -> Augmentation:
