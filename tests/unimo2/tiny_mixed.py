@@ -36,7 +36,7 @@ LINES = [
 ]
 
 
-WHOLE = replace(CONFIG, steps=6, batch_size=8, pair_steps=0.5, mlm_share=0.4)
+WHOLE = replace(CONFIG, steps=6, batch_size=8, pair_steps=0.5, mlm_share=0.4, match_share=0.5)
 STEP = 4  # whose gradients are compared
 
 
