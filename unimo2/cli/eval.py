@@ -315,10 +315,8 @@ def everything(
 
 
 def _report(rows: list[tuple[str, Record | str]], as_json: bool) -> None:
-    from rich.console import Console
-
     from evals.processes import launched
-    from unimo2.cli.eval_show import as_content, summary
+    from unimo2.cli.eval_show import as_content, console_for_tables, summary
 
     if not launched().first:
         return
@@ -332,7 +330,7 @@ def _report(rows: list[tuple[str, Record | str]], as_json: bool) -> None:
         }
         typer.echo(json.dumps(content, indent=2))
     else:
-        summary(rows, Console())
+        summary(rows, console_for_tables())
 
 
 def _all_ways() -> list[tuple[str, bool]]:
@@ -345,10 +343,8 @@ def _all_ways() -> list[tuple[str, bool]]:
 
 def _one(benchmark: str, as_json: bool, **options: Any) -> None:
     """Run one benchmark and print the result."""
-    from rich.console import Console
-
     from evals.processes import launched
-    from unimo2.cli.eval_show import as_text, show
+    from unimo2.cli.eval_show import as_text, console_for_tables, show
 
     record = _run(benchmark, quiet=as_json, **options)
     if not launched().first:
@@ -356,7 +352,7 @@ def _one(benchmark: str, as_json: bool, **options: Any) -> None:
     if as_json:
         typer.echo(as_text(record))
     else:
-        show(record, Console())
+        show(record, console_for_tables())
 
 
 def _run(benchmark: str, quiet: bool, model: str | None, **options: Any) -> Record:
