@@ -157,7 +157,7 @@ def summary(rows: Sequence[tuple[str, Record | str]], console: Console) -> None:
         console.print(table)
     for benchmark, found in rows:
         if isinstance(found, str):
-            console.print(f"{benchmark:<9}not measured: {found}", soft_wrap=True, markup=False)
+            console.print(f"{benchmark:<20}not measured: {found}", soft_wrap=True, markup=False)
 
 
 def _empty(title: str, names: Sequence[str]) -> Table:
