@@ -93,7 +93,7 @@ def predict(
         return _kept(scorer.rank(images, truth), data.synsets)
 
     work = Work.of(range(len(paths)), "images", model.batch_size, _CHUNK)
-    return items.predict(work, ranked, folder, report, share)
+    return items.predict(model, work, ranked, folder, report, share)
 
 
 class _Classifier:
