@@ -158,6 +158,7 @@ def predict(
     folder: Path,
     report: Report,
     share: Share = ALL,
+    hint: str | None = None,
 ) -> Store:
     """Predict what is left and keep it.
 
@@ -168,6 +169,7 @@ def predict(
         folder: The run folder.
         report: Called as the work goes on.
         share: Which chunks are this process's.
+        hint: What would be sooner, in case the run will take long.
 
     Returns:
         The chunks; all are there unless other processes have some.
@@ -195,7 +197,7 @@ def predict(
         done += len(chunk)
         pace = (time.perf_counter() - started) / done
         finished = min(total, before + done * share.count)
-        report(Progress(work.unit, finished, total, pace * (left - done)))
+        report(Progress(work.unit, finished, total, pace * (left - done), hint))
     return store
 
 
