@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from unimo2.configuration import Unimo2Config
 from unimo2.corpora import Corpora, ImageCorpus, PairCorpus, TextCorpus
-from unimo2.corpora.pixels import decode_images
+from unimo2.corpora.pairs import held_pairs
+from unimo2.corpora.pixels import HeldPixels, decode_images
 from unimo2.corpora.reading import CaptionedImage, prompted, read_labelled, read_pairs
-from unimo2.corpora.texts import blocks, read_lines
+from unimo2.corpora.streamed import FileBlocks, Index, streamed_images, streamed_pairs
+from unimo2.corpora.texts import HeldBlocks, blocks, text_folders
 from unimo2.errors import MissingData, UsageError
-from unimo2.formats.flat import TextLine
+from unimo2.formats.flat import TextLine, text_lines
 from unimo2.formats.rows import Skips
 from unimo2.pretrain_config import PretrainConfig
 from unimo2.processing import Unimo2Processor, train_tokenizer
@@ -27,6 +29,13 @@ _PRESETS = {
     "mini": Unimo2Config.mini,
     "released": Unimo2Config.released,
 }
+
+
+# What items of corpora are called in messages, with the setting of their number.
+_PAIRS = "images (training.batch_size)"
+_LABELLED = "labelled images (training.prompt_share)"
+# Lines of text that a tokenizer is trained on: far more than enough for one.
+_TOKENIZER_LINES = 2_000_000
 
 
 @dataclass(frozen=True)
@@ -84,14 +93,8 @@ def prepare(recipe: Recipe, root: Path) -> Prepared:
     """
     training = recipe.training
     skips = Skips()
-    pairs = read_pairs(root, training.pair_sets, skips)
-    labelled = prompted(read_labelled(root, training.image_sets, skips), training.prompts)
-    lines = list(read_lines(root, training.text_sets, skips))
-    texts = chain(
-        (text for image in chain(pairs, labelled) for text in image.texts),
-        (line.text for line in lines),
-    )
-    tokenizer = find_tokenizer(training, texts)
+    found = _find(training, root, skips)
+    tokenizer = find_tokenizer(training, found.all_texts())
     config = model_config(recipe, len(tokenizer))
     # RoBERTa's positions start after the padding id.
     longest = config.max_position_embeddings - config.pad_token_id - 1
@@ -107,8 +110,8 @@ def prepare(recipe: Recipe, root: Path) -> Prepared:
     processor = Unimo2Processor(
         tokenizer=tokenizer, image_size=config.image_size, max_text_length=longest
     )
-    corpora = _in_memory(training, processor, pairs, labelled, lines)
-    return Prepared(processor, config, corpora, skips)
+    put_together = _streamed if training.loading == "stream" else _in_memory
+    return Prepared(processor, config, put_together(training, processor, found), skips)
 
 
 def find_tokenizer(training: PretrainConfig, texts: Iterable[str]) -> PreTrainedTokenizerBase:
@@ -127,30 +130,83 @@ def find_tokenizer(training: PretrainConfig, texts: Iterable[str]) -> PreTrained
     return found
 
 
-def _in_memory(
-    training: PretrainConfig,
-    processor: Unimo2Processor,
-    pairs: Sequence[CaptionedImage],
-    labelled: Sequence[CaptionedImage],
-    lines: Sequence[TextLine],
-) -> Corpora:
+@dataclass(frozen=True)
+class _Found:
+    """What lies in a data root: images with texts, labelled images with prompts, and texts.
+
+    Attributes:
+        pairs: of the corpora of pairs.
+        labelled: of the corpora of images, with prompts made of their labels.
+        folders: of the corpora of text.
+        skips: counts lines of text that cannot be read.
+    """
+
+    pairs: list[CaptionedImage] | Index
+    labelled: list[CaptionedImage] | Index
+    folders: list[Path]
+    skips: Skips
+
+    def all_texts(self) -> Iterator[str]:
+        """What a tokenizer is trained on: captions, prompts, and lines of text."""
+        for images in (self.pairs, self.labelled):
+            if isinstance(images, Index):
+                yield from images.texts
+            else:
+                yield from (text for image in images for text in image.texts)
+        for line in islice(self.lines(), _TOKENIZER_LINES):
+            yield line.text
+
+    def lines(self) -> Iterator[TextLine]:
+        """The lines of text."""
+        return chain.from_iterable(text_lines(folder, self.skips) for folder in self.folders)
+
+
+def _find(training: PretrainConfig, root: Path, skips: Skips) -> _Found:
+    """Read annotations; images and texts are left where they are."""
+    hold = Index if training.loading == "stream" else list
+    pairs = hold(read_pairs(root, training.pair_sets, skips))
+    labelled = read_labelled(root, training.image_sets, skips)
+    folders = text_folders(root, training.text_sets)
+    return _Found(pairs, hold(prompted(labelled, training.prompts)), folders, skips)
+
+
+def _in_memory(training: PretrainConfig, processor: Unimo2Processor, found: _Found) -> Corpora:
     """Decode and tokenise everything once."""
+    assert isinstance(found.pairs, list) and isinstance(found.labelled, list)
     prompts = images = texts = None
-    if labelled:
-        pixels = decode_images([image.path for image in labelled], processor.image_size)
-        images = ImageCorpus(pixels, processor)
-        sentences = [image.texts for image in labelled]
-        prompts = PairCorpus(pixels, sentences, processor, training.max_text_length)
-    if lines:
-        packed = blocks(lines, processor, training.text_limit)
-        texts = TextCorpus(packed, processor, training.text_limit)
-    corpus = load_pair_corpus(pairs, processor, training.max_text_length)
+    if found.labelled:
+        pixels = decode_images(found.labelled, processor.image_size, training.workers)
+        images = ImageCorpus(HeldPixels(pixels), processor)
+        sentences = [image.texts for image in found.labelled]
+        limit = training.max_text_length
+        prompts = held_pairs(pixels, sentences, processor, limit, _LABELLED)
+    if found.folders:
+        packed = blocks(found.lines(), processor, training.text_limit)
+        texts = TextCorpus(HeldBlocks(packed), processor, training.text_limit)
+    corpus = load_pair_corpus(found.pairs, processor, training.max_text_length, training.workers)
+    return Corpora(corpus, processor, prompts, images, texts)
+
+
+def _streamed(training: PretrainConfig, processor: Unimo2Processor, found: _Found) -> Corpora:
+    """Leave everything in its files until it is due."""
+    assert isinstance(found.pairs, Index) and isinstance(found.labelled, Index)
+    prompts = images = texts = None
+    if len(found.labelled.paths):
+        images = streamed_images(found.labelled, processor, training)
+        prompts = streamed_pairs(found.labelled, processor, training, _LABELLED)
+    if found.folders:
+        packed = FileBlocks(found.folders, processor, training.text_limit)
+        texts = TextCorpus(packed, processor, training.text_limit, training.shuffle_buffer)
+    corpus = streamed_pairs(found.pairs, processor, training, _PAIRS)
     return Corpora(corpus, processor, prompts, images, texts)
 
 
 def load_pair_corpus(
-    images: Sequence[CaptionedImage], processor: Unimo2Processor, max_text_length: int
+    images: Sequence[CaptionedImage],
+    processor: Unimo2Processor,
+    max_text_length: int,
+    workers: int = 4,
 ) -> PairCorpus:
     """Decode and tokenise the pairs of some images into a corpus in memory."""
-    pixels = decode_images([image.path for image in images], processor.image_size)
-    return PairCorpus(pixels, [image.texts for image in images], processor, max_text_length)
+    pixels = decode_images(images, processor.image_size, workers)
+    return held_pairs(pixels, [image.texts for image in images], processor, max_text_length, _PAIRS)

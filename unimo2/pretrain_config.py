@@ -49,6 +49,11 @@ class PretrainConfig(LoopConfig):
             random batches. Ours.
         max_text_length: tokens kept of a caption, special tokens included. Paper: 512.
         text_length: tokens of a block of text; 0 for `max_text_length`.
+        loading: "memory" decodes and tokenises everything once; "stream" holds names and captions
+            alone and reads images and texts when they are due.
+        shuffle_buffer: with "stream", items that are shuffled among each other; 0 for all, which
+            jumps about on the disk.
+        workers: decoding threads of a process.
         vocab_size: of the tokenizer that is trained on the corpora, if one is.
         vision_tower: timm name of the ViT that the Visual Transformer starts from; empty for
             random weights. Paper: ViT-B/16.
@@ -89,6 +94,9 @@ class PretrainConfig(LoopConfig):
     length_window: int = 16
     max_text_length: int = 512
     text_length: int = 0
+    loading: Literal["memory", "stream"] = "memory"
+    shuffle_buffer: int = 0
+    workers: int = 4
     vocab_size: int = 1000
     vision_tower: str = ""
     vision_weights: str = ""
@@ -111,7 +119,7 @@ class PretrainConfig(LoopConfig):
             UsageError: naming the field, its value and what is allowed.
         """
         super().__post_init__()
-        for name in ("mask_max_span", "length_window"):
+        for name in ("mask_max_span", "length_window", "workers"):
             self.require(name, getattr(self, name) >= 1, "at least 1")
         self.require("max_text_length", self.max_text_length >= 3, "at least 3")
         self.require("text_length", self.text_length in (0, *range(3, 1 << 20)), "0 or at least 3")

@@ -13,9 +13,8 @@ import torch
 from PIL import Image
 
 from unimo2.corpora import Corpora
-from unimo2.corpora.order import Passes
 from unimo2.corpora.reading import prompted, read_labelled, read_pairs
-from unimo2.corpora.texts import read_lines
+from unimo2.corpora.texts import text_folders
 from unimo2.errors import BadData, MissingData, UsageError
 from unimo2.preparation import load_pair_corpus
 from unimo2.processing import Unimo2Processor
@@ -31,9 +30,8 @@ def pairs():
 
 def samples(corpora, step, config):
     """Images and captions of a step."""
-    passes = Passes(12, ORDER, "images")
     size, window = config.batch_size, config.length_window
-    drawn = corpora.pairs.draw(passes, step, size, config.seed, window, CAPTIONS)
+    drawn = corpora.pairs.draw(step, size, config.seed, window, (ORDER, CAPTIONS))
     return drawn.images, drawn.captions
 
 
@@ -159,7 +157,7 @@ def karpathy_root(tmp_path):
 
 def test_training_reads_train_and_restval_and_no_test_image(karpathy_root):
     """Truth: the splits that were written."""
-    images = read_pairs(karpathy_root, ["coco"])
+    images = list(read_pairs(karpathy_root, ["coco"]))
     assert [image.path.stem for image in images] == ["COCO_0", "COCO_1"]
     assert [image.texts for image in images] == [("picture number 0.",), ("picture number 1.",)]
 
@@ -168,7 +166,7 @@ def test_pixels_are_those_of_the_processor(karpathy_root):
     """Truth: the processor that retrieval uses, on the same files."""
     tokenizer = tiny.corpus()[1].tokenizer
     processor = Unimo2Processor(tokenizer=tokenizer, image_size=8)
-    images = read_pairs(karpathy_root, ["coco"])
+    images = list(read_pairs(karpathy_root, ["coco"]))
     corpus = load_pair_corpus(images, processor, 24)
     found = batch(Corpora(corpus, processor), 0, replace(CONFIG, batch_size=2))
     expected = processor(images=[Image.open(image.path) for image in images])["pixel_values"]
@@ -177,7 +175,7 @@ def test_pixels_are_those_of_the_processor(karpathy_root):
 
 def test_an_image_that_cannot_be_decoded_is_named(karpathy_root):
     """Truth: the file that was spoilt."""
-    images = read_pairs(karpathy_root, ["coco"])
+    images = list(read_pairs(karpathy_root, ["coco"]))
     images[1].path.write_bytes(b"no image")
     processor = Unimo2Processor(tokenizer=tiny.corpus()[1].tokenizer, image_size=8)
     with pytest.raises(BadData, match="COCO_1"):
@@ -192,9 +190,9 @@ def test_an_empty_corpus_and_an_unknown_one_are_one_line(karpathy_root):
         image["split"] = "test"
     file.write_text(json.dumps(content))
     for call, kind in (
-        (lambda: read_pairs(karpathy_root, ["coco"]), (MissingData, BadData)),
-        (lambda: read_pairs(karpathy_root, ["laion"]), UsageError),
-        (lambda: read_pairs(karpathy_root, ["flickr30k"]), MissingData),
+        (lambda: list(read_pairs(karpathy_root, ["coco"])), (MissingData, BadData)),
+        (lambda: list(read_pairs(karpathy_root, ["laion"])), UsageError),
+        (lambda: list(read_pairs(karpathy_root, ["flickr30k"])), MissingData),
         (lambda: load_pair_corpus([], tiny.corpus()[1], 24), MissingData),
     ):
         with pytest.raises(kind) as caught:
@@ -206,7 +204,7 @@ def test_pairs_come_from_several_sets_in_order(karpathy_root):
     """Truth: what was written; an image of Visual Genome has its phrases, one without is left out."""
     corpora_folders.everything(karpathy_root)
     sets = ["coco", "visual_genome", "conceptual_captions", "sbu"]
-    images = read_pairs(karpathy_root, sets)
+    images = list(read_pairs(karpathy_root, sets))
     assert len(images) == 2 + 4 + 4 + 4
     assert images[2].texts == ("part 0 of 1", "part 1 of 1", "part 2 of 1")
     assert images[6].texts == ("picture 0 of the web",) and images[10].texts == ("my photo 0",)
@@ -216,14 +214,14 @@ def test_pairs_come_from_several_sets_in_order(karpathy_root):
 def test_labels_make_pseudo_pairs(tmp_path):
     """Truth: the usual name of a class, right labels only, and the paper's prompt."""
     corpora_folders.everything(tmp_path)
-    labelled = read_labelled(tmp_path, ["imagenet21k", "open_images"])
+    labelled = list(read_labelled(tmp_path, ["imagenet21k", "open_images"]))
     assert [image.texts for image in labelled] == [
         *[("tench",)] * 3,
         *[("goldfish",)] * 3,
         ("palm tree", "beach"),
         *[("palm tree",)] * 2,
     ]
-    pairs = prompted(labelled, ["a photo of [label]", "[label]!"])
+    pairs = list(prompted(labelled, ["a photo of [label]", "[label]!"]))
     assert pairs[0].texts == ("a photo of tench", "tench!")
     assert pairs[6].texts[2:] == ("a photo of beach", "beach!")
     assert [pair.path for pair in pairs] == [image.path for image in labelled]
@@ -232,11 +230,10 @@ def test_labels_make_pseudo_pairs(tmp_path):
 def test_missing_and_unknown_corpora_are_one_line(tmp_path):
     """Truth: nothing is there; there is no corpus of that name."""
     for call in (
-        lambda: read_labelled(tmp_path, ["imagenet21k"]),
-        lambda: read_labelled(tmp_path, ["coco"]),
-        lambda: read_pairs(tmp_path, ["visual_genome"]),
-        lambda: list(read_lines(tmp_path, ["text"])),
-        lambda: list(read_lines(tmp_path, ["wiki"])),
+        lambda: list(read_labelled(tmp_path, ["imagenet21k"])),
+        lambda: list(read_labelled(tmp_path, ["coco"])),
+        lambda: list(read_pairs(tmp_path, ["visual_genome"])),
+        lambda: text_folders(tmp_path, ["wiki"]),
     ):
         with pytest.raises(UsageError) as caught:
             call()

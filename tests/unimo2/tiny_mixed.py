@@ -12,8 +12,10 @@ from pathlib import Path
 import tiny_training as tiny
 import torch
 
-from unimo2.corpora import Corpora, ImageCorpus, PairCorpus, TextCorpus
-from unimo2.corpora.texts import blocks
+from unimo2.corpora import Corpora, ImageCorpus, TextCorpus
+from unimo2.corpora.pairs import held_pairs
+from unimo2.corpora.pixels import HeldPixels
+from unimo2.corpora.texts import HeldBlocks, blocks
 from unimo2.formats.flat import TextLine
 from unimo2.streams import Share
 from unimo2.trainer import make_accelerator, train
@@ -49,9 +51,9 @@ def corpora() -> Corpora:
     return Corpora(
         pairs,
         processor,
-        PairCorpus(pixels, prompts, processor, 24),
-        ImageCorpus(pixels, processor),
-        TextCorpus(blocks(LINES, processor, 16), processor, 16),
+        held_pairs(pixels, prompts, processor, 24, "labelled images (training.prompt_share)"),
+        ImageCorpus(HeldPixels(pixels), processor),
+        TextCorpus(HeldBlocks(blocks(LINES, processor, 16)), processor, 16),
     )
 
 

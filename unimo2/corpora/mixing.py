@@ -14,7 +14,6 @@ from torch import Tensor
 from unimo2.batches import MixedBatch, PairBatch
 from unimo2.corpora.augment import Augmentation
 from unimo2.corpora.images import ImageCorpus
-from unimo2.corpora.order import Passes
 from unimo2.corpora.pairs import PairCorpus, pad
 from unimo2.corpora.texts import TextCorpus
 from unimo2.masking import MaskingSpec, mask_spans
@@ -80,11 +79,6 @@ class Corpora:
         """
         self.pairs, self.prompts, self.images, self.texts = pairs, prompts, images, texts
         self._tokenizer = processor.tokenizer
-        name = "images (training.batch_size)"
-        self._alone = Passes(pairs.images, ORDER, name)
-        self._mixed = Passes(pairs.images, MIXED_ORDER, name)
-        labelled = 0 if prompts is None else prompts.images
-        self._prompted = Passes(labelled, PROMPT_ORDER, "labelled images (training.prompt_share)")
 
     def describe(self) -> dict[str, dict[str, object]]:
         """Counts and fingerprints of the corpora that there are, for records."""
@@ -146,23 +140,21 @@ class Corpora:
 
     def _pairs(self, step: int, plan: Plan, config: PretrainConfig, share: Share) -> PairBatch:
         """Pairs and pseudo pairs, each kind divided evenly over the parts."""
-        passes, purpose = self._alone, CAPTIONS
-        if plan.mixed:
-            passes, purpose = self._mixed, MIXED_CAPTIONS
+        purposes = (MIXED_ORDER, MIXED_CAPTIONS) if plan.mixed else (ORDER, CAPTIONS)
         seed, window = config.seed, config.length_window
         rows = share.rows(plan.pairs)
-        drawn = self.pairs.draw(passes, plan.turn, plan.pairs, seed, window, purpose)[rows]
-        tokens, pixels = self.pairs.tokens(drawn), [self.pairs.pixels(drawn)]
-        index, position = [drawn.images], [torch.arange(plan.pairs)[rows]]
+        drawn = self.pairs.draw(plan.turn, plan.pairs, seed, window, purposes)[rows]
+        loaded, position = self.pairs.load(drawn), [torch.arange(plan.pairs)[rows]]
+        tokens, pixels, index = loaded.tokens, [loaded.pixels], [loaded.images]
         longest = self.pairs.longest
         if plan.prompts and self.prompts is not None:
             rows = share.rows(plan.prompts, "batch_size times training.prompt_share")
-            drawn = self.prompts.draw(
-                self._prompted, plan.turn, plan.prompts, seed, window, PROMPT_CAPTIONS
-            )[rows]
-            tokens += self.prompts.tokens(drawn)
-            pixels.append(self.prompts.pixels(drawn))
-            index.append(self.pairs.images + drawn.images)
+            purposes = (PROMPT_ORDER, PROMPT_CAPTIONS)
+            drawn = self.prompts.draw(plan.turn, plan.prompts, seed, window, purposes)[rows]
+            loaded = self.prompts.load(drawn)
+            tokens += loaded.tokens
+            pixels.append(loaded.pixels)
+            index.append(self.pairs.images + loaded.images)
             position.append(plan.pairs + torch.arange(plan.prompts)[rows])
             longest = max(longest, self.prompts.longest)
         place = torch.cat(position)

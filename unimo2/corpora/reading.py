@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from unimo2.errors import MissingData, UsageError
-from unimo2.formats.flat import conceptual_captions, sbu
+from unimo2.formats.flat import CC_FOLDERS, conceptual_captions, sbu
 from unimo2.formats.karpathy import read_karpathy
 from unimo2.formats.open_images import read_open_images
 from unimo2.formats.rows import Skips
 from unimo2.formats.synset_folders import synset_images
+from unimo2.formats.tar_shards import read_shards, shards
 from unimo2.formats.visual_genome import read_regions
 
 _TRAINING_SPLITS = ("train", "restval")
@@ -22,15 +23,21 @@ class CaptionedImage:
     """One image with what is said about it: captions, phrases, or names of its classes.
 
     Attributes:
-        path: absolute path of the file.
+        path: absolute path of the file, or of the tar file that it is in.
         texts: one or more.
+        offset: first byte in the tar file; -1 for a file of its own.
+        size: bytes in the tar file.
     """
 
     path: Path
     texts: tuple[str, ...]
+    offset: int = -1
+    size: int = 0
 
 
-def read_pairs(root: Path, sets: Sequence[str], lost: Skips | None = None) -> list[CaptionedImage]:
+def read_pairs(
+    root: Path, sets: Sequence[str], lost: Skips | None = None
+) -> Iterator[CaptionedImage]:
     """The training images of some corpora of pairs, set by set in the order of their files.
 
     Args:
@@ -43,12 +50,12 @@ def read_pairs(root: Path, sets: Sequence[str], lost: Skips | None = None) -> li
         UsageError: an unknown corpus.
         MissingData: a file is missing or holds no training image.
     """
-    return list(_read(root, sets, PAIR_SETS, "pairs", lost))
+    return _read(root, sets, PAIR_SETS, "pairs", lost)
 
 
 def read_labelled(
     root: Path, sets: Sequence[str], lost: Skips | None = None
-) -> list[CaptionedImage]:
+) -> Iterator[CaptionedImage]:
     """The images of some corpora of images alone, with the names of their classes.
 
     Args:
@@ -60,7 +67,7 @@ def read_labelled(
         UsageError: an unknown corpus.
         MissingData: a file is missing or there is no image.
     """
-    return list(_read(root, sets, IMAGE_SETS, "images", lost))
+    return _read(root, sets, IMAGE_SETS, "images", lost)
 
 
 Reader = Callable[[Path, Skips | None], Iterator[CaptionedImage]]
@@ -99,12 +106,23 @@ def _visual_genome(folder: Path, lost: Skips | None) -> Iterator[CaptionedImage]
             yield CaptionedImage(image.path, tuple(region.phrase for region in image.regions))
 
 
+def _shards(folder: Path, lost: Skips | None) -> Iterator[CaptionedImage]:
+    for image in read_shards(folder, lost):
+        yield CaptionedImage(image.path, (image.text,), image.offset, image.size)
+
+
 def _conceptual_captions(folder: Path, lost: Skips | None) -> Iterator[CaptionedImage]:
+    if shards(folder / CC_FOLDERS["train"]):
+        yield from _shards(folder / CC_FOLDERS["train"], lost)
+        return
     for pair in conceptual_captions(folder, "train", lost, lost):
         yield CaptionedImage(pair.path, (pair.text,))
 
 
 def _sbu(folder: Path, lost: Skips | None) -> Iterator[CaptionedImage]:
+    if shards(folder / "images"):
+        yield from _shards(folder / "images", lost)
+        return
     for pair in sbu(folder, lost, lost):
         yield CaptionedImage(pair.path, (pair.text,))
 
@@ -126,24 +144,25 @@ PAIR_SETS: dict[str, Reader] = {
     "visual_genome": _visual_genome,
     "conceptual_captions": _conceptual_captions,
     "sbu": _sbu,
+    "shards": _shards,
 }
-"""Corpora of pairs: folders of the data root. Of COCO, train and restval; of the others, train."""
+"""Corpora of pairs: folders of the data root. Of COCO, train and restval; of the others, train.
+
+Conceptual Captions and SBU may be folders of WebDataset shards where their images would be; "shards" is
+any other data of that form.
+"""
 
 IMAGE_SETS: dict[str, Reader] = {"imagenet21k": _imagenet21k, "open_images": _open_images}
 """Corpora of images alone, whose classes have names."""
 
 
-def prompted(images: Iterable[CaptionedImage], prompts: Sequence[str]) -> list[CaptionedImage]:
+def prompted(images: Iterable[CaptionedImage], prompts: Sequence[str]) -> Iterator[CaptionedImage]:
     """Pseudo pairs: every label in every prompt (paper, section 4.1: "a photo of [label]").
 
     Args:
         images: with the names of their classes.
         prompts: sentences with the word "[label]" in them.
     """
-    return [
-        CaptionedImage(
-            image.path,
-            tuple(prompt.replace("[label]", label) for label in image.texts for prompt in prompts),
-        )
-        for image in images
-    ]
+    for image in images:
+        texts = (p.replace("[label]", label) for label in image.texts for p in prompts)
+        yield replace(image, texts=tuple(texts))

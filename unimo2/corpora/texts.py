@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby, islice
 from pathlib import Path
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -14,8 +15,7 @@ from unimo2.batches import TextBatch
 from unimo2.corpora.order import Passes
 from unimo2.corpora.pairs import pad
 from unimo2.errors import MissingData, UsageError
-from unimo2.formats.flat import TextLine, text_lines
-from unimo2.formats.rows import Skips
+from unimo2.formats.flat import TextLine
 from unimo2.masking import MaskingSpec, mask_spans
 from unimo2.processing import Unimo2Processor
 from unimo2.streams import TEXT_MASKS, TEXT_ORDER, Share, stream
@@ -26,17 +26,16 @@ TEXT_SETS = ("bookwiki", "openwebtext", "text")
 _LINES_AT_ONCE = 10_000  # that are given to the tokenizer together
 
 
-def read_lines(root: Path, sets: Sequence[str], broken: Skips | None = None) -> Iterator[TextLine]:
-    """The lines of some corpora of text, set by set and file by file.
+def text_folders(root: Path, sets: Sequence[str]) -> list[Path]:
+    """The folders of some corpora of text.
 
     Raises:
         UsageError: an unknown corpus.
-        MissingData: a folder is missing or holds no text.
     """
     for name in sets:
         if name not in TEXT_SETS:
             raise UsageError(f"unknown corpus of text {name!r}; known are: {', '.join(TEXT_SETS)}")
-        yield from text_lines(root / name, broken)
+    return [root / name for name in sets]
 
 
 def blocks(lines: Iterable[TextLine], processor: Unimo2Processor, length: int) -> Iterator[Tensor]:
@@ -68,41 +67,78 @@ def blocks(lines: Iterable[TextLine], processor: Unimo2Processor, length: int) -
             yield torch.tensor([start, *block, end])
 
 
-class TextCorpus:
-    """Blocks of text in memory.
+class Blocks(Protocol):
+    """Blocks of text.
 
     Attributes:
-        blocks: their number.
-        tokens: tokens in all of them, special ones not counted.
-        fingerprint: sha256 over the token ids.
+        fingerprint: sha256 of what is known of them.
     """
 
-    def __init__(self, texts: Iterable[Tensor], processor: Unimo2Processor, length: int) -> None:
-        """Take blocks.
+    fingerprint: str
 
-        Args:
-            texts: int64 [n] each, with the special tokens.
-            processor: its tokenizer's special tokens are used.
-            length: tokens of the longest block there can be.
+    def __len__(self) -> int:
+        """Their number."""
+        ...
 
-        Raises:
-            MissingData: there is none.
-        """
+    def facts(self) -> dict[str, object]:
+        """Counts, for records."""
+        ...
+
+    def tokens(self, numbers: Tensor) -> list[Tensor]:
+        """Token ids of some, int64 [n] each, special tokens included."""
+        ...
+
+
+class HeldBlocks:
+    """Blocks in memory."""
+
+    def __init__(self, texts: Iterable[Tensor]) -> None:
+        """Take what `blocks` yields."""
         self._texts = list(texts)
-        if not self._texts:
-            raise MissingData("the corpus of texts is empty")
-        self._processor, self._length = processor, length
-        self._passes = Passes(len(self._texts), TEXT_ORDER, "blocks of text (training.text_batch)")
-        self.blocks = len(self._texts)
-        self.tokens = sum(len(ids) - 2 for ids in self._texts)
         digest = hashlib.sha256()
         for ids in self._texts:
             digest.update(ids.numpy().data)
         self.fingerprint = digest.hexdigest()
 
+    def __len__(self) -> int:
+        """Their number."""
+        return len(self._texts)
+
+    def facts(self) -> dict[str, object]:
+        """Number of blocks, and of tokens in all of them, special ones not counted."""
+        return {"blocks": len(self), "tokens": sum(len(ids) - 2 for ids in self._texts)}
+
+    def tokens(self, numbers: Tensor) -> list[Tensor]:
+        """Token ids of some."""
+        return [self._texts[number] for number in numbers.tolist()]
+
+
+class TextCorpus:
+    """Blocks of text in random order, with hidden spans."""
+
+    def __init__(
+        self, texts: Blocks, processor: Unimo2Processor, length: int, shuffle_buffer: int = 0
+    ) -> None:
+        """Take blocks.
+
+        Args:
+            texts: in memory or in files.
+            processor: its tokenizer's special tokens are used.
+            length: tokens of the longest block there can be.
+            shuffle_buffer: see `Passes`.
+
+        Raises:
+            MissingData: there is none.
+        """
+        if not len(texts):
+            raise MissingData("the corpus of texts is empty")
+        self._texts, self._processor, self._length = texts, processor, length
+        name = "blocks of text (training.text_batch)"
+        self._passes = Passes(len(texts), TEXT_ORDER, name, shuffle_buffer)
+
     def describe(self) -> dict[str, object]:
         """Counts and fingerprint, for records."""
-        return {"blocks": self.blocks, "tokens": self.tokens, "fingerprint": self.fingerprint}
+        return {**self._texts.facts(), "fingerprint": self._texts.fingerprint}
 
     def batch(self, turn: int, size: int, seed: int, spec: MaskingSpec, share: Share) -> TextBatch:
         """A part of the batch number `turn`.
@@ -115,9 +151,9 @@ class TextCorpus:
             share: which part.
         """
         rows = share.rows(size, "text_batch")
-        chosen = self._passes.take(turn, size, seed)[rows].tolist()
+        chosen = self._passes.take(turn, size, seed)[rows]
         noise = spec.draw(size, stream(seed, turn, TEXT_MASKS))[rows]
         pad_id = self._processor.tokenizer.pad_token_id
-        ids, mask = pad([self._texts[index] for index in chosen], pad_id, self._length)
+        ids, mask = pad(self._texts.tokens(chosen), pad_id, self._length)
         masked = mask_spans(ids, noise, spec)
         return TextBatch(masked.input_ids, mask, masked.labels)
