@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from evals.metrics import Floats, Metric
+from evals.processes import Share
 from evals.suites import Suite
 
 if TYPE_CHECKING:
@@ -224,6 +225,18 @@ class Benchmark(Protocol):
 
     def read(self, suite: Suite, request: Request) -> Data:
         """Read the official files and make sure that all inputs are there."""
+        ...
+
+    def predict(
+        self,
+        model: Model,
+        data: Data,
+        request: Request,
+        folder: Path,
+        report: Report,
+        share: Share,
+    ) -> object:
+        """Run the model on this process's units and keep what is finished in `folder`."""
         ...
 
     def measure(

@@ -24,10 +24,11 @@ from evals.benchmark import Outcome, Report, Request, SampleMetric
 from evals.captions import Tokens, tokenise
 from evals.coco_data import CocoData, notices, read
 from evals.item_samples import frame
-from evals.items import ALL, Share, Work
+from evals.items import Work
 from evals.java import java_on_path, quiet
 from evals.metrics import RESAMPLES, Floats, Metric
 from evals.pictures import loaded
+from evals.processes import ALL, Share
 from evals.resampling import interval, resampled_sums
 from evals.scoring import Scored, answered, missing_note
 from evals.spice import spice, why_no_spice

@@ -7,7 +7,7 @@ import json
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -24,6 +24,7 @@ from evals.metrics import (
     rank_texts,
     retrieval_metrics,
 )
+from evals.processes import ALL, Share
 from evals.retrieval import precision, samples, scorer
 from evals.retrieval.planner import Plan, make_plan
 from evals.retrieval.shortlist import Shortlists
@@ -104,6 +105,25 @@ class RetrievalData:
             f"{self.split} images: {self.note}; this is not the official split of Flickr30k, "
             "so it is not comparable with published numbers"
         ]
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a run has scored, and where it is.
+
+    Attributes:
+        writer: The blocks.
+        plan: All of them.
+        shortlists: By which pairs were chosen; None for all pairs.
+        contrastive: `[images, captions]`, by which those were chosen.
+        seconds: What the towers took in this session.
+    """
+
+    writer: BlockWriter
+    plan: Plan
+    shortlists: Shortlists | None
+    contrastive: Scores | None
+    seconds: float
 
 
 def read(suite: Suite, request: Request) -> RetrievalData:
@@ -239,6 +259,47 @@ def _shortlist_rule(k: int) -> str:
     )
 
 
+def predict(
+    model: PairScorer,
+    data: RetrievalData,
+    request: Request,
+    folder: Path,
+    report: Report,
+    share: Share = ALL,
+) -> Work:
+    """Score the pairs that are left, or those of a shortlist, and keep their blocks in `folder`.
+
+    Args:
+        model: The scorer.
+        data: From `read`.
+        request: Gives the batch size and the shortlist.
+        folder: The run folder.
+        report: Called as the work goes on.
+        share: Which blocks are this process's.
+
+    Returns:
+        The plan, and where the blocks are.
+    """
+    writer = BlockWriter(folder, len(data.images))
+    paths = [image.path for image in data.images]
+    batch_size = request.batch_size or model.batch_size
+    started = time.perf_counter()
+    if share.first:
+        _choose(model, data, request, writer, batch_size, report)
+    share.wait()
+    contrastive = writer.kept("contrastive") if request.rerank is not None else None
+    shortlists = None
+    if contrastive is not None and request.rerank is not None:
+        shortlists = Shortlists.of(contrastive, request.rerank)
+    seconds = time.perf_counter() - started
+    chosen = None if shortlists is None else shortlists.pairs
+    plan = make_plan(len(data.images), len(data.captions), writer.finished(), chosen)
+    others = [block for unit, block in enumerate(plan.blocks) if not share.takes(unit)]
+    own = replace(plan, remaining=tuple(b for b in plan.remaining if b not in others))
+    seconds += scorer.score(model, paths, data.captions, own, writer, batch_size, report)
+    return Work(writer, plan, shortlists, contrastive, seconds)
+
+
 def measure(
     model: PairScorer, data: RetrievalData, request: Request, folder: Path, report: Report
 ) -> Outcome:
@@ -255,32 +316,22 @@ def measure(
         Recalls of the score and, in brackets, of its parts alone; one sample per caption and
         per image.
     """
-    writer = BlockWriter(folder, len(data.images))
-    paths = [image.path for image in data.images]
-    batch_size = request.batch_size or model.batch_size
-    started = time.perf_counter()
-    contrastive = _contrastive(model, data, request, writer, batch_size, report)
-    shortlists = None
-    if contrastive is not None and request.rerank is not None:
-        shortlists = Shortlists.of(contrastive, request.rerank)
-    seconds = time.perf_counter() - started
-    plan = _plan(data, writer, shortlists)
-    seconds += scorer.score(model, paths, data.captions, plan, writer, batch_size, report)
-    parts, block_seconds = writer.assemble(plan.blocks)
-    seconds += block_seconds
-    if contrastive is not None:
-        parts["contrastive"] = contrastive
+    work = predict(model, data, request, folder, report)
+    parts, block_seconds = work.writer.assemble(work.plan.blocks)
+    seconds = work.seconds + block_seconds
+    if work.contrastive is not None:
+        parts["contrastive"] = work.contrastive
     if request.contrastive_weight is not None:
         weight = np.float32(request.contrastive_weight)
         parts["score"] = parts["itm"] + weight * parts["contrastive"]
-    writer.publish(parts)
-    rankings = {name: _rank(parts, name, data.caption_image, shortlists) for name in parts}
+    work.writer.publish(parts)
+    rankings = {name: _rank(parts, name, data.caption_image, work.shortlists) for name in parts}
     return Outcome(
         metrics=_metrics(rankings, data.caption_image, request.seed),
         samples=_samples(rankings, data),
         seconds=seconds,
-        throughput={"pairs_per_second": plan.pairs / seconds if seconds else 0.0},
-        clean_up=writer.discard,
+        throughput={"pairs_per_second": work.plan.pairs / seconds if seconds else 0.0},
+        clean_up=work.writer.discard,
     )
 
 
@@ -296,29 +347,20 @@ def _metrics(
     return dict(sorted(metrics.items(), key=lambda item: "[" in item[0]))
 
 
-def _contrastive(
+def _choose(
     model: PairScorer,
     data: RetrievalData,
     request: Request,
     writer: BlockWriter,
     batch_size: int,
     report: Report,
-) -> Scores | None:
-    """Contrastive scores that a shortlist is chosen by, kept for a resumed run; else None."""
-    if request.rerank is None:
-        return None
-    kept = writer.kept("contrastive")
-    if kept is None:
+) -> None:
+    """Keep the contrastive scores that a shortlist is chosen by, unless they are there already."""
+    if request.rerank is not None and writer.kept("contrastive") is None:
         paths = [image.path for image in data.images]
         chooser = cast("Shortlister", model)
-        kept = scorer.contrastive_matrix(chooser, paths, data.captions, batch_size, report)
-        writer.keep("contrastive", kept)
-    return kept
-
-
-def _plan(data: RetrievalData, writer: BlockWriter, shortlists: Shortlists | None) -> Plan:
-    chosen = None if shortlists is None else shortlists.pairs
-    return make_plan(len(data.images), len(data.captions), writer.finished(), chosen)
+        scores = scorer.contrastive_matrix(chooser, paths, data.captions, batch_size, report)
+        writer.keep("contrastive", scores)
 
 
 def _rank(

@@ -12,9 +12,10 @@ from evals import items, zero_shot
 from evals.benchmark import Outcome, Report, Request, SampleMetric
 from evals.imagenet_data import ImageNetData, read
 from evals.item_samples import frame, subset_means
-from evals.items import ALL, Share, Work
-from evals.metrics import RESAMPLES, Floats, Metric, Ranking, hits_at, rank_images
+from evals.items import Work
+from evals.metrics import RESAMPLES, Floats, Metric, Ranking, hits_at, rank_classes
 from evals.pictures import loaded
+from evals.processes import ALL, Share
 from evals.resampling import means
 from evals.scoring import Scored, answered, missing_note
 from unimo2.errors import BadData, IncompatibleModel
@@ -105,7 +106,7 @@ class _Classifier:
     def rank(self, images: Sequence[Any], targets: Sequence[int]) -> Ranking:
         """Where the true class of each image stands, as `ClassScorer.rank`."""
         logits = self._model.classify_images(images).detach().float().cpu().numpy()
-        return rank_images(logits[:, self._columns].T, np.asarray(targets, dtype=np.int64))
+        return rank_classes(logits[:, self._columns], targets)
 
 
 def _columns(model: ImageClassifier, synsets: Sequence[Synset]) -> list[int]:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evals.benchmark import Outcome, Progress, Report
+from evals.processes import ALL, Share
 from unimo2.errors import BadCheckpoint
 from unimo2.files import write_text
 
@@ -33,26 +34,6 @@ Predict = Callable[[Sequence[int]], Sequence[Prediction]]
 """Takes the numbers of some items, gives one prediction each."""
 
 _CALLS = 4  # batches in a chunk at least: so many that texts of one length find each other
-
-
-@dataclass(frozen=True)
-class Share:
-    """The part of the chunks that one process works on.
-
-    Attributes:
-        index: Of the process, from 0.
-        count: Of processes.
-    """
-
-    index: int = 0
-    count: int = 1
-
-    def takes(self, unit: int) -> bool:
-        """Whether unit number `unit` of those that are left is this process's."""
-        return unit % self.count == self.index
-
-
-ALL = Share()
 
 
 @dataclass(frozen=True)
@@ -120,9 +101,13 @@ class Store:
         self._folder.mkdir(parents=True, exist_ok=True)
         self._work = work
 
-    def remaining(self) -> list[range]:
-        """Chunks that are not on disk, or damaged there."""
-        return [chunk for chunk in self._work.chunks() if self._read(chunk) is None]
+    def remaining(self, share: Share = ALL) -> list[range]:
+        """A process's chunks that are not on disk, or damaged there."""
+        return [
+            chunk
+            for unit, chunk in enumerate(self._work.chunks())
+            if share.takes(unit) and self._read(chunk) is None
+        ]
 
     def write(self, chunk: range, values: Sequence[Prediction], seconds: float) -> None:
         """Keep a finished chunk."""
@@ -173,7 +158,7 @@ def predict(
         predictor: Of the benchmark, with the model.
         folder: The run folder.
         report: Called as the work goes on.
-        share: Which of the remaining chunks are this process's.
+        share: Which chunks are this process's.
 
     Returns:
         The chunks; all are there unless other processes have some.
@@ -182,11 +167,11 @@ def predict(
         BadCheckpoint: The model gives what no JSON can hold (NaN).
     """
     store = Store(folder, work)
-    remaining = store.remaining()
-    mine = [chunk for unit, chunk in enumerate(remaining) if share.takes(unit)]
-    total = len(work.order)
-    before = total - sum(map(len, remaining))
-    left, done, started = sum(map(len, mine)), 0, time.perf_counter()
+    mine = store.remaining(share)
+    total, left = len(work.order), sum(map(len, mine))
+    # Other processes are taken to be as far as this one.
+    before = max(0, total - left * share.count)
+    done, started = 0, time.perf_counter()
     report(Progress(work.unit, before, total, None))
     for chunk in mine:
         began = time.perf_counter()
@@ -200,7 +185,6 @@ def predict(
             ) from None
         done += len(chunk)
         pace = (time.perf_counter() - started) / done
-        # Other processes are taken to be as far as this one.
         finished = min(total, before + done * share.count)
         report(Progress(work.unit, finished, total, pace * (left - done)))
     return store

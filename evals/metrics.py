@@ -151,6 +151,28 @@ def rank_texts(scores: ArrayLike, caption_image: ArrayLike) -> Ranking:
     return _rank_columns(matrix.T, owner[:, None] == np.arange(len(matrix))[None, :])
 
 
+def rank_classes(scores: ArrayLike, targets: ArrayLike) -> Ranking:
+    """Classification: for each item, where its class stands among all classes.
+
+    Args:
+        scores: `[items, classes]`, higher is better.
+        targets: `[items]`, number of the class of each.
+
+    Returns:
+        One query per item.
+
+    Raises:
+        BadData: Scores that are no numbers.
+    """
+    matrix, owner = np.asarray(scores), np.asarray(targets, dtype=np.int64)
+    if np.isnan(matrix).any():
+        raise BadData(
+            f"{np.isnan(matrix).sum()} scores of classes are no numbers (NaN): the model's weights "
+            "are damaged, or try --dtype float32"
+        )
+    return _rank_columns(matrix.T, owner[None, :] == np.arange(matrix.shape[1])[:, None])
+
+
 def _checked(scores: ArrayLike, caption_image: ArrayLike) -> tuple[NDArray[np.floating], Ints]:
     """The score matrix and the captions' images, if they can be ranked."""
     matrix = np.asarray(scores)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from datetime import datetime, timezone
 from importlib import import_module
@@ -25,6 +26,7 @@ from evals.benchmark import (
     Request,
     TwoWays,
 )
+from evals.processes import ALL, Share, own_device
 from evals.records import Record
 from unimo2.errors import IncompatibleModel, UsageError
 from zoo import cards, interfaces
@@ -65,6 +67,7 @@ def run(
     variant: str | None = None,
     on_progress: Report | None = None,
     on_notice: Notice | None = None,
+    share: Share = ALL,
 ) -> Record:
     """Measure a model on a benchmark.
 
@@ -93,6 +96,7 @@ def run(
         variant: Names these runs beside the model's others.
         on_progress: Called as the work goes on.
         on_notice: Called beforehand with what the user should know of the run.
+        share: Of this process, where several measure together (`evals.processes.launched`).
 
     Returns:
         The record, which is on disk too.
@@ -126,7 +130,7 @@ def run(
         fresh=fresh,
     )
     request = replace(request, variant=variant or _variant(request))
-    return evaluate(request, given, on_progress, on_notice)
+    return evaluate(request, given, on_progress, on_notice, share)
 
 
 def _finetuned(benchmark: str) -> str:
@@ -163,6 +167,7 @@ def evaluate(
     model: Model | None = None,
     on_progress: Report | None = None,
     on_notice: Notice | None = None,
+    share: Share = ALL,
 ) -> Record:
     """As `run`, for a request that is put together already.
 
@@ -171,6 +176,7 @@ def evaluate(
         model: A loaded model, instead of the request's.
         on_progress: Called as the work goes on.
         on_notice: Called beforehand with what the user should know of the run.
+        share: Of this process, where several measure together.
 
     Returns:
         The record.
@@ -187,7 +193,7 @@ def evaluate(
         _check_tuning(card, request)
         _check_dtype(module, request)
         exact = "float32" if request.dtype == AUTO else request.dtype
-        model = zoo.load_card(card, request.device, exact)
+        model = zoo.load_card(card, own_device(request.device, share), exact)
     interfaces.require(model, capability)
     protocol = module.protocol(model, request)
     data = module.read(suite, request)
@@ -196,21 +202,33 @@ def evaluate(
             on_notice(notice)
     notes = []
     if card is not None and request.dtype == AUTO:
-        model, note = _choose_dtype(module, card, model, data, request)
+        model, note = _choose_dtype(module, card, model, data, request, share)
         notes.append(note)
+    if share.count > 1:
+        notes.append(f"{share.count} processes; the seconds are those of all together")
     identity = _identity(request, model, suite, protocol, data)
     home = workspace.home(
         request.output, suite.name, request.benchmark, model.name, request.variant
     )
-    with workspace.opened(home, identity, request.fresh) as space:
-        report = on_progress or _silent
-        with items.batch_size(model, request.batch_size):
-            outcome = module.measure(model, data, request, space.folder, report)
-        records.write_samples(outcome.samples, space.folder)
-        record = _record(request, model, suite, protocol, data, outcome, notes)
-        written = records.write(record, space.folder)
-        outcome.clean_up()
-    return written
+    report = on_progress or _silent
+    with ExitStack() as stack:
+        stack.enter_context(items.batch_size(model, request.batch_size))
+        folder = None
+        if share.first:
+            opened = workspace.opened(home, identity, request.fresh)
+            folder = stack.enter_context(opened).folder
+        folder = cast(Path, share.tell(folder))
+        if share.count > 1:
+            module.predict(model, data, request, folder, report, share)
+            share.wait()
+        if share.first:
+            outcome = module.measure(model, data, request, folder, report)
+            records.write_samples(outcome.samples, folder)
+            record = _record(request, model, suite, protocol, data, outcome, notes)
+            records.write(record, folder)
+            outcome.clean_up()
+        share.wait()
+        return records.read(folder)
 
 
 def canonical(name: str) -> str:
@@ -285,11 +303,11 @@ def _check_dtype(module: Benchmark, request: Request) -> None:
 
 
 def _choose_dtype(
-    module: Benchmark, card: Card, exact: Model, data: Data, request: Request
+    module: Benchmark, card: Card, exact: Model, data: Data, request: Request, share: Share
 ) -> tuple[Model, str]:
     """The model in the number format that a sample of the data speaks for, and the reason."""
-    fast = zoo.load_card(card, request.device, FAST_DTYPE)
-    choice = cast(Precise, module).choose_precision(exact, fast, data)
+    fast = zoo.load_card(card, own_device(request.device, share), FAST_DTYPE)
+    choice = share.tell(cast(Precise, module).choose_precision(exact, fast, data))
     return (fast if choice.fast else exact), choice.note(exact.dtype, fast.dtype)
 
 

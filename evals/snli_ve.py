@@ -13,10 +13,11 @@ from evals import items
 from evals.benchmark import Outcome, Report, Request, SampleMetric
 from evals.item_data import Extent, fingerprint, first_items, known_split
 from evals.item_samples import frame, subset_means
-from evals.items import ALL, Share, Work
+from evals.items import Work
 from evals.labels import columns_of, guesses
 from evals.metrics import RESAMPLES, Metric
 from evals.pictures import loaded
+from evals.processes import ALL, Share
 from evals.resampling import by_label, grouping, means
 from evals.scoring import Scored, answered, missing_note
 from evals.suites import Suite

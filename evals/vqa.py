@@ -18,9 +18,10 @@ import numpy as np
 from evals import items
 from evals.benchmark import Outcome, Report, Request, SampleMetric
 from evals.item_samples import frame, subset_means
-from evals.items import ALL, Share, Work
+from evals.items import Work
 from evals.metrics import RESAMPLES, Floats, Metric
 from evals.pictures import loaded
+from evals.processes import ALL, Share
 from evals.resampling import by_label, grouping, means
 from evals.scoring import Scored, answered, missing_note
 from evals.vqa_data import SPLITS, VqaData, read

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from evals.benchmark import Request
-from evals.metrics import Floats, Ranking, rank_images
+from evals.metrics import Floats, Ranking, rank_classes
 from evals.prompts import prompts, templates
 from evals.retrieval.scorer import score_chosen, score_stacks
 from evals.retrieval.shortlist import Mask, top_k, two_tiers
@@ -83,7 +83,7 @@ def protocol(model: Model, request: Request) -> dict[str, Any]:
         "rerank": request.rerank,
         "contrastive_weight": weight,
         "templates": len(chosen),
-        "prompt": chosen[0] if len(chosen) == 1 else "mean score over the templates",
+        "prompt": chosen[0] if len(chosen) == 1 else f"mean score over {len(chosen)} templates",
         "class_names": "the first name of each synset",
     }
 
@@ -122,15 +122,15 @@ class ClassScorer:
         """
         owner = np.asarray(targets, dtype=np.int64)
         if self.request.score == CONTRASTIVE:
-            return rank_images(self._similarities(images).T, owner)
+            return rank_classes(self._similarities(images), owner)
         stacks = self._stacks(images)
         if self.request.rerank is None:
-            return rank_images(self._fused(stacks, len(images), None).T, owner)
+            return rank_classes(self._fused(stacks, len(images), None), owner)
         contrastive = self._contrastive(stacks, len(images))
         shortlist = top_k(contrastive, self.request.rerank, axis=1)
         fused = self._fused(stacks, len(images), shortlist)
         places = two_tiers(fused.T, contrastive.T, shortlist.T)
-        ranking = rank_images(places, owner)
+        ranking = rank_classes(places.T, owner)
         shown, rows = np.where(shortlist, fused, contrastive), np.arange(len(images))
         return replace(
             ranking, truth_score=shown[rows, ranking.truth], best_score=shown[rows, ranking.best]

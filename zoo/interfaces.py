@@ -263,9 +263,12 @@ def require(model: object, capability: str) -> None:
     protocol = CAPABILITIES[capability]
     if isinstance(model, protocol):
         return
+    attributes = (
+        name for kind in protocol.__mro__ for name in vars(kind).get("__annotations__", ())
+    )
     members = sorted(
         name
-        for name in dir(protocol)
+        for name in {*dir(protocol), *attributes}
         if not name.startswith("_") and getattr(model, name, _ABSENT) is _ABSENT
     )
     name = getattr(model, "name", type(model).__name__)

@@ -201,9 +201,14 @@ class FakeCaptioner(Fake):
 
 # -- ImageNet
 
+LAST = "n00009999"
+
 
 def write_imagenet(root: Path, classes: int = 6, images: int = 4, flat: bool = False) -> Path:
-    """Synset folders, or val as distributed; a picture's number is its class's."""
+    """Synset folders, or val as distributed; a picture's number is its class's.
+
+    There is one more class, without images: "n00009999 class99".
+    """
     lines, solution = [], ["ImageId,PredictionString"]
     for number in range(classes):
         wnid = f"n{number:08d}"
@@ -215,6 +220,7 @@ def write_imagenet(root: Path, classes: int = 6, images: int = 4, flat: bool = F
             square = Image.new("RGB", (8, 8), (number, 0, 50 * place))
             square.save(folder / f"{name}.JPEG", format="PNG")
             solution.append(f"{name},{wnid} 0 0 7 7 ")
+    lines.append(f"{LAST} class99, nothing\n")
     (root / "imagenet" / "LOC_synset_mapping.txt").write_text("".join(lines))
     if flat:
         (root / "imagenet" / "LOC_val_solution.csv").write_text("\n".join(solution) + "\n")
@@ -227,7 +233,7 @@ class FakeImageClassifier(Fake):
     def __init__(self, classes: int = 6, constant: bool = False, **options) -> None:
         """Make one; all logits are equal if `constant`."""
         super().__init__(**options)
-        self.image_classes = [f"n{number:08d}" for number in reversed(range(classes))]
+        self.image_classes = [LAST] + [f"n{number:08d}" for number in reversed(range(classes))]
         self.constant = constant
 
     def classify_images(self, images) -> Tensor:
@@ -357,11 +363,12 @@ class FakeTextClassifier(Fake):
         return torch.nn.functional.one_hot(torch.tensor(numbers % kinds), kinds).float()
 
 
-if __name__ == "__main__":  # a slow run in a process of its own, to be killed
+if __name__ == "__main__":  # a slow run in a process of its own, to be killed or to share
     import sys
     import time
 
     import evals
+    from evals.processes import launched
 
     class Slow(FakePairClassifier):
         """Sleeps before each call."""
@@ -371,6 +378,13 @@ if __name__ == "__main__":  # a slow run in a process of its own, to be killed
             time.sleep(float(sys.argv[3]))
             return super().classify_pairs(images, texts)
 
+    model = Slow("neutral")
     evals.run(
-        "snli_ve", model=Slow("neutral"), split="dev", data_root=sys.argv[1], output=sys.argv[2]
+        "snli_ve",
+        model=model,
+        split="dev",
+        data_root=sys.argv[1],
+        output=sys.argv[2],
+        share=launched(),
     )
+    print(model.calls)

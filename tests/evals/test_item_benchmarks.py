@@ -157,16 +157,16 @@ def test_spice_is_named_before_a_caption_is_made(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("flat", [False, True])
 def test_imagenet_by_a_classifier_whose_classes_stand_in_another_order(tmp_path, flat):
-    """Truth: the oracle gets 100; equal logits get chance, 1 of 6 and 5 of 6, in expectation."""
+    """Truth: the oracle gets 100; equal logits get chance, 1 of 7 and 5 of 7, in expectation."""
     root = write_imagenet(tmp_path / "data", flat=flat)
     record = run("imagenet", FakeImageClassifier(), root, tmp_path)
     assert record.metrics["accuracy"].value == 100
-    assert (record.data["images"], record.data["classes"]) == (24, 6)
+    assert (record.data["images"], record.data["classes"]) == (24, 7)
     record = run("imagenet", FakeImageClassifier(constant=True), root, tmp_path)
     metric = record.metrics["accuracy"]
-    assert (metric.value, metric.chance) == pytest.approx((100 / 6, 100 / 6))
+    assert (metric.value, metric.chance) == pytest.approx((100 / 7, 100 / 7))
     assert metric.at_chance
-    assert record.metrics["accuracy[top 5]"].value == pytest.approx(500 / 6)
+    assert record.metrics["accuracy[top 5]"].value == pytest.approx(500 / 7)
     assert any("24 images have their class tied" in note for note in record.notes)
 
 
@@ -181,7 +181,7 @@ def test_a_sample_of_imagenet_is_spread_over_the_classes(tmp_path):
 def test_a_classifier_must_know_all_classes(tmp_path):
     """Truth: a model of four classes, images of six."""
     root = write_imagenet(tmp_path / "data")
-    with pytest.raises(IncompatibleModel, match="does not know 2 of the 6 classes: n00000004"):
+    with pytest.raises(IncompatibleModel, match="does not know 2 of the 7 classes: n00000004"):
         run("imagenet", FakeImageClassifier(classes=4), root, tmp_path)
 
 

@@ -317,8 +317,11 @@ def everything(
 def _report(rows: list[tuple[str, Record | str]], as_json: bool) -> None:
     from rich.console import Console
 
+    from evals.processes import launched
     from unimo2.cli.eval_show import as_content, summary
 
+    if not launched().first:
+        return
     if all(isinstance(found, str) for _, found in rows):
         reasons = "; ".join(dict.fromkeys(str(found) for _, found in rows))
         raise UsageError(f"nothing could be measured: {reasons}")
@@ -344,9 +347,12 @@ def _one(benchmark: str, as_json: bool, **options: Any) -> None:
     """Run one benchmark and print the result."""
     from rich.console import Console
 
+    from evals.processes import launched
     from unimo2.cli.eval_show import as_text, show
 
     record = _run(benchmark, quiet=as_json, **options)
+    if not launched().first:
+        return
     if as_json:
         typer.echo(as_text(record))
     else:
@@ -358,6 +364,7 @@ def _run(benchmark: str, quiet: bool, model: str | None, **options: Any) -> Reco
     from rich.console import Console
     from transformers.utils.logging import disable_progress_bar
 
+    from evals.processes import launched
     from evals.progress import shown
     from evals.runner import run
 
@@ -371,5 +378,14 @@ def _run(benchmark: str, quiet: bool, model: str | None, **options: Any) -> Reco
         if not quiet:
             console.print(f"note    {text}", soft_wrap=True, markup=False, style="yellow")
 
+    share = launched()
+    quiet = quiet or not share.first
     with shown(console, quiet=quiet) as report:
-        return run(benchmark, model=model, on_progress=report, on_notice=notice, **options)
+        return run(
+            benchmark,
+            model=model,
+            on_progress=report,
+            on_notice=notice,
+            share=share,
+            **options,
+        )

@@ -29,7 +29,6 @@ _FACTS = {
     "score": "score",
     "pairs": "pairs",
     "prompt": "prompt",
-    "templates": "templates",
     "beam_size": "beams",
 }
 _NOT_COUNTS = ("fingerprint", "root_name", "split", "official", "note")

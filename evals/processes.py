@@ -1,0 +1,106 @@
+"""Several processes that share the units of one run: `accelerate launch` or `torchrun`.
+
+Units are what is kept on disk one by one (chunks of items, blocks of captions). Each process works on
+its own and keeps them in the one run folder, which all of them must see; then the first process puts
+everything together. Which units there are does not depend on the number of processes, so the numbers
+do not either, and a run may go on with another number.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TypeVar
+
+Value = TypeVar("Value")
+
+# Processes wait for the slowest one, however long a run is.
+_PATIENCE = timedelta(days=30)
+_VARIABLES = (("RANK", "0"), ("WORLD_SIZE", "1"))
+
+
+@dataclass(frozen=True)
+class Share:
+    """The part of the units that one process works on; by itself, of a process that is alone.
+
+    Attributes:
+        index: Of the process, from 0.
+        count: Of processes.
+    """
+
+    index: int = 0
+    count: int = 1
+
+    @property
+    def first(self) -> bool:
+        """Whether this process puts everything together."""
+        return self.index == 0
+
+    def takes(self, unit: int) -> bool:
+        """Whether a unit, by its number among all units of the run, is this process's."""
+        return unit % self.count == self.index
+
+    def wait(self) -> None:
+        """Wait until all processes are here."""
+
+    def tell(self, value: Value) -> Value:
+        """The value that the first process has, in all of them."""
+        return value
+
+
+ALL = Share()
+
+
+class LaunchedShare(Share):
+    """The share of a process among several that a launcher has started."""
+
+    def wait(self) -> None:
+        """Wait until all processes are here."""
+        import torch.distributed
+
+        torch.distributed.barrier()
+
+    def tell(self, value: Value) -> Value:
+        """The value that the first process has, in all of them."""
+        import torch.distributed
+
+        content = [value]
+        torch.distributed.broadcast_object_list(content, src=0)
+        return content[0]
+
+
+def launched() -> Share:
+    """This process's share, from what `accelerate launch` and `torchrun` put into the environment.
+
+    Returns:
+        `ALL` for a process that was started by itself.
+    """
+    index, count = (int(os.environ.get(name, value)) for name, value in _VARIABLES)
+    if count < 2:
+        return ALL
+    import torch.distributed
+
+    if not torch.distributed.is_initialized():
+        # Gloo, because only plans and paths are exchanged; results go through the run folder.
+        torch.distributed.init_process_group("gloo", timeout=_PATIENCE)
+        atexit.register(torch.distributed.destroy_process_group)
+    return LaunchedShare(index, count)
+
+
+def own_device(device: str, share: Share) -> str:
+    """The GPU of one of several processes on a machine, where "auto" leaves the choice.
+
+    Args:
+        device: As the user typed it.
+        share: The process's.
+
+    Returns:
+        The device's name.
+    """
+    import torch
+
+    if device != "auto" or share.count == 1 or not torch.cuda.is_available():
+        return device
+    return f"cuda:{int(os.environ.get('LOCAL_RANK', '0')) % torch.cuda.device_count()}"

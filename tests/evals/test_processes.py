@@ -1,0 +1,89 @@
+"""Several processes that share a run end with the numbers of one."""
+
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from item_fakes import FakePairClassifier, write_snli_ve
+from retrieval_fakes import ColourScorer
+
+import evals
+from evals import flickr, records
+from evals.benchmark import Request
+from evals.processes import ALL, Share, launched, own_device
+from evals.suites import resolve
+
+HERE = Path(__file__).parent
+
+
+def test_two_processes_give_the_record_of_one(tmp_path):
+    """Truth: one process; the pairs that each of the two classified, added up, are all pairs."""
+    root = write_snli_ve(tmp_path / "data", pairs=400)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    environment = {
+        **os.environ, "PYTHONPATH": str(HERE.parents[1]), "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(port), "WORLD_SIZE": "2", "OMP_NUM_THREADS": "1",
+    }  # fmt: skip
+    command = [sys.executable, str(HERE / "item_fakes.py"), str(root), str(tmp_path / "two"), "0"]
+    processes = [
+        subprocess.Popen(
+            command, env={**environment, "RANK": rank}, stdout=subprocess.PIPE, text=True
+        )
+        for rank in "01"
+    ]
+    counts = [int(process.communicate(timeout=120)[0].split()[-1]) for process in processes]
+    assert [process.returncode for process in processes] == [0, 0]
+    assert sum(counts) == 360
+    assert min(counts) > 100
+    [path] = (tmp_path / "two" / "paper" / "snli_ve" / "fake").iterdir()
+    two = records.read(path)
+    one = evals.run(
+        "snli_ve", model=FakePairClassifier("neutral"), split="dev", data_root=root,
+        output=tmp_path / "one",
+    )  # fmt: skip
+    assert two.metrics == one.metrics
+    assert any("2 processes" in note for note in two.notes)
+    found, expected = (records.read_samples(record.path.parent) for record in (two, one))
+    assert found.drop(columns="logit").equals(expected.drop(columns="logit"))
+    assert np.abs(found["logit"] - expected["logit"]).max() < 1e-5
+
+
+@pytest.mark.parametrize("rerank", [None, 3])
+def test_shares_of_retrieval_are_the_whole(flickr_root, tmp_path, monkeypatch, rerank):
+    """Truth: a run that nobody shares; what is left for the last step is not one pair."""
+    from evals.retrieval import planner
+
+    monkeypatch.setattr(planner, "CAPTIONS_PER_BLOCK", 7)
+    request = Request("flickr", "colours", rerank=rerank)
+    data = flickr.read(resolve(None, flickr_root), request)
+    whole = flickr.measure(ColourScorer(), data, request, tmp_path / "whole", print)
+    pairs = []
+    for index in range(3):
+        model = ColourScorer()
+        flickr.predict(model, data, request, tmp_path / "shared", print, Share(index, 3))
+        pairs.append(model.pairs)
+    last = ColourScorer()
+    shared = flickr.measure(last, data, request, tmp_path / "shared", print)
+    assert last.pairs == 0
+    assert min(pairs) > 0
+    assert shared.metrics == whole.metrics
+    for name in ("scores", "itm", "contrastive"):
+        matrices = [np.load(tmp_path / run / f"{name}.npy") for run in ("whole", "shared")]
+        np.testing.assert_allclose(matrices[0], matrices[1], atol=1e-5)
+
+
+def test_a_process_by_itself_has_all_units(monkeypatch):
+    """Truth: no launcher has set anything."""
+    for name in ("RANK", "WORLD_SIZE"):
+        monkeypatch.delenv(name, raising=False)
+    assert launched() is ALL
+    assert ALL.first
+    assert all(ALL.takes(unit) for unit in range(5))
+    assert ALL.tell("path") == "path"
+    assert own_device("cpu", Share(1, 2)) == "cpu"
