@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from hashlib import sha256
 from typing import Any
 
@@ -49,7 +49,7 @@ class LabelledBatch:
     def to(self, device: torch.device) -> LabelledBatch:
         """The same batch on another device."""
         parts = {f.name: getattr(self, f.name) for f in fields(self)}
-        return LabelledBatch(**{k: v if v is None else v.to(device) for k, v in parts.items()})
+        return replace(self, **{k: v.to(device) for k, v in parts.items() if v is not None})
 
 
 class Classes:

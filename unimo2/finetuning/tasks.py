@@ -200,7 +200,7 @@ class _Workshop:
             samples = read_vqa(self.root, splits, self.config.answer_threshold)
         else:
             samples = read_snli_ve(self.root)
-        model = cast(TaskModel, self._load(kind, samples.labels))
+        model = self._load(kind, samples.labels)
         config = self.config
         objective = ClassificationObjective(model, config.grounding_weight, config.label_smoothing)
         held_out = None
@@ -243,8 +243,8 @@ class _Workshop:
             names = {}
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(stream_seed(self.config.seed, 0, WEIGHTS))
-            loaded = kind.from_pretrained(self.folder, **{**names, **self.recipe.model})
-        return cast(Model, loaded)
+            loaded: Model = kind.from_pretrained(self.folder, **{**names, **self.recipe.model})
+        return loaded
 
     def _ready(
         self,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -73,8 +74,8 @@ def prepare_encoder(
         tokenizer = AutoTokenizer.from_pretrained(name_or_folder)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(stream_seed(config.seed, 0, WEIGHTS))
-            model = AutoModelForSequenceClassification.from_pretrained(
-                name_or_folder, dtype=torch.float32, **names
+            model, info = AutoModelForSequenceClassification.from_pretrained(
+                name_or_folder, dtype=torch.float32, output_loading_info=True, **names
             )
     except (OSError, ValueError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:300]
@@ -82,9 +83,25 @@ def prepare_encoder(
             f"{name_or_folder} cannot be loaded as a text encoder: {reason}; give a folder, or a "
             "repository of the hub that can be reached"
         ) from error
+    _refuse_missing(model, info["missing_keys"], name_or_folder)
     limit = min(config.max_text_length, longest(model, tokenizer))
     texts = TokenTable(tokenizer, samples.texts, limit)
     data = LabelledData(config, samples.targets, len(samples.texts), texts)
     objective = EncoderObjective(model, config.label_smoothing)
     built = FinetuningTask(task, model, objective, data, tokenizer)
     return Prepared(built, with_steps(config, data.samples))
+
+
+def _refuse_missing(model: PreTrainedModel, missing: Iterable[str], source: str | Path) -> None:
+    """Raise BadCheckpoint for weights of the encoder that a checkpoint lacks.
+
+    A new head is what fine-tuning is for, and some checkpoints come without BERT's pooler;
+    transformers would draw anything else at random, too, and go on.
+    """
+    body = f"{model.base_model_prefix}."
+    lost = sorted(name for name in missing if name.startswith(body) and ".pooler." not in name)
+    if lost:
+        raise BadCheckpoint(
+            f"{source} cannot be loaded as a text encoder: {len(lost)} of its weights are missing: "
+            f"{', '.join(lost[:3])}"
+        )

@@ -1,0 +1,136 @@
+"""`unimo2 finetune`: from files and a checkpoint to the best weights of the development split."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from tiny_tasks import write_model, write_root, write_vqa
+
+import zoo
+from evals.quick import measure
+from evals.retrieval.weight import choose_weight
+from unimo2.cli import main
+from unimo2.formats.karpathy import read_karpathy
+
+SMALL = ("batch_size=4", "precision=fp32", "log_every=1", "save_dtype=float32")
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_root(tmp_path_factory.mktemp("data"))
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_model(tmp_path_factory.mktemp("model"))
+
+
+def finetune(task: str, folder: Path, root: Path, output: Path, *more: str) -> int:
+    arguments = ["--model", folder, "--data-root", root, "--output", output, "--device", "cpu"]
+    return main(["finetune", task, *map(str, arguments), "--set", *SMALL, *more])
+
+
+def evaluations(output: Path) -> list[dict[str, float]]:
+    lines = [json.loads(line) for line in (output / "log.jsonl").open()]
+    return [line for line in lines if any(key.startswith("eval/") for key in line)]
+
+
+@pytest.mark.parametrize(
+    ("task", "split", "metric"),
+    [
+        ("snli-ve", "dev", "accuracy"),
+        ("vqa", "val", "accuracy"),
+        ("mnli", "dev_matched", "accuracy"),
+        ("stsb", "dev", "pearson"),
+    ],
+)
+def test_the_best_weights_are_those_that_eval_finds_best(
+    task, split, metric, folder, root, tmp_path, capsys
+):
+    """Truth: the saved folder, loaded by the zoo and measured by the benchmark itself."""
+    more = ("learning_rate=5e-3", "eval_every=4", "--steps", "12")
+    assert finetune(task, folder, root, tmp_path, *more) == 0
+    assert f"{metric} " in capsys.readouterr().out
+    found = evaluations(tmp_path)
+    assert [line["step"] for line in found] == [4, 8, 12]
+    best = max(line[f"eval/{metric}"] for line in found)
+    model = zoo.load(tmp_path / "model", device="cpu")
+    assert measure(task, model, root, split)[metric].value == pytest.approx(best)
+    document = json.loads((tmp_path / "train.json").read_text())
+    assert document["best"]["value"] == best and document["task"] == task.replace("-", "_")
+
+
+def test_retrieval_keeps_the_weight_that_its_best_evaluation_chose(folder, root, tmp_path):
+    """Truth: the saved model scored again on the validation split, and the weight found from it."""
+    assert finetune("flickr", folder, root, tmp_path, "eval_every=6", "--steps", "12") == 0
+    flickr = root / "flickr30k"
+    images = read_karpathy(flickr / "dataset_flickr30k.json", flickr / "flickr30k-images", ["val"])
+    model = zoo.load(tmp_path / "model", device="cpu")
+    choice = choose_weight(model, images, report=lambda progress: None)
+    best = max(evaluations(tmp_path), key=lambda line: line["eval/recall@1"])
+    assert best["eval/recall@1"] == pytest.approx(choice.mean_recall_at_1)
+    assert model.contrastive_weight == choice.weight == best["eval/contrastive_weight"]
+
+
+def test_search_and_seeds_keep_the_best_run_and_go_on_where_they_stopped(
+    folder, root, tmp_path, capsys
+):
+    """Truth: the table of runs, each run's own train.json, and which runs were written anew."""
+    recipe = tmp_path / "mine.toml"
+    recipe.write_text("[training]\nholdout = 0.34\n[search]\nlearning_rate = [1e-3, 1e-2]\n")
+    output = tmp_path / "run"
+    more = ("--config", str(recipe), "--steps", "6", "--search", "--seeds", "2")
+    assert finetune("imagenet", folder, root, output, *more) == 0
+    shown = capsys.readouterr().out
+    table = json.loads((output / "trials.json").read_text())
+    values = {row["name"]: row["outcome"]["value"] for row in table["runs"]}
+    assert len(values) == 4 and values[table["best"]] == max(values.values())
+    assert f"best run {table['best']}" in shown and "learning_rate 0.01" in shown
+    for name, value in values.items():
+        document = json.loads((output / "trials" / name / "train.json").read_text())
+        assert document["best"]["value"] == value
+        assert document["config"]["learning_rate"] == float(name.split(",")[0].split("=")[1])
+    kept = (output / "model/model.safetensors").read_bytes()
+    winner = output / "trials" / table["best"]
+    assert kept == (winner / "model/model.safetensors").read_bytes()
+    written = {path: path.stat().st_mtime_ns for path in output.glob("trials/*/train.json")}
+    assert finetune("imagenet", folder, root, output, *more[:-1], "3") == 0
+    assert all(path.stat().st_mtime_ns == time for path, time in written.items())
+    assert len(json.loads((output / "trials.json").read_text())["runs"]) == 6
+
+
+def test_data_without_a_development_split_is_trained_to_the_end(folder, root, tmp_path, capsys):
+    """Truth: the message, and a log without evaluations; train+val is such a case too."""
+    write_vqa(tmp_path / "data", "train", range(8))
+    more = ("answer_threshold=1", "--steps", "4")
+    assert finetune("vqa", folder, tmp_path / "data", tmp_path / "mine", *more) == 0
+    assert "no development split" in capsys.readouterr().err
+    assert not evaluations(tmp_path / "mine")
+    joined = (*more, "--train-on", "train+val")
+    assert finetune("vqa", folder, root, tmp_path / "both", *joined) == 0
+    assert "val is trained on" in capsys.readouterr().err
+    assert json.loads((tmp_path / "both/train.json").read_text())["data"]["samples"] == 32
+    assert finetune("vqa", folder, root, tmp_path / "x", *joined, "--seeds", "2") == 2
+    assert "cannot be compared" in capsys.readouterr().err
+
+
+def test_mistakes_are_one_line_that_says_how_to_put_them_right(folder, root, tmp_path, capsys):
+    """Truth: exit status 2 and the words a user needs."""
+
+    def error(*arguments) -> str:
+        assert finetune(*arguments) == 2
+        return capsys.readouterr().err.strip().splitlines()[-1]
+
+    assert "known are: flickr, vqa, snli-ve" in error("nlvr2", folder, root, tmp_path)
+    assert "snli_ve_train.jsonl" in error("snli-ve", folder, tmp_path, tmp_path / "x")
+    shutil.copytree(folder, tmp_path / "bert")
+    config = json.loads((folder / "config.json").read_text()) | {"model_type": "bert"}
+    (tmp_path / "bert/config.json").write_text(json.dumps(config))
+    assert "cannot be loaded as a text encoder" in error(
+        "sst2", tmp_path / "bert", root, tmp_path / "x", "--config", "sst2"
+    )
+    assert "unknown key negatives" in error("cola", folder, root, tmp_path / "x", "negatives=3")
+    assert "no [search] table" in error("snli-ve", folder, root, tmp_path / "x", "--search")
