@@ -15,12 +15,11 @@ import pandas as pd
 
 from evals.metrics import Metric
 from evals.records import Record
-from reports import paper
+from reports import ablations, paper
 from reports.layout import Table
 
 NOT_MEASURED = "not measured"
 AT_CHANCE = "*"
-ABLATIONS = 5  # the table whose rows are trainings that differ in K, C or the map
 
 
 @dataclass(frozen=True)
@@ -116,13 +115,13 @@ def arrange(table: int, records: Iterable[Record]) -> list[tuple[dict[str, Any],
     benchmarks = set(paper.columns(table)["benchmark"]) - {""}
     by_table: dict[tuple[Any, ...], list[Record]] = {}
     for record in records:
-        training = record.protocol.get("training")
-        if record.benchmark in benchmarks and (training is not None) == (table == ABLATIONS):
+        if record.benchmark in benchmarks and ablations.belongs(record, table):
             by_table.setdefault(tuple(_about(record).values()), []).append(record)
     arranged = []
     for group in by_table.values():
-        rows = _ablation_rows(group) if table == ABLATIONS else _model_rows(group)
-        arranged.append((_about(group[0]), rows))
+        rows = _ablation_rows(table, group) if _training(group[0]) else _model_rows(group)
+        if rows:
+            arranged.append((_about(group[0]), rows))
     return arranged
 
 
@@ -141,8 +140,8 @@ def _about(record: Record) -> dict[str, Any]:
         "captions": record.data.get("captions"),
         "pairs": record.protocol.get("pairs"),
     }
-    training = record.protocol.get("training")
-    if training is not None:
+    training = _training(record)
+    if training:
         about |= {name: training[name] for name in ("recipe", "base", "budget", "seed")}
     return about
 
@@ -154,32 +153,18 @@ def _model_rows(records: Sequence[Record]) -> list[Row]:
     return [Row("", label, by_setting) for label, by_setting in sorted(found.items())]
 
 
-def _ablation_rows(records: Sequence[Record]) -> list[Row]:
-    """Table 5's rows; a run with both default sizes stands in both parts, as in the paper."""
-    found: dict[tuple[int, str, int], Record] = {}
-    for record in records:
-        training = record.protocol["training"]
-        size, tokens = int(training["C"]), int(training["K"])
-        if training["grounding"] == "nearest":
-            found[2, "", 0] = record
-            continue
-        if tokens == training["base_K"]:
-            found[0, "GD Size C", size] = record
-        if size == training["base_C"]:
-            found[1, "Top-K", tokens] = record
-    for part in ("GD Size C", "Top-K"):
-        here = [key for key in found if key[1] == part]
-        if len(here) == 1 and len(found) > 1 and _is_default(found[here[0]]):
-            del found[here[0]]  # the other part has it too, or nothing to compare it with here
+def _ablation_rows(table: int, records: Sequence[Record]) -> list[Row]:
+    """The rows of one ablation in the paper's order."""
     return [
-        Row(group, str(value) if group else "1-to-1 Map", {_setting(record): record})
-        for (_, group, value), record in sorted(found.items())
+        Row(group, label, {_setting(record): record})
+        for group, label, record in ablations.arrange(table, records)
     ]
 
 
-def _is_default(record: Record) -> bool:
-    training = record.protocol["training"]
-    return bool(training["C"] == training["base_C"] and training["K"] == training["base_K"])
+def _training(record: Record) -> Mapping[str, Any]:
+    """What an ablation's record says about its training; nothing in other records."""
+    found: Mapping[str, Any] = record.protocol.get("training") or {}
+    return found
 
 
 def _setting(record: Record) -> str:
