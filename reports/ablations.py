@@ -1,71 +1,79 @@
-"""Which row of the paper's Tables 4 and 5 a training of an ablation is."""
+"""In which table and at which place the rows of an ablation stand (paper, Tables 4 and 5)."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from evals.records import Record
 
-ABLATION_TABLES = (4, 5)
-ONLY_ABLATIONS = 5  # Table 4 has the models of the zoo, too
-SIZES, TOKENS = "GD Size C", "Top-K"
+PARTS, PARAMETERS = 4, 5  # Table 4 takes parts away, Table 5 varies K, C and the map
+SIZES, TOKENS = "GD Size C", "Top-K"  # groups of Table 5
+
+# Group and label of Table 4, in its order; the full training stands before them.
+_TAKEN_AWAY = {
+    "gd": ("GD", "w/o GD (P)"),
+    "gd-inference": ("GD", "w/o GD (I)"),
+    "gt": ("GD", "w/o G.T."),
+    "one-to-one": ("GD", "1-to-1 Map"),
+    "text": ("Corpus", "w/o Text"),
+    "images": ("Corpus", "w/o Images"),
+    "both": ("Corpus", "w/o Both"),
+}
+FULL = "full"  # the variant of the row that all others are compared with
+_FULL = ("", FULL)
+_MAP = (2, "", 0)  # place of the 1-to-1 map in Table 5: after all C and all K
 
 Key = tuple[str, str]
 """A row's group and label."""
 
-# Table 4, by the variant's name; what a run leaves out is told by the name alone.
-_COMPONENTS = {
-    "without-gd": ("GD", "w/o GD (P)"),
-    "without-gd-inference": ("GD", "w/o GD (I)"),
-    "without-gt": ("GD", "w/o G.T."),
-    "one-to-one": ("GD", "1-to-1 Map"),
-    "without-text": ("Corpus", "w/o Text"),
-    "without-images": ("Corpus", "w/o Images"),
-    "without-both": ("Corpus", "w/o Both"),
-}
-_WHOLE = ("", "UNIMO-2")
-_MAP = ("", "1-to-1 Map")
+
+def belongs(record: Record, table: int) -> bool:
+    """Whether a record can stand in a table: an ablation's only in 4 and 5, others not in 5."""
+    if record.protocol.get("training") is None:
+        return table != PARAMETERS
+    return table == PARTS or (table == PARAMETERS and not _without(record))
 
 
-def ablation_rows(table: int, records: Iterable[Record]) -> dict[Key, list[Record]]:
-    """The rows of a table and the records of each, in the paper's order.
+def arrange(table: int, records: Sequence[Record]) -> dict[Key, list[Record]]:
+    """Put the rows of one ablation into the order of the paper's table.
 
     Args:
         table: 4 or 5.
-        records: of one recipe, budget and seed, newest last.
+        records: of one recipe, budget and seed, of any benchmark.
 
     Returns:
-        By group and label; empty if nothing of the table was trained.
+        By group and label the records of each row; nothing for a table of which there is at most
+        the full training to compare with.
     """
-    return _table_4(records) if table == 4 else _table_5(records)
+    return _parts(records) if table == PARTS else _parameters(records)
 
 
-def _table_4(records: Iterable[Record]) -> dict[Key, list[Record]]:
-    """What is left out; the whole model is the run with both default sizes."""
+def _parts(records: Sequence[Record]) -> dict[Key, list[Record]]:
+    """Table 4's rows: the full training, then what is taken away from it."""
+    if not any(_without(record) for record in records):
+        return {}
     found: dict[Key, list[Record]] = {}
     for record in records:
-        key = _COMPONENTS.get(_variant(record))
-        if key is None and _is_nearest(record):
-            key = _COMPONENTS["one-to-one"]
-        if key is None and _is_default(record):
-            key = _WHOLE
-        if key is not None:
-            found.setdefault(key, []).append(record)
-    order = [_WHOLE, *_COMPONENTS.values()]
-    rows = {key: found[key] for key in order if key in found}
-    return rows if set(rows) - {_WHOLE} else {}  # alone, the whole model is no ablation
+        if _is_default(record):
+            found.setdefault(_FULL, []).append(record)
+        else:
+            part = _without(record) or _map_of(record)
+            if part in _TAKEN_AWAY:
+                found.setdefault(_TAKEN_AWAY[part], []).append(record)
+    return {key: found[key] for key in (_FULL, *_TAKEN_AWAY.values()) if key in found}
 
 
-def _table_5(records: Iterable[Record]) -> dict[Key, list[Record]]:
-    """C, then K, then the map; a run with both default sizes stands in both parts."""
+def _parameters(records: Sequence[Record]) -> dict[Key, list[Record]]:
+    """Table 5's rows; a run with both default sizes stands in both parts, as in the paper."""
+    if all(record.variant == FULL for record in records):
+        return {}
     found: dict[tuple[int, str, int], list[Record]] = {}
     for record in records:
-        training = record.protocol["training"]
-        if _leaves_out(record):
-            continue
+        training = _training(record)
         size, tokens = int(training["C"]), int(training["K"])
-        if _is_nearest(record):
-            found.setdefault((2, "", 0), []).append(record)
+        if _map_of(record):
+            found.setdefault(_MAP, []).append(record)
             continue
         if tokens == training["base_K"]:
             found.setdefault((0, SIZES, size), []).append(record)
@@ -76,26 +84,28 @@ def _table_5(records: Iterable[Record]) -> dict[Key, list[Record]]:
         if len(here) == 1 and len(found) > 1 and _is_default(found[here[0]][0]):
             del found[here[0]]  # the other part has it too, or nothing to compare it with here
     return {
-        ((group, str(value)) if group else _MAP): members
+        (group, str(value) if group else "1-to-1 Map"): members
         for (_, group, value), members in sorted(found.items(), key=lambda item: item[0])
     }
 
 
-def _variant(record: Record) -> str:
-    return record.variant or ""
+def _without(record: Record) -> str:
+    """What the row takes away: "gd", "text" ...; "" for others."""
+    return str(record.protocol.get("without") or "")
 
 
-def _leaves_out(record: Record) -> bool:
-    """Whether a row of Table 4 alone."""
-    return _variant(record).startswith("without-")
-
-
-def _is_nearest(record: Record) -> bool:
-    return bool(record.protocol["training"]["grounding"] == "nearest")
+def _map_of(record: Record) -> str:
+    """The 1-to-1 map, which is a row of both tables; "" for others."""
+    return "one-to-one" if _training(record)["grounding"] == "nearest" else ""
 
 
 def _is_default(record: Record) -> bool:
-    training = record.protocol["training"]
-    if _leaves_out(record) or _is_nearest(record):
-        return False
-    return bool(training["C"] == training["base_C"] and training["K"] == training["base_K"])
+    """Whether nothing differs from the recipe that the rows share."""
+    training = _training(record)
+    same = training["C"] == training["base_C"] and training["K"] == training["base_K"]
+    return bool(same) and not _without(record) and not _map_of(record)
+
+
+def _training(record: Record) -> Mapping[str, Any]:
+    found: Mapping[str, Any] = record.protocol["training"]
+    return found

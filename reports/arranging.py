@@ -12,8 +12,7 @@ from dataclasses import dataclass, field
 
 from evals.metrics import Metric
 from evals.records import Record
-from reports import paper
-from reports.ablations import ABLATION_TABLES, ONLY_ABLATIONS, ablation_rows
+from reports import ablations, paper
 from reports.conditions import (
     FINETUNED,
     Block,
@@ -94,13 +93,11 @@ def records_of(table: int, records: Iterable[Record]) -> list[Record]:
     zoo in all but Table 5, which is of trainings.
     """
     benchmarks = {column.block.benchmark for column in columns_of(table)}
-    found = []
-    for record in records:
-        training = record.protocol.get("training") is not None
-        fits = table in ABLATION_TABLES if training else table != ONLY_ABLATIONS
-        if fits and record.benchmark in benchmarks:
-            found.append(record)
-    return found
+    return [
+        record
+        for record in records
+        if record.benchmark in benchmarks and ablations.belongs(record, table)
+    ]
 
 
 def arrange(table: int, records: Iterable[Record]) -> tuple[list[Sheet], list[str]]:
@@ -203,9 +200,9 @@ def _pretrained(record: Record, known: Mapping[str, Card]) -> str:
 
 def _ablation(table: int, here: Mapping[Block, Sequence[Record]]) -> list[Row]:
     """The paper's rows of an ablation."""
-    found: dict[tuple[str, str], dict[Block, Record]] = {}
+    found: dict[ablations.Key, dict[Block, Record]] = {}
     every = [record for records in here.values() for record in records]
-    order = ablation_rows(table, every)
+    order = ablations.arrange(table, every)
     for block, records in here.items():
         for record in records:
             for key, members in order.items():

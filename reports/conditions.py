@@ -12,8 +12,11 @@ from reports import paper
 
 ZERO_SHOT, FINETUNED = "zero-shot", "finetuned"
 # Entries of a protocol that are no condition: what the block says already, what belongs to the
-# model or its training, and how the interval is found.
-_NO_CONDITION = {"zero_shot", "training", "limit", "contrastive_weight", "interval", "score"}
+# model or to a row of an ablation, and how the interval is found.
+_NO_CONDITION = {
+    *("zero_shot", "contrastive_weight", "score", "interval"),
+    *("training", "limit", "without", "inference"),
+}
 # Scores that are the model's own; any other is chosen by whoever measures.
 _OWN_SCORES = {"the model's", "itm + contrastive_weight * contrastive"}
 _NO_COUNT = {"fingerprint", "root_name", "split", "official", "note"}

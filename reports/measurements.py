@@ -188,6 +188,8 @@ def _notes(sheet: Sheet) -> tuple[str, ...]:
     notes.append("± half the width of the 95 % interval (its ends are in --format csv and json).")
     if sheet.suite != "paper":
         notes.append("Other data than the paper's: not comparable with the published table.")
+    samples = {record.data.get("note") for row in sheet.rows for record in row.records.values()}
+    notes += [f"A sample of the data: {text}." for text in sorted(filter(None, samples))]
     notes += _weights(sheet)
     marked = sorted({m.chance for m in every if m.at_chance and m.chance is not None})
     if marked:
