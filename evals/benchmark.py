@@ -67,6 +67,7 @@ class Request:
         score: Of zero-shot classification: "fused", or "contrastive" for that score alone.
         templates: Sentences a class of zero-shot classification, 1 or 80.
         beam_size: Of captioning.
+        features: Folder where what a vision tower gives is kept by content; None to keep nothing.
         output: The runs folder.
         fresh: Do not take up an interrupted run.
         variant: Names these runs beside the model's others.
@@ -88,6 +89,7 @@ class Request:
     score: str = "fused"
     templates: int = 1
     beam_size: int = 5
+    features: Path | None = None
     output: Path = Path("runs")
     fresh: bool = False
     variant: str | None = None

@@ -97,7 +97,7 @@ def predict(
         return [{"prediction": text} for text in model.caption(images, request.beam_size)]
 
     work = Work.of(range(len(paths)), "images", model.batch_size, _CHUNK)
-    return items.predict(work, captions, folder, report, share)
+    return items.predict(model, work, captions, folder, report, share)
 
 
 def measure(

@@ -177,7 +177,7 @@ class GlueBenchmark:
             return [{"prediction": float(value), "logit": float(value)} for value in logits[:, 0]]
 
         work = Work.of(lengths, "rows", model.batch_size, _CHUNK)
-        return items.predict(work, predictions, folder, report, share)
+        return items.predict(model, work, predictions, folder, report, share)
 
     def measure(
         self, model: TextClassifier, data: GlueData, request: Request, folder: Path, report: Report

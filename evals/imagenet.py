@@ -92,8 +92,11 @@ def predict(
         truth = [targets[number] for number in some]
         return _kept(scorer.rank(images, truth), data.synsets)
 
-    work = Work.of(range(len(paths)), "images", model.batch_size, _CHUNK)
-    return items.predict(work, ranked, folder, report, share)
+    chunk, hint = _CHUNK, None
+    if isinstance(scorer, zero_shot.ClassScorer):
+        chunk, hint = min(chunk, scorer.images_at_once), scorer.cheaper
+    work = Work.of(range(len(paths)), "images", model.batch_size, chunk)
+    return items.predict(model, work, ranked, folder, report, share, hint)
 
 
 class _Classifier:

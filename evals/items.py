@@ -13,8 +13,9 @@ import time
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from evals.benchmark import Outcome, Progress, Report
 from evals.processes import ALL, Share
@@ -32,6 +33,8 @@ Prediction = Mapping[str, Any]
 
 Predict = Callable[[Sequence[int]], Sequence[Prediction]]
 """Takes the numbers of some items, gives one prediction each."""
+
+Result = TypeVar("Result")
 
 _CALLS = 4  # batches in a chunk at least: so many that texts of one length find each other
 
@@ -149,16 +152,24 @@ class Store:
 
 
 def predict(
-    work: Work, predictor: Predict, folder: Path, report: Report, share: Share = ALL
+    model: Model,
+    work: Work,
+    predictor: Predict,
+    folder: Path,
+    report: Report,
+    share: Share = ALL,
+    hint: str | None = None,
 ) -> Store:
     """Predict what is left and keep it.
 
     Args:
+        model: Works in smaller batches where a GPU has too little memory for its own.
         work: The plan.
         predictor: Of the benchmark, with the model.
         folder: The run folder.
         report: Called as the work goes on.
         share: Which chunks are this process's.
+        hint: What would be sooner, in case the run will take long.
 
     Returns:
         The chunks; all are there unless other processes have some.
@@ -175,7 +186,7 @@ def predict(
     report(Progress(work.unit, before, total, None))
     for chunk in mine:
         began = time.perf_counter()
-        values = predictor([work.order[place] for place in chunk])
+        values = with_room(model, partial(predictor, [work.order[place] for place in chunk]))
         try:
             store.write(chunk, values, time.perf_counter() - began)
         except ValueError as error:
@@ -186,7 +197,7 @@ def predict(
         done += len(chunk)
         pace = (time.perf_counter() - started) / done
         finished = min(total, before + done * share.count)
-        report(Progress(work.unit, finished, total, pace * (left - done)))
+        report(Progress(work.unit, finished, total, pace * (left - done), hint))
     return store
 
 
@@ -222,9 +233,35 @@ def outcome(
     )
 
 
+def with_room(model: Model, call: Callable[[], Result]) -> Result:
+    """Run a model, in half the batch size as often as a GPU has too little memory.
+
+    Args:
+        model: Cuts its calls into batches of `batch_size`, which stays what it became.
+        call: Runs the model; it is called again from the start.
+
+    Returns:
+        What the call returned.
+
+    Raises:
+        torch.OutOfMemoryError: Not even one item fits.
+    """
+    import torch
+
+    while True:
+        try:
+            return call()
+        except torch.OutOfMemoryError:
+            if model.batch_size == 1:
+                raise
+        # Outside the handler, whose traceback would keep the tensors of the failed call.
+        model.batch_size = max(1, model.batch_size // 2)
+        torch.cuda.empty_cache()
+
+
 @contextmanager
 def batch_size(model: Model, size: int | None) -> Iterator[None]:
-    """Let a model work with another batch size for a while; its own if None."""
+    """Let a model work with another batch size for a while; its own if None. Put it back after."""
     own = model.batch_size
     if size is not None:
         model.batch_size = size

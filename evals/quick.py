@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from evals import items, suites
 from evals.benchmark import Progress, Request
-from evals.runner import canonical, module_of, needed
+from evals.modules import canonical, module_of, needed
 from zoo import interfaces
 
 if TYPE_CHECKING:

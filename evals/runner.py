@@ -8,8 +8,6 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from datetime import datetime, timezone
-from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -24,8 +22,8 @@ from evals.benchmark import (
     Progress,
     Report,
     Request,
-    TwoWays,
 )
+from evals.modules import canonical, module_of, needed
 from evals.processes import ALL, Share, own_device
 from evals.records import Record
 from unimo2.errors import IncompatibleModel, UsageError
@@ -62,6 +60,7 @@ def run(
     score: str = "fused",
     templates: int = 1,
     beam_size: int = 5,
+    features: str | Path | None = None,
     output: str | Path = "runs",
     fresh: bool = False,
     variant: str | None = None,
@@ -91,6 +90,8 @@ def run(
         score: Of zero-shot classification: "fused", or "contrastive" for that score alone.
         templates: Sentences a class of zero-shot classification, 1 or 80.
         beam_size: Of captioning.
+        features: A folder: what the vision tower gives of each image is kept there by content, and
+            later runs of the same weights read it.
         output: The runs folder.
         fresh: Begin anew even if a run of the same kind was interrupted.
         variant: Names these runs beside the model's others.
@@ -126,6 +127,7 @@ def run(
         score=score,
         templates=templates,
         beam_size=beam_size,
+        features=None if features is None else Path(features),
         output=Path(output),
         fresh=fresh,
     )
@@ -213,6 +215,7 @@ def evaluate(
     report = on_progress or _silent
     with ExitStack() as stack:
         stack.enter_context(items.batch_size(model, request.batch_size))
+        _keep_features(model, request.features, stack)
         folder = None
         if share.first:
             opened = workspace.opened(home, identity, request.fresh)
@@ -231,46 +234,14 @@ def evaluate(
         return records.read(folder)
 
 
-def canonical(name: str) -> str:
-    """A benchmark's name as its module and its records have it: "snli_ve" for "snli-ve"."""
-    return name.replace("-", "_")
-
-
-def needed(module: Benchmark, request: Request) -> str:
-    """The capability that a model needs: of the request, where a benchmark has two ways."""
-    if hasattr(module, "capability"):
-        return cast(TwoWays, module).capability(request)
-    return module.CAPABILITY
-
-
-def module_of(name: str) -> Benchmark:
-    """The benchmark's module, `evals.<name>`.
-
-    Args:
-        name: As a module or as on the command line.
-
-    Returns:
-        The module.
-
-    Raises:
-        UsageError: There is none.
-    """
-    module = canonical(name)
-    if module.isidentifier() and find_spec(f"evals.{module}") is not None:
-        found = import_module(f"evals.{module}")
-        if hasattr(found, "SPLIT"):
-            return cast(Benchmark, found)
-    raise UsageError(f"unknown benchmark '{name}'; known are: {', '.join(benchmarks())}")
-
-
-def benchmarks() -> list[str]:
-    """Names of all benchmarks, as the command line spells them: modules with a usual split."""
-    names = (path.stem for path in sorted(Path(__file__).parent.glob("*.py")))
-    return [
-        name.replace("_", "-")
-        for name in names
-        if name != "__init__" and hasattr(import_module(f"evals.{name}"), "SPLIT")
-    ]
+def _keep_features(model: Model, folder: Path | None, stack: ExitStack) -> None:
+    """Let the model keep features while the stack is open."""
+    if folder is None:
+        return
+    if not isinstance(model, interfaces.FeatureKeeper):
+        raise UsageError(f"model '{model.name}' keeps no features: leave --features out")
+    model.keep_features(folder)
+    stack.callback(model.keep_features, None)
 
 
 def _check_tuning(card: Card, request: Request) -> None:
@@ -402,7 +373,7 @@ def command(request: Request) -> str:
         words.append("--zero-shot")
     names = (
         "model", "data_root", "suite", "split", "limit", "device", "dtype", "batch_size", "seed",
-        "contrastive_weight", "rerank", "score", "templates", "beam_size", "output",
+        "contrastive_weight", "rerank", "score", "templates", "beam_size", "features", "output",
     )  # fmt: skip
     for name in names:
         value = getattr(request, name)

@@ -135,7 +135,7 @@ def predict(
         texts = [data.pairs[number].hypothesis for number in numbers]
         return guesses(model.classify_pairs(images, texts), columns)
 
-    return items.predict(work, labels, folder, report, share)
+    return items.predict(model, work, labels, folder, report, share)
 
 
 def measure(

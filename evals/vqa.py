@@ -81,7 +81,7 @@ def predict(
         texts = [data.questions[number].text for number in numbers]
         return [{"prediction": answer} for answer in model.answer(images, texts)]
 
-    return items.predict(work, answers, folder, report, share)
+    return items.predict(model, work, answers, folder, report, share)
 
 
 def measure(

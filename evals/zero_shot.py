@@ -14,8 +14,9 @@ import numpy as np
 from evals.benchmark import Request
 from evals.metrics import Floats, Ranking, rank_classes
 from evals.prompts import prompts, templates
+from evals.retrieval.planner import PAIRS_PER_BLOCK
 from evals.retrieval.scorer import score_chosen, score_stacks
-from evals.retrieval.shortlist import Mask, top_k, two_tiers
+from evals.retrieval.shortlist import SUGGESTED, Mask, top_k, two_tiers
 from unimo2.errors import IncompatibleModel, UsageError
 from unimo2.formats.imagenet import Synset
 from zoo import interfaces
@@ -109,6 +110,29 @@ class ClassScorer:
         self._sentences = prompts([synset.names[0] for synset in self.synsets], chosen)
         self._kept: list[ItemFeatures] | None = None
         self._vectors: np.ndarray | None = None
+
+    @property
+    def images_at_once(self) -> int:
+        """Images whose pairs are a unit of work: what a kill loses, and when the pace is known."""
+        sentences = len(self._sentences)
+        if self.request.score == CONTRASTIVE:
+            return _KEPT
+        if self.request.rerank is not None:
+            sentences = min(sentences, self.request.rerank * self._per_class)
+        return max(1, PAIRS_PER_BLOCK // sentences)
+
+    @property
+    def cheaper(self) -> str | None:
+        """What to say of a long exhaustive run, if a shortlist would at least halve it."""
+        exhaustive = self.request.score == FUSED and self.request.rerank is None
+        if not exhaustive or not isinstance(self.model, interfaces.Shortlister):
+            return None
+        if 2 * SUGGESTED > len(self.synsets):
+            return None
+        return (
+            f"--rerank {SUGGESTED} fuses {SUGGESTED} classes of an image, chosen by contrastive "
+            f"score, instead of {len(self.synsets):,}"
+        )
 
     def rank(self, images: Sequence[Image], targets: Sequence[int]) -> Ranking:
         """Where the true class of each image stands among all classes.

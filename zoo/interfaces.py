@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 from unimo2.errors import IncompatibleModel
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from PIL.Image import Image
     from torch import Tensor
 
@@ -159,6 +161,15 @@ class ImagePreparer(Protocol):
 
         Scores stay the same up to rounding; an implementation bounds the memory that it takes.
         """
+        ...
+
+
+@runtime_checkable
+class FeatureKeeper(Protocol):
+    """A model that can keep what its vision tower gives on disk, by content, for later runs."""
+
+    def keep_features(self, folder: Path | None) -> None:
+        """Keep features in a folder, and read them from there; None to stop."""
         ...
 
 

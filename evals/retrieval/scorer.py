@@ -7,11 +7,13 @@ that was killed and goes on therefore makes the same calls for a block as one th
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
+import torch
 
 from evals.benchmark import Progress, Report
 from evals.retrieval.planner import Block, Plan
@@ -23,6 +25,8 @@ from zoo.interfaces import ImagePreparer, Shortlister, StackedFeatures
 
 if TYPE_CHECKING:
     from zoo.interfaces import ItemFeatures, PairScorer
+
+Result = TypeVar("Result")
 
 
 def score(
@@ -59,6 +63,9 @@ def score(
     stacks = _encode_images(model, images, batch_size, report)
     if isinstance(model, ImagePreparer):
         stacks = model.prepare_images(stacks)
+    if str(model.device).startswith("cuda"):
+        stacks = _fit(model, stacks, captions)
+        batch_size = min(batch_size, max(map(len, stacks)))
     image_seconds = time.perf_counter() - started
     clock = _Clock(plan, _cheaper(model, plan), report)
     for block in plan.remaining:
@@ -142,13 +149,56 @@ def _encode_images(
     model: PairScorer, images: Sequence[Path], batch_size: int, report: Report
 ) -> list[StackedFeatures]:
     """The vision tower once per image, in stacks of `batch_size`."""
-    stacks = []
+    stacks: list[StackedFeatures] = []
+    done, size = 0, batch_size
     report(Progress("images", 0, len(images), None))
-    for start in range(0, len(images), batch_size):
-        paths = images[start : start + batch_size]
-        stacks.append(StackedFeatures.of(model.encode_images([load_image(path) for path in paths])))
-        report(Progress("images", start + len(paths), len(images), None))
+    while done < len(images):
+        pictures = [load_image(path) for path in images[done : done + size]]
+        encoded = fitting(partial(model.encode_images, pictures), size)
+        if encoded is None:
+            size //= 2
+            continue
+        stacks.append(StackedFeatures.of(encoded))
+        done += len(pictures)
+        report(Progress("images", done, len(images), None))
     return stacks
+
+
+def fitting(call: Callable[[], Result], size: int) -> Result | None:
+    """What a call returns; None where a GPU has too little memory for it, and it can be halved.
+
+    Args:
+        call: Runs the model.
+        size: Of its batch; of one item the error is passed on.
+    """
+    try:
+        return call()
+    except torch.OutOfMemoryError:
+        if size == 1:
+            raise
+    # Outside the handler, whose traceback would keep the tensors of the failed call.
+    torch.cuda.empty_cache()
+    return None
+
+
+def _fit(
+    model: PairScorer, stacks: Sequence[StackedFeatures], captions: Sequence[str]
+) -> list[StackedFeatures]:
+    """The stacks, halved until the first one fits with the longest caption."""
+    fit = list(stacks)
+    [text] = model.encode_texts([max(captions, key=len)])
+    while fitting(partial(model.score_pairs, fit[0], text), len(fit[0])) is None:
+        fit = [half for stack in fit for half in _halves(stack)]
+    return fit
+
+
+def _halves(stack: StackedFeatures) -> list[StackedFeatures]:
+    middle = (len(stack) + 1) // 2
+    parts = (
+        {n: t[:middle] for n, t in stack.tensors.items()},
+        {n: t[middle:] for n, t in stack.tensors.items()},
+    )
+    return [StackedFeatures(part) for part in parts if len(next(iter(part.values())))]
 
 
 def _score_block(

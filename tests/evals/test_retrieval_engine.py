@@ -236,3 +236,33 @@ def test_a_model_must_return_one_score_per_image(flickr_root: Path, tmp_path: Pa
 
     with pytest.raises(IncompatibleModel, match=r"shape \(3,\)"):
         _run(flickr_root, tmp_path / "runs", Wrong())
+
+
+def test_what_does_not_fit_a_gpu_is_halved_until_it_does(flickr_root: Path, tmp_path: Path) -> None:
+    """Truth: the matrix of a model with room for all; this one has room for 4 images, 2 pairs."""
+    from evals.benchmark import Request
+    from evals.flickr import read
+    from evals.retrieval import scorer
+    from evals.suites import resolve
+
+    class Small(ColourScorer):
+        device = "cuda"
+
+        def encode_images(self, images):  # noqa: ANN001, ANN202
+            if len(images) > 4:
+                raise torch.OutOfMemoryError("no room")
+            return super().encode_images(images)
+
+        def score_pairs(self, images, text):  # noqa: ANN001, ANN202
+            if len(images) > 2:
+                raise torch.OutOfMemoryError("no room")
+            return super().score_pairs(images, text)
+
+    data = read(resolve(None, flickr_root), Request("flickr", "colours"))
+    paths, matrices = [image.path for image in data.images], []
+    for number, model in enumerate((ColourScorer(), Small())):
+        writer = BlockWriter(tmp_path / str(number), len(paths))
+        plan = make_plan(len(paths), len(data.captions))
+        scorer.score(model, paths, data.captions, plan, writer, 16, lambda _: None)
+        matrices.append(writer.assemble(plan.blocks)[0]["score"])
+    assert (matrices[0] == matrices[1]).all()

@@ -6,8 +6,10 @@ from item_fakes import LAST, NoisyScorer, write_imagenet
 
 import evals
 from evals import records, zero_shot
+from evals.benchmark import Request
 from evals.prompts import prompts, templates
 from unimo2.errors import IncompatibleModel, UsageError
+from unimo2.formats.imagenet import Synset
 from unimo2.formats.images import load_image
 from zoo.interfaces import StackedFeatures
 
@@ -164,3 +166,24 @@ def test_what_a_model_cannot_do_is_refused(tmp_path):
         run(root, tmp_path, score="best")
     with pytest.raises(UsageError, match="--rerank 0"):
         run(root, tmp_path, rerank=0)
+
+
+def test_a_unit_of_work_holds_a_bounded_number_of_pairs():
+    """Truth: 4,096 pairs / the sentences of an image, by hand; a shortlist must halve the work."""
+    synsets = [Synset(f"n{number:08d}", (f"class{number}",)) for number in range(200)]
+
+    def scorer(model=None, **options):
+        request = Request("imagenet", "fake", zero_shot=True, **options)
+        return zero_shot.ClassScorer(model or NoisyScorer(), synsets, request)
+
+    assert scorer().images_at_once == 20
+    assert scorer(rerank=8).images_at_once == 512
+    assert scorer(templates=80).images_at_once == 1
+    assert "--rerank 64 fuses 64 classes of an image" in scorer().cheaper
+    assert scorer(rerank=8).cheaper is None
+    assert scorer(score="contrastive").cheaper is None
+
+    class NoParts(NoisyScorer):
+        contrastive_scores = None
+
+    assert scorer(NoParts()).cheaper is None

@@ -5,11 +5,30 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from unimo2.cli.data_root import VARIABLE, find_data_root
+from unimo2.cli.data_root import find_data_root
+from unimo2.cli.eval_options import (
+    AsJson,
+    AutoDtype,
+    BatchSize,
+    ContrastiveWeight,
+    DataRoot,
+    Device,
+    Dtype,
+    Features,
+    Fresh,
+    Limit,
+    Model,
+    Options,
+    Output,
+    Rerank,
+    Seed,
+    SuiteName,
+    ZeroShot,
+)
 from unimo2.errors import UsageError
 
 if TYPE_CHECKING:
@@ -32,59 +51,6 @@ PLAIN = {
     "cola": ("CoLA: Matthews correlation.", "dev, test (a file for the server) or train."),
     "stsb": ("STS-B: Pearson and Spearman correlation.", "dev, test or train; dev by default."),
 }
-SCORED_BY = (
-    "With --zero-shot a pre-trained model is taken as it is; else give the folder or card of a "
-    "fine-tuned one, or 'finetuned' for the embedded one."
-)
-
-ZeroShot = Annotated[bool, typer.Option("--zero-shot", help="Take a pre-trained model as it is.")]
-Model = Annotated[
-    str | None,
-    typer.Option(
-        help="A card's name, a model folder, or 'finetuned' for the embedded weights fine-tuned for "
-        "the benchmark, which is the default (with --zero-shot: 'mini')."
-    ),
-]
-DataRoot = Annotated[
-    Path | None,
-    typer.Option(help=f"Folder of data sets in their official layouts; {VARIABLE} by default."),
-]
-SuiteName = Annotated[
-    str | None, typer.Option(help="mini or paper; by default what the data root holds.")
-]
-Limit = Annotated[
-    int | None, typer.Option(help="Only the first items (images of ImageNet: spread evenly).")
-]
-ContrastiveWeight = Annotated[
-    float | None, typer.Option(help="w of itm + w * contrastive; the model's own by default.")
-]
-Rerank = Annotated[
-    int | None,
-    typer.Option(
-        metavar="K",
-        help="Fuse only the K best candidates of each query by contrastive score; else all.",
-    ),
-]
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 ...")]
-Dtype = Annotated[
-    str | None, typer.Option(help="float32, bfloat16 or float16; the model's own by default.")
-]
-AutoDtype = Annotated[
-    str | None,
-    typer.Option(
-        help="float32, bfloat16, float16, or auto: bfloat16 where a sample is faster with the same "
-        "ranks; the model's own by default."
-    ),
-]
-BatchSize = Annotated[
-    int | None, typer.Option(help="Items or pairs in one call; the model's own by default.")
-]
-Seed = Annotated[int, typer.Option(help="Of the intervals' resampling.")]
-Output = Annotated[Path, typer.Option(help="The runs folder.")]
-Fresh = Annotated[
-    bool, typer.Option("--fresh", help="Begin anew even if such a run was interrupted.")
-]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
 RUNS = Path("runs")
 
 
@@ -113,6 +79,7 @@ def flickr(
     device: Device = "auto",
     dtype: AutoDtype = None,
     batch_size: BatchSize = None,
+    features: Features = None,
     seed: Seed = 0,
     output: Output = RUNS,
     fresh: Fresh = False,
@@ -122,9 +89,7 @@ def flickr(
 
     With --rerank K a contrastive shortlist chooses the pairs, which a long run may need.
     """
-    _one(
-        "flickr",
-        as_json,
+    options = Options(
         zero_shot=zero_shot,
         model=model,
         data_root=find_data_root(data_root, suite),
@@ -134,12 +99,14 @@ def flickr(
         device=device,
         dtype=dtype,
         batch_size=batch_size,
+        features=features,
         seed=seed,
         contrastive_weight=contrastive_weight,
         rerank=rerank,
         output=output,
         fresh=fresh,
     )
+    _one("flickr", options, as_json)
 
 
 def coco(
@@ -152,6 +119,7 @@ def coco(
     device: Device = "auto",
     dtype: Dtype = None,
     batch_size: BatchSize = None,
+    features: Features = None,
     seed: Seed = 0,
     output: Output = RUNS,
     fresh: Fresh = False,
@@ -161,9 +129,7 @@ def coco(
 
     The run folder holds the results file that the caption server takes.
     """
-    _one(
-        "coco",
-        as_json,
+    options = Options(
         model=model,
         data_root=find_data_root(data_root, suite),
         suite=suite,
@@ -173,10 +139,12 @@ def coco(
         device=device,
         dtype=dtype,
         batch_size=batch_size,
+        features=features,
         seed=seed,
         output=output,
         fresh=fresh,
     )
+    _one("coco", options, as_json)
 
 
 def imagenet(
@@ -197,6 +165,7 @@ def imagenet(
     device: Device = "auto",
     dtype: Dtype = None,
     batch_size: BatchSize = None,
+    features: Features = None,
     seed: Seed = 0,
     output: Output = RUNS,
     fresh: Fresh = False,
@@ -206,9 +175,7 @@ def imagenet(
 
     Zero-shot, every image is scored with a sentence for every class by the retrieval score.
     """
-    _one(
-        "imagenet",
-        as_json,
+    options = Options(
         zero_shot=zero_shot,
         model=model,
         data_root=find_data_root(data_root, suite),
@@ -222,10 +189,12 @@ def imagenet(
         device=device,
         dtype=dtype,
         batch_size=batch_size,
+        features=features,
         seed=seed,
         output=output,
         fresh=fresh,
     )
+    _one("imagenet", options, as_json)
 
 
 def _plain(benchmark: str, splits: str) -> Callable[..., None]:
@@ -240,14 +209,13 @@ def _plain(benchmark: str, splits: str) -> Callable[..., None]:
         device: Device = "auto",
         dtype: Dtype = None,
         batch_size: BatchSize = None,
+        features: Features = None,
         seed: Seed = 0,
         output: Output = RUNS,
         fresh: Fresh = False,
         as_json: AsJson = False,
     ) -> None:
-        _one(
-            benchmark,
-            as_json,
+        options = Options(
             model=model,
             data_root=find_data_root(data_root, suite),
             suite=suite,
@@ -256,10 +224,12 @@ def _plain(benchmark: str, splits: str) -> Callable[..., None]:
             device=device,
             dtype=dtype,
             batch_size=batch_size,
+            features=features,
             seed=seed,
             output=output,
             fresh=fresh,
         )
+        _one(benchmark, options, as_json)
 
     # Typer evaluates annotations in this module; `splits` is this function's own.
     command.__annotations__["split"] = Annotated[str | None, typer.Option(help=splits)]
@@ -281,6 +251,7 @@ def everything(
     device: Device = "auto",
     dtype: Dtype = None,
     batch_size: BatchSize = None,
+    features: Features = None,
     seed: Seed = 0,
     output: Output = RUNS,
     fresh: Fresh = False,
@@ -292,21 +263,22 @@ def everything(
         named = PRETRAINED if model == FINETUNED and zero_shot else model
         label = f"{benchmark}, zero-shot" if zero_shot else benchmark
         try:
-            record = _run(
-                benchmark,
-                quiet=as_json,
+            options = Options(
                 zero_shot=zero_shot,
                 model=named,
                 data_root=find_data_root(data_root, suite),
                 suite=suite,
+                split=None,
                 limit=limit,
                 device=device,
                 dtype=dtype,
                 batch_size=batch_size,
+                features=features,
                 seed=seed,
                 output=output,
                 fresh=fresh,
             )
+            record = _run(benchmark, options, quiet=as_json)
         except UsageError as error:
             rows.append((label, str(error)))
         else:
@@ -315,10 +287,8 @@ def everything(
 
 
 def _report(rows: list[tuple[str, Record | str]], as_json: bool) -> None:
-    from rich.console import Console
-
     from evals.processes import launched
-    from unimo2.cli.eval_show import as_content, summary
+    from unimo2.cli.eval_show import as_content, console_for_tables, summary
 
     if not launched().first:
         return
@@ -332,35 +302,33 @@ def _report(rows: list[tuple[str, Record | str]], as_json: bool) -> None:
         }
         typer.echo(json.dumps(content, indent=2))
     else:
-        summary(rows, Console())
+        summary(rows, console_for_tables())
 
 
 def _all_ways() -> list[tuple[str, bool]]:
     """Every benchmark, those that have both ways zero-shot first."""
-    from evals.runner import benchmarks
+    from evals.modules import benchmarks
 
     both = ("flickr", "imagenet")
     return [(name, True) for name in both] + [(name, False) for name in benchmarks()]
 
 
-def _one(benchmark: str, as_json: bool, **options: Any) -> None:
+def _one(benchmark: str, options: Options, as_json: bool) -> None:
     """Run one benchmark and print the result."""
-    from rich.console import Console
-
     from evals.processes import launched
-    from unimo2.cli.eval_show import as_text, show
+    from unimo2.cli.eval_show import as_text, console_for_tables, show
 
-    record = _run(benchmark, quiet=as_json, **options)
+    record = _run(benchmark, options, quiet=as_json)
     if not launched().first:
         return
     if as_json:
         typer.echo(as_text(record))
     else:
-        show(record, Console())
+        show(record, console_for_tables())
 
 
-def _run(benchmark: str, quiet: bool, model: str | None, **options: Any) -> Record:
-    """Run one benchmark with progress on standard error; options are those of `evals.run`."""
+def _run(benchmark: str, options: Options, quiet: bool) -> Record:
+    """Run one benchmark with progress on standard error."""
     from rich.console import Console
     from transformers.utils.logging import disable_progress_bar
 
@@ -370,22 +338,36 @@ def _run(benchmark: str, quiet: bool, model: str | None, **options: Any) -> Reco
 
     # Of loading weights: --json and a pipe want nothing but results.
     disable_progress_bar()
-    if model is None:
-        model = PRETRAINED if options.get("zero_shot") else FINETUNED
+    share = launched()
+    quiet = quiet or not share.first
     console = Console(stderr=True)
 
     def notice(text: str) -> None:
         if not quiet:
             console.print(f"note    {text}", soft_wrap=True, markup=False, style="yellow")
 
-    share = launched()
-    quiet = quiet or not share.first
     with shown(console, quiet=quiet) as report:
         return run(
             benchmark,
-            model=model,
+            model=options.model or (PRETRAINED if options.zero_shot else FINETUNED),
+            zero_shot=options.zero_shot,
+            data_root=options.data_root,
+            suite=options.suite,
+            split=options.split,
+            limit=options.limit,
+            device=options.device,
+            dtype=options.dtype,
+            batch_size=options.batch_size,
+            seed=options.seed,
+            contrastive_weight=options.contrastive_weight,
+            rerank=options.rerank,
+            score=options.score,
+            templates=options.templates,
+            beam_size=options.beam_size,
+            features=options.features,
+            output=options.output,
+            fresh=options.fresh,
             on_progress=report,
             on_notice=notice,
             share=share,
-            **options,
         )

@@ -32,7 +32,16 @@ _FACTS = {
     "beam_size": "beams",
 }
 _NOT_COUNTS = ("fingerprint", "root_name", "split", "official", "note")
+_WIDTH = 120  # of tables in a file or a pipe
 _PARTS_SHOWN = 12  # of a metric: VQA has some 65 question types, which the record holds
+
+
+def console_for_tables() -> Console:
+    """Standard output; where it is no terminal, wide enough that no name in a table is broken."""
+    from rich.console import Console
+
+    console = Console()
+    return console if console.is_terminal else Console(width=_WIDTH)
 
 
 def as_content(record: Record) -> dict[str, Any]:
@@ -148,7 +157,7 @@ def summary(rows: Sequence[tuple[str, Record | str]], console: Console) -> None:
         console.print(table)
     for benchmark, found in rows:
         if isinstance(found, str):
-            console.print(f"{benchmark:<9}not measured: {found}", soft_wrap=True, markup=False)
+            console.print(f"{benchmark:<20}not measured: {found}", soft_wrap=True, markup=False)
 
 
 def _empty(title: str, names: Sequence[str]) -> Table:

@@ -1,0 +1,182 @@
+"""`unimo2 eval`: tiny fine-tuned models on tiny files in the official layouts, end to end."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+TESTS = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(TESTS / "zoo"), str(TESTS / "evals")]
+from item_fakes import (  # noqa: E402
+    ANSWERS,
+    LABELS,
+    LAST,
+    write_glue,
+    write_imagenet,
+    write_snli_ve,
+    write_vqa,
+)
+from tiny_models import processor, task_model, text_encoder  # noqa: E402
+
+from evals import records  # noqa: E402
+from unimo2.cli import main  # noqa: E402
+from unimo2.formats.images import load_image  # noqa: E402
+
+CLASSES = {
+    "vqa": list(ANSWERS),
+    "snli_ve": list(LABELS),
+    "imagenet": [*(f"n{number:08d}" for number in range(6)), LAST],
+    "sst2": ["0", "1"],
+    "stsb": ["score"],
+}
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    """A data root with VQA, SNLI-VE, ImageNet and GLUE."""
+    root = tmp_path_factory.mktemp("data")
+    write_vqa(root, "test-dev2015", server=True)
+    write_snli_ve(root, "test")
+    write_imagenet(root)
+    return write_glue(root)
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory):
+    """A folder of model folders, one a task, and a text encoder for SST-2."""
+    folder = tmp_path_factory.mktemp("models")
+    for task, labels in CLASSES.items():
+        task_model(task, labels).save_pretrained(folder / task)
+        processor().save_pretrained(folder / task)
+    task_model(None).save_pretrained(folder / "plain")
+    processor().save_pretrained(folder / "plain")
+    encoder = text_encoder(["0", "1"])
+    encoder.config.task = "sst2"
+    encoder.save_pretrained(folder / "encoder")
+    processor().tokenizer.save_pretrained(folder / "encoder")
+    return folder
+
+
+def evaluate(capsys, *words):
+    """The exit status, and what was printed."""
+    status = main(["eval", *map(str, words)])
+    return status, *capsys.readouterr()
+
+
+def run(capsys, benchmark, model, data, output, *words):
+    """The record of a run that ends well."""
+    options = ["--model", model, "--data-root", data, "--output", output, "--device", "cpu"]
+    status, out, err = evaluate(capsys, benchmark, *options, "--json", *words)
+    assert (status, err) == (0, "")
+    content = json.loads(out)
+    record = records.read(Path(content["record"]))
+    assert content["metrics"] == json.loads(json.dumps(record.to_dict()["metrics"]))
+    return record
+
+
+@pytest.mark.parametrize("benchmark", ["vqa", "snli-ve", "imagenet", "sst2", "stsb"])
+def test_a_fine_tuned_folder_is_measured_and_its_batch_changes_nothing(
+    benchmark, data, models, tmp_path, capsys
+):
+    """Truth: the same run with one item a call: the same predictions, logits within 1e-5."""
+    task = benchmark.replace("-", "_")
+    kept = []
+    for size in ("1", "50"):
+        record = run(capsys, benchmark, models / task, data, tmp_path / size, "--batch-size", size)
+        assert record.command.startswith(f"unimo2 eval {benchmark} --model")
+        assert record.protocol["zero_shot"] is False
+        assert record.path.parts[-5:-2] == ("paper", task, task)
+        kept.append((record, records.read_samples(record.path.parent)))
+    (one, first), (many, second) = kept
+    numbers = [name for name in first if first[name].dtype.kind == "f"]
+    assert first.drop(columns=numbers).equals(second.drop(columns=numbers))
+    assert (first[numbers] - second[numbers]).abs().max().max() < 1e-5
+    for name, metric in one.metrics.items():
+        assert many.metrics[name].value == pytest.approx(metric.value, abs=1e-3)
+
+
+def test_images_are_sorted_as_the_models_own_forward_does(data, models, tmp_path, capsys):
+    """Truth: the argmax of the task model's forward pass on each file, one by one."""
+    record = run(capsys, "imagenet", models / "imagenet", data, tmp_path)
+    samples = records.read_samples(record.path.parent).set_index("image")["prediction"]
+    model = task_model("imagenet", CLASSES["imagenet"])
+    for path in sorted((data / "imagenet" / "val").rglob("*.JPEG")):
+        with torch.no_grad():
+            logits = model(processor().pixel_values(load_image(path))).logits[0]
+        assert samples[path.stem] == CLASSES["imagenet"][int(logits.argmax())]
+
+
+def test_a_text_encoder_is_measured_like_any_model(data, models, tmp_path, capsys):
+    """Truth: the record names the encoder, and its own forward gives the labels."""
+    record = run(capsys, "sst2", models / "encoder", data, tmp_path)
+    assert record.model == "encoder"
+    samples = records.read_samples(record.path.parent)
+    model, tokenizer = text_encoder(["0", "1"]), processor().tokenizer
+    texts = [f"sentence {n}" + " more" * (n % 3) + " " for n in samples["index"]]
+    for text, found in zip(texts, samples["prediction"], strict=True):
+        with torch.no_grad():
+            logits = model(**tokenizer(text, return_tensors="pt")).logits
+        assert found == str(int(logits.argmax()))
+
+
+def test_a_table_says_what_is_needed_to_judge_it(data, models, tmp_path, capsys):
+    """Truth: the run's own JSON, and the files in its folder."""
+    options = ["--model", models / "sst2", "--data-root", data, "--output", tmp_path]
+    status, out, _ = evaluate(capsys, "sst2", *options)
+    assert status == 0
+    assert "SST-2, fine-tuned: model sst2, suite paper, dev split" in out
+    for word in ("accuracy", "chance", "24 rows", "record", "24 of 872"):
+        assert word in out
+    status, out, _ = evaluate(capsys, "sst2", *options, "--split", "test")
+    assert status == 0
+    assert "SST-2.tsv in the run folder is what the GLUE server takes" in out
+    assert len(list(tmp_path.rglob("SST-2.tsv"))) == 1
+
+
+def test_all_measures_what_the_model_can_do_and_names_what_it_cannot(
+    data, models, tmp_path, capsys
+):
+    """Truth: a model for SST-2 answers no questions; a pre-trained one scores pairs alone."""
+    options = ["--data-root", data, "--output", tmp_path, "--device", "cpu"]
+    status, out, _ = evaluate(capsys, "all", "--model", models / "sst2", *options, "--json")
+    content = json.loads(out)
+    assert status == 0
+    assert [run["benchmark"] for run in content["runs"]] == ["sst2"]
+    missing = content["not_measured"]
+    assert "is no answerer" in missing["vqa"]
+    assert "is fine-tuned for sst2, not for cola" in missing["cola"]
+    assert "is no pair_scorer" in missing["imagenet, zero-shot"]
+    status, out, _ = evaluate(capsys, "all", "--model", models / "plain", *options)
+    assert status == 0
+    assert "imagenet, zero-shot" in out
+    lines = out.splitlines()
+    [line] = [line for line in lines if line.startswith("flickr, zero-shot")]
+    assert "not measured: captions not found" in line
+    assert [line for line in lines if line.startswith("stsb")]
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["cola", "--model", "sst2"], "is fine-tuned for sst2, not for cola"),
+        (["imagenet", "--model", "plain"], "is no image_classifier"),
+        (["coco", "--model", "vqa"], "is no captioner"),
+        (["imagenet", "--zero-shot", "--model", "plain", "--templates", "3"], "--templates 3"),
+        (["sst2", "--model", "sst2", "--split", "val"], "unknown split 'val'; SST-2 has train"),
+        (["sst2", "--model", "sst2", "--limit", "0"], "--limit 0: at least 1"),
+        (["sst2", "--model", "sst2", "--batch-size", "0"], "--batch-size 0: at least 1"),
+        (["vqa", "--model", "vqa", "--split", "val"], "VQA questions not found"),
+    ],
+)
+def test_mistakes_are_one_line_and_status_2(words, says, data, models, tmp_path, capsys):
+    """Truth: each command is wrong by construction."""
+    words = [models / word if word in CLASSES or word == "plain" else word for word in words]
+    words[0] = words[0].name if isinstance(words[0], Path) else words[0]
+    status, out, err = evaluate(
+        capsys, *words, "--data-root", data, "--output", tmp_path, "--device", "cpu"
+    )
+    assert (status, out) == (2, "")
+    assert err.count("\n") == 1
+    assert says in err
