@@ -6,13 +6,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from reports.tables import measured, published, report_tables, table
+    from reports.tables import measured, published, report_json, report_tables, table
 
-__all__ = ["measured", "published", "report_tables", "table"]
+__all__ = ["measured", "published", "report_json", "report_tables", "table"]
 
 _HOMES = {
     "measured": "reports.tables",
     "published": "reports.tables",
+    "report_json": "reports.tables",
     "report_tables": "reports.tables",
     "table": "reports.tables",
 }

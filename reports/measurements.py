@@ -1,14 +1,13 @@
 """What was measured, in the layout of the paper's tables.
 
-Numbers measured on other data never share a column with another's: there is one table for each
-suite, data set fingerprint and protocol, apart from the published one. Numbers on a sample of real
-data ("60 of 1,000") stand in no table of a report.
+Numbers measured on other data or by another protocol never share a column (`reports.arranging`), and
+numbers of another suite share no table. Numbers on a sample of the data ("60 of 1,000") stand in no
+table of a report.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
@@ -16,45 +15,27 @@ import pandas as pd
 from evals.metrics import Metric
 from evals.records import Record
 from reports import paper
+from reports.arranging import Row, Sheet, arrange, comparable
+from reports.conditions import (
+    FINETUNED,
+    Block,
+    Column,
+    columns_of,
+    described,
+    label_of,
+    protocol_of,
+    short_data,
+    size_of,
+)
 from reports.layout import Table
+from reports.levels import GROUP, Levels, level_rows
+
+__all__ = ["comparable", "long_frames", "measured", "measured_tables"]
 
 NOT_MEASURED = "not measured"
 AT_CHANCE = "*"
-ABLATIONS = 5  # the table whose rows are trainings that differ in K, C or the map
-
-
-@dataclass(frozen=True)
-class Row:
-    """One line of a measured table: who was measured, and the records that say so.
-
-    Attributes:
-        group: of rows, "" for none.
-        label: the row's name.
-        records: by setting, "zero-shot" or "finetuned".
-    """
-
-    group: str
-    label: str
-    records: Mapping[str, Record]
-
-
-def comparable(records: Iterable[Record]) -> tuple[list[Record], list[str]]:
-    """Leave out what was measured on a sample of the data.
-
-    Returns:
-        The records on whole splits, and a line for each that is left out.
-    """
-    kept, left_out = [], []
-    for record in records:
-        sample = record.data.get("note")
-        if sample is None:
-            kept.append(record)
-        else:
-            left_out.append(
-                f"left out: {label_of(record)} on {record.benchmark}, suite {record.suite}: "
-                f"a sample of the data ({sample})"
-            )
-    return kept, list(dict.fromkeys(left_out))
+NOTHING = "-"  # no ceiling or floor is known
+MEASURED, COMPUTED = "measured", "computed"  # kinds of a number
 
 
 def measured(table: int, records: Iterable[Record], suite: str = "mini") -> pd.DataFrame:
@@ -62,13 +43,14 @@ def measured(table: int, records: Iterable[Record], suite: str = "mini") -> pd.D
 
     Args:
         table: of the paper, 1 to 10.
-        records: from `evals.records.find`, newest last; the newest of each row and setting counts.
+        records: from `evals.records.find`, newest last; the newest of each row and column counts.
         suite: numbers of other suites are left out.
 
     Returns:
-        Columns suite, data (start of the fingerprint), split, images, captions, pairs; recipe,
-        budget and seed of an ablation's training; group, model, task, metric, value, low, high
-        (95 % interval), n, chance, at_chance. Empty where nothing of it was measured.
+        Columns suite, benchmark, setting, split, data (start of the fingerprint), size, protocol;
+        recipe, budget and seed of an ablation's training; kind, group, model, weights, task,
+        metric, value, low, high (95 % interval), n, chance, at_chance. Empty where nothing of it
+        was measured.
     """
     found = long_frames(table, (record for record in records if record.suite == suite))
     if not found:
@@ -76,23 +58,34 @@ def measured(table: int, records: Iterable[Record], suite: str = "mini") -> pd.D
     return pd.concat([frame for _, frame in found], ignore_index=True)
 
 
-def long_frames(table: int, records: Iterable[Record]) -> list[tuple[str, pd.DataFrame]]:
-    """As `measured`, a title and a frame for each suite, data set and protocol."""
+def long_frames(
+    table: int, records: Iterable[Record], levels: Levels | None = None
+) -> list[tuple[str, pd.DataFrame]]:
+    """As `measured`, a title and a frame for each sheet.
+
+    Args:
+        table: of the paper.
+        records: newest last.
+        levels: of the embedded suite; its ceilings and floors are rows of the kind "computed".
+    """
     frames = []
-    for about, rows in arrange(table, records):
+    for sheet in arrange(table, records)[0]:
         lines = [
-            _line(about, row, task, metric, found)
-            for row in rows
-            for task, metric, found in _cells(table, row)
-            if found is not None
+            _line(sheet, row, column, found)
+            for row in sheet.rows
+            for column in sheet.columns
+            if (found := row.metric(column)) is not None
         ]
-        if lines:
-            frames.append((_title(table, about), pd.DataFrame(lines, columns=_COLUMNS)))
+        for name, values in level_rows(levels, sheet):
+            lines += [_level_line(sheet, name, one, value) for one, value in values.items()]
+        frames.append((_title(sheet), pd.DataFrame(lines, columns=_COLUMNS)))
     return frames
 
 
-def measured_tables(table: int, records: Iterable[Record]) -> list[Table]:
-    """The same in the paper's layout, one table for each suite, data set and protocol.
+def measured_tables(
+    table: int, records: Iterable[Record], levels: Levels | None = None
+) -> list[Table]:
+    """The same in the paper's layout.
 
     Returns:
         Texts such as "65.3±2.4/88.1±1.7", "not measured" where there is none and "*" where a
@@ -101,126 +94,60 @@ def measured_tables(table: int, records: Iterable[Record]) -> list[Table]:
     """
     if table not in paper.RESULT_TABLES:
         return []
-    groups = arrange(table, records)
-    if not groups:
-        frame = _frame(table, [Row("", "mini", {})])
-        return [Table(f"Table {table}, measured on the embedded suite (mini)", frame)]
-    return [
-        Table(_title(table, about), _frame(table, rows), _notes(table, about, rows))
-        for about, rows in groups
-    ]
+    sheets, remarks = arrange(table, records)
+    if not sheets:
+        empty = Sheet(table, "mini", 1, 1, [Row("", "mini", {})], columns_of(table))
+        title = f"Table {table}, measured on the embedded suite (mini)"
+        return [Table(title, _frame(empty, []), tuple(remarks))]
+    tables = [_table(sheet, levels) for sheet in sheets]
+    last = tables[-1]
+    tables[-1] = Table(last.title, last.frame, (*last.notes, *remarks))
+    return tables
 
 
-def arrange(table: int, records: Iterable[Record]) -> list[tuple[dict[str, Any], list[Row]]]:
-    """Sort records into tables (numbers that may be compared) and rows."""
-    benchmarks = set(paper.columns(table)["benchmark"]) - {""}
-    by_table: dict[tuple[Any, ...], list[Record]] = {}
-    for record in records:
-        training = record.protocol.get("training")
-        if record.benchmark in benchmarks and (training is not None) == (table == ABLATIONS):
-            by_table.setdefault(tuple(_about(record).values()), []).append(record)
-    arranged = []
-    for group in by_table.values():
-        rows = _ablation_rows(group) if table == ABLATIONS else _model_rows(group)
-        arranged.append((_about(group[0]), rows))
-    return arranged
+def _table(sheet: Sheet, levels: Levels | None) -> Table:
+    computed = level_rows(levels, sheet)
+    return Table(_title(sheet), _frame(sheet, computed), _notes(sheet))
 
 
-def label_of(record: Record) -> str:
-    """The model's name with its variant."""
-    return record.model + (f"+{record.variant}" if record.variant else "")
-
-
-def _about(record: Record) -> dict[str, Any]:
-    """What two numbers must have in common to stand in one column."""
-    about: dict[str, Any] = {
-        "suite": record.suite,
-        "data": str(record.data["fingerprint"])[:8],
-        "split": record.data.get("split"),
-        "images": record.data.get("images"),
-        "captions": record.data.get("captions"),
-        "pairs": record.protocol.get("pairs"),
-    }
-    training = record.protocol.get("training")
-    if training is not None:
-        about |= {name: training[name] for name in ("recipe", "base", "budget", "seed")}
-    return about
-
-
-def _model_rows(records: Sequence[Record]) -> list[Row]:
-    found: dict[str, dict[str, Record]] = {}
-    for record in records:  # newest last, so that it stays
-        found.setdefault(label_of(record), {})[_setting(record)] = record
-    return [Row("", label, by_setting) for label, by_setting in sorted(found.items())]
-
-
-def _ablation_rows(records: Sequence[Record]) -> list[Row]:
-    """Table 5's rows; a run with both default sizes stands in both parts, as in the paper."""
-    found: dict[tuple[int, str, int], Record] = {}
-    for record in records:
-        training = record.protocol["training"]
-        size, tokens = int(training["C"]), int(training["K"])
-        if training["grounding"] == "nearest":
-            found[2, "", 0] = record
-            continue
-        if tokens == training["base_K"]:
-            found[0, "GD Size C", size] = record
-        if size == training["base_C"]:
-            found[1, "Top-K", tokens] = record
-    for part in ("GD Size C", "Top-K"):
-        here = [key for key in found if key[1] == part]
-        if len(here) == 1 and len(found) > 1 and _is_default(found[here[0]]):
-            del found[here[0]]  # the other part has it too, or nothing to compare it with here
-    return [
-        Row(group, str(value) if group else "1-to-1 Map", {_setting(record): record})
-        for (_, group, value), record in sorted(found.items())
-    ]
-
-
-def _is_default(record: Record) -> bool:
-    training = record.protocol["training"]
-    return bool(training["C"] == training["base_C"] and training["K"] == training["base_K"])
-
-
-def _setting(record: Record) -> str:
-    return "zero-shot" if record.protocol.get("zero_shot") else "finetuned"
-
-
-def _cells(table: int, row: Row) -> list[tuple[str, str, Metric | None]]:
-    """Each number of a row as (task, metric, what was measured)."""
-    wanted = paper.columns(table)
-    cells = []
-    for _, column in wanted.iterrows():
-        record = row.records.get(column["setting"])
-        same = record is not None and record.benchmark == column["benchmark"]
-        metric = record.metrics.get(column["measure"]) if record is not None and same else None
-        cells.append((str(column["column"]), str(column["metric"]), metric))
-    return cells
-
-
-def _frame(table: int, rows: Sequence[Row]) -> pd.DataFrame:
+def _frame(sheet: Sheet, computed: Sequence[tuple[str, Mapping[Column, float]]]) -> pd.DataFrame:
     """Rows in the paper's layout, several numbers in a cell, and a remark at the end."""
-    wanted = paper.columns(table)
-    printed = wanted.groupby(wanted["position"].astype(int), sort=True)
     texts: dict[str, list[str]] = {}
-    for row in rows:
-        found = {(task, metric): value for task, metric, value in _cells(table, row)}
-        for _, column in printed:
-            keys = zip(column["column"], column["metric"], strict=True)
-            head = " ".join(part for part in paper.head_of(column) if part)
-            cell = paper.join(
-                [("", _text(found[key])) for key in keys], column["separator"].iloc[0], ""
+    for head, separator, columns in _heads(sheet):
+        cells = [
+            paper.join(
+                [("", _text(row.metric(column))) for column in columns], separator, NOT_MEASURED
             )
-            texts.setdefault(head, []).append(cell or NOT_MEASURED)
-        texts.setdefault("remark", []).append(_remark([m for m in found.values() if m]))
-    if any(row.group for row in rows):
-        pairs = [(row.group, row.label) for row in rows]
-        index: pd.Index = pd.MultiIndex.from_tuples(pairs, names=["group", "Model"])
+            for row in sheet.rows
+        ]
+        cells += [
+            paper.join([("", _number(values.get(one))) for one in columns], separator, NOTHING)
+            for _, values in computed
+        ]
+        texts[head] = cells
+    remarks = [_remark(row, sheet.columns) for row in sheet.rows]
+    if any(remarks):
+        texts["remark"] = [*remarks, *("" for _ in computed)]
+    keys = [(row.group, row.label) for row in sheet.rows] + [(GROUP, name) for name, _ in computed]
+    if any(group for group, _ in keys):
+        index: pd.Index = pd.MultiIndex.from_tuples(keys, names=["group", "Model"])
     else:
-        index = pd.Index([row.label for row in rows], name="Model")
-    if not any(texts["remark"]):
-        del texts["remark"]
+        index = pd.Index([label for _, label in keys], name="Model")
     return pd.DataFrame(texts, index=index)
+
+
+def _heads(sheet: Sheet) -> list[tuple[str, str, list[Column]]]:
+    """The head of each printed column, what stands between its numbers, and their columns."""
+    wanted = paper.columns(sheet.table)
+    by_name = {(column.task, column.metric): column for column in sheet.columns}
+    heads = []
+    for _, printed in wanted.groupby(wanted["position"].astype(int), sort=True):
+        names = zip(printed["column"], printed["metric"], strict=True)
+        columns = [by_name[name] for name in names if name in by_name]
+        if columns:
+            head = " ".join(part for part in paper.head_of(printed) if part)
+            heads.append((head, str(printed["separator"].iloc[0]), columns))
+    return heads
 
 
 def _text(metric: Metric | None) -> str:
@@ -231,60 +158,128 @@ def _text(metric: Metric | None) -> str:
     return f"{metric.value:.1f}±{(high - low) / 2:.1f}{mark}"
 
 
-def _remark(metrics: Sequence[Metric]) -> str:
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.1f}"
+
+
+def _remark(row: Row, columns: Sequence[Column]) -> str:
+    metrics = [metric for column in columns if (metric := row.metric(column)) is not None]
     if metrics and all(metric.at_chance for metric in metrics):
         return "within noise of chance"
     return ""
 
 
-def _title(table: int, about: Mapping[str, Any]) -> str:
-    where = f"suite {about['suite']}, {about['split']} split, data {about['data']}"
-    size = f"{about['images']:,} images, {about['captions']:,} captions"
-    title = f"Table {table}, measured on {where}: {size}, {about['pairs']} pairs"
-    if "budget" in about:
-        title += f"; each row trained for {about['budget']:,} steps (seed {about['seed']})"
+def _title(sheet: Sheet) -> str:
+    title = f"Table {sheet.table}, measured on suite {sheet.suite}"
+    training = next(iter(sheet.about.values())).protocol.get("training")
+    if training is not None:
+        title += (
+            f"; each row trained for {training['budget']:,} steps "
+            f"(recipe {training['recipe']}, seed {training['seed']}, base {training['base']})"
+        )
+    if sheet.count > 1:
+        title += f" ({sheet.place} of {sheet.count}: by data and protocol)"
     return title
 
 
-def _notes(table: int, about: Mapping[str, Any], rows: Sequence[Row]) -> tuple[str, ...]:
-    metrics = [(m, name) for row in rows for _, name, m in _cells(table, row) if m is not None]
-    sizes = sorted({metric.n for metric, _ in metrics})
-    notes = [
-        "± half the width of the 95 % interval (its ends are in --format csv); "
-        f"n = {' or '.join(f'{n:,}' for n in sizes)} queries a number."
-    ]
-    if about["suite"] != "paper":
+def _notes(sheet: Sheet) -> tuple[str, ...]:
+    every = [metric for row in sheet.rows for one in sheet.columns if (metric := row.metric(one))]
+    notes = _conditions(sheet)
+    notes.append("± half the width of the 95 % interval (its ends are in --format csv and json).")
+    if sheet.suite != "paper":
         notes.append("Other data than the paper's: not comparable with the published table.")
-    samples = {str(r.data["note"]) for row in rows for r in row.records.values() if r.data["note"]}
-    notes += [f"A sample of the data: {text}." for text in sorted(samples)]
-    marked = sorted({m.chance for m, _ in metrics if m.at_chance and m.chance is not None})
+    samples = {record.data.get("note") for row in sheet.rows for record in row.records.values()}
+    notes += [f"A sample of the data: {text}." for text in sorted(filter(None, samples))]
+    notes += _weights(sheet)
+    marked = sorted({m.chance for m in every if m.at_chance and m.chance is not None})
     if marked:
         levels = ", ".join(f"{chance:.2g}" for chance in marked)
         notes.append(f"{AT_CHANCE} within noise of chance (chance level {levels} %).")
     return tuple(notes)
 
 
+def _conditions(sheet: Sheet) -> list[str]:
+    """Which data and protocol each column is of, and of how many items."""
+    columns: dict[str, list[str]] = {}
+    sizes: dict[str, set[int]] = {}
+    for column in sheet.columns:
+        record = sheet.about.get(column.block)
+        if record is None:
+            continue
+        text = described(record)
+        shared = sum(one.task == column.task and one.block != column.block for one in sheet.columns)
+        columns.setdefault(text, []).append(
+            f"{column.task} {column.metric}" if shared else column.task
+        )
+        found = (row.metric(column) for row in sheet.rows)
+        sizes.setdefault(text, set()).update(metric.n for metric in found if metric)
+    return [
+        f"{', '.join(dict.fromkeys(names))}: {text}; "
+        f"n = {' or '.join(f'{n:,}' for n in sorted(sizes[text]))} a number."
+        for text, names in columns.items()
+    ]
+
+
+def _weights(sheet: Sheet) -> list[str]:
+    """Which fine-tuned weights stand in the row of the model that they come from."""
+    notes = []
+    for row in sheet.rows:
+        names = {record.model: None for record in row.records.values()}
+        others = [name for name in names if name != row.label.partition("+")[0]]
+        if others and not row.group and "training" not in _first(row).protocol:
+            notes.append(f"Row {row.label}: fine-tuned weights are those of {', '.join(others)}.")
+    return notes
+
+
+def _first(row: Row) -> Record:
+    return next(iter(row.records.values()))
+
+
 _COLUMNS = [
-    *("suite", "data", "split", "images", "captions", "pairs", "recipe", "budget", "seed"),
-    *("group", "model", "task", "metric"),
+    *("suite", "benchmark", "setting", "split", "data", "size", "protocol"),
+    *("recipe", "budget", "seed"),
+    *("kind", "group", "model", "weights", "task", "metric"),
     *("value", "low", "high", "n", "chance", "at_chance"),
 ]
 
 
-def _line(
-    about: Mapping[str, Any], row: Row, task: str, metric: str, found: Metric
-) -> dict[str, Any]:
+def _about(sheet: Sheet, block: Block, record: Record) -> dict[str, Any]:
+    training = record.protocol.get("training") or {}
+    return {
+        "suite": sheet.suite,
+        "benchmark": block.benchmark,
+        "setting": "fine-tuned" if block.setting == FINETUNED else block.setting,
+        "split": record.data.get("split"),
+        "data": short_data(record),
+        "size": size_of(record),
+        "protocol": protocol_of(record),
+        **{name: training.get(name) for name in ("recipe", "budget", "seed")},
+    }
+
+
+def _line(sheet: Sheet, row: Row, column: Column, found: Metric) -> dict[str, Any]:
+    record = row.records[column.block]
     low, high = found.ci95
     return {
-        **{name: about.get(name) for name in _COLUMNS[:9]},
+        **_about(sheet, column.block, record),
+        "kind": MEASURED,
         "group": row.group,
         "model": row.label,
-        "task": task,
-        "metric": metric,
+        "weights": label_of(record),
+        "task": column.task,
+        "metric": column.metric,
         "value": found.value,
         "low": low,
         "high": high,
         "n": found.n,
         "chance": found.chance,
         "at_chance": found.at_chance,
+    }
+
+
+def _level_line(sheet: Sheet, name: str, column: Column, value: float) -> dict[str, Any]:
+    return {
+        **_about(sheet, column.block, sheet.about[column.block]),
+        **{"kind": COMPUTED, "group": GROUP, "model": name, "weights": ""},
+        **{"task": column.task, "metric": column.metric, "value": value},
     }

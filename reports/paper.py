@@ -10,7 +10,7 @@ Every number is one row of `published/tableNN.csv`, as text with the printed pre
     note              what is odd about it
 
 `published/columns.csv` has the columns in the paper's order, how the paper prints several numbers
-in one cell, and which metric of which benchmark measures the same.
+in one cell, and which metric of which benchmark, split (or splits) and setting measures the same.
 """
 
 from __future__ import annotations
@@ -45,8 +45,13 @@ def columns(table: int) -> pd.DataFrame:
 
 
 def title(table: int) -> str:
-    """The first sentence of the paper's caption."""
-    return f"Table {table}: {_head(table)['title']} (UNIMO-2 paper, as published)"
+    """A table's number and the first sentence of the paper's caption."""
+    return f"Table {table}: {caption(table)} (UNIMO-2 paper, as published)"
+
+
+def caption(table: int) -> str:
+    """What a table shows, without its number."""
+    return str(_head(table)["title"])
 
 
 def published(table: int) -> pd.DataFrame:

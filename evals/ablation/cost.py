@@ -10,6 +10,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from evals.ablation.rows import Row
 from evals.records import Record
+from evals.retrieval.shortlist import most_pairs
 from unimo2.batches import PairBatch
 from unimo2.configuration import Unimo2Config
 from unimo2.modeling import Unimo2Model
@@ -24,9 +25,10 @@ _LONG_SECONDS = 10.0  # a whole batch that would take longer is not timed, but a
 class Estimator:
     """Estimates rows one after the other; what it counts and times for one serves the next."""
 
-    def __init__(self) -> None:
-        """Begin without having timed anything."""
+    def __init__(self, rerank: int | None = None) -> None:
+        """Begin without having timed anything; `rerank` is the shortlist of the evaluation."""
         self._seconds_per_flop: float | None = None
+        self._rerank = rerank
 
     def __call__(self, row: Row, known: Sequence[Record]) -> tuple[float | None, float | None, str]:
         """Seconds that a row's training and evaluation will take.
@@ -47,14 +49,24 @@ class Estimator:
         if not known:
             if self._seconds_per_flop is None:
                 self._seconds_per_flop = pair_seconds(config, training.batch_size) / flops
-            return pairs * flops * self._seconds_per_flop, None, "a training step timed here"
+            basis = "a training step timed here"
+            if training.image_sets or training.text_sets:
+                basis += ", of pairs alone"
+            return pairs * flops * self._seconds_per_flop, None, basis
         record = _most_similar(row, known)
         done = record.protocol["training"]
         seconds = done["cost"]["seconds"] / (done["budget"] * done["config"]["batch_size"])
         other = Unimo2Config(**done["model"], vocab_size=done["config"]["vocab_size"])
         scale = flops / pair_flops(other)
         where = f"{record.variant} on {done['cost']['device']}"
-        return pairs * seconds * scale, record.seconds * scale, where
+        fused = _pairs(record, self._rerank) / _pairs(record, record.protocol.get("rerank"))
+        return pairs * seconds * scale, record.seconds * scale * fused, where
+
+
+def _pairs(record: Record, rerank: int | None) -> int:
+    """Pairs that would be fused on the record's data."""
+    images, captions = int(record.data["images"]), int(record.data["captions"])
+    return images * captions if rerank is None else most_pairs(images, captions, rerank)
 
 
 def _most_similar(row: Row, known: Sequence[Record]) -> Record:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from evals import records
-from evals.ablation.rows import Row, same_training
+from evals.ablation.rows import Row, same_row
 from evals.records import Record
 from evals.suites import Suite
 
@@ -25,16 +25,23 @@ class Study:
         output: the runs folder.
         device: "auto", "cpu" or "cuda".
         limit: evaluate on the first images only; None for the whole test split.
+        rerank: K of the shortlist by contrastive score whose pairs alone are fused; None to fuse
+            every image with every caption. Rows of different protocols are different rows.
     """
 
     suite: Suite
     output: Path
     device: Literal["auto", "cpu", "cuda"] = "auto"
     limit: int | None = None
+    rerank: int | None = None
 
     def folder(self, row: Row) -> Path:
-        """Where a row is trained; one folder a training, so that nothing else resumes there."""
-        return self.output / "ablation" / self.suite.name / f"{row.variant}-{row.key}"
+        """Where a row is trained; one folder a training, so that nothing else resumes there.
+
+        A row of the same training under another name may have been there first.
+        """
+        home = self.output / "ablation" / self.suite.name
+        return next(iter(sorted(home.glob(f"*-{row.key}"))), home / f"{row.variant}-{row.key}")
 
 
 @dataclass(frozen=True)
@@ -76,7 +83,8 @@ def finished(row: Row, study: Study, found: Iterable[Record]) -> Record | None:
         if record.suite == study.suite.name
         and record.benchmark == BENCHMARK
         and record.protocol.get("limit") == study.limit
-        and same_training(record, row)
+        and record.protocol.get("rerank") == study.rerank
+        and same_row(record, row)
     ]
     return matches[-1] if matches else None
 
@@ -96,11 +104,14 @@ def make_plan(study: Study, rows: Sequence[Row], cost: Cost) -> list[Planned]:
     """
     found = records.find([records.MEASURED, study.output], study.suite.name, BENCHMARK)
     known = [record for record in found if record.protocol.get("training")]
-    plan = []
+    plan: list[Planned] = []
+    trained: set[str] = set()  # by rows that come before
     for row in rows:
         record = finished(row, study, known)
         training, evaluation, basis = (0.0, 0.0, "") if record else cost(row, known)
         folder = study.folder(row)
+        if row.key in trained:
+            training = 0.0
         if record is not None:
             planned = Planned(row, record, "done", training, evaluation, basis)
         elif (folder / TRAINED).is_file():
@@ -109,5 +120,7 @@ def make_plan(study: Study, rows: Sequence[Row], cost: Cost) -> list[Planned]:
             state: Literal["interrupted", "to do"]
             state = "interrupted" if (folder / "log.jsonl").is_file() else "to do"
             planned = Planned(row, None, state, training, evaluation, basis)
+        if record is None:
+            trained.add(row.key)
         plan.append(planned)
     return plan

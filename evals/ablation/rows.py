@@ -5,16 +5,18 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
+from evals.ablation.changes import FULL, NEAREST, Change, of_size, of_tokens, take_away
 from evals.records import Record
 from evals.suites import Suite
+from unimo2.configuration import Unimo2Config
 from unimo2.errors import UsageError
 from unimo2.preparation import model_config, model_fields
 from unimo2.recipes import PretrainConfig, Recipe
 
-# What rows differ in; the rest of a training is their common base.
+# What rows of Table 5 differ in; the rest of a training is their common base.
 _VARIED = frozenset({"grounded_tokens", "dictionary_size", "grounding"})
 # The tokenizer's size follows from the corpus.
 _DERIVED = frozenset({"vocab_size"})
@@ -22,17 +24,24 @@ _DERIVED = frozenset({"vocab_size"})
 
 @dataclass(frozen=True)
 class Row:
-    """One training of an ablation.
+    """One training of an ablation, and how its model is evaluated.
 
     Attributes:
-        variant: its name among the rows: "k=20", "c=1024", "one-to-one".
+        variant: its name among the rows: "full", "k=20", "one-to-one", "without=gd".
         recipe: how it is trained, complete.
         training: everything its weights depend on, as its record keeps it.
+        shared: the recipe that the rows have in common. Corpora and tokenizer are its own: a row
+            leaves corpora out, and reads the others by the same tokenizer.
+        without: what it takes away: "gd", "gd-inference", "gt", "text", "images", "both"; or "".
+        inference: fields of the model's configuration that only its evaluation changes.
     """
 
     variant: str
     recipe: Recipe
     training: Mapping[str, Any]
+    shared: Recipe
+    without: str = ""
+    inference: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def key(self) -> str:
@@ -47,8 +56,10 @@ def make_rows(
     tokens: Sequence[int] = (),
     sizes: Sequence[int] = (),
     one_to_one: bool = False,
+    without: Sequence[str] = (),
+    full: bool = False,
 ) -> list[Row]:
-    """The rows of the paper's Table 5 for one recipe.
+    """The rows of the paper's Tables 4 and 5 for one recipe.
 
     Args:
         recipe: the common training; its steps are every row's budget.
@@ -56,44 +67,42 @@ def make_rows(
         tokens: values of K, the grounded tokens chosen for one input.
         sizes: values of C, the rows of the dictionary.
         one_to_one: add the map of every token to its nearest row ("1-to-1 Map").
+        without: what is taken away, a row each; see `evals.ablation.changes.WITHOUT`.
+        full: add the recipe as it is. It is there anyway beside what is taken away.
 
     Returns:
-        First those of C, then those of K, then the map; each value once.
+        The recipe as it is, those of C, of K, the map, and those without something; each once.
 
     Raises:
-        UsageError: a value below 1, K above C, or nothing to vary.
+        UsageError: a value below 1, K above C, something taken away that the recipe does not have,
+            or nothing to vary.
     """
     base = model_config(recipe)
-    default_tokens, default_size = base.grounded_tokens, base.dictionary_size
-    changes: dict[str, dict[str, Any]] = {}
-    for size in sizes:
-        _check("--c", size, size >= default_tokens, f"the recipe's K = {default_tokens}", "least")
-        changes[f"c={size}"] = {"dictionary_size": size}
-    for count in tokens:
-        _check("--k", count, count <= default_size, f"the recipe's C = {default_size}", "most")
-        changes[f"k={count}"] = {"grounded_tokens": count}
-    if one_to_one:
-        changes["one-to-one"] = {"grounding": "nearest"}
+    changes = [FULL] if full or without else []
+    changes += [of_size(size, base) for size in sizes]
+    changes += [of_tokens(count, base) for count in tokens]
+    changes += [NEAREST] if one_to_one else []
+    changes += take_away(without, recipe, base)
     if not changes:
-        raise UsageError("nothing to vary: give --k 10 20 50 100, --c 1024 2048, or --one-to-one")
+        raise UsageError(
+            "nothing to vary: give --k 10 20 50 100, --c 1024 2048, --one-to-one, or --without gd"
+        )
     config = recipe.training
     read = (*config.pair_sets, *config.image_sets, *config.text_sets)
     data = data_fingerprint(suite, read)
-    return [_row(variant, recipe, change, data) for variant, change in changes.items()]
+    common = _base(_model_of(base), config.identity(), data)
+    unique = {change.variant: change for change in changes}
+    return [_row(recipe, change, base, data, common) for change in unique.values()]
 
 
-def _check(option: str, value: int, fits: bool, other: str, bound: str) -> None:
-    if value < 1:
-        raise UsageError(f"{option} {value}: it must be at least 1")
-    if not fits:
-        raise UsageError(f"{option} {value}: it must be at {bound} {other} (K rows out of C)")
-
-
-def _row(variant: str, recipe: Recipe, change: Mapping[str, Any], data: str) -> Row:
-    changed = replace(recipe, model={**recipe.model, **change})
-    base, own = model_config(recipe), model_config(changed)
-    model = {name: getattr(own, name) for name in model_fields() if name not in _DERIVED}
-    config = changed.training.identity()
+def _row(recipe: Recipe, change: Change, base: Unimo2Config, data: str, common: str) -> Row:
+    """The row of a change; `common` is the hash of what all rows share."""
+    changed = replace(
+        recipe,
+        model={**recipe.model, **change.model},
+        training=replace(recipe.training, **change.training),
+    )
+    own = model_config(changed)
     training = {
         "recipe": recipe.name,
         "budget": recipe.training.steps,
@@ -103,12 +112,17 @@ def _row(variant: str, recipe: Recipe, change: Mapping[str, Any], data: str) -> 
         "grounding": own.grounding,
         "base_K": base.grounded_tokens,
         "base_C": base.dictionary_size,
-        "base": _base(model, config, data),
+        "base": common,
         "data": data,
-        "model": model,
-        "config": config,
+        "model": _model_of(own),
+        "config": changed.training.identity(),
     }
-    return Row(variant, changed, training)
+    return Row(change.variant, changed, training, recipe, change.without, change.inference)
+
+
+def _model_of(config: Unimo2Config) -> dict[str, Any]:
+    """The fields of a model that a recipe decides."""
+    return {name: getattr(config, name) for name in model_fields() if name not in _DERIVED}
 
 
 def _base(model: Mapping[str, Any], config: Mapping[str, Any], data: str) -> str:
@@ -119,6 +133,12 @@ def _base(model: Mapping[str, Any], config: Mapping[str, Any], data: str) -> str
     common = {name: value for name, value in model.items() if name not in _VARIED}
     other_model = _without_defaults(common, model_fields())
     return digest({"model": other_model, "config": _changed_config(config), "data": data})[:8]
+
+
+def same_row(record: Record, row: Row) -> bool:
+    """Whether a record is of this row's training, evaluated with the same parts switched on."""
+    same_parts = record.protocol.get("inference", {}) == dict(row.inference)
+    return same_parts and same_training(record, row)
 
 
 def same_training(record: Record, row: Row) -> bool:

@@ -122,6 +122,8 @@ def _publish(study: Study, row: Row, trained: Trained, measured: Record) -> Reco
         protocol={
             **measured.protocol,
             "limit": study.limit,
+            **({"without": row.without} if row.without else {}),
+            **({"inference": dict(row.inference)} if row.inference else {}),
             "training": {**row.training, "cost": cost},
         },
         # transformers notes where it read a configuration from: a folder of this machine.
@@ -142,7 +144,7 @@ def command(study: Study, row: Row) -> str:
     words = ["unimo2", "ablate", f"--{option}", *([value] if value else [])]
     training = row.training
     words += ["--config", training["recipe"], "--budget", str(training["budget"])]
-    words += ["--seed", str(training["seed"])]
+    words += ["--seed", str(training["seed"]), "--rerank", str(study.rerank or 0)]
     if study.limit is not None:
         words += ["--limit", str(study.limit)]
     return shlex.join(words)

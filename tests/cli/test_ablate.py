@@ -2,10 +2,14 @@
 
 import json
 
+import corpora_folders
 import pytest
 
 from evals import records
+from evals.suites import Suite
 from unimo2.cli import main
+from unimo2.cli.ablate import _rows
+from unimo2.recipes import load_recipe
 
 
 @pytest.fixture
@@ -81,6 +85,84 @@ def test_an_interrupted_row_ends_with_the_same_weights(ablate, tmp_path, capsys,
     assert resumed.metrics == whole.metrics
 
 
+def test_what_is_taken_away_is_trained_or_switched_off(ablate, tmp_path, capsys):
+    """Against the folders of trainings, the models' configurations and the published Table 4."""
+    assert ablate("--without", "gd", "gd-inference", "gt", "--rerank", "2") == 0
+    out = capsys.readouterr().out
+    assert "the 2 best pairs of each query" in out and "Table 4, measured on" in out
+    labels = [line.split("  ")[0] for line in out.splitlines()]
+    places = [labels.index(x) for x in ("full", "w/o GD (P)", "w/o GD (I)", "w/o G.T.")]
+    assert places == sorted(places) and "Table 5" not in out
+    found = {r.variant: r for r in records.find(tmp_path / "runs", "mini", "flickr", "tiny")}
+    names = ["full", "without=gd", "without=gd-inference", "without=gt"]
+    assert sorted(found) == names
+    folders = [p.name.rpartition("-")[0] for p in (tmp_path / "runs/ablation/mini").iterdir()]
+    assert sorted(folders) == ["full", "without=gd", "without=gt"]
+    settings = [(found[n].config["grounding"], found[n].config["attention"]) for n in names]
+    assert settings == [
+        *(("topk", "grounded"), ("none", "grounded")),
+        *(("none", "grounded"), ("topk", "dense")),
+    ]
+    full, switched = found["full"], found["without=gd-inference"]
+    assert switched.weights_sha256 == full.weights_sha256 != found["without=gd"].weights_sha256
+    assert switched.protocol["training"]["model"] == full.protocol["training"]["model"]
+    assert any("grounding = none" in note for note in switched.notes)
+    assert {record.protocol["rerank"] for record in found.values()} == {2}
+    end = "--config tiny --budget 6 --seed 0 --rerank 2"
+    assert switched.command == f"unimo2 ablate --without gd-inference {end}"
+    assert full.command == f"unimo2 ablate --full {end}"
+
+    again = ("--without", "gd-inference", "--rerank", "2", "--json")
+    assert ablate(*again) == 0  # the full row comes with it
+    told = json.loads(capsys.readouterr().out)["rows"]
+    assert [(row["variant"], row["state"]) for row in told] == [
+        ("full", "done"),
+        ("without=gd-inference", "done"),
+    ]
+    assert ablate("--without", "gd", "--rerank", "0", "--dry-run", "--json") == 0
+    told = json.loads(capsys.readouterr().out)["rows"]  # another protocol: not the same rows
+    assert [(row["state"], row["train_seconds"]) for row in told] == [("trained", 0.0)] * 2
+
+
+def test_corpora_are_left_out_of_a_recipe_that_has_them(ablate, tiny_root, tiny_recipe, tmp_path):
+    """Against what each training says that it read; the tokenizer is that of the full one."""
+    corpora_folders.everything(tiny_root)
+    lines = ["pair_steps = 0.5", "image_batch = 2", "text_batch = 2", 'text_sets = ["text"]']
+    lines += ['image_sets = ["imagenet21k"]', ""]
+    tiny_recipe.write_text(tiny_recipe.read_text() + "\n".join(lines))
+    assert ablate("--without", "text", "images", "both", "--budget", "4") == 0
+    read = {}
+    for folder in (tmp_path / "runs/ablation/mini").iterdir():
+        document = json.loads((folder / "train.json").read_text())
+        name = folder.name.rpartition("-")[0]
+        read[name] = sorted(document["corpora"]), document["model"]["vocab_size"]
+    sizes = {size for _, size in read.values()}
+    assert len(sizes) == 1
+    assert {name: found for name, (found, _) in read.items()} == {
+        "full": ["images", "pairs", "prompts", "texts"],
+        "without=text": ["images", "pairs", "prompts"],
+        "without=images": ["pairs", "texts"],
+        "without=both": ["pairs"],
+    }
+
+
+def test_a_recipe_with_corpora_is_taken_where_they_are_left_out():
+    """Against the shipped recipes: parameters with pairs alone, corpora with all three kinds."""
+    suite = Suite("mini", None, "f" * 64)
+    rows = _rows(suite, load_recipe, None, [16], [], False, ["gd", "both"], False)
+    assert [(row.recipe.name, row.variant) for row in rows] == [
+        ("ablation", "k=16"),
+        ("ablation-corpora", "full"),
+        ("ablation-corpora", "without=gd"),
+        ("ablation-corpora", "without=both"),
+    ]
+    full = rows[1].recipe.training
+    assert full.image_sets and full.text_sets and len({row.training["base"] for row in rows}) == 2
+    rows = _rows(suite, load_recipe, None, [16], [], False, ["gd"], False)
+    assert [row.variant for row in rows] == ["full", "k=16", "without=gd"]
+    assert {row.recipe.name for row in rows} == {"ablation"}
+
+
 def test_rows_are_exported_as_records_alone(ablate, tmp_path):
     """Against the layout of evals/measured: a record a row and nothing else."""
     assert ablate("--k", "2", "--budget", "2", "--export", str(tmp_path / "measured")) == 0
@@ -99,6 +181,9 @@ def test_rows_are_exported_as_records_alone(ablate, tmp_path):
         (["--c", "3"], "--c 3: it must be at least the recipe's K = 4"),
         (["--k"], "--k needs at least one value"),
         (["--k", "2", "--budget", "0"], "--budget"),
+        (["--k", "2", "--rerank", "-1"], "--rerank"),
+        (["--without", "sound"], "--without sound: it must be one of: gd, gd-inference, gt, text"),
+        (["--without", "text"], "the recipe 'tiny' has no text_sets and no image_sets"),
         (["--k", "2", "--config", "nonsense"], "nonsense"),
         (["--k", "2", "--suite", "paper"], "suite 'mini', not 'paper'"),
         (["--k", "2", "--data-root", "nowhere"], "nowhere"),

@@ -1,5 +1,7 @@
 """`unimo2 report`, from the command line to the text."""
 
+import json
+
 import pytest
 
 from evals import records
@@ -31,7 +33,13 @@ def test_every_table_is_there_with_what_was_measured_beneath(capsys, number):
 
 
 @pytest.mark.parametrize(
-    ("form", "mark"), [("md", "| UNIMO-2 |"), ("csv", "UNIMO-2,66.3,80.8"), ("latex", r"\toprule")]
+    ("form", "mark"),
+    [
+        ("md", "| UNIMO-2 |"),
+        ("csv", "UNIMO-2,66.3,80.8"),
+        ("latex", r"\toprule"),
+        ("json", '"value": "66.3"'),
+    ],
 )
 def test_forms_and_files(form, mark, tmp_path, capsys):
     """Against a mark of each form; a file holds the same as the terminal shows."""
@@ -44,6 +52,18 @@ def test_forms_and_files(form, mark, tmp_path, capsys):
     assert captured.out == "" and str(path) in captured.err
 
 
+def test_without_a_table_it_says_what_there_is(capsys):
+    """Against the ten tables and an empty runs folder; JSON holds the same."""
+    assert main(["report"]) == 0
+    out = capsys.readouterr().out
+    assert "Nothing was measured." in out and "none of 14 columns" in out
+    assert main(["report", "--format", "json"]) == 0
+    content = json.loads(capsys.readouterr().out)
+    assert content["records"] == [] and [line["table"] for line in content["tables"]] == [
+        *range(1, 11)
+    ]
+
+
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
@@ -51,8 +71,8 @@ def test_forms_and_files(form, mark, tmp_path, capsys):
         (["--table", "0"], "Table 0"),
         (["--table", "one"], "--table"),
         (["--table"], "--table needs at least one value"),
-        ([], "--table"),
         (["--table", "1", "--format", "pdf"], "pdf"),
+        (["--table", "1", "--data-root", "nowhere"], "no mini suite"),
     ],
 )
 def test_mistakes_are_one_line_and_status_2(capsys, arguments, text):

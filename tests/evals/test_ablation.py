@@ -263,6 +263,6 @@ def test_exported_records_name_no_place_on_this_machine(study, tmp_path):
 def test_a_record_has_the_command_that_makes_it_again(study):
     """Against the commands written by hand."""
     _, done = do(replace(study, limit=5), Workers(), (4,), one_to_one=True)
-    end = "--config tiny --budget 40 --seed 3 --limit 5"
+    end = "--config tiny --budget 40 --seed 3 --rerank 0 --limit 5"
     assert done[0].command == f"unimo2 ablate --k 4 {end}"
     assert done[1].command == f"unimo2 ablate --one-to-one {end}"

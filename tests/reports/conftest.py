@@ -16,6 +16,7 @@ def _make_record(
     note=None,
     at_chance=False,
     training=None,
+    without=None,
 ):
     """A record of Flickr30k retrieval whose R@K is `value` + K (+ 20 for text retrieval)."""
     metrics = {}
@@ -28,6 +29,8 @@ def _make_record(
     protocol = {"zero_shot": zero_shot, "pairs": "exhaustive"}
     if training is not None:
         protocol["training"] = training
+    if without is not None:
+        protocol["without"] = without
     return Record(
         status="done",
         suite=suite,

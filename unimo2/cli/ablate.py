@@ -1,10 +1,11 @@
-"""`unimo2 ablate`: the same training with one thing changed, a row each (paper, Table 5)."""
+"""`unimo2 ablate`: the same training with one thing changed, a row each (paper, Tables 4, 5)."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,11 +14,14 @@ import typer
 from unimo2.cli.data_root import VARIABLE, find_data_root
 
 if TYPE_CHECKING:
-    from evals.ablation import Planned, Study
+    from evals.ablation import Planned, Row, Study
     from evals.records import Record
+    from evals.suites import Suite
     from unimo2.recipes import Recipe
 
-_TABLE = 5
+_TABLES = (4, 5)
+_RECIPE, _CORPORA_RECIPE = "ablation", "ablation-corpora"
+_RERANK = 64  # a quarter of the pairs of 300 images and 1,500 captions
 
 
 class Device(str, Enum):
@@ -45,13 +49,27 @@ def ablate(
     one_to_one: Annotated[
         bool, typer.Option("--one-to-one", help="A row that maps every token to its nearest.")
     ] = False,
+    without: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="PART ...",
+            help="Rows without gd, gd-inference, gt, text, images, both; and the full one.",
+        ),
+    ] = None,
+    full: Annotated[
+        bool, typer.Option("--full", help="A row of the recipe as it is, to compare with.")
+    ] = False,
     budget: Annotated[
         int | None,
         typer.Option(min=1, help="Optimiser steps of each row; the recipe's if not given."),
     ] = None,
     config: Annotated[
-        str, typer.Option(help="The recipe that all rows share: a name or a TOML file.")
-    ] = "ablation",
+        str | None,
+        typer.Option(
+            help=f"The recipe that all rows share: a name or a TOML file. If left out {_RECIPE}; "
+            f"{_CORPORA_RECIPE} for --without, if that names text, images or both."
+        ),
+    ] = None,
     seed: Annotated[
         int | None,
         typer.Option(help="Of weights, order, masks and dropout; the recipe's if not given."),
@@ -66,6 +84,14 @@ def ablate(
     limit: Annotated[
         int | None, typer.Option(min=1, help="Evaluate on the first images of the split only.")
     ] = None,
+    rerank: Annotated[
+        int,
+        typer.Option(
+            metavar="K",
+            min=0,
+            help="Fuse the K best pairs of each query by contrastive score; 0: every pair.",
+        ),
+    ] = _RERANK,
     device: Annotated[Device, typer.Option(help="Where to train and evaluate.")] = Device.auto,
     output: Annotated[Path, typer.Option(help="The runs folder.")] = Path("runs"),
     dry_run: Annotated[
@@ -86,12 +112,12 @@ def ablate(
     from evals.ablation.cost import Estimator
 
     root = find_data_root(data_root, suite)
-    recipe = _recipe(config, budget, seed)
-    study = ablation.Study(suites.resolve(suite, root), output, device.value, limit)
-    rows = ablation.make_rows(recipe, study.suite, k or (), c or (), one_to_one)
-    plan = ablation.make_plan(study, rows, Estimator())
+    study = ablation.Study(suites.resolve(suite, root), output, device.value, limit, rerank or None)
+    pick = partial(_recipe, budget=budget, seed=seed)
+    rows = _rows(study.suite, pick, config, k or [], c or [], one_to_one, without or [], full)
+    plan = ablation.make_plan(study, rows, Estimator(study.rerank))
     if not as_json:
-        typer.echo(_plan_text(recipe, plan))
+        typer.echo(_plan_text(study, plan))
     found = [] if dry_run else _run(study, plan, quiet=as_json)
     if as_json:
         typer.echo(json.dumps(_as_json(plan, found), indent=2))
@@ -100,6 +126,29 @@ def ablate(
     if export is not None and not dry_run:
         for path in ablation.export(found, export):
             typer.echo(f"wrote {path}", err=True)
+
+
+def _rows(
+    suite: Suite,
+    pick: Callable[[str], Recipe],
+    config: str | None,
+    tokens: Sequence[int],
+    sizes: Sequence[int],
+    one_to_one: bool,
+    without: Sequence[str],
+    full: bool,
+) -> list[Row]:
+    """The rows that were asked for; two recipes where one that was not named has too few corpora."""
+    from evals.ablation import make_rows
+    from evals.ablation.changes import CORPORA
+
+    if config is not None or CORPORA.isdisjoint(without):
+        recipe = pick(config or _RECIPE)
+        return make_rows(recipe, suite, tokens, sizes, one_to_one, without, full)
+    rows: list[Row] = []
+    if tokens or sizes or one_to_one:
+        rows = make_rows(pick(_RECIPE), suite, tokens, sizes, one_to_one, full=full)
+    return rows + make_rows(pick(_CORPORA_RECIPE), suite, without=without)
 
 
 def _recipe(config: str, budget: int | None, seed: int | None) -> Recipe:
@@ -137,30 +186,49 @@ def _run(study: Study, plan: Sequence[Planned], quiet: bool) -> list[Record]:
     )
 
 
-def _plan_text(recipe: Recipe, plan: Sequence[Planned]) -> str:
-    """The plan as a table, with its cost in the last line."""
+def _plan_text(study: Study, plan: Sequence[Planned]) -> str:
+    """The plan as a table, with its protocol and its cost in the last lines."""
     import pandas as pd
 
     from reports.layout import Table
     from reports.render import to_text
 
-    rows = {
-        planned.row.variant: {
-            "K": _when(planned.row.training, "topk", "K"),
-            "C": str(planned.row.training["C"]),
+    lines = [
+        {
+            "K": _when(planned.row.training, "K"),
+            "C": _when(planned.row.training, "C"),
             "steps": f"{planned.row.training['budget']:,}",
             "state": planned.state,
             "training": _time(planned, planned.train_seconds),
             "evaluation": _time(planned, planned.evaluate_seconds),
         }
         for planned in plan
-    }
-    frame = pd.DataFrame.from_dict(rows, orient="index").rename_axis("row")
-    return to_text(Table(f"Ablation of the recipe '{recipe.name}'", frame, (_cost(plan),)))
+    ]
+    frame = pd.DataFrame(lines, index=pd.Index([p.row.variant for p in plan], name="row"))
+    recipes = list(dict.fromkeys(planned.row.shared.name for planned in plan))
+    if len(recipes) > 1:
+        frame.insert(0, "recipe", [planned.row.shared.name for planned in plan])
+    names = "', '".join(recipes)
+    title = f"Ablation of the recipe{'s' if len(recipes) > 1 else ''} '{names}'"
+    return to_text(Table(title, frame, (_protocol(study), _cost(plan))))
 
 
-def _when(training: Mapping[str, Any], grounding: str, field: str) -> str:
-    return str(training[field]) if training["grounding"] == grounding else "each token"
+def _protocol(study: Study) -> str:
+    """How rows are evaluated."""
+    if study.rerank is None:
+        return "Evaluated zero-shot on Flickr30k, every image with every caption."
+    return (
+        f"Evaluated zero-shot on Flickr30k: the {study.rerank} best pairs of each query by "
+        "contrastive score are fused (--rerank 0 fuses every pair)."
+    )
+
+
+def _when(training: Mapping[str, Any], field: str) -> str:
+    """K or C of a row; "-" where it has no dictionary."""
+    if training["grounding"] == "none":
+        return "-"
+    whole = field == "K" and training["grounding"] == "nearest"
+    return "each token" if whole else str(training[field])
 
 
 def _time(planned: Planned, seconds: float | None) -> str:
@@ -191,10 +259,14 @@ def _seconds(plan: Sequence[Planned]) -> float:
 
 
 def _table_text(done: Sequence[Record]) -> str:
+    from reports.arranging import arrange
     from reports.measurements import measured_tables
     from reports.render import render
 
-    return render(measured_tables(_TABLE, done), "text")
+    tables = [
+        t for number in _TABLES if arrange(number, done)[0] for t in measured_tables(number, done)
+    ]
+    return render(tables, "text")
 
 
 def _as_json(plan: Sequence[Planned], done: Sequence[Record]) -> dict[str, Any]:
@@ -209,7 +281,11 @@ def _as_json(plan: Sequence[Planned], done: Sequence[Record]) -> dict[str, Any]:
         rows.append(
             {
                 "variant": planned.row.variant,
-                **{key: training[key] for key in ("K", "C", "grounding", "budget", "seed")},
+                "without": planned.row.without,
+                **{
+                    key: training[key]
+                    for key in ("recipe", "K", "C", "grounding", "budget", "seed")
+                },
                 "state": "done" if done else planned.state,
                 "train_seconds": planned.train_seconds,
                 "evaluate_seconds": planned.evaluate_seconds,

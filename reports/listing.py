@@ -1,0 +1,162 @@
+"""What there is: one line a record, and one line a table of the paper."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import pandas as pd
+
+from evals.records import Record
+from reports import paper
+from reports.arranging import arrange, comparable
+from reports.conditions import FINETUNED, columns_of, setting_of
+from reports.layout import Table
+
+# The number that a line shows of a benchmark; all are in the record.
+MAIN_METRICS = {
+    "flickr": "image_retrieval/R@1",
+    "vqa": "accuracy",
+    "snli_ve": "accuracy",
+    "coco": "CIDEr",
+    "imagenet": "accuracy",
+    "sst2": "accuracy",
+    "mnli": "accuracy",
+    "cola": "matthews",
+    "stsb": "pearson",
+}
+_FIELDS = (
+    *("suite", "benchmark", "model", "variant", "setting", "split"),
+    *("metric", "value", "low", "high", "n", "sample", "date", "record"),
+)
+
+
+def record_lines(records: Iterable[Record]) -> list[dict[str, Any]]:
+    """Every record with its main metric.
+
+    Args:
+        records: newest last.
+
+    Returns:
+        A line a record, by suite, benchmark and model, the newest first: suite, benchmark, model,
+        variant, setting, split, metric, value, low, high (95 % interval), n, sample ("60 of
+        1,000", or None), date and record (its file). Of a record without metrics (the truth is
+        the evaluation server's) the numbers are None.
+    """
+    lines = [_line(record) for record in records]
+    lines.reverse()
+    order = ("suite", "benchmark", "model")
+    return sorted(lines, key=lambda line: tuple(str(line[name]) for name in order))
+
+
+def _line(record: Record) -> dict[str, Any]:
+    name = MAIN_METRICS.get(record.benchmark)
+    if name not in record.metrics:
+        name = next(iter(record.metrics), None)
+    metric = None if name is None else record.metrics[name]
+    low, high = (None, None) if metric is None else metric.ci95
+    values = (
+        *(record.suite, record.benchmark, record.model, record.variant),
+        "fine-tuned" if setting_of(record) == FINETUNED else setting_of(record),
+        record.data.get("split"),
+        *(name, None if metric is None else metric.value, low, high),
+        None if metric is None else metric.n,
+        record.data.get("note"),
+        record.created[:10],
+        None if record.path is None else record.path.as_posix(),
+    )
+    return dict(zip(_FIELDS, values, strict=True))
+
+
+def table_lines(records: Sequence[Record]) -> list[dict[str, Any]]:
+    """The tables of the paper, and how many of their columns somebody measured.
+
+    Args:
+        records: newest last; those on samples of the data do not count.
+
+    Returns:
+        A line a table: table, title, columns (numbers a row that can be measured; 0 for tables of
+        settings and data), measured (of them, on each suite: `{"mini": 4}`).
+    """
+    whole = comparable(records)[0]
+    lines = []
+    for table in paper.TABLES:
+        columns = columns_of(table)
+        filled: dict[str, set[int]] = {}
+        for sheet in arrange(table, whole)[0]:
+            here = filled.setdefault(sheet.suite, set())
+            here |= {
+                place
+                for place, column in enumerate(columns)
+                if any(row.metric(column) for row in sheet.rows)
+            }
+        lines.append(
+            {
+                "table": table,
+                "title": paper.caption(table),
+                "columns": len(columns),
+                "measured": {suite: len(places) for suite, places in sorted(filled.items())},
+            }
+        )
+    return lines
+
+
+def listing(records: Sequence[Record], form: str = "text") -> list[Table]:
+    """The same as two tables of texts.
+
+    Args:
+        records: newest last.
+        form: "csv" has every field of `record_lines`, all others fewer and shorter columns.
+    """
+    lines = record_lines(records)
+    if form == "csv":
+        cells = [{name: _exact(line[name]) for name in _FIELDS} for line in lines]
+        measured = pd.DataFrame(cells, columns=list(_FIELDS)).set_index("suite")
+    else:
+        measured = pd.DataFrame(map(_short, lines), columns=list(_SHORT)).set_index("suite")
+    tables = pd.DataFrame(
+        [
+            {
+                "table": str(line["table"]),
+                "title": line["title"],
+                "measured": _filled(line["columns"], line["measured"]),
+            }
+            for line in table_lines(records)
+        ]
+    ).set_index("table")
+    how = "'unimo2 report --table N ...' shows tables; every number of a run is in its record."
+    count = f"{len(lines):,} record{'' if len(lines) == 1 else 's'}"
+    return [
+        Table(f"Measured: {count}", measured, () if lines else ("Nothing was measured.",)),
+        Table("Tables of the paper", tables, (how,)),
+    ]
+
+
+_SHORT = ("suite", "benchmark", "model", "setting", "split", "metric", "value", "n", "date")
+
+
+def _short(line: dict[str, Any]) -> dict[str, str]:
+    variant, sample, value = line["variant"], line["sample"], line["value"]
+    interval = "" if value is None else f"{value:.1f} ({line['low']:.1f} to {line['high']:.1f})"
+    return {
+        **{name: line[name] for name in ("suite", "benchmark", "setting", "date")},
+        "model": line["model"] + (f"+{variant}" if variant else ""),
+        "split": str(line["split"]) + (f" ({sample})" if sample else ""),
+        "metric": line["metric"] or "none: the truth is not public",
+        "value": interval,
+        "n": "" if value is None else f"{line['n']:,}",
+    }
+
+
+def _exact(value: object) -> str:
+    if value is None:
+        return ""
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+def _filled(columns: int, measured: dict[str, int]) -> str:
+    if not columns:
+        return "nothing to measure"
+    if not measured:
+        return f"none of {columns} columns"
+    return "; ".join(f"{n} of {columns} columns on {suite}" for suite, n in measured.items())
