@@ -25,6 +25,7 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 
 from unimo2.attention import attend, key_bias
 from unimo2.configuration import Unimo2Config
+from unimo2.linear import linear, linear_add, linear_gelu
 from unimo2.text import causal_mask
 
 
@@ -101,7 +102,7 @@ class GroundedLayer(GradientCheckpointingLayer):
 
     def forward(self, hidden: Tensor, layout: Layout) -> Tensor:
         """All rows, [b, m + k + n, D] to the same."""
-        return self.mix(hidden, self.qkv(hidden), layout)
+        return self.mix(hidden, linear(hidden, self.qkv), layout)
 
     def mix(self, hidden: Tensor, projected: Tensor, layout: Layout) -> Tensor:
         """The layer, given its own projections of the rows: [b, m + k + n, D] and [.., 3 D]."""
@@ -157,7 +158,7 @@ class GroundedLayer(GradientCheckpointingLayer):
 
     def project(self, hidden: Tensor) -> list[Tensor]:
         """Queries, keys and values, each [b, h, rows, d], of [b, rows, D]."""
-        return self._split(self.qkv(hidden))
+        return self._split(linear(hidden, self.qkv))
 
     def finish(self, hidden: Tensor, context: Tensor) -> Tensor:
         """What follows the attention: output projection, feed-forward, and their norms.
@@ -169,6 +170,9 @@ class GroundedLayer(GradientCheckpointingLayer):
         Returns:
             [b, rows, D].
         """
+        if not self.training:
+            hidden = self.attention_norm(linear_add(context, self.output, hidden))
+            return self.ffn_norm(linear_add(linear_gelu(hidden, self.up), self.down, hidden))
         hidden = self.attention_norm(hidden + self._drop(self.output(context)))
         return self.ffn_norm(hidden + self._drop(self.down(F.gelu(self.up(hidden)))))
 

@@ -18,6 +18,7 @@ from unimo2.cli import ablate, bench, compare, data, finetune, pretrain, report,
 from unimo2.cli import eval as eval_
 from unimo2.cli.arguments import expand
 from unimo2.errors import Unimo2Error
+from unimo2.memory import reuse_freed_memory
 
 PROGRAM = "unimo2"
 # In the order of the help.
@@ -85,6 +86,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         The exit status: 0 done, 2 wrong usage or missing input, 130 interrupted, 1 anything else.
     """
     session = Session()
+    reuse_freed_memory()
     if not sys.stderr.isatty():
         # Bars of libraries that read weights and data are noise in a file or a pipe.
         os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
