@@ -10,6 +10,7 @@ from unimo2.errors import UsageError
 # Fields that change what is logged or kept, and no weight: a run may be resumed with others.
 WITHOUT_EFFECT = frozenset(
     {"eval_every", "checkpoint_every", "log_every", "save_dtype", "dictionary_floor"}
+    | {"trackers", "prefetch", "workers"}
 )
 
 
@@ -42,6 +43,9 @@ class LoopConfig:
         log_every, eval_every, checkpoint_every: in steps; eval_every 0 evaluates never.
         dictionary_floor: share of the dictionary's rows in use in a logged interval below which a
             warning is given; 0 for none. Ours.
+        trackers: that the log is also reported to: "tensorboard" (in output/trackers), "wandb", and
+            what else Accelerate knows and is installed.
+        prefetch: batches that a thread prepares while the step before computes.
         save_dtype: of the weights in output/model ("float16" halves the file).
     """
 
@@ -64,6 +68,8 @@ class LoopConfig:
     eval_every: int = 0
     checkpoint_every: int = 200
     dictionary_floor: float = 0.2
+    trackers: tuple[str, ...] = ()
+    prefetch: int = 0
     save_dtype: Literal["float32", "float16", "bfloat16"] = "float32"
 
     def __post_init__(self) -> None:
@@ -76,7 +82,7 @@ class LoopConfig:
             self.require(name, getattr(self, name) >= 1, "at least 1")
         for name in ("learning_rate", "temperature_learning_rate", "adam_epsilon", "clip_norm"):
             self.require(name, getattr(self, name) > 0, "above 0")
-        for name in ("eval_every", "weight_decay"):
+        for name in ("eval_every", "weight_decay", "prefetch"):
             self.require(name, getattr(self, name) >= 0, "at least 0")
         for name in ("warmup_ratio", "adam_beta1", "adam_beta2", "dictionary_floor"):
             self.require(name, 0.0 <= getattr(self, name) <= 1.0, "between 0 and 1")

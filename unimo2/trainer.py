@@ -10,18 +10,20 @@ import json
 import sys
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import torch
-from accelerate import Accelerator, DistributedDataParallelKwargs
+from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list
 from torch import Tensor
 
+from unimo2.accelerating import Trackers, make_accelerator
 from unimo2.checkpoints import (
     Best,
     TrainingState,
@@ -32,6 +34,7 @@ from unimo2.checkpoints import (
 )
 from unimo2.dictionary_health import collapse_warning
 from unimo2.errors import TrainingFailed, UsageError
+from unimo2.feeding import feed
 from unimo2.loop_config import LoopConfig
 from unimo2.optimization import build_optimizer, choose_precision, learning_rate_at
 from unimo2.saving import save_model, write_json
@@ -84,25 +87,6 @@ class TrainSummary:
     best: Best | None = None
 
 
-def make_accelerator(device: str = "auto") -> Accelerator:
-    """The process's place among devices and processes.
-
-    Number precision is not left to Accelerate: its choice is global to the process, ours belongs
-    to a run and is stored in its checkpoint.
-
-    Raises:
-        UsageError: "cuda" is asked for and there is none, or the device is unknown.
-    """
-    if device not in ("auto", "cpu", "cuda"):
-        raise UsageError(f"--device {device!r}: it must be auto, cpu or cuda")
-    if device == "cuda" and not torch.cuda.is_available():
-        raise UsageError("--device cuda: this machine has no CUDA device; use cpu or auto")
-    on_cpu = device == "cpu" or not torch.cuda.is_available()
-    # A loss with weight 0 leaves its head without a gradient.
-    unused = DistributedDataParallelKwargs(find_unused_parameters=True)
-    return Accelerator(cpu=on_cpu, mixed_precision="no", kwargs_handlers=[unused])
-
-
 def train(
     task: TrainingTask,
     config: LoopConfig,
@@ -138,15 +122,18 @@ def train(
         raise UsageError(f"--resume {resume!r}: it must be auto or never")
     if select is not None and evaluate is None:
         raise UsageError(f"select={select!r} needs an evaluation")
-    accelerator = make_accelerator(device)
+    accelerator = make_accelerator(device, config.trackers, output)
     cuda = [accelerator.device] if accelerator.device.type == "cuda" else []
     # Dropout draws from PyTorch's global generators, which are re-seeded from (seed, step) below;
     # the caller's generators are put back afterwards.
     with torch.random.fork_rng(devices=cuda):
         run = _Run(task, config, output, accelerator, evaluate, select)
         run.restore(resume)
-        run.train(on_progress)
-        return run.finish()
+        try:
+            run.train(on_progress)
+            return run.finish()
+        finally:
+            run.trackers.close()
 
 
 class _Run:
@@ -169,6 +156,7 @@ class _Run:
             task.model.gradient_checkpointing_enable()
         optimizer = build_optimizer(self.bare, config)
         self.objective, self.optimizer = accelerator.prepare(self.bare, optimizer)
+        self.trackers = Trackers(accelerator, asdict(config))
         self.step = self.resumed_from = 0
         self.seconds_before = 0.0
         self.samples: Counter[str] = Counter()
@@ -218,8 +206,10 @@ class _Run:
         self.objective.train()
         self.started = interval_started = time.perf_counter()
         interval = Interval()
+        parts = self.share.split(config.accumulate)
+        batches = feed(self.task, self.step, config.steps, parts, config.prefetch)
         while self.step < config.steps:
-            self._optimise(interval)
+            self._optimise(list(islice(batches, len(parts))), interval)
             self.step += 1
             last = self.step == config.steps
             if self.step % config.log_every == 0 or last:
@@ -232,17 +222,16 @@ class _Run:
             if self.step % config.checkpoint_every == 0 or last:
                 self._checkpoint()
 
-    def _optimise(self, interval: Interval) -> None:
+    def _optimise(self, parts: Sequence[tuple[Share, TrainingBatch]], interval: Interval) -> None:
         """One optimiser step; nothing is changed if a loss or the gradient is no number."""
         config, device = self.config, self.accelerator.device
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate_at(self.step, config) * group["share"]
         self.optimizer.zero_grad()
-        parts = self.share.split(config.accumulate)
         half = self.precision == "bf16"
-        for number, part in enumerate(parts, start=1):
+        for number, (part, cpu_batch) in enumerate(parts, start=1):
             torch.manual_seed(stream_seed(config.seed, self.step, DROPOUT) + part.rank)
-            batch = self.task.batch(self.step, part).to(device)
+            batch = cpu_batch.to(device)
             alone = number < len(parts)  # gradients of processes meet in the last part
             with self.accelerator.no_sync(self.objective) if alone else nullcontext():
                 with torch.autocast(device.type, dtype=torch.bfloat16, enabled=half):
@@ -299,6 +288,7 @@ class _Run:
         )
         if self.accelerator.is_main_process:
             self.log.write(self.last if warning is None else {**self.last, "warning": warning})
+            self.trackers.log(self.last, self.step)
             if on_progress:
                 on_progress(Progress(self.step, self.config.steps, remaining, self.last, warning))
 
@@ -309,7 +299,9 @@ class _Run:
             values = self._agreed(dict(evaluate(self.task.model, self.step)))
         self.objective.train()
         if self.accelerator.is_main_process:
-            self.log.write({"step": self.step, **{f"eval/{k}": v for k, v in values.items()}})
+            named = {f"eval/{name}": value for name, value in values.items()}
+            self.log.write({"step": self.step, **named})
+            self.trackers.log(named, self.step)
         if self.select is None:
             return
         if self.select not in values:

@@ -216,3 +216,47 @@ def test_drops_that_cannot_be_meant_are_refused(values):
     """Truth: drops without their schedule, the schedule without drops, drops that do not rise."""
     with pytest.raises(UsageError, match="drop_at"):
         LoopConfig(**values)
+
+
+def test_batches_that_are_prepared_ahead_are_the_same(tmp_path):
+    """Truth: the weights of a run that prepares each batch when it is due, in parts too."""
+    config = replace(CONFIG, accumulate=2)
+    plain, _ = run(tmp_path / "a", config)
+    ahead, _ = run(tmp_path / "b", replace(config, prefetch=3))
+    assert torch.equal(plain.model.linear.weight, ahead.model.linear.weight)
+
+
+def test_a_fault_in_a_batch_prepared_ahead_is_raised(tmp_path, monkeypatch):
+    """Truth: the error of the third step, after two were taken."""
+    honest, seen = Task.batch, []
+
+    def broken(self, step, share):
+        if step == 2:
+            raise UsageError("the data ends here")
+        return honest(self, step, share)
+
+    monkeypatch.setattr(Task, "batch", broken)
+    with pytest.raises(UsageError, match="ends here"):
+        run(tmp_path, replace(CONFIG, prefetch=4), on_progress=lambda p: seen.append(p.step))
+    assert seen == [1, 2]
+
+
+def test_trackers_get_the_numbers_of_the_log(tmp_path):
+    """Truth: log.jsonl, and TensorBoard's own reader of its files."""
+    accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    config = replace(CONFIG, trackers=("tensorboard",))
+    run(tmp_path, config, scores={2: 0.25, 4: 0.5, 6: 0.75, 8: 1.0})
+    folder = next((tmp_path / "trackers").rglob("events.out.tfevents*")).parent
+    events = accumulator.EventAccumulator(str(folder))
+    events.Reload()
+    lines = [json.loads(line) for line in (tmp_path / "log.jsonl").open()]
+    losses = [(line["step"], line["loss"]) for line in lines if "loss" in line]
+    found = [(event.step, event.value) for event in events.Scalars("loss")]
+    assert found == [(step, pytest.approx(loss)) for step, loss in losses]
+    assert [event.value for event in events.Scalars("eval/accuracy")] == [0.25, 0.5, 0.75, 1.0]
+
+
+def test_a_tracker_that_is_not_there_is_one_line(tmp_path):
+    """Truth: there is no tracker of that name."""
+    with pytest.raises(UsageError, match="tracker 'notebook' is unknown or not installed"):
+        run(tmp_path, replace(CONFIG, trackers=("notebook",)))

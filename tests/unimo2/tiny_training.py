@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -37,6 +38,7 @@ CONFIG = PretrainConfig(
 )
 
 
+@cache
 def corpus() -> tuple[PairCorpus, Unimo2Processor]:
     """Twelve images of a square on the left and one on the right, two captions each."""
     pixels, texts = [], []
