@@ -13,8 +13,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from evals import runner, suites
+from evals import suites
 from evals.benchmark import Request
+from evals.modules import module_of
 from evals.records import Record
 from evals.suite_mini import read_suite
 from evals.suites import MINI
@@ -69,19 +70,19 @@ class Levels:
 
     def _fits(self, record: Record) -> bool:
         """Whether the record is of this suite's own data, on the split of the levels."""
-        split = runner.module_of(record.benchmark).SPLIT
+        split = module_of(record.benchmark).SPLIT
         if record.suite != MINI or record.data.get("split") != split:
             return False
         if record.benchmark not in self._fingerprints:
             self._fingerprints[record.benchmark] = self._fingerprint(record.benchmark, split)
-        return self._fingerprints[record.benchmark] == record.data["fingerprint"]
+        return bool(self._fingerprints[record.benchmark] == record.data["fingerprint"])
 
     def _fingerprint(self, benchmark: str, split: str) -> str | None:
         """Of the split on disk, by the benchmark's own reader; None if it cannot be read."""
         request = Request(benchmark, MINI, split=split)
         try:
             suite = suites.resolve(MINI, self.root)
-            return runner.module_of(benchmark).read(suite, request).fingerprint
+            return module_of(benchmark).read(suite, request).fingerprint
         except UsageError:
             return None
 

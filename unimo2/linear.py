@@ -11,9 +11,13 @@ float32, where the plain product is the better one.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.utils.flop_counter import register_flop_formula
 
 # In float32 only layers whose weights take less than this.
 _FUSED_BYTES = {torch.float32: 2**20, torch.bfloat16: 2**62}
@@ -62,3 +66,13 @@ def linear_add(hidden: Tensor, layer: nn.Linear, residual: Tensor) -> Tensor:
         hidden, residual, layer.weight, layer.bias, "add"
     )
     return fused
+
+
+def _product_flops(hidden: Sequence[int], *_: object, out_shape: Sequence[int]) -> int:
+    """A multiplication and an addition for each input of each output; shapes of tensors."""
+    return 2 * hidden[-1] * math.prod(out_shape)
+
+
+# torch's counter of operations does not know the fused operators by itself.
+if hasattr(torch.ops.mkldnn, "_linear_pointwise"):
+    register_flop_formula(torch.ops.mkldnn._linear_pointwise)(_product_flops)

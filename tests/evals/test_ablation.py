@@ -3,16 +3,23 @@
 from dataclasses import replace
 
 import pytest
+import torch
+from PIL import Image
 
 from evals import records
 from evals.ablation import Study, Trained, export, make_plan, make_rows, run
 from evals.ablation.cost import Estimator, pair_flops
+from evals.ablation.steps import _scorer
 from evals.metrics import Metric
 from evals.records import Record
 from evals.suites import Suite
 from unimo2.errors import UsageError
+from unimo2.modeling import Unimo2Model, Unimo2Output
 from unimo2.preparation import model_config
+from unimo2.processing import Unimo2Processor, train_tokenizer
 from unimo2.recipes import PretrainConfig, Recipe
+from unimo2.saving import save_model
+from zoo.interfaces import StackedFeatures
 
 MODEL = {
     **{"hidden_size": 32, "intermediate_size": 64, "num_attention_heads": 2, "vision_layers": 1},
@@ -266,3 +273,39 @@ def test_a_record_has_the_command_that_makes_it_again(study):
     end = "--config tiny --budget 40 --seed 3 --rerank 0 --limit 5"
     assert done[0].command == f"unimo2 ablate --k 4 {end}"
     assert done[1].command == f"unimo2 ablate --one-to-one {end}"
+
+
+def test_a_dictionary_switched_off_is_dense_attention_over_image_and_text(study, tmp_path):
+    """Against the trained layers applied by hand to visual and text rows alone, all seeing all."""
+    torch.manual_seed(0)
+    tokenizer = train_tokenizer(["a red square beside a blue circle"], 300)
+    config = model_config(RECIPE, len(tokenizer))
+    model = Unimo2Model(config).eval()
+    processor = Unimo2Processor(tokenizer=tokenizer, image_size=48, max_text_length=32)
+    save_model(model, processor, tmp_path / "model", "float32")
+    rows = {row.variant: row for row in make_rows(RECIPE, study.suite, without=["gd-inference"])}
+    scorer = _scorer(rows["without=gd-inference"], tmp_path / "model", "cpu")
+    picture = Image.new("RGB", (48, 48), (200, 30, 30))
+    images = StackedFeatures.of(scorer.encode_images([picture]))
+    (text,) = scorer.encode_texts(["a red square"])
+    (found,) = scorer.score_pairs(images, text)["itm"].tolist()
+
+    with torch.inference_mode():
+        seen = model.encode_image(processor(images=[picture])["pixel_values"])
+        ids = torch.tensor([tokenizer("a red square")["input_ids"]])
+        words = model.encode_text(ids)
+        hidden = torch.cat([seen, words], dim=1)
+        for layer in model.fusion.layers:
+            query, key, value = (
+                part.unflatten(-1, (layer.heads, -1)).transpose(1, 2)
+                for part in layer.qkv(hidden).chunk(3, dim=-1)
+            )
+            weights = (query @ key.transpose(2, 3) / query.shape[-1] ** 0.5).softmax(dim=-1)
+            hidden = layer.finish(hidden, (weights @ value).transpose(1, 2).flatten(2))
+        out = Unimo2Output()
+        model.read_pooled(out, hidden[:, 0], hidden[:, seen.shape[1]])
+    assert found == pytest.approx(float(out.itm_logits[0, 1]), abs=1e-5)
+    full = _scorer(rows["full"], tmp_path / "model", "cpu")
+    images = StackedFeatures.of(full.encode_images([picture]))
+    (text,) = full.encode_texts(["a red square"])
+    assert abs(found - full.score_pairs(images, text)["itm"].item()) > 1e-4

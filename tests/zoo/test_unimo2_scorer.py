@@ -94,10 +94,10 @@ def test_unimo2_can_choose_its_pairs():
 
 
 @pytest.mark.parametrize(
-    ("config", "pairs"), [(Unimo2Config.mini(), 22), (Unimo2Config.base(fusion_layers=2), 1)]
+    ("config", "pairs"), [(Unimo2Config.mini(), 88), (Unimo2Config.base(fusion_layers=2), 4)]
 )
 def test_pairs_in_a_call_follow_from_the_models_size(config, pairs):
-    """Independent truth: 4 MiB / (37 + 32 + 24 rows x 512 x 4 bytes) by hand; at least one."""
+    """Independent truth: 16 MiB / (37 + 32 + 24 rows x 512 x 4 bytes) by hand; at least one."""
     with torch.device("meta"):
         from zoo.unimo2_base import items_at_once
 
