@@ -25,6 +25,8 @@ class Grounding(NamedTuple):
     tokens: Tensor  # [b, K, D] those rows
     mask: Tensor | None  # [b, K] 0 where a grounded token belongs to padding (1-to-1 map only)
     loss: Tensor | None  # scalar, equation 3
+    # The part of it that is a mean over the tokens that count; None where there is no such mean.
+    token_loss: Tensor | None = None
 
 
 class GroundedDictionary(nn.Module):
@@ -66,8 +68,10 @@ class GroundedDictionary(nn.Module):
             similarity = self.similarity(tokens, mask)
             indices = self.select(similarity.sum(dim=1))
             rows = self.embedding.float()[indices]  # [b, K, D]
-            loss = self._loss(tokens, mask, similarity, indices, rows) if with_loss else None
-            return Grounding(indices, rows, None, loss)
+            if not with_loss:
+                return Grounding(indices, rows, None, None)
+            loss, token_loss = self._loss(tokens, mask, similarity, indices, rows)
+            return Grounding(indices, rows, None, loss, self._if_mean(token_loss))
 
     def similarity(self, tokens: Tensor, mask: Tensor | None) -> Tensor:
         """Equation 1: sigmoid(temperature * token . row), 0 for tokens that do not count.
@@ -102,8 +106,11 @@ class GroundedDictionary(nn.Module):
 
     def _loss(
         self, tokens: Tensor, mask: Tensor | None, similarity: Tensor, indices: Tensor, rows: Tensor
-    ) -> Tensor:
-        """Equation 3 over the chosen rows: dictionary towards tokens, tokens towards dictionary."""
+    ) -> tuple[Tensor, Tensor]:
+        """Equation 3 over the chosen rows, and its first term.
+
+        Dictionary towards tokens, and tokens towards dictionary.
+        """
         chosen = similarity.gather(2, indices[:, None].expand(-1, similarity.shape[1], -1))
         # chosen: [b, n, K]. A token that does not count has only zeros: 0 / tiny stays 0.
         tiny = torch.finfo(chosen.dtype).tiny
@@ -111,7 +118,12 @@ class GroundedDictionary(nn.Module):
         towards_tokens = tokens.detach() - shares @ rows  # [b, n, D]
         weights = chosen / chosen.sum(dim=1, keepdim=True).clamp_min(tiny)
         towards_rows = rows.detach() - weights.transpose(1, 2) @ tokens  # [b, K, D]
-        return self._reduce(towards_tokens, mask) + self.beta * self._reduce(towards_rows, None)
+        first = self._reduce(towards_tokens, mask)
+        return first + self.beta * self._reduce(towards_rows, None), first
+
+    def _if_mean(self, loss: Tensor) -> Tensor | None:
+        """A loss over tokens, if it is their mean."""
+        return loss if self.reduction == "mean" else None
 
     def _nearest(self, tokens: Tensor, mask: Tensor | None, with_loss: bool) -> Grounding:
         """The 1-to-1 map: each token's nearest row by squared distance (van den Oord, 2017)."""
@@ -127,7 +139,7 @@ class GroundedDictionary(nn.Module):
             return Grounding(indices, rows, mask, None)
         loss = self._reduce(rows - tokens.detach(), mask)
         loss = loss + self.beta * self._reduce(rows.detach() - tokens, mask)
-        return Grounding(indices, rows, mask, loss)
+        return Grounding(indices, rows, mask, loss, self._if_mean(loss))
 
     def _reduce(self, difference: Tensor, mask: Tensor | None) -> Tensor:
         """Squared error, [b, m, D] to a scalar: mean of the elements that count, or sum a sample."""

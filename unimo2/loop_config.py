@@ -8,7 +8,9 @@ from typing import Any, Literal
 from unimo2.errors import UsageError
 
 # Fields that change what is logged or kept, and no weight: a run may be resumed with others.
-WITHOUT_EFFECT = frozenset({"eval_every", "checkpoint_every", "log_every", "save_dtype"})
+WITHOUT_EFFECT = frozenset(
+    {"eval_every", "checkpoint_every", "log_every", "save_dtype", "dictionary_floor"}
+)
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,8 @@ class LoopConfig:
         seed: of everything random.
         precision: "fp32", "bf16" (autocast), or "auto": bf16 where it is measured faster.
         log_every, eval_every, checkpoint_every: in steps; eval_every 0 evaluates never.
+        dictionary_floor: share of the dictionary's rows in use in a logged interval below which a
+            warning is given; 0 for none. Ours.
         save_dtype: of the weights in output/model ("float16" halves the file).
     """
 
@@ -59,6 +63,7 @@ class LoopConfig:
     log_every: int = 20
     eval_every: int = 0
     checkpoint_every: int = 200
+    dictionary_floor: float = 0.2
     save_dtype: Literal["float32", "float16", "bfloat16"] = "float32"
 
     def __post_init__(self) -> None:
@@ -73,7 +78,7 @@ class LoopConfig:
             self.require(name, getattr(self, name) > 0, "above 0")
         for name in ("eval_every", "weight_decay"):
             self.require(name, getattr(self, name) >= 0, "at least 0")
-        for name in ("warmup_ratio", "adam_beta1", "adam_beta2"):
+        for name in ("warmup_ratio", "adam_beta1", "adam_beta2", "dictionary_floor"):
             self.require(name, 0.0 <= getattr(self, name) <= 1.0, "between 0 and 1")
         rising = all(a < b for a, b in zip((0, *self.drop_at), self.drop_at, strict=False))
         self.require("drop_at", rising, "rising steps, above 0")

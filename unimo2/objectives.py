@@ -1,104 +1,66 @@
-"""The losses of pre-training: masked language modelling, image-text matching, contrast, grounding.
+"""The losses of image-text pairs: masked language modelling, matching, contrast, grounding.
 
-Which negatives are drawn is decided by uniform numbers that come with the batch, so that a step can
-be repeated exactly.
+Over several processes, a process's rows meet the rows of all (`unimo2.distributed`).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from unimo2.batches import PairBatch
+from unimo2.dictionary_health import RowUse
+from unimo2.distributed import (
+    balanced,
+    gather,
+    gather_constant,
+    mean_cross_entropy,
+    rank,
+    total,
+    widest,
+)
 from unimo2.masking import IGNORED
 from unimo2.modeling import CONTRASTIVE_TEMPERATURE_RANGE, Unimo2Model
+from unimo2.negatives import draw_negatives, same_pair
+from unimo2.training_log import COUNTS
 
 _ROUND_ROWS = 64  # rows of the token head come in multiples of this
 
 
-def same_pair(input_ids: Tensor, image_index: Tensor) -> Tensor:
-    """Pairs of a batch that are no negatives of each other, bool [B, B].
-
-    Those are a sample and itself, samples of the same image, and samples of the same words.
-
-    Args:
-        input_ids: int64 [B, N], padded.
-        image_index: int64 [B], which image each sample shows.
-    """
-    words = (input_ids[:, None, :] == input_ids[None, :, :]).all(dim=-1)
-    same = words | (image_index[:, None] == image_index[None, :])
-    return same | torch.eye(len(same), dtype=torch.bool, device=same.device)
-
-
-def draw_negatives(
-    similarity: Tensor, excluded: Tensor, noise: Tensor, hard_share: float = 1.0
-) -> tuple[Tensor, Tensor]:
-    """Draw one negative for every row; a hard one is the likelier, the more similar it is.
-
-    Args:
-        similarity: float [B, B], logits of row against column (contrastive score / temperature).
-        excluded: bool [B, B], columns that are no negative of the row.
-        noise: float [B] in [0, 1), one number a row (inverse of the cumulative distribution).
-        hard_share: probability of a draw by the softmax of the similarities; the others are
-            uniform.
-
-    Returns:
-        The drawn columns int64 [B], and bool [B]: whether the row has any negative at all. Where
-        it has none the column means nothing.
-    """
-    scores = similarity.detach().float().masked_fill(excluded, float("-inf"))
-    has_any = ~excluded.all(dim=1)
-    hard = torch.softmax(scores.masked_fill(~has_any[:, None], 0.0), dim=1).double()
-    uniform = (~excluded).double()
-    uniform = uniform / uniform.sum(dim=1, keepdim=True).clamp_min(1.0)
-    edges = (hard_share * hard + (1.0 - hard_share) * uniform).cumsum(dim=1)
-    edges = edges / edges[:, -1:]
-    drawn = torch.searchsorted(edges, noise.double()[:, None], right=True).squeeze(1)
-    return drawn.clamp_max(similarity.shape[1] - 1), has_any
-
-
 @dataclass(frozen=True)
-class PairBatch:
-    """One batch of image-text pairs with the numbers that decide its masks and negatives.
+class _Everyone:
+    """The pairs of all processes, in the order of the processes.
 
     Attributes:
-        pixel_values: float32 [B, 3, S, S], normalised.
-        input_ids: int64 [B, N], padded on the right.
-        attention_mask: int64 [B, N], 1 at real tokens.
-        masked_ids: int64 [R, N], the first R texts with spans hidden; R may be 0.
-        labels: int64 [R, N], -100 where nothing is to be predicted.
-        image_index: int64 [B], which image of the corpus each sample shows.
-        negative_noise: float32 [B, 2] in [0, 1), for the hard text and the hard image.
+        images: float32 [B, D], contrastive features.
+        texts: float32 [B, D].
+        input_ids: int64 [B, N].
+        image_index: int64 [B].
+        order: int64 [B], the rows in the order of their places in the batch, which is the same
+            however many processes there are.
+        own: int64 [b], where this process's rows are.
     """
 
-    pixel_values: Tensor
+    images: Tensor
+    texts: Tensor
     input_ids: Tensor
-    attention_mask: Tensor
-    masked_ids: Tensor
-    labels: Tensor
     image_index: Tensor
-    negative_noise: Tensor
-
-    @property
-    def counts(self) -> dict[str, int]:
-        """Samples by kind."""
-        return {"pairs": len(self.pixel_values)}
-
-    def to(self, device: torch.device) -> PairBatch:
-        """The same batch on another device."""
-        return PairBatch(**{name: value.to(device) for name, value in vars(self).items()})
+    order: Tensor
+    own: Tensor
 
 
 @dataclass(frozen=True)
 class _Negatives:
-    """Pairs to be matched: the B true ones, then a hard text for each image, then the reverse.
+    """Pairs to be matched: the b true ones, then a hard text for each image, then the reverse.
 
     Attributes:
-        images: int64 [3 B], rows of the batch.
-        texts: int64 [3 B], rows of the batch.
-        usable: bool [3 B], False where a row of the batch has no negative at all.
+        images: int64 [3 b], rows of `_Everyone`.
+        texts: int64 [3 b], rows of `_Everyone`.
+        usable: bool [3 b], False where a row has no negative at all.
     """
 
     images: Tensor
@@ -106,7 +68,7 @@ class _Negatives:
     usable: Tensor
 
 
-def _selected(hidden: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+def selected_rows(hidden: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     """The rows that are to be predicted, filled up to a round number of rows.
 
     The number of hidden tokens differs from batch to batch, and kernels are prepared anew for every
@@ -128,12 +90,21 @@ def _selected(hidden: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
 
 @dataclass(frozen=True)
 class LossWeights:
-    """Weight of each loss in the sum that is minimised (ours: the paper states none)."""
+    """Weight of each loss in the sum that is minimised (ours: the paper states none).
+
+    Attributes:
+        mlm, itm, contrastive: losses of pairs.
+        grounding: of pairs, of images and of texts, each.
+        vcl: loss of images alone.
+        text: masked language modelling of texts alone.
+    """
 
     mlm: float = 1.0
     itm: float = 1.0
     contrastive: float = 1.0
     grounding: float = 1.0
+    vcl: float = 1.0
+    text: float = 1.0
 
 
 class PairObjective(nn.Module):
@@ -150,6 +121,8 @@ class PairObjective(nn.Module):
         model: Unimo2Model,
         weights: LossWeights,
         hard_share: float = 1.0,
+        row_use: RowUse | None = None,
+        negatives_from: Literal["all", "process"] = "all",
     ) -> None:
         """Wrap a model.
 
@@ -158,11 +131,16 @@ class PairObjective(nn.Module):
             weights: weight of each loss; a weight of 0 leaves its computation out.
             hard_share: share of the negatives that are drawn by the contrastive scores of the
                 batch; the others are drawn uniformly.
+            row_use: starts rows of the dictionary anew that are out of use; None leaves them.
+            negatives_from: whether matching draws negatives from all processes or from its own
+                (the tower outputs then need not be sent around).
         """
         super().__init__()
         self.model = model
         self.weights = weights
         self.hard_share = hard_share
+        self.row_use = row_use
+        self.own_negatives = negatives_from == "process"
 
     def forward(self, batch: PairBatch) -> dict[str, Tensor]:
         """Compute the losses.
@@ -179,22 +157,26 @@ class PairObjective(nn.Module):
             torch.cat([batch.masked_ids[:rows], batch.input_ids]), torch.cat([mask[:rows], mask])
         )
         hidden, text = both[:rows], both[rows:]  # [R, N, H], [B, N, H]
+        if self.row_use is not None and self.model.dictionary is not None and self.training:
+            self.row_use.restart(self.model.dictionary, vision, text, mask, batch.seed)
 
         losses: dict[str, Tensor] = {}
         result: dict[str, Tensor] = {}
-        images, texts = self.model.image_features(vision), self.model.text_features(text)
+        everyone = self._everyone(vision, text, batch)
         if self.weights.contrastive:
-            losses["contrastive"] = self.model.contrastive_loss(images, texts)
+            losses["contrastive"] = self._contrast(everyone)
         if self.model.dictionary is not None:
             self._ground(vision, text, mask, losses, result)
-        if rows:
-            losses["mlm"] = self._masked_words(vision[:rows], hidden, batch)
+        if self.weights.mlm:
+            count = total((batch.labels != IGNORED).sum())  # on every process, whatever it holds
+            if rows:
+                losses["mlm"] = self._masked_words(vision[:rows], hidden, batch, count)
         if self.weights.itm:
-            negatives = self._negatives(images, texts, batch)
+            negatives = self._negatives(everyone, batch)
             losses["itm"], result["itm_accuracy"] = self._matching(vision, text, mask, negatives)
         result |= {name: loss.detach() for name, loss in losses.items()}
-        total = [getattr(self.weights, name) * loss for name, loss in losses.items()]
-        result["loss"] = torch.stack(total).sum()
+        weighted = [getattr(self.weights, name) * loss for name, loss in losses.items()]
+        result["loss"] = torch.stack(weighted).sum()
         return result | self._temperatures()
 
     def _temperatures(self) -> dict[str, Tensor]:
@@ -205,6 +187,45 @@ class PairObjective(nn.Module):
         if model.dictionary is not None and not model.dictionary.nearest:
             found["grounding_temperature"] = model.dictionary.temperature.detach().squeeze()
         return found
+
+    def _everyone(self, vision: Tensor, text: Tensor, batch: PairBatch) -> _Everyone:
+        """What pairs of all processes are compared by."""
+        ids = batch.input_ids
+        missing = widest(ids.shape[1], ids.device) - ids.shape[1]
+        ids = functional.pad(ids, (0, missing), value=self.model.config.pad_token_id)
+        count = len(ids)
+        return _Everyone(
+            images=gather(self.model.image_features(vision)),
+            texts=gather(self.model.text_features(text)),
+            input_ids=gather_constant(ids),
+            image_index=gather_constant(batch.image_index),
+            order=gather_constant(batch.position).argsort(),
+            own=torch.arange(rank() * count, (rank() + 1) * count, device=ids.device),
+        )
+
+    def _contrast(self, everyone: _Everyone) -> Tensor:
+        """The model's contrastive loss, but a pair's twins (same image, same words) stay out of it.
+
+        Labels make the same sentence for many images: none of them is a wrong answer. Ours.
+        """
+        own = everyone.own
+        temperature = self.model.contrastive_temperature.float()
+        temperature = temperature.clamp(*CONTRASTIVE_TEMPERATURE_RANGE)
+        twins = self._twins(everyone)
+        twins[torch.arange(len(own), device=own.device), own] = False
+        there = everyone.images[own] @ everyone.texts.t() / temperature  # [b, B]
+        back = everyone.texts[own] @ everyone.images.t() / temperature
+        losses = [
+            functional.cross_entropy(logits.masked_fill(twins, float("-inf")), own)
+            for logits in (there, back)
+        ]
+        return (losses[0] + losses[1]) / 2
+
+    @staticmethod
+    def _twins(everyone: _Everyone) -> Tensor:
+        """Which pairs are no negatives of this process's, bool [b, B]."""
+        ids, index, own = everyone.input_ids, everyone.image_index, everyone.own
+        return same_pair(ids[own], index[own], ids, index)
 
     def _ground(
         self,
@@ -218,54 +239,73 @@ class PairObjective(nn.Module):
         wanted = self.weights.grounding > 0
         grounding = self.model.ground(vision, text, mask, with_loss=wanted)
         if grounding.loss is not None:
-            losses["grounding"] = grounding.loss
-        result["dictionary_counts"] = torch.bincount(
+            tokens = mask[:, 1:].sum() + vision[:, 1:, 0].numel()
+            losses["grounding"] = balanced(grounding, tokens)
+        result[COUNTS] = torch.bincount(
             grounding.indices.reshape(-1), minlength=self.model.config.dictionary_size
         )
 
-    def _masked_words(self, vision: Tensor, hidden: Tensor, batch: PairBatch) -> Tensor:
+    def _masked_words(
+        self, vision: Tensor, hidden: Tensor, batch: PairBatch, count: Tensor
+    ) -> Tensor:
         """Cross entropy of the hidden tokens; only their rows go through the head."""
         mask = batch.attention_mask[: len(hidden)]
         indices = self._choose(vision, hidden, mask)
         fused = self.model.fuse(vision, hidden, mask, grounded_indices=indices).fused_text
         assert fused is not None  # a text was given
-        rows, labels = _selected(fused, batch.labels)
+        rows, labels = selected_rows(fused, batch.labels)
         logits = self.model.mlm_head(rows)  # [selected, vocabulary]
-        return functional.cross_entropy(logits.float(), labels, ignore_index=IGNORED)
+        return mean_cross_entropy(logits.float(), labels, IGNORED, count)
 
     @torch.no_grad()
-    def _negatives(self, images: Tensor, texts: Tensor, batch: PairBatch) -> _Negatives:
+    def _negatives(self, everyone: _Everyone, batch: PairBatch) -> _Negatives:
         """Draw a hard text for each image and a hard image for each text."""
         temperature = self.model.contrastive_temperature.clamp(*CONTRASTIVE_TEMPERATURE_RANGE)
-        similarity = images.float() @ texts.float().T / temperature  # [B, B]
-        excluded = same_pair(batch.input_ids, batch.image_index)
-        for_image, for_text = batch.negative_noise.unbind(dim=1)
-        share = self.hard_share
-        text_for, text_found = draw_negatives(similarity, excluded, for_image, share)
-        image_for, image_found = draw_negatives(similarity.T, excluded, for_text, share)
-        everything = torch.arange(len(images), device=images.device)
+        own, order = everyone.own, everyone.order
+        excluded = self._twins(everyone)
+        if self.own_negatives:
+            others = torch.ones_like(excluded[0])
+            others[own] = False
+            excluded = excluded | others
+        drawn, found = [], []
+        for features, others_features, noise in (
+            (everyone.images, everyone.texts, batch.negative_noise[:, 0]),
+            (everyone.texts, everyone.images, batch.negative_noise[:, 1]),
+        ):
+            similarity = features[own].float() @ others_features.float().T / temperature  # [b, B]
+            columns, usable = draw_negatives(
+                similarity[:, order], excluded[:, order], noise, self.hard_share
+            )
+            drawn.append(order[columns])
+            found.append(usable)
+        text_for, image_for = drawn
         return _Negatives(
-            images=torch.cat([everything, everything, image_for]),
-            texts=torch.cat([everything, text_for, everything]),
-            usable=torch.cat([torch.ones_like(text_found), text_found, image_found]),
+            images=torch.cat([own, own, image_for]),
+            texts=torch.cat([own, text_for, own]),
+            usable=torch.cat([torch.ones_like(found[0]), *found]),
         )
 
     def _matching(
         self, vision: Tensor, text: Tensor, mask: Tensor, pairs: _Negatives
     ) -> tuple[Tensor, Tensor]:
-        """Cross entropy of matching over B true pairs and 2 B negatives, and the accuracy."""
+        """Cross entropy of matching over b true pairs and 2 b negatives, and the accuracy."""
+        count, indices = len(vision), self._choose(vision, text, mask, pairs)
+        images, texts = pairs.images, pairs.texts
+        if self.own_negatives:
+            images, texts = images - rank() * count, texts - rank() * count
+        else:
+            missing = widest(mask.shape[1], mask.device) - mask.shape[1]
+            vision, text = gather(vision), gather(functional.pad(text, (0, 0, 0, missing)))
+            mask = gather_constant(functional.pad(mask, (0, missing)))
         output = self.model.fuse(
-            vision[pairs.images],
-            text[pairs.texts],
-            mask[pairs.texts],
-            pooled_only=True,
-            grounded_indices=self._choose(vision, text, mask, pairs),
+            vision[images], text[texts], mask[texts], pooled_only=True, grounded_indices=indices
         )
         assert output.itm_logits is not None  # image and text were given
         labels = torch.zeros_like(pairs.images)
-        labels[: len(vision)] = 1
-        logits = output.itm_logits.float()  # [3 B, 2]
-        loss = functional.cross_entropy(logits, labels.masked_fill(~pairs.usable, IGNORED))
+        labels[:count] = 1
+        logits = output.itm_logits.float()  # [3 b, 2]
+        wanted = labels.masked_fill(~pairs.usable, IGNORED)
+        loss = mean_cross_entropy(logits, wanted, IGNORED, total(pairs.usable.sum()))
         correct = (logits.detach().argmax(dim=1) == labels)[pairs.usable]
         return loss, correct.float().mean()
 
@@ -279,7 +319,8 @@ class PairObjective(nn.Module):
             vision: [B, M + 1, H].
             text: [B, N, H].
             mask: [B, N].
-            pairs: which image goes with which text; row by row if None.
+            pairs: which image goes with which text, among those of all processes; row by row of
+                this process's if None.
         """
         dictionary = self.model.dictionary
         if dictionary is None or self.model.config.grounding != "topk":
@@ -289,4 +330,5 @@ class PairObjective(nn.Module):
         text_scores = dictionary.scores(text[:, 1:], None if counted else mask[:, 1:])
         if pairs is None:
             return dictionary.select(image_scores + text_scores)
+        image_scores, text_scores = gather_constant(image_scores), gather_constant(text_scores)
         return dictionary.select(image_scores[pairs.images] + text_scores[pairs.texts])

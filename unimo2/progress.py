@@ -10,7 +10,17 @@ from rich.progress import Progress as Bar
 
 from unimo2.training_log import Progress
 
-_LOSSES = ("loss", "mlm", "itm", "contrastive", "circle", "caption", "grounding")
+_LOSSES = (
+    "loss",
+    "mlm",
+    "itm",
+    "contrastive",
+    "circle",
+    "caption",
+    "grounding",
+    "vcl",
+    "text_mlm",
+)
 
 
 class TrainingBar:
@@ -36,6 +46,7 @@ class TrainingBar:
         self._task = self._bar.add_task("training", total=None, news="")
         self._lines = lines
         self._printed = 0
+        self._warned = False  # a warning is printed once, until all is well again
 
     def __enter__(self) -> TrainingBar:
         """Start to draw."""
@@ -55,6 +66,10 @@ class TrainingBar:
     def __call__(self, progress: Progress) -> None:
         """Take in news; this is what `pretrain` calls."""
         news = describe(progress)
+        if progress.warning and not self._warned:
+            text = f"warning, step {progress.step}: {progress.warning}"
+            self._console.print(text, highlight=False, soft_wrap=True)
+        self._warned = progress.warning is not None
         if self._console.is_terminal:
             self._bar.update(self._task, completed=progress.step, total=progress.steps, news=news)
             return

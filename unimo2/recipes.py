@@ -14,6 +14,7 @@ from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from unimo2.errors import MissingData, UsageError
 from unimo2.loop_config import LoopConfig
+from unimo2.pretrain_config import PretrainConfig
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -22,66 +23,18 @@ else:
 
 CONFIG_FOLDER = Path(__file__).parent / "configs"
 
+__all__ = [
+    "PretrainConfig",
+    "Recipe",
+    "find_recipe",
+    "load_recipe",
+    "override",
+    "parse_assignments",
+    "read_tables",
+    "with_values",
+]
+
 Config = TypeVar("Config", bound=LoopConfig)
-
-
-@dataclass(frozen=True)
-class PretrainConfig(LoopConfig):
-    """Everything that decides a pre-training run beside the model and the data.
-
-    Attributes (beside those of `LoopConfig`):
-        batch_size: pairs a step over all processes. Ours.
-        mlm_weight, itm_weight, contrastive_weight, grounding_weight: weights of the losses. Ours.
-        mlm_share: share of a batch whose texts are also trained with hidden spans. Ours.
-        mask_fraction, mask_geometric_p: share of hidden tokens and span parameter. Paper.
-        mask_max_span: longest hidden span. As SpanBERT.
-        mask_level: mask, random or original decided for each span (as SpanBERT) or token.
-        hard_share: share of the negatives for matching that are drawn by the contrastive scores of
-            the batch, the others uniformly. Ours.
-        length_window: batches within which samples are put together by caption length; 1 for plain
-            random batches. Ours.
-        pair_sets: corpora of pairs, folders of the data root.
-        max_text_length: tokens kept of a text, special tokens included. Paper: 512.
-        vocab_size: of the tokenizer that is trained on the corpus, if one is.
-    """
-
-    batch_size: int = 64
-    mlm_weight: float = 1.0
-    itm_weight: float = 1.0
-    contrastive_weight: float = 1.0
-    grounding_weight: float = 1.0
-    mlm_share: float = 1.0
-    mask_fraction: float = 0.15
-    mask_geometric_p: float = 0.2
-    mask_max_span: int = 10
-    mask_level: Literal["span", "token"] = "span"
-    hard_share: float = 1.0
-    length_window: int = 16
-    pair_sets: tuple[str, ...] = ("coco",)
-    max_text_length: int = 512
-    vocab_size: int = 1000
-
-    def __post_init__(self) -> None:
-        """Refuse values that cannot be meant.
-
-        Raises:
-            UsageError: naming the field, its value and what is allowed.
-        """
-        super().__post_init__()
-        for name in ("max_text_length", "mask_max_span", "length_window"):
-            self.require(name, getattr(self, name) >= 1, "at least 1")
-        self.require("batch_size", self.batch_size >= 2, "at least 2: negatives come from it")
-        weights = ("mlm_weight", "itm_weight", "contrastive_weight", "grounding_weight")
-        for name in weights:
-            self.require(name, getattr(self, name) >= 0, "at least 0")
-        self.require(
-            "itm_weight", any(getattr(self, n) > 0 for n in weights[:3]), "above 0 if mlm is 0"
-        )
-        for name in ("mlm_share", "hard_share"):
-            self.require(name, 0.0 <= getattr(self, name) <= 1.0, "between 0 and 1")
-        for name in ("mask_fraction", "mask_geometric_p"):
-            self.require(name, 0.0 < getattr(self, name) <= 1.0, "above 0 and at most 1")
-        self.require("pair_sets", len(self.pair_sets) >= 1, "at least one corpus")
 
 
 @dataclass(frozen=True)

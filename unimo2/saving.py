@@ -10,6 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import save_file
+from torch import nn
 from transformers import PreTrainedModel
 
 from unimo2.errors import TrainingFailed
@@ -57,6 +60,20 @@ def copy_folder(source: Path, target: Path) -> None:
         os.replace(partial, target)
     except OSError as error:
         raise TrainingFailed(f"the model cannot be copied to {target}: {error}") from error
+
+
+def save_tensors(module: nn.Module, path: Path) -> None:
+    """Write a module's weights as one safetensors file, all or nothing.
+
+    Raises:
+        TrainingFailed: the file cannot be written.
+    """
+    partial = path.with_suffix(".partial")
+    try:
+        save_file({k: v.contiguous() for k, v in module.state_dict().items()}, partial)
+        os.replace(partial, path)
+    except (OSError, SafetensorError) as error:
+        raise TrainingFailed(f"weights cannot be written to {path}: {error}") from error
 
 
 def write_json(path: Path, values: Mapping[str, Any]) -> None:

@@ -11,6 +11,10 @@ from unimo2.errors import UsageError
 
 # What a stream of random numbers is for; each has its own seed in every step.
 ORDER, CAPTIONS, MASKS, NEGATIVES, DROPOUT, WEIGHTS = range(6)
+# Of the mixed steps: pairs and pseudo pairs are shuffled anew, and the other corpora come in.
+MIXED_ORDER, MIXED_CAPTIONS, PROMPT_ORDER, PROMPT_CAPTIONS = range(6, 10)
+IMAGE_ORDER, VIEWS, TEXT_ORDER, TEXT_MASKS = range(10, 14)
+RESTARTS = 14  # of dictionary rows
 
 
 def stream_seed(seed: int, step: int, purpose: int) -> int:

@@ -7,7 +7,7 @@ its timm name, a transformers hub id or a local folder.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import timm
 import torch
@@ -195,17 +195,30 @@ def from_towers(vit: VisionTransformer, roberta: RobertaModel, **overrides: Any)
         UsageError: The towers do not fit each other, or more fusion layers than RoBERTa has.
     """
     config = config_from_towers(vit, roberta, **overrides)
-    layers = roberta.encoder.layer
-    if config.fusion_layers > len(layers):
-        raise UsageError(
-            f"fusion_layers={config.fusion_layers}, but RoBERTa has {len(layers)} layers to start from"
-        )
     model = Unimo2Model(config).eval()
-    _copy(vit.state_dict(), model.vision.vit, skip="head.")
-    _copy(roberta.state_dict(), model.text.roberta, skip="pooler.")
-    for ours, theirs in zip(model.fusion.layers, layers, strict=False):
-        copy_layer(theirs, ours)
+    start_from_towers(model, vit, roberta)
     return model
+
+
+def start_from_towers(model: Unimo2Model, vit: VisionTransformer, roberta: RobertaModel) -> None:
+    """Give a model's towers and Grounded Transformer these weights, as `from_towers` does.
+
+    Raises:
+        UsageError: The towers are of other sizes than the model's, or have fewer layers.
+    """
+    layers, wanted = roberta.encoder.layer, model.config.fusion_layers
+    if wanted > len(layers):
+        raise UsageError(
+            f"fusion_layers={wanted}, but RoBERTa has {len(layers)} layers to start from"
+        )
+    try:
+        _copy(vit.state_dict(), model.vision.vit, skip="head.")
+        _copy(roberta.state_dict(), model.text.roberta, skip="pooler.")
+        for ours, theirs in zip(model.fusion.layers, layers, strict=False):
+            copy_layer(theirs, cast(GroundedLayer, ours))
+    except RuntimeError as error:
+        reason = " ".join(str(error).split())[:200]
+        raise UsageError(f"the towers are of other sizes than the model: {reason}") from None
 
 
 @torch.no_grad()

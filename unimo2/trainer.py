@@ -30,6 +30,7 @@ from unimo2.checkpoints import (
     require_same_run,
     save_state,
 )
+from unimo2.dictionary_health import collapse_warning
 from unimo2.errors import TrainingFailed, UsageError
 from unimo2.loop_config import LoopConfig
 from unimo2.optimization import build_optimizer, choose_precision, learning_rate_at
@@ -290,10 +291,16 @@ class _Run:
             **interval.values(),
             **{f"samples/{kind}": number for kind, number in interval.samples.items()},
         }
+        warning = collapse_warning(
+            self.last,
+            self.config.dictionary_floor,
+            int(getattr(self.task.model.config, "dictionary_size", 0)),
+            int(getattr(self.task.model.config, "grounded_tokens", 0)),
+        )
         if self.accelerator.is_main_process:
-            self.log.write(self.last)
+            self.log.write(self.last if warning is None else {**self.last, "warning": warning})
             if on_progress:
-                on_progress(Progress(self.step, self.config.steps, remaining, self.last))
+                on_progress(Progress(self.step, self.config.steps, remaining, self.last, warning))
 
     def _evaluate(self, evaluate: Evaluate) -> None:
         """Evaluate, log, and keep the weights if they are the best so far."""

@@ -7,14 +7,18 @@ from typing import Any
 
 import torch
 
+from unimo2.batches import MixedBatch
 from unimo2.configuration import Unimo2Config
 from unimo2.corpora import Corpora
-from unimo2.modeling import Unimo2Model
-from unimo2.objectives import LossWeights, PairBatch, PairObjective
+from unimo2.heads import Unimo2ForPreTraining
+from unimo2.joint_objective import JointObjective
+from unimo2.objectives import LossWeights
+from unimo2.pretrain_config import PretrainConfig
 from unimo2.processing import Unimo2Processor
-from unimo2.recipes import PretrainConfig
+from unimo2.saving import save_model, save_tensors
 from unimo2.streams import WEIGHTS, Share, stream_seed
-from unimo2.trainer import Evaluate, OnProgress, TrainSummary, save_model, train
+from unimo2.towers import load_roberta, load_vit, start_from_towers
+from unimo2.trainer import Evaluate, OnProgress, TrainSummary, train
 
 
 class PretrainingTask:
@@ -27,19 +31,41 @@ class PretrainingTask:
         processor: Unimo2Processor,
         corpora: Corpora,
     ) -> None:
-        """Build the model; its weights follow from the seed."""
+        """Build the model; its weights follow from the seed, or from the configuration's towers.
+
+        Raises:
+            UsageError: the towers are missing, or of other sizes than the model.
+        """
         self.config, self.processor, self.corpora = config, processor, corpora
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(stream_seed(config.seed, 0, WEIGHTS))
-            self.model = Unimo2Model(model_config)
+            whole = Unimo2ForPreTraining(model_config)
+        self.model = whole.unimo2
+        if config.vision_tower:
+            weights_file = Path(config.vision_weights) if config.vision_weights else None
+            vit = load_vit(config.vision_tower, weights_file)
+            start_from_towers(self.model, vit, load_roberta(config.text_tower))
         weights = LossWeights(
-            config.mlm_weight, config.itm_weight, config.contrastive_weight, config.grounding_weight
+            mlm=config.mlm_weight,
+            itm=config.itm_weight,
+            contrastive=config.contrastive_weight,
+            grounding=config.grounding_weight,
+            vcl=config.vcl_weight,
+            text=config.text_weight,
         )
-        self.objective = PairObjective(self.model, weights, config.hard_share)
+        self.objective = JointObjective(
+            whole,
+            weights,
+            config.hard_share,
+            config.vcl_temperature,
+            with_images=corpora.images is not None,
+            restart_unused=config.restart_unused,
+            negatives_from=config.negatives_from,
+        )
 
-    def batch(self, step: int, share: Share) -> PairBatch:
+    def batch(self, step: int, share: Share) -> MixedBatch:
         """A part of the batch of a step."""
-        return self.corpora.pairs.batch(step, self.config, share)
+        return self.corpora.batch(step, self.config, share)
 
     def identity(self) -> dict[str, Any]:
         """Model and corpora."""
@@ -50,8 +76,13 @@ class PretrainingTask:
         return self.identity()
 
     def save(self, folder: Path, dtype: str) -> None:
-        """Write the model and its processor."""
+        """Write the model and its processor, and beside them the projection of views, if trained.
+
+        The projection (`vcl_projection.safetensors`) is needed to train on, not to use the model.
+        """
         save_model(self.model, self.processor, folder, dtype)
+        if self.objective.projection is not None:
+            save_tensors(self.objective.projection, folder.parent / "vcl_projection.safetensors")
 
 
 def pretrain(

@@ -27,12 +27,14 @@ class Progress:
         steps: of the whole run.
         remaining_seconds: estimate from the speed of this start of the run.
         values: what the line in log.jsonl says: losses, speed, learning rate, dictionary, ...
+        warning: what should be seen, in one line; None where all is well.
     """
 
     step: int
     steps: int
     remaining_seconds: float
     values: Mapping[str, float | int | None]
+    warning: str | None = None
 
 
 class Interval:
@@ -119,7 +121,7 @@ class LogFile:
         partial.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
         os.replace(partial, path)
 
-    def write(self, values: Mapping[str, float | int | None]) -> None:
+    def write(self, values: Mapping[str, float | int | str | None]) -> None:
         """Append one line."""
         with self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(values) + "\n")

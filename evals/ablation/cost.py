@@ -10,9 +10,10 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from evals.ablation.rows import Row
 from evals.records import Record
+from unimo2.batches import PairBatch
 from unimo2.configuration import Unimo2Config
 from unimo2.modeling import Unimo2Model
-from unimo2.objectives import LossWeights, PairBatch, PairObjective
+from unimo2.objectives import LossWeights, PairObjective
 from unimo2.preparation import model_config
 
 # Operations are counted on a small batch: they grow with it in proportion.
@@ -112,5 +113,6 @@ def _step(config: Unimo2Config, pairs: int) -> None:
             labels=ids[: pairs // 2],
             image_index=torch.arange(pairs),
             negative_noise=torch.rand(pairs, 2),
+            position=torch.arange(pairs),
         )
         objective(batch)["loss"].backward()

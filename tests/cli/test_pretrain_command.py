@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import corpora_folders
 import numpy as np
 import pytest
 
@@ -12,6 +13,8 @@ from evals.retrieval.weight import WEIGHTS, scan_weights
 from unimo2.cli import main
 from unimo2.formats.images import load_image
 from unimo2.formats.karpathy import read_karpathy
+from unimo2.processing import Unimo2Processor
+from unimo2.recipes import load_recipe
 from zoo.interfaces import StackedFeatures
 
 
@@ -70,7 +73,9 @@ def test_a_finished_run_is_taken_up_and_another_one_is_refused(
         (["--set", "batch_size=64"], "12 images"),
         (["--resume", "maybe"], "maybe"),
         (["--device", "tpu"], "tpu"),
-        (["--set", 'pair_sets=["sbu"]'], "sbu"),
+        (["--set", 'pair_sets=["laion"]'], "laion"),
+        (["--set", 'image_sets=["open_images"]'], "Open Images"),
+        (["--set", "max_text_length=129"], "positions for 128"),
     ],
 )
 def test_mistakes_are_one_line_and_status_two(
@@ -90,3 +95,37 @@ def test_a_data_root_without_flickr_keeps_the_weight(tiny_root, tiny_recipe, tmp
     assert "weight left as it is" in capsys.readouterr().err
     config = json.loads((tmp_path / "run" / "model" / "config.json").read_text())
     assert config["contrastive_weight"] == 0.3
+
+
+def test_all_kinds_of_corpora_are_trained_on(tiny_root, tiny_recipe, tmp_path, capsys):
+    """Truth: the folders that were written, and the counts that were asked for."""
+    corpora_folders.everything(tiny_root)
+    output = tmp_path / "run"
+    sets = {
+        "pair_sets": ["coco", "visual_genome", "conceptual_captions", "sbu"],
+        "image_sets": ["imagenet21k", "open_images"],
+        "text_sets": ["text"],
+    }
+    more = [f"--set={name}={json.dumps(value)}" for name, value in sets.items()]
+    more += ["--set=image_batch=2", "--set=text_batch=2", "--set=pair_steps=0.5"]
+    assert train(tiny_root, tiny_recipe, output, *more) == 0
+    shown = capsys.readouterr().err
+    assert "pairs: 24 images, 44 captions" in shown and "prompts: 9 images, 10 captions" in shown
+    document = json.loads((output / "train.json").read_text())
+    assert document["samples"] == {"pairs": 12 + 9, "prompts": 3, "images": 6, "texts": 6}
+    assert set(document["corpora"]) == {"pairs", "prompts", "images", "texts"}
+    lines = [json.loads(line) for line in (output / "log.jsonl").open()]
+    assert ["vcl" in line and "text_mlm" in line for line in lines] == [False] * 3 + [True] * 3
+    processor = Unimo2Processor.from_pretrained(output / "model")
+    assert processor.max_text_length == 128
+    assert (output / "vcl_projection.safetensors").is_file()
+
+
+@pytest.mark.parametrize("name", ["mini", "base"])
+def test_shipped_recipes_name_the_papers_corpora(name):
+    """Truth: the paper, section 4.1."""
+    training = load_recipe(name).training
+    assert training.pair_sets == ("coco", "visual_genome", "conceptual_captions", "sbu")
+    assert training.image_sets == ("imagenet21k", "open_images")
+    assert training.text_sets == ("bookwiki", "openwebtext")
+    assert training.prompts == ("a photo of [label]",)

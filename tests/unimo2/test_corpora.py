@@ -6,22 +6,38 @@ import json
 from collections import Counter
 from dataclasses import replace
 
+import corpora_folders
 import pytest
 import tiny_training as tiny
 import torch
 from PIL import Image
 
-from unimo2.corpora import caption_texts, load_pair_corpus, read_pairs
+from unimo2.corpora import Corpora
+from unimo2.corpora.reading import prompted, read_labelled, read_pairs
+from unimo2.corpora.texts import text_folders
 from unimo2.errors import BadData, MissingData, UsageError
+from unimo2.preparation import load_pair_corpus
 from unimo2.processing import Unimo2Processor
-from unimo2.streams import Share, stream
+from unimo2.streams import CAPTIONS, ORDER, Share, stream
 
 CONFIG = replace(tiny.CONFIG, length_window=2)
 
 
 @pytest.fixture(scope="module")
 def pairs():
-    return tiny.corpus()[0]
+    return Corpora(*tiny.corpus())
+
+
+def samples(corpora, step, config):
+    """Images and captions of a step."""
+    size, window = config.batch_size, config.length_window
+    drawn = corpora.pairs.draw(step, size, config.seed, window, (ORDER, CAPTIONS))
+    return drawn.images, drawn.captions
+
+
+def batch(corpora, step, config, share=None):
+    """The pairs of a step."""
+    return corpora.batch(step, config, share).pairs
 
 
 def test_every_pass_takes_every_image_once(pairs):
@@ -29,7 +45,7 @@ def test_every_pass_takes_every_image_once(pairs):
     passes = []
     for epoch in range(4):
         steps = range(3 * epoch, 3 * epoch + 3)
-        images = torch.cat([pairs.samples(step, CONFIG)[0] for step in steps])
+        images = torch.cat([samples(pairs, step, CONFIG)[0] for step in steps])
         assert Counter(images.tolist()) == Counter(range(12))
         passes.append(tuple(images.tolist()))
     assert len(set(passes)) == 4
@@ -41,7 +57,7 @@ def test_captions_belong_to_their_images_and_all_of_them_occur(pairs, window):
     config = replace(CONFIG, length_window=window)
     seen = Counter()
     for step in range(60):
-        images, captions = pairs.samples(step, config)
+        images, captions = samples(pairs, step, config)
         assert torch.equal(captions // 2, images)
         seen.update(captions.tolist())
     assert set(seen) == set(range(24))
@@ -49,13 +65,13 @@ def test_captions_belong_to_their_images_and_all_of_them_occur(pairs, window):
 
 def test_a_step_is_the_same_whatever_was_asked_before(pairs):
     """Truth: the same step asked twice, with others between; another seed gives other samples."""
-    first = pairs.batch(7, CONFIG)
-    pairs.batch(2, CONFIG)
-    again = pairs.batch(7, CONFIG)
+    first = batch(pairs, 7, CONFIG)
+    batch(pairs, 2, CONFIG)
+    again = batch(pairs, 7, CONFIG)
     for name, value in vars(first).items():
-        assert torch.equal(value, getattr(again, name)), name
-    other = [pairs.samples(step, replace(CONFIG, seed=1))[0].tolist() for step in range(3)]
-    assert other != [pairs.samples(step, CONFIG)[0].tolist() for step in range(3)]
+        assert torch.equal(torch.as_tensor(value), torch.as_tensor(getattr(again, name))), name
+    other = [samples(pairs, step, replace(CONFIG, seed=1))[0].tolist() for step in range(3)]
+    assert other != [samples(pairs, step, CONFIG)[0].tolist() for step in range(3)]
 
 
 def test_windows_put_captions_of_like_length_together(pairs):
@@ -63,15 +79,15 @@ def test_windows_put_captions_of_like_length_together(pairs):
     padded = {}
     for window in (1, 3):
         config = replace(CONFIG, length_window=window)
-        masks = [pairs.batch(step, config).attention_mask for step in range(30)]
+        masks = [batch(pairs, step, config).attention_mask for step in range(30)]
         padded[window] = sum(int((mask == 0).sum()) for mask in masks)
     assert padded[3] < 0.7 * padded[1]
 
 
 def test_processes_share_a_batch_without_gap_or_overlap(pairs):
     """Truth: the whole batch of one process; padding differs, masks and negatives do not."""
-    whole = pairs.batch(3, CONFIG)
-    parts = [pairs.batch(3, CONFIG, Share(rank, 2)) for rank in range(2)]
+    whole = batch(pairs, 3, CONFIG)
+    parts = [batch(pairs, 3, CONFIG, Share(rank, 2)) for rank in range(2)]
     for name in ("pixel_values", "image_index", "negative_noise"):
         assert torch.equal(torch.cat([getattr(part, name) for part in parts]), getattr(whole, name))
     for rank, part in enumerate(parts):
@@ -88,14 +104,14 @@ def test_a_batch_that_cannot_be_divided_is_refused():
 
 def test_a_batch_larger_than_the_corpus_is_refused(pairs):
     """Truth: 12 images."""
-    with pytest.raises(UsageError, match="more than the corpus's 12 images"):
-        pairs.samples(0, replace(CONFIG, batch_size=13))
+    with pytest.raises(UsageError, match="the corpus has 12 images"):
+        samples(pairs, 0, replace(CONFIG, batch_size=13))
 
 
 def test_only_a_share_of_the_texts_is_masked_where_asked(pairs):
     """Truth: half of four rows, and none without the loss."""
-    assert len(pairs.batch(0, replace(CONFIG, mlm_share=0.5)).masked_ids) == 2
-    assert len(pairs.batch(0, replace(CONFIG, mlm_weight=0.0)).masked_ids) == 0
+    assert len(batch(pairs, 0, replace(CONFIG, mlm_share=0.5)).masked_ids) == 2
+    assert len(batch(pairs, 0, replace(CONFIG, mlm_weight=0.0)).masked_ids) == 0
 
 
 def test_streams_are_independent_and_repeatable():
@@ -141,25 +157,25 @@ def karpathy_root(tmp_path):
 
 def test_training_reads_train_and_restval_and_no_test_image(karpathy_root):
     """Truth: the splits that were written."""
-    images = read_pairs(karpathy_root, ["coco"])
-    assert [image.split for image in images] == ["train", "restval"]
-    assert caption_texts(images) == [["picture number 0."], ["picture number 1."]]
+    images = list(read_pairs(karpathy_root, ["coco"]))
+    assert [image.path.stem for image in images] == ["COCO_0", "COCO_1"]
+    assert [image.texts for image in images] == [("picture number 0.",), ("picture number 1.",)]
 
 
 def test_pixels_are_those_of_the_processor(karpathy_root):
     """Truth: the processor that retrieval uses, on the same files."""
     tokenizer = tiny.corpus()[1].tokenizer
     processor = Unimo2Processor(tokenizer=tokenizer, image_size=8)
-    images = read_pairs(karpathy_root, ["coco"])
+    images = list(read_pairs(karpathy_root, ["coco"]))
     corpus = load_pair_corpus(images, processor, 24)
-    batch = corpus.batch(0, replace(CONFIG, batch_size=2))
+    found = batch(Corpora(corpus, processor), 0, replace(CONFIG, batch_size=2))
     expected = processor(images=[Image.open(image.path) for image in images])["pixel_values"]
-    assert torch.equal(batch.pixel_values, expected[batch.image_index])
+    assert torch.equal(found.pixel_values, expected[found.image_index])
 
 
 def test_an_image_that_cannot_be_decoded_is_named(karpathy_root):
     """Truth: the file that was spoilt."""
-    images = read_pairs(karpathy_root, ["coco"])
+    images = list(read_pairs(karpathy_root, ["coco"]))
     images[1].path.write_bytes(b"no image")
     processor = Unimo2Processor(tokenizer=tiny.corpus()[1].tokenizer, image_size=8)
     with pytest.raises(BadData, match="COCO_1"):
@@ -174,11 +190,51 @@ def test_an_empty_corpus_and_an_unknown_one_are_one_line(karpathy_root):
         image["split"] = "test"
     file.write_text(json.dumps(content))
     for call, kind in (
-        (lambda: read_pairs(karpathy_root, ["coco"]), (MissingData, BadData)),
-        (lambda: read_pairs(karpathy_root, ["sbu"]), UsageError),
-        (lambda: read_pairs(karpathy_root, ["flickr30k"]), MissingData),
+        (lambda: list(read_pairs(karpathy_root, ["coco"])), (MissingData, BadData)),
+        (lambda: list(read_pairs(karpathy_root, ["laion"])), UsageError),
+        (lambda: list(read_pairs(karpathy_root, ["flickr30k"])), MissingData),
         (lambda: load_pair_corpus([], tiny.corpus()[1], 24), MissingData),
     ):
         with pytest.raises(kind) as caught:
+            call()
+        assert "\n" not in str(caught.value)
+
+
+def test_pairs_come_from_several_sets_in_order(karpathy_root):
+    """Truth: what was written; an image of Visual Genome has its phrases, one without is left out."""
+    corpora_folders.everything(karpathy_root)
+    sets = ["coco", "visual_genome", "conceptual_captions", "sbu"]
+    images = list(read_pairs(karpathy_root, sets))
+    assert len(images) == 2 + 4 + 4 + 4
+    assert images[2].texts == ("part 0 of 1", "part 1 of 1", "part 2 of 1")
+    assert images[6].texts == ("picture 0 of the web",) and images[10].texts == ("my photo 0",)
+    assert all(image.path.is_file() for image in images)
+
+
+def test_labels_make_pseudo_pairs(tmp_path):
+    """Truth: the usual name of a class, right labels only, and the paper's prompt."""
+    corpora_folders.everything(tmp_path)
+    labelled = list(read_labelled(tmp_path, ["imagenet21k", "open_images"]))
+    assert [image.texts for image in labelled] == [
+        *[("tench",)] * 3,
+        *[("goldfish",)] * 3,
+        ("palm tree", "beach"),
+        *[("palm tree",)] * 2,
+    ]
+    pairs = list(prompted(labelled, ["a photo of [label]", "[label]!"]))
+    assert pairs[0].texts == ("a photo of tench", "tench!")
+    assert pairs[6].texts[2:] == ("a photo of beach", "beach!")
+    assert [pair.path for pair in pairs] == [image.path for image in labelled]
+
+
+def test_missing_and_unknown_corpora_are_one_line(tmp_path):
+    """Truth: nothing is there; there is no corpus of that name."""
+    for call in (
+        lambda: list(read_labelled(tmp_path, ["imagenet21k"])),
+        lambda: list(read_labelled(tmp_path, ["coco"])),
+        lambda: list(read_pairs(tmp_path, ["visual_genome"])),
+        lambda: text_folders(tmp_path, ["wiki"]),
+    ):
+        with pytest.raises(UsageError) as caught:
             call()
         assert "\n" not in str(caught.value)

@@ -11,12 +11,11 @@ from masked_texts import PAD, VOCAB, masked, texts
 from torch.nn import functional
 
 from unimo2 import Unimo2Config, Unimo2Model
+from unimo2.batches import PairBatch
+from unimo2.negatives import draw_negatives, same_pair
 from unimo2.objectives import (
     LossWeights,
-    PairBatch,
     PairObjective,
-    draw_negatives,
-    same_pair,
 )
 
 
@@ -27,7 +26,7 @@ def test_negatives_are_never_the_positive_nor_a_twin():
     ids[7] = ids[2]  # the same words for another image
     images = torch.arange(12)
     images[9] = images[4]  # two captions of one image
-    excluded = same_pair(ids, images)
+    excluded = same_pair(ids, images, ids, images)
     similarity = 50 * torch.eye(12) + torch.randn(12, 12, generator=generator)
     for _ in range(300):
         drawn, found = draw_negatives(similarity, excluded, torch.rand(12, generator=generator))
@@ -97,6 +96,7 @@ def tiny_batch(rows: int = 6) -> PairBatch:
         labels=hidden.labels,
         image_index=torch.arange(rows),
         negative_noise=torch.rand(rows, 2, generator=generator),
+        position=torch.arange(rows),
     )
 
 
@@ -114,8 +114,8 @@ def test_shared_encodings_give_the_losses_of_separate_forwards(changes):
         pixels, ids, mask = batch.pixel_values, batch.input_ids, batch.attention_mask
         whole = model(pixels, ids, mask, return_loss=True)
         hidden = model(pixels, batch.masked_ids, mask, labels=batch.labels)
-        features = model.image_features(whole.vision), model.text_features(whole.text)
-        pairs = objective._negatives(*features, batch)
+        everyone = objective._everyone(whole.vision, whole.text, batch)
+        pairs = objective._negatives(everyone, batch)
         logits = torch.cat(
             [
                 model(pixels[i : i + 1], ids[t : t + 1], mask[t : t + 1]).itm_logits

@@ -17,8 +17,10 @@ import torch
 
 from unimo2 import Unimo2Model, Unimo2Processor
 from unimo2.checkpoints import load_state
+from unimo2.corpora import Corpora
 from unimo2.errors import BadCheckpoint, TrainingFailed, UsageError
 from unimo2.objectives import PairObjective
+from unimo2.training import PretrainingTask, pretrain
 from unimo2.training_log import dictionary_use
 
 WEIGHTS = Path("model/model.safetensors")
@@ -107,7 +109,7 @@ def test_the_output_is_a_model_folder_with_its_history(tmp_path):
     processor = Unimo2Processor.from_pretrained(summary.model_folder)
     state = load_state(tmp_path / "checkpoint")
     for name, value in model.state_dict().items():
-        assert torch.equal(value, state.model[f"model.{name}"].half().float()), name
+        assert torch.equal(value, state.model[f"pairs.model.{name}"].half().float()), name
     assert len(processor.tokenizer) == model.config.vocab_size
     document = json.loads((tmp_path / "train.json").read_text())
     assert document["config"]["steps"] == summary.steps == 12
@@ -220,9 +222,6 @@ def test_the_callers_generator_and_the_callback_do_not_meet_the_run(tmp_path):
 
 def test_evaluation_is_logged_and_changes_no_weight(tmp_path):
     """Truth: the weights of a run without evaluation."""
-    from unimo2.corpora import Corpora
-    from unimo2.training import pretrain
-
     tiny.run(tmp_path / "plain")
     pairs, processor = tiny.corpus()
     seen = []
@@ -237,7 +236,7 @@ def test_evaluation_is_logged_and_changes_no_weight(tmp_path):
         replace(tiny.CONFIG, eval_every=5),
         tiny.model_config(processor),
         processor,
-        Corpora(pairs),
+        Corpora(pairs, processor),
         tmp_path / "evaluated",
         device="cpu",
         evaluate=evaluate,
@@ -250,14 +249,17 @@ def test_evaluation_is_logged_and_changes_no_weight(tmp_path):
 @pytest.mark.parametrize(("resume", "device"), [("always", "cpu"), ("auto", "tpu")])
 def test_unknown_words_are_refused(tmp_path, resume, device):
     """Truth: the words that exist."""
-    from unimo2.corpora import Corpora
-    from unimo2.training import pretrain
-
     pairs, processor = tiny.corpus()
     config = tiny.model_config(processor)
     with pytest.raises(UsageError, match="it must be"):
         pretrain(
-            tiny.CONFIG, config, processor, Corpora(pairs), tmp_path, resume=resume, device=device
+            tiny.CONFIG,
+            config,
+            processor,
+            Corpora(pairs, processor),
+            tmp_path,
+            resume=resume,
+            device=device,
         )
 
 
@@ -270,3 +272,43 @@ def test_dictionary_use_tells_an_even_from_a_collapsed_dictionary():
     assert collapsed["dictionary_used"] == 0.125
     assert collapsed["dictionary_perplexity"] == pytest.approx(1)
     assert half["dictionary_used"] == 0.5 and half["dictionary_perplexity"] == pytest.approx(4)
+
+
+def test_training_starts_from_the_towers_that_are_named(tmp_path):
+    """Truth: the weights in the files of a timm ViT and a transformers RoBERTa, made here."""
+    import timm
+    from safetensors.torch import save_file
+    from transformers import RobertaConfig, RobertaModel
+
+    vit = timm.create_model("vit_tiny_patch16_224", num_classes=0)
+    save_file(vit.state_dict(), tmp_path / "vit.safetensors")
+    pairs, processor = tiny.corpus()
+    sizes = {"hidden_size": 192, "intermediate_size": 768, "vision_layers": 12, "fusion_layers": 1}
+    config = tiny.model_config(
+        processor,
+        **{**sizes, "text_layers": 2, "image_size": 32, "patch_size": 16},
+        **{"num_attention_heads": 4, "vision_attention_heads": 3},
+    )
+    roberta = RobertaModel(
+        RobertaConfig(
+            **{name: getattr(config, name) for name in ("vocab_size", "hidden_size")},
+            **{"intermediate_size": 768, "num_hidden_layers": 2, "num_attention_heads": 4},
+            **{"max_position_embeddings": config.max_position_embeddings, "type_vocab_size": 1},
+        )
+    )
+    roberta.save_pretrained(tmp_path / "roberta")
+    settings = replace(
+        tiny.CONFIG,
+        vision_tower="vit_tiny_patch16_224",
+        vision_weights=str(tmp_path / "vit.safetensors"),
+        text_tower=str(tmp_path / "roberta"),
+    )
+    task = PretrainingTask(settings, config, processor, Corpora(pairs, processor))
+    layer = roberta.encoder.layer[0]
+    assert torch.equal(
+        task.model.vision.vit.blocks[3].attn.qkv.weight, vit.blocks[3].attn.qkv.weight
+    )
+    assert torch.equal(task.model.fusion.layers[0].up.weight, layer.intermediate.dense.weight)
+    with pytest.raises(UsageError, match="other sizes"):
+        other = tiny.model_config(processor, **{**sizes, "text_layers": 1, "image_size": 32})
+        PretrainingTask(settings, other, processor, Corpora(pairs, processor))

@@ -15,8 +15,9 @@ import torch
 
 from unimo2 import Unimo2Config
 from unimo2.corpora import Corpora, PairCorpus
+from unimo2.corpora.pairs import held_pairs
+from unimo2.pretrain_config import PretrainConfig
 from unimo2.processing import Unimo2Processor, train_tokenizer
-from unimo2.recipes import PretrainConfig
 from unimo2.trainer import TrainSummary
 from unimo2.training import pretrain
 from unimo2.training_log import Progress
@@ -57,7 +58,7 @@ def corpus() -> tuple[PairCorpus, Unimo2Processor]:
     tokenizer = train_tokenizer([text for group in texts for text in group], vocab_size=300)
     processor = Unimo2Processor(tokenizer=tokenizer, image_size=16)
     stack = torch.from_numpy(np.stack(pixels))
-    return PairCorpus(stack, texts, processor, CONFIG.max_text_length), processor
+    return held_pairs(stack, texts, processor, CONFIG.max_text_length), processor
 
 
 def model_config(processor: Unimo2Processor, **changes) -> Unimo2Config:
@@ -87,7 +88,7 @@ def run(
         config,
         model_config(processor, **changes),
         processor,
-        Corpora(pairs),
+        Corpora(pairs, processor),
         output,
         resume=resume,
         device="cpu",

@@ -21,6 +21,7 @@ def register(app: typer.Typer) -> None:
     verb = typer.Typer(help="Measure how fast the model's parts are on this machine.")
     verb.command("fusion")(fusion)
     verb.command("retrieval")(retrieval)
+    verb.command("train")(train)
     app.add_typer(verb, name="bench")
 
 
@@ -127,6 +128,48 @@ def _retrieval_lines(name: str, speed: RetrievalSpeed) -> str:
         for method in speed.methods
     ]
     return "\n".join(lines)
+
+
+def train(
+    config: Annotated[str, typer.Option(help="A configuration's name or a TOML file.")] = "mini",
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", help="Change it: batch_size=32 ...")
+    ] = None,
+    dtype: Annotated[
+        list[str] | None, typer.Option(help="float32, bfloat16 (autocast); both by default.")
+    ] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 ...")] = "auto",
+    repeats: Annotated[int, typer.Option(help="Rounds, all timed in turn.", min=1)] = 5,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON only.")] = False,
+) -> None:
+    """Time a training step of each kind of batch against the machine's matrix products."""
+    from unimo2.bench_train import measure
+    from unimo2.devices import find_device, find_dtype
+    from unimo2.preparation import model_config
+    from unimo2.recipes import load_recipe, override
+
+    recipe, where = override(load_recipe(config), set_ or []), find_device(device)
+    figures = [
+        figure
+        for name in dtype or ["float32", "bfloat16"]
+        for figure in measure(
+            recipe.training, model_config(recipe), find_dtype(name), where, repeats
+        )
+    ]
+    if as_json:
+        typer.echo(json.dumps([asdict(figure) for figure in figures], indent=2))
+        return
+    typer.echo(
+        f"{recipe.name}, {_describe(where)}, medians of {repeats} rounds timed in turn; samples of "
+        "images are two views each\n"
+        "dtype     kind     samples   ms a step  samples/s  TFLOP/s  of matmul rate"
+    )
+    for speed in figures:
+        typer.echo(
+            f"{speed.dtype:<9} {speed.kind:<7} {speed.samples:>8} {speed.step_ms:>11.1f} "
+            f"{speed.samples_per_second:>10.1f} {speed.rate:>8.3f} {100 * speed.share:>8.0f} % of "
+            f"{speed.matmul_rate:.3f}"
+        )
 
 
 def _sentences(figure: FusionSpeed) -> str:

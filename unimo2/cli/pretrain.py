@@ -11,6 +11,9 @@ if TYPE_CHECKING:
     from unimo2.recipes import Recipe
     from unimo2.trainer import TrainSummary
 
+# What a corpus says about itself beside its fingerprint.
+_COUNTS = ("images", "captions", "blocks", "tokens")
+
 
 def register(app: typer.Typer) -> None:
     """Add the verb."""
@@ -54,7 +57,7 @@ def pretrain(
     summary = _train(recipe, root, output, resume, device)
     typer.echo(
         f"trained {summary.steps} steps in {summary.seconds:.0f} s "
-        f"({summary.samples_per_second:.0f} pairs/s, {summary.precision}): {summary.model_folder}"
+        f"({summary.samples_per_second:.0f} samples/s, {summary.precision}): {summary.model_folder}"
     )
     choose_retrieval_weight(summary.model_folder, root, output / "train.json", device)
 
@@ -69,8 +72,11 @@ def _train(recipe: Recipe, root: Path, output: Path, resume: str, device: str) -
 
     disable_progress_bar()  # of writing weights: an instant
     prepared = prepare(recipe, root)
-    pairs = prepared.corpora.pairs
-    typer.echo(f"corpus: {pairs.images} images, {pairs.captions} captions", err=True)
+    for line in prepared.skips.lines():
+        typer.echo(f"left out: {line}", err=True)
+    for kind, facts in prepared.corpora.describe().items():
+        counts = ", ".join(f"{value:,} {name}" for name, value in facts.items() if name in _COUNTS)
+        typer.echo(f"{kind}: {counts}", err=True)
     with TrainingBar() as bar:
         return run(
             recipe.training,

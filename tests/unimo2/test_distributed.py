@@ -1,0 +1,78 @@
+"""Several processes compute what one does with the whole batch."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import tiny_mixed
+import torch
+
+from unimo2.streams import Share
+from unimo2.trainer import train
+
+
+def _free_port() -> int:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return found.getsockname()[1]
+
+
+@pytest.fixture(scope="module")
+def output(tmp_path_factory):
+    """What two processes on this machine left (gloo)."""
+    folder = tmp_path_factory.mktemp("two")
+    root = Path(__file__).resolve().parents[2]
+    common = {
+        **os.environ,
+        **{"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(_free_port())},
+        **{"OMP_NUM_THREADS": "1", "PYTHONPATH": str(root), "ACCELERATE_USE_CPU": "true"},
+    }
+    processes = [
+        subprocess.Popen(
+            [sys.executable, str(Path(tiny_mixed.__file__)), str(folder)],
+            env={**common, "RANK": str(rank), "LOCAL_RANK": str(rank)},
+            cwd=root,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for rank in range(2)
+    ]
+    errors = [process.communicate(timeout=120)[1] for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], errors[0][-2000:]
+    return folder
+
+
+@pytest.mark.parametrize("name", list(tiny_mixed.VARIANTS))
+def test_two_processes_have_the_gradient_of_one_with_the_whole_batch(output, name):
+    """Truth: one process with the batch of both: pairs, pseudo pairs, images and texts."""
+    torch.set_num_threads(1)
+    found = torch.load(output / f"{name}.pt")
+    expected = tiny_mixed.gradients(tiny_mixed.task(**tiny_mixed.VARIANTS[name]), Share())
+    assert set(found) == set(expected)
+    for key, value in expected.items():
+        assert torch.allclose(found[key], value, atol=1e-5, rtol=1e-4), key
+    assert sum(float(value.abs().sum()) > 0 for value in expected.values()) > 0.95 * len(expected)
+
+
+def test_two_processes_log_what_one_would(output, tmp_path):
+    """Truth: the log of one process: losses, temperatures, dictionary, samples."""
+    torch.set_num_threads(1)
+    train(tiny_mixed.task(), tiny_mixed.WHOLE, tmp_path, device="cpu")
+    logs = [
+        [json.loads(line) for line in (folder / "log.jsonl").open()]
+        for folder in (output / "run", tmp_path)
+    ]
+    for found, expected in zip(*logs, strict=True):
+        assert set(found) == set(expected)
+        for name, value in expected.items():
+            if name in ("seconds", "samples_per_second", "warning"):
+                continue
+            assert found[name] == pytest.approx(value, rel=2e-2, abs=2e-3), name
+    document = json.loads((output / "run" / "train.json").read_text())
+    assert document["processes"] == 2 and document["samples"]["pairs"] == 3 * 8 + 3 * 4

@@ -1,0 +1,247 @@
+"""Corpora in files give the batches of corpora in memory, from any step on."""
+
+from __future__ import annotations
+
+import io
+import json
+import tarfile
+from dataclasses import replace
+from pathlib import Path
+
+import corpora_folders
+import pytest
+import tiny_training as tiny
+import torch
+from PIL import Image
+
+from unimo2.corpora.augment import Augmentation
+from unimo2.corpora.order import Passes
+from unimo2.corpora.reading import CaptionedImage, read_pairs
+from unimo2.corpora.streamed import FileBlocks, Index, streamed_images, streamed_pairs
+from unimo2.corpora.strings import Strings
+from unimo2.errors import BadData, MissingData, UsageError
+from unimo2.formats.rows import Skips
+from unimo2.formats.tar_shards import read_shards
+from unimo2.preparation import prepare
+from unimo2.recipes import Recipe
+from unimo2.streams import CAPTIONS, IMAGE_ORDER, ORDER, Share
+from unimo2.training import pretrain
+
+CONFIG = replace(
+    tiny.CONFIG,
+    steps=8,
+    pair_sets=("visual_genome", "conceptual_captions", "sbu"),
+    image_sets=("imagenet21k", "open_images"),
+    text_sets=("text",),
+    pair_steps=0.5,
+    image_batch=2,
+    text_batch=2,
+    length_window=1,
+    vocab_size=300,
+)
+MODEL = {
+    **{"image_size": 16, "hidden_size": 32, "intermediate_size": 64, "num_attention_heads": 2},
+    **{"vision_layers": 1, "text_layers": 1, "fusion_layers": 1, "dictionary_size": 16},
+    "grounded_tokens": 4,
+}
+
+
+@pytest.fixture
+def root(tmp_path):
+    corpora_folders.everything(tmp_path)
+    return tmp_path
+
+
+def prepared(root, **changes):
+    return prepare(Recipe("tiny", "mini", MODEL, replace(CONFIG, **changes)), root)
+
+
+def test_files_give_the_batches_of_memory(root):
+    """Truth: the same folders decoded beforehand: pairs, pseudo pairs and views, step by step."""
+    held, streamed = prepared(root).corpora, prepared(root, loading="stream").corpora
+    for step in (0, 3, 4, 7):
+        one, two = (c.batch(step, CONFIG) for c in (held, streamed))
+        assert one.counts == two.counts
+        # Within a batch, captions are put in order by tokens here and by bytes there.
+        first, second = (batch.pairs.image_index.argsort() for batch in (one, two))
+        for name in ("pixel_values", "image_index"):
+            assert torch.equal(getattr(one.pairs, name)[first], getattr(two.pairs, name)[second])
+        width = min(one.pairs.input_ids.shape[1], two.pairs.input_ids.shape[1])
+        assert torch.equal(one.pairs.input_ids[first, :width], two.pairs.input_ids[second, :width])
+        if one.images is not None:
+            assert torch.equal(one.images.views, two.images.views)
+    described = streamed.describe()
+    assert described["pairs"]["images"] == held.describe()["pairs"]["images"] == 12
+    assert described["texts"]["files"] == 2
+
+
+def test_a_streamed_run_resumes_bit_by_bit(root, tmp_path):
+    """Truth: the run that was not stopped."""
+    torch.set_num_threads(1)
+    config = replace(CONFIG, loading="stream", shuffle_buffer=5)
+    this = prepare(Recipe("tiny", "mini", MODEL, config), root)
+
+    def stop(progress):
+        if progress.step == 7:
+            raise KeyboardInterrupt
+
+    def run(output, listen=None):
+        again = prepare(Recipe("tiny", "mini", MODEL, config), root)
+        assert again.corpora.describe() == this.corpora.describe()
+        pretrain(
+            config, this.model_config, this.processor, again.corpora, output,
+            device="cpu", on_progress=listen,
+        )  # fmt: skip
+        return (output / "model" / "model.safetensors").read_bytes()
+
+    whole = run(tmp_path / "whole")
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path / "killed", stop)
+    assert run(tmp_path / "killed") == whole
+
+
+def write_shards(folder: Path, captions: list[str], suffix: str = "txt") -> None:
+    """Two shards, as img2dataset writes them."""
+    folder.mkdir(parents=True)
+    for shard in range(2):
+        with tarfile.open(folder / f"{shard:05d}.tar", "w") as archive:
+            for number, caption in list(enumerate(captions))[shard::2]:
+                image = io.BytesIO()
+                Image.new("RGB", (16, 16), (20 * number, 9, 200)).save(image, "PNG")
+                text = caption if suffix == "txt" else json.dumps({"caption": caption})
+                for name, content in (("png", image.getvalue()), (suffix, text.encode())):
+                    member = tarfile.TarInfo(f"{number:09d}.{name}")
+                    member.size = len(content)
+                    archive.addfile(member, io.BytesIO(content))
+
+
+@pytest.mark.parametrize("suffix", ["txt", "json"])
+def test_shards_are_read_in_place(tmp_path, suffix):
+    """Truth: tarfile's own extraction, and the colours and captions that were written."""
+    write_shards(tmp_path / "shards", [f"number {n}" for n in range(5)], suffix)
+    found = list(read_pairs(tmp_path, ["shards"]))
+    assert [image.texts for image in found] == [(f"number {n}",) for n in (0, 2, 4, 1, 3)]
+    with tarfile.open(found[3].path) as archive:
+        content = archive.extractfile("000000001.png").read()
+    with found[3].path.open("rb") as stream:
+        stream.seek(found[3].offset)
+        assert stream.read(found[3].size) == content
+    processor = tiny.corpus()[1]
+    corpus = streamed_pairs(Index(found), processor, replace(CONFIG, max_text_length=24), "images")
+    drawn = corpus.draw(0, 5, 0, 1, (ORDER, CAPTIONS))
+    loaded = corpus.load(drawn)
+    red = (loaded.pixels[:, 0, 0, 0] * 0.5 + 0.5) * 255
+    numbers = torch.tensor([0, 2, 4, 1, 3])[loaded.images]
+    torch.testing.assert_close(red, 20.0 * numbers)
+    for tokens, number in zip(loaded.tokens, numbers.tolist(), strict=True):
+        text = processor.tokenizer.decode(tokens, skip_special_tokens=True)
+        assert text == f"number {number}"
+
+
+def test_faults_of_shards_are_one_line(tmp_path):
+    """Truth: no shard; a sample without caption; a file that is no tar file."""
+    with pytest.raises(MissingData, match="no shard"):
+        list(read_shards(tmp_path))
+    write_shards(tmp_path / "a", ["", "good"])
+    with pytest.raises(BadData, match="no caption"):
+        list(read_shards(tmp_path / "a"))
+    skips = Skips()
+    assert [image.text for image in read_shards(tmp_path / "a", skips)] == ["good"]
+    assert skips.total == 1
+    (tmp_path / "a" / "00000.tar").write_bytes(b"no tar file at all" * 60)
+    with pytest.raises(BadData, match="no whole tar file"):
+        list(read_shards(tmp_path / "a"))
+
+
+def test_an_undecodable_image_is_replaced_by_its_neighbour(root):
+    """Truth: the next image of the corpus with its own caption; the fault is counted."""
+    found = list(read_pairs(root, ["conceptual_captions"]))
+    found[1].path.write_bytes(b"no image")
+    processor = tiny.corpus()[1]
+    corpus = streamed_pairs(Index(found), processor, replace(CONFIG, max_text_length=24), "images")
+    loaded = corpus.load(corpus.draw(0, 4, 0, 1, (ORDER, CAPTIONS)))
+    assert sorted(loaded.images.tolist()) == [0, 2, 2, 3]
+    for tokens, number in zip(loaded.tokens, loaded.images.tolist(), strict=True):
+        text = processor.tokenizer.decode(tokens, skip_special_tokens=True)
+        assert text == f"picture {number} of the web"
+    assert corpus._source.broken.total == 1
+    for image in found:
+        image.path.write_bytes(b"no image")
+    with pytest.raises(BadData, match="cannot be decoded"):
+        corpus.load(corpus.draw(0, 4, 0, 1, (ORDER, CAPTIONS)))
+    images = streamed_images(Index(found), processor, CONFIG)
+    with pytest.raises(BadData, match="cannot be decoded"):
+        images.batch(0, 2, 0, Augmentation(), Share())
+
+
+@pytest.mark.parametrize("length", [6, 11, 40])
+def test_blocks_in_files_hold_every_word_once(tmp_path, length):
+    """Truth: the words of the files; a word that crosses a boundary belongs to its first block."""
+    folder = tmp_path / "text"
+    folder.mkdir()
+    words = [f"w{n}" + "é" * (n % 7) for n in range(400)]
+    texts = [" ".join(words[:250]), "\n".join(words[250:380]), "", "  ".join(words[380:]) + "\n"]
+    for number, text in enumerate(texts):
+        (folder / f"{number}.txt").write_text(text, encoding="utf-8")
+    found = FileBlocks([folder], tiny.corpus()[1], length)
+    parts = [found.text(number).split() for number in range(len(found))]
+    assert [word for part in parts for word in part] == words
+    tokens = found.tokens(torch.arange(len(found)))
+    assert max(len(ids) for ids in tokens) <= length
+    tokenizer = tiny.corpus()[1].tokenizer
+    assert all((t[0], t[-1]) == (tokenizer.bos_token_id, tokenizer.eos_token_id) for t in tokens)
+
+
+def test_few_tokens_of_blocks_in_files_are_cut_off(tmp_path):
+    """Truth: the tokens of the whole text, counted."""
+    corpora_folders.text(tmp_path, lines=300)
+    tokenizer = tiny.corpus()[1].tokenizer
+    found = FileBlocks([tmp_path / "text"], tiny.corpus()[1], 64)
+    kept = sum(len(ids) - 2 for ids in found.tokens(torch.arange(len(found))))
+    texts = [path.read_text() for path in sorted((tmp_path / "text").iterdir())]
+    whole = sum(len(tokenizer(text, add_special_tokens=False)["input_ids"]) for text in texts)
+    assert 0.93 * whole < kept <= 1.05 * whole
+
+
+def test_no_text_is_one_line(tmp_path):
+    """Truth: an empty file."""
+    (tmp_path / "empty.txt").write_text("")
+    with pytest.raises(MissingData, match="no text"):
+        FileBlocks([tmp_path], tiny.corpus()[1], 16)
+
+
+def test_strings_come_back_as_they_were():
+    """Truth: the strings, and their lengths in UTF-8."""
+    texts = ["", "a", "né", "\udcff.jpg", "x" * 1000]
+    held = Strings()
+    for text in texts:
+        held.add(text)
+    assert list(held) == texts and len(held) == 5
+    assert held.lengths().tolist() == [0, 1, 3, 5, 1000]
+    held.add("more")
+    assert held[5] == "more"
+
+
+def test_a_shuffle_buffer_keeps_neighbours_near_and_takes_everything():
+    """Truth: a permutation; places in a buffer come from few runs of neighbours."""
+    passes = Passes(1000, IMAGE_ORDER, "images", shuffle_buffer=64)
+    order = passes.order(0, 0)
+    assert sorted(order.tolist()) == list(range(1000))
+    runs = {number // 4 for number in order[:64].tolist()}
+    assert len(runs) == 16
+    assert not torch.equal(order, passes.order(0, 1))
+    assert not torch.equal(order[:64], order[:64].sort().values)
+    with pytest.raises(UsageError, match="1000 images, fewer than the 1001"):
+        passes.take(0, 1001, 0)
+
+
+def test_an_index_keeps_what_it_was_given():
+    """Truth: two images with three texts."""
+    images = [
+        CaptionedImage(Path("/a/b.jpg"), ("x", "y")),
+        CaptionedImage(Path("/t.tar"), ("z",), 7, 9),
+    ]
+    index = Index(images)
+    assert list(index.paths) == ["/a/b.jpg", "/t.tar"] and list(index.texts) == ["x", "y", "z"]
+    assert index.counts.tolist() == [2, 1] and index.offsets.tolist() == [-1, 7]
+    assert index.sizes.tolist() == [0, 9]

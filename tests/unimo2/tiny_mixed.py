@@ -1,0 +1,93 @@
+"""All kinds of tiny corpora together; also a program that is one of several processes.
+
+`python tiny_mixed.py OUTPUT` trains as the process that the environment says it is.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import tiny_training as tiny
+import torch
+
+from unimo2.corpora import Corpora, ImageCorpus, TextCorpus
+from unimo2.corpora.pairs import held_pairs
+from unimo2.corpora.pixels import HeldPixels
+from unimo2.corpora.texts import HeldBlocks, blocks
+from unimo2.formats.flat import TextLine
+from unimo2.streams import Share
+from unimo2.trainer import make_accelerator, train
+from unimo2.training import PretrainingTask
+
+CONFIG = replace(
+    tiny.CONFIG,
+    pair_steps=0.25,
+    image_batch=2,
+    text_batch=2,
+    prompt_share=0.5,
+    mlm_share=0.5,
+    length_window=2,
+    text_length=16,
+)
+LINES = [
+    TextLine(Path(name), number, f"line {number} of the {name} text says {word} and {word} again")
+    for name in ("first", "second")
+    for number, word in enumerate(("red", "green", "blue", "white", "left", "right"))
+]
+
+
+WHOLE = replace(CONFIG, steps=6, batch_size=8, pair_steps=0.5, mlm_share=0.4)
+STEP = 4  # whose gradients are compared
+
+
+def corpora() -> Corpora:
+    """The tiny pairs, six images with labels, and twelve lines of text."""
+    pairs, processor = tiny.corpus()
+    pixels = torch.randint(0, 256, (6, 3, 16, 16), generator=torch.Generator().manual_seed(1))
+    pixels = pixels.to(torch.uint8)
+    prompts = [[f"a photo of {word}"] for word in ("red", "green", "blue", "red", "red", "blue")]
+    return Corpora(
+        pairs,
+        processor,
+        held_pairs(pixels, prompts, processor, 24, "labelled images (training.prompt_share)"),
+        ImageCorpus(HeldPixels(pixels), processor),
+        TextCorpus(HeldBlocks(blocks(LINES, processor, 16)), processor, 16),
+    )
+
+
+def task(**changes) -> PretrainingTask:
+    """A task whose gradients depend on no dropout."""
+    processor = tiny.corpus()[1]
+    config = tiny.model_config(processor, hidden_dropout=0.0, **changes)
+    return PretrainingTask(WHOLE, config, processor, corpora())
+
+
+def gradients(of: PretrainingTask, share: Share, objective=None) -> dict[str, torch.Tensor]:
+    """Gradients of one step, on the processes that `objective` was prepared for."""
+    (objective or of.objective)(of.batch(STEP, share))["loss"].backward()
+    named = of.objective.named_parameters()
+    return {name: p.grad.clone() for name, p in named if p.grad is not None}
+
+
+def _main(output: Path) -> None:
+    torch.set_num_threads(1)
+    accelerator = make_accelerator("cpu")
+    share = Share(accelerator.process_index, accelerator.num_processes)
+    for name, changes in VARIANTS.items():
+        this = task(**changes)
+        found = gradients(this, share, accelerator.prepare(this.objective))
+        if accelerator.is_main_process:
+            torch.save(found, output / f"{name}.pt")
+    train(task(), WHOLE, output / "run", device="cpu")
+
+
+VARIANTS: dict[str, dict[str, object]] = {
+    "topk": {},
+    "nearest": {"grounding": "nearest"},
+    "summed": {"loss_reduction": "sum", "itm_input": "concat"},
+}
+
+if __name__ == "__main__":
+    _main(Path(sys.argv[1]))

@@ -1,0 +1,186 @@
+"""How fast training is, for each kind of batch, and which share of the machine's rate it reaches."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+import torch
+from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.flop_counter import FlopCounterMode
+
+from unimo2.batches import ImageBatch, MixedBatch, PairBatch, TextBatch
+from unimo2.configuration import Unimo2Config
+from unimo2.heads import Unimo2ForPreTraining
+from unimo2.joint_objective import JointObjective
+from unimo2.measure import flops, interleave, products, ratio
+from unimo2.objectives import LossWeights
+from unimo2.optimization import build_optimizer
+from unimo2.pretrain_config import PretrainConfig
+
+# Tokens of a caption in the timed batches: about what captions of COCO and of the suite have.
+CAPTION_TOKENS = 24
+_FIRST_WORD = 4  # ids below are special tokens
+
+
+@dataclass(frozen=True)
+class TrainSpeed:
+    """Figures of one kind of batch; seconds are medians over rounds.
+
+    Attributes:
+        kind: "pairs", "images" (two views each) or "texts".
+        dtype: "float32", or "bfloat16" for autocast.
+        samples: in one step.
+        step_ms: milliseconds of a step: forward, backward, clipping, update.
+        samples_per_second: samples / step.
+        tflop: 10^12 operations of a step's matrix products and attention, forward and backward.
+        rate: 10^12 operations a second that it reaches.
+        matmul_rate: the same of plain matrix products of the model's own shapes.
+        share: rate / matmul_rate, the median of the rounds' ratios.
+    """
+
+    kind: str
+    dtype: str
+    samples: int
+    step_ms: float
+    samples_per_second: float
+    tflop: float
+    rate: float
+    matmul_rate: float
+    share: float
+
+
+def measure(
+    config: PretrainConfig,
+    model_config: Unimo2Config,
+    dtype: torch.dtype,
+    device: torch.device,
+    repeats: int = 5,
+) -> list[TrainSpeed]:
+    """Time a training step of each kind, and plain matrix products, in turn.
+
+    Args:
+        config: batch sizes, lengths of texts and weights of losses.
+        model_config: the model.
+        dtype: float32, or bfloat16 for autocast, as the trainer does it.
+        device: where it runs.
+        repeats: rounds, all timed in turn.
+
+    Returns:
+        Figures of pairs, images and texts; kinds whose batch size is 0 are left out.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        step = _Step(config, model_config, dtype, device)
+        batches = random_batches(config, model_config, device)
+    width, inner = model_config.hidden_size, model_config.intermediate_size
+    rows = config.batch_size * (model_config.patch_grid**2 + 1)
+    shapes = [(rows, width, inner), (rows, inner, width), (rows, width, 3 * width)] * 4
+    operations = {kind: step.operations(batch) for kind, batch in batches.items()}
+    calls = [partial(step, batch) for batch in batches.values()]
+    times = interleave([*calls, products(shapes, dtype, device)], device, repeats)
+    matmul, matmul_rate = times[-1], flops(shapes) / statistics.median(times[-1])
+    figures = []
+    for (kind, batch), taken in zip(batches.items(), times, strict=False):
+        seconds, samples = statistics.median(taken), sum(batch.counts.values())
+        figures.append(
+            TrainSpeed(
+                kind=kind,
+                dtype=str(dtype).removeprefix("torch."),
+                samples=samples,
+                step_ms=1e3 * seconds,
+                samples_per_second=samples / seconds,
+                tflop=operations[kind] / 1e12,
+                rate=operations[kind] / seconds / 1e12,
+                matmul_rate=matmul_rate / 1e12,
+                share=operations[kind] / flops(shapes) * ratio(matmul, taken),
+            )
+        )
+    return figures
+
+
+class _Step:
+    """A whole step: forward, backward, clipping, update."""
+
+    def __init__(
+        self,
+        config: PretrainConfig,
+        model_config: Unimo2Config,
+        dtype: torch.dtype,
+        device: torch.device,
+    ) -> None:
+        self.objective = JointObjective(Unimo2ForPreTraining(model_config), LossWeights())
+        self.objective.to(device).train()
+        if config.gradient_checkpointing:
+            self.objective.pairs.model.gradient_checkpointing_enable()
+        self.optimizer = build_optimizer(self.objective, config)
+        self.dtype, self.device, self.clip_norm = dtype, device, config.clip_norm
+
+    def gradients(self, batch: MixedBatch) -> None:
+        """Forward and backward."""
+        half = self.dtype != torch.float32
+        with torch.autocast(self.device.type, dtype=self.dtype if half else None, enabled=half):
+            loss: Tensor = self.objective(batch)["loss"]
+        loss.backward()
+
+    def __call__(self, batch: MixedBatch) -> None:
+        """The whole step."""
+        self.optimizer.zero_grad()
+        self.gradients(batch)
+        torch.nn.utils.clip_grad_norm_(self.objective.parameters(), self.clip_norm)
+        self.optimizer.step()
+
+    def operations(self, batch: MixedBatch) -> float:
+        """Floating point operations of matrix products and attention, forward and backward."""
+        # Fused attention kernels are not counted on every device; products always are.
+        with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
+            self.gradients(batch)
+        return float(counter.get_total_flops())
+
+
+def random_batches(
+    config: PretrainConfig, model_config: Unimo2Config, device: torch.device
+) -> dict[str, MixedBatch]:
+    """One batch of each kind, with random pixels and words."""
+    side, words = model_config.image_size, model_config.vocab_size
+    count = config.batch_size
+    makers: dict[str, Callable[[], MixedBatch]] = {
+        "pairs": lambda: MixedBatch(pairs=_pairs(config, side, words)),
+        "images": lambda: MixedBatch(
+            images=ImageBatch(torch.randn(2 * config.image_batch, 3, side, side))
+        ),
+        "texts": lambda: MixedBatch(
+            texts=TextBatch(*_texts(config.text_batch, config.text_limit, words, config))
+        ),
+    }
+    sizes = {"pairs": count, "images": config.image_batch, "texts": config.text_batch}
+    return {kind: make().to(device) for kind, make in makers.items() if sizes[kind]}
+
+
+def _pairs(config: PretrainConfig, side: int, words: int) -> PairBatch:
+    count = config.batch_size
+    tokens = min(CAPTION_TOKENS, config.max_text_length)
+    ids, mask, labels = _texts(count, tokens, words, config)
+    hidden = round(count * config.mlm_share)
+    return PairBatch(
+        pixel_values=torch.randn(count, 3, side, side),
+        input_ids=ids,
+        attention_mask=mask,
+        masked_ids=ids[:hidden],
+        labels=labels[:hidden],
+        image_index=torch.arange(count),
+        negative_noise=torch.rand(count, 2),
+        position=torch.arange(count),
+    )
+
+
+def _texts(
+    count: int, tokens: int, words: int, config: PretrainConfig
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Ids, mask, and labels at a share of the tokens."""
+    ids = torch.randint(_FIRST_WORD, words, (count, tokens))
+    wanted = torch.rand(count, tokens) < config.mask_fraction
+    return ids, torch.ones_like(ids), torch.where(wanted, ids, -100)

@@ -1,0 +1,200 @@
+"""The curriculum: what each step holds (paper, section 3.1).
+
+First pairs alone, until the dictionary is of use; then pairs, images and texts together, and pseudo
+pairs made of labels among the pairs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from unimo2.batches import MixedBatch, PairBatch
+from unimo2.corpora.augment import Augmentation
+from unimo2.corpora.images import ImageCorpus
+from unimo2.corpora.pairs import PairCorpus, pad
+from unimo2.corpora.texts import TextCorpus
+from unimo2.masking import MaskingSpec, mask_spans
+from unimo2.processing import Unimo2Processor
+from unimo2.recipes import PretrainConfig
+from unimo2.streams import (
+    CAPTIONS,
+    MASKS,
+    MIXED_CAPTIONS,
+    MIXED_ORDER,
+    NEGATIVES,
+    ORDER,
+    PROMPT_CAPTIONS,
+    PROMPT_ORDER,
+    RESTARTS,
+    Share,
+    stream,
+    stream_seed,
+)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How many samples of each kind a step holds, over all processes.
+
+    Attributes:
+        mixed: whether the step belongs to the second phase.
+        turn: number of the step among those of its phase, from 0.
+        pairs: pairs of the corpora of pairs.
+        prompts: pseudo pairs.
+        images: images of which two views are made.
+        texts: blocks of text.
+    """
+
+    mixed: bool
+    turn: int
+    pairs: int
+    prompts: int = 0
+    images: int = 0
+    texts: int = 0
+
+
+class Corpora:
+    """What a run trains on, and in which order."""
+
+    def __init__(
+        self,
+        pairs: PairCorpus,
+        processor: Unimo2Processor,
+        prompts: PairCorpus | None = None,
+        images: ImageCorpus | None = None,
+        texts: TextCorpus | None = None,
+    ) -> None:
+        """Put corpora together.
+
+        Args:
+            pairs: images with captions.
+            processor: its special tokens are used.
+            prompts: images with prompts made of their labels, as pairs.
+            images: images alone.
+            texts: texts alone.
+        """
+        self.pairs, self.prompts, self.images, self.texts = pairs, prompts, images, texts
+        self._tokenizer = processor.tokenizer
+
+    def describe(self) -> dict[str, dict[str, object]]:
+        """Counts and fingerprints of the corpora that there are, for records."""
+        parts = {
+            "pairs": self.pairs,
+            "prompts": self.prompts,
+            "images": self.images,
+            "texts": self.texts,
+        }
+        return {name: part.describe() for name, part in parts.items() if part is not None}
+
+    def plan(self, step: int, config: PretrainConfig) -> Plan:
+        """What a step holds. Kinds of which there is no corpus are left out."""
+        mixed_from = config.mixed_from
+        unpaired = (self.prompts, self.images, self.texts)
+        if step < mixed_from or all(part is None for part in unpaired):
+            return Plan(False, step, config.batch_size)
+        prompts = 0 if self.prompts is None else round(config.batch_size * config.prompt_share)
+        return Plan(
+            mixed=True,
+            turn=step - mixed_from,
+            pairs=config.batch_size - prompts,
+            prompts=prompts,
+            images=0 if self.images is None else config.image_batch,
+            texts=0 if self.texts is None else config.text_batch,
+        )
+
+    def batch(self, step: int, config: PretrainConfig, share: Share | None = None) -> MixedBatch:
+        """A part of the batch of a step, on the CPU.
+
+        Raises:
+            UsageError: a corpus is smaller than its part of the batch, or the batch cannot be
+                divided evenly.
+        """
+        share = share or Share()
+        plan = self.plan(step, config)
+        pairs = self._pairs(step, plan, config, share)
+        images = texts = None
+        if plan.images and self.images is not None:
+            spec = augmentation(config)
+            images = self.images.batch(plan.turn, plan.images, config.seed, spec, share)
+        if plan.texts and self.texts is not None:
+            masking = self.masking(config, config.text_limit)
+            texts = self.texts.batch(plan.turn, plan.texts, config.seed, masking, share)
+        return MixedBatch(pairs, images, texts)
+
+    def masking(self, config: PretrainConfig, longest: int) -> MaskingSpec:
+        """How texts of at most `longest` tokens are masked under a configuration."""
+        return MaskingSpec(
+            mask_id=self._tokenizer.mask_token_id,
+            special_ids=tuple(sorted(set(self._tokenizer.all_special_ids))),
+            vocab_size=len(self._tokenizer),
+            max_length=longest,
+            fraction=config.mask_fraction,
+            geometric_p=config.mask_geometric_p,
+            max_span=config.mask_max_span,
+            level=config.mask_level,
+        )
+
+    def _pairs(self, step: int, plan: Plan, config: PretrainConfig, share: Share) -> PairBatch:
+        """Pairs and pseudo pairs, each kind divided evenly over the parts."""
+        purposes = (MIXED_ORDER, MIXED_CAPTIONS) if plan.mixed else (ORDER, CAPTIONS)
+        seed, window = config.seed, config.length_window
+        rows = share.rows(plan.pairs)
+        drawn = self.pairs.draw(plan.turn, plan.pairs, seed, window, purposes)[rows]
+        loaded, position = self.pairs.load(drawn), [torch.arange(plan.pairs)[rows]]
+        tokens, pixels, index = loaded.tokens, [loaded.pixels], [loaded.images]
+        longest = self.pairs.longest
+        if plan.prompts and self.prompts is not None:
+            rows = share.rows(plan.prompts, "batch_size times training.prompt_share")
+            purposes = (PROMPT_ORDER, PROMPT_CAPTIONS)
+            drawn = self.prompts.draw(plan.turn, plan.prompts, seed, window, purposes)[rows]
+            loaded = self.prompts.load(drawn)
+            tokens += loaded.tokens
+            pixels.append(loaded.pixels)
+            index.append(self.pairs.images + loaded.images)
+            position.append(plan.pairs + torch.arange(plan.prompts)[rows])
+            longest = max(longest, self.prompts.longest)
+        place = torch.cat(position)
+        # The texts that are also masked come first; which those are depends on the sample alone.
+        order = (~self._masked(place, config)).long().argsort(stable=True)
+        ids, mask = pad(
+            [tokens[row] for row in order.tolist()], self._tokenizer.pad_token_id, longest
+        )
+        place = place[order]
+        whole = plan.pairs + plan.prompts
+        spec = self.masking(config, longest)
+        noise = spec.draw(whole, stream(seed, step, MASKS))[place]
+        hidden = int(self._masked(place, config).sum())
+        masked = mask_spans(ids[:hidden], noise[:hidden], spec)
+        negatives = torch.rand(whole, 2, generator=stream(seed, step, NEGATIVES))
+        return PairBatch(
+            pixel_values=torch.cat(pixels)[order],
+            input_ids=ids,
+            attention_mask=mask,
+            masked_ids=masked.input_ids,
+            labels=masked.labels,
+            image_index=torch.cat(index)[order],
+            negative_noise=negatives[place],
+            position=place,
+            prompts=len(drawn.images) if plan.prompts else 0,
+            seed=stream_seed(seed, step, RESTARTS),
+        )
+
+    @staticmethod
+    def _masked(position: Tensor, config: PretrainConfig) -> Tensor:
+        """Which samples of the batch are masked too, bool: a share of them, evenly spread."""
+        share = config.mlm_share if config.mlm_weight else 0.0
+        # The small number keeps shares like 0.7, which no float holds exactly, on the right side.
+        reached = ((position + 1) * share + 1e-9).floor()
+        return reached > (position * share + 1e-9).floor()
+
+
+def augmentation(config: PretrainConfig) -> Augmentation:
+    """How the views of an image differ under a configuration."""
+    return Augmentation(
+        smallest_crop=config.vcl_smallest_crop,
+        rotation=config.vcl_rotation,
+        colour=config.vcl_colour,
+    )

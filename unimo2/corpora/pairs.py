@@ -1,0 +1,213 @@
+"""Images with captions: which of them a step sees, and how they are loaded."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from unimo2.corpora.captions import Captions, HeldCaptions
+from unimo2.corpora.order import Passes
+from unimo2.corpora.pixels import HeldPixels, Normalisation, PixelSource
+from unimo2.errors import BadData, MissingData
+from unimo2.processing import Unimo2Processor
+from unimo2.streams import stream
+
+# Texts of a batch are padded to a multiple of this: kernels are prepared anew for every length they
+# have not met (on CPUs milliseconds each), and so there are few lengths.
+_ROUND_LENGTH = 4
+# Neighbours that are tried in the place of an image that cannot be decoded.
+_TRIES = 20
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """Samples of a step, not loaded yet.
+
+    Attributes:
+        images: int64 [b], which image of its corpus each sample shows.
+        captions: int64 [b], which caption of its corpus.
+    """
+
+    images: Tensor
+    captions: Tensor
+
+    def __getitem__(self, rows: slice) -> Drawn:
+        """Some of the samples."""
+        return Drawn(self.images[rows], self.captions[rows])
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """Samples as tensors.
+
+    Attributes:
+        pixels: float32 [b, 3, S, S], normalised.
+        tokens: int64 [n] each, token ids of the captions.
+        images: int64 [b], which image each sample shows.
+    """
+
+    pixels: Tensor
+    tokens: list[Tensor]
+    images: Tensor
+
+
+class PairCorpus:
+    """Images with captions, in memory or in files.
+
+    A pass over the corpus takes every image once, with one of its captions drawn at random, so
+    that a batch never holds the same image twice.
+
+    Attributes:
+        fingerprint: sha256 over what is known of pixels and captions.
+        images: number of images.
+        captions: number of captions.
+        longest: tokens of the longest caption there can be.
+    """
+
+    def __init__(
+        self,
+        pixels: PixelSource,
+        captions: Captions,
+        counts: Sequence[int] | Tensor,
+        processor: Unimo2Processor,
+        shuffle_buffer: int = 0,
+        setting: str = "images (training.batch_size)",
+    ) -> None:
+        """Put images and captions together; see `held_pairs` for those in memory.
+
+        Args:
+            pixels: the images.
+            captions: those of the first image, then those of the second, ...
+            counts: captions of each image, one or more.
+            processor: its normalisation is used.
+            shuffle_buffer: see `Passes`.
+            setting: what its items are called in messages, with the setting of their number.
+
+        Raises:
+            MissingData: the corpus is empty.
+            BadData: an image has no caption.
+        """
+        if not len(pixels):
+            raise MissingData("the corpus of pairs is empty: no image of a training split")
+        counts = torch.as_tensor(counts)
+        if not bool((counts > 0).all()):
+            raise BadData(f"image number {int((counts == 0).nonzero()[0])} has no caption")
+        self._source, self._captions = pixels, captions
+        self._normalise = Normalisation(processor.image_mean, processor.image_std)
+        self._count = counts
+        self._first = counts.cumsum(dim=0) - counts
+        self._lengths = captions.lengths()
+        self._buffer, self._setting = shuffle_buffer, setting
+        self._passes: dict[int, Passes] = {}
+        self.longest = captions.longest
+        self.images, self.captions = len(pixels), len(self._lengths)
+        digest = hashlib.sha256((pixels.fingerprint + captions.fingerprint).encode())
+        digest.update(counts.numpy().data)
+        self.fingerprint = digest.hexdigest()
+
+    def describe(self) -> dict[str, object]:
+        """Counts and fingerprint, for records."""
+        return {"images": self.images, "captions": self.captions, "fingerprint": self.fingerprint}
+
+    def draw(
+        self, turn: int, size: int, seed: int, window: int, purposes: tuple[int, int]
+    ) -> Drawn:
+        """The samples of a batch.
+
+        Within a window of `window` batches, samples are put together by the length of their
+        captions, so that little padding is computed; the batches of a window then come in random
+        order.
+
+        Args:
+            turn: number of the batch, from 0.
+            size: samples in it.
+            seed: of all draws.
+            window: batches that are put in order together; 1 for plain random batches.
+            purposes: of the streams of random numbers that images and captions are drawn by.
+
+        Raises:
+            UsageError: the corpus has fewer images than a batch.
+        """
+        order, choice = purposes
+        if order not in self._passes:
+            self._passes[order] = Passes(self.images, order, self._setting, self._buffer)
+        images, place = self._passes[order].window(turn, size, seed, window)
+        generator = stream(seed, turn - place, choice)
+        count = self._count[images]
+        noise = torch.rand(len(images), generator=generator)
+        captions = self._first[images] + (noise * count).long().clamp_max(count - 1)
+        by_length = self._lengths[captions].sort(stable=True).indices.view(-1, size)
+        rows = by_length[torch.randperm(len(by_length), generator=generator)[place]]
+        return Drawn(images[rows], captions[rows])
+
+    def load(self, drawn: Drawn) -> Loaded:
+        """Pixels and token ids of samples.
+
+        In the place of an image that cannot be decoded comes its neighbour, with its first caption.
+
+        Raises:
+            BadData: many neighbours in a row cannot be decoded.
+        """
+        images, captions = drawn.images.clone(), drawn.captions.clone()
+        pixels, bad = self._source.load(images)
+        for _ in range(_TRIES):
+            if not bool(bad.any()):
+                return Loaded(self._normalise(pixels), self._captions.tokens(captions), images)
+            images[bad] = (images[bad] + 1) % self.images
+            captions[bad] = self._first[images[bad]]
+            rows = bad.nonzero().squeeze(1)
+            again, still = self._source.load(images[rows])
+            pixels[rows], bad = again, bad.clone()
+            bad[rows] = still
+        raise BadData(f"{_TRIES} images in a row cannot be decoded: see 'unimo2 data verify'")
+
+
+def held_pairs(
+    pixels: Tensor,
+    texts: Iterable[Sequence[str]],
+    processor: Unimo2Processor,
+    max_text_length: int,
+    setting: str = "images (training.batch_size)",
+) -> PairCorpus:
+    """Images with captions, decoded and tokenised once and held in memory.
+
+    Args:
+        pixels: uint8 [images, 3, S, S].
+        texts: the captions of each image, one or more.
+        processor: its tokenizer and its normalisation are used.
+        max_text_length: tokens kept of a caption, the special ones included.
+        setting: see `PairCorpus`.
+
+    Raises:
+        MissingData: the corpus is empty.
+        BadData: an image has no caption.
+    """
+    groups = list(texts)
+    flat = [text for group in groups for text in group]
+    counts = torch.tensor([len(group) for group in groups], dtype=torch.long)
+    captions = HeldCaptions(flat, processor, max_text_length)
+    return PairCorpus(HeldPixels(pixels), captions, counts, processor, setting=setting)
+
+
+def pad(tokens: Sequence[Tensor], pad_id: int, limit: int) -> tuple[Tensor, Tensor]:
+    """Texts side by side.
+
+    Args:
+        tokens: int64 [n] each.
+        pad_id: what shorter ones are filled up with.
+        limit: tokens beyond which no row is filled up, for the sake of a round length.
+
+    Returns:
+        int64 [b, N], and int64 [b, N] with 1 at real tokens.
+    """
+    lengths = torch.tensor([len(ids) for ids in tokens])
+    longest = int(lengths.max()) if len(tokens) else 0
+    width = max(longest, min(-(-longest // _ROUND_LENGTH) * _ROUND_LENGTH, limit))
+    ids = torch.full((len(tokens), width), pad_id)
+    for row, text in enumerate(tokens):
+        ids[row, : len(text)] = text
+    return ids, (torch.arange(width) < lengths[:, None]).long()

@@ -1,0 +1,168 @@
+"""Image-text pairs and labelled images, read from the official layouts below a data root."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from unimo2.errors import MissingData, UsageError
+from unimo2.formats.flat import CC_FOLDERS, conceptual_captions, sbu
+from unimo2.formats.karpathy import read_karpathy
+from unimo2.formats.open_images import read_open_images
+from unimo2.formats.rows import Skips
+from unimo2.formats.synset_folders import synset_images
+from unimo2.formats.tar_shards import read_shards, shards
+from unimo2.formats.visual_genome import read_regions
+
+_TRAINING_SPLITS = ("train", "restval")
+
+
+@dataclass(frozen=True)
+class CaptionedImage:
+    """One image with what is said about it: captions, phrases, or names of its classes.
+
+    Attributes:
+        path: absolute path of the file, or of the tar file that it is in.
+        texts: one or more.
+        offset: first byte in the tar file; -1 for a file of its own.
+        size: bytes in the tar file.
+    """
+
+    path: Path
+    texts: tuple[str, ...]
+    offset: int = -1
+    size: int = 0
+
+
+def read_pairs(
+    root: Path, sets: Sequence[str], lost: Skips | None = None
+) -> Iterator[CaptionedImage]:
+    """The training images of some corpora of pairs, set by set in the order of their files.
+
+    Args:
+        root: data root.
+        sets: which corpora, of `PAIR_SETS`.
+        lost: counts images that are not on disk and rows that cannot be used; None makes the first
+            one an error.
+
+    Raises:
+        UsageError: an unknown corpus.
+        MissingData: a file is missing or holds no training image.
+    """
+    return _read(root, sets, PAIR_SETS, "pairs", lost)
+
+
+def read_labelled(
+    root: Path, sets: Sequence[str], lost: Skips | None = None
+) -> Iterator[CaptionedImage]:
+    """The images of some corpora of images alone, with the names of their classes.
+
+    Args:
+        root: data root.
+        sets: which corpora, of `IMAGE_SETS`.
+        lost: counts what cannot be used; None makes the first one an error.
+
+    Raises:
+        UsageError: an unknown corpus.
+        MissingData: a file is missing or there is no image.
+    """
+    return _read(root, sets, IMAGE_SETS, "images", lost)
+
+
+Reader = Callable[[Path, Skips | None], Iterator[CaptionedImage]]
+
+
+def _read(
+    root: Path, sets: Sequence[str], known: dict[str, Reader], kind: str, lost: Skips | None
+) -> Iterator[CaptionedImage]:
+    for name in sets:
+        if name not in known:
+            raise UsageError(f"unknown corpus of {kind} {name!r}; known are: {', '.join(known)}")
+        found = 0
+        for image in known[name](root / name, lost):
+            found += 1
+            yield image
+        if not found:
+            raise MissingData(f"{root / name} holds no {kind} to train on")
+
+
+def _coco(folder: Path, lost: Skips | None) -> Iterator[CaptionedImage]:
+    return _karpathy(folder / "dataset_coco.json", folder)
+
+
+def _flickr30k(folder: Path, lost: Skips | None) -> Iterator[CaptionedImage]:
+    return _karpathy(folder / "dataset_flickr30k.json", folder / "flickr30k-images")
+
+
+def _karpathy(annotations: Path, images: Path) -> Iterator[CaptionedImage]:
+    for image in read_karpathy(annotations, images, splits=_TRAINING_SPLITS):
+        yield CaptionedImage(image.path, tuple(caption.text for caption in image.captions))
+
+
+def _visual_genome(folder: Path, lost: Skips | None) -> Iterator[CaptionedImage]:
+    for image in read_regions(folder, lost, lost):
+        if image.regions:
+            yield CaptionedImage(image.path, tuple(region.phrase for region in image.regions))
+
+
+def _shards(folder: Path, lost: Skips | None) -> Iterator[CaptionedImage]:
+    for image in read_shards(folder, lost):
+        yield CaptionedImage(image.path, (image.text,), image.offset, image.size)
+
+
+def _conceptual_captions(folder: Path, lost: Skips | None) -> Iterator[CaptionedImage]:
+    if shards(folder / CC_FOLDERS["train"]):
+        yield from _shards(folder / CC_FOLDERS["train"], lost)
+        return
+    for pair in conceptual_captions(folder, "train", lost, lost):
+        yield CaptionedImage(pair.path, (pair.text,))
+
+
+def _sbu(folder: Path, lost: Skips | None) -> Iterator[CaptionedImage]:
+    if shards(folder / "images"):
+        yield from _shards(folder / "images", lost)
+        return
+    for pair in sbu(folder, lost, lost):
+        yield CaptionedImage(pair.path, (pair.text,))
+
+
+def _imagenet21k(folder: Path, lost: Skips | None) -> Iterator[CaptionedImage]:
+    for image in synset_images(folder, lost):
+        yield CaptionedImage(image.path, image.names[:1])
+
+
+def _open_images(folder: Path, lost: Skips | None) -> Iterator[CaptionedImage]:
+    for image in read_open_images(folder, lost, lost):
+        # Its names of classes are headings: "Palm tree".
+        yield CaptionedImage(image.path, tuple(label.lower() for label in image.labels))
+
+
+PAIR_SETS: dict[str, Reader] = {
+    "coco": _coco,
+    "flickr30k": _flickr30k,
+    "visual_genome": _visual_genome,
+    "conceptual_captions": _conceptual_captions,
+    "sbu": _sbu,
+    "shards": _shards,
+}
+"""Corpora of pairs: folders of the data root. Of COCO, train and restval; of the others, train.
+
+Conceptual Captions and SBU may be folders of WebDataset shards where their images would be; "shards" is
+any other data of that form.
+"""
+
+IMAGE_SETS: dict[str, Reader] = {"imagenet21k": _imagenet21k, "open_images": _open_images}
+"""Corpora of images alone, whose classes have names."""
+
+
+def prompted(images: Iterable[CaptionedImage], prompts: Sequence[str]) -> Iterator[CaptionedImage]:
+    """Pseudo pairs: every label in every prompt (paper, section 4.1: "a photo of [label]").
+
+    Args:
+        images: with the names of their classes.
+        prompts: sentences with the word "[label]" in them.
+    """
+    for image in images:
+        texts = (p.replace("[label]", label) for label in image.texts for p in prompts)
+        yield replace(image, texts=tuple(texts))

@@ -1,0 +1,151 @@
+"""Everything that decides a pre-training run beside the model and the data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from unimo2.loop_config import LoopConfig
+
+
+@dataclass(frozen=True)
+class PretrainConfig(LoopConfig):
+    """A pre-training run: the loop's settings, corpora, curriculum and losses.
+
+    "Ours" marks what the paper does not state for pre-training; "paper" what it does.
+
+    Attributes (beside those of `LoopConfig`):
+        batch_size: pairs a step over all processes, pseudo pairs among them. Ours.
+        pair_sets: corpora of pairs, folders of the data root. Paper: COCO, Visual Genome,
+            Conceptual Captions, SBU.
+        image_sets: corpora of images alone: "imagenet21k", "open_images". Paper: both.
+        text_sets: corpora of texts alone: "text", "bookwiki", "openwebtext". Paper: the latter two.
+        prompts: sentences with "[label]" that make pseudo pairs of labelled images. Paper.
+        pair_steps: share of the steps that hold pairs alone, before the other corpora come in.
+            Paper: 20 epochs, of how many it does not say.
+        prompt_share: share of the pairs of a mixed step that are pseudo pairs. Ours.
+        image_batch, text_batch: images, and blocks of text, of a mixed step. Ours.
+        mlm_weight, itm_weight, contrastive_weight: weights of the losses of pairs. Ours.
+        vcl_weight: of the contrastive loss of views, of images alone. Ours.
+        text_weight: of masked language modelling of texts alone. Ours.
+        grounding_weight: of the grounding loss of each kind. Ours.
+        vcl_temperature: SimCLR's best; the paper does not say.
+        vcl_smallest_crop, vcl_rotation, vcl_colour: how much views differ: smallest area of a crop
+            (SimCLR: 0.08), largest angle in degrees (ours), strength of the colours' distortion
+            (SimCLR: 1).
+        mlm_share: share of a batch whose texts are also trained with hidden spans. Ours.
+        mask_fraction, mask_geometric_p: share of hidden tokens and span parameter. Paper.
+        mask_max_span: longest hidden span. As SpanBERT.
+        mask_level: mask, random or original decided for each span (as SpanBERT) or token.
+        hard_share: share of the negatives for matching that are drawn by the contrastive scores of
+            the batch, the others uniformly. Ours.
+        negatives_from: whether matching draws its negatives from the pairs of "all" processes, or of
+            its own "process" (which sends less around). Ours.
+        restart_unused: batches after which a dictionary row that no input chose starts anew from a
+            vector of the batch; 0 for never. Ours.
+        length_window: batches within which samples are put together by caption length; 1 for plain
+            random batches. Ours.
+        max_text_length: tokens kept of a caption, special tokens included. Paper: 512.
+        text_length: tokens of a block of text; 0 for `max_text_length`.
+        loading: "memory" decodes and tokenises everything once; "stream" holds names and captions
+            alone and reads images and texts when they are due.
+        shuffle_buffer: with "stream", items that are shuffled among each other; 0 for all, which
+            jumps about on the disk.
+        workers: decoding threads of a process.
+        vocab_size: of the tokenizer that is trained on the corpora, if one is.
+        vision_tower: timm name of the ViT that the Visual Transformer starts from; empty for
+            random weights. Paper: ViT-B/16.
+        vision_weights: file with its weights; empty for timm's own.
+        text_tower: RoBERTa (hub id or folder) that the Text Transformer and the Grounded
+            Transformer start from and whose tokenizer is taken; empty for random weights and a
+            tokenizer trained on the corpora. Paper: RoBERTa-base.
+    """
+
+    batch_size: int = 64
+    pair_sets: tuple[str, ...] = ("coco",)
+    image_sets: tuple[str, ...] = ()
+    text_sets: tuple[str, ...] = ()
+    prompts: tuple[str, ...] = ("a photo of [label]",)
+    pair_steps: float = 0.5
+    prompt_share: float = 0.25
+    image_batch: int = 32
+    text_batch: int = 32
+    mlm_weight: float = 1.0
+    itm_weight: float = 1.0
+    contrastive_weight: float = 1.0
+    vcl_weight: float = 1.0
+    text_weight: float = 1.0
+    grounding_weight: float = 1.0
+    vcl_temperature: float = 0.1
+    vcl_smallest_crop: float = 0.08
+    vcl_rotation: float = 15.0
+    vcl_colour: float = 1.0
+    mlm_share: float = 1.0
+    mask_fraction: float = 0.15
+    mask_geometric_p: float = 0.2
+    mask_max_span: int = 10
+    mask_level: Literal["span", "token"] = "span"
+    hard_share: float = 1.0
+    negatives_from: Literal["all", "process"] = "all"
+    restart_unused: int = 0
+    length_window: int = 16
+    max_text_length: int = 512
+    text_length: int = 0
+    loading: Literal["memory", "stream"] = "memory"
+    shuffle_buffer: int = 0
+    workers: int = 4
+    vocab_size: int = 1000
+    vision_tower: str = ""
+    vision_weights: str = ""
+    text_tower: str = ""
+
+    @property
+    def mixed_from(self) -> int:
+        """The first step, counted from 0, that holds all three kinds of corpora."""
+        return round(self.steps * self.pair_steps)
+
+    @property
+    def text_limit(self) -> int:
+        """Tokens of the longest block of text."""
+        return self.text_length or self.max_text_length
+
+    def __post_init__(self) -> None:
+        """Refuse values that cannot be meant.
+
+        Raises:
+            UsageError: naming the field, its value and what is allowed.
+        """
+        super().__post_init__()
+        for name in ("mask_max_span", "length_window", "workers"):
+            self.require(name, getattr(self, name) >= 1, "at least 1")
+        self.require("max_text_length", self.max_text_length >= 3, "at least 3")
+        self.require("text_length", self.text_length in (0, *range(3, 1 << 20)), "0 or at least 3")
+        self.require("batch_size", self.batch_size >= 2, "at least 2: negatives come from it")
+        self.require(
+            "image_batch", self.image_batch == 0 or self.image_batch > 1, "0 or at least 2"
+        )
+        weights = ("mlm_weight", "itm_weight", "contrastive_weight")
+        for name in (
+            *weights,
+            "grounding_weight",
+            "vcl_weight",
+            "text_weight",
+            "text_batch",
+            "restart_unused",
+        ):
+            self.require(name, getattr(self, name) >= 0, "at least 0")
+        self.require(
+            "itm_weight", any(getattr(self, n) > 0 for n in weights), "above 0 if mlm is 0"
+        )
+        for name in ("mlm_share", "hard_share", "pair_steps", "vcl_colour"):
+            self.require(name, 0.0 <= getattr(self, name) <= 1.0, "between 0 and 1")
+        for name in ("mask_fraction", "mask_geometric_p", "vcl_smallest_crop"):
+            self.require(name, 0.0 < getattr(self, name) <= 1.0, "above 0 and at most 1")
+        self.require("prompt_share", 0.0 <= self.prompt_share < 1.0, "at least 0 and below 1")
+        self.require("vcl_temperature", self.vcl_temperature > 0, "above 0")
+        self.require("vcl_rotation", 0 <= self.vcl_rotation <= 180, "between 0 and 180 degrees")
+        self.require("pair_sets", len(self.pair_sets) >= 1, "at least one corpus")
+        written = all("[label]" in prompt for prompt in self.prompts)
+        both = bool(self.vision_tower) == bool(self.text_tower)
+        self.require("text_tower", both, "given together with vision_tower")
+        self.require("prompts", bool(self.prompts) and written, 'sentences with "[label]" in them')
