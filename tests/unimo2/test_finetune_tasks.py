@@ -194,4 +194,4 @@ def test_any_text_encoder_is_fine_tuned_for_glue(task, encoder, root, tmp_path):
     )
     assert not info["missing_keys"] and again.config.task == task
     with pytest.raises(UsageError, match="fields of UNIMO-2"):
-        prepare_encoder(task, _recipe(task), encoder, root)
+        prepare_encoder(task, _recipe(task, "model.hidden_dropout=0.2"), encoder, root)

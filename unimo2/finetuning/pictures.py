@@ -8,11 +8,13 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from unimo2.corpora.pixels import decode_images
+from unimo2.corpora.pixels import as_square
+from unimo2.formats.images import load_image
 from unimo2.processing import Unimo2Processor
 from unimo2.streams import stream
 
@@ -57,7 +59,7 @@ class Pictures:
         self._std = torch.tensor(processor.image_std).view(3, 1, 1)
         self._augment, self._seed = augment, seed
         self.in_memory = len(self._paths) * 3 * self._size**2 <= gigabytes * 2**30
-        self._pixels = decode_images(self._paths, self._size) if self.in_memory else None
+        self._pixels = self._decode_all() if self.in_memory else None
         self._pool: ThreadPoolExecutor | None = None
         self._coming: dict[int, Future[Tensor]] = {}
 
@@ -114,8 +116,18 @@ class Pictures:
         self._coming = {row: future for row, future in futures.items() if row in kept}
         return stack
 
+    def _decode_all(self) -> Tensor:
+        """All images, uint8 [images, 3, S, S], without a second copy of them."""
+        pixels = torch.empty(len(self._paths), 3, self._size, self._size, dtype=torch.uint8)
+        with ThreadPoolExecutor(_WORKERS) as pool:
+            for row, image in enumerate(pool.map(self._one, range(len(self._paths)))):
+                pixels[row] = image
+        return pixels
+
     def _one(self, row: int) -> Tensor:
-        return decode_images([self._paths[row]], self._size, workers=1)[0]
+        """One image, uint8 [3, S, S]."""
+        square = as_square(load_image(self._paths[row]), self._size)
+        return torch.from_numpy(np.array(square)).permute(2, 0, 1)
 
 
 def _altered(pixels: Tensor, noise: Tensor, mirror: bool) -> Tensor:

@@ -17,7 +17,7 @@ from unimo2.finetuning.pictures import Pictures
 from unimo2.finetuning.sampling import Passes
 from unimo2.finetuning.texts import TokenTable
 from unimo2.modeling import CONTRASTIVE_TEMPERATURE_RANGE, Unimo2Model
-from unimo2.objectives import same_pair
+from unimo2.negatives import same_pair
 from unimo2.streams import NEGATIVES, Share, stream
 
 
@@ -214,7 +214,8 @@ class RetrievalObjective(nn.Module):
         else:
             temperature = self.model.contrastive_temperature.clamp(*CONTRASTIVE_TEMPERATURE_RANGE)
             similarity = images @ texts.T / temperature  # [B, B]
-            excluded = same_pair(batch.input_ids, batch.image_index)
+            ids, shown = batch.input_ids, batch.image_index
+            excluded = same_pair(ids, shown, ids, shown)
             count, share = self.config.negatives, self.config.hard_share
             of_text, left = draw_several(similarity.T, excluded, batch.noise[:, :2], count, share)
             of_image, right = draw_several(similarity, excluded, batch.noise[:, 2:], count, share)
