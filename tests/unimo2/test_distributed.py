@@ -16,6 +16,8 @@ import torch
 from unimo2.streams import Share
 from unimo2.trainer import train
 
+_PATIENCE = 280  # seconds; a few suffice on a machine that does nothing else
+
 
 def _free_port() -> int:
     with socket.socket() as found:
@@ -43,7 +45,11 @@ def output(tmp_path_factory):
         )
         for rank in range(2)
     ]
-    errors = [process.communicate(timeout=120)[1] for process in processes]
+    try:
+        errors = [process.communicate(timeout=_PATIENCE)[1] for process in processes]
+    finally:
+        for process in processes:
+            process.kill()
     assert [process.returncode for process in processes] == [0, 0], errors[0][-2000:]
     return folder
 
