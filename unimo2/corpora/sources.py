@@ -25,11 +25,12 @@ class Sources:
 
     def add(self, source: ImageSource) -> None:
         """Append one."""
-        inside = isinstance(source, TarMember)
-        self._paths.add(str(source.shard if inside else source))
-        self._names.add(source.name if inside else "")
-        self._offsets.append(source.offset if inside else _OWN_FILE)
-        self._sizes.append(source.size if inside else 0)
+        if not isinstance(source, TarMember):
+            source = TarMember(source, "", _OWN_FILE, 0)
+        self._paths.add(str(source.shard))
+        self._names.add(source.name)
+        self._offsets.append(source.offset)
+        self._sizes.append(source.size)
 
     def __len__(self) -> int:
         """Their number."""
