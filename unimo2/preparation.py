@@ -175,7 +175,8 @@ def _in_memory(training: PretrainConfig, processor: Unimo2Processor, found: _Fou
     assert isinstance(found.pairs, list) and isinstance(found.labelled, list)
     prompts = images = texts = None
     if found.labelled:
-        pixels = decode_images(found.labelled, processor.image_size, training.workers)
+        places = [image.path for image in found.labelled]
+        pixels = decode_images(places, processor.image_size, training.workers)
         images = ImageCorpus(HeldPixels(pixels), processor)
         sentences = [image.texts for image in found.labelled]
         limit = training.max_text_length
@@ -191,7 +192,7 @@ def _streamed(training: PretrainConfig, processor: Unimo2Processor, found: _Foun
     """Leave everything in its files until it is due."""
     assert isinstance(found.pairs, Index) and isinstance(found.labelled, Index)
     prompts = images = texts = None
-    if len(found.labelled.paths):
+    if len(found.labelled.sources):
         images = streamed_images(found.labelled, processor, training)
         prompts = streamed_pairs(found.labelled, processor, training, _LABELLED)
     if found.folders:
@@ -208,5 +209,5 @@ def load_pair_corpus(
     workers: int = 4,
 ) -> PairCorpus:
     """Decode and tokenise the pairs of some images into a corpus in memory."""
-    pixels = decode_images(images, processor.image_size, workers)
+    pixels = decode_images([image.path for image in images], processor.image_size, workers)
     return held_pairs(pixels, [image.texts for image in images], processor, max_text_length, _PAIRS)

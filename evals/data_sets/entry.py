@@ -20,7 +20,7 @@ class Place:
 
     Attributes:
         paths: Alternatives, relative to the data root; one of them has to be there. A folder's
-            path ends with "/".
+            path ends with "/"; the name of a file may hold "*".
         what: What it holds.
         needed: Without it, nothing of the data set can be used.
     """

@@ -75,6 +75,8 @@ def presence(place: Place, root: Path) -> Presence:
         full = root / path
         if path.endswith("/") and full.is_dir():
             return Presence(path, True, _entries(full))
+        if "*" in path and (count := sum(1 for _ in root.glob(path))):
+            return Presence(path, True, f"{count:,} {'file' if count == 1 else 'files'}")
         if not path.endswith("/") and full.is_file():
             return Presence(path, True, _size(full.stat().st_size))
     return Presence(place.paths[0], False, "")

@@ -158,7 +158,7 @@ class Bench:
     @torch.inference_mode()
     def score_released(self) -> list[Tensor]:
         """The released algorithm: both towers, grounding and all fused rows for every pair."""
-        model, rows = self.scorer.model, []
+        model, rows = self.scorer.base, []
         for caption in self.tokens:
             parts = []
             for pixels in self.pixels.split(self.scorer.batch_size):
@@ -178,7 +178,7 @@ class Bench:
         ]
 
     def _dense(self, stack: StackedFeatures, text: ItemFeatures) -> Tensor:
-        model = self.scorer.model
+        model = self.scorer.base
         dictionary = model.dictionary
         if dictionary is None:
             raise ValueError("the benchmark compares grounded models")
@@ -266,8 +266,8 @@ def _methods(one: Bench, each: Tensor, rate: Tensor, shortlist: int) -> tuple[Me
     tower_flops = IMAGES * count(one.encode_images) + CAPTIONS * count(one.encode_texts)
     own, dense = count(one.score), count(one.score_dense)
     released = count(one.score_released)
-    in_pair = count(partial(one.scorer.model.encode_image, one.pixels))
-    in_pair += count(partial(one.scorer.model.encode_text, one.tokens))
+    in_pair = count(partial(one.scorer.base.encode_image, one.pixels))
+    in_pair += count(partial(one.scorer.base.encode_text, one.tokens))
     ours = towers + everything * each[2]
     # The shortlist is chosen by a first pass of the towers, and fused by a second one.
     found = [

@@ -11,8 +11,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from evals.data_sets.catalogue.conceptual_captions import DATA_SET
+from evals.data_sets.catalogue import conceptual_captions as cc_entry
+from evals.data_sets.catalogue import sbu as sbu_entry
 from evals.data_sets.images import ImageCheck
+from evals.data_sets.registry import is_there, presence
 from unimo2.errors import BadData, MissingData
 from unimo2.formats.flat import conceptual_captions, sbu
 from unimo2.formats.images import load_image
@@ -175,10 +177,10 @@ def test_images_that_cannot_be_decoded_are_named_with_their_shard(tmp_path: Path
 
 
 def test_shards_take_the_place_of_the_lists(tmp_path: Path) -> None:
-    """Conceptual Captions and SBU from two shards each, in order, verified and decoded."""
-    for folder in ("conceptual_captions/training", "sbu/images"):
-        write_shard(tmp_path / folder / "00001.tar", [*sample(3, "three")])
-        write_shard(tmp_path / folder / "00000.tar", [*sample(1, "one"), *sample(2, "two")])
+    """Two shards each, whatever they are called, give their pairs in order, verified and decoded."""
+    for folder, stem in (("conceptual_captions/training", "0000"), ("sbu/images", "sbu-train-")):
+        write_shard(tmp_path / folder / f"{stem}1.tar", [*sample(3, "three")])
+        write_shard(tmp_path / folder / f"{stem}0.tar", [*sample(1, "one"), *sample(2, "two")])
         (tmp_path / folder / "00000_stats.json").write_text("{}")
     for pairs in (
         list(conceptual_captions(tmp_path / "conceptual_captions", "train")),
@@ -187,8 +189,11 @@ def test_shards_take_the_place_of_the_lists(tmp_path: Path) -> None:
         assert [pair.text for pair in pairs] == ["one", "two", "three"]
         assert all(isinstance(pair.path, TarMember) for pair in pairs)
         assert [np.asarray(load_image(pair.path))[0, 0, 0] for pair in pairs] == [1, 2, 3]
-    images = ImageCheck(decodes=True)
-    assert DATA_SET.verify is not None
-    findings = DATA_SET.verify(tmp_path, images)
-    assert findings.counts["train", "pairs"] == 3 and not findings.problems
-    assert not images.problems() and images.seen == 3
+    for entry in (cc_entry.DATA_SET, sbu_entry.DATA_SET):
+        assert is_there(entry, tmp_path) and not is_there(entry, tmp_path / "sbu")
+        assert presence(entry.places[0], tmp_path).size == "2 files"
+        images = ImageCheck(decodes=True)
+        assert entry.verify is not None
+        findings = entry.verify(tmp_path, images)
+        assert findings.counts["train", "pairs"] == 3 and not findings.problems
+        assert not images.problems() and images.seen == 3

@@ -17,11 +17,12 @@ from PIL import Image
 from unimo2.corpora.augment import Augmentation
 from unimo2.corpora.order import Passes
 from unimo2.corpora.reading import CaptionedImage, read_pairs
+from unimo2.corpora.sources import Sources
 from unimo2.corpora.streamed import FileBlocks, Index, streamed_images, streamed_pairs
 from unimo2.corpora.strings import Strings
 from unimo2.errors import BadData, MissingData, UsageError
 from unimo2.formats.rows import Skips
-from unimo2.formats.tar_shards import read_shards
+from unimo2.formats.shards import TarMember
 from unimo2.preparation import prepare
 from unimo2.recipes import Recipe
 from unimo2.streams import CAPTIONS, IMAGE_ORDER, ORDER, Share
@@ -122,11 +123,9 @@ def test_shards_are_read_in_place(tmp_path, suffix):
     write_shards(tmp_path / "shards", [f"number {n}" for n in range(5)], suffix)
     found = list(read_pairs(tmp_path, ["shards"]))
     assert [image.texts for image in found] == [(f"number {n}",) for n in (0, 2, 4, 1, 3)]
-    with tarfile.open(found[3].path) as archive:
+    with tarfile.open(found[3].path.shard) as archive:
         content = archive.extractfile("000000001.png").read()
-    with found[3].path.open("rb") as stream:
-        stream.seek(found[3].offset)
-        assert stream.read(found[3].size) == content
+    assert Index(found).sources[3].read() == content
     processor = tiny.corpus()[1]
     corpus = streamed_pairs(Index(found), processor, replace(CONFIG, max_text_length=24), "images")
     drawn = corpus.draw(0, 5, 0, 1, (ORDER, CAPTIONS))
@@ -139,19 +138,24 @@ def test_shards_are_read_in_place(tmp_path, suffix):
         assert text == f"number {number}"
 
 
-def test_faults_of_shards_are_one_line(tmp_path):
-    """Truth: no shard; a sample without caption; a file that is no tar file."""
-    with pytest.raises(MissingData, match="no shard"):
-        list(read_shards(tmp_path))
-    write_shards(tmp_path / "a", ["", "good"])
+def test_faults_of_shards_are_one_line_or_counted(tmp_path):
+    """Truth: no folder, no shard, a sample without caption, and the end of a shard, made by hand."""
+    with pytest.raises(MissingData, match="folder not found"):
+        list(read_pairs(tmp_path, ["shards"]))
+    write_shards(tmp_path / "shards", ["", "good", "lost"])
     with pytest.raises(BadData, match="no caption"):
-        list(read_shards(tmp_path / "a"))
+        list(read_pairs(tmp_path, ["shards"]))
+    shard = tmp_path / "shards" / "00000.tar"
+    with tarfile.open(shard) as archive:
+        last = archive.getmember("000000002.png")
+    shard.write_bytes(shard.read_bytes()[: last.offset_data + 9])
     skips = Skips()
-    assert [image.text for image in read_shards(tmp_path / "a", skips)] == ["good"]
-    assert skips.total == 1
-    (tmp_path / "a" / "00000.tar").write_bytes(b"no tar file at all" * 60)
-    with pytest.raises(BadData, match="no whole tar file"):
-        list(read_shards(tmp_path / "a"))
+    assert [image.texts for image in read_pairs(tmp_path, ["shards"], skips)] == [("good",)]
+    assert skips.counts == {"broken row": 1, "shard that is cut off": 1}
+    for path in (tmp_path / "shards").iterdir():
+        path.unlink()
+    with pytest.raises(MissingData, match="shards holds no pairs"):
+        list(read_pairs(tmp_path, ["shards"]))
 
 
 def test_an_undecodable_image_is_replaced_by_its_neighbour(root):
@@ -237,12 +241,11 @@ def test_a_shuffle_buffer_keeps_neighbours_near_and_takes_everything():
 
 
 def test_an_index_keeps_what_it_was_given():
-    """Truth: two images with three texts."""
-    images = [
-        CaptionedImage(Path("/a/b.jpg"), ("x", "y")),
-        CaptionedImage(Path("/t.tar"), ("z",), 7, 9),
-    ]
-    index = Index(images)
-    assert list(index.paths) == ["/a/b.jpg", "/t.tar"] and list(index.texts) == ["x", "y", "z"]
-    assert index.counts.tolist() == [2, 1] and index.offsets.tolist() == [-1, 7]
-    assert index.sizes.tolist() == [0, 9]
+    """Truth: two images with three texts; where an image lies in its shard is part of the print."""
+    places = [Path("/a/b.jpg"), TarMember(Path("/t.tar"), "c/d.png", 7, 9)]
+    index = Index([CaptionedImage(places[0], ("x", "y")), CaptionedImage(places[1], ("z",))])
+    assert [index.sources[number] for number in range(2)] == places
+    assert list(index.texts) == ["x", "y", "z"] and index.counts.tolist() == [2, 1]
+    assert len(index.sources) == 2
+    moved = Sources([places[0], replace(places[1], offset=8)])
+    assert moved.fingerprint() != index.sources.fingerprint() == Sources(places).fingerprint()

@@ -5,8 +5,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from io import BytesIO
-from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -14,11 +12,11 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from unimo2.corpora.reading import CaptionedImage
-from unimo2.corpora.strings import Strings
+from unimo2.corpora.sources import Sources
 from unimo2.errors import BadData, MissingData
-from unimo2.formats.images import load_image, to_rgb
+from unimo2.formats.images import load_image
 from unimo2.formats.rows import Skips
+from unimo2.formats.shards import ImageSource
 
 UNDECODABLE = "image that cannot be decoded"
 
@@ -70,82 +68,48 @@ class FilePixels:
     """Images in their files, decoded when they are due.
 
     Attributes:
-        fingerprint: sha256 over the files' names.
-        broken: files that could not be decoded so far.
+        fingerprint: sha256 over the files' names and the places in shards.
+        broken: images that could not be decoded so far.
     """
 
-    def __init__(
-        self, paths: Strings, offsets: np.ndarray, sizes: np.ndarray, side: int, workers: int = 4
-    ) -> None:
+    def __init__(self, sources: Sources, side: int, workers: int = 4) -> None:
         """Take an index.
 
         Args:
-            paths: of the files, or of the tar files that they are in.
-            offsets: int64 [images], first byte in the tar file; -1 for a file of its own.
-            sizes: int64 [images], bytes in the tar file.
+            sources: where the images lie.
             side: of the squares, in pixels.
             workers: decoding threads.
         """
-        self._paths, self._offsets, self._sizes, self._side = paths, offsets, sizes, side
+        self._sources, self._side = sources, side
         self._pool = ThreadPoolExecutor(workers)
-        digest = hashlib.sha256(offsets.tobytes())
-        for path in paths:
-            digest.update(Path(path).name.encode() + b"\0")
-        self.fingerprint = digest.hexdigest()
+        self.fingerprint = sources.fingerprint()
         self.broken = Skips()
 
     def __len__(self) -> int:
         """Their number."""
-        return len(self._paths)
+        return len(self._sources)
 
     def load(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Some images, decoded now."""
         squares = list(self._pool.map(self._square, images.tolist()))
         bad = torch.tensor([square is None for square in squares], dtype=torch.bool)
-        empty = np.zeros((self._side, self._side, 3), dtype=np.uint8)
+        empty = np.zeros((3, self._side, self._side), dtype=np.uint8)
         stack = np.stack([empty if square is None else square for square in squares])
-        return torch.from_numpy(stack).permute(0, 3, 1, 2).contiguous(), bad
+        return torch.from_numpy(stack).contiguous(), bad
 
     def _square(self, number: int) -> np.ndarray | None:
-        path, offset = Path(self._paths[number]), int(self._offsets[number])
         try:
-            return as_square(_open(path, offset, int(self._sizes[number])), self._side)
+            return load_square(self._sources[number], self._side)
         except (BadData, MissingData) as error:
             self.broken.add(UNDECODABLE, str(error))
             return None
 
 
-def _open(path: Path, offset: int, size: int) -> Image.Image:
-    """An image in a file of its own (offset -1), or inside of a tar file."""
-    return load_image(path) if offset < 0 else _image_in(path, offset, size)
-
-
-def _image_in(path: Path, offset: int, size: int) -> Image.Image:
-    """An image inside of a tar file.
-
-    Raises:
-        MissingData: the tar file is not there any more.
-        BadData: its bytes are no image.
-    """
-    try:
-        with path.open("rb") as stream:
-            stream.seek(offset)
-            content = stream.read(size)
-    except OSError as error:
-        raise MissingData(f"{path} cannot be read: {error}") from error
-    try:
-        with Image.open(BytesIO(content)) as image:
-            image.load()
-            return to_rgb(image)
-    except Exception as error:  # Pillow's decoders raise whatever a broken file leads them to
-        raise BadData(f"image at byte {offset} of {path} cannot be decoded: {error}") from error
-
-
-def decode_images(images: Sequence[CaptionedImage], size: int, workers: int = 4) -> Tensor:
+def decode_images(sources: Sequence[ImageSource], size: int, workers: int = 4) -> Tensor:
     """Decode and resize images to squares, as `Unimo2Processor` does.
 
     Args:
-        images: where they are.
+        sources: where they are.
         size: side of the square in pixels.
         workers: decoding threads (PIL decodes outside the interpreter lock).
 
@@ -156,23 +120,32 @@ def decode_images(images: Sequence[CaptionedImage], size: int, workers: int = 4)
         MissingData: an image is not there.
         BadData: an image cannot be decoded.
     """
-    pixels = np.empty((len(images), size, size, 3), dtype=np.uint8)
+    pixels = np.empty((len(sources), 3, size, size), dtype=np.uint8)
 
-    def decode(item: tuple[int, CaptionedImage]) -> None:
-        number, image = item
-        pixels[number] = as_square(_open(image.path, image.offset, image.size), size)
+    def decode(item: tuple[int, ImageSource]) -> None:
+        number, source = item
+        pixels[number] = load_square(source, size)
 
     with ThreadPoolExecutor(workers) as pool:
-        for _ in pool.map(decode, enumerate(images)):
+        for _ in pool.map(decode, enumerate(sources)):
             pass
-    return torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous()
+    return torch.from_numpy(pixels)
 
 
-def as_square(image: Image.Image, size: int) -> np.ndarray:
-    """A picture resized to a square, uint8 [size, size, 3]."""
+def load_square(source: ImageSource, size: int) -> np.ndarray:
+    """One image resized to a square.
+
+    Returns:
+        uint8 [3, size, size], perhaps read-only.
+
+    Raises:
+        MissingData: it is not there.
+        BadData: it cannot be decoded.
+    """
+    image = load_image(source)
     if image.size != (size, size):
         image = image.resize((size, size), Image.Resampling.BICUBIC)
-    return np.asarray(image)
+    return np.asarray(image).transpose(2, 0, 1)
 
 
 class Normalisation:

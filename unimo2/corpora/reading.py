@@ -7,12 +7,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from unimo2.errors import MissingData, UsageError
-from unimo2.formats.flat import CC_FOLDERS, conceptual_captions, sbu
+from unimo2.formats.flat import WebPair, conceptual_captions, sbu, sidecar_pairs
 from unimo2.formats.karpathy import read_karpathy
 from unimo2.formats.open_images import read_open_images
 from unimo2.formats.rows import Skips
+from unimo2.formats.shards import ImageSource
 from unimo2.formats.synset_folders import synset_images
-from unimo2.formats.tar_shards import read_shards, shards
 from unimo2.formats.visual_genome import read_regions
 
 _TRAINING_SPLITS = ("train", "restval")
@@ -23,16 +23,12 @@ class CaptionedImage:
     """One image with what is said about it: captions, phrases, or names of its classes.
 
     Attributes:
-        path: absolute path of the file, or of the tar file that it is in.
+        path: absolute path of the image, or its place in a shard.
         texts: one or more.
-        offset: first byte in the tar file; -1 for a file of its own.
-        size: bytes in the tar file.
     """
 
-    path: Path
+    path: ImageSource
     texts: tuple[str, ...]
-    offset: int = -1
-    size: int = 0
 
 
 def read_pairs(
@@ -106,25 +102,20 @@ def _visual_genome(folder: Path, lost: Skips | None) -> Iterator[CaptionedImage]
             yield CaptionedImage(image.path, tuple(region.phrase for region in image.regions))
 
 
-def _shards(folder: Path, lost: Skips | None) -> Iterator[CaptionedImage]:
-    for image in read_shards(folder, lost):
-        yield CaptionedImage(image.path, (image.text,), image.offset, image.size)
-
-
 def _conceptual_captions(folder: Path, lost: Skips | None) -> Iterator[CaptionedImage]:
-    if shards(folder / CC_FOLDERS["train"]):
-        yield from _shards(folder / CC_FOLDERS["train"], lost)
-        return
-    for pair in conceptual_captions(folder, "train", lost, lost):
-        yield CaptionedImage(pair.path, (pair.text,))
+    return _of_the_web(conceptual_captions(folder, "train", lost, lost))
 
 
 def _sbu(folder: Path, lost: Skips | None) -> Iterator[CaptionedImage]:
-    if shards(folder / "images"):
-        yield from _shards(folder / "images", lost)
-        return
-    for pair in sbu(folder, lost, lost):
-        yield CaptionedImage(pair.path, (pair.text,))
+    return _of_the_web(sbu(folder, lost, lost))
+
+
+def _shards(folder: Path, lost: Skips | None) -> Iterator[CaptionedImage]:
+    return _of_the_web(sidecar_pairs(folder, lost, lost))
+
+
+def _of_the_web(pairs: Iterable[WebPair]) -> Iterator[CaptionedImage]:
+    return (CaptionedImage(pair.path, (pair.text,)) for pair in pairs)
 
 
 def _imagenet21k(folder: Path, lost: Skips | None) -> Iterator[CaptionedImage]:
@@ -148,8 +139,8 @@ PAIR_SETS: dict[str, Reader] = {
 }
 """Corpora of pairs: folders of the data root. Of COCO, train and restval; of the others, train.
 
-Conceptual Captions and SBU may be folders of WebDataset shards where their images would be; "shards" is
-any other data of that form.
+Conceptual Captions and SBU may be what img2dataset wrote (tar shards, or folders of files) where their
+images would be; "shards" is any other data of that form.
 """
 
 IMAGE_SETS: dict[str, Reader] = {"imagenet21k": _imagenet21k, "open_images": _open_images}

@@ -22,6 +22,7 @@ from unimo2.corpora.images import ImageCorpus
 from unimo2.corpora.pairs import PairCorpus
 from unimo2.corpora.pixels import FilePixels
 from unimo2.corpora.reading import CaptionedImage
+from unimo2.corpora.sources import Sources
 from unimo2.corpora.strings import Strings
 from unimo2.errors import MissingData
 from unimo2.formats.flat import text_files
@@ -40,22 +41,18 @@ class Index:
 
     def __init__(self, images: Iterable[CaptionedImage]) -> None:
         """Read names and texts of all images, once."""
-        self.paths, self.texts = Strings(), Strings()
-        offsets, sizes, counts = array("q"), array("q"), array("q")
+        self.sources, self.texts = Sources(), Strings()
+        counts = array("q")
         for image in images:
-            self.paths.add(str(image.path))
-            offsets.append(image.offset)
-            sizes.append(image.size)
+            self.sources.add(image.path)
             counts.append(len(image.texts))
             for text in image.texts:
                 self.texts.add(text)
-        self.offsets, self.sizes, self.counts = (
-            np.array(column, dtype=np.int64) for column in (offsets, sizes, counts)
-        )
+        self.counts = np.array(counts, dtype=np.int64)
 
     def pixels(self, side: int, workers: int) -> FilePixels:
         """The images, as squares of `side` pixels."""
-        return FilePixels(self.paths, self.offsets, self.sizes, side, workers)
+        return FilePixels(self.sources, side, workers)
 
 
 def streamed_pairs(

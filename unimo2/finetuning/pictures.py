@@ -13,8 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from unimo2.corpora.pixels import as_square
-from unimo2.formats.images import load_image
+from unimo2.corpora.pixels import Normalisation, decode_images, load_square
 from unimo2.processing import Unimo2Processor
 from unimo2.streams import stream
 
@@ -55,11 +54,10 @@ class Pictures:
         """
         self._paths = list(paths)
         self._size = processor.image_size
-        self._mean = torch.tensor(processor.image_mean).view(3, 1, 1)
-        self._std = torch.tensor(processor.image_std).view(3, 1, 1)
+        self._normalise = Normalisation(processor.image_mean, processor.image_std)
         self._augment, self._seed = augment, seed
         self.in_memory = len(self._paths) * 3 * self._size**2 <= gigabytes * 2**30
-        self._pixels = self._decode_all() if self.in_memory else None
+        self._pixels = decode_images(self._paths, self._size, _WORKERS) if self.in_memory else None
         self._pool: ThreadPoolExecutor | None = None
         self._coming: dict[int, Future[Tensor]] = {}
 
@@ -84,12 +82,11 @@ class Pictures:
         if self._augment != "none":
             noise = torch.rand(total, 4, generator=stream(self._seed, step, _CROPS))
             pixels = _altered(pixels, noise[part], self._augment == "flip")
-        return pixels.sub_(self._mean).div_(self._std)
+        return self._normalise.scaled(pixels)
 
     def plain(self, rows: Tensor) -> Tensor:
         """Some images without augmentation, float32 [b, 3, S, S], normalised."""
-        pixels = self._take(rows, rows[:0]).float().div_(255.0)
-        return pixels.sub_(self._mean).div_(self._std)
+        return self._normalise(self._take(rows, rows[:0]))
 
     def digest(self) -> str:
         """sha256 of the pixels; of images that are not in memory, of their names and file sizes."""
@@ -116,18 +113,9 @@ class Pictures:
         self._coming = {row: future for row, future in futures.items() if row in kept}
         return stack
 
-    def _decode_all(self) -> Tensor:
-        """All images, uint8 [images, 3, S, S], without a second copy of them."""
-        pixels = torch.empty(len(self._paths), 3, self._size, self._size, dtype=torch.uint8)
-        with ThreadPoolExecutor(_WORKERS) as pool:
-            for row, image in enumerate(pool.map(self._one, range(len(self._paths)))):
-                pixels[row] = image
-        return pixels
-
     def _one(self, row: int) -> Tensor:
         """One image, uint8 [3, S, S]."""
-        square = as_square(load_image(self._paths[row]), self._size)
-        return torch.from_numpy(np.array(square)).permute(2, 0, 1)
+        return torch.from_numpy(np.array(load_square(self._paths[row], self._size)))
 
 
 def _altered(pixels: Tensor, noise: Tensor, mirror: bool) -> Tensor:

@@ -27,7 +27,7 @@ from unimo2.formats.rows import (
     raw_lines,
     refuse,
 )
-from unimo2.formats.shards import SHARD_SUFFIX, ImageSource, shard_pairs
+from unimo2.formats.shards import IMAGE_SUFFIXES, SHARD_SUFFIX, ImageSource, shard_pairs
 
 CC_FILES = {"train": "Train_GCC-training.tsv", "val": "Validation_GCC-1.1.0-Validation.tsv"}
 """The official files of Conceptual Captions."""
@@ -38,7 +38,6 @@ SBU_URLS = "SBU_captioned_photo_dataset_urls.txt"
 SBU_CAPTIONS = "SBU_captioned_photo_dataset_captions.txt"
 TEXT_SUFFIXES = (".txt", ".tokens", ".raw")
 """What files of text are called; the last two are WikiText's."""
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp")
 
 Locate = Callable[[str], Sequence[Path]]
 """Where the image of an address may lie: candidates, the likeliest first."""
@@ -104,7 +103,7 @@ def conceptual_captions(
             address is `training/<CRC-32 of the address>`, as the downloader of ViLBERT names it,
             with or without ".jpg"; a second column that is no address is the image's path, from
             `folder` or from `training/`. Where `training/` holds what img2dataset wrote (folders
-            `00000/` or shards `00000.tar` ...), the pairs are those of `sidecar_pairs` and no TSV is read.
+            `00000/` or shards `*.tar`), the pairs are those of `sidecar_pairs` and no TSV is read.
         split: "train" or "val".
         lost: counts pairs whose image is not on disk; None makes the first one an error.
         broken: counts rows that cannot be read; None makes the first one an error.
@@ -240,7 +239,7 @@ def sidecar_pairs(
 
     Args:
         folder: holds folders `00000/`, `00001/` ... with `000000007.jpg` and, beside each image,
-            its caption in `000000007.txt`; or shards `00000.tar`, `00001.tar` ... of such files.
+            its caption in `000000007.txt`; or shards `*.tar` of such files.
         lost: counts captions without an image; None makes the first one an error.
         broken: counts empty or undecodable captions; None makes the first one an error.
 
@@ -273,8 +272,13 @@ def sidecar_pairs(
 
 
 def in_shards(folder: Path) -> bool:
-    """Whether a folder of images is one that img2dataset wrote."""
-    return (folder / "00000").is_dir() or (folder / f"00000{SHARD_SUFFIX}").is_file()
+    """Whether a folder of images is one of shards, or of the folders that img2dataset writes."""
+    if not folder.is_dir():
+        return False
+    if (folder / "00000").is_dir():
+        return True
+    with os.scandir(folder) as entries:
+        return any(entry.name.endswith(SHARD_SUFFIX) for entry in entries)
 
 
 def _beside(path: Path) -> Locate:

@@ -19,7 +19,8 @@ from unimo2.formats.rows import BROKEN_ROW, DUPLICATE, MISSING_IMAGE, Skips, ref
 
 SHARD_SUFFIX = ".tar"
 CUT_OFF = "shard that is cut off"
-_IMAGE_ENDINGS = ("jpg", "jpeg", "png", "webp", "gif", "bmp")
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp")
+"""What images of the web are called."""
 _BLOCK = 512  # bytes; members and the end of the archive are made of these
 
 
@@ -39,7 +40,7 @@ class TarMember:
         """Its content.
 
         Raises:
-            MissingData: the shard is not there any more.
+            MissingData: the shard is not there any more, or the disk does not give it.
             BadData: the shard is shorter than it was.
         """
         try:
@@ -48,6 +49,8 @@ class TarMember:
                 content = file.read(self.size)
         except FileNotFoundError:
             raise MissingData(f"shard not found: {self.shard}") from None
+        except OSError as error:
+            raise MissingData(f"{self} cannot be read: {error.strerror}") from error
         if len(content) != self.size:
             raise BadData(f"{self} is cut off after {len(content):,} of {self.size:,} bytes")
         return content
@@ -98,16 +101,16 @@ def shard_pairs(
         place = f"{shard}:{key}"
         members: dict[str, TarMember] = {}
         for member in group:
-            if members.setdefault(_ending(member), member) is not member:
+            if members.setdefault(_suffix(member), member) is not member:
                 refuse(DUPLICATE, f"{member} occurs twice in its sample", broken)
         text = _caption(members, place, broken)
-        image = next((members[ending] for ending in _IMAGE_ENDINGS if ending in members), None)
+        image = next((members[suffix] for suffix in IMAGE_SUFFIXES if suffix in members), None)
         if text is None:
             continue
         if image is not None:
             yield ShardPair(place, text, key, image)
         elif lost is None:
-            raise MissingData(f"{place}: a caption, but no image ({', '.join(_IMAGE_ENDINGS)})")
+            raise MissingData(f"{place}: a caption, but no image ({', '.join(IMAGE_SUFFIXES)})")
         else:
             lost.add(MISSING_IMAGE, place)
 
@@ -140,8 +143,9 @@ def _key(member: TarMember) -> str:
     return folder + slash + name.partition(".")[0]
 
 
-def _ending(member: TarMember) -> str:
-    return member.name.rpartition("/")[2].partition(".")[2].lower()
+def _suffix(member: TarMember) -> str:
+    """What comes after the key: ".jpg", or ".seg.png"."""
+    return member.name[len(_key(member)) :].lower()
 
 
 def _caption(members: dict[str, TarMember], place: str, broken: Skips | None) -> str | None:
@@ -149,10 +153,10 @@ def _caption(members: dict[str, TarMember], place: str, broken: Skips | None) ->
     fault = "no caption (.txt, or 'caption' in .json)"
     text = ""
     try:
-        if "txt" in members:
-            text = members["txt"].read().decode("utf-8-sig")
-        elif "json" in members:
-            fields = json.loads(members["json"].read())
+        if ".txt" in members:
+            text = members[".txt"].read().decode("utf-8-sig")
+        elif ".json" in members:
+            fields = json.loads(members[".json"].read())
             caption = fields.get("caption") if isinstance(fields, dict) else None
             text = caption if isinstance(caption, str) else ""
     except UnicodeDecodeError:

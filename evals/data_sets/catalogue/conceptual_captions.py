@@ -40,7 +40,7 @@ DATA_SET = DataSet(
             (
                 f"conceptual_captions/{CC_FILES['train']}",
                 "conceptual_captions/training/00000/",
-                "conceptual_captions/training/00000.tar",
+                "conceptual_captions/training/*.tar",
             ),
             "caption<TAB>address, no header; or what img2dataset wrote",
         ),

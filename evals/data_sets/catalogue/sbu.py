@@ -30,6 +30,7 @@ DATA_SET = DataSet(
                 f"sbu/dataset/{SBU_URLS}",
                 f"sbu/{SBU_URLS}",
                 "sbu/images/00000/",
+                "sbu/images/*.tar",
             ),
             f"lists image_urls and captions; or addresses, with {SBU_CAPTIONS} beside them",
         ),

@@ -1,0 +1,51 @@
+"""Where millions of images lie, without millions of objects."""
+
+from __future__ import annotations
+
+import hashlib
+from array import array
+from collections.abc import Iterable
+from pathlib import Path
+
+from unimo2.corpora.strings import Strings
+from unimo2.formats.shards import ImageSource, TarMember
+
+_OWN_FILE = -1  # offset of an image that is in no shard
+
+
+class Sources:
+    """Places of images: files of their own, and members of shards."""
+
+    def __init__(self, sources: Iterable[ImageSource] = ()) -> None:
+        """Begin with some."""
+        self._paths, self._names = Strings(), Strings()
+        self._offsets, self._sizes = array("q"), array("q")
+        for source in sources:
+            self.add(source)
+
+    def add(self, source: ImageSource) -> None:
+        """Append one."""
+        if not isinstance(source, TarMember):
+            source = TarMember(source, "", _OWN_FILE, 0)
+        self._paths.add(str(source.shard))
+        self._names.add(source.name)
+        self._offsets.append(source.offset)
+        self._sizes.append(source.size)
+
+    def __len__(self) -> int:
+        """Their number."""
+        return len(self._offsets)
+
+    def __getitem__(self, number: int) -> ImageSource:
+        """The place of that number, from 0."""
+        path, offset = Path(self._paths[number]), self._offsets[number]
+        if offset == _OWN_FILE:
+            return path
+        return TarMember(path, self._names[number], offset, self._sizes[number])
+
+    def fingerprint(self) -> str:
+        """sha256 over the files' names and the places in shards."""
+        digest = hashlib.sha256(self._offsets.tobytes())
+        for path in self._paths:
+            digest.update(Path(path).name.encode() + b"\0")
+        return digest.hexdigest()
