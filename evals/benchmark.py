@@ -46,6 +46,10 @@ class Progress:
 Report = Callable[[Progress], None]
 
 
+def silent(progress: Progress) -> None:
+    """Progress that nobody wants to see."""
+
+
 @dataclass(frozen=True)
 class Request:
     """What is to be measured and how; built once, at the edge.

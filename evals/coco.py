@@ -29,7 +29,7 @@ from evals.java import java_on_path, quiet
 from evals.metrics import RESAMPLES, Floats, Metric
 from evals.pictures import loaded
 from evals.processes import ALL, Share
-from evals.resampling import interval, resampled_sums
+from evals.resampling import of_draws, resampled_sums
 from evals.scoring import Scored, answered, missing_note
 from evals.spice import spice, why_no_spice
 from unimo2.errors import BadData, UsageError
@@ -223,7 +223,7 @@ def caption_scores(
         values[name] = float(np.mean(means[name]))
         drawn[name] = column / len(images)
     return CaptionScores(
-        metrics={name: _metric(values[name], drawn[name], len(images)) for name in values},
+        metrics={name: of_draws(values[name], drawn[name], len(images)) for name in values},
         images=tuple(images),
         samples={**dict(zip(names, bleus, strict=True)), "METEOR": meteors, **means},
         statistics=dict(zip(_CORPUS, columns, strict=False)),
@@ -340,14 +340,3 @@ def _means(truth: Tokens, given: Tokens) -> dict[str, Floats]:
 
     rouge = np.asarray(Rouge().compute_score(truth, given)[1], dtype=np.float64)
     return {"ROUGE_L": rouge, "CIDEr": cider(truth, given)}
-
-
-def _metric(value: float, drawn: Floats, images: int) -> Metric:
-    low, high = interval(drawn)
-    return Metric(
-        value=100.0 * value,
-        n=images,
-        ci95=(100.0 * low, 100.0 * high),
-        chance=None,
-        at_chance=False,
-    )

@@ -10,7 +10,7 @@ from scipy.stats import pearsonr, spearmanr
 from sklearn.metrics import matthews_corrcoef
 
 from evals.metrics import Floats, Ints, Metric
-from evals.resampling import draws, interval, resampled_sums
+from evals.resampling import draws, of_draws, resampled_sums
 from unimo2.errors import BadData
 
 _NO_SPREAD = 1e-12  # a variance below this share of the second moment is rounding
@@ -29,7 +29,7 @@ def matthews(predictions: Ints, targets: Ints, seed: int) -> Metric:
     """
     table = matthews_table(predictions, targets)
     drawn = matthews_of(resampled_sums(table, np.arange(len(table)), seed))
-    return _metric(float(matthews_corrcoef(targets, predictions)), drawn, len(table))
+    return of_draws(float(matthews_corrcoef(targets, predictions)), drawn, len(table), 0.0)
 
 
 def matthews_table(predictions: Ints, targets: Ints) -> Floats:
@@ -64,7 +64,7 @@ def pearson(predictions: Floats, targets: Floats, seed: int) -> Metric:
     moments = pearson_moments(predictions - predictions.mean(), targets - targets.mean())
     sums = resampled_sums(moments, np.arange(len(moments)), seed)
     value = float(pearsonr(predictions, targets).statistic)
-    return _metric(value, pearson_of(sums), len(moments))
+    return of_draws(value, pearson_of(sums), len(moments), 0.0)
 
 
 def pearson_moments(x: Floats, y: Floats) -> Floats:
@@ -89,7 +89,7 @@ def spearman(predictions: Floats, targets: Floats, seed: int) -> Metric:
         weighted = [counts, counts * x, counts * y, counts * x * x, counts * y * y, counts * x * y]
         drawn.append(_from_moments(np.stack([part.sum(axis=1) for part in weighted])))
     value = float(spearmanr(predictions, targets).statistic)
-    return _metric(value, np.concatenate(drawn), len(predictions))
+    return of_draws(value, np.concatenate(drawn), len(predictions), 0.0)
 
 
 def _ranks(values: Floats, counts: Ints) -> Floats:
@@ -122,14 +122,3 @@ def _require_spread(predictions: Floats, targets: Floats) -> None:
             raise BadData(
                 f"all {len(values):,} {name} are {values[0]:g}: a correlation with them is undefined"
             )
-
-
-def _metric(value: float, drawn: Floats, items: int) -> Metric:
-    low, high = interval(drawn)
-    return Metric(
-        value=100.0 * value,
-        n=items,
-        ci95=(100.0 * low, 100.0 * high),
-        chance=0.0,
-        at_chance=low <= 0,
-    )

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from evals import items, suites
-from evals.benchmark import Progress, Request
+from evals.benchmark import Request, silent
 from evals.modules import canonical, module_of, needed
 from zoo import interfaces
 
@@ -55,9 +55,5 @@ def measure(
     module.protocol(model, request)
     data = module.read(suites.resolve(None, root), request)
     with tempfile.TemporaryDirectory() as folder, items.batch_size(model, batch_size):
-        outcome = module.measure(model, data, request, Path(folder), _silent)
+        outcome = module.measure(model, data, request, Path(folder), silent)
     return dict(outcome.metrics)
-
-
-def _silent(progress: Progress) -> None:
-    """Progress that nobody wants to see."""

@@ -86,6 +86,28 @@ def interval(values: Floats) -> tuple[float, float]:
     return float(low), float(high)
 
 
+def of_draws(value: float, drawn: Floats, items: int, chance: float | None = None) -> Metric:
+    """A figure that is no mean over items, in percent, with the interval of its resamples.
+
+    Args:
+        value: of all items.
+        drawn: `[resamples]`.
+        items: Their number.
+        chance: What guessing gives; None where that has no meaning.
+
+    Returns:
+        The metric; it is at chance where the interval reaches down to what guessing gives.
+    """
+    low, high = interval(drawn)
+    return Metric(
+        value=100.0 * value,
+        n=items,
+        ci95=(100.0 * low, 100.0 * high),
+        chance=None if chance is None else 100.0 * chance,
+        at_chance=chance is not None and low <= chance,
+    )
+
+
 def means(
     values: Floats,
     subsets: Mapping[str, NDArray[np.bool_]],

@@ -19,9 +19,9 @@ from evals.benchmark import (
     Noticing,
     Outcome,
     Precise,
-    Progress,
     Report,
     Request,
+    silent,
 )
 from evals.modules import canonical, module_of, needed
 from evals.processes import ALL, Share, own_device
@@ -212,7 +212,7 @@ def evaluate(
     home = workspace.home(
         request.output, suite.name, request.benchmark, model.name, request.variant
     )
-    report = on_progress or _silent
+    report = on_progress or silent
     with ExitStack() as stack:
         stack.enter_context(items.batch_size(model, request.batch_size))
         _keep_features(model, request.features, stack)
@@ -280,10 +280,6 @@ def _choose_dtype(
     fast = zoo.load_card(card, own_device(request.device, share), FAST_DTYPE)
     choice = share.tell(cast(Precise, module).choose_precision(exact, fast, data))
     return (fast if choice.fast else exact), choice.note(exact.dtype, fast.dtype)
-
-
-def _silent(progress: Progress) -> None:
-    """Progress that nobody wants to see."""
 
 
 def _plain(value: object) -> Any:

@@ -11,6 +11,7 @@ from evals.benchmark import Request
 from evals.item_data import Extent, fingerprint, first_items, known_split
 from evals.suites import Suite
 from unimo2.errors import BadData
+from unimo2.formats.coco import image_file
 from unimo2.formats.fields import first_few
 from unimo2.formats.vqa import Annotation, Question, read_annotations, read_questions
 
@@ -87,11 +88,6 @@ class VqaData:
     def notes(self) -> list[str]:
         """What a reader must know about the data."""
         return self.extent.notes()
-
-
-def image_file(root: Path, folder: str, image_id: int) -> Path:
-    """COCO's file of an image: coco/val2014/COCO_val2014_000000000042.jpg below the data root."""
-    return root / "coco" / folder / f"COCO_{folder}_{image_id:012d}.jpg"
 
 
 def read(suite: Suite, request: Request) -> VqaData:

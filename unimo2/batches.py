@@ -3,10 +3,29 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 from torch import Tensor
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+Batch = TypeVar("Batch", bound="DataclassInstance")
+
+
+def moved(batch: Batch, device: torch.device) -> Batch:
+    """A batch with its tensors on another device.
+
+    Args:
+        batch: a dataclass; what is no tensor stays as it is.
+        device: where to.
+    """
+    values = {field.name: getattr(batch, field.name) for field in fields(batch)}
+    tensors: dict[str, Any] = {
+        name: value.to(device) for name, value in values.items() if isinstance(value, Tensor)
+    }
+    return replace(batch, **tensors)
 
 
 @dataclass(frozen=True)
@@ -44,11 +63,7 @@ class PairBatch:
 
     def to(self, device: torch.device) -> PairBatch:
         """The same batch on another device."""
-        values = {f.name: getattr(self, f.name) for f in fields(self)}
-        moved: dict[str, Any] = {
-            k: v.to(device) for k, v in values.items() if isinstance(v, Tensor)
-        }
-        return replace(self, **moved)
+        return moved(self, device)
 
 
 @dataclass(frozen=True)
@@ -92,7 +107,7 @@ class TextBatch:
 
     def to(self, device: torch.device) -> TextBatch:
         """The same batch on another device."""
-        return TextBatch(*(getattr(self, f.name).to(device) for f in fields(self)))
+        return moved(self, device)
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,8 @@ from unimo2.dictionary_health import RowUse
 from unimo2.distributed import balanced, gather, mean_cross_entropy, rank, total
 from unimo2.heads import Unimo2ForPreTraining
 from unimo2.masking import IGNORED
-from unimo2.objectives import LossWeights, PairObjective, selected_rows
+from unimo2.objectives import LossWeights, PairObjective
+from unimo2.padding import selected_rows
 from unimo2.training_log import COUNTS
 
 

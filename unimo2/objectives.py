@@ -26,10 +26,9 @@ from unimo2.distributed import (
 from unimo2.masking import IGNORED
 from unimo2.modeling import CONTRASTIVE_TEMPERATURE_RANGE, Unimo2Model
 from unimo2.negatives import draw_negatives, same_pair
+from unimo2.padding import selected_rows
 from unimo2.streams import spread
 from unimo2.training_log import COUNTS
-
-_ROUND_ROWS = 64  # rows of the token head come in multiples of this
 
 
 @dataclass(frozen=True)
@@ -67,26 +66,6 @@ class _Negatives:
     images: Tensor
     texts: Tensor
     usable: Tensor
-
-
-def selected_rows(hidden: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    """The rows that are to be predicted, filled up to a round number of rows.
-
-    The number of hidden tokens differs from batch to batch, and kernels are prepared anew for every
-    number of rows they have not met (on CPUs milliseconds each); with round numbers they soon have.
-
-    Args:
-        hidden: [R, N, H].
-        labels: int64 [R, N], -100 where nothing is to be predicted.
-
-    Returns:
-        [rows, H] and int64 [rows], -100 in the rows that only fill up.
-    """
-    places = (labels != IGNORED).reshape(-1).nonzero().squeeze(1)
-    missing = -len(places) % _ROUND_ROWS
-    filled = functional.pad(places, (0, missing))
-    wanted = functional.pad(labels.reshape(-1)[places], (0, missing), value=IGNORED)
-    return hidden.flatten(0, 1)[filled], wanted
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ from unimo2.devices import find_device, find_dtype
 from unimo2.errors import BadCheckpoint
 from unimo2.text_encoders import longest
 from zoo.cards import Card, weights_sha256
-from zoo.unimo2_base import equal_lengths, evaluated
+from zoo.unimo2_base import class_names, equal_lengths, evaluated
 
 CAPABILITIES = ("text_classifier",)
 _HEAD = "ForSequenceClassification"
@@ -118,8 +118,7 @@ class TransformersTextClassifier:
     @property
     def text_classes(self) -> tuple[str, ...]:
         """Names of the columns of `classify_texts`."""
-        names = cast(Mapping[int, str], self.model.config.id2label)
-        return tuple(names[number] for number in sorted(names))
+        return class_names(self.model.config)
 
     @evaluated
     def classify_texts(self, first: Sequence[str], second: Sequence[str] | None) -> Tensor:

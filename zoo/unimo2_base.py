@@ -13,6 +13,7 @@ from typing import Concatenate, ParamSpec, Protocol, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
+from transformers import PretrainedConfig
 
 from unimo2.devices import DTYPES
 from unimo2.modeling import Unimo2Model, Unimo2PreTrainedModel
@@ -94,6 +95,12 @@ def items_at_once(model: Unimo2Model, rows: int) -> int:
     number = next(model.fusion.parameters()).element_size()
     wanted = _ACTIVATION_BYTES.get(model.device.type, _ACTIVATION_BYTES["cpu"])
     return max(1, wanted // int((rows + grounded) * model.config.intermediate_size * number))
+
+
+def class_names(config: PretrainedConfig) -> tuple[str, ...]:
+    """Names of a head's columns, as its configuration has them."""
+    names = cast(Mapping[int, str], config.id2label)
+    return tuple(names[number] for number in sorted(names))
 
 
 class Unimo2Adapter:

@@ -18,7 +18,7 @@ from unimo2.generation import BeamSettings, generate
 from unimo2.heads import Unimo2ForImages, Unimo2ForPairs, Unimo2ForTexts
 from unimo2.modeling import Unimo2Model
 from unimo2.processing import Unimo2Processor
-from zoo.unimo2_base import Unimo2Adapter, equal_lengths, evaluated
+from zoo.unimo2_base import Unimo2Adapter, class_names, equal_lengths, evaluated
 
 _TEXT_ROWS = 24  # of a question or hypothesis, for the choice of a batch size
 _BEAMS = 5  # likewise, of an image
@@ -42,7 +42,7 @@ class Unimo2PairTask(Unimo2Adapter):
     @property
     def classes(self) -> tuple[str, ...]:
         """Names of the head's columns, in their order."""
-        return _classes(self)
+        return class_names(self.model.config)
 
     @evaluated
     def logits(self, images: Sequence[Image], texts: Sequence[str]) -> Tensor:
@@ -111,7 +111,7 @@ class Unimo2ImageClassifier(Unimo2Adapter):
     @property
     def image_classes(self) -> tuple[str, ...]:
         """Names of the columns of `classify_images`."""
-        return _classes(self)
+        return class_names(self.model.config)
 
     @evaluated
     def classify_images(self, images: Sequence[Image]) -> Tensor:
@@ -143,7 +143,7 @@ class Unimo2TextClassifier(Unimo2Adapter):
     @property
     def text_classes(self) -> tuple[str, ...]:
         """Names of the columns of `classify_texts`."""
-        return _classes(self)
+        return class_names(self.model.config)
 
     @evaluated
     def classify_texts(self, first: Sequence[str], second: Sequence[str] | None) -> Tensor:
@@ -208,9 +208,3 @@ class Unimo2Captioner(Unimo2Adapter):
         longest = min(paper.max_length, self.base.text.longest)
         shortest = min(paper.min_length, longest - 1)
         return BeamSettings(beam_size, shortest, longest, paper.length_penalty)
-
-
-def _classes(adapter: Unimo2Adapter) -> tuple[str, ...]:
-    """Names of a head's columns, as its configuration has them."""
-    names = cast(Mapping[int, str], adapter.model.config.id2label)
-    return tuple(names[number] for number in sorted(names))

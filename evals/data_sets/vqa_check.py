@@ -11,6 +11,7 @@ from evals.data_sets.entry import Findings
 from evals.data_sets.images import ImageCheck
 from unimo2.errors import BadData
 from unimo2.finetuning.answers import answer_list
+from unimo2.formats.coco import image_file
 from unimo2.formats.rows import Skips
 from unimo2.formats.vqa import Annotation, Question, read_annotations, read_questions
 
@@ -61,7 +62,7 @@ def check_vqa(root: Path, images: ImageCheck) -> Findings:
         questions, annotations = root / "vqa" / files.questions, root / "vqa" / files.annotations
         if questions.is_file():
             asked[split] = {one.id: one for one in _questions(split, questions, findings)}
-            pictures = _pictures(root / "coco" / files.images, asked[split].values())
+            pictures = _pictures(root, files.images, asked[split].values())
             findings.counts[split, "images"] = len(pictures)
             # All images of test-dev are images of test-std.
             findings.problems += check_files(split, sorted(pictures - shown), images)
@@ -96,9 +97,9 @@ def _questions(split: str, path: Path, findings: Findings) -> list[Question]:
     return questions
 
 
-def _pictures(folder: Path, questions: Iterable[Question]) -> set[Path]:
+def _pictures(root: Path, folder: str, questions: Iterable[Question]) -> set[Path]:
     identifiers = {question.image_id for question in questions}
-    return {folder / f"COCO_{folder.name}_{identifier:012d}.jpg" for identifier in identifiers}
+    return {image_file(root, folder, identifier) for identifier in identifiers}
 
 
 def _annotations(split: str, path: Path, findings: Findings) -> list[Annotation]:

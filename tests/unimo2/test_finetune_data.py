@@ -20,7 +20,7 @@ from unimo2.finetuning.readers import (
     read_snli_ve,
     read_vqa,
 )
-from unimo2.finetuning.sampling import Passes
+from unimo2.finetuning.sampling import Sampler
 from unimo2.finetuning.texts import TokenTable
 from unimo2.formats.images import load_image
 from unimo2.formats.vqa import Annotation, Answer, read_annotations
@@ -44,7 +44,7 @@ def test_a_pass_takes_every_item_once_whatever_is_asked_for_first():
     """Independent truth: the set of items; a second object that begins in the middle."""
     counts = torch.tensor([1, 3, 2, 1, 5, 2, 1])
     lengths = torch.arange(int(counts.sum())) % 7
-    passes = Passes(counts, lengths, 2, window=2, seed=3, drawn=2)
+    passes = Sampler(counts, lengths, 2, window=2, seed=3, drawn=2)
     chosen = [passes.at(step) for step in range(9)]
     for epoch in range(3):
         items = torch.cat([chosen[step].items for step in range(3 * epoch, 3 * epoch + 3)])
@@ -53,19 +53,19 @@ def test_a_pass_takes_every_item_once_whatever_is_asked_for_first():
     for item, texts in ((i, o) for c in chosen for i, o in zip(c.items, c.options, strict=True)):
         assert all(starts[item] <= t < starts[item] + counts[item] for t in texts)
         assert counts[item] < 2 or texts[0] != texts[1]
-    again = Passes(counts, lengths, 2, window=2, seed=3, drawn=2)
+    again = Sampler(counts, lengths, 2, window=2, seed=3, drawn=2)
     for step in (7, 2, 5):
         assert torch.equal(again.at(step).options, chosen[step].options)
-    other = Passes(counts, lengths, 2, window=2, seed=4, drawn=2)
+    other = Sampler(counts, lengths, 2, window=2, seed=4, drawn=2)
     assert any(not torch.equal(other.at(s).items, chosen[s].items) for s in range(3))
     with pytest.raises(UsageError, match="batch_size=7 or less"):
-        Passes(counts, lengths, 8, window=2, seed=0, drawn=1)
+        Sampler(counts, lengths, 8, window=2, seed=0, drawn=1)
 
 
 def test_batches_of_a_window_hold_texts_of_like_length():
     """Independent truth: sorting the window's lengths and cutting them into batches."""
     lengths = torch.randint(3, 40, (64,), generator=torch.Generator().manual_seed(0))
-    passes = Passes(torch.ones(64, dtype=torch.int64), lengths, 8, window=8, seed=0, drawn=1)
+    passes = Sampler(torch.ones(64, dtype=torch.int64), lengths, 8, window=8, seed=0, drawn=1)
     batches = sorted(sorted(lengths[passes.at(step).items].tolist()) for step in range(8))
     expected = lengths.sort().values.view(8, 8).tolist()
     assert batches == sorted(expected)

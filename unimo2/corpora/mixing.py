@@ -14,9 +14,10 @@ from torch import Tensor
 from unimo2.batches import MixedBatch, PairBatch
 from unimo2.corpora.augment import Augmentation
 from unimo2.corpora.images import ImageCorpus
-from unimo2.corpora.pairs import PairCorpus, pad
+from unimo2.corpora.pairs import PairCorpus
 from unimo2.corpora.texts import TextCorpus
 from unimo2.masking import MaskingSpec, mask_spans
+from unimo2.padding import pad
 from unimo2.processing import Unimo2Processor
 from unimo2.recipes import PretrainConfig
 from unimo2.streams import (

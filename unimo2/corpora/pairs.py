@@ -16,9 +16,6 @@ from unimo2.errors import BadData, MissingData
 from unimo2.processing import Unimo2Processor
 from unimo2.streams import stream
 
-# Texts of a batch are padded to a multiple of this: kernels are prepared anew for every length they
-# have not met (on CPUs milliseconds each), and so there are few lengths.
-_ROUND_LENGTH = 4
 # Neighbours that are tried in the place of an image that cannot be decoded.
 _TRIES = 20
 
@@ -191,23 +188,3 @@ def held_pairs(
     counts = torch.tensor([len(group) for group in groups], dtype=torch.long)
     captions = HeldCaptions(flat, processor, max_text_length)
     return PairCorpus(HeldPixels(pixels), captions, counts, processor, setting=setting)
-
-
-def pad(tokens: Sequence[Tensor], pad_id: int, limit: int) -> tuple[Tensor, Tensor]:
-    """Texts side by side.
-
-    Args:
-        tokens: int64 [n] each.
-        pad_id: what shorter ones are filled up with.
-        limit: tokens beyond which no row is filled up, for the sake of a round length.
-
-    Returns:
-        int64 [b, N], and int64 [b, N] with 1 at real tokens.
-    """
-    lengths = torch.tensor([len(ids) for ids in tokens])
-    longest = int(lengths.max()) if len(tokens) else 0
-    width = max(longest, min(-(-longest // _ROUND_LENGTH) * _ROUND_LENGTH, limit))
-    ids = torch.full((len(tokens), width), pad_id)
-    for row, text in enumerate(tokens):
-        ids[row, : len(text)] = text
-    return ids, (torch.arange(width) < lengths[:, None]).long()

@@ -19,17 +19,17 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from unimo2.attention import key_bias
+from unimo2.batches import moved
 from unimo2.finetuning.config import CaptionConfig
 from unimo2.finetuning.pictures import Pictures
-from unimo2.finetuning.sampling import Passes
+from unimo2.finetuning.sampling import Sampler
 from unimo2.finetuning.texts import TokenTable
 from unimo2.fusion import Layout
 from unimo2.masking import IGNORED
 from unimo2.modeling import Unimo2Model
+from unimo2.padding import selected_rows
 from unimo2.streams import Share
 from unimo2.text import causal_mask
-
-_ROUND_ROWS = 64  # rows of the token head come in multiples of this, so that shapes repeat
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class CaptionBatch:
 
     def to(self, device: torch.device) -> CaptionBatch:
         """The same batch on another device."""
-        return replace(self, **{name: value.to(device) for name, value in vars(self).items()})
+        return moved(self, device)
 
 
 class CaptionData:
@@ -91,7 +91,7 @@ class CaptionData:
         counts = torch.tensor(captions)
         self.samples = int(counts.sum())
         self._image_of = torch.repeat_interleave(torch.arange(len(counts)), counts)
-        self._passes = Passes(
+        self._passes = Sampler(
             counts if together > 1 else torch.ones(self.samples, dtype=torch.int64),
             texts.lengths,
             config.batch_size // together,
@@ -156,7 +156,8 @@ class CaptionObjective(nn.Module):
         layout = _layout(model, vision, grounded, packed, mask)
         fused = model.fusion(vision, grounded, packed, layout)[2]  # [b, c n, D]
         assert fused is not None  # a text was given
-        rows, labels = _next_tokens(fused.reshape(text.shape), batch)
+        following = batch.input_ids[:, 1:].masked_fill(batch.attention_mask[:, 1:] == 0, IGNORED)
+        rows, labels = selected_rows(fused.reshape(text.shape)[:, :-1], following)
         logits = model.mlm_head(rows).float()  # [rows, vocabulary]
         loss = functional.cross_entropy(
             logits, labels, ignore_index=IGNORED, label_smoothing=self.label_smoothing
@@ -189,21 +190,3 @@ def _layout(
     blocks = (earlier[:, :, :, None] * own).reshape(len(vision), count * length, count * length)
     seen = mask.new_ones(len(vision), count * length, layout.visual + layout.grounded)
     return replace(layout, text_bias=key_bias(torch.cat([seen, blocks], dim=2), torch.float32))
-
-
-def _next_tokens(fused: Tensor, batch: CaptionBatch) -> tuple[Tensor, Tensor]:
-    """The rows after which a real token comes, and that token; filled up to a round number.
-
-    Args:
-        fused: [b c, n, D].
-        batch: gives the tokens.
-
-    Returns:
-        [rows, D], and int64 [rows], `IGNORED` in rows that only fill up.
-    """
-    places = batch.attention_mask[:, 1:].reshape(-1).nonzero().squeeze(1)
-    missing = -len(places) % _ROUND_ROWS
-    filled = functional.pad(places, (0, missing))
-    labels = batch.input_ids[:, 1:].reshape(-1)[places]
-    rows = fused[:, :-1].flatten(0, 1)[filled]
-    return rows, functional.pad(labels, (0, missing), value=IGNORED)

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from unimo2.batches import moved
 from unimo2.finetuning.config import FinetuneConfig
 from unimo2.finetuning.fused import fuse_pooled
 from unimo2.finetuning.pictures import Pictures
-from unimo2.finetuning.sampling import Passes
+from unimo2.finetuning.sampling import Sampler
 from unimo2.finetuning.texts import TokenTable
 from unimo2.heads import Unimo2ForImages, Unimo2ForPairs, Unimo2ForTexts, task_loss
 from unimo2.streams import Share
@@ -48,8 +49,7 @@ class LabelledBatch:
 
     def to(self, device: torch.device) -> LabelledBatch:
         """The same batch on another device."""
-        parts = {f.name: getattr(self, f.name) for f in fields(self)}
-        return replace(self, **{k: v.to(device) for k, v in parts.items() if v is not None})
+        return moved(self, device)
 
 
 class Classes:
@@ -141,7 +141,7 @@ class LabelledData:
         self._config, self._targets, self._texts, self._pictures = config, targets, texts, pictures
         self._image_of = torch.arange(count) if image_of is None else torch.tensor(image_of)
         self.samples = count
-        self._passes = Passes(
+        self._passes = Sampler(
             counts=torch.ones(count, dtype=torch.int64),
             lengths=torch.zeros(count) if texts is None else texts.lengths,
             batch_size=config.batch_size,

@@ -13,6 +13,7 @@ from unimo2.errors import BadData, MissingData
 from unimo2.finetuning.answers import answer_list, soft_targets
 from unimo2.finetuning.classification import Classes, Numbers, SoftTargets, Targets
 from unimo2.formats import glue, snli_ve, vqa
+from unimo2.formats.coco import image_file
 from unimo2.formats.fields import first_few
 from unimo2.formats.imagenet import MAPPING, read_labels, read_synsets
 from unimo2.formats.karpathy import KarpathyImage, read_karpathy
@@ -22,7 +23,6 @@ from unimo2.streams import ORDER, stream
 GLUE_FOLDERS = {"sst2": "SST-2", "mnli": "MNLI", "cola": "CoLA", "stsb": "STS-B"}
 _VQA_QUESTIONS = "vqa/v2_OpenEnded_mscoco_{split}2014_questions.json"
 _VQA_ANNOTATIONS = "vqa/v2_mscoco_{split}2014_annotations.json"
-_COCO_IMAGE = "coco/{split}2014/COCO_{split}2014_{image:012d}.jpg"
 
 
 @dataclass(frozen=True)
@@ -132,10 +132,7 @@ def read_vqa(root: Path, splits: Sequence[str], threshold: int) -> Samples:
             raise BadData(f"{path}: questions without annotation: {first_few(lonely)}")
         asked += questions
         annotations += [known[question.id] for question in questions]
-        files += [
-            root / _COCO_IMAGE.format(split=split, image=question.image_id)
-            for question in questions
-        ]
+        files += [image_file(root, f"{split}2014", question.image_id) for question in questions]
     images, image_of = _each_once(files)
     return Samples(
         SoftTargets(soft_targets(annotations, answers), len(answers)),

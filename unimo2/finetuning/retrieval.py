@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from unimo2.batches import moved
 from unimo2.finetuning.config import RetrievalConfig
 from unimo2.finetuning.fused import pair_rows
 from unimo2.finetuning.losses import circle_loss, draw_several
 from unimo2.finetuning.pictures import Pictures
-from unimo2.finetuning.sampling import Passes
+from unimo2.finetuning.sampling import Sampler
 from unimo2.finetuning.texts import TokenTable
 from unimo2.modeling import CONTRASTIVE_TEMPERATURE_RANGE, Unimo2Model
 from unimo2.negatives import same_pair
@@ -53,7 +54,7 @@ class RetrievalBatch:
 
     def to(self, device: torch.device) -> RetrievalBatch:
         """The same batch on another device."""
-        return replace(self, **{name: value.to(device) for name, value in vars(self).items()})
+        return moved(self, device)
 
 
 class RetrievalData:
@@ -85,7 +86,7 @@ class RetrievalData:
         self._counts = torch.tensor(captions)
         self._first = self._counts.cumsum(dim=0) - self._counts
         self.samples = int(self._counts.sum())
-        self._passes = Passes(
+        self._passes = Sampler(
             self._counts, texts.lengths, config.batch_size, config.length_window, config.seed, 1
         )
 

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from unimo2.corpora.order import Passes
 from unimo2.errors import UsageError
 from unimo2.streams import CAPTIONS, ORDER, stream
 
@@ -18,8 +19,8 @@ class Chosen(NamedTuple):
     options: Tensor  # int64 [batch, drawn], which texts of each item
 
 
-class Passes:
-    """Random passes over items, each with one or more texts to draw from.
+class Sampler:
+    """Random passes over items, each with texts to draw from.
 
     Every pass is a permutation of the items; a rest smaller than a batch is left out of it. Within
     a window of batches, items are put together by the length of their longest drawn text, so that
@@ -51,27 +52,20 @@ class Passes:
         self._counts, self._lengths = counts, lengths
         self._first = counts.cumsum(dim=0) - counts
         self._size, self._window, self._seed, self._drawn = batch_size, window, seed, drawn
-        self._epoch = -1
-        self._order = counts[:0]
+        self._passes = Passes(len(counts), ORDER, "training samples")
         self._start = -1
         self._batches: list[Chosen] = []
 
     def at(self, step: int) -> Chosen:
         """The samples of a step (from 0)."""
-        epoch, turn = divmod(step, len(self._counts) // self._size)
-        start = step - turn % self._window
-        if start != self._start:
-            self._start, self._batches = start, self._window_at(epoch, turn // self._window, start)
-        return self._batches[step - start]
+        items, within = self._passes.window(step, self._size, self._seed, self._window)
+        if step - within != self._start:
+            self._start = step - within
+            self._batches = self._batches_of(items, self._start)
+        return self._batches[within]
 
-    def _window_at(self, epoch: int, window: int, start: int) -> list[Chosen]:
-        """All batches of one window."""
-        if epoch != self._epoch:
-            generator = stream(self._seed, epoch, ORDER)
-            self._epoch, self._order = epoch, torch.randperm(len(self._counts), generator=generator)
-        usable = self._order[: len(self._order) // self._size * self._size]
-        span = self._window * self._size
-        items = usable[window * span : (window + 1) * span]
+    def _batches_of(self, items: Tensor, start: int) -> list[Chosen]:
+        """All batches of the window that begins at a step."""
         generator = stream(self._seed, start, CAPTIONS)
         options = self._draw(items, generator)
         order = torch.arange(len(items))

@@ -10,9 +10,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
-# Kernels are prepared anew for every length they have not met (on CPUs milliseconds each), so
-# lengths are rounded up to a multiple of this.
-_ROUND_LENGTH = 4
+from unimo2.padding import round_length
 
 
 class TokenTable:
@@ -76,8 +74,7 @@ class TokenTable:
     def _places(self, rows: Tensor) -> tuple[Tensor, Tensor]:
         """Places in the flat table, [b, n], and which of them are real."""
         lengths = self.lengths[rows][:, None]
-        width = min(-(-int(lengths.max()) // _ROUND_LENGTH) * _ROUND_LENGTH, self._longest)
-        columns = torch.arange(width)
+        columns = torch.arange(round_length(int(lengths.max()), self._longest))
         return self._starts[rows][:, None] + columns.clamp(max=lengths - 1), columns < lengths
 
 

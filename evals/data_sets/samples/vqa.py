@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from evals.data_sets.sampling import Sample, Samples, by_picture
+from unimo2.formats.coco import image_file
 from unimo2.formats.rows import MISSING_IMAGE, Skips
 from unimo2.formats.vqa import Annotation, read_annotations, read_questions
 
@@ -32,7 +33,7 @@ def _lines(root: Path, split: str, skips: Skips) -> Iterator[tuple[Path, str]]:
     if annotations.is_file():  # the answers of the test splits are on a server
         answers = {one.question_id: one for one in read_annotations([annotations])}
     for question in questions:
-        path = root / "coco" / folder / f"COCO_{folder}_{question.image_id:012d}.jpg"
+        path = image_file(root, folder, question.image_id)
         if not path.is_file():
             skips.add(MISSING_IMAGE, str(path))
             continue
