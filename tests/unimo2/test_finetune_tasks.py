@@ -195,3 +195,16 @@ def test_any_text_encoder_is_fine_tuned_for_glue(task, encoder, root, tmp_path):
     assert not info["missing_keys"] and again.config.task == task
     with pytest.raises(UsageError, match="fields of UNIMO-2"):
         prepare_encoder(task, _recipe(task, "model.hidden_dropout=0.2"), encoder, root)
+
+
+def test_a_new_vqa_head_can_start_from_how_often_each_answer_is_given(folder, root):
+    """Independent truth: the mean of all targets, summed sample by sample; without it zero."""
+    prepared = _prepared("vqa", folder, root, "start_from_frequencies=true")
+    data = prepared.task.data
+    targets = data._targets.of(torch.arange(data.samples))
+    share = torch.stack([row for row in targets]).sum(dim=0) / data.samples
+    bias = prepared.task.model.head[-1].bias
+    assert torch.allclose(torch.sigmoid(bias), share.clamp(1e-5, 1 - 1e-5), atol=1e-6)
+    assert share.max() > 0.1
+    plain = _prepared("vqa", folder, root, "start_from_frequencies=false")
+    assert not plain.task.model.head[-1].bias.any()

@@ -104,6 +104,11 @@ class SoftTargets:
         dense[sample, self._ids[places]] = self._weights[places]
         return dense
 
+    def mean(self) -> Tensor:
+        """The mean weight of each class over all samples, float32 [classes]."""
+        sums = torch.zeros(self._classes).index_add_(0, self._ids, self._weights)
+        return sums / max(1, len(self._counts))
+
     def content(self) -> bytes:
         """For the fingerprint."""
         parts = (self._counts, self._ids, self._weights)

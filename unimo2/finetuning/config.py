@@ -148,10 +148,14 @@ class AnswerConfig(FinetuneConfig):
             (then there is no development split, and the last weights are kept).
         answer_threshold: questions whose most common answer an answer must be to become a class
             (9 gives VQA v2's 3,129).
+        start_from_frequencies: whether a new head begins with how often each answer is given (as
+            its biases), instead of giving every answer one chance in two: a short training then
+            need not learn that first. Ours.
     """
 
     train_on: Literal["train", "train+val"] = "train"
     answer_threshold: int = 9
+    start_from_frequencies: bool = False
 
     def __post_init__(self) -> None:
         """Refuse values that cannot be meant; as `FinetuneConfig`."""

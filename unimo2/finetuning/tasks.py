@@ -15,7 +15,12 @@ from transformers import PreTrainedModel
 
 from unimo2.errors import BadCheckpoint, UsageError
 from unimo2.finetuning.captioning import CaptionData, CaptionObjective
-from unimo2.finetuning.classification import ClassificationObjective, LabelledData, TaskModel
+from unimo2.finetuning.classification import (
+    ClassificationObjective,
+    LabelledData,
+    SoftTargets,
+    TaskModel,
+)
 from unimo2.finetuning.config import (
     AnswerConfig,
     CaptionConfig,
@@ -202,6 +207,7 @@ class _Workshop:
             samples = read_snli_ve(self.root)
         model = self._load(kind, samples.labels)
         config = self.config
+        self._start_from_frequencies(model, samples)
         objective = ClassificationObjective(model, config.grounding_weight, config.label_smoothing)
         held_out = None
         if kept is not None and kept.images:
@@ -209,6 +215,18 @@ class _Workshop:
             labels = kept.targets.of(torch.arange(len(pictures)))
             held_out = partial(_held_out, pictures, labels, config.batch_size)
         return self._ready(model, objective, self._labelled_data(samples), held_out)
+
+    def _start_from_frequencies(self, model: TaskModel, samples: Samples) -> None:
+        """Set a new head's biases to the log odds of the answers, if the recipe asks for it."""
+        config, targets = self.config, samples.targets
+        new = checkpoint_config(self.folder).get("task") != self.name
+        if not (isinstance(config, AnswerConfig) and config.start_from_frequencies and new):
+            return
+        assert isinstance(model, Unimo2ForPairs) and isinstance(targets, SoftTargets)
+        last = cast(nn.Linear, model.head[-1])
+        with torch.no_grad():
+            # An answer that hardly anybody gives still has a finite bias.
+            last.bias.copy_(targets.mean().clamp(1e-5, 1.0 - 1e-5).logit())
 
     def _labelled_data(self, samples: Samples) -> LabelledData:
         count = len(samples.texts or samples.image_of)
