@@ -1,9 +1,10 @@
 """Object tags as a second text of captioning: who sees whom, and the caches against the whole model."""
 
+from functools import cache
+
 import pytest
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from unimo2 import Unimo2Config, Unimo2Model
 from unimo2.decoding import CachedDecoder
@@ -51,6 +52,7 @@ def look(asks: int, asked: int, image: int, tags: int) -> bool:
     return kinds[1] == "image" or kinds[0] in ("tag", "word")
 
 
+@cache
 def hiding(image: int, tags: int, rows: int) -> Tensor:
     """The table as an additive mask."""
     table = [[look(i, j, image, tags) for j in range(rows)] for i in range(rows)]
@@ -128,7 +130,7 @@ class _Both:
 
 def test_cached_search_with_tags_equals_the_whole_model_at_every_step(model, pixels):
     """Truth: each image alone, unpadded, without caches, under a mask written as a table."""
-    settings = BeamSettings(3, min_length=2, max_length=10, length_penalty=0.0)
+    settings = BeamSettings(2, min_length=2, max_length=6, length_penalty=0.0)
     start = torch.zeros(len(pixels), dtype=torch.long)
     with torch.no_grad():
         model.mlm.bias[END] += 4.0
@@ -139,7 +141,7 @@ def test_cached_search_with_tags_equals_the_whole_model_at_every_step(model, pix
             for i, row in enumerate(TAGS)
         ]
         model.mlm.bias[END] -= 4.0
-    assert both.left[-1] < len(pixels)  # images with and without tags left the batch
+    assert both.left[-1] < len(pixels)  # some images left the batch
     for found, expected in zip(lockstep, alone, strict=True):
         assert [h.tokens for h in found] == [h.tokens for h in expected]
 
