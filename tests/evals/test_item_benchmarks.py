@@ -26,6 +26,7 @@ from item_fakes import (
 import evals
 from evals import quick, records, vqa
 from evals.compare import compare
+from evals.metrics import Metric
 from unimo2.errors import BadData, IncompatibleModel, MissingData, UsageError
 from unimo2.formats import coco as coco_format
 from unimo2.formats import glue as glue_format
@@ -160,7 +161,10 @@ def _scored_as_nothing(monkeypatch):
     from evals import coco
 
     def scored(captions, references, seed):
-        return coco.CaptionScores({}, tuple(captions), {"CIDEr": np.zeros(len(captions))}, {}, ())
+        words = np.array([len(text.split()) for text in captions.values()], dtype=np.float64)
+        sums = {"bleu": np.ones((len(words), 10)), "meteor": np.ones((len(words), 23))}
+        metrics = {"CIDEr": Metric(100 * words.mean(), len(words), (0.0, 0.0), None, False)}
+        return coco.CaptionScores(metrics, tuple(captions), {"CIDEr": words}, sums, ())
 
     monkeypatch.setattr(coco, "caption_scores", scored)
 
@@ -188,7 +192,9 @@ def test_object_tags_reach_their_images_and_the_record_says_which(tmp_path, monk
     assert f"--object-tags {path}" in record.command
     plain = run("coco", FakeTagReader(), root, tmp_path)
     assert plain.protocol["object_tags"] is None and "tagged" not in plain.data
-    assert plain.data["fingerprint"] == record.data["fingerprint"]
+    # Ten images have one word more, one has two, one has none.
+    found = compare(plain.path.parent, record.path.parent).metrics["CIDEr"]
+    assert found.difference == pytest.approx(100 * 12 / 12)
 
 
 def test_an_interrupted_run_goes_on_only_with_the_same_object_tags(tmp_path, monkeypatch):
