@@ -106,7 +106,7 @@ def test_captions_are_trained_with_object_tags(folder, root, tmp_path, capsys):
     """Truth: tags of two training and one validation image, counted; other tasks have none."""
     path = tmp_path / "tags of mine.json"
     path.write_text(json.dumps({"0": ["red"], "1": ["white", "square"], "12": ["blue"]}))
-    more = ("--object-tags", str(path), "--steps", "2")
+    more = ("captions_per_image=2", "--object-tags", str(path), "--steps", "2")
     assert finetune("coco", folder, root, tmp_path / "run", *more) == 0
     assert "object tags of 2 images from tags of mine.json" in capsys.readouterr().err
     told = json.loads((tmp_path / "run/train.json").read_text())["data"]["object_tags"]
