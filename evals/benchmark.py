@@ -71,6 +71,7 @@ class Request:
         score: Of zero-shot classification: "fused", or "contrastive" for that score alone.
         templates: Sentences a class of zero-shot classification, 1 or 80.
         beam_size: Of captioning.
+        object_tags: File of object tags that captions are written with; None for none.
         features: Folder where what a vision tower gives is kept by content; None to keep nothing.
         output: The runs folder.
         fresh: Do not take up an interrupted run.
@@ -93,6 +94,7 @@ class Request:
     score: str = "fused"
     templates: int = 1
     beam_size: int = 5
+    object_tags: Path | None = None
     features: Path | None = None
     output: Path = Path("runs")
     fresh: bool = False

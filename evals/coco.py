@@ -22,19 +22,20 @@ import numpy as np
 from evals import items, meteor
 from evals.benchmark import Outcome, Report, Request, SampleMetric
 from evals.captions import Tokens, tokenise
-from evals.coco_data import CocoData, notices, read
+from evals.coco_data import CocoData, captions_of, notices, read
 from evals.item_samples import frame
 from evals.items import Work
 from evals.java import java_on_path, quiet
 from evals.metrics import RESAMPLES, Floats, Metric
-from evals.pictures import loaded
 from evals.processes import ALL, Share
 from evals.resampling import of_draws, resampled_sums
 from evals.scoring import Scored, answered, missing_note
 from evals.spice import spice, why_no_spice
-from unimo2.errors import BadData, UsageError
+from unimo2.errors import BadData, IncompatibleModel, UsageError
 from unimo2.files import write_text
 from unimo2.formats.coco import read_captions, read_results
+from unimo2.formats.object_tags import read_object_tags
+from zoo.interfaces import TagReader
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -68,15 +69,25 @@ def protocol(model: Model, request: Request) -> dict[str, Any]:
 
     Raises:
         UsageError: A search without beams.
+        IncompatibleModel: A model that reads no object tags, asked to.
+        MissingData: No file of object tags.
+        BadData: A broken file of object tags.
     """
     if request.beam_size < 1:
         raise UsageError(f"--beam-size {request.beam_size}: at least 1 beam is needed")
+    tags = None
+    if request.object_tags is not None:
+        if not isinstance(model, TagReader):
+            raise IncompatibleModel(
+                f"model '{model.name}' reads no object tags: leave --object-tags out"
+            )
+        tags = read_object_tags(request.object_tags).describe()
     return {
         "task": "image captioning",
         "zero_shot": request.zero_shot,
         "score": "pycocoevalcap after PTB tokenisation",
         "beam_size": request.beam_size,
-        "object_tags": None,
+        "object_tags": tags,
         "interval": f"percentile bootstrap over images, {RESAMPLES:,} resamples",
     }
 
@@ -90,13 +101,12 @@ def predict(
     share: Share = ALL,
 ) -> items.Store:
     """Caption the images that are left, and keep the captions in `folder`."""
-    paths = data.paths
 
     def captions(numbers: Sequence[int]) -> list[items.Prediction]:
-        images = loaded([paths[number] for number in numbers])
-        return [{"prediction": text} for text in model.caption(images, request.beam_size)]
+        texts = captions_of(model, data, numbers, request.beam_size)
+        return [{"prediction": text} for text in texts]
 
-    work = Work.of(range(len(paths)), "images", model.batch_size, _CHUNK)
+    work = Work.of(range(len(data.images)), "images", model.batch_size, _CHUNK)
     return items.predict(model, work, captions, folder, report, share)
 
 

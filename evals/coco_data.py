@@ -5,16 +5,22 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 from evals.benchmark import Request
 from evals.item_data import Extent, fingerprint, first_items, known_split
 from evals.java import java_on_path
+from evals.pictures import loaded
 from evals.spice import why_no_spice
 from evals.suites import Suite
 from unimo2.errors import BadData
 from unimo2.formats.fields import first_few
 from unimo2.formats.karpathy import SPLITS, KarpathyImage, parse_karpathy
+from unimo2.formats.object_tags import read_object_tags
+from zoo.interfaces import TagReader
+
+if TYPE_CHECKING:
+    from zoo.interfaces import Captioner
 
 ANNOTATIONS = "coco/dataset_coco.json"
 
@@ -26,12 +32,15 @@ class CocoData:
     Attributes:
         images: In the order of the annotation file, all with COCO's own id.
         extent: How many.
-        fingerprint: sha256 of ids, references and images.
+        fingerprint: sha256 of ids, references and images. Object tags are part of the protocol:
+            runs with and without them are on the same data.
+        tags: Object tags of each image; None for captions without.
     """
 
     images: tuple[KarpathyImage, ...]
     extent: Extent
     fingerprint: str
+    tags: tuple[tuple[str, ...], ...] | None = None
 
     @property
     def ids(self) -> list[int]:
@@ -52,11 +61,18 @@ class CocoData:
     def summary(self) -> dict[str, Any]:
         """The record's "data"."""
         captions = sum(len(image.captions) for image in self.images)
-        return {**self.extent.summary(self.fingerprint), "captions": captions}
+        counts = {"captions": captions}
+        if self.tags is not None:
+            counts["tagged"] = sum(1 for tags in self.tags if tags)
+        return {**self.extent.summary(self.fingerprint), **counts}
 
     def notes(self) -> list[str]:
         """What a reader must know about the data."""
-        return self.extent.notes()
+        notes = self.extent.notes()
+        bare = 0 if self.tags is None else sum(1 for tags in self.tags if not tags)
+        if bare:
+            notes.append(f"{bare:,} of {len(self.images):,} images have no object tags")
+        return notes
 
 
 def read(suite: Suite, request: Request) -> CocoData:
@@ -71,7 +87,8 @@ def read(suite: Suite, request: Request) -> CocoData:
 
     Raises:
         MissingData: A file is not there, or no Java, without which captions cannot be scored.
-        BadData: A broken file, a split without images, images without COCO's id.
+        BadData: A broken file, a split without images, images without COCO's id, object tags of
+            none of them.
         UsageError: A limit below 1, an unknown split.
     """
     known_split(request.split, SPLITS, "COCO")
@@ -89,7 +106,36 @@ def read(suite: Suite, request: Request) -> CocoData:
         images=images,
         extent=extent,
         fingerprint=fingerprint(request.split, lines, [image.path for image in images]),
+        tags=_tags(images, request.object_tags),
     )
+
+
+def _tags(images: Sequence[KarpathyImage], path: Path | None) -> tuple[tuple[str, ...], ...] | None:
+    """The object tags of each image; None without a file."""
+    if path is None:
+        return None
+    return read_object_tags(path).of_images([(one.cocoid, one.filename) for one in images])
+
+
+def captions_of(
+    model: Captioner, data: CocoData, numbers: Sequence[int], beam_size: int
+) -> list[str]:
+    """Caption some images, with their object tags where there are any.
+
+    Args:
+        model: Writes captions; with tags also a `TagReader`.
+        data: From `read`.
+        numbers: Places of the images.
+        beam_size: Beams of an image.
+
+    Returns:
+        One caption an image.
+    """
+    images = loaded([data.images[number].path for number in numbers])
+    if data.tags is None:
+        return model.caption(images, beam_size)
+    tags = [data.tags[number] for number in numbers]
+    return cast(TagReader, model).caption_with_tags(images, tags, beam_size)
 
 
 def notices(request: Request) -> list[str]:

@@ -26,7 +26,8 @@ PERMUTATIONS = 10_000
 _ROUNDING = 1e-9
 _PORTION = 1 << 23  # random numbers held at once
 # Of a record's data, what names the place that it came from and not the data itself.
-_NOT_DATA = ("root_name", "note", "official")
+# "tagged" counts object tags, which are part of the protocol.
+_NOT_DATA = ("root_name", "note", "official", "tagged")
 
 
 @dataclass(frozen=True)

@@ -10,19 +10,21 @@ from evals import coco_data, suites
 from evals.benchmark import Request
 from evals.captions import tokenise
 from evals.java import java_on_path, quiet
-from evals.pictures import loaded
 
 if TYPE_CHECKING:
     from zoo.interfaces import Captioner
 
 
-def cider_on(root: Path, split: str, limit: int | None = None) -> Callable[[Captioner], float]:
+def cider_on(
+    root: Path, split: str, limit: int | None = None, object_tags: Path | None = None
+) -> Callable[[Captioner], float]:
     """Read a split of COCO once, and measure captioners on it.
 
     Args:
         root: The data root.
         split: Of Karpathy's.
         limit: Only the first images of the split.
+        object_tags: File of object tags that captions are written with.
 
     Returns:
         CIDEr in percent of a model, the same as the benchmark's, captions searched for as there.
@@ -30,7 +32,14 @@ def cider_on(root: Path, split: str, limit: int | None = None) -> Callable[[Capt
     Raises:
         UsageError: Or one of its kinds, for data that cannot be read.
     """
-    request = Request(benchmark="coco", model="", data_root=root, split=split, limit=limit)
+    request = Request(
+        benchmark="coco",
+        model="",
+        data_root=root,
+        split=split,
+        limit=limit,
+        object_tags=object_tags,
+    )
     data = coco_data.read(suites.resolve(None, root), request)
     references = {image: list(texts) for image, texts in data.references.items()}
     with java_on_path(), quiet():
@@ -39,7 +48,8 @@ def cider_on(root: Path, split: str, limit: int | None = None) -> Callable[[Capt
     def measure(model: Captioner) -> float:
         from pycocoevalcap.cider.cider import Cider
 
-        captions = model.caption(loaded(data.paths), request.beam_size)
+        everything = range(len(data.images))
+        captions = coco_data.captions_of(model, data, everything, request.beam_size)
         with java_on_path(), quiet():
             given = tokenise({i: [text] for i, text in zip(data.ids, captions, strict=True)})
             return 100.0 * float(Cider().compute_score(truth, given)[0])

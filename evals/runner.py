@@ -60,6 +60,7 @@ def run(
     score: str = "fused",
     templates: int = 1,
     beam_size: int = 5,
+    object_tags: str | Path | None = None,
     features: str | Path | None = None,
     output: str | Path = "runs",
     fresh: bool = False,
@@ -90,6 +91,7 @@ def run(
         score: Of zero-shot classification: "fused", or "contrastive" for that score alone.
         templates: Sentences a class of zero-shot classification, 1 or 80.
         beam_size: Of captioning.
+        object_tags: A file of object tags that captions are written with.
         features: A folder: what the vision tower gives of each image is kept there by content, and
             later runs of the same weights read it.
         output: The runs folder.
@@ -127,6 +129,7 @@ def run(
         score=score,
         templates=templates,
         beam_size=beam_size,
+        object_tags=None if object_tags is None else Path(object_tags),
         features=None if features is None else Path(features),
         output=Path(output),
         fresh=fresh,
@@ -161,6 +164,8 @@ def _variant(request: Request) -> str | None:
         parts.append(f"templates-{request.templates}")
     if request.beam_size != usual.beam_size:
         parts.append(f"beam-{request.beam_size}")
+    if request.object_tags is not None:
+        parts.append("object-tags")
     return "-".join(parts) or None
 
 
@@ -369,7 +374,8 @@ def command(request: Request) -> str:
         words.append("--zero-shot")
     names = (
         "model", "data_root", "suite", "split", "limit", "device", "dtype", "batch_size", "seed",
-        "contrastive_weight", "rerank", "score", "templates", "beam_size", "features", "output",
+        "contrastive_weight", "rerank", "score", "templates", "beam_size", "object_tags", "features",
+        "output",
     )  # fmt: skip
     for name in names:
         value = getattr(request, name)

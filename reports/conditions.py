@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -128,8 +129,13 @@ def protocol_of(record: Record) -> str:
     if protocol.get("beam_size"):
         parts.append(f"beam size {protocol['beam_size']}")
     if protocol.get("object_tags"):
-        parts.append(f"object tags: {protocol['object_tags']}")
+        parts.append(f"object tags: {_named(protocol['object_tags'])}")
     return ", ".join(parts)
+
+
+def _named(tags: Any) -> str:
+    """The file that object tags are from."""
+    return str(tags["file"]) if isinstance(tags, Mapping) else str(tags)
 
 
 def described(record: Record) -> str:

@@ -26,7 +26,8 @@ from transformers import (
 )
 
 from unimo2.configuration import Unimo2Config
-from unimo2.generation import BeamSettings, CachedDecoder, beam_search
+from unimo2.decoding import CachedDecoder
+from unimo2.generation import BeamSettings, beam_search
 from unimo2.measure import interleave, ratio
 from unimo2.modeling import Unimo2Model
 

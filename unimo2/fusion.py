@@ -264,6 +264,7 @@ class GroundedTransformer(nn.Module):
         text_mask: Tensor | None,
         grounded_mask: Tensor | None = None,
         causal: bool = False,
+        context: int = 0,
     ) -> Layout:
         """Sizes and masks for `forward` and `pool`.
 
@@ -275,6 +276,8 @@ class GroundedTransformer(nn.Module):
             grounded_mask: [b, k], 0 for grounded tokens of padding (1-to-1 map); None otherwise.
             causal: Captioning: text sees visual, grounded and earlier text, and nothing sees text
                 (released code; the two modalities meet directly here).
+            context: With `causal`, how many text rows at the beginning all text rows see, those
+                included: object tags.
 
         Returns:
             The layout.
@@ -295,7 +298,7 @@ class GroundedTransformer(nn.Module):
             mask = given.new_ones(len(given), sizes[2]) if text_mask is None else text_mask
             # Padded rows of the released code see no text, not even themselves, and its logits of
             # those rows are part of the reference vectors.
-            earlier = causal_mask(mask.to(given.dtype), sizes[2], self.counted)
+            earlier = causal_mask(mask.to(given.dtype), sizes[2], self.counted, context)
             text_bias = key_bias(torch.cat([seen, earlier], dim=2), torch.float32)
         return Layout(sizes[0], sizes[1], sizes[2], bias, text_bias, self.dense)
 

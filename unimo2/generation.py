@@ -1,27 +1,21 @@
-"""Captioning: batched beam search, with keys and values of images and earlier words kept.
+"""Captioning: batched beam search; `unimo2.decoding` gives it the next token's logits.
 
-As in the released code (UniLM style): text is causal and sees visual, grounded and earlier text
-rows; visual and grounded rows see no text, so that an image's keys and values are computed once and
-shared by all its beams.
-
-Shapes: b images, k beams of each, r = b * k text rows, t tokens so far, s visual and grounded rows,
-h heads, d width of a head, D width, V vocabulary.
+Shapes: b images, k beams of each, r = b * k text rows, t tokens so far, V vocabulary.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol, cast
+from typing import Protocol
 
 import torch
 from torch import Tensor
-from transformers import DynamicCache
 
-from unimo2.attention import attend
+from unimo2.decoding import CachedDecoder
 from unimo2.errors import UsageError
-from unimo2.fusion import GroundedLayer, merge_heads
 from unimo2.modeling import Unimo2Model
+from unimo2.object_tags import TagTokens
 
 # What a repeated trigram costs (released code): never chosen while anything else is left.
 _REPEATED = 65000.0
@@ -100,6 +94,7 @@ def generate(
     pixel_values: Tensor,
     settings: BeamSettings | None = None,
     word_starts: Sequence[bool] | None = None,
+    tags: TagTokens | None = None,
 ) -> list[list[Hypothesis]]:
     """Caption images.
 
@@ -109,6 +104,7 @@ def generate(
         settings: How to search; the paper's when None.
         word_starts: For each token id, whether it begins a word, so that trigrams are of words;
             every token is a word when None.
+        tags: Object tags of the images, which the captions are written with; None for none.
 
     Returns:
         For each image its beams, best first.
@@ -126,84 +122,12 @@ def generate(
     model.train(False)
     try:
         with torch.inference_mode():
-            decoder = CachedDecoder(model, model.encode_image(pixel_values))
+            decoder = CachedDecoder(model, model.encode_image(pixel_values), tags)
             start = torch.full((len(pixel_values),), model.config.bos_token_id)
             start = start.to(pixel_values.device)
             return beam_search(decoder, start, model.config.eos_token_id, settings, word_starts)
     finally:
         model.train(training)
-
-
-class CachedDecoder:
-    """Next-token logits from the newest token alone."""
-
-    def __init__(self, model: Unimo2Model, vision: Tensor) -> None:
-        """Run the image side through the Grounded Transformer and keep its keys and values.
-
-        Args:
-            model: In evaluation mode.
-            vision: [b, p + 1, D] from `encode_image`.
-        """
-        self.model = model
-        self.images = len(vision)
-        self.tokens = 0
-        self.text_cache = DynamicCache()
-        self.image_keys: list[Tensor] = []  # a layer: [b, h, s, d]
-        self.image_values: list[Tensor] = []
-        self.fused_cache = DynamicCache()  # a layer: [r, h, t, d]
-        grounded = None
-        if model.dictionary is not None:
-            grounded = model.ground(vision, None, with_loss=False).tokens
-        hidden = model.fusion.join(vision, grounded, None)
-        self.layers = [cast(GroundedLayer, layer) for layer in model.fusion.layers]
-        for layer in self.layers:
-            query, key, value = layer.project(hidden)
-            self.image_keys.append(key)
-            self.image_values.append(value)
-            if layer is not self.layers[-1]:
-                hidden = layer.finish(hidden, merge_heads(attend(query, key, value)))
-
-    def step(self, tokens: Tensor) -> Tensor:
-        """Append one token to each row, [r], and return the logits of the next, [r, V]."""
-        positions = torch.full_like(tokens, self.model.config.pad_token_id + 1 + self.tokens)
-        hidden = self.model.text(
-            tokens[:, None], None, positions[:, None], causal=True, cache=self.text_cache
-        )
-        for index, layer in enumerate(self.layers):
-            hidden = self._layer(index, layer, hidden)
-        self.tokens += 1
-        return self.model.mlm_head(hidden[:, 0])
-
-    def _layer(self, index: int, layer: GroundedLayer, hidden: Tensor) -> Tensor:
-        """One layer of the Grounded Transformer for the newest text rows, [r, 1, D]."""
-        query, key, value = layer.project(hidden)  # [r, h, 1, d]
-        key, value = self.fused_cache.update(key, value, index)  # [r, h, t, d]
-        image_key, image_value = self.image_keys[index], self.image_values[index]
-        query = query * query.shape[-1] ** -0.5
-        # The beams of an image ask its keys together: [b, k, h, d] -> [b, h, k, d].
-        asking = query[:, :, 0].unflatten(0, (self.images, -1)).transpose(1, 2)
-        of_image = (asking @ image_key.transpose(2, 3)).transpose(1, 2).flatten(0, 1)  # [r, h, s]
-        of_text = (query @ key.transpose(2, 3))[:, :, 0]  # [r, h, t]
-        logits = torch.cat([of_image, of_text], dim=2).float()
-        weights = logits.softmax(dim=2).to(value.dtype)
-        on_image, on_text = weights.tensor_split([of_image.shape[2]], dim=2)
-        on_image = on_image.view(self.images, -1, *on_image.shape[1:])  # [b, k, h, s]
-        on_image = on_image.transpose(1, 2)
-        context = (on_image @ image_value).transpose(1, 2).flatten(0, 1)  # [r, h, d]
-        context = context[:, :, None] + on_text[:, :, None] @ value  # [r, h, 1, d]
-        return layer.finish(hidden, merge_heads(context))
-
-    def reorder(self, rows: Tensor) -> None:
-        """Make row i what row rows[i] was; the number of rows may change."""
-        rows = cast(torch.LongTensor, rows)
-        self.text_cache.reorder_cache(rows)
-        self.fused_cache.reorder_cache(rows)
-
-    def keep(self, images: Tensor) -> None:
-        """Go on with these images alone; `reorder` for their rows follows."""
-        self.image_keys = [keys.index_select(0, images) for keys in self.image_keys]
-        self.image_values = [values.index_select(0, images) for values in self.image_values]
-        self.images = len(images)
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,7 @@ class TextTransformer(nn.Module):
         position_ids: Tensor | None = None,
         causal: bool = False,
         cache: DynamicCache | None = None,
+        context: int = 0,
     ) -> Tensor:
         """Encode texts.
 
@@ -40,6 +41,8 @@ class TextTransformer(nn.Module):
             position_ids: [b, n]; counted from pad_token_id + 1 as RoBERTa does when None.
             causal: Whether a token sees earlier tokens only (captioning).
             cache: Keys and values of the tokens before; extended in place.
+            context: With `causal`, how many tokens at the beginning are a text of their own that all
+                others see (object tags of captioning); `position_ids` then count both texts.
 
         Returns:
             [b, n, hidden].
@@ -47,13 +50,14 @@ class TextTransformer(nn.Module):
         Raises:
             UsageError: A text longer than the position table.
         """
-        if input_ids.shape[1] > self.longest:
+        length = max(context, input_ids.shape[1] - context)
+        if length > self.longest:
             raise UsageError(
-                f"a text of {input_ids.shape[1]} tokens is longer than the {self.longest} that this "
+                f"a text of {length} tokens is longer than the {self.longest} that this "
                 "model has positions for: truncate it"
             )
         hidden = self.roberta.embeddings(input_ids=input_ids, position_ids=position_ids)
-        bias = self._bias(input_ids.shape[1], attention_mask, causal, hidden, cache)
+        bias = self._bias(input_ids.shape[1], attention_mask, causal, hidden, cache, context)
         # By position: the cache's name changed between versions of transformers, its place did not.
         return self.roberta.encoder(
             hidden, bias, None, None, cache, cache is not None
@@ -66,6 +70,7 @@ class TextTransformer(nn.Module):
         causal: bool,
         hidden: Tensor,
         cache: DynamicCache | None,
+        context: int,
     ) -> Tensor | None:
         """Additive mask of the self-attention, or None where every token sees every token."""
         if attention_mask is None and not causal:
@@ -74,19 +79,23 @@ class TextTransformer(nn.Module):
         if attention_mask is None:
             attention_mask = hidden.new_ones(hidden.shape[0], cached + queries)
         if causal:
-            attention_mask = causal_mask(attention_mask, queries, self.padding == "counted")
+            counted = self.padding == "counted"
+            attention_mask = causal_mask(attention_mask, queries, counted, context)
         if self.padding == "counted":
             return released_bias(attention_mask)
         return key_bias(attention_mask, torch.float32)
 
 
-def causal_mask(attention_mask: Tensor, queries: int, counted: bool = False) -> Tensor:
+def causal_mask(
+    attention_mask: Tensor, queries: int, counted: bool = False, context: int = 0
+) -> Tensor:
     """Which keys each of the last `queries` tokens sees: itself and earlier real tokens.
 
     Args:
         attention_mask: [b, k], 1 for real tokens and 0 for padding.
         queries: q, number of tokens at the end of the k that ask.
         counted: Whether rows of padded queries are 0 throughout, as in the released code.
+        context: How many tokens at the beginning all tokens see, those included.
 
     Returns:
         [b, q, k] of ones and zeros.
@@ -94,8 +103,16 @@ def causal_mask(attention_mask: Tensor, queries: int, counted: bool = False) -> 
     keys = attention_mask.shape[1]
     earlier = torch.ones(queries, keys, dtype=attention_mask.dtype, device=attention_mask.device)
     earlier = earlier.tril(keys - queries)
+    earlier[:, :context] = 1
     mask = earlier * attention_mask[:, None, :]
-    return mask * attention_mask[:, -queries:, None] if counted else mask
+    if counted:
+        return mask * attention_mask[:, -queries:, None]
+    if context:
+        # Where a text has no context at all, its padding would see nothing, and a softmax over
+        # nothing is no number: such rows see themselves, and nobody sees them.
+        own = torch.ones_like(earlier).tril(keys - queries).triu(keys - queries)
+        mask = mask.maximum(own)
+    return mask
 
 
 def roberta_config(config: Unimo2Config) -> RobertaConfig:

@@ -205,6 +205,17 @@ class Captioner(Model, Protocol):
 
 
 @runtime_checkable
+class TagReader(Protocol):
+    """A captioner that can be told the names of the objects that were detected in each image."""
+
+    def caption_with_tags(
+        self, images: Sequence[Image], tags: Sequence[Sequence[str]], beam_size: int
+    ) -> list[str]:
+        """Return one caption per image; an image may have no tags."""
+        ...
+
+
+@runtime_checkable
 class Answerer(Model, Protocol):
     """Answers questions about images (VQA)."""
 

@@ -17,6 +17,7 @@ from torch import Tensor
 from unimo2.generation import BeamSettings, generate
 from unimo2.heads import Unimo2ForImages, Unimo2ForPairs, Unimo2ForTexts
 from unimo2.modeling import Unimo2Model
+from unimo2.object_tags import TagTokens, tag_tokens
 from unimo2.processing import Unimo2Processor
 from zoo.unimo2_base import Unimo2Adapter, class_names, equal_lengths, evaluated
 
@@ -190,12 +191,39 @@ class Unimo2Captioner(Unimo2Adapter):
         Returns:
             One caption an image.
         """
+        return self._captions(images, [[] for _ in images], beam_size)
+
+    @evaluated
+    def caption_with_tags(
+        self, images: Sequence[Image], tags: Sequence[Sequence[str]], beam_size: int
+    ) -> list[str]:
+        """As `caption`, with the names of the objects that were detected in each image.
+
+        Args:
+            images: As for `caption`.
+            tags: Of each image, none for some or all.
+            beam_size: Beams of an image.
+
+        Returns:
+            One caption an image.
+        """
+        rows = tag_tokens(self.processor.tokenizer, tags, self.base.text.longest)
+        return self._captions(images, rows, beam_size)
+
+    def _captions(
+        self, images: Sequence[Image], tags: Sequence[Sequence[int]], beam_size: int
+    ) -> list[str]:
+        """The best caption of each image, given the token ids of its tags."""
         captions = []
         settings = self._search(beam_size)
+        config, longest = self.base.config, self.base.text.longest
         for start in range(0, len(images), self.batch_size):
-            some = list(images[start : start + self.batch_size])
-            pixels = self.processor.pixel_values(some).to(self.base.device)
-            for beams in generate(self.base, pixels, settings):
+            part = slice(start, start + self.batch_size)
+            pixels = self.processor.pixel_values(list(images[part])).to(self.base.device)
+            context = TagTokens.of(tags[part], config.pad_token_id, longest)
+            if context is not None:
+                context = context.to(self.base.device)
+            for beams in generate(self.base, pixels, settings, tags=context):
                 text = self.processor.tokenizer.decode(
                     list(beams[0].tokens), skip_special_tokens=True
                 )

@@ -4,6 +4,7 @@ import json
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -13,6 +14,7 @@ from item_fakes import (  # noqa: E402
     ANSWERS,
     LABELS,
     LAST,
+    write_coco,
     write_glue,
     write_imagenet,
     write_snli_ve,
@@ -20,6 +22,7 @@ from item_fakes import (  # noqa: E402
 )
 from tiny_models import processor, task_model, text_encoder  # noqa: E402
 
+import zoo  # noqa: E402
 from evals import records  # noqa: E402
 from unimo2.cli import main  # noqa: E402
 from unimo2.formats.images import load_image  # noqa: E402
@@ -95,6 +98,32 @@ def test_a_fine_tuned_folder_is_measured_and_its_batch_changes_nothing(
     assert (first[numbers] - second[numbers]).abs().max().max() < 1e-5
     for name, metric in one.metrics.items():
         assert many.metrics[name].value == pytest.approx(metric.value, abs=1e-3)
+
+
+def test_captions_are_written_with_object_tags_and_without(tmp_path, capsys, monkeypatch):
+    """Truth: the adapter's own captions of each file with its tags; two variants, two captions."""
+    from evals import coco
+
+    def scored(captions, references, seed):
+        return coco.CaptionScores({}, tuple(captions), {"CIDEr": np.zeros(len(captions))}, {}, ())
+
+    monkeypatch.setattr(coco, "caption_scores", scored)
+    root, path = write_coco(tmp_path / "data", images=4), tmp_path / "tags.json"
+    tags = {300: ["red"], 302: ["big square", "blue"]}
+    path.write_text(json.dumps({str(image): names for image, names in tags.items()}))
+    model = task_model("coco", initializer_range=1.0)  # so that captions differ
+    model.save_pretrained(tmp_path / "coco")
+    processor().save_pretrained(tmp_path / "coco")
+    captioner = zoo.task_adapter("coco", model, processor(), "tiny", "0" * 64)
+    files = sorted((root / "coco/val2014").glob("*.jpg"))
+    images = [load_image(file) for file in files]
+    names = [tags.get(300 + number, []) for number in range(4)]
+    expected = [captioner.caption(images, 5), captioner.caption_with_tags(images, names, 5)]
+    for words, said in zip(([], ["--object-tags", path]), expected, strict=True):
+        record = run(capsys, "coco", tmp_path / "coco", root, tmp_path / "runs", *words)
+        assert list(records.read_samples(record.path.parent)["prediction"]) == said
+        assert record.path.parts[-3] == "coco" + ("+object-tags" if words else "")
+    assert expected[0][0] != expected[1][0] and expected[0][1] == expected[1][1]
 
 
 def test_images_are_sorted_as_the_models_own_forward_does(data, models, tmp_path, capsys):

@@ -102,6 +102,20 @@ def test_search_and_seeds_keep_the_best_run_and_go_on_where_they_stopped(
     assert len(json.loads((output / "trials.json").read_text())["runs"]) == 6
 
 
+def test_captions_are_trained_with_object_tags(folder, root, tmp_path, capsys):
+    """Truth: tags of two training and one validation image, counted; other tasks have none."""
+    path = tmp_path / "tags of mine.json"
+    path.write_text(json.dumps({"0": ["red"], "1": ["white", "square"], "12": ["blue"]}))
+    more = ("captions_per_image=2", "--object-tags", str(path), "--steps", "2")
+    assert finetune("coco", folder, root, tmp_path / "run", *more) == 0
+    assert "object tags of 2 images from tags of mine.json" in capsys.readouterr().err
+    told = json.loads((tmp_path / "run/train.json").read_text())["data"]["object_tags"]
+    assert (told["images_with_tags"], told["training_images"]) == (3, 2)
+    assert "eval/CIDEr" in evaluations(tmp_path / "run")[-1]
+    assert finetune("sst2", folder, root, tmp_path / "x", *more) == 2
+    assert "--object-tags is for coco alone" in capsys.readouterr().err
+
+
 def test_data_without_a_development_split_is_trained_to_the_end(folder, root, tmp_path, capsys):
     """Truth: the message, and a log without evaluations; train+val is such a case too."""
     write_vqa(tmp_path / "data", "train", range(8))

@@ -199,6 +199,15 @@ class FakeCaptioner(Fake):
         return [text.replace("park", self.wrong) if self.wrong else text for text in texts]
 
 
+class FakeTagReader(FakeCaptioner):
+    """Says the first reference and the tags that it was given."""
+
+    def caption_with_tags(self, images, tags, beam_size: int) -> list[str]:
+        """One caption an image."""
+        texts = self.caption(images, beam_size)
+        return [" ".join([text, *names]) for text, names in zip(texts, tags, strict=True)]
+
+
 # -- ImageNet
 
 LAST = "n00009999"

@@ -9,11 +9,13 @@ from tiny_tasks import write_model
 from torch.nn import functional
 
 from unimo2 import Unimo2Model
+from unimo2.decoding import CachedDecoder
 from unimo2.finetuning.captioning import CaptionBatch, CaptionObjective
 from unimo2.finetuning.classification import SoftTargets, judge
 from unimo2.finetuning.config import RetrievalConfig
 from unimo2.finetuning.losses import circle_loss, draw_several
 from unimo2.finetuning.retrieval import RetrievalBatch, RetrievalObjective
+from unimo2.object_tags import TagTokens
 
 
 @pytest.fixture(scope="module")
@@ -119,6 +121,37 @@ def test_captions_packed_on_their_image_are_trained_as_one_by_one(folder):
     expected = sum(losses) / len(losses)
     assert packed["loss"].item() == pytest.approx(expected, rel=1e-5)
     assert single["loss"].item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_captions_are_trained_with_the_tags_that_the_search_reads(folder):
+    """Independent truth: logits of the decoder of the search, word by word, and torch's loss."""
+    model = Unimo2Model.from_pretrained(folder).eval()
+    for parameter in model.parameters():
+        if parameter.dim() > 1:
+            torch.nn.init.normal_(parameter, std=0.2, generator=torch.Generator().manual_seed(7))
+    generator = torch.Generator().manual_seed(3)
+    pixels = torch.randn(3, 3, 16, 16, generator=generator)
+    ids = torch.randint(4, 200, (6, 6), generator=generator)
+    mask = (torch.arange(6) < torch.tensor([6, 4, 5, 6, 3, 6])[:, None]).long()
+    tags = TagTokens.of([[0, 9, 8, 7, 2], [], [0, 11, 2]], 1, 20)
+    losses, plain = [], []
+    with torch.no_grad():
+        for row in range(6):
+            image, words = row // 2, ids[row, : mask[row].sum()]
+            own = tags.attention_mask[image].sum()
+            alone = TagTokens(tags.input_ids[image : image + 1, :own], mask.new_ones(1, own))
+            vision = model.encode_image(pixels[image : image + 1])
+            for kept, given in ((losses, alone if own else None), (plain, None)):
+                decoder = CachedDecoder(model, vision, given)
+                logits = torch.cat([decoder.step(word[None]) for word in words[:-1]])
+                kept += functional.cross_entropy(
+                    logits, words[1:], label_smoothing=0.1, reduction="none"
+                ).tolist()
+        objective = CaptionObjective(model, 0.1)
+        batch = CaptionBatch(pixels, ids, mask, tags.input_ids, tags.attention_mask)
+        found = objective(batch)["loss"].item()
+    assert found == pytest.approx(sum(losses) / len(losses), rel=1e-5)
+    assert abs(sum(plain) - sum(losses)) / len(losses) > 1e-3
 
 
 @pytest.mark.parametrize("drawn", ["batch", "corpus"])

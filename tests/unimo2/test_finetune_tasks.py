@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import load_file
 from tiny_tasks import write_model, write_root
 
@@ -97,6 +98,46 @@ def test_a_run_that_was_stopped_ends_with_the_weights_of_one_that_was_not(
     one, other = (load_file(s.model_folder / "model.safetensors") for s in (whole, again))
     assert one.keys() == other.keys()
     assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_object_tags_of_images_come_with_their_captions(folder, root, tmp_path):
+    """Independent truth: each image's own tag, decoded again; a run goes on with these tags alone."""
+    path = tmp_path / "tags.json"
+    path.write_text(json.dumps({str(number): [f"white{number}"] for number in range(7)}))
+    prepared = _prepared("coco", folder, root, f"object_tags={path}", "steps=8")
+    told = prepared.task.describe()["data"]["object_tags"]
+    assert (told["file"], told["images_with_tags"], told["training_images"]) == ("tags.json", 7, 7)
+    plain = _prepared("coco", folder, root, "steps=8")
+    assert "object_tags" not in plain.config.identity()
+    decode = prepared.task.processor.tokenizer.decode
+    tagged = 0
+    for step in range(8):
+        batch, same = (one.task.batch(step, Share()) for one in (prepared, plain))
+        assert torch.equal(batch.input_ids, same.input_ids) and same.tag_ids is None
+        assert torch.equal(batch.pixel_values, same.pixel_values)
+        for row, pixels in enumerate(batch.pixel_values):
+            number = _number_of(pixels, prepared, root)
+            tags = (
+                ""
+                if batch.tag_ids is None
+                else decode(batch.tag_ids[row][batch.tag_mask[row].bool()])
+            )
+            assert tags == (f"<s>white{number}</s>" if number < 7 else "")
+            tagged += number < 7
+    assert tagged > 3
+    _train(prepared, tmp_path / "run")
+    path.write_text(json.dumps({"0": ["red"]}))
+    with pytest.raises(UsageError, match="fingerprint|object_tags"):
+        _train(_prepared("coco", folder, root, f"object_tags={path}", "steps=8"), tmp_path / "run")
+
+
+def _number_of(pixels: torch.Tensor, prepared: Prepared, root: Path) -> int:
+    """Which of the training images of COCO these pixels are."""
+    for path in sorted((root / "coco").rglob("*.jpg")):
+        own = prepared.task.processor.pixel_values(Image.open(path))[0]
+        if torch.allclose(own, pixels, atol=1e-5):
+            return int(path.stem.rpartition("_")[2])
+    raise AssertionError("no such image")
 
 
 def test_the_best_evaluation_decides_which_weights_are_kept(folder, root, tmp_path):

@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from unimo2 import Unimo2Config, Unimo2Model
+from unimo2.decoding import CachedDecoder
 from unimo2.errors import UsageError
 from unimo2.generation import (
     BeamSettings,
-    CachedDecoder,
     Hypothesis,
     beam_search,
     generate,

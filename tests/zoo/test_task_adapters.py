@@ -14,6 +14,7 @@ import zoo
 from unimo2.errors import BadCheckpoint
 from unimo2.generation import BeamSettings, generate
 from unimo2.heads import Unimo2ForPairs
+from unimo2.object_tags import TagTokens
 from zoo import interfaces
 
 VARIANTS = {"topk": {}, "nearest": {"grounding": "nearest"}, "none": {"grounding": "none"}}
@@ -120,6 +121,27 @@ def test_captions_are_those_of_the_search():
         assert captioner.caption(images(3), 3) == expected
     assert captioner.settings["search"]["max_length"] == 50
     interfaces.require(captioner, "captioner")
+
+
+def test_captions_with_tags_are_those_of_the_search_with_tags():
+    """Truth: `generate` on every image alone with its tags as a text; without tags as `caption`."""
+    model = task_model("coco", initializer_range=1.0)  # so that captions differ
+    captioner, tools = adapter("coco", model), processor()
+    tags = [["red", "big square"], [], ["blue"] * 60]
+    expected = []
+    for image, names in zip(images(3), tags, strict=True):
+        tokens = None
+        if names:
+            rows = tools.tokenizer(" ".join(names), truncation=True, max_length=100)["input_ids"]
+            tokens = TagTokens(torch.tensor([rows]), torch.ones(1, len(rows), dtype=torch.long))
+        best = generate(model, tools.pixel_values(image), BeamSettings(beam_size=3), tags=tokens)
+        expected.append(tools.tokenizer.decode(list(best[0][0].tokens)).strip())
+    for captioner.batch_size in (1, 3):
+        assert captioner.caption_with_tags(images(3), tags, 3) == expected
+    plain = captioner.caption(images(3), 3)
+    assert captioner.caption_with_tags(images(3), [[], [], []], 3) == plain
+    assert plain[1] == expected[1] and plain[0] != expected[0]
+    assert isinstance(captioner, interfaces.TagReader)
 
 
 def test_a_model_in_training_is_evaluated_without_dropout_and_goes_on_training():

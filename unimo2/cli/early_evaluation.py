@@ -99,11 +99,13 @@ def _retrieval(prepared: Prepared, root: Path) -> Evaluate:
 def _captions(prepared: Prepared, root: Path) -> Evaluate:
     """CIDEr alone: the benchmark's other metrics would take longer than the training."""
     from evals.quick_captions import cider_on
+    from unimo2.finetuning.config import CaptionConfig
     from zoo import task_adapter
     from zoo.interfaces import Captioner
 
-    task = prepared.task
-    measure = cider_on(root, "val", prepared.config.eval_limit or None)
+    task, config = prepared.task, cast(CaptionConfig, prepared.config)
+    tags = Path(config.object_tags) if config.object_tags else None
+    measure = cider_on(root, "val", config.eval_limit or None, tags)
 
     def evaluate(model: PreTrainedModel, step: int) -> Mapping[str, float]:
         adapter = task_adapter(task.name, model, task.processor, task.name, "")

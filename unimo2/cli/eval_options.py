@@ -33,6 +33,7 @@ class Options:
     score: str = "fused"
     templates: int = 1
     beam_size: int = 5
+    object_tags: Path | None = None
 
 
 ZeroShot = Annotated[bool, typer.Option("--zero-shot", help="Take a pre-trained model as it is.")]
@@ -61,6 +62,14 @@ Rerank = Annotated[
     typer.Option(
         metavar="K",
         help="Fuse only the K best candidates of each query by contrastive score; else all.",
+    ),
+]
+ObjectTags = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="Names of the objects in each image, which captions are written with: JSON "
+        '{"<image id or file name>": ["dog", ...]}, or COCO\'s instances_*.json.',
     ),
 ]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 ...")]

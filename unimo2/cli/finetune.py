@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -85,6 +86,14 @@ def finetune(
     train_on: Annotated[
         str | None, typer.Option(help="VQA: train, or train+val for the test splits.")
     ] = None,
+    object_tags: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="COCO: names of the objects in each image, which captions are written with, as of "
+            "'unimo2 eval coco'.",
+        ),
+    ] = None,
     steps: Annotated[int | None, typer.Option(min=1, help="Optimiser steps.")] = None,
     epochs: Annotated[float | None, typer.Option(help="Passes over the training samples.")] = None,
     seed: Annotated[int | None, typer.Option(help="Of new heads, order and dropout.")] = None,
@@ -108,11 +117,16 @@ def finetune(
     last checkpoint was.
     """
     from evals.suites import resolve
+    from unimo2.errors import UsageError
     from unimo2.finetuning.tasks import task_name
 
     name = task_name(task)
+    if object_tags is not None and name != "coco":
+        raise UsageError(f"--object-tags is for coco alone: {task} writes no captions")
     asked = {
         "train_on": train_on,
+        # In quotes, so that no path is taken for a number.
+        "object_tags": None if object_tags is None else json.dumps(str(object_tags)),
         "steps": steps,
         "epochs": epochs,
         "seed": seed,
@@ -208,6 +222,9 @@ def _announce(prepared: Prepared, recipe: FinetuneRecipe) -> None:
     """What is going to be trained on."""
     data = prepared.task.data.describe()
     counts = ", ".join(f"{n:,} {what}" for what, n in data.items() if isinstance(n, int))
+    tags = data.get("object_tags")
+    if tags is not None:
+        counts += f", object tags of {tags['training_images']:,} images from {tags['file']}"
     typer.echo(f"recipe {recipe.name}, {counts}, {prepared.config.steps:,} steps", err=True)
 
 

@@ -4,12 +4,15 @@ Text rows see visual, grounded and earlier text rows; visual and grounded rows s
 captions of one image can stand in one sequence, each seeing the image and itself: the image goes
 through the model once for all of them.
 
-Shapes: b images, c captions of each, n tokens of a caption, D width.
+Object tags stand before each caption, which sees them; they see each other and the image.
+
+Shapes: b images, c captions of each, n tokens of a caption, g of object tags, D width.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import Any
@@ -27,6 +30,7 @@ from unimo2.finetuning.texts import TokenTable
 from unimo2.fusion import Layout
 from unimo2.masking import IGNORED
 from unimo2.modeling import Unimo2Model
+from unimo2.object_tags import TagTokens
 from unimo2.padding import selected_rows
 from unimo2.streams import Share
 from unimo2.text import causal_mask
@@ -40,11 +44,15 @@ class CaptionBatch:
         pixel_values: float32 [b, 3, S, S].
         input_ids: int64 [b * c, n], the c captions of an image side by side.
         attention_mask: int64 [b * c, n].
+        tag_ids: int64 [b, g], object tags of the images; None for none.
+        tag_mask: int64 [b, g], 1 at their real tokens.
     """
 
     pixel_values: Tensor
     input_ids: Tensor
     attention_mask: Tensor
+    tag_ids: Tensor | None = None
+    tag_mask: Tensor | None = None
 
     @property
     def counts(self) -> dict[str, int]:
@@ -54,6 +62,32 @@ class CaptionBatch:
     def to(self, device: torch.device) -> CaptionBatch:
         """The same batch on another device."""
         return moved(self, device)
+
+
+@dataclass(frozen=True)
+class ImageTags:
+    """Object tags of training images.
+
+    Attributes:
+        source: the file, as its reader describes it.
+        rows: token ids of each image's tags, none for an image without.
+        padding: what shorter ones are filled up with.
+        longest: tokens that the model has positions for.
+    """
+
+    source: Mapping[str, Any]
+    rows: Sequence[Sequence[int]]
+    padding: int
+    longest: int
+
+    def of(self, images: Tensor) -> TagTokens | None:
+        """Tags of some images, int64 [b]; None where none of them has any."""
+        rows = [self.rows[image] for image in images.tolist()]
+        return TagTokens.of(rows, self.padding, self.longest)
+
+    def describe(self) -> dict[str, Any]:
+        """The file, and how many of the images have tags."""
+        return {**self.source, "training_images": sum(1 for row in self.rows if row)}
 
 
 class CaptionData:
@@ -69,6 +103,7 @@ class CaptionData:
         pictures: Pictures,
         texts: TokenTable,
         captions: Sequence[int],
+        tags: ImageTags | None = None,
     ) -> None:
         """Put the columns together.
 
@@ -77,11 +112,12 @@ class CaptionData:
             pictures: the images.
             texts: all captions, in the order of their images.
             captions: how many each image has.
+            tags: object tags of the images; None for none.
 
         Raises:
             UsageError: there is less than a batch, or the batch size is no multiple.
         """
-        self._config, self._pictures, self._texts = config, pictures, texts
+        self._config, self._pictures, self._texts, self._tags = config, pictures, texts, tags
         together = config.captions_per_image
         config.require(
             "batch_size",
@@ -109,15 +145,22 @@ class CaptionData:
         if not self._pictures.in_memory:
             later = self._image_of[self._passes.at(step + 1).options[part, 0]]
         pixels = self._pictures.batch(images, later, step, part, total)
-        return CaptionBatch(pixels, *self._texts.pad(options.flatten()))
+        batch = CaptionBatch(pixels, *self._texts.pad(options.flatten()))
+        tags = None if self._tags is None else self._tags.of(images)
+        if tags is None:
+            return batch
+        return replace(batch, tag_ids=tags.input_ids, tag_mask=tags.attention_mask)
 
     def describe(self) -> dict[str, Any]:
         """Counts and fingerprint."""
         digest = sha256(self._pictures.digest().encode())
         digest.update(self._texts.digest().encode())
         digest.update(self._image_of.numpy().tobytes())
-        counts = {"images": len(self._pictures), "captions": self.samples}
-        return {**counts, "fingerprint": digest.hexdigest()}
+        told: dict[str, Any] = {"images": len(self._pictures), "captions": self.samples}
+        if self._tags is not None:
+            digest.update(json.dumps(self._tags.rows).encode())
+            told |= {"object_tags": self._tags.describe()}
+        return {**told, "fingerprint": digest.hexdigest()}
 
 
 class CaptionObjective(nn.Module):
@@ -144,20 +187,22 @@ class CaptionObjective(nn.Module):
             Scalars "loss", "caption" (smoothed cross entropy a token), "accuracy" of the next token
             in [0, 1], and "grounding" where it has a weight.
         """
-        model, mask = self.model, batch.attention_mask
+        model = self.model
+        words = _words(batch, model.config.pad_token_id + 1)
+        ids, mask, context = words.ids, words.mask, words.context
         vision = model.encode_image(batch.pixel_values)  # [b, p + 1, D]
-        text = model.encode_text(batch.input_ids, mask, causal=True)  # [b c, n, D]
-        packed = text.unflatten(0, (len(vision), -1)).flatten(1, 2)  # [b, c n, D]
+        text = model.text(ids, mask, words.positions, causal=True, context=context)
+        packed = text.unflatten(0, (len(vision), -1)).flatten(1, 2)  # [b, c (g + n), D]
         grounded = grounding = None
         if model.dictionary is not None:
             wanted = self.grounding_weight > 0
             found = model.ground(vision, None, with_loss=wanted)
             grounded, grounding = found.tokens, found.loss
-        layout = _layout(model, vision, grounded, packed, mask)
-        fused = model.fusion(vision, grounded, packed, layout)[2]  # [b, c n, D]
+        layout = _layout(model, vision, grounded, packed, words)
+        fused = model.fusion(vision, grounded, packed, layout)[2]  # [b, c (g + n), D]
         assert fused is not None  # a text was given
         following = batch.input_ids[:, 1:].masked_fill(batch.attention_mask[:, 1:] == 0, IGNORED)
-        rows, labels = selected_rows(fused.reshape(text.shape)[:, :-1], following)
+        rows, labels = selected_rows(fused.reshape(text.shape)[:, context:-1], following)
         logits = model.mlm_head(rows).float()  # [rows, vocabulary]
         loss = functional.cross_entropy(
             logits, labels, ignore_index=IGNORED, label_smoothing=self.label_smoothing
@@ -170,8 +215,39 @@ class CaptionObjective(nn.Module):
         return result
 
 
+@dataclass(frozen=True)
+class _Words:
+    """What the text tower reads: captions, each with the object tags of its image before it.
+
+    Attributes:
+        ids: [b c, g + n].
+        mask: the same, 1 at real tokens.
+        positions: the same; None without tags, where the tower counts itself.
+        context: g.
+    """
+
+    ids: Tensor
+    mask: Tensor
+    positions: Tensor | None
+    context: int
+
+
+def _words(batch: CaptionBatch, first: int) -> _Words:
+    """Tags and captions side by side; positions of both begin at `first`."""
+    if batch.tag_ids is None or batch.tag_mask is None:
+        return _Words(batch.input_ids, batch.attention_mask, None, 0)
+    together = len(batch.input_ids) // len(batch.tag_ids)
+    tags = batch.tag_ids.repeat_interleave(together, dim=0)  # [b c, g]
+    seen = batch.tag_mask.repeat_interleave(together, dim=0)
+    ids = torch.cat([tags, batch.input_ids], dim=1)
+    columns = torch.arange(max(tags.shape[1], batch.input_ids.shape[1]), device=ids.device)
+    places = torch.cat([columns[: tags.shape[1]], columns[: batch.input_ids.shape[1]]]) + first
+    mask = torch.cat([seen, batch.attention_mask], dim=1)
+    return _Words(ids, mask, places.expand(ids.shape), tags.shape[1])
+
+
 def _layout(
-    model: Unimo2Model, vision: Tensor, grounded: Tensor | None, packed: Tensor, mask: Tensor
+    model: Unimo2Model, vision: Tensor, grounded: Tensor | None, packed: Tensor, words: _Words
 ) -> Layout:
     """Sizes and masks: each caption's rows see the image, the grounded rows and themselves.
 
@@ -179,12 +255,14 @@ def _layout(
         model: the model.
         vision: [b, p + 1, D].
         grounded: [b, K, D] or None.
-        packed: [b, c n, D].
-        mask: [b c, n].
+        packed: [b, c (g + n), D].
+        words: of c captions an image; n below is g + n of these.
     """
+    mask = words.mask
     length = mask.shape[1]
     layout = model.fusion.make_layout(vision, grounded, packed, None, causal=False)
-    earlier = causal_mask(mask, length).unflatten(0, (len(vision), -1))  # [b, c, n, n]
+    earlier = causal_mask(mask, length, context=words.context)
+    earlier = earlier.unflatten(0, (len(vision), -1))  # [b, c, n, n]
     count = earlier.shape[1]
     own = torch.eye(count, dtype=mask.dtype, device=mask.device)[None, :, None, :, None]
     blocks = (earlier[:, :, :, None] * own).reshape(len(vision), count * length, count * length)

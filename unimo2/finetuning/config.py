@@ -129,14 +129,24 @@ class CaptionConfig(FinetuneConfig):
     Attributes (beside those of `FinetuneConfig`):
         captions_per_image: captions of an image that are trained together: the image is encoded
             once for them. An epoch takes about every caption once, whatever this is.
+        object_tags: file of object tags that captions are written with, as of `unimo2 eval coco`;
+            "" for none.
     """
 
     captions_per_image: int = 1
+    object_tags: str = ""
 
     def __post_init__(self) -> None:
         """Refuse values that cannot be meant; as `FinetuneConfig`."""
         super().__post_init__()
         self.require("captions_per_image", self.captions_per_image >= 1, "at least 1")
+
+    def identity(self) -> dict[str, Any]:
+        """As `LoopConfig`; runs without tags are those from before there were any."""
+        values = super().identity()
+        if not self.object_tags:
+            del values["object_tags"]
+        return values
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from unimo2.errors import BadCheckpoint, UsageError
-from unimo2.finetuning.captioning import CaptionData, CaptionObjective
+from unimo2.finetuning.captioning import CaptionData, CaptionObjective, ImageTags
 from unimo2.finetuning.classification import (
     ClassificationObjective,
     LabelledData,
@@ -42,8 +42,11 @@ from unimo2.finetuning.readers import (
 from unimo2.finetuning.retrieval import RetrievalData, RetrievalObjective
 from unimo2.finetuning.task import FinetuningTask, TrainingData
 from unimo2.finetuning.texts import TokenTable
+from unimo2.formats.karpathy import KarpathyImage
+from unimo2.formats.object_tags import read_object_tags
 from unimo2.heads import Unimo2ForImages, Unimo2ForPairs, Unimo2ForTexts
 from unimo2.modeling import Unimo2Model
+from unimo2.object_tags import tag_tokens
 from unimo2.preparation import model_fields
 from unimo2.processing import Unimo2Processor
 from unimo2.streams import WEIGHTS, stream_seed
@@ -180,17 +183,27 @@ class _Workshop:
 
     def retrieval(self) -> Prepared:
         config = cast(RetrievalConfig, self.config)
-        pictures, texts, counts = self._captioned()
+        pictures, texts, counts = self._captioned(read_captioned(self.root, self.name))
         model = self._load(Unimo2Model, ())
         data = RetrievalData(config, pictures, texts, counts)
         return self._ready(model, RetrievalObjective(model, config), data)
 
     def captions(self) -> Prepared:
         config = cast(CaptionConfig, self.config)
-        pictures, texts, counts = self._captioned()
+        images = read_captioned(self.root, self.name)
+        tags = self._tags(Path(config.object_tags), images) if config.object_tags else None
+        pictures, texts, counts = self._captioned(images)
         model = self._load(Unimo2Model, ())
         objective = CaptionObjective(model, config.label_smoothing, config.grounding_weight)
-        return self._ready(model, objective, CaptionData(config, pictures, texts, counts))
+        return self._ready(model, objective, CaptionData(config, pictures, texts, counts, tags))
+
+    def _tags(self, path: Path, images: Sequence[KarpathyImage]) -> ImageTags:
+        """The object tags of the training images."""
+        found = read_object_tags(path)
+        names = found.of_images([(image.cocoid, image.filename) for image in images])
+        tokenizer, positions = self.processor.tokenizer, self._positions()
+        rows = tag_tokens(tokenizer, names, positions)
+        return ImageTags(found.describe(), rows, int(tokenizer.pad_token_id or 0), positions)
 
     def labelled(self) -> Prepared:
         kept: Samples | None = None
@@ -235,9 +248,8 @@ class _Workshop:
         image_of = samples.image_of if samples.images else None
         return LabelledData(self.config, samples.targets, count, texts, pictures, image_of)
 
-    def _captioned(self) -> tuple[Pictures, TokenTable, list[int]]:
+    def _captioned(self, images: Sequence[KarpathyImage]) -> tuple[Pictures, TokenTable, list[int]]:
         """Images, all their captions, and how many each has."""
-        images = read_captioned(self.root, self.name)
         texts = [(caption.text,) for image in images for caption in image.captions]
         pictures = self._pictures(tuple(image.path for image in images))
         return pictures, self._tokens(tuple(texts)), [len(image.captions) for image in images]
@@ -247,9 +259,12 @@ class _Workshop:
         return Pictures(paths, self.processor, config.image_gigabytes, config.augment, config.seed)
 
     def _tokens(self, texts: tuple[tuple[str, ...], ...]) -> TokenTable:
-        positions = int(checkpoint_config(self.folder).get("max_position_embeddings", 514)) - 2
-        longest = min(self.config.max_text_length, positions)
+        longest = min(self.config.max_text_length, self._positions())
         return TokenTable(self.processor.tokenizer, texts, longest)
+
+    def _positions(self) -> int:
+        """Tokens that the model has positions for."""
+        return int(checkpoint_config(self.folder).get("max_position_embeddings", 514)) - 2
 
     def _load(self, kind: type[Model], labels: tuple[str, ...]) -> Model:
         """The checkpoint's weights, with a new head where it has none; both follow from the seed."""
