@@ -93,6 +93,16 @@ def test_six_hundred_random_questions():
     assert 100 < right < 600  # the questions are neither all right nor all wrong
 
 
+def test_rounded_figures_are_the_official_ones():
+    """Against the last line of the official code, whose sum goes from question to question."""
+    agreeing = [10, 8, 10, 4, 5, 0, 0, 10, 2, 1, 7, 10, 2, 2, 4, 6]  # 75.625: to two places, 75.62
+    truth = [annotation(annotators(*["net"] * k, *["mesh"] * (10 - k))) for k in agreeing]
+    each = [accuracy("net", annotators(*["net"] * k, *["mesh"] * (10 - k))) for k in agreeing]
+    found = vqa.metrics(vqa.accuracies(["net"] * 16, truth), truth, range(16), seed=0)
+    assert {metric.value for metric in found.values()} == {100 * float(sum(each)) / len(each)}
+    assert round(found["accuracy"].value, 2) == 75.62 != round(100 * float(np.mean(each)), 2)
+
+
 @pytest.fixture
 def files(tmp_path):
     """Six questions about three images in two pairs of files, and answers to all of them."""
