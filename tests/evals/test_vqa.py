@@ -197,6 +197,29 @@ def test_files_that_do_not_fit_are_refused(files, name, edit, says):
         run(files)
 
 
+def test_whole_numbers_with_a_point_are_ids(files):
+    """Against the same results with their ids as a table with an empty cell writes them: 42.0."""
+    before = run(files)
+    change(
+        files, "r.json", lambda r: [row.update(question_id=float(row["question_id"])) for row in r]
+    )
+    assert run(files) == before
+    change(files, "r.json", lambda r: r[0].update(question_id=r[0]["question_id"] + 0.5))
+    with pytest.raises(BadData, match="'question_id' must be of type int, found float"):
+        run(files)
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [("[" * 100_000, "nested too deeply"), ("[" + "1" * 5000 + "]", "more digits")],
+)
+def test_json_that_python_cannot_hold_is_refused(files, content, says):
+    """Against text that is JSON by its grammar, and that Python's decoder gives up on."""
+    (files / "r.json").write_text(content)
+    with pytest.raises(BadData, match=f"r.json: malformed JSON: .*{says}"):
+        run(files)
+
+
 def test_missing_answers_can_be_allowed(files):
     """Against the answers as they were made: without two right ones, 2 of 4."""
     change(files, "r.json", lambda r: [r.pop(0), r.pop(0)])
