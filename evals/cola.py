@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from evals import glue_run
 from evals.glue_run import GlueBenchmark, Part
+from unimo2.formats.glue import TASKS
 
 CAPABILITY = glue_run.CAPABILITY
 SPLIT = glue_run.DEV
@@ -16,7 +17,7 @@ BENCHMARK = GlueBenchmark(
         "test": (Part("test", "test.tsv", submission="CoLA.tsv"),),
     },
     score="Matthews correlation",
-    other_names={"0": ("unacceptable",), "1": ("acceptable",)},
+    other_names=TASKS["cola"].other_names,
 )
 
 protocol = BENCHMARK.protocol

@@ -61,9 +61,10 @@ def pearson(predictions: Floats, targets: Floats, seed: int) -> Metric:
         BadData: All predictions or all targets are the same, or there are fewer than two.
     """
     _require_spread(predictions, targets)
-    moments = pearson_moments(predictions - predictions.mean(), targets - targets.mean())
+    with np.errstate(all="ignore"):
+        value = _defined(float(pearsonr(predictions, targets).statistic))
+    moments = pearson_moments(_scaled(predictions), _scaled(targets))
     sums = resampled_sums(moments, np.arange(len(moments)), seed)
-    value = float(pearsonr(predictions, targets).statistic)
     return of_draws(value, pearson_of(sums), len(moments), 0.0)
 
 
@@ -88,7 +89,7 @@ def spearman(predictions: Floats, targets: Floats, seed: int) -> Metric:
         x, y = _ranks(predictions, counts), _ranks(targets, counts)
         weighted = [counts, counts * x, counts * y, counts * x * x, counts * y * y, counts * x * y]
         drawn.append(_from_moments(np.stack([part.sum(axis=1) for part in weighted])))
-    value = float(spearmanr(predictions, targets).statistic)
+    value = _defined(float(spearmanr(predictions, targets).statistic))
     return of_draws(value, np.concatenate(drawn), len(predictions), 0.0)
 
 
@@ -116,9 +117,25 @@ def _from_moments(moments: Floats) -> Floats:
     return result
 
 
+def _scaled(values: Floats) -> Floats:
+    """The values about 0 and up to 1, so that their squares neither overflow nor vanish."""
+    centred = values - values.mean()
+    # By a power of two, which rounds nothing.
+    scaled: Floats = np.ldexp(centred, -np.frexp(np.abs(centred).max())[1])
+    return scaled
+
+
+def _defined(correlation: float) -> float:
+    if not np.isfinite(correlation):
+        raise BadData(
+            f"the correlation is {correlation}: the predictions are too large or too alike"
+        )
+    return correlation
+
+
 def _require_spread(predictions: Floats, targets: Floats) -> None:
     for name, values in (("predictions", predictions), ("targets", targets)):
-        if np.ptp(values) == 0:
+        if values.min() == values.max():
             raise BadData(
                 f"all {len(values):,} {name} are {values[0]:g}: a correlation with them is undefined"
             )

@@ -38,7 +38,10 @@ def score(scores: Path, annotations: Path, split: str = "test", seed: int = 0) -
             f"{scores}: shape {list(matrix.shape)}; the {split} split of {annotations} has "
             f"{len(images):,} images and {len(owner):,} captions: expected [images, captions]"
         )
-    by_image, by_text = rank_images(matrix, owner), rank_texts(matrix, owner)
+    try:
+        by_image, by_text = rank_images(matrix, owner), rank_texts(matrix, owner)
+    except BadData as error:
+        raise BadData(f"{scores}: {error}") from None
     metrics = retrieval_metrics(by_image, by_text, owner, seed)
     notes = (
         f"{ties:,} {what} have their truth tied with a wrong candidate; equal scores stand in "

@@ -242,7 +242,7 @@ def score(
         predictions: A csv file `image,prediction` with synset ids.
         annotations: The folder `val`, or `LOC_val_solution.csv`.
         synsets: `LOC_synset_mapping.txt`; None for the one that lies with the images. Without any,
-            the classes are those that have images.
+            the classes are those that have images or are predicted.
         allow_missing: Score the images that have a prediction.
         seed: Of the bootstrap.
 
@@ -255,14 +255,13 @@ def score(
     """
     labels = {image.name: image.wnid for image in read_labels(annotations)}
     mapping = find_mapping(annotations) if synsets is None else synsets
-    if mapping is None:
-        classes = set(labels.values())
-    else:
-        classes = {synset.wnid for synset in read_synsets(mapping)}
-        unknown = sorted(set(labels.values()) - classes)
+    known = None if mapping is None else {synset.wnid for synset in read_synsets(mapping)}
+    if known is not None:
+        unknown = sorted(set(labels.values()) - known)
         if unknown:
             raise BadData(f"{annotations}: classes that {mapping} lacks: {first_few(unknown)}")
-    given = read_predictions(predictions, classes)
+    given = read_predictions(predictions, known)
+    classes = {*labels.values(), *given.values()} if known is None else known
     chosen = answered(given, list(labels), "images", allow_missing)
     return Scored(
         metrics=metrics(

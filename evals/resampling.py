@@ -131,17 +131,21 @@ def means(
     sums = resampled_sums(np.concatenate([masks * values[:, None], masks], axis=1), group, seed)
     found = {}
     for place, (name, mask) in enumerate(subsets.items()):
-        value = float(values[mask].mean())
+        # Term after term as in the official VQA code: where the third place is a five, the two places
+        # that it rounds to depend on the order of the additions.
+        items = int(mask.sum())
+        total = float(sum(values[mask].tolist()))
         size = sums[:, len(subsets) + place]
         drawn = np.divide(sums[:, place], size, out=np.full(len(size), np.nan), where=size > 0)
         low, high = interval(drawn)
         units = len(np.unique(group[mask]))
         found[name] = Metric(
-            value=100.0 * value,
-            n=int(mask.sum()),
+            value=100.0 * total / items,
+            n=items,
             ci95=(100.0 * low, 100.0 * high),
             chance=None if chance is None else 100.0 * chance,
-            at_chance=chance is not None and within_noise_of_chance(value, low, chance, units),
+            at_chance=chance is not None
+            and within_noise_of_chance(total / items, low, chance, units),
         )
     return found
 

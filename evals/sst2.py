@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from evals import glue_run
 from evals.glue_run import GlueBenchmark, Part
+from unimo2.formats.glue import TASKS
 
 CAPABILITY = glue_run.CAPABILITY
 SPLIT = glue_run.DEV
@@ -16,7 +17,7 @@ BENCHMARK = GlueBenchmark(
         "test": (Part("test", "test.tsv", submission="SST-2.tsv"),),
     },
     score="accuracy",
-    other_names={"0": ("negative",), "1": ("positive",)},
+    other_names=TASKS["sst2"].other_names,
 )
 
 protocol = BENCHMARK.protocol

@@ -160,6 +160,22 @@ def test_wrong_predictions_are_one_line_and_status_2(case, capsys, tmp_path):
         assert str(wrong) in captured.err
 
 
+@pytest.mark.parametrize("matrix", [[[2.0, np.nan], [1.0, 4.0]], [[True, False], [False, True]]])
+def test_score_matrices_that_cannot_be_ranked_are_named(tmp_path, capsys, matrix):
+    """Against a score that is no number, and scores that are only true or false."""
+    options = list(map(str, flickr(tmp_path)))
+    np.save(tmp_path / "odd.npy", np.array(matrix))
+    assert main(["score", "flickr", str(tmp_path / "odd.npy"), *options]) == 2
+    assert f"error: {tmp_path / 'odd.npy'}: " in capsys.readouterr().err
+
+
+def test_a_negative_seed_is_refused(case, capsys):
+    """Against the command line's own rule: one line and status 2."""
+    assert main([*case[0], "--seed", "-1"]) == 2
+    captured = capsys.readouterr()
+    assert captured.out == "" and captured.err.count("\n") == 1 and "--seed" in captured.err
+
+
 def test_annotations_are_asked_for(capsys):
     """Against a command line without them."""
     assert main(["score", "coco", "r.json"]) == 2

@@ -77,6 +77,26 @@ def test_intervals_are_those_of_copied_items():
         assert np.array(metric.ci95) == pytest.approx(expected, abs=1e-9)
 
 
+@pytest.mark.parametrize("factor", [1e-300, 1e-9, 1e150])
+def test_scale_does_not_matter_to_a_correlation(factor):
+    """Against scipy on the same predictions, whose squares would overflow or vanish."""
+    scores = np.array([5.0, 4.75, 0.0, 1.2, 3.0])
+    given = np.array([4.0, 5.0, 0.5, 1.0, 2.0])
+    usual, scaled = pearson(given, scores, 0), pearson(given * factor, scores, 0)
+    assert usual.value == pytest.approx(100 * pearsonr(given, scores).statistic, abs=1e-12)
+    assert scaled.value == pytest.approx(usual.value, abs=1e-9)
+    assert scaled.ci95 == pytest.approx(usual.ci95, abs=1e-9)
+    assert spearman(given * factor, scores, 0) == spearman(given, scores, 0)
+
+
+def test_a_correlation_that_overflows_is_refused(recwarn):
+    """Against scipy, which says NaN of predictions whose sum is infinite, with warnings."""
+    given = 3e307 * np.array([4.0, 5.0, 0.5, 1.0, 2.0])
+    with pytest.raises(BadData, match="the correlation is nan: the predictions are too large"):
+        pearson(given, np.array([5.0, 4.75, 0.0, 1.2, 3.0]), 0)
+    assert not recwarn.list
+
+
 def test_guessing_is_marked_as_such():
     """Against predictions that have nothing to do with the targets, and a constant one."""
     random = np.random.default_rng(2)

@@ -112,6 +112,16 @@ def test_imagenet_bad_predictions(val, tmp_path):
         imagenet.score(some, val, synsets=other)
 
 
+def test_imagenet_without_a_mapping(val, tmp_path):
+    """Against three right of four, the fourth a class that only the predictions know."""
+    (tmp_path / "LOC_synset_mapping.txt").unlink()
+    rows = [("0", "n0000"), ("1", "n0001"), ("2", "n0007"), ("3", "n0001")]
+    metric = imagenet.score(guesses(tmp_path / "p.csv", rows), val).metrics["accuracy"]
+    assert (metric.value, metric.n, metric.chance) == (75.0, 4, pytest.approx(100 / 3))
+    with pytest.raises(BadData, match="line 2: unknown class 'tench'"):
+        imagenet.score(guesses(tmp_path / "p.csv", [("0", "tench")]), val)
+
+
 def test_imagenet_real_photos(real_data, tmp_path):
     """Against the names of the 24 real photos, which begin with their class; six are changed."""
     val = real_data / "imagenet" / "val"

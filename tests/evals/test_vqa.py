@@ -93,6 +93,16 @@ def test_six_hundred_random_questions():
     assert 100 < right < 600  # the questions are neither all right nor all wrong
 
 
+def test_rounded_figures_are_the_official_ones():
+    """Against the last line of the official code, whose sum goes from question to question."""
+    agreeing = [10, 8, 10, 4, 5, 0, 0, 10, 2, 1, 7, 10, 2, 2, 4, 6]  # 75.625: to two places, 75.62
+    truth = [annotation(annotators(*["net"] * k, *["mesh"] * (10 - k))) for k in agreeing]
+    each = [accuracy("net", annotators(*["net"] * k, *["mesh"] * (10 - k))) for k in agreeing]
+    found = vqa.metrics(vqa.accuracies(["net"] * 16, truth), truth, range(16), seed=0)
+    assert {metric.value for metric in found.values()} == {100 * float(sum(each)) / len(each)}
+    assert round(found["accuracy"].value, 2) == 75.62 != round(100 * float(np.mean(each)), 2)
+
+
 @pytest.fixture
 def files(tmp_path):
     """Six questions about three images in two pairs of files, and answers to all of them."""
@@ -184,6 +194,29 @@ def test_files_that_do_not_fit_are_refused(files, name, edit, says):
     """Against one change that makes the files wrong."""
     change(files, name, edit)
     with pytest.raises(BadData, match=says):
+        run(files)
+
+
+def test_whole_numbers_with_a_point_are_ids(files):
+    """Against the same results with their ids as a table with an empty cell writes them: 42.0."""
+    before = run(files)
+    change(
+        files, "r.json", lambda r: [row.update(question_id=float(row["question_id"])) for row in r]
+    )
+    assert run(files) == before
+    change(files, "r.json", lambda r: r[0].update(question_id=r[0]["question_id"] + 0.5))
+    with pytest.raises(BadData, match="'question_id' must be of type int, found float"):
+        run(files)
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [("[" * 100_000, "nested too deeply"), ("[" + "1" * 5000 + "]", "more digits")],
+)
+def test_json_that_python_cannot_hold_is_refused(files, content, says):
+    """Against text that is JSON by its grammar, and that Python's decoder gives up on."""
+    (files / "r.json").write_text(content)
+    with pytest.raises(BadData, match=f"r.json: malformed JSON: .*{says}"):
         run(files)
 
 

@@ -93,6 +93,36 @@ def test_predictions(tmp_path):
     assert read_predictions("stsb", path) == {0: 5.3, 1: 0.001}
 
 
+@pytest.mark.parametrize(
+    ("task", "written", "meant"),
+    [
+        ("sst2", ["positive", "NEGATIVE", "1", "0"], ["1", "0", "1", "0"]),
+        ("cola", ["acceptable", "Unacceptable", "1"], ["1", "0", "1"]),
+        ("mnli", ["Neutral", "ENTAILMENT", "contradiction"], ["neutral", "entailment", "contradiction"]),
+    ],
+)  # fmt: skip
+def test_labels_by_name(tmp_path, task, written, meant):
+    """Against the class names that GLUE's labels have, as scripts write them to submissions."""
+    path = write(
+        tmp_path / "p.tsv",
+        ["index", "prediction"],
+        *([str(i), word] for i, word in enumerate(written)),
+    )
+    assert read_predictions(task, path) == dict(enumerate(meant))
+
+
+def test_predictions_from_other_systems(tmp_path):
+    """Against the same two rows with a byte order mark, Windows' line ends, no last line end."""
+    path = tmp_path / "p.tsv"
+    for content in (
+        "\ufeffindex\tprediction\n0\t1\n1\t0\n",
+        "index\tprediction\r\n0\t1\r\n\r\n1\t0\r\n",
+        "index\tprediction\n1\t0\n0\t1",
+    ):
+        path.write_bytes(content.encode())
+        assert read_predictions("sst2", path) == {0: "1", 1: "0"}
+
+
 HEADER = ["index", "prediction"]
 BROKEN = [
     (read_rows_of, "sst2", [["sentence", "label"], ["a", "2"]], "line 2: unknown label '2'"),
@@ -115,6 +145,9 @@ BROKEN = [
     (read_predictions, "stsb", [HEADER, ["0", "nan"]], "line 2: 'nan' is no number"),
     (read_predictions, "cola", [HEADER, ["0", "1"], ["0", "1"]], "index .* once: 0"),
     (read_predictions, "cola", [HEADER, ["-1", "1"]], "line 2: index '-1'"),
+    (read_predictions, "cola", [HEADER, ["3" * 5000, "1"]], "line 2: index '333"),
+    (read_predictions, "mnli", [HEADER, ["0", "1"]], "line 2: unknown label '1'"),
+    (read_predictions, "stsb", [HEADER, ["0", "1_0"]], "line 2: '1_0' is no number"),
 ]
 
 

@@ -58,6 +58,16 @@ def test_the_real_rows(real_data):
     assert all(pair.id.startswith(pair.image) for pair in new + old)
 
 
+def test_predictions_in_capitals(tmp_path):
+    """Against the labels, which no case tells apart."""
+    rows = [
+        {"pairID": "1.jpg#0r1e", "prediction": "ENTAILMENT"},
+        {"pairID": "b", "prediction": "Neutral"},
+    ]
+    expected = {"1.jpg#0r1e": "entailment", "b": "neutral"}
+    assert read_predictions(write(tmp_path / "p.jsonl", *rows)) == expected
+
+
 BROKEN = [
     (read_pairs, [row(gold_label="maybe")], "line 1: unknown label 'maybe'"),
     (read_pairs, [row(), row()], "pairID occurs more than once: 4705552913.jpg#2r1n"),
@@ -86,3 +96,10 @@ def test_missing_and_malformed_files(tmp_path):
     path.write_text(path.read_text() + '{"pairID": "b", ')
     with pytest.raises(BadData, match="line 2: malformed JSON"):
         read_pairs(path)
+    path.write_text("{}\n" + "[" * 100_000)
+    with pytest.raises(BadData, match="line 1: field"):
+        read_pairs(path)
+    for content, says in (("[" * 100_000, "nested too deeply"), ("1" * 5000, "more digits")):
+        path.write_text(content)
+        with pytest.raises(BadData, match=f"line 1: malformed JSON: .*{says}"):
+            read_pairs(path)

@@ -93,7 +93,7 @@ Features = Annotated[
         "later runs of the same weights."
     ),
 ]
-Seed = Annotated[int, typer.Option(help="Of the intervals' resampling.")]
+Seed = Annotated[int, typer.Option(help="Of the intervals' resampling.", min=0)]
 Output = Annotated[Path, typer.Option(help="The runs folder.")]
 Fresh = Annotated[
     bool, typer.Option("--fresh", help="Begin anew even if such a run was interrupted.")

@@ -24,7 +24,7 @@ AllowMissing = Annotated[
     bool,
     typer.Option("--allow-missing", help="Score what is there, and say how many are missing."),
 ]
-Seed = Annotated[int, typer.Option(help="Of the intervals' resampling.")]
+Seed = Annotated[int, typer.Option(help="Of the intervals' resampling.", min=0)]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
 
 

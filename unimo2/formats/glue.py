@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import chain, count
 from pathlib import Path
 
@@ -26,6 +26,7 @@ from unimo2.formats.fields import parsed, read_rows, refuse_repeated, without_re
 from unimo2.formats.rows import Skips, UnknownLabel
 
 NO_MAJORITY = "-"
+_LONGEST_INDEX = 18  # digits; Python refuses to convert thousands of them
 
 
 @dataclass(frozen=True)
@@ -41,13 +42,28 @@ class Task:
     """As written, in the order of class numbers; None where the target is a number."""
     bare_columns: tuple[str, ...] = ()
     """Columns of files without a header."""
+    other_names: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """By label: words that models and predictions write for it."""
 
 
 TASKS: Mapping[str, Task] = {
     task.name: task
     for task in (
-        Task("sst2", ("sentence",), "label", ("0", "1")),
-        Task("cola", ("sentence",), "label", ("0", "1"), ("source", "label", "mark", "sentence")),
+        Task(
+            "sst2",
+            ("sentence",),
+            "label",
+            ("0", "1"),
+            other_names={"0": ("negative",), "1": ("positive",)},
+        ),
+        Task(
+            "cola",
+            ("sentence",),
+            "label",
+            ("0", "1"),
+            ("source", "label", "mark", "sentence"),
+            other_names={"0": ("unacceptable",), "1": ("acceptable",)},
+        ),
         Task("stsb", ("sentence1", "sentence2"), "score", None),
         Task(
             "mnli",
@@ -113,7 +129,8 @@ def read_predictions(task: str, path: Path) -> dict[int, str | float]:
         path: a TSV file with the header `index<TAB>prediction`.
 
     Returns:
-        The label as written, or the score, by index.
+        The label as the data has it (predictions may write it in capitals, or as one of
+        `Task.other_names`), or the score, by index.
 
     Raises:
         MissingData: there is no such file.
@@ -130,7 +147,7 @@ def read_predictions(task: str, path: Path) -> dict[int, str | float]:
         if len(cells) != 2:
             raise BadData(f"{place}: expected 2 columns, found {len(cells)}")
         prediction = (
-            _label(kind, cells[1].strip(), place) if kind.labels else _number(cells[1], place)
+            _predicted(kind, cells[1].strip(), place) if kind.labels else _number(cells[1], place)
         )
         pairs.append((_index(cells[0], place), prediction))
     refuse_repeated((index for index, _ in pairs), "index", path)
@@ -183,9 +200,18 @@ def _label(kind: Task, cell: str, place: str) -> str:
     return cell
 
 
+def _predicted(kind: Task, cell: str, place: str) -> str:
+    """The label that a prediction means: sets of GLUE with named classes give names back."""
+    word = cell.lower()
+    for label, others in kind.other_names.items():
+        if word in others:
+            return label
+    return word if word in (kind.labels or ()) else _label(kind, cell, place)
+
+
 def _number(cell: str, place: str) -> float:
     try:
-        value = float(cell)
+        value = math.nan if "_" in cell else float(cell)  # Python reads 1_0 as ten
     except ValueError:
         value = math.nan
     if not math.isfinite(value):
@@ -194,6 +220,6 @@ def _number(cell: str, place: str) -> float:
 
 
 def _index(cell: str, place: str) -> int:
-    if not cell.strip().isdecimal():
+    if not cell.strip().isdecimal() or len(cell) > _LONGEST_INDEX:
         raise BadData(f"{place}: index {cell!r} is no whole number")
     return int(cell)

@@ -137,12 +137,12 @@ def read_labels(place: Path, broken: Skips | None = None) -> list[LabelledImage]
     return images
 
 
-def read_predictions(path: Path, known: Collection[str]) -> dict[str, str]:
+def read_predictions(path: Path, known: Collection[str] | None) -> dict[str, str]:
     """Read somebody's classes: a csv file with the header `image,prediction`.
 
     Args:
         path: the file; images are named with or without folder and suffix.
-        known: the synset ids there are.
+        known: the synset ids there are; None where no mapping tells, and any synset id is taken.
 
     Returns:
         The predicted synset by image name, as in `LabelledImage.name`.
@@ -154,7 +154,7 @@ def read_predictions(path: Path, known: Collection[str]) -> dict[str, str]:
     pairs = []
     for row, place in _csv(path, "ImageNet predictions", ("image", "prediction")):
         image, wnid = row
-        if wnid not in known:
+        if wnid not in known if known is not None else not _WNID.fullmatch(wnid):
             raise BadData(f"{place}: unknown class {wnid!r}; expected a synset id, as n01440764")
         pairs.append((_name(image), wnid))
     refuse_repeated((name for name, _ in pairs), "image", path)

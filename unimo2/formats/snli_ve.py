@@ -69,14 +69,14 @@ def read_predictions(path: Path) -> dict[str, str]:
         path: the jsonl file.
 
     Returns:
-        The label by pair.
+        The label by pair, in lower case whatever it is written in.
 
     Raises:
         MissingData: there is no such file.
         BadData: a malformed line, a missing field, an unknown label, a pair that occurs twice.
     """
     rows = [
-        (text(record, "pairID", place), _label(text(record, "prediction", place), place))
+        (text(record, "pairID", place), _predicted(text(record, "prediction", place), place))
         for record, place in read_json_lines(path, "SNLI-VE predictions")
     ]
     refuse_repeated((identifier for identifier, _ in rows), "pairID", path)
@@ -93,6 +93,11 @@ def _pair(record: Any, place: str) -> Pair:
         hypothesis=text(record, "sentence2", place),
         label=None if label == NO_MAJORITY else _label(label, place),
     )
+
+
+def _predicted(label: str, place: str) -> str:
+    word = label.strip().lower()
+    return word if word in LABELS else _label(label, place)
 
 
 def _label(label: str, place: str) -> str:
