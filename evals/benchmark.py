@@ -64,7 +64,7 @@ class Request:
         limit: Only the first items (images) of the split; None for all.
         device: "auto", "cpu", "cuda", "cuda:1" ...
         dtype: "auto" to measure whether bfloat16 will do; None for the model's own choice.
-        batch_size: None for the model's own choice.
+        batch_size: None for the model's own choice, which a long run may replace by a faster one.
         seed: Of the bootstrap.
         contrastive_weight: Instead of the model's own; None keeps it.
         rerank: K of a contrastive shortlist whose pairs alone are fused; None for all pairs.

@@ -75,7 +75,8 @@ AutoDtype = Annotated[
     ),
 ]
 BatchSize = Annotated[
-    int | None, typer.Option(help="Items or pairs in one call; the model's own by default.")
+    int | None,
+    typer.Option(help="Items or pairs in one call; by default a long run times a few sizes."),
 ]
 Features = Annotated[
     Path | None,
