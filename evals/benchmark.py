@@ -71,7 +71,7 @@ class Request:
         score: Of zero-shot classification: "fused", or "contrastive" for that score alone.
         templates: Sentences a class of zero-shot classification, 1 or 80.
         beam_size: Of captioning.
-        features: Folder where what a vision tower gives is kept by content; None to keep nothing.
+        features: Folder where what towers give is kept by content; None to keep nothing.
         output: The runs folder.
         fresh: Do not take up an interrupted run.
         variant: Names these runs beside the model's others.

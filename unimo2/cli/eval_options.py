@@ -81,8 +81,8 @@ BatchSize = Annotated[
 Features = Annotated[
     Path | None,
     typer.Option(
-        help="A folder: what the vision tower gives of each image is kept there by content, for "
-        "later runs of the same weights."
+        help="A folder: what the towers give of each image, and of each text of retrieval, is kept "
+        "there by content, for later runs of the same weights."
     ),
 ]
 Seed = Annotated[int, typer.Option(help="Of the intervals' resampling.")]
