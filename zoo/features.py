@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,8 +18,6 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
-
-from unimo2.files import write_atomically
 
 IMAGES, TEXTS = "images", "texts"
 _STATES, _DIGEST = "states", "sha256"
@@ -101,7 +100,12 @@ def _read(path: Path) -> Tensor | None:
 
 
 def _write(path: Path, features: Tensor) -> None:
-    """Write whole or not at all: other processes may read and write the same file."""
+    """Write whole or not at all: other processes may read and write the same file.
+
+    Nothing waits for the disk, which for thousands of small files takes longer than a tower; what a
+    crash of the machine leaves half is found by its digest.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    content = save({_STATES: features.contiguous(), _DIGEST: _digest(features)})
-    write_atomically(path, lambda stream: stream.write(content))
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_bytes(save({_STATES: features.contiguous(), _DIGEST: _digest(features)}))
+    os.replace(temporary, path)
