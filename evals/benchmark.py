@@ -64,7 +64,7 @@ class Request:
         limit: Only the first items (images) of the split; None for all.
         device: "auto", "cpu", "cuda", "cuda:1" ...
         dtype: "auto" to measure whether bfloat16 will do; None for the model's own choice.
-        batch_size: None for the model's own choice.
+        batch_size: None for the model's own choice, which a long run may replace by a faster one.
         seed: Of the bootstrap.
         contrastive_weight: Instead of the model's own; None keeps it.
         rerank: K of a contrastive shortlist whose pairs alone are fused; None for all pairs.
@@ -72,7 +72,7 @@ class Request:
         templates: Sentences a class of zero-shot classification, 1 or 80.
         beam_size: Of captioning.
         object_tags: File of object tags that captions are written with; None for none.
-        features: Folder where what a vision tower gives is kept by content; None to keep nothing.
+        features: Folder where what towers give is kept by content; None to keep nothing.
         output: The runs folder.
         fresh: Do not take up an interrupted run.
         variant: Names these runs beside the model's others.

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
+from evals.batch_sizes import Search
 from evals.benchmark import Outcome, Report, Request, SampleMetric
 from evals.metrics import (
     RECALL_AT,
@@ -296,7 +297,8 @@ def predict(
     plan = make_plan(len(data.images), len(data.captions), writer.finished(), chosen)
     others = [block for unit, block in enumerate(plan.blocks) if not share.takes(unit)]
     own = replace(plan, remaining=tuple(b for b in plan.remaining if b not in others))
-    seconds += scorer.score(model, paths, data.captions, own, writer, batch_size, report)
+    search = Search.of_run(folder, batch_size, own.extent, keeps=share.first)
+    seconds += scorer.score(model, paths, data.captions, own, writer, search, report)
     return Work(writer, plan, shortlists, contrastive, seconds)
 
 

@@ -2,7 +2,8 @@
 
 The unit of work is a chunk of items. A chunk's predictions are one file, written whole or not at all,
 so that a run that was killed goes on with the next chunk and ends with the same numbers. Which items
-make up a chunk depends on the data and the batch size alone.
+make up a chunk depends on the data and on the batch size that the model or the user names, not on the
+one that the run finds fastest.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from evals.batch_sizes import Extent, Search
 from evals.benchmark import Outcome, Progress, Report
 from evals.processes import ALL, Share
 from unimo2.errors import BadCheckpoint
@@ -163,7 +165,7 @@ def predict(
     """Predict what is left and keep it.
 
     Args:
-        model: Works in smaller batches where a GPU has too little memory for its own.
+        model: Works in the batch size that is found, smaller ones where a GPU has too little memory.
         work: The plan.
         predictor: Of the benchmark, with the model.
         folder: The run folder.
@@ -180,15 +182,17 @@ def predict(
     store = Store(folder, work)
     mine = store.remaining(share)
     total, left = len(work.order), sum(map(len, mine))
+    extent = Extent("chunks", len(mine), total, work.chunk)
+    search = Search.of_run(folder, model.batch_size, extent, keeps=share.first)
     # Other processes are taken to be as far as this one.
     before = max(0, total - left * share.count)
     done, started = 0, time.perf_counter()
     report(Progress(work.unit, before, total, None))
     for chunk in mine:
-        began = time.perf_counter()
-        values = with_room(model, partial(predictor, [work.order[place] for place in chunk]))
+        call = partial(predictor, [work.order[place] for place in chunk])
+        values, seconds = _in_batches(model, search, call, len(chunk))
         try:
-            store.write(chunk, values, time.perf_counter() - began)
+            store.write(chunk, values, seconds)
         except ValueError as error:
             raise BadCheckpoint(
                 f"the model gives scores that are no numbers ({error}); its weights are damaged, "
@@ -199,6 +203,21 @@ def predict(
         finished = min(total, before + done * share.count)
         report(Progress(work.unit, finished, total, pace * (left - done), hint))
     return store
+
+
+def _in_batches(
+    model: Model, search: Search, call: Callable[[], Result], items: int
+) -> tuple[Result, float]:
+    """What a chunk's call returns in the batch size whose turn it is, and its seconds."""
+    # The model's own size comes back: chunks are planned by it.
+    with batch_size(model, search.size):
+        started = time.perf_counter()
+        result = with_room(model, call)
+        seconds = time.perf_counter() - started
+        if model.batch_size < search.size:
+            search.limit(model.batch_size)
+        search.note(model.batch_size, items, seconds)
+    return result, seconds
 
 
 def outcome(

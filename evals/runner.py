@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import zoo
-from evals import environment, items, records, suites, workspace
+from evals import batch_sizes, environment, items, records, suites, workspace
 from evals.benchmark import (
     Benchmark,
     Data,
@@ -84,16 +84,21 @@ def run(
         device: "auto", "cpu", "cuda", "cuda:1" ...
         dtype: "float32", "bfloat16", "float16"; "auto" for bfloat16 where a sample is faster with
             the same ranks; None for the model's own choice.
-        batch_size: None for the model's own choice.
+        batch_size: None for the model's own choice, which a long run may replace by a faster one.
         seed: Of the bootstrap.
         contrastive_weight: w of itm + w * contrastive, instead of the model's own.
         rerank: Fuse only the pairs of a contrastive shortlist of K candidates a query.
         score: Of zero-shot classification: "fused", or "contrastive" for that score alone.
         templates: Sentences a class of zero-shot classification, 1 or 80.
         beam_size: Of captioning.
+<<<<<<< HEAD
         object_tags: A file of object tags that captions are written with.
         features: A folder: what the vision tower gives of each image is kept there by content, and
             later runs of the same weights read it.
+=======
+        features: A folder: what the towers give of each image, and of each text of retrieval, is
+            kept there by content, and later runs of the same weights read it.
+>>>>>>> s3-speed
         output: The runs folder.
         fresh: Begin anew even if a run of the same kind was interrupted.
         variant: Names these runs beside the model's others.
@@ -225,6 +230,8 @@ def evaluate(
         if share.first:
             opened = workspace.opened(home, identity, request.fresh)
             folder = stack.enter_context(opened).folder
+            source = batch_sizes.GIVEN if request.batch_size else batch_sizes.ESTIMATED
+            batch_sizes.begin(folder, model.batch_size, source)
         folder = cast(Path, share.tell(folder))
         if share.count > 1:
             module.predict(model, data, request, folder, report, share)
@@ -232,6 +239,8 @@ def evaluate(
         if share.first:
             outcome = module.measure(model, data, request, folder, report)
             records.write_samples(outcome.samples, folder)
+            size = batch_sizes.read(folder)
+            notes += [] if size is None else size.notes()
             record = _record(request, model, suite, protocol, data, outcome, notes)
             records.write(record, folder)
             outcome.clean_up()

@@ -166,7 +166,7 @@ class ImagePreparer(Protocol):
 
 @runtime_checkable
 class FeatureKeeper(Protocol):
-    """A model that can keep what its vision tower gives on disk, by content, for later runs."""
+    """A model that can keep what its towers give on disk, by content, for later runs."""
 
     def keep_features(self, folder: Path | None) -> None:
         """Keep features in a folder, and read them from there; None to stop."""

@@ -224,7 +224,7 @@ class Unimo2Scorer(Unimo2Adapter):
         """As `encode_texts`, of token ids."""
         features: dict[int, ItemFeatures] = {}
         for places in equal_lengths(tokens, len(tokens)):
-            states = self.base.encode_text(self.ids([tokens[place] for place in places]))
+            states = self.words(self.ids([tokens[place] for place in places]))
             tensors = self.dictionary_part(states)
             contrastive = self.base.text_features(states)
             projected = first_layer(self.base).qkv(states)

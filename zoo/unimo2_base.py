@@ -18,7 +18,7 @@ from transformers import PretrainedConfig
 from unimo2.devices import DTYPES
 from unimo2.modeling import Unimo2Model, Unimo2PreTrainedModel
 from unimo2.processing import Unimo2Processor
-from zoo.features import FeatureStore
+from zoo.features import IMAGES, TEXTS, FeatureStore
 
 # Items in one call: so many that the widest activation takes this much. Measured on one core: the mini
 # model is as fast with 22 to 88 pairs in float32 and 44 to 176 in bfloat16; the base model gains a sixth
@@ -154,10 +154,16 @@ class Unimo2Adapter:
         """Vision tower of processed pictures, [images, 3, side, side] to [images, p + 1, hidden]."""
         if self.features is None:
             return self._tower(pixels)
-        return self.features.through(pixels, self._tower).to(self.base.device)
+        return self.features.through(IMAGES, pixels, self._tower).to(self.base.device)
+
+    def words(self, ids: Tensor) -> Tensor:
+        """Text tower of texts of one length, [texts, tokens] to [texts, tokens, hidden]."""
+        if self.features is None:
+            return self.base.encode_text(ids)
+        return self.features.through(TEXTS, ids, self.base.encode_text).to(self.base.device)
 
     def keep_features(self, folder: Path | None) -> None:
-        """Keep what the vision tower gives in a folder, and read it from there; None to stop."""
+        """Keep what the towers give in a folder, and read it from there; None to stop."""
         self.features = None
         if folder is not None:
             self.features = FeatureStore(folder, self.weights_sha256, self.dtype, self.device)

@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from evals.batch_sizes import Extent
+
 PAIRS_PER_BLOCK = 4096  # what a kill can lose: some minutes of a base-size model on a CPU
 CAPTIONS_PER_BLOCK = 64
 
@@ -57,6 +59,12 @@ class Plan:
     def remaining_pairs(self) -> int:
         """Pairs that have not been scored yet."""
         return sum(self._pairs_of(block) for block in self.remaining)
+
+    @property
+    def extent(self) -> Extent:
+        """How much is left to find a batch size on; a unit is a caption with its images."""
+        captions = sum(map(len, self.remaining))
+        return Extent("captions", captions, self.pairs, max(1, self.pairs // self.captions))
 
     def images_of(self, caption: int) -> list[int] | None:
         """The images that a caption is scored with, ascending; None for all of them."""

@@ -1,7 +1,8 @@
 """Runs a pair scorer over a plan: each tower once per item, then caption by caption.
 
-The order of the work and what shares a call are fixed by the plan and the batch size alone. A run
-that was killed and goes on therefore makes the same calls for a block as one that was not.
+The order of the work is fixed by the plan alone, and what shares a call by it and the batch size. That
+is found by the first captions of a long run (`evals.batch_sizes`); a run that was killed and goes on keeps
+it. Scores do not depend on it, up to rounding.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 import torch
 
+from evals.batch_sizes import Search
 from evals.benchmark import Progress, Report
 from evals.retrieval.planner import Block, Plan
 from evals.retrieval.shortlist import SUGGESTED, most_pairs
@@ -35,7 +37,7 @@ def score(
     captions: Sequence[str],
     plan: Plan,
     writer: BlockWriter,
-    batch_size: int,
+    search: Search,
     report: Report,
 ) -> float:
     """Score what the plan has left and keep it.
@@ -46,7 +48,7 @@ def score(
         captions: Texts, all of the plan's.
         plan: Blocks to do.
         writer: Where they are kept.
-        batch_size: Images per call of the towers and of the scorer.
+        search: Says how many images share a call of the scorer; calls of the towers have its own.
         report: Called as the work goes on.
 
     Returns:
@@ -60,16 +62,18 @@ def score(
     if not plan.remaining:
         return 0.0
     started = time.perf_counter()
-    stacks = _encode_images(model, images, batch_size, report)
+    # Smaller calls take parts of a stack, without a copy.
+    stacks = _encode_images(model, images, search.own, search.largest, report)
     if isinstance(model, ImagePreparer):
         stacks = model.prepare_images(stacks)
     if str(model.device).startswith("cuda"):
         stacks = _fit(model, stacks, captions)
-        batch_size = min(batch_size, max(map(len, stacks)))
+        search.limit(max(map(len, stacks)))
     image_seconds = time.perf_counter() - started
     clock = _Clock(plan, _cheaper(model, plan), report)
     for block in plan.remaining:
-        _score_block(model, stacks, captions, plan, block, writer, batch_size, clock)
+        texts = _encode_texts(model, captions[block.start : block.stop], search.own)
+        _score_block(model, stacks, texts, plan, block, writer, search, clock)
     return image_seconds
 
 
@@ -96,7 +100,7 @@ def contrastive_matrix(
         BadData: An image that cannot be decoded.
         BadCheckpoint: The model returns scores that are no numbers.
     """
-    stacks = _encode_images(model, images, batch_size, report)
+    stacks = _encode_images(model, images, batch_size, batch_size, report)
     columns = []
     for text in _encode_texts(model, captions, batch_size):
         parts = [model.contrastive_scores(stack, text).float().cpu().numpy() for stack in stacks]
@@ -146,10 +150,11 @@ class _Clock:
 
 
 def _encode_images(
-    model: PairScorer, images: Sequence[Path], batch_size: int, report: Report
+    model: PairScorer, images: Sequence[Path], batch_size: int, stack: int, report: Report
 ) -> list[StackedFeatures]:
-    """The vision tower once per image, in stacks of `batch_size`."""
+    """The vision tower once per image, `batch_size` in a call, features in stacks of `stack`."""
     stacks: list[StackedFeatures] = []
+    waiting: list[ItemFeatures] = []
     done, size = 0, batch_size
     report(Progress("images", 0, len(images), None))
     while done < len(images):
@@ -158,8 +163,11 @@ def _encode_images(
         if encoded is None:
             size //= 2
             continue
-        stacks.append(StackedFeatures.of(encoded))
+        waiting += encoded
         done += len(pictures)
+        while len(waiting) >= stack or (waiting and done == len(images)):
+            stacks.append(StackedFeatures.of(waiting[:stack]))
+            waiting = waiting[stack:]
         report(Progress("images", done, len(images), None))
     return stacks
 
@@ -193,35 +201,43 @@ def _fit(
 
 
 def _halves(stack: StackedFeatures) -> list[StackedFeatures]:
-    middle = (len(stack) + 1) // 2
-    parts = (
-        {n: t[:middle] for n, t in stack.tensors.items()},
-        {n: t[middle:] for n, t in stack.tensors.items()},
-    )
-    return [StackedFeatures(part) for part in parts if len(next(iter(part.values())))]
+    return list(_parts([stack], (len(stack) + 1) // 2))
+
+
+def _parts(stacks: Iterable[StackedFeatures], size: int) -> Iterable[StackedFeatures]:
+    """The stacks in parts of at most `size` items, which share their memory."""
+    for stack in stacks:
+        if len(stack) <= size:
+            yield stack
+            continue
+        for start in range(0, len(stack), size):
+            rows = slice(start, start + size)
+            yield StackedFeatures({name: tensor[rows] for name, tensor in stack.tensors.items()})
 
 
 def _score_block(
     model: PairScorer,
     stacks: Sequence[StackedFeatures],
-    captions: Sequence[str],
+    texts: Iterable[ItemFeatures],
     plan: Plan,
     block: Block,
     writer: BlockWriter,
-    batch_size: int,
+    search: Search,
     clock: _Clock,
 ) -> None:
     """Score a block's captions with all their images and keep the result."""
-    texts = captions[block.start : block.stop]
     started = time.perf_counter()
     columns = []
-    for caption, text in enumerate(_encode_texts(model, texts, batch_size), start=block.start):
-        chosen = plan.images_of(caption)
+    for caption, text in enumerate(texts, start=block.start):
+        chosen, size = plan.images_of(caption), search.size
+        began = time.perf_counter()
         if chosen is None:
-            columns.append(score_stacks(model, stacks, text))
+            columns.append(score_stacks(model, _parts(stacks, size), text))
         else:
-            columns.append(score_chosen(model, stacks, text, chosen, plan.images, batch_size))
-        clock.tick(plan.images if chosen is None else len(chosen))
+            columns.append(score_chosen(model, stacks, text, chosen, plan.images, size))
+        pairs = plan.images if chosen is None else len(chosen)
+        search.note(size, pairs, time.perf_counter() - began)
+        clock.tick(pairs)
     parts = {name: np.stack([column[name] for column in columns], axis=1) for name in columns[0]}
     writer.write(block, parts, time.perf_counter() - started)
 

@@ -1,7 +1,7 @@
 """How fast the retrieval protocol is: against the released algorithm, dense fusion, the machine.
 
-Four ways to score the same pairs are timed in turn, beside plain matrix products of the fusion
-layers' shapes. Models have random weights: speed does not depend on them.
+Four ways to score the same pairs are timed in turn, in every number format, beside plain matrix
+products of the fusion layers' shapes. Models have random weights: speed does not depend on them.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from evals.retrieval.shortlist import SUGGESTED, most_pairs
 from unimo2 import Unimo2Config, Unimo2Model, Unimo2Processor
 from unimo2.bench_fusion import allowed, dense_masked, linear_shapes
 from unimo2.fusion import GroundedLayer
-from unimo2.measure import flops, interleave, products
+from unimo2.measure import Shape, flops, interleave, products
 from unimo2.modeling import Unimo2Output
 from zoo.interfaces import ItemFeatures, StackedFeatures
 from zoo.unimo2 import Unimo2Scorer, set_precision
@@ -69,6 +69,8 @@ class RetrievalSpeed:
         pair_ms: Of fusing a pair.
         matmul_tflops: 10^12 operations a second of plain products of the fusion layers' shapes.
         projection_mib: Memory that the first layer's projections of an image take.
+        released_ratio: The whole protocol's time by the released algorithm in the first number format
+            of the run, by this project's exhaustive one in this format; the median of the rounds'.
         methods: This project's protocol first.
     """
 
@@ -80,6 +82,7 @@ class RetrievalSpeed:
     pair_ms: float
     matmul_tflops: float
     projection_mib: float
+    released_ratio: float
     methods: tuple[Method, ...]
 
 
@@ -123,6 +126,13 @@ class Bench:
         shape = (captions, text)
         tokens = torch.randint(_FIRST_WORD_ID, config.vocab_size - 1, shape, generator=generator)
         return cls(scorer, pixels, tokens.to(where))
+
+    def linear_shapes(self, text: int) -> list[Shape]:
+        """Matrix products of a call's fusion layers, for captions of `text` rows."""
+        config = cast(Unimo2Config, self.scorer.base.config)
+        rows = config.patch_grid**2 + 1 + config.grounded_tokens + text
+        pairs = min(self.scorer.batch_size, len(self.pixels))
+        return list(linear_shapes(config, pairs * rows)) * config.fusion_layers
 
     def encode_images(self) -> list[StackedFeatures]:
         """The vision tower and what is prepared of each image."""
@@ -208,54 +218,64 @@ def measure(
     images: int,
     captions: int,
     text: int,
-    dtype: torch.dtype,
+    dtypes: Sequence[torch.dtype],
     device: torch.device,
     repeats: int = 3,
     batch_size: int | None = None,
     shortlist: int = SUGGESTED,
-) -> RetrievalSpeed:
-    """Time all ways in turn.
+) -> list[RetrievalSpeed]:
+    """Time all ways in all number formats in turn.
 
     Args:
         config: Sizes of a grounded model.
         images: Images that are timed with every caption.
         captions: Captions.
         text: Text rows of each caption.
-        dtype: Of towers and fusion.
+        dtypes: Of towers and fusion, at least one.
         device: Where it runs.
         repeats: Rounds.
         batch_size: Pairs in one call; the adapter's own choice if None.
         shortlist: K of `--rerank`.
 
     Returns:
-        The figures.
+        The figures of each number format.
     """
-    bench = Bench.of(config, images, captions, text, device, dtype, batch_size)
-    batch = min(bench.scorer.batch_size, images)
-    rows = config.patch_grid**2 + 1 + config.grounded_tokens + text
-    shapes = linear_shapes(config, batch * rows) * config.fusion_layers
-    calls = [
-        bench.encode_images, bench.encode_texts, bench.score, bench.score_gathered,
-        bench.score_dense, bench.score_released, products(shapes, dtype, device),
-    ]  # fmt: skip
+    benches = [Bench.of(config, images, captions, text, device, d, batch_size) for d in dtypes]
+    shapes = [bench.linear_shapes(text) for bench in benches]
+    calls: list[Callable[[], object]] = []
+    for bench, dtype, own in zip(benches, dtypes, shapes, strict=True):
+        calls += [
+            bench.encode_images, bench.encode_texts, bench.score, bench.score_gathered,
+            bench.score_dense, bench.score_released, products(own, dtype, device),
+        ]  # fmt: skip
     with torch.inference_mode():
-        times = torch.tensor(interleave(calls, device, repeats), dtype=torch.float64)  # [7, rounds]
+        times = torch.tensor(interleave(calls, device, repeats), dtype=torch.float64)
     pairs = images * captions
     per = torch.tensor([images, captions, pairs, pairs, pairs, pairs, 1], dtype=torch.float64)
-    each = times / per[:, None]  # seconds of an image, a caption, a pair ..., and of the products
-    rate = flops(shapes) / each[6]
-    one = Bench.of(config, 1, 1, text, device, dtype, batch_size)
-    return RetrievalSpeed(
-        dtype=str(dtype).removeprefix("torch."),
-        pairs=pairs,
-        batch_size=bench.scorer.batch_size,
-        image_ms=1e3 * _median(each[0]),
-        text_ms=1e3 * _median(each[1]),
-        pair_ms=1e3 * _median(each[2]),
-        matmul_tflops=_median(rate) / 1e12,
-        projection_mib=_projection_mib(bench.stacks),
-        methods=_methods(one, each, rate, shortlist),
-    )
+    # [formats, 7, rounds]: seconds of an image, a caption, a pair ..., and of the products
+    each = times.view(len(benches), len(per), repeats) / per[:, None]
+    one = Bench.of(config, 1, 1, text, device, dtypes[0], batch_size)
+    released = IMAGES * CAPTIONS * each[0, 5]
+    return [
+        RetrievalSpeed(
+            dtype=str(dtypes[number]).removeprefix("torch."),
+            pairs=pairs,
+            batch_size=bench.scorer.batch_size,
+            image_ms=1e3 * _median(each[number, 0]),
+            text_ms=1e3 * _median(each[number, 1]),
+            pair_ms=1e3 * _median(each[number, 2]),
+            matmul_tflops=_median(flops(shapes[number]) / each[number, 6]) / 1e12,
+            projection_mib=_projection_mib(bench.stacks),
+            released_ratio=_median(released / _exhaustive(each[number])),
+            methods=_methods(one, each[number], flops(shapes[number]) / each[number, 6], shortlist),
+        )
+        for number, bench in enumerate(benches)
+    ]
+
+
+def _exhaustive(each: Tensor) -> Tensor:
+    """Seconds of this project's whole protocol, [rounds]: towers once, then every pair."""
+    return IMAGES * each[0] + CAPTIONS * each[1] + IMAGES * CAPTIONS * each[2]
 
 
 def _methods(one: Bench, each: Tensor, rate: Tensor, shortlist: int) -> tuple[Method, ...]:
@@ -268,7 +288,7 @@ def _methods(one: Bench, each: Tensor, rate: Tensor, shortlist: int) -> tuple[Me
     released = count(one.score_released)
     in_pair = count(partial(one.scorer.base.encode_image, one.pixels))
     in_pair += count(partial(one.scorer.base.encode_text, one.tokens))
-    ours = towers + everything * each[2]
+    ours = _exhaustive(each)
     # The shortlist is chosen by a first pass of the towers, and fused by a second one.
     found = [
         ("this project, exhaustive", ours, tower_flops, own * everything, own / each[2]),

@@ -113,6 +113,7 @@ def choose_weight(
     Raises:
         IncompatibleModel: The model's score has no such parts.
     """
+    from evals.batch_sizes import Search
     from evals.retrieval.planner import make_plan
     from evals.retrieval.scorer import score
     from evals.retrieval.writer import BlockWriter
@@ -123,7 +124,7 @@ def choose_weight(
     with tempfile.TemporaryDirectory() as folder:
         writer = BlockWriter(Path(folder), len(images))
         paths = [image.path for image in images]
-        score(model, paths, texts, plan, writer, model.batch_size, report)
+        score(model, paths, texts, plan, writer, Search(model.batch_size), report)
         parts, _ = writer.assemble(plan.blocks)
     if "itm" not in parts or "contrastive" not in parts:
         raise IncompatibleModel(f"model '{model.name}' has no parts to weigh against each other")

@@ -240,6 +240,7 @@ def test_a_model_must_return_one_score_per_image(flickr_root: Path, tmp_path: Pa
 
 def test_what_does_not_fit_a_gpu_is_halved_until_it_does(flickr_root: Path, tmp_path: Path) -> None:
     """Truth: the matrix of a model with room for all; this one has room for 4 images, 2 pairs."""
+    from evals.batch_sizes import Search
     from evals.benchmark import Request
     from evals.flickr import read
     from evals.retrieval import scorer
@@ -263,6 +264,6 @@ def test_what_does_not_fit_a_gpu_is_halved_until_it_does(flickr_root: Path, tmp_
     for number, model in enumerate((ColourScorer(), Small())):
         writer = BlockWriter(tmp_path / str(number), len(paths))
         plan = make_plan(len(paths), len(data.captions))
-        scorer.score(model, paths, data.captions, plan, writer, 16, lambda _: None)
+        scorer.score(model, paths, data.captions, plan, writer, Search(16), lambda _: None)
         matrices.append(writer.assemble(plan.blocks)[0]["score"])
     assert (matrices[0] == matrices[1]).all()

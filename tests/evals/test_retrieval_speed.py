@@ -52,7 +52,8 @@ def test_operations_are_those_of_the_formula():
 
 def test_speed_says_what_the_protocol_would_take():
     """Independent truth: hours and pairs a second of one method give its 5,000,000 pairs."""
-    speed = measure(Unimo2Config.mini(**SIZES), 3, 2, 4, torch.float32, CPU, repeats=1)
+    config = Unimo2Config.mini(**SIZES)
+    speed, fast = measure(config, 3, 2, 4, [torch.float32, torch.bfloat16], CPU, repeats=1)
     names = [method.name for method in speed.methods]
     assert names[0] == "this project, exhaustive" and "--rerank 64" in names[1]
     for method in speed.methods:
@@ -63,17 +64,23 @@ def test_speed_says_what_the_protocol_would_take():
     assert rerank.fusion_gflop == pytest.approx(own.fusion_gflop * 384_000 / 5_000_000)
     assert released.tower_gflop > 10 * dense.tower_gflop == 10 * own.tower_gflop
     assert speed.projection_mib * 2**20 == 5 * 48 * 4
+    assert (speed.dtype, fast.dtype) == ("float32", "bfloat16")
+    assert fast.projection_mib == speed.projection_mib / 2
+    assert speed.released_ratio == pytest.approx(released.slower)
+    # Of another format, too: the released algorithm's hours in float32 by our own in bfloat16.
+    assert fast.released_ratio == pytest.approx(released.hours / fast.methods[0].hours)
 
 
 def test_bench_prints_every_way(capsys, monkeypatch):
     """Independent truth: the figures' own names, and numbers that JSON can read."""
     monkeypatch.setattr(Unimo2Config, "mini", lambda: Unimo2Config(**SIZES))
     line = ["bench", "retrieval", "--size", "mini", "--images", "2", "--captions", "1"]
-    line += ["--dtype", "float32", "--repeats", "1", "--device", "cpu"]
+    line += ["--dtype", "float32", "--dtype", "bfloat16", "--repeats", "1", "--device", "cpu"]
     assert main(line) == 0
     shown = capsys.readouterr().out
-    for name in ("released algorithm", "dense masked", "--rerank 64", "matmul rate", "MiB"):
-        assert name in shown
+    for name in ("released algorithm, towers", "dense masked", "--rerank 64", "matmul rate", "MiB"):
+        assert shown.count(name) == 2
+    assert shown.count("the released algorithm in float32 takes") == 1
     assert main([*line, "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["mini, float32"]["pairs"] == 2
     assert main(["bench", "retrieval", "--dtype", "float8"]) == 2

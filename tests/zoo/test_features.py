@@ -11,7 +11,8 @@ from tiny_models import TEXTS, images, processor, task_model
 
 import zoo
 from zoo import interfaces
-from zoo.features import FeatureStore
+from zoo.features import IMAGES, FeatureStore
+from zoo.features import TEXTS as WORDS
 
 
 def counted(task, model, weights="0" * 64):
@@ -42,6 +43,51 @@ def test_kept_features_give_the_same_results_without_the_tower(tmp_path):
     assert sum(seen) == 3
 
 
+def _all_features(adapter, texts):
+    """Every tensor of some texts and of three pictures."""
+    items = [*adapter.encode_texts(texts), *adapter.encode_images(images(3))]
+    return [tensor for item in items for tensor in item.tensors.values()]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_retrieval_is_bit_identical_with_kept_features(tmp_path, dtype):
+    """Truth: the features without a store, of a first run that fills it and of one that reads it."""
+    from unimo2.devices import find_dtype
+    from zoo.unimo2 import set_precision
+
+    model = task_model(None)
+    set_precision(model, find_dtype(dtype))
+    adapter, seen = counted(None, model)
+    adapter.base.text.register_forward_pre_hook(lambda module, args: seen.append(len(args[0])))
+    texts = [*TEXTS, TEXTS[0] + " and round", TEXTS[3]]
+    plain = _all_features(adapter, texts)
+    assert sum(seen) == len(texts) + 3
+    adapter.keep_features(tmp_path)
+    for _ in range(2):
+        kept = _all_features(adapter, texts)
+        assert all(torch.equal(a, b) for a, b in zip(kept, plain, strict=True))
+        assert sum(seen) == 2 * (len(texts) + 3)
+    more = _all_features(adapter, [TEXTS[1], "is it green"])
+    assert sum(seen) == 2 * (len(texts) + 3) + 1
+    again, _ = counted(None, model)
+    alone = _all_features(again, [TEXTS[1], "is it green"])
+    limit = 1e-6 if dtype == "float32" else 0.05
+    assert all((a - b).abs().max() < limit for a, b in zip(more, alone, strict=True))
+
+
+def test_texts_and_images_do_not_meet(tmp_path):
+    """Truth: the same numbers given to two towers, and two texts of other lengths."""
+    given = torch.arange(4).view(1, 4)
+    store = FeatureStore(tmp_path, "a" * 64, "float32", "cpu")
+    for number, kind in enumerate((IMAGES, WORDS)):
+        computed = torch.full((1, 4, 2), float(number))
+        assert torch.equal(store.through(kind, given, lambda some, c=computed: c), computed)
+    assert store.hits == 0
+    store.through(WORDS, given[:, :3], lambda some: torch.zeros(1, 3, 2))
+    assert store.hits == 0
+    assert len(list(tmp_path.rglob("*.safetensors"))) == 3
+
+
 def test_other_weights_or_formats_do_not_share_features(tmp_path):
     """Truth: each store differs from the first in one thing; the tower runs for each."""
     pixels = torch.rand(2, 3, 4, 4)
@@ -58,26 +104,41 @@ def test_other_weights_or_formats_do_not_share_features(tmp_path):
         ("a" * 64, "float32", "cuda:1"),
     ]
     for fields in stores:
-        FeatureStore(tmp_path, *fields).through(pixels, tower)
+        FeatureStore(tmp_path, *fields).through(IMAGES, pixels, tower)
     assert calls == [2, 2, 2, 2]
     again = FeatureStore(tmp_path, "a" * 64, "float32", "cuda:0")
-    assert torch.equal(again.through(pixels, tower), pixels.flatten(2))
+    assert torch.equal(again.through(IMAGES, pixels, tower), pixels.flatten(2))
     assert again.hits == 2
-    again.through(torch.cat([pixels, pixels + 1]), tower)
+    again.through(IMAGES, torch.cat([pixels, pixels + 1]), tower)
     assert calls[4:] == [2]
 
 
-@pytest.mark.parametrize("damage", [b"", b"not a tensor at all"])
-def test_a_damaged_file_is_computed_again(tmp_path, damage):
-    """Truth: the tower's own features."""
+def _cut(content: bytes) -> bytes:
+    return content[:-5]
+
+
+def _flip(content: bytes) -> bytes:
+    return content[:-5] + bytes([content[-5] ^ 1]) + content[-4:]
+
+
+@pytest.mark.parametrize("damage", [lambda _: b"", lambda _: b"not a tensor at all", _cut, _flip])
+def test_a_damaged_file_is_computed_again(tmp_path, damage, caplog):
+    """Truth: the tower's own features; a file that is empty, foreign, cut off, or off by one bit."""
     pixels = torch.rand(1, 3, 4, 4)
     store = FeatureStore(tmp_path, "a" * 64, "float32", "cpu")
-    store.through(pixels, lambda some: some.flatten(2))
+    store.through(IMAGES, pixels, lambda some: some.flatten(2))
     [path] = tmp_path.rglob("*.safetensors")
-    path.write_bytes(damage)
-    assert torch.equal(store.through(pixels, lambda some: some.flatten(2)), pixels.flatten(2))
+    whole = path.read_bytes()
+    path.write_bytes(damage(whole))
+    assert torch.equal(
+        store.through(IMAGES, pixels, lambda some: some.flatten(2)), pixels.flatten(2)
+    )
     assert store.hits == 0
-    assert path.stat().st_size > len(damage)
+    assert path.read_bytes() == whole
+    assert f"{path} are damaged" in caplog.text
+    caplog.clear()
+    assert torch.equal(store.through(IMAGES, pixels, lambda some: some), pixels.flatten(2))
+    assert (store.hits, caplog.text) == (1, "")
 
 
 def test_text_encoders_keep_none():

@@ -102,19 +102,19 @@ def retrieval(
     figures = {}
     for chosen in size or list(Size):
         grid = (images or _GRIDS[chosen][0], captions or _GRIDS[chosen][1], text)
-        for name in dtype or ["float32", "bfloat16"]:
-            figures[f"{chosen.value}, {name}"] = measure(
-                configs[chosen], *grid, find_dtype(name), where, repeats, batch_size, rerank
-            )
+        dtypes = [find_dtype(name) for name in dtype or ["float32", "bfloat16"]]
+        for speed in measure(configs[chosen], *grid, dtypes, where, repeats, batch_size, rerank):
+            figures[f"{chosen.value}, {speed.dtype}"] = speed
     if as_json:
         typer.echo(json.dumps({name: asdict(speed) for name, speed in figures.items()}, indent=2))
         return
     typer.echo(f"{_describe(where)}, medians of {repeats} rounds timed in turn")
+    exact = next(iter(figures.values())).dtype
     for name, speed in figures.items():
-        typer.echo(_retrieval_lines(name, speed))
+        typer.echo(_retrieval_lines(name, speed, exact))
 
 
-def _retrieval_lines(name: str, speed: RetrievalSpeed) -> str:
+def _retrieval_lines(name: str, speed: RetrievalSpeed, exact: str) -> str:
     lines = [
         f"\n{name}: {speed.pairs} pairs a round, {speed.batch_size} in a call; "
         f"{speed.image_ms:.1f} ms an image, {speed.text_ms:.1f} ms a caption, "
@@ -129,6 +129,11 @@ def _retrieval_lines(name: str, speed: RetrievalSpeed) -> str:
         f"{100 * method.share:>12.0f} % {method.slower:>8.2f}x"
         for method in speed.methods
     ]
+    if speed.dtype != exact:
+        lines.append(
+            f"  the released algorithm in {exact} takes {speed.released_ratio:.2f} times as long as "
+            f"this project, exhaustive, in {speed.dtype}"
+        )
     return "\n".join(lines)
 
 

@@ -84,13 +84,14 @@ AutoDtype = Annotated[
     ),
 ]
 BatchSize = Annotated[
-    int | None, typer.Option(help="Items or pairs in one call; the model's own by default.")
+    int | None,
+    typer.Option(help="Items or pairs in one call; by default a long run times a few sizes."),
 ]
 Features = Annotated[
     Path | None,
     typer.Option(
-        help="A folder: what the vision tower gives of each image is kept there by content, for "
-        "later runs of the same weights."
+        help="A folder: what the towers give of each image, and of each text of retrieval, is kept "
+        "there by content, for later runs of the same weights."
     ),
 ]
 Seed = Annotated[int, typer.Option(help="Of the intervals' resampling.", min=0)]
