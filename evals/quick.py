@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -42,18 +43,40 @@ def measure(
         UsageError: Or one of its kinds, for data that cannot be read.
     """
     name = canonical(benchmark)
+    request = _request(name, model.name, root, split, limit, batch_size)
+    interfaces.require(model, needed(module_of(name), request))
+    return measuring(benchmark, root, split, limit, batch_size)(model)
+
+
+def measuring(
+    benchmark: str, root: Path, split: str, limit: int | None = None, batch_size: int | None = None
+) -> Callable[[Model], dict[str, Metric]]:
+    """Read a split once, and measure models on it; arguments and errors as for `measure`."""
+    name = canonical(benchmark)
     module = module_of(name)
-    request = Request(
+    data = module.read(
+        suites.resolve(None, root), _request(name, "", root, split, limit, batch_size)
+    )
+
+    def measured(model: Model) -> dict[str, Metric]:
+        request = _request(name, model.name, root, split, limit, batch_size)
+        module.protocol(model, request)
+        with tempfile.TemporaryDirectory() as folder, items.batch_size(model, batch_size):
+            outcome = module.measure(model, data, request, Path(folder), silent)
+        return dict(outcome.metrics)
+
+    return measured
+
+
+def _request(
+    name: str, model: str, root: Path, split: str, limit: int | None, batch_size: int | None
+) -> Request:
+    """What is asked of a benchmark."""
+    return Request(
         benchmark=name,
-        model=model.name,
+        model=model,
         data_root=root,
         split=split,
         limit=limit,
         batch_size=batch_size,
     )
-    interfaces.require(model, needed(module, request))
-    module.protocol(model, request)
-    data = module.read(suites.resolve(None, root), request)
-    with tempfile.TemporaryDirectory() as folder, items.batch_size(model, batch_size):
-        outcome = module.measure(model, data, request, Path(folder), silent)
-    return dict(outcome.metrics)

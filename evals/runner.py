@@ -91,14 +91,9 @@ def run(
         score: Of zero-shot classification: "fused", or "contrastive" for that score alone.
         templates: Sentences a class of zero-shot classification, 1 or 80.
         beam_size: Of captioning.
-<<<<<<< HEAD
         object_tags: A file of object tags that captions are written with.
-        features: A folder: what the vision tower gives of each image is kept there by content, and
-            later runs of the same weights read it.
-=======
         features: A folder: what the towers give of each image, and of each text of retrieval, is
             kept there by content, and later runs of the same weights read it.
->>>>>>> s3-speed
         output: The runs folder.
         fresh: Begin anew even if a run of the same kind was interrupted.
         variant: Names these runs beside the model's others.

@@ -74,11 +74,21 @@ def save_state(folder: Path, state: TrainingState) -> None:
         clear_unfinished(target)
         write_atomically(target, lambda file: torch.save(vars(state), file))
     except (OSError, RuntimeError) as error:
-        reason = " ".join(str(error).split())
+        before = "there is none before it"
+        if target.is_file():
+            before = "the one before it is intact, and the same command goes on from there"
         raise TrainingFailed(
-            f"the checkpoint at step {state.step} cannot be written to {target}: {reason}; "
-            "the one before it is intact"
+            f"the checkpoint at step {state.step} cannot be written to {target}: {_why(error)}; "
+            f"{before}"
         ) from error
+
+
+def _why(error: BaseException) -> str:
+    """The reason in one line: torch.save hides what the system said behind words of its own."""
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, OSError):
+        cause = cause.__context__
+    return " ".join(str(cause or error).split())
 
 
 def load_state(folder: Path) -> TrainingState | None:

@@ -105,7 +105,9 @@ def balanced(grounding: Grounding, tokens: Tensor) -> Tensor:
     return grounding.loss + surplus * grounding.token_loss
 
 
-def mean_cross_entropy(logits: Tensor, labels: Tensor, ignored: int, count: Tensor) -> Tensor:
+def mean_cross_entropy(
+    logits: Tensor, labels: Tensor, ignored: int, count: Tensor, label_smoothing: float = 0.0
+) -> Tensor:
     """Cross entropy over the rows of all processes that have a label.
 
     Args:
@@ -113,9 +115,16 @@ def mean_cross_entropy(logits: Tensor, labels: Tensor, ignored: int, count: Tens
         labels: int64 [rows]; rows with the label `ignored` do not count.
         ignored: that label.
         count: int64, rows of all processes that do, from `total`.
+        label_smoothing: share of the target that is spread over all classes.
 
     Returns:
         Scalar; its mean over processes is the mean over all rows.
     """
-    losses = functional.cross_entropy(logits, labels, ignore_index=ignored, reduction="sum")
+    losses = functional.cross_entropy(
+        logits,
+        labels,
+        ignore_index=ignored,
+        reduction="sum",
+        label_smoothing=label_smoothing,
+    )
     return losses * (world_size() / count.clamp_min(1))

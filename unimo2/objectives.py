@@ -22,6 +22,7 @@ from unimo2.distributed import (
     rank,
     total,
     widest,
+    world_size,
 )
 from unimo2.masking import IGNORED
 from unimo2.modeling import CONTRASTIVE_TEMPERATURE_RANGE, Unimo2Model
@@ -156,6 +157,8 @@ class PairObjective(nn.Module):
             count = total((batch.labels != IGNORED).sum())  # on every process, whatever it holds
             if rows:
                 losses["mlm"] = self._masked_words(vision[:rows], hidden, batch, count)
+            elif world_size() > 1:  # all processes report the same losses
+                losses["mlm"] = vision.new_zeros(())
         if self.weights.itm:
             negatives = self._negatives(everyone, batch)
             losses["itm"], result["itm_accuracy"] = self._matching(vision, text, mask, negatives)

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
 from rich.progress import Progress as Bar
 
-from unimo2.training_log import Progress
+from unimo2.training_log import Evaluated, Progress
 
 _LOSSES = (
     "loss",
@@ -46,6 +46,7 @@ class TrainingBar:
         self._task = self._bar.add_task("training", total=None, news="")
         self._lines = lines
         self._printed = 0
+        self._evaluated: Evaluated | None = None
         self._warned = False  # a warning is printed once, until all is well again
 
     def __enter__(self) -> TrainingBar:
@@ -74,15 +75,16 @@ class TrainingBar:
             self._bar.update(self._task, completed=progress.step, total=progress.steps, news=news)
             return
         part = progress.step * self._lines // progress.steps
-        if part > self._printed or progress.step == progress.steps:
-            self._printed = part
+        evaluated = progress.evaluation != self._evaluated
+        if part > self._printed or progress.step == progress.steps or evaluated:
+            self._printed, self._evaluated = part, progress.evaluation
             self._console.print(
                 f"step {progress.step}/{progress.steps} {news}", highlight=False, soft_wrap=True
             )
 
 
 def describe(progress: Progress) -> str:
-    """The news in one line: losses, speed, dictionary, remaining time."""
+    """The news in one line: losses, dictionary, development metric, speed, remaining time."""
     values = progress.values
     parts = [f"{name} {values[name]:.3f}" for name in _LOSSES if values.get(name) is not None]
     if "accuracy" in values:
@@ -92,6 +94,10 @@ def describe(progress: Progress) -> str:
     if "dictionary_used" in values:
         used, even = values["dictionary_used"] or 0, values["dictionary_perplexity"] or 0
         parts.append(f"dictionary {100 * used:.0f} % (perplexity {even:.0f})")
-    parts.append(f"{values['samples_per_second']:.0f} samples/s")
+    if progress.evaluation is not None:
+        dev = progress.evaluation
+        parts.append(f"dev {dev.name} {dev.value:.2f} at step {dev.step} (best {dev.best:.2f})")
+    if "samples_per_second" in values:  # not before the first line of the log
+        parts.append(f"{values['samples_per_second']:.0f} samples/s")
     minutes, seconds = divmod(round(progress.remaining_seconds), 60)
     return ", ".join([*parts, f"{minutes}:{seconds:02d} left"])

@@ -43,7 +43,9 @@ def save_model(model: PreTrainedModel, processor: Any, folder: Path, dtype: str)
             processor.save_pretrained(partial)
         shutil.rmtree(folder, ignore_errors=True)
         os.replace(partial, folder)
-    except OSError as error:
+    # safetensors has an error of its own for a full disk, and tokenizers the bare base class.
+    except Exception as error:
+        shutil.rmtree(partial, ignore_errors=True)
         raise TrainingFailed(f"the model cannot be written to {folder}: {error}") from error
 
 
@@ -73,6 +75,7 @@ def copy_folder(source: Path, target: Path) -> None:
         shutil.rmtree(target, ignore_errors=True)
         os.replace(partial, target)
     except OSError as error:
+        shutil.rmtree(partial, ignore_errors=True)
         raise TrainingFailed(f"the model cannot be copied to {target}: {error}") from error
 
 

@@ -6,6 +6,7 @@ again ends with the same weights, bit by bit on one CPU process.
 
 from __future__ import annotations
 
+import errno
 import json
 import sys
 import time
@@ -39,7 +40,7 @@ from unimo2.loop_config import LoopConfig
 from unimo2.optimization import build_optimizer, choose_precision, learning_rate_at
 from unimo2.saving import save_model, write_json
 from unimo2.streams import DROPOUT, Share, stream_seed
-from unimo2.training_log import Interval, LogFile, Progress
+from unimo2.training_log import Evaluated, Interval, LogFile, Progress
 from unimo2.training_task import Evaluate, OnProgress, TrainingBatch, TrainingTask
 
 __all__ = [
@@ -105,7 +106,8 @@ def train(
         output: folder for model/, checkpoint/, log.jsonl and train.json.
         resume: "auto" continues the run that the folder holds, if any; "never" starts over.
         device: "auto", "cpu" or "cuda".
-        on_progress: called after every logged interval, on the main process.
+        on_progress: called after every logged interval and every evaluation that selects, on the
+            main process.
         evaluate: called every `config.eval_every` steps (and with `select` after the last one) on
             every process, with the model in evaluation mode and the steps done; what it returns is
             logged.
@@ -132,6 +134,10 @@ def train(
         try:
             run.train(on_progress)
             return run.finish()
+        except OSError as error:  # of the log, of trackers, of an evaluation's temporary files
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            raise TrainingFailed(f"step {run.step}: {error} ({output}); {run.kept()}") from error
         finally:
             run.trackers.close()
 
@@ -157,12 +163,14 @@ class _Run:
         optimizer = build_optimizer(self.bare, config)
         self.objective, self.optimizer = accelerator.prepare(self.bare, optimizer)
         self.trackers = Trackers(accelerator, asdict(config))
-        self.step = self.resumed_from = 0
+        self.step = self.resumed_from = self.saved_at = 0
         self.seconds_before = 0.0
         self.samples: Counter[str] = Counter()
         self.precision: str = ""
         self.best: Best | None = None
         self.last: dict[str, float | int | None] = {}
+        self.warning: str | None = None
+        self.evaluated: Evaluated | None = None
         identity = {"training": config.identity(), **task.identity(), "select": select}
         self.identity: dict[str, Any] = json.loads(json.dumps(identity))
 
@@ -186,13 +194,14 @@ class _Run:
             require_same_run(state.identity, self.identity, folder)
             self.bare.load_state_dict(state.model)
             self.optimizer.load_state_dict(state.optimizer)
-            self.step = self.resumed_from = state.step
+            self.step = self.resumed_from = self.saved_at = state.step
             self.seconds_before, self.precision = state.seconds, state.precision
             self.samples = Counter(state.samples)
             self.best = None if state.best is None else Best(**state.best)
         if self.accelerator.is_main_process:
             self.output.mkdir(parents=True, exist_ok=True)
             self.log = LogFile(self.output / "log.jsonl", keep_until=self.step)
+            self.last = self.log.losses
 
     def _agreed(self, value: Any) -> Any:
         """The main process's value, on every process."""
@@ -214,11 +223,16 @@ class _Run:
             last = self.step == config.steps
             if self.step % config.log_every == 0 or last:
                 now = time.perf_counter()
-                self._report(interval, now - interval_started, on_progress)
+                self._report(interval, now - interval_started)
+                self._tell(on_progress)
                 interval, interval_started = Interval(), now
             due = config.eval_every and self.step % config.eval_every == 0
             if self.evaluate and (due or (last and self.select)):
+                before = time.perf_counter()
                 self._evaluate(self.evaluate)
+                interval_started += time.perf_counter() - before  # no part of the speed
+                if self.select:
+                    self._tell(on_progress)
             if self.step % config.checkpoint_every == 0 or last:
                 self._checkpoint()
 
@@ -253,24 +267,33 @@ class _Run:
         if bool(healthy):
             return
         parts = ", ".join(f"{k} {float(v.detach()):.4g}" for k, v in result.items() if v.dim() == 0)
-        kept = self.step // self.config.checkpoint_every * self.config.checkpoint_every
-        kept = max(kept, self.resumed_from)
-        where = f"the checkpoint of step {kept} is intact" if kept else "no checkpoint yet"
         raise TrainingFailed(
-            f"the {name} is {float(value.detach())} at step {self.step + 1} ({parts}); {where}; "
-            "a lower learning_rate or precision=fp32 may help"
+            f"the {name} is {float(value.detach())} at step {self.step + 1} ({parts}); "
+            f"{self.kept()}; a lower learning_rate or precision=fp32 may help"
         )
+
+    def kept(self) -> str:
+        """Which checkpoint a failed run can be taken up from, for messages."""
+        if not self.saved_at:
+            return "no checkpoint yet"
+        return f"the checkpoint of step {self.saved_at} is intact"
 
     @property
     def seconds(self) -> float:
         """Training time so far, over all starts of the run."""
         return self.seconds_before + time.perf_counter() - self.started
 
-    def _report(self, interval: Interval, seconds: float, on_progress: OnProgress | None) -> None:
-        """Write the interval's line and tell the listener."""
-        done = self.step - self.resumed_from
+    def _tell(self, on_progress: OnProgress | None) -> None:
+        """Tell the listener how far the run is."""
+        if on_progress is None or not self.accelerator.is_main_process:
+            return
         elapsed = self.seconds - self.seconds_before
-        remaining = elapsed / done * (self.config.steps - self.step)
+        left = elapsed / (self.step - self.resumed_from) * (self.config.steps - self.step)
+        steps = self.config.steps
+        on_progress(Progress(self.step, steps, left, self.last, self.warning, self.evaluated))
+
+    def _report(self, interval: Interval, seconds: float) -> None:
+        """Write the interval's line."""
         interval.gather(self.accelerator)
         self.last = {
             "step": self.step,
@@ -280,7 +303,7 @@ class _Run:
             **interval.values(),
             **{f"samples/{kind}": number for kind, number in interval.samples.items()},
         }
-        warning = collapse_warning(
+        self.warning = warning = collapse_warning(
             self.last,
             self.config.dictionary_floor,
             int(getattr(self.task.model.config, "dictionary_size", 0)),
@@ -289,8 +312,6 @@ class _Run:
         if self.accelerator.is_main_process:
             self.log.write(self.last if warning is None else {**self.last, "warning": warning})
             self.trackers.log(self.last, self.step)
-            if on_progress:
-                on_progress(Progress(self.step, self.config.steps, remaining, self.last, warning))
 
     def _evaluate(self, evaluate: Evaluate) -> None:
         """Evaluate, log, and keep the weights if they are the best so far."""
@@ -311,6 +332,7 @@ class _Run:
         if self.best is None or value > self.best.value:
             self.best = Best(self.step, self.select, value)
             self._save()
+        self.evaluated = Evaluated(self.step, self.select, value, self.best.value)
 
     def _checkpoint(self) -> None:
         """Store the state; the other processes wait until it is there."""
@@ -329,6 +351,7 @@ class _Run:
                 ),
             )
         self.accelerator.wait_for_everyone()
+        self.saved_at = self.step
 
     def _save(self) -> None:
         """Write output/model from the weights as they are."""

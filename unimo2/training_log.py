@@ -20,6 +20,23 @@ COUNTS = "dictionary_counts"
 
 
 @dataclass(frozen=True)
+class Evaluated:
+    """The latest evaluation, by the value that decides which weights are kept.
+
+    Attributes:
+        step: optimiser steps done before it.
+        name: of the value.
+        value: that of this evaluation.
+        best: the highest so far.
+    """
+
+    step: int
+    name: str
+    value: float
+    best: float
+
+
+@dataclass(frozen=True)
 class Progress:
     """News from a run.
 
@@ -29,6 +46,7 @@ class Progress:
         remaining_seconds: estimate from the speed of this start of the run.
         values: what the line in log.jsonl says: losses, speed, learning rate, dictionary, ...
         warning: what should be seen, in one line; None where all is well.
+        evaluation: the latest one of this start of the run; None before it.
     """
 
     step: int
@@ -36,6 +54,7 @@ class Progress:
     remaining_seconds: float
     values: Mapping[str, float | int | None]
     warning: str | None = None
+    evaluation: Evaluated | None = None
 
 
 class Interval:
@@ -107,7 +126,11 @@ def dictionary_use(counts: Tensor) -> dict[str, float]:
 
 
 class LogFile:
-    """`log.jsonl`: one line an interval, cut back to the checkpoint when a run is resumed."""
+    """`log.jsonl`: one line an interval, cut back to the checkpoint when a run is resumed.
+
+    Attributes:
+        losses: the last line of losses among those that stayed; empty where there is none.
+    """
 
     def __init__(self, path: Path, keep_until: int) -> None:
         """Keep the lines up to a step and drop later ones (they are going to be written again).
@@ -118,6 +141,9 @@ class LogFile:
         """
         self.path = path
         kept = [line for line in _lines(path) if _step_of(line) <= keep_until]
+        values = [json.loads(line) for line in kept]
+        lines = [line for line in values if "loss" in line]
+        self.losses: dict[str, float | int | None] = lines[-1] if lines else {}
         write_text(path, "".join(f"{line}\n" for line in kept))
 
     def write(self, values: Mapping[str, float | int | str | None]) -> None:

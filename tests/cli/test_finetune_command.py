@@ -116,6 +116,48 @@ def test_captions_are_trained_with_object_tags(folder, root, tmp_path, capsys):
     assert "--object-tags is for coco alone" in capsys.readouterr().err
 
 
+def test_seeds_of_another_rate_are_not_taken_for_these(folder, root, tmp_path, capsys, monkeypatch):
+    """Truth: the recipe has a grid that is not searched here, so its rate is as given."""
+    more = ("--steps", "2", "--seeds", "1")
+    assert finetune("sst2", folder, root, tmp_path, "learning_rate=1e-3", *more) == 0
+    assert finetune("sst2", folder, root, tmp_path, "learning_rate=1e-3", *more) == 0
+    assert finetune("sst2", folder, root, tmp_path, "learning_rate=1e-4", *more) == 2
+    assert "holds runs of another task, recipe" in capsys.readouterr().err
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert finetune("sst2", folder, root, tmp_path, *more) == 2
+    assert "start them without a launcher" in capsys.readouterr().err
+
+
+def test_the_development_metric_is_shown_while_training(folder, root, tmp_path, capsys):
+    """Truth: the log's own evaluations; a finished run that is started again keeps its losses."""
+    assert finetune("snli-ve", folder, root, tmp_path, "eval_every=2", "--steps", "4") == 0
+    found = [line["eval/accuracy"] for line in evaluations(tmp_path)]
+    shown = capsys.readouterr().err
+    assert f"dev accuracy {found[0]:.2f} at step 2 (best {found[0]:.2f})" in shown
+    assert f"dev accuracy {found[1]:.2f} at step 4 (best {max(found):.2f})" in shown
+    lines = [json.loads(line) for line in (tmp_path / "log.jsonl").open()]
+    trained = [line for line in lines if "loss" in line]
+    assert all(0 < line["dictionary_used"] <= 1 for line in trained)
+    assert finetune("snli-ve", folder, root, tmp_path, "eval_every=2", "--steps", "4") == 0
+    document = json.loads((tmp_path / "train.json").read_text())
+    assert document["losses"] == trained[-1]
+
+
+def test_faults_of_the_data_are_said_before_anything_is_trained(folder, root, tmp_path, capsys):
+    """Truth: the file that is at fault, and no log of losses."""
+    data = tmp_path / "data"
+    shutil.copytree(root, data)
+    (data / "glue/SST-2/dev.tsv").write_text("sentence\tlabel\n")
+    assert finetune("sst2", folder, data, tmp_path / "x", "--steps", "2") == 2
+    assert "SST-2/dev.tsv: no rows" in capsys.readouterr().err
+    for name in ("v2_OpenEnded_mscoco_train2014_questions", "v2_mscoco_train2014_annotations"):
+        kind = name.rsplit("_", 1)[1]
+        (data / f"vqa/{name}.json").write_text(json.dumps({kind: []}))
+        assert finetune("vqa", folder, data, tmp_path / "x", "answer_threshold=1") == 2
+        assert f"{name}.json: no {kind[:-1]} in it" in capsys.readouterr().err
+    assert not (tmp_path / "x").exists()
+
+
 def test_data_without_a_development_split_is_trained_to_the_end(folder, root, tmp_path, capsys):
     """Truth: the message, and a log without evaluations; train+val is such a case too."""
     write_vqa(tmp_path / "data", "train", range(8))

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import tiny_mixed
+import tiny_processes
 import torch
 
 from unimo2.streams import Share
@@ -30,10 +31,12 @@ def output(tmp_path_factory):
     """What two processes on this machine left (gloo)."""
     folder = tmp_path_factory.mktemp("two")
     root = Path(__file__).resolve().parents[2]
+    tiny_processes.write(folder)
     common = {
         **os.environ,
         **{"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(_free_port())},
-        **{"OMP_NUM_THREADS": "1", "PYTHONPATH": str(root), "ACCELERATE_USE_CPU": "true"},
+        **{"OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"},
+        "PYTHONPATH": f"{root}{os.pathsep}{root / 'tests'}",
     }
     processes = [
         subprocess.Popen(
@@ -64,6 +67,18 @@ def test_two_processes_have_the_gradient_of_one_with_the_whole_batch(output, nam
     for key, value in expected.items():
         assert torch.allclose(found[key], value, atol=1e-5, rtol=1e-4), key
     assert sum(float(value.abs().sum()) > 0 for value in expected.values()) > 0.95 * len(expected)
+
+
+@pytest.mark.parametrize("name", list(tiny_processes.TASKS))
+def test_two_processes_fine_tune_with_the_gradient_of_one(output, name):
+    """Truth: one process with the batch of both: contrast over both, captions of unlike length."""
+    torch.set_num_threads(1)
+    found = torch.load(output / f"{name}.pt")
+    this = tiny_processes.finetuning(name, output)
+    expected = tiny_mixed.gradients(this, Share(), step=tiny_processes.STEP)
+    assert set(found) == set(expected)
+    for key, value in expected.items():
+        assert torch.allclose(found[key], value, atol=1e-5, rtol=1e-4), key
 
 
 def test_two_processes_log_what_one_would(output, tmp_path):

@@ -210,7 +210,7 @@ def encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return place
 
 
-@pytest.mark.parametrize("task", ["sst2", "mnli", "stsb"])
+@pytest.mark.parametrize("task", ["sst2", "mnli", "cola", "stsb"])
 def test_any_text_encoder_is_fine_tuned_for_glue(task, encoder, root, tmp_path):
     """Independent truth: transformers' own loss of the batch; the folder loads with its head."""
     from transformers import AutoModelForSequenceClassification

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 import tiny_training as tiny
 import torch
+from safetensors import SafetensorError
 
 from unimo2 import Unimo2Model, Unimo2Processor
 from unimo2.checkpoints import load_state
@@ -210,6 +211,34 @@ def test_a_full_disk_stops_and_keeps_the_last_checkpoint(tmp_path, monkeypatch):
         tiny.run(tmp_path)
     assert load_state(tmp_path / "checkpoint").step == 3
     assert [path.name for path in (tmp_path / "checkpoint").iterdir()] == ["state.pt"]
+
+
+@pytest.mark.parametrize(
+    ("place", "error"),
+    [
+        ("unimo2.processing.Unimo2Processor.save_pretrained", Exception("No space left on device")),
+        (
+            "transformers.PreTrainedModel.save_pretrained",
+            SafetensorError("No space left on device"),
+        ),
+        ("unimo2.training_log.LogFile.write", OSError(28, "No space left on device")),
+    ],
+)
+def test_a_disk_that_is_full_elsewhere_is_one_line_too(tmp_path, monkeypatch, place, error):
+    """Truth: what the writers of weights, tokenizers and logs raise; a run that was never stopped."""
+
+    def fails(*arguments, **named):
+        raise error
+
+    monkeypatch.setattr(place, fails)
+    with pytest.raises(TrainingFailed, match="No space left on device") as caught:
+        tiny.run(tmp_path)
+    assert "\n" not in str(caught.value)
+    assert not list(tmp_path.glob("*.partial"))
+    monkeypatch.undo()
+    tiny.run(tmp_path)
+    tiny.run(tmp_path / "whole")
+    assert sha256(tmp_path / WEIGHTS) == sha256(tmp_path / "whole" / WEIGHTS)
 
 
 def test_the_callers_generator_and_the_callback_do_not_meet_the_run(tmp_path):

@@ -9,6 +9,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import tiny_processes
 import tiny_training as tiny
 import torch
 
@@ -64,9 +65,9 @@ def task(**changes) -> PretrainingTask:
     return PretrainingTask(WHOLE, config, processor, corpora())
 
 
-def gradients(of: PretrainingTask, share: Share, objective=None) -> dict[str, torch.Tensor]:
+def gradients(of, share: Share, objective=None, step: int = STEP) -> dict[str, torch.Tensor]:
     """Gradients of one step, on the processes that `objective` was prepared for."""
-    (objective or of.objective)(of.batch(STEP, share))["loss"].backward()
+    (objective or of.objective)(of.batch(step, share))["loss"].backward()
     named = of.objective.named_parameters()
     return {name: p.grad.clone() for name, p in named if p.grad is not None}
 
@@ -78,6 +79,12 @@ def _main(output: Path) -> None:
     for name, changes in VARIANTS.items():
         this = task(**changes)
         found = gradients(this, share, accelerator.prepare(this.objective))
+        if accelerator.is_main_process:
+            torch.save(found, output / f"{name}.pt")
+    for name in tiny_processes.TASKS:
+        this = tiny_processes.finetuning(name, output)
+        objective = accelerator.prepare(this.objective)
+        found = gradients(this, share, objective, tiny_processes.STEP)
         if accelerator.is_main_process:
             torch.save(found, output / f"{name}.pt")
     train(task(), WHOLE, output / "run", device="cpu")

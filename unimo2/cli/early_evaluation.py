@@ -116,17 +116,19 @@ def _captions(prepared: Prepared, root: Path) -> Evaluate:
 
 def _benchmark(prepared: Prepared, root: Path) -> Evaluate:
     """The benchmark's own protocol and metrics on its development split."""
-    from evals.quick import measure
+    from evals.quick import measuring
     from unimo2.finetuning.tasks import DEVELOPMENT
     from zoo import task_adapter
 
     task, limit = prepared.task, prepared.config.eval_limit or None
     split = DEVELOPMENT[task.name]
     assert split is not None  # ImageNet's images are held out
+    # Read now: what is wrong with the split is said before the training and not after an epoch.
+    measure = measuring(task.name, root, split, limit)
 
     def evaluate(model: PreTrainedModel, step: int) -> Mapping[str, float]:
         adapter = task_adapter(task.name, model, task.processor, task.name, "")
-        metrics: Mapping[str, Any] = measure(task.name, adapter, root, split, limit)
+        metrics: Mapping[str, Any] = measure(adapter)
         # Without the parts by type of question, class and the like.
         return {n: float(metric.value) for n, metric in metrics.items() if "[" not in n}
 

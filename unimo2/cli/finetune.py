@@ -243,18 +243,25 @@ def _run_several(
     request: _Request, recipe: FinetuneRecipe, output: Path, search: bool, seeds: int
 ) -> None:
     """A grid, seeds, or both; the best model is put into output/model."""
+    from unimo2.accelerating import launched_processes
     from unimo2.checkpoints import discard_state
     from unimo2.errors import UsageError
     from unimo2.finetuning.config import with_fields
     from unimo2.finetuning.trials import Outcome, plan, run_trials
     from unimo2.saving import copy_folder
 
+    if launched_processes() > 1:
+        raise UsageError(
+            "--search and --seeds train one run after the other, in one process: start them without "
+            "a launcher"
+        )
     if search and not recipe.search:
         raise UsageError(
             f"recipe {recipe.name} has no [search] table; the paper searches sst2, mnli, cola, "
             "stsb and imagenet"
         )
-    trials = plan(recipe.search if search else {}, seeds, recipe.training.seed)
+    grid = recipe.search if search else {}
+    trials = plan(grid, seeds, recipe.training.seed)
     if request.resume == "never":
         (output / "trials.json").unlink(missing_ok=True)
 
@@ -267,16 +274,18 @@ def _run_several(
         best = summary.best
         return Outcome(best.name, best.value, best.step, summary.seconds)
 
-    comparison = run_trials(trials, output, _identity(request, recipe), run)
+    comparison = run_trials(trials, output, _identity(request, recipe, list(grid)), run)
     copy_folder(output / "trials" / comparison.best.name / "model", output / "model")
     _describe_several(comparison, output)
 
 
-def _identity(request: _Request, recipe: FinetuneRecipe) -> Mapping[str, Any]:
-    """What runs must have in common to be compared."""
+def _identity(
+    request: _Request, recipe: FinetuneRecipe, searched: Sequence[str]
+) -> Mapping[str, Any]:
+    """What runs must have in common to be compared: all but the seed and the fields searched."""
     from zoo.cards import weights_sha256
 
-    varied = {"seed", *recipe.search}
+    varied = {"seed", *searched}
     training = {k: v for k, v in recipe.training.identity().items() if k not in varied}
     weights = request.model if request.folder is None else weights_sha256(request.folder)
     return {

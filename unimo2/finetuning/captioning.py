@@ -19,11 +19,12 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from unimo2.attention import key_bias
 from unimo2.batches import moved
+from unimo2.distributed import mean_cross_entropy, total
 from unimo2.finetuning.config import CaptionConfig
+from unimo2.finetuning.fused import dictionary_news
 from unimo2.finetuning.pictures import Pictures
 from unimo2.finetuning.sampling import Sampler
 from unimo2.finetuning.texts import TokenTable
@@ -185,7 +186,7 @@ class CaptionObjective(nn.Module):
 
         Returns:
             Scalars "loss", "caption" (smoothed cross entropy a token), "accuracy" of the next token
-            in [0, 1], and "grounding" where it has a weight.
+            in [0, 1], and "grounding" where it has a weight; and what `dictionary_news` gives.
         """
         model = self.model
         words = _words(batch, model.config.pad_token_id + 1)
@@ -193,22 +194,23 @@ class CaptionObjective(nn.Module):
         vision = model.encode_image(batch.pixel_values)  # [b, p + 1, D]
         text = model.text(ids, mask, words.positions, causal=True, context=context)
         packed = text.unflatten(0, (len(vision), -1)).flatten(1, 2)  # [b, c (g + n), D]
-        grounded = grounding = None
+        grounded = grounding = chosen = None
         if model.dictionary is not None:
             wanted = self.grounding_weight > 0
             found = model.ground(vision, None, with_loss=wanted)
-            grounded, grounding = found.tokens, found.loss
+            grounded, grounding, chosen = found.tokens, found.loss, found.indices
         layout = _layout(model, vision, grounded, packed, words)
         fused = model.fusion(vision, grounded, packed, layout)[2]  # [b, c (g + n), D]
         assert fused is not None  # a text was given
         following = batch.input_ids[:, 1:].masked_fill(batch.attention_mask[:, 1:] == 0, IGNORED)
         rows, labels = selected_rows(fused.reshape(text.shape)[:, context:-1], following)
         logits = model.mlm_head(rows).float()  # [rows, vocabulary]
-        loss = functional.cross_entropy(
-            logits, labels, ignore_index=IGNORED, label_smoothing=self.label_smoothing
-        )
+        # A mean over the tokens of all processes, some of which have longer captions than others.
+        count = total((labels != IGNORED).sum())
+        loss = mean_cross_entropy(logits, labels, IGNORED, count, self.label_smoothing)
         right = (logits.detach().argmax(dim=1) == labels).sum() / (labels != IGNORED).sum()
         result = {"loss": loss, "caption": loss.detach(), "accuracy": right}
+        result |= dictionary_news(model, chosen)
         if grounding is not None:
             result["grounding"] = grounding.detach()
             result["loss"] = loss + self.grounding_weight * grounding

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from unimo2.batches import moved
 from unimo2.finetuning.config import FinetuneConfig
-from unimo2.finetuning.fused import fuse_pooled
+from unimo2.finetuning.fused import dictionary_news, fuse_pooled
 from unimo2.finetuning.pictures import Pictures
 from unimo2.finetuning.sampling import Sampler
 from unimo2.finetuning.texts import TokenTable
@@ -205,8 +205,8 @@ class ClassificationObjective(nn.Module):
         """Compute the loss.
 
         Returns:
-            Scalars "loss", "task" (the head's loss), "grounding" where it has a weight, and
-            "accuracy" in [0, 1] where there are classes.
+            Scalars "loss", "task" (the head's loss), "grounding" where it has a weight, "accuracy"
+            in [0, 1] where there are classes; and what `dictionary_news` gives.
         """
         base = self.model.unimo2
         vision = text = None
@@ -215,9 +215,10 @@ class ClassificationObjective(nn.Module):
         if batch.input_ids is not None:
             text = base.encode_text(batch.input_ids, batch.attention_mask)
         wanted = self.grounding_weight > 0
-        out, grounding = fuse_pooled(base, vision, text, batch.attention_mask, wanted)
+        out, grounding, rows = fuse_pooled(base, vision, text, batch.attention_mask, wanted)
         logits = self.model.classify(out).float()  # [b, c]
         result = judge(logits, batch.labels, self.label_smoothing)
+        result |= dictionary_news(base, rows)
         if grounding is not None:
             result["grounding"] = grounding.detach()
             result["loss"] = result["loss"] + self.grounding_weight * grounding

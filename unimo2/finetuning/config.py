@@ -27,7 +27,8 @@ Config = TypeVar("Config", bound="FinetuneConfig")
 class FinetuneConfig(LoopConfig):
     """What all fine-tuning has in common.
 
-    Attributes (beside those of `LoopConfig`):
+    Attributes (beside those of `LoopConfig`, whose `dictionary_floor` is 0 here: one task's inputs
+    may well need few rows):
         epochs: passes over the training samples, from which the number of steps follows; 0 takes
             `steps` as it is.
         decay_epochs: epochs after which the learning rate is divided by 10 (Table 9); none for
@@ -49,6 +50,7 @@ class FinetuneConfig(LoopConfig):
         eval_limit: samples of an early evaluation; 0 for all.
     """
 
+    dictionary_floor: float = 0.0
     epochs: float = 10.0
     decay_epochs: tuple[int, ...] = ()
     batch_size: int = 32

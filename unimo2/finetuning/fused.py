@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from unimo2.modeling import Unimo2Model, Unimo2Output
+from unimo2.training_log import COUNTS
 
 
 def fuse_pooled(
@@ -14,7 +15,7 @@ def fuse_pooled(
     text: Tensor | None,
     mask: Tensor | None,
     with_grounding_loss: bool,
-) -> tuple[Unimo2Output, Tensor | None]:
+) -> tuple[Unimo2Output, Tensor | None, Tensor | None]:
     """Fuse tower outputs as far as the pooled outputs need it.
 
     Args:
@@ -25,17 +26,38 @@ def fuse_pooled(
         with_grounding_loss: whether equation 3 is computed.
 
     Returns:
-        The output with pooled fields alone, and the grounding loss where it was asked for and the
-        model has a dictionary.
+        The output with pooled fields alone; the grounding loss where it was asked for and the
+        model has a dictionary; and the dictionary rows that were chosen, int64 [b, K], or None.
     """
     if model.dictionary is None or (model.dictionary.nearest and not with_grounding_loss):
-        return model.fuse(vision, text, mask, pooled_only=True), None
+        return model.fuse(vision, text, mask, pooled_only=True), None, None
     # No gradient goes through the choice of rows: without the loss nothing needs to be kept of it.
     with torch.set_grad_enabled(with_grounding_loss and torch.is_grad_enabled()):
         grounding = model.ground(vision, text, mask, with_loss=with_grounding_loss)
     chosen = None if model.dictionary.nearest else grounding.indices
     out = model.fuse(vision, text, mask, pooled_only=True, grounded_indices=chosen)
-    return out, grounding.loss
+    return out, grounding.loss, grounding.indices
+
+
+@torch.no_grad()
+def dictionary_news(model: Unimo2Model, indices: Tensor | None) -> dict[str, Tensor]:
+    """What the log says about the dictionary.
+
+    Args:
+        model: the model.
+        indices: rows that were chosen, int64; None where that is not known.
+
+    Returns:
+        How often each row was chosen, int64 [C], under the name from which the log computes its
+        use, and the temperature of the choice; nothing without a dictionary.
+    """
+    if model.dictionary is None or indices is None:
+        return {}
+    counts = torch.bincount(indices.reshape(-1), minlength=model.config.dictionary_size)
+    news = {COUNTS: counts}
+    if not model.dictionary.nearest:
+        news["grounding_temperature"] = model.dictionary.temperature.detach().squeeze()
+    return news
 
 
 @torch.no_grad()

@@ -119,6 +119,8 @@ def read_vqa(root: Path, splits: Sequence[str], threshold: int) -> Samples:
         path = root / _VQA_ANNOTATIONS.format(split=split)
         if split in splits or path.is_file():
             found[split] = vqa.read_annotations([path])
+        if split in splits and not found[split]:
+            raise BadData(f"{path}: no annotation in it")
     answers = answer_list([one for part in found.values() for one in part], threshold)
     asked: list[vqa.Question] = []
     annotations: list[vqa.Annotation] = []
@@ -126,6 +128,8 @@ def read_vqa(root: Path, splits: Sequence[str], threshold: int) -> Samples:
     for split in splits:
         path = root / _VQA_QUESTIONS.format(split=split)
         questions = vqa.read_questions([path])
+        if not questions:
+            raise BadData(f"{path}: no question in it")
         known = {one.question_id: one for one in found[split]}
         lonely = [question.id for question in questions if question.id not in known]
         if lonely:

@@ -9,10 +9,12 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from unimo2.batches import moved
+from unimo2.distributed import gather, rank, world_size
 from unimo2.finetuning.config import RetrievalConfig
-from unimo2.finetuning.fused import pair_rows
+from unimo2.finetuning.fused import dictionary_news, pair_rows
 from unimo2.finetuning.losses import circle_loss, draw_several
 from unimo2.finetuning.pictures import Pictures
 from unimo2.finetuning.sampling import Sampler
@@ -156,7 +158,8 @@ class RetrievalObjective(nn.Module):
 
         Returns:
             Scalars "loss", those of "circle", "contrastive", "itm", "grounding" that have a weight,
-            and "first": the share of true pairs that score above all their negatives.
+            "first": the share of true pairs that score above all their negatives; the temperature
+            of the contrast; and what `dictionary_news` gives, of the true pairs.
         """
         config, model = self.config, self.model
         own = len(batch.image_index)
@@ -165,14 +168,14 @@ class RetrievalObjective(nn.Module):
         images, texts = model.image_features(vision), model.text_features(text)
         losses: dict[str, Tensor] = {}
         if config.contrastive_weight:
-            losses["contrastive"] = model.contrastive_loss(images[:own], texts[:own])
+            losses["contrastive"] = self._contrast(images[:own], texts[:own])
         if config.grounding_weight and model.dictionary is not None:
             mask = batch.attention_mask[:own]
             grounding = model.ground(vision[:own], text[:own], mask, with_loss=True)
             assert grounding.loss is not None  # it was asked for
             losses["grounding"] = grounding.loss
         pairs = self._pairs(images, texts, batch)
-        logits = self._match(vision, text, batch.attention_mask, pairs)  # [B + 2 B k, 2]
+        logits, rows = self._match(vision, text, batch.attention_mask, pairs)  # [B + 2 B k, 2]
         contrast = (images[pairs.images] * texts[pairs.texts]).sum(dim=1)
         scores = logits[:, 1] + config.score_weight * contrast
         positive, negative = scores[:own], scores[own:].view(2, own, -1)  # [B], [2, B, k]
@@ -182,8 +185,27 @@ class RetrievalObjective(nn.Module):
             losses["itm"] = _matching(logits, own, pairs.usable)
         result = {name: loss.detach() for name, loss in losses.items()}
         result["first"] = _first(positive, negative, pairs.usable)
+        temperature = model.contrastive_temperature.detach().clamp(*CONTRASTIVE_TEMPERATURE_RANGE)
+        result["contrastive_temperature"] = temperature.squeeze()
+        result |= dictionary_news(model, None if rows is None else rows[:own])
         weighted = [getattr(config, f"{name}_weight") * loss for name, loss in losses.items()]
         return {**result, "loss": torch.stack(weighted).sum()}
+
+    def _contrast(self, images: Tensor, texts: Tensor) -> Tensor:
+        """The model's contrastive loss of the true pairs, against those of all processes.
+
+        Args:
+            images: [b, D], contrastive features of this process's images.
+            texts: [b, D], of their texts.
+        """
+        if world_size() == 1:
+            return self.model.contrastive_loss(images, texts)
+        temperature = self.model.contrastive_temperature.float()
+        temperature = temperature.clamp(*CONTRASTIVE_TEMPERATURE_RANGE)
+        own = torch.arange(len(images), device=images.device) + rank() * len(images)
+        there = images @ gather(texts).t() / temperature  # [b, B]
+        back = texts @ gather(images).t() / temperature
+        return (functional.cross_entropy(there, own) + functional.cross_entropy(back, own)) / 2
 
     def _circle(self, positive: Tensor, negative: Tensor, usable: Tensor) -> Tensor:
         """The mean of both directions."""
@@ -191,8 +213,10 @@ class RetrievalObjective(nn.Module):
         both = [circle_loss(positive, negative[i], usable[i], margin, scale) for i in range(2)]
         return (both[0] + both[1]) / 2
 
-    def _match(self, vision: Tensor, text: Tensor, mask: Tensor, pairs: _Pairs) -> Tensor:
-        """Matching logits of all pairs, float32 [pairs, 2]."""
+    def _match(
+        self, vision: Tensor, text: Tensor, mask: Tensor, pairs: _Pairs
+    ) -> tuple[Tensor, Tensor | None]:
+        """Matching logits of all pairs, float32 [pairs, 2], and their dictionary rows [pairs, K]."""
         rows = pair_rows(self.model, vision, text, mask, pairs.images, pairs.texts)
         out = self.model.fuse(
             vision[pairs.images],
@@ -202,7 +226,7 @@ class RetrievalObjective(nn.Module):
             grounded_indices=rows,
         )
         assert out.itm_logits is not None  # image and text were given
-        return out.itm_logits.float()
+        return out.itm_logits.float(), rows
 
     @torch.no_grad()
     def _pairs(self, images: Tensor, texts: Tensor, batch: RetrievalBatch) -> _Pairs:

@@ -1,0 +1,37 @@
+"""Fine-tuning tasks of a few images, whose gradients one process and several compute."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from tiny_tasks import write_model, write_root
+
+from unimo2.finetuning.config import load_finetune_recipe, override_finetune
+from unimo2.finetuning.task import FinetuningTask
+from unimo2.finetuning.tasks import default_config, prepare
+
+# In batches of four; one caption of an image is much longer than the other.
+TASKS = {
+    "flickr": ("negatives=2", "negatives_from=corpus"),
+    "coco": ("captions_per_image=1", "label_smoothing=0.1"),
+    "snli_ve": ("grounding_weight=0.5",),
+}
+STEP = 1
+
+
+def write(folder: Path) -> None:
+    """Data and a model without dropout, to be read by all processes."""
+    write_root(folder / "root")
+    write_model(folder / "tiny", hidden_dropout=0.0)
+
+
+def finetuning(name: str, folder: Path) -> FinetuningTask:
+    """A task whose gradients depend on no dropout."""
+    recipe = load_finetune_recipe(f"mini-{name.replace('_', '-')}", default_config(name))
+    recipe = override_finetune(recipe, ["batch_size=4", *TASKS[name]])
+    made = prepare(name, recipe, folder / "tiny", folder / "root").task
+    for part in made.objective.modules():  # the head's own
+        if isinstance(part, torch.nn.Dropout):
+            part.p = 0.0
+    return made
