@@ -297,7 +297,8 @@ class PairObjective(nn.Module):
         wanted = labels.masked_fill(~pairs.usable, IGNORED)
         loss = mean_cross_entropy(logits, wanted, IGNORED, total(pairs.usable.sum()))
         correct = (logits.detach().argmax(dim=1) == labels)[pairs.usable]
-        return loss, correct.float().mean()
+        # A process may hold no matched pair at all; no accuracy is then better than no number.
+        return loss, correct.float().sum() / max(1, len(correct))
 
     @torch.no_grad()
     def _choose(
