@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from unimo2.cli.data_root import VARIABLE, find_data_root
+from unimo2.cli.first_process import say
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -225,14 +226,14 @@ def _announce(prepared: Prepared, recipe: FinetuneRecipe) -> None:
     tags = data.get("object_tags")
     if tags is not None:
         counts += f", object tags of {tags['training_images']:,} images from {tags['file']}"
-    typer.echo(f"recipe {recipe.name}, {counts}, {prepared.config.steps:,} steps", err=True)
+    say(f"recipe {recipe.name}, {counts}, {prepared.config.steps:,} steps", err=True)
 
 
 def _describe(summary: TrainSummary) -> None:
     """The last lines."""
     best = summary.best
     kept = f"; best at step {best.step}: {best.name} {best.value:.1f}" if best else ""
-    typer.echo(
+    say(
         f"trained {summary.steps} steps in {summary.seconds:.0f} s "
         f"({summary.samples_per_second:.0f} samples/s, {summary.precision}){kept}: "
         f"{summary.model_folder}"
@@ -266,7 +267,7 @@ def _run_several(
         (output / "trials.json").unlink(missing_ok=True)
 
     def run(trial: Trial, folder: Path) -> Outcome:
-        typer.echo(trial.name, err=True)
+        say(trial.name, err=True)
         summary = _run(request, with_fields(recipe, {**trial.setting, "seed": trial.seed}), folder)
         if summary.best is None:
             raise UsageError("runs cannot be compared without a development split")
@@ -303,7 +304,7 @@ def _describe_several(comparison: Comparison, output: Path) -> None:
 
     Console(soft_wrap=True).print(_table(comparison))
     outcome = comparison.outcome
-    typer.echo(
+    say(
         f"best run {comparison.best.name}: {outcome.metric} {outcome.value:.1f} at step "
         f"{outcome.step}: {output / 'model'}"
     )

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from unimo2.cli.first_process import say
+
 if TYPE_CHECKING:
     from unimo2.recipes import Recipe
     from unimo2.trainer import TrainSummary
@@ -55,7 +57,7 @@ def pretrain(
     recipe = override(load_recipe(config), assignments)
     root = resolve(None, data_root).root
     summary = _train(recipe, root, output, resume, device)
-    typer.echo(
+    say(
         f"trained {summary.steps} steps in {summary.seconds:.0f} s "
         f"({summary.samples_per_second:.0f} samples/s, {summary.precision}): {summary.model_folder}"
     )
@@ -73,10 +75,10 @@ def _train(recipe: Recipe, root: Path, output: Path, resume: str, device: str) -
     disable_progress_bar()  # of writing weights: an instant
     prepared = prepare(recipe, root)
     for line in prepared.skips.lines():
-        typer.echo(f"left out: {line}", err=True)
+        say(f"left out: {line}", err=True)
     for kind, facts in prepared.corpora.describe().items():
         counts = ", ".join(f"{value:,} {name}" for name, value in facts.items() if name in _COUNTS)
-        typer.echo(f"{kind}: {counts}", err=True)
+        say(f"{kind}: {counts}", err=True)
     with TrainingBar() as bar:
         return run(
             recipe.training,

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import IO, cast
 
-import typer
+from unimo2.cli.first_process import is_first_process, say
 
 # Images of the validation split that the weight of the contrastive score is chosen on: with five
 # captions each a minute of scoring on two cores.
@@ -23,7 +23,11 @@ def choose_retrieval_weight(folder: Path, root: Path, train_json: Path, device: 
         root: data root; without Flickr30k in it the weight stays as it is.
         train_json: gets how well each weight did.
         device: to score on.
+
+    Of several launched processes the first chooses.
     """
+    if not is_first_process():
+        return
     import zoo
     from evals.retrieval.weight import choose_weight
     from unimo2.files import write_atomically
@@ -32,7 +36,7 @@ def choose_retrieval_weight(folder: Path, root: Path, train_json: Path, device: 
 
     annotations = root / "flickr30k" / "dataset_flickr30k.json"
     if not annotations.is_file():
-        typer.echo(f"retrieval weight left as it is: no {annotations} to choose it on", err=True)
+        say(f"retrieval weight left as it is: no {annotations} to choose it on", err=True)
         return
     images = read_karpathy(annotations, root / "flickr30k" / "flickr30k-images", ["val"])
     images = images[:_WEIGHT_IMAGES]
@@ -46,7 +50,7 @@ def choose_retrieval_weight(folder: Path, root: Path, train_json: Path, device: 
         content = json.loads(path.read_text(encoding="utf-8")) | {key: value}
         data = (json.dumps(content, indent=2) + "\n").encode()
         write_atomically(path, partial(_write, data))
-    typer.echo(
+    say(
         f"retrieval weight {choice.weight:g} (mean R@1 {choice.mean_recall_at_1:.1f} % on "
         f"{choice.images} validation images, {choice.captions} captions)"
     )
