@@ -32,9 +32,10 @@ from evals.suite_mini.vqa_levels import vqa_level
 
 FOLDER = "vqa"
 TEST_IMAGES = f"{COCO_FOLDER}/test2015"
-# Questions per picture: 20,000 in training, 4,000 for validation, 2,000 for test-dev and another
-# 1,000 that only test-std has, with the pictures of scale 1.
-_PER_PICTURE = {"train": 2.0, "val": 20 / 3, "test-dev": 5.0, "test-rest": 5.0}
+# Questions per picture: 60,000 in training, 4,000 for validation, 2,000 for test-dev and another
+# 1,000 that only test-std has, with the pictures of scale 1. VQA v2 has 5.4 in training; of 20,000 a
+# model of a few million parameters learns the answers by heart (69 % there, 47 % in val).
+_PER_PICTURE = {"train": 6.0, "val": 20 / 3, "test-dev": 5.0, "test-rest": 5.0}
 _TEST_PICTURES = {"test-dev": 400, "test-rest": 200}
 _TEST_COLLECTION = "coco-test2015"
 _TEST_ID_OFFSET, _ID_STEP = 2, 8  # captioned.py gives the odd places of every eight to COCO
