@@ -68,7 +68,7 @@ def test_the_judge_agrees_about_every_kind_of_claim(
 ) -> None:
     """Truth: tests/evals/claim_reader.py; the rare kinds, too, whatever their weights are."""
     monkeypatch.setattr(entailment, "KINDS", {kind: 1})
-    entries = [entry for entry in flickr_entries(REQUEST) if entry.split == "train"][:24]
+    entries = [entry for entry in flickr_entries(REQUEST) if entry.split == "train"][:120]
     scenes = [scene_of(REQUEST.seed, entry) for entry in entries]
     pairs = hypothesis_pairs(scenes, 9, Dice(0, kind))
     assert pairs
