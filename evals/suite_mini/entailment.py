@@ -31,9 +31,9 @@ _OR = (
     "{0}, or else {1}",
     "it is true that {0} or that {1}",
 )
-_TWO_CLAIMS_CHANCE = 0.3
+_TWO_CLAIMS_CHANCE = 0.05
 _RELATIVE_CHANCE = 0.35
-_AFFIRMED_CHANCE = 0.75
+_AFFIRMED_CHANCE = 0.9
 _TRIES = 40
 
 

@@ -24,8 +24,8 @@ from evals.suite_mini.request import SuiteRequest
 from unimo2.formats.snli_ve import LABELS, NO_MAJORITY
 
 FOLDER = "snli_ve"
-# Pairs per picture: 12,000 in training, 1,500 for development, 1,500 in the test, at scale 1.
-_PER_PICTURE = {"train": 6, "dev": 5, "test": 5}
+# Pairs per picture: 30,000 in training, 1,500 for development, 1,500 in the test, at scale 1.
+_PER_PICTURE = {"train": 15, "dev": 5, "test": 5}
 _TEST_PICTURES = 300
 _FLICKR_SPLITS = {"train": "train", "dev": "val", "test": "test"}
 _VALIDATED_CHANCE = {"train": 0.1, "dev": 1.0, "test": 1.0}
