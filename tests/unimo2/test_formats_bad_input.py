@@ -21,6 +21,7 @@ from unimo2.formats import (
     glue,
     imagenet,
     karpathy,
+    object_tags,
     open_images,
     snli_ve,
     synset_folders,
@@ -281,6 +282,13 @@ CASES = {
         '{"image_urls": ["http://h/x.jpg", "http://h/y.jpg"],\n"captions": ["a dog", "a cat"]}',
         malformed=('"a cat"', "a cat", 2),
         others={"x.jpg": "", "y.jpg": ""},
+    ),
+    "object tags": Case(
+        lambda root, broken: object_tags.read_object_tags(root / "tags.json").of_id,
+        "tags.json",
+        '{"1": ["dog"],\n"2": ["cat"]}',
+        malformed=('"cat"', "cat", 2),
+        duplicate=('"2"', '"1"', "image occurs more than once: 1"),
     ),
     "text": Case(lambda root, broken: flat.text_lines(root, broken), "a.txt", "one\ntwo\n"),
 }
