@@ -14,11 +14,12 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TypeVar
 
+from unimo2.launched import launched_processes, launched_rank
+
 Value = TypeVar("Value")
 
 # Processes wait for the slowest one, however long a run is.
 _PATIENCE = timedelta(days=30)
-_VARIABLES = (("RANK", "0"), ("WORLD_SIZE", "1"))
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,7 @@ def launched() -> Share:
     Returns:
         `ALL` for a process that was started by itself.
     """
-    index, count = (int(os.environ.get(name, value)) for name, value in _VARIABLES)
+    index, count = launched_rank(), launched_processes()
     if count < 2:
         return ALL
     import torch.distributed

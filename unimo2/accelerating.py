@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -52,11 +51,6 @@ def make_accelerator(
         log_with=list(trackers) or None,
         project_dir=None if output is None else str(output / "trackers"),
     )
-
-
-def launched_processes() -> int:
-    """How many processes a launcher (`accelerate launch`, `torchrun`) has started; 1 without one."""
-    return int(os.environ.get("WORLD_SIZE", "1"))
 
 
 class Trackers:

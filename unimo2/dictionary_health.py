@@ -35,6 +35,16 @@ def collapse_warning(
     )
 
 
+def rows_chosen(indices: Tensor, size: int) -> Tensor:
+    """How often each row was chosen, int64 [C].
+
+    Args:
+        indices: int64, chosen rows in any shape.
+        size: C, rows of the dictionary.
+    """
+    return torch.bincount(indices.reshape(-1), minlength=size)
+
+
 class RowUse(nn.Module):
     """Counts since when each row is out of use, and starts such rows anew (ours).
 

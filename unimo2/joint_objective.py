@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from unimo2.batches import ImageBatch, MixedBatch, TextBatch
-from unimo2.dictionary_health import RowUse
+from unimo2.dictionary_health import RowUse, rows_chosen
 from unimo2.distributed import balanced, gather, mean_cross_entropy, rank, total
 from unimo2.heads import Unimo2ForPreTraining
 from unimo2.masking import IGNORED
@@ -130,8 +130,7 @@ class JointObjective(nn.Module):
 
     def _rows_chosen(self, indices: Tensor) -> Tensor:
         """How often each dictionary row was chosen, int64 [C]."""
-        rows = self.pairs.model.config.dictionary_size
-        return torch.bincount(indices.reshape(-1), minlength=rows)
+        return rows_chosen(indices, self.pairs.model.config.dictionary_size)
 
 
 def nt_xent(features: Tensor, temperature: float) -> tuple[Tensor, Tensor]:

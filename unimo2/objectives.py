@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from unimo2.batches import PairBatch
-from unimo2.dictionary_health import RowUse
+from unimo2.dictionary_health import RowUse, rows_chosen
 from unimo2.distributed import (
     balanced,
     gather,
@@ -229,9 +229,7 @@ class PairObjective(nn.Module):
         if grounding.loss is not None:
             tokens = mask[:, 1:].sum() + vision[:, 1:, 0].numel()
             losses["grounding"] = balanced(grounding, tokens)
-        result[COUNTS] = torch.bincount(
-            grounding.indices.reshape(-1), minlength=self.model.config.dictionary_size
-        )
+        result[COUNTS] = rows_chosen(grounding.indices, self.model.config.dictionary_size)
 
     def _masked_words(
         self, vision: Tensor, hidden: Tensor, batch: PairBatch, count: Tensor

@@ -254,6 +254,7 @@ def measure(
     per = torch.tensor([images, captions, pairs, pairs, pairs, pairs, 1], dtype=torch.float64)
     # [formats, 7, rounds]: seconds of an image, a caption, a pair ..., and of the products
     each = times.view(len(benches), len(per), repeats) / per[:, None]
+    rates = [flops(own) / seconds for own, seconds in zip(shapes, each[:, 6], strict=True)]
     one = Bench.of(config, 1, 1, text, device, dtypes[0], batch_size)
     released = IMAGES * CAPTIONS * each[0, 5]
     return [
@@ -264,10 +265,10 @@ def measure(
             image_ms=1e3 * _median(each[number, 0]),
             text_ms=1e3 * _median(each[number, 1]),
             pair_ms=1e3 * _median(each[number, 2]),
-            matmul_tflops=_median(flops(shapes[number]) / each[number, 6]) / 1e12,
+            matmul_tflops=_median(rates[number]) / 1e12,
             projection_mib=_projection_mib(bench.stacks),
             released_ratio=_median(released / _exhaustive(each[number])),
-            methods=_methods(one, each[number], flops(shapes[number]) / each[number, 6], shortlist),
+            methods=_methods(one, each[number], rates[number], shortlist),
         )
         for number, bench in enumerate(benches)
     ]

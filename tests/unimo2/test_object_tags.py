@@ -4,9 +4,10 @@ from functools import cache
 
 import pytest
 import torch
+from tiny_captioners import KINDS, captioner, pictures
 from torch import Tensor
 
-from unimo2 import Unimo2Config, Unimo2Model
+from unimo2 import Unimo2Model
 from unimo2.decoding import CachedDecoder
 from unimo2.errors import UsageError
 from unimo2.fusion import Layout
@@ -18,24 +19,14 @@ END, FIRST_POSITION = 2, 2
 TAGS = [[0, 7, 8, 9, 2], [0, 5, 2], [], [0, 21, 22, 23, 24, 25, 2]]
 
 
-@pytest.fixture(scope="module", params=["topk", "nearest", "none", "released"])
+@pytest.fixture(scope="module", params=KINDS)
 def model(request: pytest.FixtureRequest) -> Unimo2Model:
-    """A small model with random weights, large enough that its logits differ from text to text."""
-    torch.manual_seed(0)
-    sizes = {
-        "image_size": 32, "patch_size": 16, "hidden_size": 32, "intermediate_size": 64,
-        "num_attention_heads": 4, "text_attention_heads": 2, "vision_layers": 1, "text_layers": 2,
-        "fusion_layers": 3, "vocab_size": 30, "max_position_embeddings": 24, "dictionary_size": 16,
-        "grounded_tokens": 5, "initializer_range": 0.3,
-    }  # fmt: skip
-    if request.param == "released":
-        return Unimo2Model(Unimo2Config.released(**sizes)).eval()
-    return Unimo2Model(Unimo2Config(grounding=request.param, **sizes)).eval()
+    return captioner(request.param)
 
 
 @pytest.fixture(scope="module")
 def pixels() -> Tensor:
-    return torch.randn(4, 3, 32, 32, generator=torch.Generator().manual_seed(1))
+    return pictures()
 
 
 def together(rows: list[list[int]]) -> TagTokens:

@@ -244,11 +244,11 @@ def _run_several(
     request: _Request, recipe: FinetuneRecipe, output: Path, search: bool, seeds: int
 ) -> None:
     """A grid, seeds, or both; the best model is put into output/model."""
-    from unimo2.accelerating import launched_processes
     from unimo2.checkpoints import discard_state
     from unimo2.errors import UsageError
     from unimo2.finetuning.config import with_fields
     from unimo2.finetuning.trials import Outcome, plan, run_trials
+    from unimo2.launched import launched_processes
     from unimo2.saving import copy_folder
 
     if launched_processes() > 1:

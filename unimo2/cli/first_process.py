@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import os
-
 import typer
+
+from unimo2.launched import launched_rank
 
 
 def is_first_process() -> bool:
     """Whether this process is the first one that a launcher started, or was started without one."""
-    return os.environ.get("RANK", "0") == "0"
+    return launched_rank() == 0
 
 
 def say(text: str, err: bool = False) -> None:

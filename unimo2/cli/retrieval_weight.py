@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
-from functools import partial
 from pathlib import Path
-from typing import IO, cast
+from typing import cast
 
 from unimo2.cli.first_process import is_first_process, say
 
@@ -30,8 +29,8 @@ def choose_retrieval_weight(folder: Path, root: Path, train_json: Path, device: 
         return
     import zoo
     from evals.retrieval.weight import choose_weight
-    from unimo2.files import write_atomically
     from unimo2.formats.karpathy import read_karpathy
+    from unimo2.saving import write_json
     from zoo.interfaces import PairScorer, require
 
     annotations = root / "flickr30k" / "dataset_flickr30k.json"
@@ -47,14 +46,8 @@ def choose_retrieval_weight(folder: Path, root: Path, train_json: Path, device: 
         (folder / "config.json", "contrastive_weight", choice.weight),
         (train_json, "retrieval_weight", asdict(choice)),
     ):
-        content = json.loads(path.read_text(encoding="utf-8")) | {key: value}
-        data = (json.dumps(content, indent=2) + "\n").encode()
-        write_atomically(path, partial(_write, data))
+        write_json(path, json.loads(path.read_text(encoding="utf-8")) | {key: value})
     say(
         f"retrieval weight {choice.weight:g} (mean R@1 {choice.mean_recall_at_1:.1f} % on "
         f"{choice.images} validation images, {choice.captions} captions)"
     )
-
-
-def _write(data: bytes, stream: IO[bytes]) -> None:
-    stream.write(data)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from unimo2.dictionary_health import rows_chosen
 from unimo2.modeling import Unimo2Model, Unimo2Output
 from unimo2.training_log import COUNTS
 
@@ -53,8 +54,7 @@ def dictionary_news(model: Unimo2Model, indices: Tensor | None) -> dict[str, Ten
     """
     if model.dictionary is None or indices is None:
         return {}
-    counts = torch.bincount(indices.reshape(-1), minlength=model.config.dictionary_size)
-    news = {COUNTS: counts}
+    news = {COUNTS: rows_chosen(indices, model.config.dictionary_size)}
     if not model.dictionary.nearest:
         news["grounding_temperature"] = model.dictionary.temperature.detach().squeeze()
     return news

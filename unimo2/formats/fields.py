@@ -48,10 +48,22 @@ def require_file(path: Path, what: str) -> None:
         raise MissingData(f"{what} {found}: {path}")
 
 
-def read_json(path: Path, what: str) -> Any:
-    """The content of a JSON file; arguments and errors as for `read_text`, malformed JSON besides."""
+def read_json(
+    path: Path, what: str, of_pairs: Callable[[list[tuple[str, Any]]], Any] | None = None
+) -> Any:
+    """The content of a JSON file.
+
+    Args:
+        path: as for `read_text`.
+        what: as for `read_text`.
+        of_pairs: makes something else than a dictionary of an object's keys and values.
+
+    Raises:
+        MissingData: as `read_text`.
+        BadData: as `read_text`, or malformed JSON.
+    """
     try:
-        return json.loads(read_text(path, what))
+        return json.loads(read_text(path, what), object_pairs_hook=of_pairs)
     except json.JSONDecodeError as error:
         raise BadData(
             f"{path}: malformed JSON at line {error.lineno}, column {error.colno}: {error.msg}"

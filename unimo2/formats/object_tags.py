@@ -17,7 +17,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from unimo2.errors import BadData
-from unimo2.formats.fields import first_few, integer, read_text, refuse_repeated, require_file, text
+from unimo2.formats.fields import first_few, integer, read_json, refuse_repeated, require_file, text
 from unimo2.formats.json_stream import json_items_under
 
 TAGS, INSTANCES = "tags", "COCO instances"
@@ -126,13 +126,8 @@ def _read(path: Path, changed: int, size: int) -> ObjectTags:
 
 def _of_tags(path: Path) -> tuple[dict[int, tuple[str, ...]], dict[str, tuple[str, ...]]]:
     """The tags of the plain form, by image id and by file name."""
-    try:
-        # Pairs, because a dictionary would silently keep the last of two keys alike.
-        content = json.loads(read_text(path, _WHAT), object_pairs_hook=list)
-    except json.JSONDecodeError as error:
-        raise BadData(
-            f"{path}: malformed JSON at line {error.lineno}, column {error.colno}: {error.msg}"
-        ) from None
+    # Pairs, because a dictionary would silently keep the last of two keys alike.
+    content = read_json(path, _WHAT, list)
     if not isinstance(content, list) or not all(isinstance(pair, tuple) for pair in content):
         raise BadData(
             f'{path}: expected {{"<image id or file name>": ["dog", "frisbee"], ...}}, or an '
