@@ -23,7 +23,7 @@ from evals.suite_mini.request import SuiteRequest
 from evals.suite_mini.workers import results_by_part
 from unimo2.errors import UsageError
 
-VERSION = 3
+VERSION = 4
 """Goes up whenever the same seed gives other data."""
 
 SUITE_FILE = "suite.json"
