@@ -16,7 +16,7 @@ from transformers.utils.generic import ModelOutput
 
 from unimo2.configuration import Unimo2Config
 from unimo2.errors import UsageError
-from unimo2.modeling import Unimo2Model, Unimo2Output, Unimo2PreTrainedModel
+from unimo2.modeling import Unimo2Model, Unimo2Output, Unimo2PreTrainedModel, join_pooled
 
 # Answers of VQA v2 that are given at least nine times, the usual classes.
 VQA_ANSWERS = 3129
@@ -68,10 +68,10 @@ class Unimo2ForPairs(Unimo2PreTrainedModel):
     _optional_parts = ("head.",)
 
     def __init__(self, config: Unimo2Config) -> None:
-        """Build the model and a head of two layers over what the matching head reads."""
+        """Build the model and a head of two layers over both pooled outputs (`head_input`)."""
         super().__init__(config)
         width = config.hidden_size
-        joined = width if config.itm_input == "product" else 2 * width
+        joined = width if config.pair_head_input == "product" else 2 * width
         self.unimo2 = Unimo2Model(config)
         self.head = nn.Sequential(
             nn.Linear(joined, 2 * width),
@@ -107,7 +107,8 @@ class Unimo2ForPairs(Unimo2PreTrainedModel):
     def classify(self, out: Unimo2Output) -> Tensor:
         """Logits [b, c] of pooled outputs."""
         assert out.pooled_image is not None and out.pooled_text is not None
-        return self.head(self.unimo2.join_pooled(out.pooled_image, out.pooled_text))
+        how = self.config.pair_head_input
+        return self.head(join_pooled(how, out.pooled_image, out.pooled_text))
 
 
 class Unimo2ForImages(Unimo2PreTrainedModel):

@@ -85,7 +85,8 @@ class Unimo2PreTrainedModel(PreTrainedModel):
     def _init_weights(self, module: nn.Module) -> None:
         super()._init_weights(module)
         if isinstance(module, VisionTransformer):
-            init.trunc_normal_(cast(Tensor, module.pos_embed), std=0.02)
+            std = self.config.patch_position_range
+            init.trunc_normal_(cast(Tensor, module.pos_embed), std=std)
             init.normal_(cast(Tensor, module.cls_token), std=1e-6)
         elif isinstance(module, GroundedDictionary):
             bound = 1.0 / module.embedding.shape[0]
@@ -375,12 +376,6 @@ class Unimo2Model(Unimo2PreTrainedModel):
         targets = torch.arange(len(logits), device=logits.device)
         return (F.cross_entropy(logits, targets) + F.cross_entropy(logits.t(), targets)) / 2
 
-    def join_pooled(self, pooled_image: Tensor, pooled_text: Tensor) -> Tensor:
-        """What heads over a pair read: the product [b, D] or concatenation [b, 2 D] of [b, D] each."""
-        if self.config.itm_input == "product":
-            return pooled_image * pooled_text
-        return torch.cat([pooled_text, pooled_image], dim=-1)
-
     def read_pooled(
         self, out: Unimo2Output, first_visual: Tensor | None, first_text: Tensor | None
     ) -> None:
@@ -392,7 +387,15 @@ class Unimo2Model(Unimo2PreTrainedModel):
             first_text = first_text.to(self.text_pooler.weight.dtype)
             out.pooled_text = torch.relu(self.text_pooler(first_text))
         if out.pooled_image is not None and out.pooled_text is not None:
-            out.itm_logits = self.itm_head(self.join_pooled(out.pooled_image, out.pooled_text))
+            joined = join_pooled(self.config.itm_input, out.pooled_image, out.pooled_text)
+            out.itm_logits = self.itm_head(joined)
+
+
+def join_pooled(how: str, pooled_image: Tensor, pooled_text: Tensor) -> Tensor:
+    """What heads over a pair read: the "product" [b, D] or "concat" [b, 2 D] of [b, D] each."""
+    if how == "product":
+        return pooled_image * pooled_text
+    return torch.cat([pooled_text, pooled_image], dim=-1)
 
 
 def _projected(first: Tensor, projection: nn.Linear) -> Tensor:

@@ -60,10 +60,7 @@ class Unimo2PairTask(Unimo2Adapter):
             text = self.base.encode_text(self.ids([rows[place] for place in places]))
             chosen = self.grounded_rows(part, self.dictionary_part(text))
             out = self.base.fuse(part["states"], text, pooled_only=True, grounded_indices=chosen)
-            joined = self.base.join_pooled(
-                cast(Tensor, out.pooled_image), cast(Tensor, out.pooled_text)
-            )
-            for place, row in zip(places, self.pairs.head(joined).float(), strict=True):
+            for place, row in zip(places, self.pairs.classify(out).float(), strict=True):
                 logits[place] = row
         return torch.stack([row for row in logits if row is not None])
 

@@ -34,13 +34,16 @@ def _config(**overrides) -> Unimo2Config:
     return Unimo2Config.mini(**{**SIZES, **overrides})
 
 
-@pytest.mark.parametrize("itm_input", ["product", "concat"])
-def test_a_pre_trained_checkpoint_becomes_a_task_model(tmp_path, itm_input):
+@pytest.mark.parametrize(
+    ("itm_input", "head_input"),
+    [("product", None), ("concat", None), ("product", "concat"), ("concat", "product")],
+)
+def test_a_pre_trained_checkpoint_becomes_a_task_model(tmp_path, itm_input, head_input):
     """Independent truth: the pre-trained weights are in the task model, the head is trainable."""
     torch.manual_seed(0)
     base = Unimo2Model(_config(itm_input=itm_input))
     base.save_pretrained(tmp_path / "base")
-    model = Unimo2ForPairs.from_pretrained(tmp_path / "base", num_labels=7)
+    model = Unimo2ForPairs.from_pretrained(tmp_path / "base", num_labels=7, head_input=head_input)
     assert all(
         torch.equal(value, model.unimo2.state_dict()[name])
         for name, value in base.state_dict().items()
@@ -51,6 +54,26 @@ def test_a_pre_trained_checkpoint_becomes_a_task_model(tmp_path, itm_input):
     model.eval().save_pretrained(tmp_path / "task")
     again = Unimo2ForPairs.from_pretrained(tmp_path / "task").eval()
     assert torch.equal(again(PIXELS, IDS).logits, model(PIXELS, IDS).logits)
+
+
+def test_a_head_reads_what_the_configuration_says():
+    """Independent truth: the head applied to pooled outputs that are joined here, by hand."""
+    for head_input in ("product", "concat"):
+        model = Unimo2ForPairs(_config(head_input=head_input)).eval()
+        out = model.unimo2(PIXELS, IDS)
+        image, text = out.pooled_image, out.pooled_text
+        joined = image * text if head_input == "product" else torch.cat([text, image], dim=1)
+        assert torch.equal(model(PIXELS, IDS).logits, model.head(joined))
+    with pytest.raises(UsageError, match="head_input='sum' is not one of product, concat"):
+        _config(head_input="sum")
+
+
+def test_positions_of_patches_start_as_large_as_the_configuration_says():
+    """Independent truth: the standard deviation of what was drawn."""
+    for wanted in (0.02, 0.5):
+        config = _config(image_size=128, patch_size=8, patch_position_range=wanted)
+        drawn = Unimo2Model(config).vision.vit.pos_embed
+        assert drawn.std().item() == pytest.approx(wanted, rel=0.05)
 
 
 def test_image_and_text_heads_give_logits_and_losses():
