@@ -8,10 +8,11 @@ from transformers import AutoConfig, PretrainedConfig
 
 from unimo2.errors import UsageError
 
-_CHOICES: dict[str, tuple[str, ...]] = {
+_CHOICES: dict[str, tuple[str | None, ...]] = {
     "grounding": ("topk", "nearest", "none"),
     "attention": ("grounded", "dense"),
     "itm_input": ("product", "concat"),
+    "head_input": ("product", "concat", "both", None),
     "loss_reduction": ("mean", "sum"),
     "padding": ("masked", "counted"),
 }
@@ -64,8 +65,8 @@ class Unimo2Config(PretrainedConfig):
             no projection (released code: it is not; the image side always is).
         itm_input: What the matching head reads: the "product" of the pooled outputs (released code)
             or their "concat" (paper, section 3.2).
-        head_input: What the heads of VQA and SNLI-VE read, likewise; None for the same as
-            `itm_input`. The released code has no such heads.
+        head_input: What the heads of VQA and SNLI-VE read: the "product", the "concat", or "both"
+            side by side; None for the same as `itm_input`. The released code has no such heads.
         loss_reduction: Grounding loss as the "sum" over tokens and dimensions, averaged over the
             batch (paper, equation 3), or the "mean" over all elements (released code).
         padding: "masked" leaves padded tokens out everywhere; "counted" repeats the released code,
@@ -179,7 +180,7 @@ class Unimo2Config(PretrainedConfig):
 
     @property
     def pair_head_input(self) -> str:
-        """What the heads of VQA and SNLI-VE read: "product" or "concat"."""
+        """What the heads of VQA and SNLI-VE read, `head_input` or `itm_input`."""
         return self.head_input or self.itm_input
 
     def check(self) -> None:
@@ -189,13 +190,10 @@ class Unimo2Config(PretrainedConfig):
             UsageError: The first such value, with its field's name and what is allowed.
         """
         for field, allowed in _CHOICES.items():
-            if getattr(self, field) not in allowed:
-                raise UsageError(
-                    f"Unimo2Config: {field}={getattr(self, field)!r} is not one of {', '.join(allowed)}"
-                )
-        if self.pair_head_input not in _CHOICES["itm_input"]:
-            names = ", ".join(_CHOICES["itm_input"])
-            raise UsageError(f"Unimo2Config: head_input={self.head_input!r} is not one of {names}")
+            value = getattr(self, field)
+            if value not in allowed:
+                names = ", ".join(str(choice) for choice in allowed)
+                raise UsageError(f"Unimo2Config: {field}={value!r} is not one of {names}")
         for field in _POSITIVE:
             value = getattr(self, field)
             if not isinstance(value, int) or isinstance(value, bool) or value < 1:

@@ -71,7 +71,7 @@ class Unimo2ForPairs(Unimo2PreTrainedModel):
         """Build the model and a head of two layers over both pooled outputs (`head_input`)."""
         super().__init__(config)
         width = config.hidden_size
-        joined = width if config.pair_head_input == "product" else 2 * width
+        joined = {"product": width, "concat": 2 * width, "both": 3 * width}[config.pair_head_input]
         self.unimo2 = Unimo2Model(config)
         self.head = nn.Sequential(
             nn.Linear(joined, 2 * width),

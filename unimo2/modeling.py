@@ -392,10 +392,22 @@ class Unimo2Model(Unimo2PreTrainedModel):
 
 
 def join_pooled(how: str, pooled_image: Tensor, pooled_text: Tensor) -> Tensor:
-    """What heads over a pair read: the "product" [b, D] or "concat" [b, 2 D] of [b, D] each."""
+    """What a head over a pair reads of pooled outputs [b, D] each.
+
+    Args:
+        how: "product", "concat", or "both" side by side.
+        pooled_image: [b, D].
+        pooled_text: [b, D].
+
+    Returns:
+        [b, D], [b, 2 D] or [b, 3 D].
+    """
     if how == "product":
         return pooled_image * pooled_text
-    return torch.cat([pooled_text, pooled_image], dim=-1)
+    parts = [pooled_text, pooled_image]
+    if how == "both":
+        parts.append(pooled_image * pooled_text)
+    return torch.cat(parts, dim=-1)
 
 
 def _projected(first: Tensor, projection: nn.Linear) -> Tensor:

@@ -36,7 +36,7 @@ def _config(**overrides) -> Unimo2Config:
 
 @pytest.mark.parametrize(
     ("itm_input", "head_input"),
-    [("product", None), ("concat", None), ("product", "concat"), ("concat", "product")],
+    [("product", None), ("concat", None), ("product", "both"), ("concat", "product")],
 )
 def test_a_pre_trained_checkpoint_becomes_a_task_model(tmp_path, itm_input, head_input):
     """Independent truth: the pre-trained weights are in the task model, the head is trainable."""
@@ -58,13 +58,17 @@ def test_a_pre_trained_checkpoint_becomes_a_task_model(tmp_path, itm_input, head
 
 def test_a_head_reads_what_the_configuration_says():
     """Independent truth: the head applied to pooled outputs that are joined here, by hand."""
-    for head_input in ("product", "concat"):
+    for head_input in ("product", "concat", "both"):
         model = Unimo2ForPairs(_config(head_input=head_input)).eval()
         out = model.unimo2(PIXELS, IDS)
         image, text = out.pooled_image, out.pooled_text
-        joined = image * text if head_input == "product" else torch.cat([text, image], dim=1)
+        ways = {"product": [image * text], "concat": [text, image]}
+        ways["both"] = ways["concat"] + ways["product"]
+        joined = torch.cat(ways[head_input], dim=1)
         assert torch.equal(model(PIXELS, IDS).logits, model.head(joined))
-    with pytest.raises(UsageError, match="head_input='sum' is not one of product, concat"):
+    with pytest.raises(
+        UsageError, match="head_input='sum' is not one of product, concat, both, None"
+    ):
         _config(head_input="sum")
 
 
