@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
-from evals.suite_mini.claims import KINDS, Claim, clause, is_claimed
+from evals.suite_mini.claims import KINDS, Claim, clause
 from evals.suite_mini.dice import Dice
 from evals.suite_mini.pairing import Found, answer_pairs
 from evals.suite_mini.speaker import sentence
@@ -77,8 +77,7 @@ def hypothesis_pairs(
     forms = dice.shuffled([list(Form)[number % len(Form)] for number in range(pairs)])
     made = []
     # With a small group there are fewer pairs than forms.
-    statements = answer_pairs(scenes, KINDS, pairs, dice, is_claimed)
-    for pair, form in zip(statements, forms, strict=False):
+    for pair, form in zip(answer_pairs(scenes, KINDS, pairs, dice), forms, strict=False):
         claim = _claim(pair, dice)
         truths = [claim.holds(known[found.picture]) for found in pair]
         right = pair[truths.index(True)]
@@ -147,7 +146,7 @@ def _second_claim(
     candidates = list(right)
     for _ in range(_TRIES):
         topic = dice.pick(candidates)
-        if topic == claim.topic or not is_claimed(topic) or topic not in wrong:
+        if topic == claim.topic or topic.kind not in KINDS or topic not in wrong:
             continue
         if not false_in_wrong or right[topic] != wrong[topic]:
             return Claim(topic, right[topic])

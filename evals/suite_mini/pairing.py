@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from evals.suite_mini.dice import Dice
@@ -58,11 +58,7 @@ _Forms = dict[tuple[object, ...], dict[Topic, dict[str, list[int]]]]
 
 
 def answer_pairs(
-    scenes: Sequence[Scene],
-    kinds: Mapping[str, int],
-    pairs: int,
-    dice: Dice,
-    wanted: Callable[[Topic], bool] = lambda topic: True,
+    scenes: Sequence[Scene], kinds: Mapping[str, int], pairs: int, dice: Dice
 ) -> list[tuple[Found, Found]]:
     """Topics, each found in two pictures that answer it differently.
 
@@ -71,13 +67,12 @@ def answer_pairs(
         kinds: how often each kind of topic is wanted, in proportion.
         pairs: how many are wanted; there are fewer if the group is too small for them.
         dice: for everything that is left open.
-        wanted: which topics of these kinds may be chosen.
 
     Returns:
         The two members of each pair, in random order. Answers of one topic come as evenly as the
         scenes allow, pictures are used equally often, and none is asked the same thing twice.
     """
-    table = _table(scenes, wanted)
+    table = _table(scenes)
     names, weights = list(kinds), list(kinds.values())
     uses = [0] * len(scenes)
     taken: set[tuple[int, Topic]] = set()
@@ -100,13 +95,12 @@ def answer_pairs(
     return found
 
 
-def _table(scenes: Sequence[Scene], wanted: Callable[[Topic], bool]) -> dict[str, _Forms]:
+def _table(scenes: Sequence[Scene]) -> dict[str, _Forms]:
     """Kind -> form -> topic -> answer -> pictures; topics with one answer only are left out."""
     known: dict[Topic, dict[str, list[int]]] = {}
     for number, scene in enumerate(scenes):
         for topic, answer in topics(scene):
-            if wanted(topic):
-                known.setdefault(topic, {}).setdefault(answer, []).append(number)
+            known.setdefault(topic, {}).setdefault(answer, []).append(number)
     table: dict[str, _Forms] = {}
     for topic, answers in known.items():
         if len(answers) > 1:
