@@ -312,3 +312,22 @@ def pooled_rows(layout: Layout) -> list[int]:
     """Which rows the pooled outputs read: the class row, and the first text row."""
     rows = [0] if layout.visual else []
     return rows + ([layout.visual + layout.grounded] if layout.text else [])
+
+
+def join_pooled(how: str, pooled_image: Tensor, pooled_text: Tensor) -> Tensor:
+    """What a head over a pair reads of pooled outputs [b, D] each.
+
+    Args:
+        how: "product", "concat", or "both" side by side.
+        pooled_image: [b, D].
+        pooled_text: [b, D].
+
+    Returns:
+        [b, D], [b, 2 D] or [b, 3 D].
+    """
+    if how == "product":
+        return pooled_image * pooled_text
+    parts = [pooled_text, pooled_image]
+    if how == "both":
+        parts.append(pooled_image * pooled_text)
+    return torch.cat(parts, dim=-1)

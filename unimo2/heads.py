@@ -16,7 +16,8 @@ from transformers.utils.generic import ModelOutput
 
 from unimo2.configuration import Unimo2Config
 from unimo2.errors import UsageError
-from unimo2.modeling import Unimo2Model, Unimo2Output, Unimo2PreTrainedModel, join_pooled
+from unimo2.fusion import join_pooled
+from unimo2.modeling import Unimo2Model, Unimo2Output, Unimo2PreTrainedModel
 
 # Answers of VQA v2 that are given at least nine times, the usual classes.
 VQA_ANSWERS = 3129

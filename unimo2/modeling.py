@@ -18,7 +18,7 @@ from transformers.utils.generic import ModelOutput
 
 from unimo2.configuration import Unimo2Config
 from unimo2.errors import BadCheckpoint, UsageError
-from unimo2.fusion import GroundedLayer, GroundedTransformer
+from unimo2.fusion import GroundedLayer, GroundedTransformer, join_pooled
 from unimo2.grounding import GroundedDictionary, Grounding
 from unimo2.text import TextTransformer
 from unimo2.vision import VisualTransformer
@@ -389,25 +389,6 @@ class Unimo2Model(Unimo2PreTrainedModel):
         if out.pooled_image is not None and out.pooled_text is not None:
             joined = join_pooled(self.config.itm_input, out.pooled_image, out.pooled_text)
             out.itm_logits = self.itm_head(joined)
-
-
-def join_pooled(how: str, pooled_image: Tensor, pooled_text: Tensor) -> Tensor:
-    """What a head over a pair reads of pooled outputs [b, D] each.
-
-    Args:
-        how: "product", "concat", or "both" side by side.
-        pooled_image: [b, D].
-        pooled_text: [b, D].
-
-    Returns:
-        [b, D], [b, 2 D] or [b, 3 D].
-    """
-    if how == "product":
-        return pooled_image * pooled_text
-    parts = [pooled_text, pooled_image]
-    if how == "both":
-        parts.append(pooled_image * pooled_text)
-    return torch.cat(parts, dim=-1)
 
 
 def _projected(first: Tensor, projection: nn.Linear) -> Tensor:

@@ -261,4 +261,4 @@ def test_hypotheses_are_the_same_on_every_machine() -> None:
     """Truth: a digest computed once; also under other hash seeds of Python."""
     results = [job.run(Path(), 0) for job in PART.jobs(SuiteRequest(scale=0.01))]
     digests = [digest for result in results for digest in result.digests]
-    assert combined(digests).startswith("895bc515da7bc061")
+    assert combined(digests).startswith("15660848ba527205")
