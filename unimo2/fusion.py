@@ -314,6 +314,11 @@ def pooled_rows(layout: Layout) -> list[int]:
     return rows + ([layout.visual + layout.grounded] if layout.text else [])
 
 
+def joined_width(how: str, width: int) -> int:
+    """Width of what `join_pooled` gives of pooled outputs of a width."""
+    return {"product": 1, "concat": 2, "both": 3}[how] * width
+
+
 def join_pooled(how: str, pooled_image: Tensor, pooled_text: Tensor) -> Tensor:
     """What a head over a pair reads of pooled outputs [b, D] each.
 

@@ -16,7 +16,7 @@ from transformers.utils.generic import ModelOutput
 
 from unimo2.configuration import Unimo2Config
 from unimo2.errors import UsageError
-from unimo2.fusion import join_pooled
+from unimo2.fusion import join_pooled, joined_width
 from unimo2.modeling import Unimo2Model, Unimo2Output, Unimo2PreTrainedModel
 
 # Answers of VQA v2 that are given at least nine times, the usual classes.
@@ -72,10 +72,9 @@ class Unimo2ForPairs(Unimo2PreTrainedModel):
         """Build the model and a head of two layers over both pooled outputs (`head_input`)."""
         super().__init__(config)
         width = config.hidden_size
-        joined = {"product": width, "concat": 2 * width, "both": 3 * width}[config.pair_head_input]
         self.unimo2 = Unimo2Model(config)
         self.head = nn.Sequential(
-            nn.Linear(joined, 2 * width),
+            nn.Linear(joined_width(config.pair_head_input, width), 2 * width),
             nn.GELU(),
             nn.LayerNorm(2 * width, eps=config.layer_norm_eps),
             nn.Dropout(config.hidden_dropout),

@@ -18,7 +18,7 @@ from transformers.utils.generic import ModelOutput
 
 from unimo2.configuration import Unimo2Config
 from unimo2.errors import BadCheckpoint, UsageError
-from unimo2.fusion import GroundedLayer, GroundedTransformer, join_pooled
+from unimo2.fusion import GroundedLayer, GroundedTransformer, join_pooled, joined_width
 from unimo2.grounding import GroundedDictionary, Grounding
 from unimo2.text import TextTransformer
 from unimo2.vision import VisualTransformer
@@ -157,7 +157,7 @@ class Unimo2Model(Unimo2PreTrainedModel):
         self.fusion = GroundedTransformer(config)
         self.image_pooler = nn.Linear(width, width)
         self.text_pooler = nn.Linear(width, width)
-        self.itm_head = nn.Linear(width * (1 if config.itm_input == "product" else 2), 2)
+        self.itm_head = nn.Linear(joined_width(config.itm_input, width), 2)
         self.mlm = MlmHead(config)
         if config.projects_contrast:
             self.contrastive_image_projection = nn.Linear(width, width)

@@ -291,7 +291,7 @@ KINDS: dict[str, int] = {
 """How often each kind is asked, roughly.
 
 Yes/no, number and other come near VQA v2's shares. Most questions are about one property of one
-thing: a model of few million parameters has to learn each kind anew from tens of thousands of them.
+thing: a model of a few million parameters has to learn each kind anew from tens of thousands of them.
 """
 
 
