@@ -12,7 +12,7 @@ _CHOICES: dict[str, tuple[str | None, ...]] = {
     "grounding": ("topk", "nearest", "none"),
     "attention": ("grounded", "dense"),
     "itm_input": ("product", "concat"),
-    "head_input": ("product", "concat", "both", None),
+    "head_input": ("product", "concat", "both", "towers", None),
     "loss_reduction": ("mean", "sum"),
     "padding": ("masked", "counted"),
 }
@@ -66,7 +66,8 @@ class Unimo2Config(PretrainedConfig):
         itm_input: What the matching head reads: the "product" of the pooled outputs (released code)
             or their "concat" (paper, section 3.2).
         head_input: What the heads of VQA and SNLI-VE read: the "product", the "concat", or "both"
-            side by side; None for the same as `itm_input`. The released code has no such heads.
+            side by side; "towers" for both, and both of the towers' contrastive features beside them;
+            None for the same as `itm_input`. The released code has no such heads.
         loss_reduction: Grounding loss as the "sum" over tokens and dimensions, averaged over the
             batch (paper, equation 3), or the "mean" over all elements (released code).
         padding: "masked" leaves padded tokens out everywhere; "counted" repeats the released code,

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers.utils.generic import ModelOutput
@@ -74,7 +75,7 @@ class Unimo2ForPairs(Unimo2PreTrainedModel):
         width = config.hidden_size
         self.unimo2 = Unimo2Model(config)
         self.head = nn.Sequential(
-            nn.Linear(joined_width(config.pair_head_input, width), 2 * width),
+            nn.Linear(self._head_width(config), 2 * width),
             nn.GELU(),
             nn.LayerNorm(2 * width, eps=config.layer_norm_eps),
             nn.Dropout(config.hidden_dropout),
@@ -105,10 +106,25 @@ class Unimo2ForPairs(Unimo2PreTrainedModel):
         return _with_loss(self.classify(out), labels, out)
 
     def classify(self, out: Unimo2Output) -> Tensor:
-        """Logits [b, c] of pooled outputs."""
+        """Logits [b, c] of what `Unimo2Model.fuse` gives of towers' outputs."""
         assert out.pooled_image is not None and out.pooled_text is not None
         how = self.config.pair_head_input
-        return self.head(join_pooled(how, out.pooled_image, out.pooled_text))
+        if how != "towers":
+            return self.head(join_pooled(how, out.pooled_image, out.pooled_text))
+        assert out.vision is not None and out.text is not None
+        fused = join_pooled("both", out.pooled_image, out.pooled_text)
+        # As large as the pooled outputs: features of length 1 have elements of D ** -0.5.
+        scale = self.config.hidden_size**0.5
+        image = scale * self.unimo2.image_features(out.vision)
+        text = scale * self.unimo2.text_features(out.text)
+        towers = join_pooled("both", image, text).to(fused.dtype)
+        return self.head(torch.cat([fused, towers], dim=-1))
+
+    @staticmethod
+    def _head_width(config: Unimo2Config) -> int:
+        """Width of what the head reads."""
+        width, how = config.hidden_size, config.pair_head_input
+        return 2 * joined_width("both", width) if how == "towers" else joined_width(how, width)
 
 
 class Unimo2ForImages(Unimo2PreTrainedModel):

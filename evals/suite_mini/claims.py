@@ -10,8 +10,9 @@ from evals.suite_mini.phrases import answer_phrase, topic_phrases
 from evals.suite_mini.topics import Topic
 
 KINDS: dict[str, int] = {
-    "exists": 90,
-    "on": 20,
+    "exists-in-colour": 100,
+    "on": 40,
+    "exists": 16,
     "is": 8,
     "count": 4,
     "shape-at": 2,
@@ -33,18 +34,20 @@ Mostly what a glance shows, as in SNLI; questions have weights of their own, in
 `evals.suite_mini.topics`.
 """
 
+_THERE_IS = (
+    (
+        "there is {a0}",
+        "the picture shows {a0}",
+        "you can see {a0}",
+        "{a0} can be seen",
+        "{a0} is in the picture",
+    ),
+    ("there is no {one0}", "the picture shows no {one0}", "no {one0} can be seen"),
+)
 # Slots are those of `topic_phrases`. For yes/no topics: what is said for "yes", and for "no".
 _CLOSED: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
-    "exists": (
-        (
-            "there is {a0}",
-            "the picture shows {a0}",
-            "you can see {a0}",
-            "{a0} can be seen",
-            "{a0} is in the picture",
-        ),
-        ("there is no {one0}", "the picture shows no {one0}", "no {one0} can be seen"),
-    ),
+    "exists": _THERE_IS,
+    "exists-in-colour": _THERE_IS,
     "is": (("{the0} is {is1}",), ("{the0} is not {is1}",)),
     "relation": (
         ("{the0} is {rel} {the1}", "{the0} stands {rel} {the1}", "{the0} can be seen {rel} {the1}"),

@@ -32,6 +32,7 @@ _OR = (
     "it is true that {0} or that {1}",
 )
 _TWO_CLAIMS_CHANCE = 0.05
+_SHORT_CHANCE = 0.8
 _RELATIVE_CHANCE = 0.35
 _AFFIRMED_CHANCE = 0.9
 _TRIES = 40
@@ -47,6 +48,34 @@ class Form(Enum):
     def label(self, truth: bool) -> str:
         """The label of a hypothesis, given whether its visible part is true of the picture."""
         return self.value[0] if truth else self.value[1]
+
+
+# The same in a few words, as most sentences say it: templates, and what no picture decides.
+_SHORT: dict[Form, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    Form.AND_UNSEEN: (
+        ("{0}, as {1}", "{0}, just as {1}", "{0}, exactly as {1}"),
+        (
+            "yesterday",
+            "last week",
+            "always",
+            "planned",
+            "promised",
+            "every day",
+            "in the other picture",
+        ),
+    ),
+    Form.OR_UNSEEN: (
+        ("{0}, {1}", "{0}, either {1}"),
+        (
+            "now or tomorrow",
+            "now or later",
+            "now or last week",
+            "today or yesterday",
+            "here or elsewhere",
+            "on this side or on the back",
+        ),
+    ),
+}
 
 
 @dataclass(frozen=True)
@@ -122,6 +151,9 @@ def _text(
         joints = dice.pick((_AND, _OR))
         other = _second_claim(claim, joints is _OR, right, wrong, dice)
         return sentence(seen) if other is None else _joined(joints, seen, clause(other, dice), dice)
+    if dice.chance(_SHORT_CHANCE):
+        template, unseen = (dice.pick(words) for words in _SHORT[form])
+        return sentence(template.format(seen, unseen))
     if form is Form.OR_UNSEEN:
         return _joined(_OR, seen, unseen_clause(dice), dice)
     start = _after_subject(seen)

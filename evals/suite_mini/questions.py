@@ -11,16 +11,18 @@ from evals.suite_mini.phrases import topic_phrases
 from evals.suite_mini.topics import KINDS, Topic
 from evals.suite_mini.world import Scene
 
+_IS_THERE = (
+    "Is there {a0}?",
+    "Is there {a0} in the picture?",
+    "Can you see {a0}?",
+    "Do you see {a0} here?",
+    "Does the picture show {a0}?",
+    "Are there any {many0}?",
+)
 # The slots are those of `topic_phrases`; {lines} names the lines of the grid.
 _WORDINGS: dict[str, tuple[str, ...]] = {
-    "exists": (
-        "Is there {a0}?",
-        "Is there {a0} in the picture?",
-        "Can you see {a0}?",
-        "Do you see {a0} here?",
-        "Does the picture show {a0}?",
-        "Are there any {many0}?",
-    ),
+    "exists": _IS_THERE,
+    "exists-in-colour": _IS_THERE,
     "is": (
         "Is {the0} {is1}?",
         "Would you say {the0} is {is1}?",

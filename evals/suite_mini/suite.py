@@ -23,7 +23,7 @@ from evals.suite_mini.request import SuiteRequest
 from evals.suite_mini.workers import results_by_part
 from unimo2.errors import UsageError
 
-VERSION = 4
+VERSION = 5
 """Goes up whenever the same seed gives other data."""
 
 SUITE_FILE = "suite.json"

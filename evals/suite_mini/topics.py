@@ -49,11 +49,18 @@ def _yes(truth: bool) -> str:
 
 
 def _exists(scene: Scene) -> Answered:
-    """Is there a star, a red thing, a striped thing?"""
-    looks = [Look(shape=shape) for shape in SHAPES] + [Look(colour=colour) for colour in COLOURS]
+    """Is there a star, a striped thing?"""
+    looks = [Look(shape=shape) for shape in SHAPES]
     looks += [Look(texture=texture) for texture in TEXTURES[1:]]
     for look in looks:
         yield Topic("exists", (look,)), _yes(bool(look.among(scene)))
+
+
+def _exists_in_colour(scene: Scene) -> Answered:
+    """Is there a red thing?"""
+    for colour in COLOURS:
+        look = Look(colour=colour)
+        yield Topic("exists-in-colour", (look,)), _yes(bool(look.among(scene)))
 
 
 def _is(scene: Scene) -> Answered:
@@ -240,6 +247,7 @@ def _empty(scene: Scene) -> Answered:
 
 _ASKERS: tuple[Callable[[Scene], Answered], ...] = (
     _exists,
+    _exists_in_colour,
     _is,
     _relation,
     _bigger,
@@ -261,7 +269,8 @@ _ASKERS: tuple[Callable[[Scene], Answered], ...] = (
 )
 
 KINDS: dict[str, int] = {
-    "exists": 22,
+    "exists": 6,
+    "exists-in-colour": 16,
     "is": 10,
     "relation": 2,
     "bigger": 1,
@@ -269,7 +278,7 @@ KINDS: dict[str, int] = {
     "same-size": 1,
     "more": 1,
     "alike": 1,
-    "on": 5,
+    "on": 6,
     "count": 15,
     "colour": 22,
     "colours-of": 3,
@@ -282,9 +291,9 @@ KINDS: dict[str, int] = {
     "which-bigger": 1,
     "side": 1,
     "height": 1,
-    "texture": 6,
+    "texture": 3,
     "size": 5,
-    "background": 4,
+    "background": 6,
     "two-colours": 2,
     "empty": 1,
 }

@@ -26,7 +26,9 @@ from evals.suite_mini.world import Scene, Thing
 UNSEEN = re.compile(
     r"made|drew|drawn|belongs|favourite|added|wanted|one more thing here|wiped|looked different|"
     r"written|sold|music|dreamed|watching|counted|prize|hoped|painted|took an hour|present for|"
-    r"fall down|loved|moved|gone|meant for|was bigger|another color",
+    r"fall down|loved|moved|gone|meant for|was bigger|another color|"
+    r"as (?:yesterday|last week|always|planned|promised|every day|in the other picture)$|"
+    r"or (?:tomorrow|later|last week|yesterday|elsewhere|on the back)$",
     re.IGNORECASE,
 )
 NUMBERS = {"one": 1, "two": 2, "three": 3, "four": 4}
@@ -180,6 +182,8 @@ def _disjunction(values: list[bool | None]) -> bool | None:
 def _clauses(sentence: str) -> tuple[str, list[str]]:
     """How the clauses are joined, and the clauses."""
     shapes = (
+        ("or", r"(.+), (?:either )?((?:now|today|here|on this side) or .+)"),
+        ("and", r"(.+), ((?:just |exactly )?as .+)"),
         ("and", r"it is true that (.+) and that (.+)"),
         ("or", r"it is true that (.+) or that (.+)"),
         ("or", r"either (.+) or (.+)"),

@@ -248,9 +248,9 @@ def test_default_root_respects_the_cache_folder(
 ) -> None:
     """Against the XDG rule: XDG_CACHE_HOME if absolute, else ~/.cache."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    assert default_root() == tmp_path / "unimo2" / "mini-v4-seed0"
-    assert default_root(5, 0.5) == tmp_path / "unimo2" / "mini-v4-seed5-scale0.5"
+    assert default_root() == tmp_path / "unimo2" / "mini-v5-seed0"
+    assert default_root(5, 0.5) == tmp_path / "unimo2" / "mini-v5-seed5-scale0.5"
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     for value in ("", "relative"):
         monkeypatch.setenv("XDG_CACHE_HOME", value)
-        assert default_root(2) == tmp_path / "home" / ".cache" / "unimo2" / "mini-v4-seed2"
+        assert default_root(2) == tmp_path / "home" / ".cache" / "unimo2" / "mini-v5-seed2"

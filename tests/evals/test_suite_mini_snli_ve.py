@@ -86,6 +86,10 @@ def test_the_judge_agrees_about_every_kind_of_claim(
         ("There is a blue star, and a girl made the picture.", "contradiction"),
         ("Either there is a red star or a girl made the picture.", "entailment"),
         ("Either there is a blue star or a girl made the picture.", "neutral"),
+        ("There is a red star, exactly as yesterday.", "neutral"),
+        ("There is a blue star, as promised.", "contradiction"),
+        ("There is a red star, either now or later.", "entailment"),
+        ("There is a blue star, on this side or on the back.", "neutral"),
         ("The star, which belongs to a nurse, is to the left of the house.", "neutral"),
         ("The star, which belongs to a nurse, is to the right of the house.", "contradiction"),
     ],
@@ -261,4 +265,4 @@ def test_hypotheses_are_the_same_on_every_machine() -> None:
     """Truth: a digest computed once; also under other hash seeds of Python."""
     results = [job.run(Path(), 0) for job in PART.jobs(SuiteRequest(scale=0.01))]
     digests = [digest for result in results for digest in result.digests]
-    assert combined(digests).startswith("15660848ba527205")
+    assert combined(digests).startswith("051118aef24b8119")

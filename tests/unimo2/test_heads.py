@@ -4,6 +4,7 @@ import json
 
 import pytest
 import torch
+from torch.nn import functional as F
 
 from unimo2 import Unimo2Config, Unimo2Model
 from unimo2.errors import UsageError
@@ -36,7 +37,7 @@ def _config(**overrides) -> Unimo2Config:
 
 @pytest.mark.parametrize(
     ("itm_input", "head_input"),
-    [("product", None), ("concat", None), ("product", "both"), ("concat", "product")],
+    [("product", None), ("concat", None), ("product", "both"), ("concat", "towers")],
 )
 def test_a_pre_trained_checkpoint_becomes_a_task_model(tmp_path, itm_input, head_input):
     """Independent truth: the pre-trained weights are in the task model, the head is trainable."""
@@ -57,17 +58,22 @@ def test_a_pre_trained_checkpoint_becomes_a_task_model(tmp_path, itm_input, head
 
 
 def test_a_head_reads_what_the_configuration_says():
-    """Independent truth: the head applied to pooled outputs that are joined here, by hand."""
-    for head_input in ("product", "concat", "both"):
+    """Independent truth: the head applied to what is joined here, by hand."""
+    for head_input in ("product", "concat", "both", "towers"):
         model = Unimo2ForPairs(_config(head_input=head_input)).eval()
         out = model.unimo2(PIXELS, IDS)
         image, text = out.pooled_image, out.pooled_text
         ways = {"product": [image * text], "concat": [text, image]}
         ways["both"] = ways["concat"] + ways["product"]
+        # Of length 1, times the square root of the width: the mean square of an element is 1.
+        seen, said = (
+            F.normalize(first, dim=1) * 32**0.5 for first in (out.vision[:, 0], out.text[:, 0])
+        )
+        ways["towers"] = [*ways["both"], said, seen, said * seen]
         joined = torch.cat(ways[head_input], dim=1)
-        assert torch.equal(model(PIXELS, IDS).logits, model.head(joined))
+        assert torch.allclose(model(PIXELS, IDS).logits, model.head(joined), atol=1e-5)
     with pytest.raises(
-        UsageError, match="head_input='sum' is not one of product, concat, both, None"
+        UsageError, match="head_input='sum' is not one of product, concat, both, towers, None"
     ):
         _config(head_input="sum")
 
