@@ -19,8 +19,15 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.flop_counter import register_flop_formula
 
+
+def _has_bfloat16() -> bool:
+    """Whether oneDNN has products in bfloat16 on this CPU; its fused operators fail where not."""
+    supported = getattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", None)
+    return supported is not None and bool(supported())
+
+
 # In float32 only layers whose weights take less than this.
-_FUSED_BYTES = {torch.float32: 2**20, torch.bfloat16: 2**62}
+_FUSED_BYTES = {torch.float32: 2**20, torch.bfloat16: 2**62 if _has_bfloat16() else 0}
 
 
 def _fuses(hidden: Tensor, layer: nn.Linear) -> bool:

@@ -40,6 +40,7 @@ def trained(runs: Path, name: str, model) -> Path:
 
 
 def test_weights_and_card_go_into_the_package_without_training_again(script, tmp_path, monkeypatch):
+    """Truth: the strict reader of cards, the sha256 of the files, the commands by hand."""
     (tmp_path / "zoo" / "cards").mkdir(parents=True)
     runs = tmp_path / "runs"
     trained(runs, "mini", Unimo2Model(tiny()))
@@ -66,6 +67,7 @@ def test_weights_and_card_go_into_the_package_without_training_again(script, tmp
 
 
 def test_a_model_that_is_too_large_is_refused_and_changes_nothing(script, tmp_path):
+    """Truth: a file of the limit's size beside the weights; nothing is written."""
     folder = trained(tmp_path / "runs", "mini", Unimo2Model(tiny()))
     (folder / "more").write_bytes(b"\0" * script.MOST_BYTES)
     with pytest.raises(SystemExit, match="an embedded model at most"):
@@ -74,6 +76,7 @@ def test_a_model_that_is_too_large_is_refused_and_changes_nothing(script, tmp_pa
 
 
 def test_every_task_has_a_recipe_of_the_embedded_model_s_size(script):
+    """Truth: the tasks and recipes of `unimo2 finetune`."""
     from unimo2.finetuning.config import default_recipe, load_finetune_recipe
     from unimo2.finetuning.tasks import TASKS, default_config, task_name
 

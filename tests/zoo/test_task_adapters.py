@@ -192,7 +192,9 @@ def test_a_text_encoder_is_recognised_by_its_architecture(tmp_path):
     assert (card.family, card.finetuned_for) == ("text_encoders", ("sst2",))
     loaded = zoo.load(tmp_path / "m", device="cpu")
     direct = adapter("sst2", encoder, processor().tokenizer)
-    assert torch.equal(loaded.classify_texts(TEXTS, None), direct.classify_texts(TEXTS, None))
+    # Weights read from a file may lie otherwise in memory, and products differ in the last bit.
+    found, wanted = loaded.classify_texts(TEXTS, None), direct.classify_texts(TEXTS, None)
+    assert torch.allclose(found, wanted, atol=1e-5)
 
 
 def test_an_encoder_without_a_head_is_refused(tmp_path):
