@@ -97,7 +97,9 @@ def test_a_fine_tuned_folder_is_measured_and_its_batch_changes_nothing(
     assert first.drop(columns=numbers).equals(second.drop(columns=numbers))
     assert (first[numbers] - second[numbers]).abs().max().max() < 1e-5
     for name, metric in one.metrics.items():
-        assert many.metrics[name].value == pytest.approx(metric.value, abs=1e-3)
+        # Percent. Numbers of an untrained model lie so close together that their correlation follows
+        # the last bits of float32, which differ with the shape of a product.
+        assert many.metrics[name].value == pytest.approx(metric.value, abs=1e-2)
 
 
 def test_captions_are_written_with_object_tags_and_without(tmp_path, capsys, monkeypatch):
