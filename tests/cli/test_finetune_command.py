@@ -56,9 +56,15 @@ def test_the_best_weights_are_those_that_eval_finds_best(
     assert f"{metric} " in capsys.readouterr().out
     found = evaluations(tmp_path)
     assert [line["step"] for line in found] == [4, 8, 12]
-    best = max(line[f"eval/{metric}"] for line in found)
+    *_, second, best = sorted(line[f"eval/{metric}"] for line in found)
     model = zoo.load(tmp_path / "model", device="cpu")
-    assert measure(task, model, root, split)[metric].value == pytest.approx(best)
+    value = measure(task, model, root, split)[metric].value
+    if metric == "pearson":
+        # Of numbers 0.003 apart: it follows the last bits of float32 (7e-4 on one kind of CPU), but
+        # not as far as to another evaluation's weights.
+        assert value == pytest.approx(best, abs=1e-2) and best - second > 0.1
+    else:
+        assert value == pytest.approx(best)
     document = json.loads((tmp_path / "train.json").read_text())
     assert document["best"]["value"] == best and document["task"] == task.replace("-", "_")
 
