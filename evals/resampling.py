@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from evals.metrics import RESAMPLES, Floats, Ints, Metric, within_noise_of_chance
 
 _PORTION = 1 << 23  # draws held at once
+_ROUNDING = 1e-9  # of figures in percent
 
 
 def grouping(keys: Sequence[Hashable]) -> Ints:
@@ -73,17 +74,23 @@ def resampled_sums(
     )
 
 
-def interval(values: Floats) -> tuple[float, float]:
+def interval(values: Floats, value: float) -> tuple[float, float]:
     """The 95 % percentile interval of a figure's values in the resamples.
 
     Args:
         values: `[resamples]`; those in which the figure is undefined are NaN and do not count.
+        value: The figure itself. Resamples add up in another order than all items do; an end that
+            misses the figure by rounding alone does not leave it outside.
 
     Returns:
         The 2.5th and 97.5th percentile.
     """
-    low, high = np.nanpercentile(values, [2.5, 97.5])
-    return float(low), float(high)
+    low, high = (float(end) for end in np.nanpercentile(values, [2.5, 97.5]))
+    if 0.0 < low - value < _ROUNDING:
+        low = value
+    if 0.0 < value - high < _ROUNDING:
+        high = value
+    return low, high
 
 
 def of_draws(value: float, drawn: Floats, items: int, chance: float | None = None) -> Metric:
@@ -98,13 +105,14 @@ def of_draws(value: float, drawn: Floats, items: int, chance: float | None = Non
     Returns:
         The metric; it is at chance where the interval reaches down to what guessing gives.
     """
-    low, high = interval(drawn)
+    value = 100.0 * value
+    low, high = interval(100.0 * drawn, value)
     return Metric(
-        value=100.0 * value,
+        value=value,
         n=items,
-        ci95=(100.0 * low, 100.0 * high),
+        ci95=(low, high),
         chance=None if chance is None else 100.0 * chance,
-        at_chance=chance is not None and low <= chance,
+        at_chance=chance is not None and low <= 100.0 * chance,
     )
 
 
@@ -137,15 +145,16 @@ def means(
         total = float(sum(values[mask].tolist()))
         size = sums[:, len(subsets) + place]
         drawn = np.divide(sums[:, place], size, out=np.full(len(size), np.nan), where=size > 0)
-        low, high = interval(drawn)
+        value = 100.0 * total / items
+        low, high = interval(100.0 * drawn, value)
         units = len(np.unique(group[mask]))
         found[name] = Metric(
-            value=100.0 * total / items,
+            value=value,
             n=items,
-            ci95=(100.0 * low, 100.0 * high),
+            ci95=(low, high),
             chance=None if chance is None else 100.0 * chance,
             at_chance=chance is not None
-            and within_noise_of_chance(total / items, low, chance, units),
+            and within_noise_of_chance(total / items, low / 100.0, chance, units),
         )
     return found
 

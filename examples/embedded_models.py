@@ -22,6 +22,7 @@ from pathlib import Path
 
 import zoo
 from evals.suite_mini import VERSION
+from unimo2.cli.eval_show import TITLES
 
 ZOO = Path(zoo.__file__).parent
 PRETRAINED = "mini"
@@ -37,17 +38,6 @@ DATA = {
     "flickr": "flickr30k",
     "snli-ve": "snli_ve",
     "vqa": "vqa",
-}
-TITLES = {
-    "sst2": "SST-2",
-    "cola": "CoLA",
-    "stsb": "STS-B",
-    "mnli": "MNLI",
-    "imagenet": "ImageNet",
-    "coco": "COCO captions",
-    "flickr": "Flickr30k retrieval",
-    "snli-ve": "SNLI-VE",
-    "vqa": "VQA v2",
 }
 MOST_BYTES = 10 * 2**20  # of a model's folder in the package
 
@@ -97,7 +87,7 @@ def embedded_models() -> list[Embedded]:
         Embedded(
             f"{PRETRAINED}-{task}",
             ("finetune", task),
-            f"The embedded model fine-tuned for the embedded suite's {TITLES[task]}",
+            f"The embedded model fine-tuned for the embedded suite's {TITLES[task.replace('-', '_')]}",
             f"{suite}: train split of {folder}",
         )
         for task, folder in DATA.items()

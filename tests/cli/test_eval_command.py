@@ -48,10 +48,14 @@ def data(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory):
-    """A folder of model folders, one a task, and a text encoder for SST-2."""
+    """A folder of model folders, one a task, and a text encoder for SST-2.
+
+    Weights are large enough that what the models give differs from text to text by far more than the
+    last bits of float32; correlations would follow those otherwise.
+    """
     folder = tmp_path_factory.mktemp("models")
     for task, labels in CLASSES.items():
-        task_model(task, labels).save_pretrained(folder / task)
+        task_model(task, labels, initializer_range=0.2).save_pretrained(folder / task)
         processor().save_pretrained(folder / task)
     task_model(None).save_pretrained(folder / "plain")
     processor().save_pretrained(folder / "plain")
@@ -97,9 +101,7 @@ def test_a_fine_tuned_folder_is_measured_and_its_batch_changes_nothing(
     assert first.drop(columns=numbers).equals(second.drop(columns=numbers))
     assert (first[numbers] - second[numbers]).abs().max().max() < 1e-5
     for name, metric in one.metrics.items():
-        # Percent. Numbers of an untrained model lie so close together that their correlation follows
-        # the last bits of float32, which differ with the shape of a product.
-        assert many.metrics[name].value == pytest.approx(metric.value, abs=1e-2)
+        assert many.metrics[name].value == pytest.approx(metric.value, abs=1e-3)
 
 
 def test_captions_are_written_with_object_tags_and_without(tmp_path, capsys, monkeypatch):
@@ -132,7 +134,7 @@ def test_images_are_sorted_as_the_models_own_forward_does(data, models, tmp_path
     """Truth: the argmax of the task model's forward pass on each file, one by one."""
     record = run(capsys, "imagenet", models / "imagenet", data, tmp_path)
     samples = records.read_samples(record.path.parent).set_index("image")["prediction"]
-    model = task_model("imagenet", CLASSES["imagenet"])
+    model = task_model("imagenet", CLASSES["imagenet"], initializer_range=0.2)
     for path in sorted((data / "imagenet" / "val").rglob("*.JPEG")):
         with torch.no_grad():
             logits = model(processor().pixel_values(load_image(path))).logits[0]

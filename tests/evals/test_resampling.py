@@ -68,3 +68,16 @@ def test_guessing_is_marked():
     values = np.tile([0.0, 1.0], 20)
     whole = {"accuracy": np.ones(40, dtype=bool)}
     assert resampling.means(values, whole, np.arange(40), seed=0, chance=0.5)["accuracy"].at_chance
+
+
+def test_rounding_leaves_no_figure_outside_its_interval():
+    """Against the figure itself: all items have the same score, so every resample gives that score."""
+    whole = {"accuracy": np.ones(7, dtype=bool)}
+    for value in np.random.default_rng(5).random(100):
+        drawn = resampling.resampled_sums(np.full((7, 1), value), np.arange(7), seed=0)[:, 0] / 7
+        for found in (
+            resampling.means(np.full(7, value), whole, np.arange(7), seed=0)["accuracy"],
+            resampling.of_draws(float(value), drawn, 7),
+        ):
+            assert found.ci95[0] <= found.value <= found.ci95[1]
+            assert found.ci95 == pytest.approx((found.value, found.value), abs=1e-12)
