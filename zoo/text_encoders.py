@@ -25,7 +25,6 @@ from unimo2.text_encoders import longest
 from zoo.cards import Card, weights_sha256
 from zoo.unimo2_base import class_names, equal_lengths, evaluated
 
-CAPABILITIES = ("text_classifier",)
 _HEAD = "ForSequenceClassification"
 _ACTIVATION_BYTES = {"cpu": 4 * 2**20, "cuda": 2**31}
 _TEXT_ROWS = 48  # of a usual pair of sentences, for the choice of a batch size
@@ -39,7 +38,7 @@ def recognises(config: Mapping[str, Any]) -> bool:
 
 def capabilities(config: Mapping[str, Any]) -> tuple[str, ...]:
     """What the model of a `config.json` can do: keys of `zoo.interfaces.CAPABILITIES`."""
-    return CAPABILITIES
+    return ("text_classifier",)
 
 
 def load(

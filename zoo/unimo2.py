@@ -35,7 +35,7 @@ from zoo.unimo2_tasks import (
     Unimo2TextClassifier,
 )
 
-CAPABILITIES = ("pair_scorer", "dual_encoder")
+_RETRIEVAL = ("pair_scorer", "dual_encoder")
 _TEXT_ROWS = 24  # of a caption, for the choice of a batch size
 # Projections of images are kept if they take less than this share of the device's memory.
 _PROJECTIONS_SHARE = 0.25
@@ -56,8 +56,8 @@ def capabilities(config: Mapping[str, Any]) -> tuple[str, ...]:
     """
     task = config.get("task")
     known: dict[str | None, tuple[str, ...]] = {
-        None: CAPABILITIES,
-        "flickr": CAPABILITIES,
+        None: _RETRIEVAL,
+        "flickr": _RETRIEVAL,
         "coco": ("captioner",),
         "vqa": ("answerer",),
         "snli_ve": ("pair_classifier",),

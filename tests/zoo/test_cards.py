@@ -95,14 +95,16 @@ def test_an_unknown_name_lists_the_known_ones(tmp_path: Path) -> None:
 
 
 def test_every_card_of_the_package_can_be_read_and_has_an_adapter() -> None:
-    """Truth: the file's name is the card's name, and the family's module loads such models."""
+    """Truth: the file's name is the card's name; what the family makes of the weights' config.json."""
     found = cards.read_all()
     assert "mini" in found
     assert sorted(found) == sorted(path.stem for path in cards.CARDS.glob("*.toml"))
     for card in found.values():
         adapter = importlib.import_module(f"zoo.{card.family}")
         assert callable(adapter.load)
-        assert set(card.capabilities) <= set(adapter.CAPABILITIES)
+        config = json.loads((cards.CARDS.parent / card.source.location / "config.json").read_text())
+        assert set(card.capabilities) == set(adapter.capabilities(config))
+        assert card.finetuned_for == ((config["task"],) if config.get("task") else ())
 
 
 def test_cards_are_read_without_torch() -> None:
