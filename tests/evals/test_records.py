@@ -12,6 +12,7 @@ from evals import environment, records
 from evals.metrics import Metric
 from evals.records import Record
 from unimo2.errors import BadData, MissingData
+from zoo import cards
 
 
 def _record(**changes: object) -> Record:
@@ -168,3 +169,27 @@ def test_versions_name_python_and_torch() -> None:
     assert found["python"] == platform.python_version()
     assert found["torch"] == torch.__version__
     assert "threads" in environment.device_name("cpu")
+
+
+def test_committed_records_are_of_the_weights_that_come_with_the_package():
+    """Truth: the sha256 of the cards, the levels of the embedded suite as README lists them."""
+    at_least = {
+        "vqa": ("accuracy", 37.3 + 15),
+        "snli_ve": ("accuracy", 50.1 + 20),
+        "coco": ("CIDEr", 0.7 * 60.3),
+        "sst2": ("accuracy", 75.0),
+        "mnli": ("accuracy", 42.7),
+        "cola": ("matthews", 21.2),
+        "stsb": ("pearson", 56.6),
+    }
+    known, seen = cards.read_all(), set()
+    for path in records.MEASURED.rglob("record.json"):
+        record = records.read(path)
+        if record.model not in known:
+            continue  # a row of an ablation, whose weights do not come with the package
+        assert record.weights_sha256 == known[record.model].weights_sha256, path
+        if record.benchmark in at_least:
+            metric, floor = at_least[record.benchmark]
+            assert record.metrics[metric].value > floor, path
+            seen.add(record.benchmark)
+    assert seen == set(at_least)
