@@ -39,30 +39,29 @@ def evaluations(output: Path) -> list[dict[str, float]]:
 
 
 @pytest.mark.parametrize(
-    ("task", "split", "metric"),
+    ("task", "split", "metric", "rate", "steps"),
     [
-        ("snli-ve", "dev", "accuracy"),
-        ("vqa", "val", "accuracy"),
-        ("mnli", "dev_matched", "accuracy"),
-        ("stsb", "dev", "pearson"),
+        ("snli-ve", "dev", "accuracy", 5e-3, 12),
+        ("vqa", "val", "accuracy", 5e-3, 12),
+        ("mnli", "dev_matched", "accuracy", 5e-3, 12),
+        # Until the outputs differ by tenths: the correlation of nearly equal ones is rounding.
+        ("stsb", "dev", "pearson", 2e-2, 36),
     ],
 )
 def test_the_best_weights_are_those_that_eval_finds_best(
-    task, split, metric, folder, root, tmp_path, capsys
+    task, split, metric, rate, steps, folder, root, tmp_path, capsys
 ):
     """Truth: the saved folder, loaded by the zoo and measured by the benchmark itself."""
-    more = ("learning_rate=5e-3", "eval_every=4", "--steps", "12")
+    more = (f"learning_rate={rate}", f"eval_every={steps // 3}", "--steps", str(steps))
     assert finetune(task, folder, root, tmp_path, *more) == 0
     assert f"{metric} " in capsys.readouterr().out
     found = evaluations(tmp_path)
-    assert [line["step"] for line in found] == [4, 8, 12]
+    assert [line["step"] for line in found] == [steps // 3, 2 * steps // 3, steps]
     *_, second, best = sorted(line[f"eval/{metric}"] for line in found)
     model = zoo.load(tmp_path / "model", device="cpu")
     value = measure(task, model, root, split)[metric].value
     if metric == "pearson":
-        # Of numbers 0.003 apart: it follows the last bits of float32 (7e-4 on one kind of CPU), but
-        # not as far as to another evaluation's weights.
-        assert value == pytest.approx(best, abs=1e-2) and best - second > 0.1
+        assert value == pytest.approx(best, abs=1e-3) and best - second > 0.1
     else:
         assert value == pytest.approx(best)
     document = json.loads((tmp_path / "train.json").read_text())

@@ -1,6 +1,7 @@
 """`--rerank K`: which pairs are fused, and how two tiers are ranked, against sorting by hand."""
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ import evals
 from evals import records
 from evals.benchmark import Progress
 from evals.progress import LONG_RUN_SECONDS, _Display
+from evals.retrieval.coverage import Coverage, still_open
 from evals.retrieval.planner import make_plan
 from evals.retrieval.shortlist import Shortlists, most_pairs
 from unimo2.errors import IncompatibleModel, UsageError
@@ -114,6 +116,59 @@ def test_a_shortlist_of_everything_is_the_exhaustive_run(flickr_root: Path, tmp_
         np.testing.assert_array_equal(a, b)
     a, b = (records.read_samples(r.path.parent) for r in (whole, all_of_it))
     assert a.equals(b)
+
+
+@pytest.mark.parametrize("k", [1, 2, 6])
+@pytest.mark.parametrize("seed", range(5))
+def test_queries_that_are_settled_have_the_exhaustive_first_places(k: int, seed: int) -> None:
+    """Truth: the whole matrix, sorted; and the count of open queries, by a loop over candidates."""
+    random = np.random.default_rng(seed)
+    contrastive = random.normal(size=(12, 30)).astype(np.float32)
+    itm = random.uniform(-1, 1, size=(12, 30)).astype(np.float32)
+    chosen = Shortlists.of(contrastive, 4)
+    hidden = np.where(chosen.pairs, itm, np.nan).astype(np.float32)
+    found = Coverage.of(chosen, hidden, contrastive, 2.0, [k])
+    highest = itm[chosen.pairs].max()
+    itm = np.minimum(itm, highest)  # what the counts suppose
+    fused = itm + 2.0 * contrastive
+    most = np.where(chosen.pairs, itm, highest) + 2.0 * contrastive
+    for mask, exact, bound, count in (
+        (chosen.images, fused, most, found.captions[k]),
+        (chosen.texts.T, fused.T, most.T, found.images[k]),
+    ):
+        expected = 0
+        for query in range(exact.shape[1]):
+            inside = np.flatnonzero(mask[:, query])
+            listed = sorted(inside, key=lambda i: -exact[i, query])[:k]
+            others = set(range(len(exact))) - set(inside.tolist())
+            entrance = exact[listed[-1], query] if len(listed) == k else -np.inf
+            if any(bound[other, query] >= entrance for other in others):
+                expected += 1
+            else:
+                assert set(np.argsort(-exact[:, query])[:k]) == set(listed)
+        assert count == expected
+    assert found.highest == pytest.approx(float(highest))
+
+
+def test_a_shortlist_of_everything_leaves_nothing_open() -> None:
+    """Truth: there is nothing outside, even where a query has fewer candidates than k."""
+    scores = np.zeros((3, 4))
+    assert still_open(scores, np.ones((3, 4), dtype=bool), 10) == 0
+    assert still_open(scores, np.zeros((3, 4), dtype=bool), 1) == 4
+
+
+def test_a_shortlisted_record_says_what_is_open(flickr_root: Path, tmp_path: Path) -> None:
+    """Truth: the exhaustive run; queries whose hits differ are among those counted as open."""
+    whole = _run(flickr_root, tmp_path, ColourScorer())
+    record = _run(flickr_root, tmp_path, ColourScorer(), rerank=10)
+    [note] = [note for note in record.notes if "outside the shortlists" in note]
+    counts = re.search(r"of (\d+)/(\d+)/(\d+) of 100 captions and of (\d+)/(\d+)/(\d+) of 20", note)
+    assert counts is not None
+    names = [f"{way}_retrieval/R@{k}" for way in ("image", "text") for k in (1, 5, 10)]
+    for name, count, queries in zip(names, counts.groups(), [100] * 3 + [20] * 3, strict=True):
+        apart = abs(record.metrics[name].value - whole.metrics[name].value) / 100 * queries
+        assert apart <= int(count) + 1e-6
+    assert not [note for note in whole.notes if "outside the shortlists" in note]
 
 
 def test_a_shortlisted_run_goes_on_where_it_stopped(tmp_path: Path) -> None:

@@ -1,0 +1,97 @@
+"""How much of an exhaustive ranking a shortlisted run has settled, without running it.
+
+A pair outside the shortlist could only get among a query's first k if its ITM logit made up for what
+it lacks in contrastive score. The run knows every pair's contrastive score, and how high the logits of
+the pairs go that it fused; so it counts the queries where a pair outside could still have got there
+with a logit as high as the highest. For all other queries the exhaustive run has the same first k, as
+long as no logit that was not computed is higher than all that were.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from evals.metrics import Floats
+from evals.retrieval.shortlist import Mask, Shortlists
+from evals.retrieval.writer import Scores
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """What a shortlisted run leaves open.
+
+    Attributes:
+        highest: Highest ITM logit of the pairs that were fused.
+        captions: By k, the captions whose first k images another one might be among.
+        images: By k, the images whose first k captions another one might be among.
+        queries: How many captions and images there are.
+    """
+
+    highest: float
+    captions: dict[int, int]
+    images: dict[int, int]
+    queries: tuple[int, int]
+
+    @classmethod
+    def of(
+        cls,
+        shortlists: Shortlists,
+        itm: Scores,
+        contrastive: Scores,
+        weight: float,
+        at: Sequence[int],
+    ) -> Coverage:
+        """Count the queries that are open.
+
+        Args:
+            shortlists: Of the run.
+            itm: `[images, captions]`, NaN for pairs that were not fused.
+            contrastive: `[images, captions]`, every pair's.
+            weight: Of the contrastive score.
+            at: The ks, each at least 1.
+
+        Returns:
+            The counts.
+        """
+        highest = float(np.nanmax(itm))
+        most = np.where(np.isnan(itm), highest, itm).astype(np.float64) + weight * contrastive
+        return cls(
+            highest=highest,
+            captions={k: still_open(most, shortlists.images, k) for k in at},
+            images={k: still_open(most.T, shortlists.texts.T, k) for k in at},
+            queries=(most.shape[1], most.shape[0]),
+        )
+
+    def note(self) -> str:
+        """What a reader of the record must know."""
+        at = "/".join(map(str, self.captions))
+        captions = "/".join(f"{count:,}" for count in self.captions.values())
+        images = "/".join(f"{count:,}" for count in self.images.values())
+        return (
+            f"pairs outside the shortlists could be among the first {at} of {captions} of "
+            f"{self.queries[0]:,} captions and of {images} of {self.queries[1]:,} images, if their "
+            f"ITM logits reached {self.highest:.2f}, the highest of the fused pairs; everywhere else "
+            "an exhaustive run has the same first places"
+        )
+
+
+def still_open(most: Floats, shortlist: Mask, k: int) -> int:
+    """Queries whose first k a candidate from outside the shortlist may be among.
+
+    Args:
+        most: `[candidates, queries]`, the score of the shortlisted, and the highest that it might
+            be of the others.
+        shortlist: `[candidates, queries]`.
+        k: At least 1. A query with fewer candidates on its shortlist is open, if there are others.
+
+    Returns:
+        Their number; ties are open.
+    """
+    inside = np.where(shortlist, most, -np.inf)
+    place = max(0, len(inside) - k)
+    last = np.partition(inside, place, axis=0)[place]
+    outside = np.where(shortlist, -np.inf, most).max(axis=0)
+    return int(np.count_nonzero((outside >= last) & ~shortlist.all(axis=0)))
