@@ -11,7 +11,7 @@ from sklearn.metrics import matthews_corrcoef
 
 from evals.metrics import Floats, Ints, Metric
 from evals.resampling import draws, of_draws, resampled_sums
-from unimo2.errors import BadData
+from unimo2.errors import UndefinedMetric
 
 _NO_SPREAD = 1e-12  # a variance below this share of the second moment is rounding
 
@@ -58,7 +58,7 @@ def pearson(predictions: Floats, targets: Floats, seed: int) -> Metric:
         The metric; guessing gives 0.
 
     Raises:
-        BadData: All predictions or all targets are the same, or there are fewer than two.
+        UndefinedMetric: All predictions or all targets are the same, or there are fewer than two.
     """
     _require_spread(predictions, targets)
     with np.errstate(all="ignore"):
@@ -127,7 +127,7 @@ def _scaled(values: Floats) -> Floats:
 
 def _defined(correlation: float) -> float:
     if not np.isfinite(correlation):
-        raise BadData(
+        raise UndefinedMetric(
             f"the correlation is {correlation}: the predictions are too large or too alike"
         )
     return correlation
@@ -136,6 +136,6 @@ def _defined(correlation: float) -> float:
 def _require_spread(predictions: Floats, targets: Floats) -> None:
     for name, values in (("predictions", predictions), ("targets", targets)):
         if values.min() == values.max():
-            raise BadData(
+            raise UndefinedMetric(
                 f"all {len(values):,} {name} are {values[0]:g}: a correlation with them is undefined"
             )

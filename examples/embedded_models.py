@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import json
 import shutil
 import subprocess
 import sys
@@ -95,9 +96,17 @@ def embedded_models() -> list[Embedded]:
     return [pretrained, *tuned]
 
 
+def is_finished(model: Embedded, runs: Path) -> bool:
+    """Whether its run has come to the end; of pre-training, the choice of the retrieval weight."""
+    report = model.run_folder(runs) / "train.json"
+    if not report.is_file():
+        return False
+    return model.name != PRETRAINED or "retrieval_weight" in json.loads(report.read_bytes())
+
+
 def train(model: Embedded, runs: Path) -> None:
     """Run its command, unless it has finished before."""
-    if (model.run_folder(runs) / "train.json").is_file():
+    if is_finished(model, runs):
         return
     command = model.command(runs)
     print(" ".join(command), flush=True)

@@ -8,11 +8,35 @@ from pathlib import Path
 import torch
 from accelerate import Accelerator, DistributedDataParallelKwargs
 from accelerate.tracking import get_available_trackers
+from accelerate.utils import DistributedType, GradientAccumulationPlugin
 
 from unimo2.errors import UsageError
 
 # What trackers call the run's project.
 _PROJECT = "unimo2"
+# Kinds of launch in which every process holds the whole model.
+_KINDS = (DistributedType.NO, DistributedType.MULTI_CPU, DistributedType.MULTI_GPU)
+
+
+def require_place(device: str, trackers: Sequence[str]) -> None:
+    """Refuse a device or a tracker that is not there, before data is read for it.
+
+    Raises:
+        UsageError: "cuda" is asked for and there is none, the device is unknown, or a tracker is
+            not installed.
+    """
+    if device not in ("auto", "cpu", "cuda"):
+        raise UsageError(f"--device {device!r}: it must be auto, cpu or cuda")
+    if device == "cuda" and not torch.cuda.is_available():
+        raise UsageError("--device cuda: this machine has no CUDA device; use cpu or auto")
+    installed = [str(tracker.value) for tracker in get_available_trackers()]
+    for name in trackers:
+        if name not in installed:
+            known = ", ".join(installed) or "none"
+            raise UsageError(
+                f"tracker {name!r} is unknown or not installed (pip install {name}; or leave it out: "
+                f"--set trackers=[]); there is: {known}"
+            )
 
 
 def make_accelerator(
@@ -32,25 +56,26 @@ def make_accelerator(
         UsageError: "cuda" is asked for and there is none, the device is unknown, or a tracker is
             not installed.
     """
-    if device not in ("auto", "cpu", "cuda"):
-        raise UsageError(f"--device {device!r}: it must be auto, cpu or cuda")
-    if device == "cuda" and not torch.cuda.is_available():
-        raise UsageError("--device cuda: this machine has no CUDA device; use cpu or auto")
+    require_place(device, trackers)
     on_cpu = device == "cpu" or not torch.cuda.is_available()
-    installed = [str(tracker.value) for tracker in get_available_trackers()]
-    for name in trackers:
-        if name not in installed:
-            known = ", ".join(installed) or "none"
-            raise UsageError(f"tracker {name!r} is unknown or not installed; there is: {known}")
     # A loss with weight 0 leaves its head without a gradient.
     unused = DistributedDataParallelKwargs(find_unused_parameters=True)
-    return Accelerator(
+    accelerator = Accelerator(
         cpu=on_cpu,
         mixed_precision="no",
+        # Not a number: a launcher's option would go before it, and divide every gradient again.
+        gradient_accumulation_plugin=GradientAccumulationPlugin(num_steps=1),
         kwargs_handlers=[unused],
         log_with=list(trackers) or None,
         project_dir=None if output is None else str(output / "trackers"),
     )
+    if accelerator.distributed_type not in _KINDS:
+        raise UsageError(
+            f"the launcher is set up for {accelerator.distributed_type.value}: checkpoints hold whole "
+            "models, so use plain data parallelism (MULTI_GPU or MULTI_CPU), with accumulate and "
+            "gradient_checkpointing where memory is short"
+        )
+    return accelerator
 
 
 class Trackers:

@@ -15,11 +15,10 @@ from torch.utils.flop_counter import FlopCounterMode
 from unimo2.batches import ImageBatch, MixedBatch, PairBatch, TextBatch
 from unimo2.configuration import Unimo2Config
 from unimo2.heads import Unimo2ForPreTraining
-from unimo2.joint_objective import JointObjective
 from unimo2.measure import flops, interleave, products, ratio
-from unimo2.objectives import LossWeights
 from unimo2.optimization import build_optimizer
 from unimo2.pretrain_config import PretrainConfig
+from unimo2.training import joint_objective
 
 # Tokens of a caption in the timed batches: about what captions of COCO and of the suite have.
 CAPTION_TOKENS = 24
@@ -112,7 +111,8 @@ class _Step:
         dtype: torch.dtype,
         device: torch.device,
     ) -> None:
-        self.objective = JointObjective(Unimo2ForPreTraining(model_config), LossWeights())
+        whole = Unimo2ForPreTraining(model_config)
+        self.objective = joint_objective(config, whole, with_images=bool(config.image_batch))
         self.objective.to(device).train()
         if config.gradient_checkpointing:
             self.objective.pairs.model.gradient_checkpointing_enable()

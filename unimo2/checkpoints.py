@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -15,6 +16,10 @@ from unimo2.files import clear_unfinished, write_atomically
 
 _FILE = "state.pt"
 _KEYS = {"step", "seconds", "precision", "identity", "model", "optimizer", "samples", "best"}
+_OPTIONAL = {"changes"}  # that states from before there were any lack
+_PRECISION = "precision.json"
+# Which library wrote a configuration says nothing of the weights; train.json has all versions.
+_IGNORED = ".transformers_version"
 
 
 @dataclass(frozen=True)
@@ -48,6 +53,7 @@ class TrainingState:
         optimizer: state dict of the optimiser.
         samples: how many samples of each kind were trained on.
         best: the fields of the best evaluation so far (`Best`), whose weights are saved elsewhere.
+        changes: values that were changed on the way, each with the step, in words.
     """
 
     step: int
@@ -58,6 +64,7 @@ class TrainingState:
     optimizer: Mapping[str, Any]
     samples: Mapping[str, int]
     best: Mapping[str, Any] | None
+    changes: Sequence[str] = ()
 
 
 def save_state(folder: Path, state: TrainingState) -> None:
@@ -106,34 +113,69 @@ def load_state(folder: Path) -> TrainingState | None:
         raise BadCheckpoint(
             f"{path} cannot be read: delete it, or start over with --resume never"
         ) from error
-    if not isinstance(values, dict) or set(values) != _KEYS:
+    if not isinstance(values, dict) or set(values) - _OPTIONAL != _KEYS:
         raise BadCheckpoint(f"{path} is no checkpoint of this trainer: use --resume never")
     return TrainingState(**values)
 
 
 def discard_state(folder: Path) -> None:
     """Remove the state of an earlier run, so that nothing resumes from it."""
-    (folder / _FILE).unlink(missing_ok=True)
+    for name in (_FILE, _PRECISION):
+        (folder / name).unlink(missing_ok=True)
 
 
-def require_same_run(saved: Mapping[str, Any], now: Mapping[str, Any], folder: Path) -> None:
+def keep_precision(folder: Path, device: str, precision: str) -> None:
+    """Note how "auto" was settled, for a start after a kill that left no state yet."""
+    folder.mkdir(parents=True, exist_ok=True)
+    text = json.dumps({"device": device, "precision": precision})
+    write_atomically(folder / _PRECISION, lambda file: file.write(text.encode()))
+
+
+def kept_precision(folder: Path, device: str) -> Literal["fp32", "bf16"] | None:
+    """How "auto" was settled on this kind of device; None where nothing readable says so."""
+    try:
+        values = json.loads((folder / _PRECISION).read_bytes())
+        known = values["device"] == device and values["precision"] in ("fp32", "bf16")
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return values["precision"] if known else None
+
+
+def require_same_run(
+    saved: Mapping[str, Any], now: Mapping[str, Any], folder: Path, may_change: bool = False
+) -> list[str]:
     """Refuse to continue a run under another configuration, model or corpus.
+
+    Args:
+        saved: identity that the checkpoint was written with.
+        now: identity of this start.
+        folder: of the checkpoint, for the message.
+        may_change: whether values of the training may differ.
+
+    Returns:
+        What differs, in words; nothing unless `may_change`.
 
     Raises:
         BadCheckpoint: naming the first values that differ.
     """
     before, after = dict(flatten(saved)), dict(flatten(now))
-    changed = [
-        f"{key} was {before.get(key)!r} and is {after.get(key)!r}"
+    changed = {
+        key: f"{key} was {before.get(key)!r} and is {after.get(key)!r}"
         for key in sorted(before.keys() | after.keys())
-        if before.get(key) != after.get(key)
+        if before.get(key) != after.get(key) and not key.endswith(_IGNORED)
+    }
+    refused = [
+        words for key, words in changed.items() if not (may_change and key.startswith("training."))
     ]
-    if changed:
-        more = f" (and {len(changed) - 3} more)" if len(changed) > 3 else ""
+    if refused:
+        more = f" (and {len(refused) - 3} more)" if len(refused) > 3 else ""
+        only_training = all(key.startswith("training.") for key in changed)
+        change = ", --resume changed to go on with these values" if only_training else ""
         raise BadCheckpoint(
-            f"the checkpoint in {folder} belongs to another run: {'; '.join(changed[:3])}{more}; "
-            "use another --output, or --resume never to start over"
+            f"the checkpoint in {folder} belongs to another run: {'; '.join(refused[:3])}{more}; "
+            f"use another --output{change}, or --resume never to start over"
         )
+    return list(changed.values())
 
 
 def flatten(values: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:

@@ -25,6 +25,10 @@ class BadData(UsageError):
     """A data file is there but does not hold what its format promises."""
 
 
+class UndefinedMetric(BadData):
+    """Predictions of which a metric cannot be computed: all of them are the same."""
+
+
 class BadCheckpoint(UsageError):
     """Weights that are truncated, mis-shaped, unknown or made for another configuration."""
 

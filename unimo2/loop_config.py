@@ -10,7 +10,7 @@ from unimo2.errors import UsageError
 # Fields that change what is logged or kept, and no weight: a run may be resumed with others.
 WITHOUT_EFFECT = frozenset(
     {"eval_every", "checkpoint_every", "log_every", "save_dtype", "dictionary_floor"}
-    | {"trackers", "prefetch", "workers"}
+    | {"trackers", "prefetch", "workers", "gradient_checkpointing"}
 )
 
 

@@ -29,12 +29,14 @@ class TrainingBar:
     Where standard error is no terminal, a line is printed now and then instead.
     """
 
-    def __init__(self, lines: int = 20) -> None:
+    def __init__(self, lines: int = 20, shown: bool = True) -> None:
         """Prepare the bar.
 
         Args:
             lines: about how many lines a whole run prints where there is no terminal.
+            shown: whether anything is drawn: of several processes one speaks.
         """
+        self._shown = shown
         self._console = Console(stderr=True)
         self._bar = Bar(
             TextColumn("{task.description}"),
@@ -51,7 +53,7 @@ class TrainingBar:
 
     def __enter__(self) -> TrainingBar:
         """Start to draw."""
-        if self._console.is_terminal:
+        if self._shown and self._console.is_terminal:
             self._bar.start()
         return self
 

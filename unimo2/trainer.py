@@ -29,6 +29,8 @@ from unimo2.checkpoints import (
     Best,
     TrainingState,
     discard_state,
+    keep_precision,
+    kept_precision,
     load_state,
     require_same_run,
     save_state,
@@ -59,6 +61,7 @@ __all__ = [
 _PACKAGES = ("torch", "timm", "transformers", "accelerate", "tokenizers", "numpy")
 # Rows of the matrix product by which precision "auto" is settled: the tokens of a mini batch.
 _TIMED_ROWS = 2048
+RESUME = ("auto", "changed", "never")
 
 
 @dataclass(frozen=True)
@@ -104,7 +107,8 @@ def train(
         task: model, losses, data.
         config: how; its `identity` is part of what a checkpoint must agree with.
         output: folder for model/, checkpoint/, log.jsonl and train.json.
-        resume: "auto" continues the run that the folder holds, if any; "never" starts over.
+        resume: "auto" continues the run that the folder holds, if any; "changed" does so with
+            other values of `config`, which then count from that step on; "never" starts over.
         device: "auto", "cpu" or "cuda".
         on_progress: called after every logged interval and every evaluation that selects, on the
             main process.
@@ -120,8 +124,7 @@ def train(
             stays as it was.
         UsageError: a configuration that cannot run on this data or machine.
     """
-    if resume not in ("auto", "never"):
-        raise UsageError(f"--resume {resume!r}: it must be auto or never")
+    require_resume(resume)
     if select is not None and evaluate is None:
         raise UsageError(f"select={select!r} needs an evaluation")
     accelerator = make_accelerator(device, config.trackers, output)
@@ -130,8 +133,8 @@ def train(
     # the caller's generators are put back afterwards.
     with torch.random.fork_rng(devices=cuda):
         run = _Run(task, config, output, accelerator, evaluate, select)
-        run.restore(resume)
         try:
+            run.restore(resume)
             run.train(on_progress)
             return run.finish()
         except OSError as error:  # of the log, of trackers, of an evaluation's temporary files
@@ -140,6 +143,12 @@ def train(
             raise TrainingFailed(f"step {run.step}: {error} ({output}); {run.kept()}") from error
         finally:
             run.trackers.close()
+
+
+def require_resume(word: str) -> None:
+    """Raise UsageError for a word that `train` does not know."""
+    if word not in RESUME:
+        raise UsageError(f"--resume {word!r}: it must be {', '.join(RESUME[:-1])} or {RESUME[-1]}")
 
 
 class _Run:
@@ -168,6 +177,7 @@ class _Run:
         self.samples: Counter[str] = Counter()
         self.precision: str = ""
         self.best: Best | None = None
+        self.changes: list[str] = []
         self.last: dict[str, float | int | None] = {}
         self.warning: str | None = None
         self.evaluated: Evaluated | None = None
@@ -181,27 +191,54 @@ class _Run:
             discard_state(folder)
         self.accelerator.wait_for_everyone()
         state = load_state(folder)
+        self._require_one_state(None if state is None else state.step)
         if state is None:
-            self.precision = self._agreed(
-                choose_precision(
-                    self.config.precision,
-                    self.accelerator.device,
-                    _TIMED_ROWS,
-                    int(self.task.model.config.hidden_size),
-                )
-            )
+            self.precision = self._settled_precision(folder)
         else:
-            require_same_run(state.identity, self.identity, folder)
-            self.bare.load_state_dict(state.model)
-            self.optimizer.load_state_dict(state.optimizer)
-            self.step = self.resumed_from = self.saved_at = state.step
-            self.seconds_before, self.precision = state.seconds, state.precision
-            self.samples = Counter(state.samples)
-            self.best = None if state.best is None else Best(**state.best)
+            self._take_up(state, folder, resume)
         if self.accelerator.is_main_process:
             self.output.mkdir(parents=True, exist_ok=True)
             self.log = LogFile(self.output / "log.jsonl", keep_until=self.step)
             self.last = self.log.losses
+
+    def _require_one_state(self, step: int | None) -> None:
+        """Stop all processes together, unless each has found what the first one has."""
+        mine = -1 if step is None else step
+        first = self._agreed(mine)
+        same = torch.tensor(float(mine == first), device=self.accelerator.device)
+        if self.share.world > 1 and self.accelerator.reduce(same, "mean") != 1:
+            raise UsageError(
+                f"the processes find different checkpoints in {self.output} (here "
+                f"{'none' if step is None else f'step {step}'}): --output must be a folder that all "
+                "machines share"
+            )
+
+    def _settled_precision(self, folder: Path) -> str:
+        """The number precision of a new run; "auto" as it was settled before a kill, if it was."""
+        config, device = self.config, self.accelerator.device
+        kept = kept_precision(folder, device.type) if config.precision == "auto" else None
+        width = int(self.task.model.config.hidden_size)
+        found = kept or choose_precision(config.precision, device, _TIMED_ROWS, width)
+        found = self._agreed(found)
+        if self.accelerator.is_main_process and config.precision == "auto" and kept is None:
+            keep_precision(folder, device.type, found)
+        return found
+
+    def _take_up(self, state: TrainingState, folder: Path, resume: str) -> None:
+        """Go on from a checkpoint."""
+        changes = require_same_run(state.identity, self.identity, folder, resume == "changed")
+        self.changes = [*state.changes, *(f"step {state.step}: {words}" for words in changes)]
+        self.bare.load_state_dict(state.model)
+        own = [{k: v for k, v in g.items() if k != "params"} for g in self.optimizer.param_groups]
+        self.optimizer.load_state_dict(state.optimizer)
+        for group, values in zip(self.optimizer.param_groups, own, strict=True):
+            group.update(values)  # the state holds those of the configuration before
+        self.step = self.resumed_from = self.saved_at = state.step
+        self.seconds_before, self.precision = state.seconds, state.precision
+        if any(words.startswith("training.precision ") for words in changes):
+            self.precision = self._settled_precision(folder)
+        self.samples = Counter(state.samples)
+        self.best = None if state.best is None else Best(**state.best)
 
     def _agreed(self, value: Any) -> Any:
         """The main process's value, on every process."""
@@ -270,6 +307,7 @@ class _Run:
         raise TrainingFailed(
             f"the {name} is {float(value.detach())} at step {self.step + 1} ({parts}); "
             f"{self.kept()}; a lower learning_rate or precision=fp32 may help"
+            + (" (with --resume changed from there)" if self.saved_at else "")
         )
 
     def kept(self) -> str:
@@ -348,6 +386,7 @@ class _Run:
                     optimizer=self.optimizer.state_dict(),
                     samples=dict(self.samples),
                     best=None if self.best is None else asdict(self.best),
+                    changes=self.changes,
                 ),
             )
         self.accelerator.wait_for_everyone()
@@ -386,6 +425,7 @@ class _Run:
         return {
             "command": " ".join(sys.argv),
             "config": asdict(self.config),
+            **({"changes": self.changes} if self.changes else {}),
             **self.task.describe(),
             "parameters": sum(p.numel() for p in self.task.model.parameters()),
             **{

@@ -45,27 +45,18 @@ class PretrainingTask:
             weights_file = Path(config.vision_weights) if config.vision_weights else None
             vit = load_vit(config.vision_tower, weights_file)
             start_from_towers(self.model, vit, load_roberta(config.text_tower))
-        weights = LossWeights(
-            mlm=config.mlm_weight,
-            itm=config.itm_weight,
-            contrastive=config.contrastive_weight,
-            grounding=config.grounding_weight,
-            vcl=config.vcl_weight,
-            text=config.text_weight,
-        )
-        self.objective = JointObjective(
-            whole,
-            weights,
-            config.hard_share,
-            config.match_share,
-            config.vcl_temperature,
-            with_images=corpora.images is not None,
-            restart_unused=config.restart_unused,
-            negatives_from=config.negatives_from,
-        )
+        self.objective = joint_objective(config, whole, with_images=corpora.images is not None)
+        self._checked = 0  # parts of a batch for which both phases are known to be possible
 
     def batch(self, step: int, share: Share) -> MixedBatch:
-        """A part of the batch of a step."""
+        """A part of the batch of a step.
+
+        Raises:
+            UsageError: a batch of this phase, or of the one to come, cannot be made.
+        """
+        if self._checked != share.world:
+            self.corpora.require(self.config, share)
+            self._checked = share.world
         return self.corpora.batch(step, self.config, share)
 
     def identity(self) -> dict[str, Any]:
@@ -84,6 +75,36 @@ class PretrainingTask:
         save_model(self.model, self.processor, folder, dtype)
         if self.objective.projection is not None:
             save_tensors(self.objective.projection, folder.parent / "vcl_projection.safetensors")
+
+
+def joint_objective(
+    config: PretrainConfig, model: Unimo2ForPreTraining, with_images: bool
+) -> JointObjective:
+    """The losses over a model as a configuration weighs them.
+
+    Args:
+        config: weights, shares and temperatures.
+        model: what is trained.
+        with_images: whether images alone are trained on, for which a projection is added.
+    """
+    weights = LossWeights(
+        mlm=config.mlm_weight,
+        itm=config.itm_weight,
+        contrastive=config.contrastive_weight,
+        grounding=config.grounding_weight,
+        vcl=config.vcl_weight,
+        text=config.text_weight,
+    )
+    return JointObjective(
+        model,
+        weights,
+        config.hard_share,
+        config.match_share,
+        config.vcl_temperature,
+        with_images=with_images,
+        restart_unused=config.restart_unused,
+        negatives_from=config.negatives_from,
+    )
 
 
 def pretrain(

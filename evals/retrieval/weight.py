@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from zoo.interfaces import PairScorer
 
 # No weight at all, then steps of the square root of two: finer than recalls of some hundred
-# queries can tell apart, wide enough for a normalised score (below 1) beside logits of about 10.
-WEIGHTS = (0.0, *(round(0.0625 * 2 ** (step / 2), 4) for step in range(25)))
+# queries can tell apart. At the last, logits of about 10 only break ties of a normalised score.
+WEIGHTS = (0.0, *(round(0.0625 * 2 ** (step / 2), 4) for step in range(33)))
 
 
 @dataclass(frozen=True)

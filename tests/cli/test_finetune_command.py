@@ -175,7 +175,39 @@ def test_data_without_a_development_split_is_trained_to_the_end(folder, root, tm
     assert "val is trained on" in capsys.readouterr().err
     assert json.loads((tmp_path / "both/train.json").read_text())["data"]["samples"] == 32
     assert finetune("vqa", folder, root, tmp_path / "x", *joined, "--seeds", "2") == 2
-    assert "cannot be compared" in capsys.readouterr().err
+    assert "compare runs on a development split" in capsys.readouterr().err
+    assert not list((tmp_path / "x").rglob("log.jsonl"))  # before the first step
+
+
+def test_what_needs_no_data_is_refused_before_it_is_read(folder, tmp_path, capsys):
+    """Truth: a data root that is not there, and yet the mistake is the one that is named."""
+    nowhere = tmp_path / "nowhere"
+    nowhere.mkdir()
+    for more, named in (
+        (("--steps", "2", "--epochs", "1"), "--steps and --epochs"),
+        (("--resume", "maybe"), "--resume 'maybe'"),
+        (('trackers=["notebook"]',), "pip install notebook"),
+    ):
+        assert finetune("sst2", folder, nowhere, tmp_path / "x", *more) == 2
+        assert named in capsys.readouterr().err
+
+
+def test_a_model_that_says_the_same_of_everything_is_trained_on(folder, root, tmp_path):
+    """Truth: with a rate of next to nothing and no spread, the correlation counts as none."""
+    import unimo2.cli.early_evaluation as module
+    from unimo2.errors import UndefinedMetric
+
+    def undefined(*arguments):
+        def measured(adapter):
+            raise UndefinedMetric("all predictions are 0.5")
+
+        return measured
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("evals.quick.measuring", undefined)
+        assert module is not None
+        assert finetune("stsb", folder, root, tmp_path, "eval_every=2", "--steps", "4") == 0
+    assert [line["eval/pearson"] for line in evaluations(tmp_path)] == [0.0, 0.0]
 
 
 def test_mistakes_are_one_line_that_says_how_to_put_them_right(folder, root, tmp_path, capsys):

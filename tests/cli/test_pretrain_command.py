@@ -72,6 +72,7 @@ def test_a_finished_run_is_taken_up_and_another_one_is_refused(
         (["--set", "model.preset=huge"], "preset"),
         (["--set", "batch_size=64"], "12 images"),
         (["--resume", "maybe"], "maybe"),
+        (["--set", "eval_every=5"], "no early evaluation"),
         (["--device", "tpu"], "tpu"),
         (["--set", 'pair_sets=["laion"]'], "laion"),
         (["--set", 'image_sets=["open_images"]'], "Open Images"),

@@ -70,5 +70,5 @@ def test_nothing_to_try_is_refused():
 
 def test_the_weights_tried_rise_from_nothing_to_far_above_a_logit():
     """Truth: the grid's ends and order."""
-    assert WEIGHTS[0] == 0.0 and WEIGHTS[-1] == 256.0
+    assert WEIGHTS[0] == 0.0 and WEIGHTS[-1] == 4096.0
     assert list(WEIGHTS) == sorted(set(WEIGHTS))

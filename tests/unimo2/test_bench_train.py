@@ -45,6 +45,19 @@ def test_operations_of_texts_are_three_forwards():
     assert 1e12 * texts.tflop < 3.6 * (layer(tokens) + layer(rows) + 2 * dictionary + head)
 
 
+def test_a_step_has_the_losses_of_the_configuration():
+    """Truth: without matching, and with it for a quarter of the pairs, there is less to compute."""
+    step = {}
+    for name, config in (
+        ("all", CONFIG),
+        ("some", replace(CONFIG, match_share=0.25)),
+        ("none", replace(CONFIG, itm_weight=0.0)),
+    ):
+        only = replace(config, image_batch=0, text_batch=0)
+        step[name] = measure(only, MODEL, torch.float32, CPU, 1)[0].tflop
+    assert step["none"] < step["some"] < step["all"]
+
+
 def test_every_kind_has_its_figures():
     """Truth: seconds, samples and operations that belong together."""
     figures = measure(CONFIG, MODEL, torch.bfloat16, CPU, 1)

@@ -169,6 +169,32 @@ def _weights(folder):
 @pytest.mark.parametrize(
     ("changes", "named"),
     [
+        ({"accumulate": 2, "image_batch": 3}, "image_batch 3 is no multiple of 2"),
+        ({"image_batch": 7}, "6 images (training.image_batch)"),
+        ({"text_batch": 99}, "blocks of text"),
+        ({"batch_size": 30}, "12 images (training.batch_size)"),
+    ],
+)
+def test_the_second_phase_is_checked_before_the_first_step(changes, named, tmp_path):
+    """Truth: nothing was trained when the setting is named, though it is of step 4 at the earliest."""
+    processor = tiny.corpus()[1]
+    seen = []
+    with pytest.raises(UsageError) as caught:
+        pretrain(
+            replace(CONFIG, **changes),
+            tiny.model_config(processor),
+            processor,
+            tiny_mixed.corpora(),
+            tmp_path,
+            device="cpu",
+            on_progress=lambda progress: seen.append(progress.step),
+        )
+    assert named in str(caught.value) and not seen
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
         ({"image_batch": 7}, "6 images (training.image_batch)"),
         ({"text_batch": 99}, "blocks of text"),
         ({"batch_size": 30}, "12 images (training.batch_size)"),

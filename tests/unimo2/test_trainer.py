@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,7 +13,7 @@ from torch import nn
 from transformers import PretrainedConfig, PreTrainedModel
 
 from unimo2.checkpoints import Best
-from unimo2.errors import BadCheckpoint, UsageError
+from unimo2.errors import BadCheckpoint, TrainingFailed, UsageError
 from unimo2.optimization import learning_rate_at
 from unimo2.streams import Share
 from unimo2.trainer import LoopConfig, save_model, train
@@ -243,7 +244,8 @@ def test_a_fault_in_a_batch_prepared_ahead_is_raised(tmp_path, monkeypatch):
 
 def test_trackers_get_the_numbers_of_the_log(tmp_path):
     """Truth: log.jsonl, and TensorBoard's own reader of its files."""
-    accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    from tensorboard.backend.event_processing import event_accumulator as accumulator
+
     config = replace(CONFIG, trackers=("tensorboard",))
     run(tmp_path, config, scores={2: 0.25, 4: 0.5, 6: 0.75, 8: 1.0})
     folder = next((tmp_path / "trackers").rglob("events.out.tfevents*")).parent
@@ -260,3 +262,84 @@ def test_a_tracker_that_is_not_there_is_one_line(tmp_path):
     """Truth: there is no tracker of that name."""
     with pytest.raises(UsageError, match="tracker 'notebook' is unknown or not installed"):
         run(tmp_path, replace(CONFIG, trackers=("notebook",)))
+
+
+def test_changed_values_count_from_the_checkpoint_on(tmp_path):
+    """Truth: the old run's steps, then Adam with the new values set by hand."""
+    run(tmp_path / "run", replace(CONFIG, steps=6, schedule="constant"))
+    longer = replace(CONFIG, steps=8, schedule="constant", learning_rate=0.01, weight_decay=0.5)
+    with pytest.raises(BadCheckpoint, match="--resume changed to go on with these values"):
+        run(tmp_path / "run", longer)
+    _, summary = run(tmp_path / "run", longer, resume="changed")
+    assert (summary.resumed_from, summary.steps) == (6, 8)
+
+    task = Task()
+    first = {"lr": 0.05, "betas": (0.9, 0.98), "eps": 1e-6, "weight_decay": 0.0}
+    linear = task.model.linear
+    groups = [{"params": [linear.weight]}, {"params": [linear.bias]}]
+    optimizer = torch.optim.AdamW(groups, **first)
+    for step in range(8):
+        if step == 6:
+            for group, decay in zip(optimizer.param_groups, (0.5, 0.0), strict=True):
+                group["lr"], group["weight_decay"] = 0.01, decay
+        optimizer.zero_grad()
+        task.objective(task.batch(step, Share()))["loss"].backward()
+        torch.nn.utils.clip_grad_norm_(task.model.parameters(), CONFIG.clip_norm)
+        optimizer.step()
+    torch.testing.assert_close(weights_in(tmp_path / "run"), linear.weight.detach())
+
+    document = json.loads((tmp_path / "run" / "train.json").read_text())
+    assert "step 6: training.learning_rate was 0.05 and is 0.01" in document["changes"]
+    assert len(document["changes"]) == 3
+    assert run(tmp_path / "run", longer)[1].resumed_from == 8  # now the run's own values
+
+
+def test_another_model_is_never_a_changed_value(tmp_path, monkeypatch):
+    """Truth: data that differ are no matter of how a run goes on."""
+    run(tmp_path)
+    monkeypatch.setattr(Task, "identity", lambda self: {"data": {"rows": 9}})
+    with pytest.raises(BadCheckpoint, match="data.rows was 8 and is 9; use another --output, or"):
+        run(tmp_path, replace(CONFIG, learning_rate=0.01), resume="changed")
+
+
+def test_another_version_of_the_library_is_the_same_run(tmp_path, monkeypatch):
+    """Truth: all that differs is who wrote the configuration."""
+    monkeypatch.setattr(Task, "identity", lambda self: {"model": {"transformers_version": "5.0"}})
+    run(tmp_path)
+    monkeypatch.setattr(Task, "identity", lambda self: {"model": {"transformers_version": "5.1"}})
+    assert run(tmp_path)[1].resumed_from == 8
+
+
+def test_a_start_before_the_first_checkpoint_keeps_its_number_format(tmp_path, monkeypatch):
+    """Truth: the format that the first start found, though another one would be found now."""
+    config = replace(CONFIG, precision="auto")
+    found = iter(["bf16", "fp32", "fp32"])
+    monkeypatch.setattr("unimo2.trainer.choose_precision", lambda *of: next(found))
+
+    def stop(progress):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path, config, on_progress=stop)
+    assert not (tmp_path / "checkpoint" / "state.pt").exists()
+    assert run(tmp_path, config)[1].precision == "bf16"
+    assert run(tmp_path, config, resume="never")[1].precision == "fp32"
+
+
+def test_a_full_disk_at_the_start_is_one_line(tmp_path, monkeypatch):
+    """Truth: what the system says; there is no checkpoint yet."""
+
+    def full(*arguments, **more):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("unimo2.trainer.LogFile", full)
+    with pytest.raises(TrainingFailed, match="No space left on device.*no checkpoint yet"):
+        run(tmp_path)
+
+
+def test_a_launchers_accumulation_does_not_divide_gradients_again(tmp_path, monkeypatch):
+    """Truth: the weights of a run without the launcher's option."""
+    run(tmp_path / "plain")
+    monkeypatch.setenv("ACCELERATE_GRADIENT_ACCUMULATION_STEPS", "4")
+    run(tmp_path / "launched")
+    assert torch.equal(weights_in(tmp_path / "plain"), weights_in(tmp_path / "launched"))

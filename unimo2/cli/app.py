@@ -105,6 +105,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except OSError as error:
         return _fail(str(error), 1, session)
     except Exception as error:
+        if type(error).__name__ == "OutOfMemoryError":  # of torch, which is not imported for this
+            return _fail(_memory_message(error), 1, session)
         return _fail(_unexpected_message(error, session), 1, session)
 
 
@@ -136,6 +138,13 @@ def _parser_message(error: Exception) -> str:
     context = getattr(error, "ctx", None)
     hint = f"; see '{context.command_path} --help'" if context is not None else ""
     return message.rstrip(".") + hint
+
+
+def _memory_message(error: Exception) -> str:
+    return (
+        f"the GPU's memory is full ({error}); evaluate with a smaller --batch-size, train with "
+        "--set accumulate=N (and --resume changed) or gradient_checkpointing=true"
+    )
 
 
 def _unexpected_message(error: Exception, session: Session) -> str:

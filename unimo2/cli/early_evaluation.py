@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-import typer
+from unimo2.cli.first_process import say
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -58,7 +58,7 @@ def early_evaluation(prepared: Prepared, root: Path) -> Evaluate | None:
         elif task.name in ("flickr", "coco") and not _has_val(root / _FILES[task.name][0]):
             reason = f"{root / _FILES[task.name][0]} has no image of the split val"
     if reason is not None:
-        typer.echo(f"no development split ({reason}): the last weights are kept", err=True)
+        say(f"no development split ({reason}): the last weights are kept", err=True)
         return None
     kinds = {"flickr": _retrieval, "coco": _captions}
     return kinds.get(task.name, _benchmark)(prepared, root)
@@ -117,7 +117,8 @@ def _captions(prepared: Prepared, root: Path) -> Evaluate:
 def _benchmark(prepared: Prepared, root: Path) -> Evaluate:
     """The benchmark's own protocol and metrics on its development split."""
     from evals.quick import measuring
-    from unimo2.finetuning.tasks import DEVELOPMENT
+    from unimo2.errors import UndefinedMetric
+    from unimo2.finetuning.tasks import DEVELOPMENT, METRICS
     from zoo import task_adapter
 
     task, limit = prepared.task, prepared.config.eval_limit or None
@@ -128,7 +129,10 @@ def _benchmark(prepared: Prepared, root: Path) -> Evaluate:
 
     def evaluate(model: PreTrainedModel, step: int) -> Mapping[str, float]:
         adapter = task_adapter(task.name, model, task.processor, task.name, "")
-        metrics: Mapping[str, Any] = measure(adapter)
+        try:
+            metrics: Mapping[str, Any] = measure(adapter)
+        except UndefinedMetric:  # the same output for every item correlates with nothing
+            return {METRICS[task.name]: 0.0}
         # Without the parts by type of question, class and the like.
         return {n: float(metric.value) for n, metric in metrics.items() if "[" not in n}
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from unimo2.cli.data_root import VARIABLE, find_data_root
-from unimo2.cli.first_process import say
+from unimo2.cli.first_process import is_first_process, say
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -36,7 +36,7 @@ class _Request:
         model: what to start from, as typed.
         folder: a UNIMO-2 checkpoint; None for a text encoder of transformers.
         root: data root.
-        resume: "auto" or "never".
+        resume: "auto", "changed" or "never".
         device: "auto", "cpu" or "cuda".
     """
 
@@ -99,7 +99,11 @@ def finetune(
     epochs: Annotated[float | None, typer.Option(help="Passes over the training samples.")] = None,
     seed: Annotated[int | None, typer.Option(help="Of new heads, order and dropout.")] = None,
     resume: Annotated[
-        str, typer.Option(help="auto: go on where a run in the output folder stopped; or never.")
+        str,
+        typer.Option(
+            help="auto: go on where a run in the output folder stopped; changed: the same, with "
+            "other training values from there on; never: start over."
+        ),
     ] = "auto",
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     precision: Annotated[str | None, typer.Option(help="auto, fp32 or bf16.")] = None,
@@ -118,10 +122,14 @@ def finetune(
     last checkpoint was.
     """
     from evals.suites import resolve
+    from unimo2.accelerating import require_place
     from unimo2.errors import UsageError
     from unimo2.finetuning.tasks import task_name
+    from unimo2.trainer import require_resume
 
     name = task_name(task)
+    if steps is not None and epochs is not None:
+        raise UsageError("--steps and --epochs both set the length: leave one out")
     if object_tags is not None and name != "coco":
         raise UsageError(f"--object-tags is for coco alone: {task} writes no captions")
     asked = {
@@ -138,6 +146,8 @@ def finetune(
     root = resolve(suite, find_data_root(data_root, suite)).root
     request = _Request(name, model, _checkpoint(model, name), root, resume, device)
     recipe = _recipe(request, config, assignments)
+    require_resume(resume)
+    require_place(device, recipe.training.trackers)
     where = output or Path("runs/finetune") / name
     if search or seeds is not None:
         _run_several(request, recipe, where, search, seeds or 1)
@@ -182,11 +192,14 @@ def _recipe(request: _Request, config: str | None, assignments: Sequence[str]) -
     return override_finetune(recipe, assignments)
 
 
-def _run(request: _Request, recipe: FinetuneRecipe, output: Path) -> TrainSummary:
-    """One training run."""
+def _run(
+    request: _Request, recipe: FinetuneRecipe, output: Path, must_select: bool = False
+) -> TrainSummary:
+    """One training run; with `must_select` it is not begun unless evaluations choose the weights."""
     from transformers.utils.logging import disable_progress_bar, set_verbosity_error
 
     from unimo2.cli.early_evaluation import early_evaluation
+    from unimo2.errors import UsageError
     from unimo2.finetuning.tasks import METRICS
     from unimo2.progress import TrainingBar
     from unimo2.trainer import train
@@ -196,7 +209,11 @@ def _run(request: _Request, recipe: FinetuneRecipe, output: Path) -> TrainSummar
     prepared = _prepare(request, recipe)
     _announce(prepared, recipe)
     evaluate = early_evaluation(prepared, request.root)
-    with TrainingBar() as bar:
+    if must_select and evaluate is None:
+        raise UsageError(
+            "--search and --seeds compare runs on a development split, and there is none"
+        )
+    with TrainingBar(shown=is_first_process()) as bar:
         return train(
             prepared.task,
             prepared.config,
@@ -268,9 +285,9 @@ def _run_several(
 
     def run(trial: Trial, folder: Path) -> Outcome:
         say(trial.name, err=True)
-        summary = _run(request, with_fields(recipe, {**trial.setting, "seed": trial.seed}), folder)
-        if summary.best is None:
-            raise UsageError("runs cannot be compared without a development split")
+        setting = with_fields(recipe, {**trial.setting, "seed": trial.seed})
+        summary = _run(request, setting, folder, must_select=True)
+        assert summary.best is not None
         discard_state(folder / "checkpoint")  # a finished run is not taken up again
         best = summary.best
         return Outcome(best.name, best.value, best.step, summary.seconds)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from unimo2.cli.first_process import say
+from unimo2.cli.first_process import is_first_process, say
 
 if TYPE_CHECKING:
     from unimo2.recipes import Recipe
@@ -36,7 +36,11 @@ def pretrain(
     steps: Annotated[int | None, typer.Option(min=1, help="Optimiser steps.")] = None,
     seed: Annotated[int | None, typer.Option(help="Of weights, order, masks and dropout.")] = None,
     resume: Annotated[
-        str, typer.Option(help="auto: go on where a run in the output folder stopped; or never.")
+        str,
+        typer.Option(
+            help="auto: go on where a run in the output folder stopped; changed: the same, with "
+            "other training values from there on; never: start over."
+        ),
     ] = "auto",
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     set_: Annotated[
@@ -48,13 +52,23 @@ def pretrain(
 ) -> None:
     """Train a model from random weights and choose its retrieval weight on the validation split."""
     from evals.suites import resolve
+    from unimo2.accelerating import require_place
     from unimo2.cli.retrieval_weight import choose_retrieval_weight
+    from unimo2.errors import UsageError
     from unimo2.recipes import load_recipe, override
+    from unimo2.trainer import require_resume
 
     assignments = list(set_ or [])
     assignments += [f"steps={steps}"] if steps is not None else []
     assignments += [f"seed={seed}"] if seed is not None else []
     recipe = override(load_recipe(config), assignments)
+    require_resume(resume)
+    require_place(device, recipe.training.trackers)
+    if recipe.training.eval_every:
+        raise UsageError(
+            "training.eval_every: pre-training has no early evaluation; 'unimo2 eval' measures the "
+            "model that it leaves"
+        )
     root = resolve(None, data_root).root
     summary = _train(recipe, root, output, resume, device)
     say(
@@ -79,8 +93,8 @@ def _train(recipe: Recipe, root: Path, output: Path, resume: str, device: str) -
     for kind, facts in prepared.corpora.describe().items():
         counts = ", ".join(f"{value:,} {name}" for name, value in facts.items() if name in _COUNTS)
         say(f"{kind}: {counts}", err=True)
-    with TrainingBar() as bar:
-        return run(
+    with TrainingBar(shown=is_first_process()) as bar:
+        summary = run(
             recipe.training,
             prepared.model_config,
             prepared.processor,
@@ -90,3 +104,6 @@ def _train(recipe: Recipe, root: Path, output: Path, resume: str, device: str) -
             device=device,
             on_progress=bar,
         )
+    for line in prepared.corpora.undecodable():
+        say(f"replaced by others: {line}", err=True)
+    return summary

@@ -47,6 +47,14 @@ class ImageCorpus:
         """Count and fingerprint, for records."""
         return {"images": self.images, "fingerprint": self.fingerprint}
 
+    def undecodable(self) -> list[str]:
+        """Images that could not be decoded so far, a line for each reason."""
+        return self._source.broken.lines()
+
+    def require(self, size: int) -> None:
+        """Raise UsageError where a batch of `size` is more than there is."""
+        self._passes.batches(size)
+
     def batch(
         self, turn: int, size: int, seed: int, spec: Augmentation, share: Share
     ) -> ImageBatch:

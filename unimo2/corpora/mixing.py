@@ -36,6 +36,8 @@ from unimo2.streams import (
     stream_seed,
 )
 
+_PROMPTS = "batch_size times training.prompt_share"
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -91,6 +93,11 @@ class Corpora:
         }
         return {name: part.describe() for name, part in parts.items() if part is not None}
 
+    def undecodable(self) -> list[str]:
+        """What this process could not decode so far, a line for each reason and kind."""
+        parts = (self.pairs, self.prompts, self.images)
+        return [line for part in parts if part is not None for line in part.undecodable()]
+
     def plan(self, step: int, config: PretrainConfig) -> Plan:
         """What a step holds. Kinds of which there is no corpus are left out."""
         mixed_from = config.mixed_from
@@ -106,6 +113,29 @@ class Corpora:
             images=0 if self.images is None else config.image_batch,
             texts=0 if self.texts is None else config.text_batch,
         )
+
+    def require(self, config: PretrainConfig, share: Share) -> None:
+        """Refuse batches that cannot be made, of both phases: the second may be days away.
+
+        Args:
+            config: how many samples of each kind a step holds.
+            share: in how many parts.
+
+        Raises:
+            UsageError: a corpus is smaller than its part of a batch, or the batch cannot be
+                divided evenly.
+        """
+        for step in {0, min(config.mixed_from, config.steps - 1)}:
+            plan = self.plan(step, config)
+            for corpus, size, setting in (
+                (self.pairs, plan.pairs, "batch_size"),
+                (self.prompts, plan.prompts, _PROMPTS),
+                (self.images, plan.images, "image_batch"),
+                (self.texts, plan.texts, "text_batch"),
+            ):
+                if corpus is not None and size:
+                    share.rows(size, setting)
+                    corpus.require(size)
 
     def batch(self, step: int, config: PretrainConfig, share: Share | None = None) -> MixedBatch:
         """A part of the batch of a step, on the CPU.
@@ -149,7 +179,7 @@ class Corpora:
         tokens, pixels, index = loaded.tokens, [loaded.pixels], [loaded.images]
         longest = self.pairs.longest
         if plan.prompts and self.prompts is not None:
-            rows = share.rows(plan.prompts, "batch_size times training.prompt_share")
+            rows = share.rows(plan.prompts, _PROMPTS)
             purposes = (PROMPT_ORDER, PROMPT_CAPTIONS)
             drawn = self.prompts.draw(plan.turn, plan.prompts, seed, window, purposes)[rows]
             loaded = self.prompts.load(drawn)

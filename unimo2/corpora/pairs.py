@@ -14,7 +14,7 @@ from unimo2.corpora.order import Passes
 from unimo2.corpora.pixels import HeldPixels, Normalisation, PixelSource
 from unimo2.errors import BadData, MissingData
 from unimo2.processing import Unimo2Processor
-from unimo2.streams import stream
+from unimo2.streams import ORDER, stream
 
 # Neighbours that are tried in the place of an image that cannot be decoded.
 _TRIES = 20
@@ -110,6 +110,19 @@ class PairCorpus:
         """Counts and fingerprint, for records."""
         return {"images": self.images, "captions": self.captions, "fingerprint": self.fingerprint}
 
+    def undecodable(self) -> list[str]:
+        """Images that could not be decoded so far, a line for each reason."""
+        return self._source.broken.lines()
+
+    def require(self, size: int) -> None:
+        """Raise UsageError where a batch of `size` is more than there is."""
+        self._passes_of(ORDER).batches(size)
+
+    def _passes_of(self, order: int) -> Passes:
+        if order not in self._passes:
+            self._passes[order] = Passes(self.images, order, self._setting, self._buffer)
+        return self._passes[order]
+
     def draw(
         self, turn: int, size: int, seed: int, window: int, purposes: tuple[int, int]
     ) -> Drawn:
@@ -130,9 +143,7 @@ class PairCorpus:
             UsageError: the corpus has fewer images than a batch.
         """
         order, choice = purposes
-        if order not in self._passes:
-            self._passes[order] = Passes(self.images, order, self._setting, self._buffer)
-        images, place = self._passes[order].window(turn, size, seed, window)
+        images, place = self._passes_of(order).window(turn, size, seed, window)
         generator = stream(seed, turn - place, choice)
         count = self._count[images]
         noise = torch.rand(len(images), generator=generator)

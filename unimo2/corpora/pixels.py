@@ -26,9 +26,11 @@ class PixelSource(Protocol):
 
     Attributes:
         fingerprint: sha256 of what is known of them without decoding all.
+        broken: images that could not be decoded so far.
     """
 
     fingerprint: str
+    broken: Skips
 
     def __len__(self) -> int:
         """Their number."""
@@ -54,6 +56,7 @@ class HeldPixels:
         """Take uint8 [images, 3, S, S]."""
         self._pixels = pixels
         self.fingerprint = hashlib.sha256(pixels.numpy().data).hexdigest()
+        self.broken = Skips()
 
     def __len__(self) -> int:
         """Their number."""

@@ -123,8 +123,9 @@ class FileBlocks:
         read, texts = 0, []
         for name in self._paths:
             with Path(name).open("rb") as stream:
-                texts.append(stream.read(_MEASURED_BYTES - read).decode("utf-8", "replace"))
-            read += len(texts[-1])
+                content = stream.read(_MEASURED_BYTES - read)
+            texts.append(content.decode("utf-8", "replace"))
+            read += len(content)
             if read >= _MEASURED_BYTES:
                 break
         encoded = self._tokenizer(texts, add_special_tokens=False)["input_ids"]

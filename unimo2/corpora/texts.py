@@ -140,6 +140,10 @@ class TextCorpus:
         """Counts and fingerprint, for records."""
         return {**self._texts.facts(), "fingerprint": self._texts.fingerprint}
 
+    def require(self, size: int) -> None:
+        """Raise UsageError where a batch of `size` is more than there is."""
+        self._passes.batches(size)
+
     def batch(self, turn: int, size: int, seed: int, spec: MaskingSpec, share: Share) -> TextBatch:
         """A part of the batch number `turn`.
 

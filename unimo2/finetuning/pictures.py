@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from unimo2.corpora.pixels import Normalisation, decode_images, load_square
+from unimo2.errors import MissingData
 from unimo2.processing import Unimo2Processor
 from unimo2.streams import stream
 
@@ -94,6 +95,8 @@ class Pictures:
             return hashlib.sha256(self._pixels.numpy().tobytes()).hexdigest()
         content = hashlib.sha256()
         for path in self._paths:
+            if not path.is_file():
+                raise MissingData(f"image not found: {path}")
             content.update(f"{path.name} {path.stat().st_size}\n".encode())
         return content.hexdigest()
 
@@ -109,8 +112,9 @@ class Pictures:
             if row not in futures:
                 futures[row] = self._pool.submit(self._one, row)
         stack = torch.stack([futures[row].result() for row in wanted])
-        kept = set(later)
-        self._coming = {row: future for row, future in futures.items() if row in kept}
+        # What other parts of the step announced stays; nothing is held once it was used.
+        for row in set(wanted).difference(later):
+            del futures[row]
         return stack
 
     def _one(self, row: int) -> Tensor:

@@ -147,13 +147,16 @@ def read_vqa(root: Path, splits: Sequence[str], threshold: int) -> Samples:
     )
 
 
-def read_imagenet(root: Path, holdout: float, seed: int) -> tuple[Samples, Samples]:
+_HOLDOUT_SEED = 0
+
+
+def read_imagenet(root: Path, holdout: float) -> tuple[Samples, Samples]:
     """The training images of ImageNet, and those of each class that are kept for development.
 
     Args:
         root: data root.
-        holdout: share of each class that is kept, rounded.
-        seed: of the choice.
+        holdout: share of each class that is kept, rounded; always the same images, so that runs
+            with different seeds can be compared on them.
 
     Returns:
         Training samples and development samples (which may be none).
@@ -174,7 +177,7 @@ def read_imagenet(root: Path, holdout: float, seed: int) -> tuple[Samples, Sampl
     unknown = sorted(set(of_class) - set(number))
     if unknown:
         raise BadData(f"{folder}: classes that {mapping} lacks: {first_few(unknown)}")
-    generator = stream(seed, 0, ORDER)
+    generator = stream(_HOLDOUT_SEED, 0, ORDER)
     parts: tuple[list[tuple[int, Path]], list[tuple[int, Path]]] = ([], [])
     for wnid, paths in of_class.items():
         kept = set(

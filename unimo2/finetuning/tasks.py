@@ -212,7 +212,7 @@ class _Workshop:
             kind, samples = Unimo2ForTexts, read_glue(self.root, self.name)
         elif isinstance(self.config, ImageConfig):
             kind = Unimo2ForImages
-            samples, kept = read_imagenet(self.root, self.config.holdout, self.config.seed)
+            samples, kept = read_imagenet(self.root, self.config.holdout)
         elif isinstance(self.config, AnswerConfig):
             splits = self.config.train_on.split("+")
             samples = read_vqa(self.root, splits, self.config.answer_threshold)
