@@ -6,6 +6,7 @@ import errno
 import json
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -16,7 +17,7 @@ from unimo2.checkpoints import Best
 from unimo2.errors import BadCheckpoint, TrainingFailed, UsageError
 from unimo2.optimization import learning_rate_at
 from unimo2.streams import Share
-from unimo2.trainer import LoopConfig, save_model, train
+from unimo2.trainer import LoopConfig, _Run, save_model, train
 
 CONFIG = LoopConfig(
     steps=8,
@@ -343,3 +344,16 @@ def test_a_launchers_accumulation_does_not_divide_gradients_again(tmp_path, monk
     monkeypatch.setenv("ACCELERATE_GRADIENT_ACCUMULATION_STEPS", "4")
     run(tmp_path / "launched")
     assert torch.equal(weights_in(tmp_path / "plain"), weights_in(tmp_path / "launched"))
+
+
+@pytest.mark.parametrize(("mine", "first"), [(None, 400), (400, -1), (300, 400)])
+def test_processes_that_find_different_checkpoints_stop(tmp_path, mine, first):
+    """Truth: what this process finds and what the first one says; the mean of 1 and 0 is 0.5."""
+    other = _Run.__new__(_Run)
+    other.share, other.output = Share(1, 2), tmp_path
+    other._agreed = lambda value: first
+    other.accelerator = SimpleNamespace(device="cpu", reduce=lambda value, how: (value + 1) / 2)
+    with pytest.raises(UsageError, match="--output must be a folder that all machines share"):
+        other._require_one_state(mine)
+    other._agreed = lambda value: value
+    other._require_one_state(mine)
