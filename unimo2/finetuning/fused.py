@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from unimo2.dictionary_health import rows_chosen
+from unimo2.distributed import balanced
 from unimo2.modeling import Unimo2Model, Unimo2Output
 from unimo2.training_log import COUNTS
 
@@ -37,7 +38,12 @@ def fuse_pooled(
         grounding = model.ground(vision, text, mask, with_loss=with_grounding_loss)
     chosen = None if model.dictionary.nearest else grounding.indices
     out = model.fuse(vision, text, mask, pooled_only=True, grounded_indices=chosen)
-    return out, grounding.loss, grounding.indices
+    loss = grounding.loss
+    if loss is not None and text is not None:
+        tokens = text.new_tensor(text[:, 1:, 0].numel()) if mask is None else mask[:, 1:].sum()
+        patches = 0 if vision is None else vision[:, 1:, 0].numel()
+        loss = balanced(grounding, tokens + patches)
+    return out, loss, grounding.indices
 
 
 @torch.no_grad()

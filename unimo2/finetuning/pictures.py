@@ -66,7 +66,9 @@ class Pictures:
         """Number of images."""
         return len(self._paths)
 
-    def batch(self, rows: Tensor, following: Tensor, step: int, part: slice, total: int) -> Tensor:
+    def batch(
+        self, rows: Tensor, following: Tensor, step: int, part: slice | Tensor, total: int
+    ) -> Tensor:
         """Images of a step as the model takes them, augmented where that is asked for.
 
         Args:

@@ -115,10 +115,13 @@ class RetrievalData:
         every = torch.cat([images, others[:, :count].flatten()])
         ids, mask = self._texts.pad(torch.cat([texts, captions.flatten()]))
         rows = own + torch.arange(own * count).view(own, count)
-        pixels = self._pixels(every, step, slice(0, len(every)), len(every))
+        # Every image of the whole batch has its own place, whatever else this part holds.
+        slots = size + torch.arange(size * count).view(size, count)[part].flatten()
+        places = torch.cat([torch.arange(size)[part], slots])
+        pixels = self._pixels(every, step, places, size * (1 + count))
         return RetrievalBatch(pixels, ids, mask, images, rows, rows, torch.empty(own, 4, 0))
 
-    def _pixels(self, rows: Tensor, step: int, part: slice, total: int) -> Tensor:
+    def _pixels(self, rows: Tensor, step: int, part: slice | Tensor, total: int) -> Tensor:
         later = rows[:0]
         if not self._pictures.in_memory and self._config.negatives_from == "batch":
             later = self._passes.at(step + 1).items[part]
