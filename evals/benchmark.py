@@ -34,6 +34,7 @@ class Progress:
         total: In all.
         seconds_left: Estimated from this session's pace; None before anything was measured.
         hint: What would be sooner, in case the run will take long.
+        estimated: Nothing was done yet: the time left is that of a first batch, for all.
     """
 
     stage: str
@@ -41,6 +42,7 @@ class Progress:
     total: int
     seconds_left: float | None
     hint: str | None = None
+    estimated: bool = False
 
 
 Report = Callable[[Progress], None]
@@ -148,6 +150,24 @@ class SampleMetric:
         return cls(np.asarray(items), np.asarray(units), statistics, _mean_in_percent)
 
 
+@dataclass(frozen=True)
+class ItemMetric:
+    """A metric that is no function of sums (Spearman's: a resample is ranked anew).
+
+    Attributes:
+        items: `[items]`, ids; each item is drawn by itself.
+        given: `[items]`, predictions.
+        truth: `[items]`.
+        value: Predictions `[draws, items]`, truths `[items]` and how often each item counts,
+            `[draws, items]`, to `[draws]`.
+    """
+
+    items: NDArray[Any]
+    given: Floats
+    truth: Floats
+    value: Callable[[Floats, Floats, NDArray[np.int64]], Floats]
+
+
 def _mean_in_percent(sums: Floats) -> Floats:
     """`[draws, 2]`, sums of scores and of ones, to `[draws]`."""
     mean: Floats = 100.0 * sums[:, 0] / sums[:, 1]
@@ -157,7 +177,7 @@ def _mean_in_percent(sums: Floats) -> Floats:
 class Comparable(Protocol):
     """A benchmark module whose runs can be compared item by item."""
 
-    def sample_metrics(self, samples: pd.DataFrame) -> Mapping[str, SampleMetric]:
+    def sample_metrics(self, samples: pd.DataFrame) -> Mapping[str, SampleMetric | ItemMetric]:
         """The metrics of a run's samples, by the names that its record has."""
         ...
 

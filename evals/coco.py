@@ -141,7 +141,7 @@ def measure(
     for metric, statistics in scores.statistics.items():
         columns |= {f"{metric}:{place}": column for place, column in enumerate(statistics.T)}
     samples = frame(columns, captions, list(references.values()), scores.samples["CIDEr"])
-    notes = [f"{name} in the run folder is what the caption server takes", *scores.notes]
+    notes = [f"{name} in the run folder has the form that the caption server takes", *scores.notes]
     return items.outcome(store, found, scores.metrics, samples, "images", notes)
 
 
@@ -205,7 +205,7 @@ def caption_scores(
 
     Raises:
         MissingData: No Java.
-        BadData: References without any word, or a program that fails.
+        BadData: References without any word, or a program other than SPICE's that fails.
     """
     images = [image for image in references if image in captions]
     reason = why_no_spice()
@@ -218,7 +218,10 @@ def caption_scores(
         meteor_value, meteors, meteor_statistics = _meteor(truth, given)
         means = _means(truth, given)
         if reason is None:
-            means["SPICE"] = spice(truth, given)
+            try:
+                means["SPICE"] = spice(truth, given)
+            except BadData as error:  # the other metrics are worth having without it
+                reason = str(error)
     columns = [bleu_statistics, meteor_statistics, np.stack(list(means.values()), axis=1)]
     sums = resampled_sums(np.concatenate(columns, axis=1), np.arange(len(images)), seed)
     split = np.cumsum([part.shape[1] for part in columns])[:-1]

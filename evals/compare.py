@@ -17,9 +17,10 @@ from typing import Any, cast
 import numpy as np
 
 from evals import records
-from evals.benchmark import Comparable, SampleMetric
-from evals.metrics import RESAMPLES, Floats, bootstrap_counts
+from evals.benchmark import Comparable, ItemMetric, SampleMetric
+from evals.metrics import RESAMPLES, Floats, Ints, bootstrap_counts
 from evals.records import RECORD, Record
+from evals.resampling import draws
 from unimo2.errors import BadData, UsageError
 
 PERMUTATIONS = 10_000
@@ -118,8 +119,8 @@ def compare(a: Path, b: Path, seed: int = 0, part_a: str | None = None) -> Compa
 
 
 def difference(
-    a: SampleMetric,
-    b: SampleMetric,
+    a: SampleMetric | ItemMetric,
+    b: SampleMetric | ItemMetric,
     seed: int = 0,
     resamples: int = RESAMPLES,
     permutations: int = PERMUTATIONS,
@@ -139,6 +140,10 @@ def difference(
     Raises:
         BadData: The runs do not hold the same items in the same units.
     """
+    if isinstance(a, ItemMetric) or isinstance(b, ItemMetric):
+        return _item_difference(
+            cast(ItemMetric, a), cast(ItemMetric, b), seed, resamples, permutations
+        )
     _require_same_items(a, b)
     sums_a, sums_b = _unit_sums(a), _unit_sums(b)
     units = list(sums_a)
@@ -155,6 +160,48 @@ def difference(
         p_value=_p_value(a, of_a, of_b, value_b - value_a, seed, permutations),
         n=len(a.items),
         units=len(units),
+        tied=bool(low <= 0.0 <= high),
+    )
+
+
+def _item_difference(
+    a: ItemMetric, b: ItemMetric, seed: int, resamples: int, permutations: int
+) -> Difference:
+    """The paired difference of a metric that is computed anew for every draw of items."""
+    place = {item: number for number, item in enumerate(a.items.tolist())}
+    if len(place) != len(b.items) or place.keys() != set(b.items.tolist()):
+        raise BadData("the samples of the two runs are not of the same items")
+    order = np.array([place[item] for item in b.items.tolist()])
+    count, truth, before = len(order), b.truth, a.given[order]
+
+    def values(given: Floats, counts: Ints) -> Floats:
+        return b.value(given, truth, counts)
+
+    once = np.ones((1, count), dtype=np.int64)
+    value_a, value_b = (float(values(g[None], once)[0]) for g in (before, b.given))
+    found: list[Floats] = []
+    for counts in draws(count, seed, resamples):
+        sides = (np.broadcast_to(given, counts.shape) for given in (before, b.given))
+        of_a, of_b = (values(side, counts) for side in sides)
+        found.append(of_b - of_a)
+    low, high = np.nanpercentile(np.concatenate(found), [2.5, 97.5])
+    generator = np.random.default_rng([seed, 1])
+    as_large, portion = 0, max(1, _PORTION // (8 * count))
+    for start in range(0, permutations, portion):
+        shape = (min(portion, permutations - start), count)
+        moved = generator.integers(0, 2, size=shape).astype(bool)
+        ones = np.ones(shape, dtype=np.int64)
+        kept, other = np.where(moved, before, b.given), np.where(moved, b.given, before)
+        drawn = values(kept, ones) - values(other, ones)
+        as_large += int(np.count_nonzero(~(np.abs(drawn) < abs(value_b - value_a) - _ROUNDING)))
+    return Difference(
+        a=value_a,
+        b=value_b,
+        difference=value_b - value_a,
+        ci95=(float(low), float(high)),
+        p_value=(1 + as_large) / (1 + permutations),
+        n=count,
+        units=count,
         tied=bool(low <= 0.0 <= high),
     )
 
@@ -203,7 +250,7 @@ def _read(path: Path) -> Record:
     return records.read(path)
 
 
-def _metrics(run: Record) -> dict[str, SampleMetric]:
+def _metrics(run: Record) -> dict[str, SampleMetric | ItemMetric]:
     """A run's metrics as functions of its samples, by its benchmark's own module."""
     name = run.benchmark
     module = cast(Comparable, import_module(f"evals.{name.replace('-', '_')}"))

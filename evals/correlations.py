@@ -5,6 +5,8 @@ The figures are those of scikit-learn and scipy; only the resamples are computed
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 from scipy.stats import pearsonr, spearmanr
 from sklearn.metrics import matthews_corrcoef
@@ -61,7 +63,8 @@ def pearson(predictions: Floats, targets: Floats, seed: int) -> Metric:
         UndefinedMetric: All predictions or all targets are the same, or there are fewer than two.
     """
     _require_spread(predictions, targets)
-    with np.errstate(all="ignore"):
+    with np.errstate(all="ignore"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of nearly equal values, which the interval shows
         value = _defined(float(pearsonr(predictions, targets).statistic))
     moments = pearson_moments(_scaled(predictions), _scaled(targets))
     sums = resampled_sums(moments, np.arange(len(moments)), seed)
@@ -86,11 +89,30 @@ def spearman(predictions: Floats, targets: Floats, seed: int) -> Metric:
     _require_spread(predictions, targets)
     drawn = []
     for counts in draws(len(predictions), seed):
-        x, y = _ranks(predictions, counts), _ranks(targets, counts)
-        weighted = [counts, counts * x, counts * y, counts * x * x, counts * y * y, counts * x * y]
-        drawn.append(_from_moments(np.stack([part.sum(axis=1) for part in weighted])))
+        drawn.append(_of_ranks(_ranks(predictions, counts), _ranks(targets, counts), counts))
     value = _defined(float(spearmanr(predictions, targets).statistic))
     return of_draws(value, np.concatenate(drawn), len(predictions), 0.0)
+
+
+def spearman_of(given: Floats, truth: Floats, counts: Ints) -> Floats:
+    """Spearman correlation of several draws, each ranked anew.
+
+    Args:
+        given: Predictions, `[draws, items]`: a row for each draw.
+        truth: `[items]`.
+        counts: `[draws, items]`, how often each item is there.
+
+    Returns:
+        `[draws]`; NaN where one side has no spread.
+    """
+    x = np.concatenate([_ranks(row, count[None]) for row, count in zip(given, counts, strict=True)])
+    return _of_ranks(x, _ranks(truth, counts), counts)
+
+
+def _of_ranks(x: Floats, y: Floats, counts: Ints) -> Floats:
+    """Pearson correlation of ranks that count so many times; all are `[draws, items]`."""
+    weighted = [counts, counts * x, counts * y, counts * x * x, counts * y * y, counts * x * y]
+    return _from_moments(np.stack([part.sum(axis=1) for part in weighted]))
 
 
 def _ranks(values: Floats, counts: Ints) -> Floats:

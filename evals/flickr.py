@@ -335,23 +335,18 @@ def measure(
         seconds=seconds,
         throughput={"pairs_per_second": work.plan.pairs / seconds if seconds else 0.0},
         clean_up=work.writer.discard,
-        notes=_coverage(model, request, parts, work.shortlists),
+        notes=_coverage(model, request, parts),
     )
 
 
-def _coverage(
-    model: PairScorer,
-    request: Request,
-    parts: Mapping[str, Scores],
-    shortlists: Shortlists | None,
-) -> list[str]:
+def _coverage(model: PairScorer, request: Request, parts: Mapping[str, Scores]) -> list[str]:
     """What a shortlist has left open; nothing of a score that is no weighted sum."""
     weight = request.contrastive_weight
     weight = model.contrastive_weight if weight is None else weight
-    if shortlists is None or weight is None or "itm" not in parts:
+    if request.rerank is None or weight is None or "itm" not in parts:
         return []
     itm, contrastive = parts["itm"], parts["contrastive"]
-    return [Coverage.of(shortlists, itm, contrastive, weight, RECALL_AT).note()]
+    return [Coverage.of(request.rerank, itm, contrastive, weight, RECALL_AT).note()]
 
 
 def _metrics(

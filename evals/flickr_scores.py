@@ -8,7 +8,7 @@ import numpy as np
 
 from evals.metrics import rank_images, rank_texts, retrieval_metrics
 from evals.scoring import Scored
-from unimo2.errors import BadData, MissingData
+from unimo2.errors import BadData, MissingData, UsageError
 from unimo2.formats.karpathy import parse_karpathy
 
 
@@ -30,6 +30,8 @@ def score(scores: Path, annotations: Path, split: str = "test", seed: int = 0) -
         BadData: A broken file, or a matrix of another shape than the split.
         UsageError: An unknown split.
     """
+    if split not in ("train", "val", "test"):
+        raise UsageError(f"unknown split '{split}'; Flickr30k has train, val, test")
     images = parse_karpathy(annotations, annotations.parent, (split,))
     owner = np.repeat(np.arange(len(images)), [len(image.captions) for image in images])
     matrix = _read(scores)
@@ -41,7 +43,12 @@ def score(scores: Path, annotations: Path, split: str = "test", seed: int = 0) -
     try:
         by_image, by_text = rank_images(matrix, owner), rank_texts(matrix, owner)
     except BadData as error:
-        raise BadData(f"{scores}: {error}") from None
+        shortlisted = np.isnan(matrix).any() and not np.isnan(matrix).all()
+        hint = (
+            "; a run with --rerank leaves them for pairs that it did not score, and its record has "
+            "the recalls"
+        )
+        raise BadData(f"{scores}: {error}{hint if shortlisted else ''}") from None
     metrics = retrieval_metrics(by_image, by_text, owner, seed)
     notes = (
         f"{ties:,} {what} have their truth tied with a wrong candidate; equal scores stand in "

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from evals import glue, items
-from evals.benchmark import Outcome, Report, Request, SampleMetric
-from evals.correlations import matthews_of, matthews_table, pearson_moments, pearson_of
+from evals.benchmark import ItemMetric, Outcome, Report, Request, SampleMetric
+from evals.correlations import matthews_of, matthews_table, pearson_moments, pearson_of, spearman_of
 from evals.item_data import Extent, fingerprint, first_items, known_split
 from evals.item_samples import frame, subset_means
 from evals.items import Work
@@ -221,22 +221,27 @@ class GlueBenchmark:
         ]
         return items.outcome(store, found, results, samples, "rows", notes)
 
-    def sample_metrics(self, samples: pd.DataFrame) -> dict[str, SampleMetric]:
-        """The metrics of a run's samples, for paired comparisons; Spearman's has no sums."""
+    def sample_metrics(self, samples: pd.DataFrame) -> Mapping[str, SampleMetric | ItemMetric]:
+        """The metrics of a run's samples, for paired comparisons."""
         if samples["score"].isna().any():
             return {}
+        ids = samples["id"].to_numpy()
         if TASKS[self.task].labels is None:
             given, truth = (samples[name].to_numpy(float) for name in ("prediction", "target"))
-            table, value, name = pearson_moments(given, truth), pearson_of, "pearson"
-        elif self.task == "cola":
+            moments = pearson_moments(given, truth)
+            return {
+                "pearson": SampleMetric(ids, ids, moments, lambda sums: 100.0 * pearson_of(sums)),
+                "spearman": ItemMetric(ids, given, truth, lambda *of: 100.0 * spearman_of(*of)),
+            }
+        if self.task == "cola":
             given, truth = (samples[name].to_numpy(int) for name in ("prediction", "target"))
-            table, value, name = matthews_table(given, truth), matthews_of, "matthews"
-        else:
-            parts = samples["part"].ne("").any()
-            found = subset_means(samples, "id", "id", ("part",) if parts else ())
-            return {name.replace("part=", ""): metric for name, metric in found.items()}
-        ids = samples["id"].to_numpy()
-        return {name: SampleMetric(ids, ids, table, lambda sums: 100.0 * value(sums))}
+            table = matthews_table(given, truth)
+            return {
+                "matthews": SampleMetric(ids, ids, table, lambda sums: 100.0 * matthews_of(sums))
+            }
+        parts = samples["part"].ne("").any()
+        found = subset_means(samples, "id", "id", ("part",) if parts else ())
+        return {name.replace("part=", ""): metric for name, metric in found.items()}
 
     def _columns(self, model: TextClassifier) -> list[str] | None:
         """Labels of the model's columns; None for a number."""

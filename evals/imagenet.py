@@ -16,7 +16,9 @@ from evals.items import Work
 from evals.metrics import RESAMPLES, Floats, Metric, Ranking, hits_at, rank_classes
 from evals.pictures import loaded
 from evals.processes import ALL, Share
+from evals.prompts import ONE, prompts
 from evals.resampling import means
+from evals.retrieval import precision
 from evals.scoring import Scored, answered, missing_note
 from unimo2.errors import BadData, IncompatibleModel
 from unimo2.formats.fields import first_few
@@ -31,7 +33,8 @@ from unimo2.formats.imagenet import (
 if TYPE_CHECKING:
     import pandas as pd
 
-    from zoo.interfaces import ImageClassifier, Model
+    from evals.retrieval.precision import PrecisionChoice
+    from zoo.interfaces import ImageClassifier, Model, PairScorer
 
 __all__ = [
     "CAPABILITY",
@@ -68,6 +71,25 @@ def protocol(model: Model, request: Request) -> dict[str, Any]:
         "ties": "expectation over a random order of equal scores",
         "interval": f"percentile bootstrap over images, {RESAMPLES:,} resamples",
     }
+
+
+def choose_precision(exact: Model, fast: Model, data: ImageNetData) -> PrecisionChoice:
+    """Whether the faster number format will do for zero-shot classification: `--dtype auto`.
+
+    Args:
+        exact: The model in float32, a pair scorer.
+        fast: In bfloat16.
+        data: From `read`.
+
+    Returns:
+        The choice, by one image of each of some classes with their sentences.
+    """
+    names = {synset.wnid: synset.names[0] for synset in data.synsets}
+    first = {wnid: path for wnid, path in zip(data.targets[::-1], data.paths[::-1], strict=True)}
+    some = list(first.items())[: precision.SAMPLE]
+    sentences = prompts([names[wnid] for wnid, _ in some], ONE)
+    paths = [path for _, path in some]
+    return precision.choose(cast("PairScorer", exact), cast("PairScorer", fast), paths, sentences)
 
 
 def predict(

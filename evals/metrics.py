@@ -35,7 +35,7 @@ class Metric:
         n: Items that it is computed from.
         ci95: Lower and upper end of its 95 % interval.
         chance: What guessing reaches in expectation; None where that has no meaning.
-        at_chance: It cannot be told from guessing (see `within_noise_of_chance`).
+        at_chance: It cannot be told from guessing (see `within_noise_of_chance`), or is worse.
         higher_is_better: Direction.
         ties: Queries whose truth shares its score with a wrong candidate.
     """
@@ -47,6 +47,22 @@ class Metric:
     at_chance: bool
     higher_is_better: bool = True
     ties: int = 0
+
+    @property
+    def below_chance(self) -> bool:
+        """Whether the whole interval is worse than guessing: labels or columns may be swapped.
+
+        A rate without any hit has no interval that could tell it from guessing.
+        """
+        low, high = self.ci95
+        if not self.at_chance or self.chance is None or (self.chance and low == high):
+            return False
+        return high < self.chance - 1e-9
+
+    @property
+    def mark(self) -> str:
+        """What a table says beside the figure: "at chance", "below chance" or nothing."""
+        return "below chance" if self.below_chance else "at chance" if self.at_chance else ""
 
 
 @dataclass(frozen=True)

@@ -192,10 +192,14 @@ def read_samples(folder: Path) -> pd.DataFrame:
 
     Raises:
         MissingData: The run has no samples.
+        BadData: They cannot be read.
     """
     import pandas as pd
 
     path = folder / SAMPLES
     if not path.is_file():
         raise MissingData(f"no samples at {path}; the record alone was kept")
-    return pd.read_parquet(path)
+    try:
+        return pd.read_parquet(path)
+    except (OSError, ValueError) as error:  # pyarrow's errors are ValueErrors
+        raise BadData(f"{path}: not a table of samples ({error})") from None

@@ -276,9 +276,11 @@ def _check_tuning(card: Card, request: Request) -> None:
 
 def _check_dtype(module: Benchmark, request: Request) -> None:
     """Refuse `--dtype auto` where the benchmark has no way to measure it."""
-    if request.dtype == AUTO and not hasattr(module, "choose_precision"):
+    scores_pairs = needed(module, request) == "pair_scorer"
+    if request.dtype == AUTO and not (scores_pairs and hasattr(module, "choose_precision")):
         raise UsageError(
-            f"--dtype auto is not measured for {request.benchmark}: choose float32 or {FAST_DTYPE}"
+            f"--dtype auto is measured where pairs are scored, which {request.benchmark} does not do "
+            f"with these options: choose float32 or {FAST_DTYPE}"
         )
 
 
@@ -355,11 +357,21 @@ def _record(
 def _chance_notes(metrics: Mapping[str, Metric]) -> Sequence[str]:
     """Says which of the main metrics cannot be told from guessing; parts in brackets are not."""
     main = {name: metric for name, metric in metrics.items() if "[" not in name}
-    chance = [name for name, metric in main.items() if metric.at_chance]
-    if not chance:
-        return []
-    which = "every metric" if len(chance) == len(main) else ", ".join(chance)
-    return [f"the result is at chance in {which}: it cannot be told from guessing"]
+    below = [name for name, metric in main.items() if metric.below_chance]
+    chance = [name for name, metric in main.items() if metric.at_chance and name not in below]
+    said = (
+        (chance, "at chance", "it cannot be told from guessing"),
+        (below, "below chance", "are labels or columns swapped?"),
+    )
+    return [
+        f"the result is {how} in {_named(names, main)}: {meaning}"
+        for names, how, meaning in said
+        if names
+    ]
+
+
+def _named(names: Sequence[str], every: Mapping[str, Metric]) -> str:
+    return "every metric" if len(names) == len(every) else ", ".join(names)
 
 
 def command(request: Request) -> str:

@@ -58,7 +58,7 @@ def spice(truth: Tokens, given: Tokens) -> Floats:
         `[images]` in the order of `truth`, 0 to 1; the score of a corpus is their mean.
 
     Raises:
-        BadData: The program ended without a score.
+        BadData: The program ended without a score, or with some that are no numbers.
     """
     from pycocoevalcap.spice.spice import Spice
 
@@ -66,9 +66,12 @@ def spice(truth: Tokens, given: Tokens) -> Floats:
         try:
             _, each = Spice().compute_score(truth, given)
         except (OSError, ValueError, subprocess.SubprocessError) as error:
-            raise BadData(f"SPICE's program ended without a score ({error})") from None
+            raise BadData(f"its program ended without a score ({error})") from None
     by_image = dict(zip(sorted(truth), (scores["All"]["f"] for scores in each), strict=True))
-    return np.array([by_image[image] for image in truth], dtype=np.float64)
+    found = np.array([by_image[image] for image in truth], dtype=np.float64)
+    if not np.isfinite(found).all():
+        raise BadData(f"its program gave no number for {np.sum(~np.isfinite(found)):,} images")
+    return found
 
 
 @contextmanager

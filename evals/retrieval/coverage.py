@@ -1,10 +1,10 @@
 """How much of an exhaustive ranking a shortlisted run has settled, without running it.
 
 A pair outside the shortlist could only get among a query's first k if its ITM logit made up for what
-it lacks in contrastive score. The run knows every pair's contrastive score, and how high the logits of
-the pairs go that it fused; so it counts the queries where a pair outside could still have got there
-with a logit as high as the highest. For all other queries the exhaustive run has the same first k, as
-long as no logit that was not computed is higher than all that were.
+it lacks in contrastive score. The run knows every pair's contrastive score, and how high the logits
+go at the end of the shortlists; so it counts the queries where a pair outside could still have got
+there with a logit as high as the highest among the last quarter. For all other queries the exhaustive
+run has the same first k, as long as no pair that is even further down has a higher one.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ class Coverage:
     """What a shortlisted run leaves open.
 
     Attributes:
-        highest: Highest ITM logit of the pairs that were fused.
-        captions: By k, the captions whose first k images another one might be among.
-        images: By k, the images whose first k captions another one might be among.
+        highest: Highest ITM logit of the pairs in the last quarter of their shortlists.
+        captions: By k, the captions among whose first k images another one might be.
+        images: By k, the images among whose first k captions another one might be.
         queries: How many captions and images there are.
     """
 
@@ -38,7 +38,7 @@ class Coverage:
     @classmethod
     def of(
         cls,
-        shortlists: Shortlists,
+        k: int,
         itm: Scores,
         contrastive: Scores,
         weight: float,
@@ -47,21 +47,23 @@ class Coverage:
         """Count the queries that are open.
 
         Args:
-            shortlists: Of the run.
+            k: Of the run's shortlists.
             itm: `[images, captions]`, NaN for pairs that were not fused.
             contrastive: `[images, captions]`, every pair's.
             weight: Of the contrastive score.
-            at: The ks, each at least 1.
+            at: Numbers of first places, each at least 1.
 
         Returns:
             The counts.
         """
-        highest = float(np.nanmax(itm))
+        shortlists, before = (Shortlists.of(contrastive, n) for n in (k, max(1, 3 * k // 4)))
+        last = (shortlists.images & ~before.images) | (shortlists.texts & ~before.texts)
+        highest = float(np.nanmax(itm[last] if last.any() else itm))
         most = np.where(np.isnan(itm), highest, itm).astype(np.float64) + weight * contrastive
         return cls(
             highest=highest,
-            captions={k: still_open(most, shortlists.images, k) for k in at},
-            images={k: still_open(most.T, shortlists.texts.T, k) for k in at},
+            captions={n: still_open(most, shortlists.images, n) for n in at},
+            images={n: still_open(most.T, shortlists.texts.T, n) for n in at},
             queries=(most.shape[1], most.shape[0]),
         )
 
@@ -73,8 +75,8 @@ class Coverage:
         return (
             f"pairs outside the shortlists could be among the first {at} of {captions} of "
             f"{self.queries[0]:,} captions and of {images} of {self.queries[1]:,} images, if their "
-            f"ITM logits reached {self.highest:.2f}, the highest of the fused pairs; everywhere else "
-            "an exhaustive run has the same first places"
+            f"ITM logits reached {self.highest:.2f}, the highest of the last quarter of the "
+            "shortlists; everywhere else an exhaustive run has the same first places"
         )
 
 

@@ -18,6 +18,7 @@ import torch
 
 from evals.batch_sizes import Search
 from evals.benchmark import Progress, Report
+from evals.progress import LONG_RUN_SECONDS
 from evals.retrieval.planner import Block, Plan
 from evals.retrieval.shortlist import SUGGESTED, most_pairs
 from evals.retrieval.writer import BlockWriter, Scores
@@ -63,7 +64,14 @@ def score(
         return 0.0
     started = time.perf_counter()
     # Smaller calls take parts of a stack, without a copy.
-    stacks = _encode_images(model, images, search.own, search.largest, report)
+    stacks = _encode_images(
+        model,
+        images,
+        search.own,
+        search.largest,
+        report,
+        partial(_estimate, model, captions, plan, report),
+    )
     if isinstance(model, ImagePreparer):
         stacks = model.prepare_images(stacks)
     if str(model.device).startswith("cuda"):
@@ -149,20 +157,60 @@ class _Clock:
         )
 
 
+def _estimate(
+    model: PairScorer,
+    captions: Sequence[str],
+    plan: Plan,
+    report: Report,
+    encoded: Sequence[ItemFeatures],
+    image_seconds: float,
+) -> None:
+    """Say what a long run will take, once its first images are through the tower.
+
+    All of them may take half an hour on a CPU; fusion of a pair is taken to cost no less than a
+    tenth of an image, or the first batch is not tried.
+    """
+    if image_seconds * plan.remaining_pairs < 10 * LONG_RUN_SECONDS:
+        return
+    stack = StackedFeatures.of(encoded)
+    [text] = model.encode_texts([captions[plan.remaining[0].start]])
+    took = []
+    for _ in range(2):  # the first call of a model is slow
+        started = time.perf_counter()
+        model.score_pairs(stack, text)["score"].float().cpu()
+        took.append(time.perf_counter() - started)
+    seconds = image_seconds * plan.images + took[-1] / len(encoded) * plan.remaining_pairs
+    done = plan.pairs - plan.remaining_pairs
+    hint = _cheaper(model, plan)
+    report(Progress("pairs", done, plan.pairs, seconds, hint, estimated=True))
+
+
 def _encode_images(
-    model: PairScorer, images: Sequence[Path], batch_size: int, stack: int, report: Report
+    model: PairScorer,
+    images: Sequence[Path],
+    batch_size: int,
+    stack: int,
+    report: Report,
+    on_first: Callable[[Sequence[ItemFeatures], float], None] | None = None,
 ) -> list[StackedFeatures]:
-    """The vision tower once per image, `batch_size` in a call, features in stacks of `stack`."""
+    """The vision tower once per image, `batch_size` in a call, features in stacks of `stack`.
+
+    `on_first` is given what the second call gave, and the seconds that an image took in it.
+    """
     stacks: list[StackedFeatures] = []
     waiting: list[ItemFeatures] = []
-    done, size = 0, batch_size
+    done, size, calls = 0, batch_size, 0
     report(Progress("images", 0, len(images), None))
     while done < len(images):
         pictures = [load_image(path) for path in images[done : done + size]]
+        started = time.perf_counter()
         encoded = fitting(partial(model.encode_images, pictures), size)
         if encoded is None:
             size //= 2
             continue
+        calls += 1
+        if calls == 2 and on_first is not None:  # the first call of a model is slow
+            on_first(encoded, (time.perf_counter() - started) / len(encoded))
         waiting += encoded
         done += len(pictures)
         while len(waiting) >= stack or (waiting and done == len(images)):

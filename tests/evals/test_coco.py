@@ -4,6 +4,7 @@ import contextlib
 import io
 import json
 import random
+import subprocess
 from dataclasses import dataclass
 
 import numpy as np
@@ -201,6 +202,29 @@ def test_spice_is_measured_where_its_models_are(files, parts, monkeypatch):
     images = [i.id for i in coco.read_captions(files[1])]
     assert found.metrics["SPICE"].value == pytest.approx(np.mean(images) / 100)
     assert found.notes == ()
+
+
+def test_what_spice_fails_at_costs_no_other_metric(files, parts, monkeypatch):
+    """Against the metrics where SPICE's models are not there; the reason is a note."""
+    from pycocoevalcap.spice import spice as module
+
+    class Failing:
+        def compute_score(self, gts, res):
+            raise subprocess.CalledProcessError(1, "java")
+
+    class Silent:
+        def compute_score(self, gts, res):
+            return 0.0, [{"All": {"f": float("nan")}} for _ in gts]
+
+    monkeypatch.setattr(coco, "_meteor", lambda truth, given: parts.meteor)
+    without = coco.score(*files)
+    monkeypatch.setattr(coco, "why_no_spice", lambda: None)
+    for stand_in, reason in ((Failing, "ended without a score"), (Silent, "gave no number for")):
+        monkeypatch.setattr(module, "Spice", stand_in)
+        found = coco.score(*files)
+        assert found.metrics == without.metrics and "SPICE" not in found.metrics
+        [note] = found.notes
+        assert note.startswith("SPICE is not measured: its program") and reason in note
 
 
 def test_references_without_words_are_refused():

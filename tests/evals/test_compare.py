@@ -7,12 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 from retrieval_fakes import ColourScorer, write_flickr
-from scipy.stats import pearsonr
+from scipy.stats import pearsonr, spearmanr
 
 import evals
 from evals import records
-from evals.benchmark import SampleMetric
+from evals.benchmark import ItemMetric, SampleMetric
 from evals.compare import compare, difference
+from evals.correlations import spearman_of
+from evals.metrics import RESAMPLES, bootstrap_counts
 from unimo2.cli import main
 from unimo2.errors import BadData, MissingData, UsageError
 
@@ -98,6 +100,39 @@ def test_metrics_that_are_no_means_exchange_items_too() -> None:
     found = difference(metric(a), metric(b), permutations=40_000)
     assert found.difference == pytest.approx(observed)
     assert found.p_value == pytest.approx(as_large / 2**8, abs=0.01)
+
+
+def test_rank_correlations_are_ranked_anew_in_every_draw() -> None:
+    """Truth: scipy's Spearman correlation of copied items, and of the items of every exchange."""
+    random = np.random.default_rng(2)
+    target = np.round(4 * random.random(8)) / 4  # ties
+    a, b = random.random(8), target + 0.5 * random.random(8)
+    items, shuffled = np.arange(8), random.permutation(8)
+
+    def metric(x: np.ndarray, order: np.ndarray) -> ItemMetric:
+        return ItemMetric(items[order], x[order], target[order], spearman_of)
+
+    found = difference(metric(a, items), metric(b, shuffled), seed=3, permutations=40_000)
+
+    def apart(rows: np.ndarray, left: np.ndarray, right: np.ndarray) -> float:
+        truth = target[rows]
+        if len(set(truth)) < 2 or len(set(left[rows])) < 2:
+            return float("nan")
+        return spearmanr(right[rows], truth)[0] - spearmanr(left[rows], truth)[0]
+
+    observed = apart(items, a, b)
+    assert found.difference == pytest.approx(observed)
+    drawn = [
+        apart(np.repeat(shuffled, counts), a, b) for counts in bootstrap_counts(8, RESAMPLES, 3)
+    ]
+    assert found.ci95 == pytest.approx(tuple(np.nanpercentile(drawn, [2.5, 97.5])))
+    as_large = 0
+    for exchanged in itertools.product([False, True], repeat=8):
+        left, right = np.where(exchanged, b, a), np.where(exchanged, a, b)
+        as_large += abs(apart(items, left, right)) >= abs(observed) - 1e-12
+    assert found.p_value == pytest.approx(as_large / 2**8, abs=0.01)
+    with pytest.raises(BadData, match="not of the same items"):
+        difference(metric(a, items), metric(b, items[:7]))
 
 
 def test_runs_that_do_not_differ_are_rarely_found_to() -> None:

@@ -190,3 +190,13 @@ def test_a_test_file_cannot_be_scored(tmp_path):
     path = write(tmp_path / "test.tsv", ("index", "sentence"), (0, "x"))
     with pytest.raises(BadData, match="no row has a label"):
         glue.score("sst2", predictions(tmp_path / "p.tsv", [(0, 1)]), path)
+
+
+def test_worse_than_guessing_is_not_at_chance() -> None:
+    """Truth: every answer turned round: a correlation of -100, where guessing gives 0."""
+    labels = ["0", "1"] * 50
+    found = glue.metrics("cola", labels[1:] + labels[:1], labels, 0)["matthews"]
+    assert found.value == -100.0 and found.below_chance and found.mark == "below chance"
+    right = glue.metrics("cola", labels, labels, 0)["matthews"]
+    guessed = glue.metrics("cola", ["0", "0", "1", "1"] * 25, labels, 0)["matthews"]
+    assert (right.mark, guessed.mark) == ("", "at chance")

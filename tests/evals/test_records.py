@@ -130,6 +130,13 @@ def test_samples_come_back_with_their_types(tmp_path: Path) -> None:
     pd.testing.assert_frame_equal(records.read_samples(tmp_path), samples)
 
 
+def test_damaged_samples_are_one_error(tmp_path: Path) -> None:
+    """Truth: the file that is no table."""
+    (tmp_path / records.SAMPLES).write_bytes(b"PAR1 no table")
+    with pytest.raises(BadData, match="samples.parquet: not a table of samples"):
+        records.read_samples(tmp_path)
+
+
 def _git(folder: Path, *arguments: str) -> str:
     identity = ["-c", "user.name=a", "-c", "user.email=a@b.c", "-c", "commit.gpgsign=false"]
     done = subprocess.run(

@@ -14,6 +14,7 @@ import torch
 from retrieval_fakes import ColourScorer, write_flickr
 
 import evals
+from evals.retrieval import scorer
 from evals.retrieval.planner import Block, make_plan
 from evals.retrieval.writer import BlockWriter
 from unimo2.errors import BadCheckpoint, IncompatibleModel
@@ -72,6 +73,31 @@ def test_each_tower_runs_once_per_item(flickr_root: Path, tmp_path: Path) -> Non
     model = ColourScorer()
     _run(flickr_root, tmp_path / "runs", model)
     assert (model.images, model.texts, model.pairs) == (20, 100, 2000)
+
+
+def test_a_long_run_is_estimated_before_all_images_are_encoded(
+    flickr_root: Path, tmp_path: Path
+) -> None:
+    """Truth: images of a second and pairs of half a second, by a clock that the model moves."""
+    now = [0.0]
+
+    class Slow(ColourScorer):
+        def encode_images(self, images):  # noqa: ANN001, ANN202
+            now[0] += len(images)
+            return super().encode_images(images)
+
+        def score_pairs(self, images, text):  # noqa: ANN001, ANN202
+            now[0] += 0.5 * len(images)
+            return super().score_pairs(images, text)
+
+    seen = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(scorer.time, "perf_counter", lambda: now[0])
+        _run(flickr_root, tmp_path / "runs", Slow(batch_size=5), on_progress=seen.append)
+    [place] = [place for place, progress in enumerate(seen) if progress.estimated]
+    assert seen[place].seconds_left == 20 * 1.0 + 2000 * 0.5
+    assert seen[place - 1].stage == "images" and seen[place - 1].done == 5
+    assert "--rerank" not in str(seen[place].hint)  # 64 of 20 images would be all
 
 
 def test_progress_ends_at_all_pairs(flickr_root: Path, tmp_path: Path) -> None:

@@ -127,9 +127,12 @@ def test_queries_that_are_settled_have_the_exhaustive_first_places(k: int, seed:
     itm = random.uniform(-1, 1, size=(12, 30)).astype(np.float32)
     chosen = Shortlists.of(contrastive, 4)
     hidden = np.where(chosen.pairs, itm, np.nan).astype(np.float32)
-    found = Coverage.of(chosen, hidden, contrastive, 2.0, [k])
-    highest = itm[chosen.pairs].max()
-    itm = np.minimum(itm, highest)  # what the counts suppose
+    found = Coverage.of(4, hidden, contrastive, 2.0, [k])
+    # The fourth of four candidates is the last quarter.
+    fourth = [(row, q) for q, row in enumerate(np.argsort(-contrastive, axis=0)[3])]
+    fourth += [(q, column) for q, column in enumerate(np.argsort(-contrastive, axis=1)[:, 3])]
+    highest = max(itm[pair] for pair in fourth)
+    itm = np.where(chosen.pairs, itm, np.minimum(itm, highest))  # what the counts suppose
     fused = itm + 2.0 * contrastive
     most = np.where(chosen.pairs, itm, highest) + 2.0 * contrastive
     for mask, exact, bound, count in (
@@ -151,7 +154,7 @@ def test_queries_that_are_settled_have_the_exhaustive_first_places(k: int, seed:
 
 
 def test_a_shortlist_of_everything_leaves_nothing_open() -> None:
-    """Truth: there is nothing outside, even where a query has fewer candidates than k."""
+    """Truth: there is nothing outside; without a shortlist every query is open."""
     scores = np.zeros((3, 4))
     assert still_open(scores, np.ones((3, 4), dtype=bool), 10) == 0
     assert still_open(scores, np.zeros((3, 4), dtype=bool), 1) == 4
@@ -236,9 +239,9 @@ def test_a_long_exhaustive_run_is_told_of_the_shortlist(tmp_path: Path) -> None:
     assert all(progress.hint is None for progress in short)
     console = Console(record=True, width=300, file=(tmp_path / "screen").open("w"))
     display = _Display.__new__(_Display)
-    display._console = console
-    display._tell_cost(seen[0], LONG_RUN_SECONDS)
-    display._tell_cost(Progress("pairs", 1, 2, 90.0, "a hint"), 90.0)
+    display.console, display._cost_told = console, False
+    assert LONG_RUN_SECONDS <= 90.0
+    display._tell_cost(Progress("pairs", 1, 2, 90.0, "a hint"))
     assert "goes on where it stopped; a hint" in console.export_text()
 
 

@@ -69,7 +69,7 @@ def test_a_program_that_fails_is_one_error(monkeypatch):
             raise subprocess.CalledProcessError(1, "java")
 
     monkeypatch.setattr(module, "Spice", Failing)
-    with pytest.raises(BadData, match="SPICE's program ended without a score"):
+    with pytest.raises(BadData, match="its program ended without a score"):
         spice({1: ["a"]}, {1: ["a"]})
 
 

@@ -5,7 +5,7 @@ import pytest
 from item_fakes import LAST, NoisyScorer, write_imagenet
 
 import evals
-from evals import records, zero_shot
+from evals import records, suites, zero_shot
 from evals.benchmark import Request
 from evals.prompts import prompts, templates
 from unimo2.errors import IncompatibleModel, UsageError
@@ -187,3 +187,32 @@ def test_a_unit_of_work_holds_a_bounded_number_of_pairs():
         contrastive_scores = None
 
     assert scorer(NoParts()).cheaper is None
+
+
+def test_the_number_format_of_zero_shot_classes_is_measured(tmp_path, monkeypatch):
+    """Truth: one image of each class, with the sentence of its class in the same order."""
+    from evals import imagenet
+    from evals.retrieval import precision
+
+    root = write_imagenet(tmp_path / "data", CLASSES, IMAGES)
+    seen = {}
+
+    def choose(exact, fast, images, captions):
+        seen.update(images=[path.parent.name for path in images], captions=captions)
+
+    monkeypatch.setattr(precision, "choose", choose)
+    data = imagenet.read(suites.resolve(None, root), Request("imagenet", "", split="val"))
+    imagenet.choose_precision(NoisyScorer(), NoisyScorer(), data)
+    named = {IDS[number]: f"a photo of class{number}" for number in range(CLASSES)}
+    assert sorted(seen["images"]) == sorted(named)
+    assert seen["captions"] == [named[wnid] for wnid in seen["images"]]
+    with pytest.raises(UsageError, match="--dtype auto is measured where pairs are scored"):
+        evals.run(
+            "imagenet",
+            model="mini",
+            data_root=root,
+            dtype="auto",
+            zero_shot=True,
+            score="contrastive",
+            output=tmp_path / "runs",
+        )

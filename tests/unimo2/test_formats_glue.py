@@ -140,7 +140,7 @@ BROKEN = [
     (read_predictions, "sst2", [["0", "1"]], "line 1: expected the header"),
     (read_predictions, "sst2", [], "line 1: expected the header"),
     (read_predictions, "sst2", [HEADER, ["0", "1", "1"]], "line 2: expected 2 columns, found 3"),
-    (read_predictions, "sst2", [HEADER, ["0", "1.0"]], "line 2: unknown label '1.0'"),
+    (read_predictions, "sst2", [HEADER, ["0", "1.5"]], "line 2: unknown label '1.5'"),
     (read_predictions, "mnli", [HEADER, ["0", "-"]], "line 2: unknown label '-'"),
     (read_predictions, "stsb", [HEADER, ["0", "nan"]], "line 2: 'nan' is no number"),
     (read_predictions, "cola", [HEADER, ["0", "1"], ["0", "1"]], "index .* once: 0"),
@@ -165,3 +165,11 @@ def test_a_missing_file_is_named(tmp_path):
         read_rows_of("sst2", tmp_path / "dev.tsv")
     with pytest.raises(MissingData, match="a folder, not a file"):
         read_rows_of("sst2", tmp_path)
+
+
+@pytest.mark.parametrize(("cell", "label"), [("1", "1"), ("0.0", "0"), ("LABEL_1", "1")])
+def test_numbered_labels_may_be_written_as_data_frames_and_classifiers_do(tmp_path, cell, label):
+    """Against the label that was meant."""
+    path = tmp_path / "predictions.tsv"
+    path.write_text(f"index\tprediction\n0\t{cell}\n")
+    assert read_predictions("cola", path) == {0: label}

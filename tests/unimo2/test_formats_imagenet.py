@@ -48,6 +48,16 @@ def test_images_of_folders(folder):
     assert find_mapping(val) == folder.resolve() / "LOC_synset_mapping.txt"
 
 
+def test_what_systems_leave_beside_images_is_no_image(folder):
+    """Against the same folder before."""
+    val = folder / "val"
+    before = read_labels(val)
+    for name in (".ipynb_checkpoints/x.JPEG", "__MACOSX/y.JPEG", "n01440764/._a.jpg"):
+        (val / name).parent.mkdir(exist_ok=True)
+        (val / name).touch()
+    assert read_labels(val) == before
+
+
 def test_labels_of_the_flat_distribution(tmp_path):
     """Against rows as in LOC_val_solution.csv: a class and its box, one to many times."""
     path = tmp_path / "LOC_val_solution.csv"

@@ -179,5 +179,5 @@ def _cells(metric: Metric) -> tuple[str, ...]:
         f"{metric.ci95[0]:.2f} to {metric.ci95[1]:.2f}",
         "" if metric.chance is None else f"{metric.chance:.2f}",
         f"{metric.n:,}",
-        "at chance" if metric.at_chance else "",
+        metric.mark,
     )

@@ -175,7 +175,7 @@ def _show(benchmark: str, predictions: Path, scored: Scored, as_json: bool) -> N
             f"{metric.ci95[0]:.2f} to {metric.ci95[1]:.2f}",
             "" if metric.chance is None else f"{metric.chance:.2f}",
             f"{metric.n:,}",
-            "at chance" if metric.at_chance else "",
+            metric.mark,
         )
     console.print(table)
     for note in scored.notes:

@@ -206,7 +206,10 @@ def _predicted(kind: Task, cell: str, place: str) -> str:
     for label, others in kind.other_names.items():
         if word in others:
             return label
-    return word if word in (kind.labels or ()) else _label(kind, cell, place)
+    labels = kind.labels or ()
+    if all(label.isdecimal() for label in labels):  # 1 as a data frame or a classifier writes it
+        word = word.removeprefix("label_").removesuffix(".0")
+    return word if word in labels else _label(kind, cell, place)
 
 
 def _number(cell: str, place: str) -> float:

@@ -29,6 +29,8 @@ MAPPING = "LOC_synset_mapping.txt"
 SOLUTION = "LOC_val_solution.csv"
 IMAGE_SUFFIXES = (".jpeg", ".jpg", ".png")
 NO_CLASS = "image without a class"
+# What systems and notebooks leave beside images: .DS_Store, ._a.JPEG, .ipynb_checkpoints ...
+_NOT_DATA = (".", "__MACOSX")
 _WNID = re.compile(r"n\d+")
 
 
@@ -161,10 +163,14 @@ def read_predictions(path: Path, known: Collection[str] | None) -> dict[str, str
     return dict(pairs)
 
 
+def _is_image(name: str) -> bool:
+    return name.lower().endswith(IMAGE_SUFFIXES) and not name.startswith(_NOT_DATA)
+
+
 def _is_flat(folder: Path) -> bool:
     """Whether images lie in the folder itself and there is no folder of a class."""
     names = os.listdir(folder)
-    images = any(name.lower().endswith(IMAGE_SUFFIXES) for name in names)
+    images = any(_is_image(name) for name in names)
     return images and not any(
         _WNID.fullmatch(name) and (folder / name).is_dir() for name in names if "." not in name
     )
@@ -173,9 +179,7 @@ def _is_flat(folder: Path) -> bool:
 def _from_flat(folder: Path, broken: Skips | None) -> Iterator[LabelledImage]:
     """Images in one folder, with their classes from the file that comes with them."""
     files = {
-        _name(name): Path(folder, name)
-        for name in sorted(os.listdir(folder))
-        if name.lower().endswith(IMAGE_SUFFIXES)
+        _name(name): Path(folder, name) for name in sorted(os.listdir(folder)) if _is_image(name)
     }
     solution = find_above(folder, SOLUTION)
     if solution is None:
@@ -198,13 +202,13 @@ def _from_flat(folder: Path, broken: Skips | None) -> Iterator[LabelledImage]:
 def _from_folders(folder: Path, broken: Skips | None) -> Iterator[LabelledImage]:
     odd = []
     for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):
-        if not entry.is_dir():
+        if not entry.is_dir() or entry.name.startswith(_NOT_DATA):
             continue
         if not _WNID.fullmatch(entry.name):
             odd.append(entry.name)
             continue
         for name in sorted(os.listdir(entry.path)):
-            if name.lower().endswith(IMAGE_SUFFIXES):
+            if _is_image(name):
                 yield LabelledImage(_name(name), entry.name, Path(entry.path, name))
     if odd:
         refuse(BROKEN_ROW, f"{folder}: folders that are no synset ids: {first_few(odd)}", broken)
