@@ -35,8 +35,20 @@ def tiny(**fields):
 def trained(runs: Path, name: str, model) -> Path:
     """A run that has finished."""
     model.save_pretrained(runs / name / "model")
-    (runs / name / "train.json").write_text("{}")
+    (runs / name / "train.json").write_text('{"retrieval_weight": {"weight": 1.0}}')
     return runs / name / "model"
+
+
+def test_a_pretraining_without_its_retrieval_weight_has_not_finished(script, tmp_path):
+    """Truth: what is written when: train.json first, the weight into it a minute later."""
+    mini, vqa = (model for model in script.embedded_models() if model.name in ("mini", "mini-vqa"))
+    for model in (mini, vqa):
+        assert not script.is_finished(model, tmp_path)
+        (tmp_path / model.name).mkdir()
+        (tmp_path / model.name / "train.json").write_text("{}")
+    assert script.is_finished(vqa, tmp_path) and not script.is_finished(mini, tmp_path)
+    (tmp_path / "mini" / "train.json").write_text('{"retrieval_weight": {}}')
+    assert script.is_finished(mini, tmp_path)
 
 
 def test_weights_and_card_go_into_the_package_without_training_again(script, tmp_path, monkeypatch):
