@@ -27,7 +27,7 @@ from evals.metrics import (
 )
 from evals.processes import ALL, Share
 from evals.retrieval import precision, samples, scorer
-from evals.retrieval.coverage import Coverage
+from evals.retrieval.coverage import coverage_notes
 from evals.retrieval.planner import Plan, make_plan
 from evals.retrieval.shortlist import Shortlists
 from evals.retrieval.writer import BlockWriter, Scores
@@ -324,9 +324,10 @@ def measure(
     seconds = work.seconds + block_seconds
     if work.contrastive is not None:
         parts["contrastive"] = work.contrastive
+    weight = model.contrastive_weight
     if request.contrastive_weight is not None:
-        weight = np.float32(request.contrastive_weight)
-        parts["score"] = parts["itm"] + weight * parts["contrastive"]
+        weight = request.contrastive_weight
+        parts["score"] = parts["itm"] + np.float32(weight) * parts["contrastive"]
     work.writer.publish(parts)
     rankings = {name: _rank(parts, name, data.caption_image, work.shortlists) for name in parts}
     return Outcome(
@@ -335,18 +336,8 @@ def measure(
         seconds=seconds,
         throughput={"pairs_per_second": work.plan.pairs / seconds if seconds else 0.0},
         clean_up=work.writer.discard,
-        notes=_coverage(model, request, parts),
+        notes=coverage_notes(request.rerank, weight, parts),
     )
-
-
-def _coverage(model: PairScorer, request: Request, parts: Mapping[str, Scores]) -> list[str]:
-    """What a shortlist has left open; nothing of a score that is no weighted sum."""
-    weight = request.contrastive_weight
-    weight = model.contrastive_weight if weight is None else weight
-    if request.rerank is None or weight is None or "itm" not in parts:
-        return []
-    itm, contrastive = parts["itm"], parts["contrastive"]
-    return [Coverage.of(request.rerank, itm, contrastive, weight, RECALL_AT).note()]
 
 
 def _metrics(

@@ -8,13 +8,11 @@ from __future__ import annotations
 
 import errno
 import json
-import sys
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass
-from importlib.metadata import version
+from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -42,6 +40,7 @@ from unimo2.loop_config import LoopConfig
 from unimo2.optimization import build_optimizer, choose_precision, learning_rate_at
 from unimo2.saving import save_model, write_json
 from unimo2.streams import DROPOUT, Share, stream_seed
+from unimo2.train_summary import TrainSummary, report
 from unimo2.training_log import Evaluated, Interval, LogFile, Progress
 from unimo2.training_task import Evaluate, OnProgress, TrainingBatch, TrainingTask
 
@@ -58,37 +57,9 @@ __all__ = [
     "train",
 ]
 
-_PACKAGES = ("torch", "timm", "transformers", "accelerate", "tokenizers", "numpy")
 # Rows of the matrix product by which precision "auto" is settled: the tokens of a mini batch.
 _TIMED_ROWS = 2048
 RESUME = ("auto", "changed", "never")
-
-
-@dataclass(frozen=True)
-class TrainSummary:
-    """What a finished run says about itself (also in train.json).
-
-    Attributes:
-        steps: optimiser steps done, over all starts of the run.
-        seconds: training time over all starts, without reading data.
-        samples_per_second: samples of all kinds a second over that time.
-        samples: how many samples of each kind were trained on.
-        precision: "fp32" or "bf16", as "auto" was settled.
-        resumed_from: the step at which this start of the run began.
-        losses: the last line of losses in the log.
-        model_folder: where `from_pretrained` finds the weights.
-        best: the evaluation whose weights these are; None where nothing selects (the last then).
-    """
-
-    steps: int
-    seconds: float
-    samples_per_second: float
-    samples: Mapping[str, int]
-    precision: str
-    resumed_from: int
-    losses: Mapping[str, float | int | None]
-    model_folder: Path
-    best: Best | None = None
 
 
 def train(
@@ -419,25 +390,7 @@ class _Run:
             best=self.best,
         )
         if self.accelerator.is_main_process:
-            write_json(self.output / "train.json", self._document(summary))
+            document = report(summary, self.config, self.task, self.changes, self.accelerator)
+            write_json(self.output / "train.json", document)
         self.accelerator.wait_for_everyone()
         return summary
-
-    def _document(self, summary: TrainSummary) -> dict[str, Any]:
-        """The content of train.json: enough to repeat the run."""
-        return {
-            "command": " ".join(sys.argv),
-            "config": asdict(self.config),
-            **({"changes": self.changes} if self.changes else {}),
-            **self.task.describe(),
-            "parameters": sum(p.numel() for p in self.task.model.parameters()),
-            **{
-                k: v
-                for k, v in asdict(summary).items()
-                if k not in ("resumed_from", "model_folder")
-            },
-            "device": str(self.accelerator.device),
-            "processes": self.share.world,
-            "threads": torch.get_num_threads(),
-            "versions": {name: version(name) for name in _PACKAGES},
-        }

@@ -9,12 +9,12 @@ run has the same first k, as long as no pair that is even further down has a hig
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from evals.metrics import Floats
+from evals.metrics import RECALL_AT, Floats
 from evals.retrieval.shortlist import Mask, Shortlists
 from evals.retrieval.writer import Scores
 
@@ -97,3 +97,21 @@ def still_open(most: Floats, shortlist: Mask, k: int) -> int:
     last = np.partition(inside, place, axis=0)[place]
     outside = np.where(shortlist, -np.inf, most).max(axis=0)
     return int(np.count_nonzero((outside >= last) & ~shortlist.all(axis=0)))
+
+
+def coverage_notes(
+    rerank: int | None, weight: float | None, parts: Mapping[str, Scores]
+) -> list[str]:
+    """What a run's record says of its shortlist.
+
+    Args:
+        rerank: Its size; None for all pairs.
+        weight: Of the contrastive score; None for a score that is no weighted sum.
+        parts: Of the score, each `[images, captions]`.
+
+    Returns:
+        A note, or nothing where there is no shortlist or no such sum.
+    """
+    if rerank is None or weight is None or "itm" not in parts:
+        return []
+    return [Coverage.of(rerank, parts["itm"], parts["contrastive"], weight, RECALL_AT).note()]
