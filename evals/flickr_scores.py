@@ -43,7 +43,8 @@ def score(scores: Path, annotations: Path, split: str = "test", seed: int = 0) -
     try:
         by_image, by_text = rank_images(matrix, owner), rank_texts(matrix, owner)
     except BadData as error:
-        shortlisted = np.isnan(matrix).any() and not np.isnan(matrix).all()
+        missing = np.isnan(matrix) if matrix.dtype.kind == "f" else np.array([False])
+        shortlisted = missing.any() and not missing.all()
         hint = (
             "; a run with --rerank leaves them for pairs that it did not score, and its record has "
             "the recalls"

@@ -276,8 +276,9 @@ def _check_tuning(card: Card, request: Request) -> None:
 
 def _check_dtype(module: Benchmark, request: Request) -> None:
     """Refuse `--dtype auto` where the benchmark has no way to measure it."""
-    scores_pairs = needed(module, request) == "pair_scorer"
-    if request.dtype == AUTO and not (scores_pairs and hasattr(module, "choose_precision")):
+    if request.dtype != AUTO:
+        return
+    if needed(module, request) != "pair_scorer" or not hasattr(module, "choose_precision"):
         raise UsageError(
             f"--dtype auto is measured where pairs are scored, which {request.benchmark} does not do "
             f"with these options: choose float32 or {FAST_DTYPE}"
@@ -364,14 +365,11 @@ def _chance_notes(metrics: Mapping[str, Metric]) -> Sequence[str]:
         (below, "below chance", "are labels or columns swapped?"),
     )
     return [
-        f"the result is {how} in {_named(names, main)}: {meaning}"
+        f"the result is {how} in "
+        f"{'every metric' if len(names) == len(main) else ', '.join(names)}: {meaning}"
         for names, how, meaning in said
         if names
     ]
-
-
-def _named(names: Sequence[str], every: Mapping[str, Metric]) -> str:
-    return "every metric" if len(names) == len(every) else ", ".join(names)
 
 
 def command(request: Request) -> str:

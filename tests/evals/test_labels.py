@@ -149,7 +149,8 @@ def test_recalls_of_a_matrix(tmp_path):
     [
         (np.zeros((100, 20)), r"shape \[100, 20\]; the test split .* 20 images and 100 captions"),
         (np.zeros(3), r"shape \[3\]"),
-        (np.full((20, 100), np.nan), "NaN"),
+        (np.full((20, 100), np.nan), "caption 0$"),
+        (np.where(np.eye(20, 100) > 0, np.nan, 0.0), "a run with --rerank leaves them"),
         (np.full((20, 100), "x"), "must be a matrix"),
         (b"no array", "not a .npy file"),
         (b"", "not a .npy file"),

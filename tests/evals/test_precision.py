@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from retrieval_fakes import ColourScorer, write_flickr
 
-from evals import flickr
+from evals import flickr, imagenet
 from evals.benchmark import Request
 from evals.retrieval.precision import choose
 from evals.suites import resolve
@@ -71,6 +71,9 @@ def test_a_benchmark_that_cannot_measure_it_says_so():
     from unimo2.errors import UsageError
 
     with pytest.raises(UsageError, match="choose float32 or bfloat16"):
-        _check_dtype(SimpleNamespace(), Request("vqa", "mini", dtype="auto"))
+        _check_dtype(SimpleNamespace(CAPABILITY="pair_scorer"), Request("x", "mini", dtype="auto"))
+    with pytest.raises(UsageError, match="choose float32 or bfloat16"):
+        _check_dtype(imagenet, Request("imagenet", "mini", dtype="auto"))  # of a classifier
     _check_dtype(SimpleNamespace(), Request("vqa", "mini", dtype="bfloat16"))
     _check_dtype(flickr, Request("flickr", "mini", dtype="auto"))
+    _check_dtype(imagenet, Request("imagenet", "mini", dtype="auto", zero_shot=True))
