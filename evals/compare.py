@@ -8,13 +8,14 @@ which changes nothing but noise if the runs do not differ.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
+from numpy.typing import NDArray
 
 from evals import records
 from evals.benchmark import Comparable, ItemMetric, SampleMetric
@@ -26,6 +27,7 @@ from unimo2.errors import BadData, UsageError
 PERMUTATIONS = 10_000
 _ROUNDING = 1e-9
 _PORTION = 1 << 23  # random numbers held at once
+_ITEM_PARTS = 8
 # Of a record's data, what names the place that it came from and not the data itself.
 # "tagged" counts object tags, which are part of the protocol.
 _NOT_DATA = ("root_name", "note", "official", "tagged")
@@ -144,22 +146,42 @@ def difference(
         return _item_difference(
             cast(ItemMetric, a), cast(ItemMetric, b), seed, resamples, permutations
         )
-    _require_same_items(a, b)
+    _require_same_items(a.items, a.units, b.items, b.units)
     sums_a, sums_b = _unit_sums(a), _unit_sums(b)
     units = list(sums_a)
     of_a = np.stack([sums_a[unit] for unit in units])  # [units, statistics]
     of_b = np.stack([sums_b[unit] for unit in units])
     value_a, value_b = (float(a.value(s.sum(axis=0)[None])[0]) for s in (of_a, of_b))
     drawn = bootstrap_counts(len(units), resamples, seed).astype(np.float64)
-    low, high = np.nanpercentile(b.value(drawn @ of_b) - a.value(drawn @ of_a), [2.5, 97.5])
-    return Difference(
-        a=value_a,
-        b=value_b,
-        difference=value_b - value_a,
-        ci95=(float(low), float(high)),
-        p_value=_p_value(a, of_a, of_b, value_b - value_a, seed, permutations),
-        n=len(a.items),
+    total_a, total_b, change = of_a.sum(axis=0), of_b.sum(axis=0), of_b - of_a
+
+    def exchanged(moved: NDArray[np.int64]) -> Floats:
+        taken = moved.astype(np.float64) @ change
+        return a.value(total_b - taken) - a.value(total_a + taken)
+
+    return _difference(
+        value_a,
+        value_b,
+        drawn=b.value(drawn @ of_b) - a.value(drawn @ of_a),
+        p_value=_p_value(exchanged, len(units), value_b - value_a, seed, permutations),
+        items=len(a.items),
         units=len(units),
+    )
+
+
+def _difference(
+    a: float, b: float, drawn: Floats, p_value: float, items: int, units: int
+) -> Difference:
+    """The result, of the differences `drawn` in the resamples."""
+    low, high = np.nanpercentile(drawn, [2.5, 97.5])
+    return Difference(
+        a=a,
+        b=b,
+        difference=b - a,
+        ci95=(float(low), float(high)),
+        p_value=p_value,
+        n=items,
+        units=units,
         tied=bool(low <= 0.0 <= high),
     )
 
@@ -168,66 +190,73 @@ def _item_difference(
     a: ItemMetric, b: ItemMetric, seed: int, resamples: int, permutations: int
 ) -> Difference:
     """The paired difference of a metric that is computed anew for every draw of items."""
+    _require_same_items(a.items, a.items, b.items, b.items)
     place = {item: number for number, item in enumerate(a.items.tolist())}
-    if len(place) != len(b.items) or place.keys() != set(b.items.tolist()):
-        raise BadData("the samples of the two runs are not of the same items")
-    order = np.array([place[item] for item in b.items.tolist()])
-    count, truth, before = len(order), b.truth, a.given[order]
+    of_a, of_b, truth = a.given[[place[item] for item in b.items.tolist()]], b.given, b.truth
+    count = len(truth)
 
     def values(given: Floats, counts: Ints) -> Floats:
-        return b.value(given, truth, counts)
+        return b.value(np.broadcast_to(given, counts.shape), truth, counts)
+
+    def exchanged(moved: NDArray[np.int64]) -> Floats:
+        found = []
+        for part in np.array_split(moved, _ITEM_PARTS):  # ranking holds several arrays of its size
+            once, left = np.ones_like(part), np.where(part, of_b, of_a)
+            found.append(values(np.where(part, of_a, of_b), once) - values(left, once))
+        return np.concatenate(found)
 
     once = np.ones((1, count), dtype=np.int64)
-    value_a, value_b = (float(values(g[None], once)[0]) for g in (before, b.given))
-    found: list[Floats] = []
-    for counts in draws(count, seed, resamples):
-        sides = (np.broadcast_to(given, counts.shape) for given in (before, b.given))
-        of_a, of_b = (values(side, counts) for side in sides)
-        found.append(of_b - of_a)
-    low, high = np.nanpercentile(np.concatenate(found), [2.5, 97.5])
-    generator = np.random.default_rng([seed, 1])
-    as_large, portion = 0, max(1, _PORTION // (8 * count))
-    for start in range(0, permutations, portion):
-        shape = (min(portion, permutations - start), count)
-        moved = generator.integers(0, 2, size=shape).astype(bool)
-        ones = np.ones(shape, dtype=np.int64)
-        kept, other = np.where(moved, before, b.given), np.where(moved, b.given, before)
-        drawn = values(kept, ones) - values(other, ones)
-        as_large += int(np.count_nonzero(~(np.abs(drawn) < abs(value_b - value_a) - _ROUNDING)))
-    return Difference(
-        a=value_a,
-        b=value_b,
-        difference=value_b - value_a,
-        ci95=(float(low), float(high)),
-        p_value=(1 + as_large) / (1 + permutations),
-        n=count,
+    value_a, value_b = (float(values(given, once)[0]) for given in (of_a, of_b))
+    drawn = [
+        values(of_b, counts) - values(of_a, counts) for counts in draws(count, seed, resamples)
+    ]
+    return _difference(
+        value_a,
+        value_b,
+        drawn=np.concatenate(drawn),
+        p_value=_p_value(exchanged, count, value_b - value_a, seed, permutations),
+        items=count,
         units=count,
-        tied=bool(low <= 0.0 <= high),
     )
 
 
 def _p_value(
-    metric: SampleMetric, of_a: Floats, of_b: Floats, found: float, seed: int, permutations: int
+    exchanged: Callable[[NDArray[np.int64]], Floats],
+    units: int,
+    found: float,
+    seed: int,
+    permutations: int,
 ) -> float:
-    """Share of random exchanges whose difference is at least as large, the observed one included."""
+    """Share of random exchanges whose difference is at least as large, the observed one included.
+
+    Args:
+        exchanged: Which units change sides, `[exchanges, units]` of 0 and 1, to the differences
+            `[exchanges]`.
+        units: Their number.
+        found: The observed difference.
+        seed: Of the exchanges.
+        permutations: Their number.
+
+    Returns:
+        The share.
+    """
     generator = np.random.default_rng([seed, 1])  # not the stream that the interval draws from
-    portion = max(1, _PORTION // len(of_a))
-    total_a, total_b, change = of_a.sum(axis=0), of_b.sum(axis=0), of_b - of_a
+    portion = max(1, _PORTION // units)
     as_large = 0
     for start in range(0, permutations, portion):
-        size = (min(portion, permutations - start), len(of_a))
-        moved = generator.integers(0, 2, size=size).astype(np.float64) @ change
-        drawn = metric.value(total_b - moved) - metric.value(total_a + moved)
+        size = (min(portion, permutations - start), units)
+        drawn = exchanged(generator.integers(0, 2, size=size))
         as_large += int(np.count_nonzero(~(np.abs(drawn) < abs(found) - _ROUNDING)))
     return (1 + as_large) / (1 + permutations)
 
 
-def _require_same_items(a: SampleMetric, b: SampleMetric) -> None:
+def _require_same_items(
+    items_a: NDArray[Any], units_a: NDArray[Any], items_b: NDArray[Any], units_b: NDArray[Any]
+) -> None:
     """Refuse samples of other items, or of the same items in other units."""
-    unit_of_a, unit_of_b = (
-        dict(zip(metric.items.tolist(), metric.units.tolist(), strict=True)) for metric in (a, b)
-    )
-    if unit_of_a != unit_of_b or len(a.items) != len(b.items):
+    unit_of_a = dict(zip(items_a.tolist(), units_a.tolist(), strict=True))
+    unit_of_b = dict(zip(items_b.tolist(), units_b.tolist(), strict=True))
+    if unit_of_a != unit_of_b or len(items_a) != len(items_b):
         odd = sorted({str(item) for item, _ in unit_of_a.items() ^ unit_of_b.items()})
         named = f": {', '.join(odd[:3])}" if odd else ""
         raise BadData(f"the samples of the two runs are not of the same items{named}")

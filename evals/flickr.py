@@ -15,6 +15,7 @@ import numpy as np
 
 from evals.batch_sizes import Search
 from evals.benchmark import Outcome, Report, Request, SampleMetric
+from evals.item_data import known_split
 from evals.metrics import (
     RECALL_AT,
     RESAMPLES,
@@ -145,8 +146,7 @@ def read(suite: Suite, request: Request) -> RetrievalData:
     """
     if request.limit is not None and request.limit < 1:
         raise UsageError(f"--limit {request.limit}: at least 1 image is needed")
-    if request.split not in OFFICIAL:
-        raise UsageError(f"unknown split '{request.split}'; Flickr30k has {', '.join(OFFICIAL)}")
+    known_split(request.split, OFFICIAL, "Flickr30k")
     path = suite.root / ANNOTATIONS
     everything = parse_karpathy(path, suite.root / IMAGES)
     counts = Counter(image.split for image in everything)

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
+from evals.item_data import known_split
 from evals.metrics import rank_images, rank_texts, retrieval_metrics
 from evals.scoring import Scored
-from unimo2.errors import BadData, MissingData, UsageError
+from unimo2.errors import BadData, MissingData
 from unimo2.formats.karpathy import parse_karpathy
 
 
@@ -30,8 +31,7 @@ def score(scores: Path, annotations: Path, split: str = "test", seed: int = 0) -
         BadData: A broken file, or a matrix of another shape than the split.
         UsageError: An unknown split.
     """
-    if split not in ("train", "val", "test"):
-        raise UsageError(f"unknown split '{split}'; Flickr30k has train, val, test")
+    known_split(split, ("train", "val", "test"), "Flickr30k")
     images = parse_karpathy(annotations, annotations.parent, (split,))
     owner = np.repeat(np.arange(len(images)), [len(image.captions) for image in images])
     matrix = _read(scores)

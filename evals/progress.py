@@ -6,6 +6,7 @@ Either way a long run says beforehand what it will cost.
 from __future__ import annotations
 
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -56,7 +57,7 @@ def shown(console: Console, quiet: bool = False) -> Iterator[Report]:
         yield _Display(bars, console)
 
 
-class _Watch:
+class _Watch(ABC):
     """Keeps the pace of every stage, and tells the cost of a long run once."""
 
     def __init__(self, console: Console) -> None:
@@ -76,9 +77,9 @@ class _Watch:
         if elapsed >= _MEASURE_SECONDS:
             self._tell_cost(progress)
 
+    @abstractmethod
     def show(self, progress: Progress, pace: str, now: float) -> None:
         """Draw."""
-        raise NotImplementedError
 
     def _tell_cost(self, progress: Progress) -> None:
         """Say what a long run will take, while there is still time to choose a shorter one."""

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from unimo2.errors import BadCheckpoint, TrainingFailed
 from unimo2.files import clear_unfinished, write_atomically
+from unimo2.saving import write_json
 
 _FILE = "state.pt"
 _KEYS = {"step", "seconds", "precision", "identity", "model", "optimizer", "samples", "best"}
@@ -127,8 +128,7 @@ def discard_state(folder: Path) -> None:
 def keep_precision(folder: Path, device: str, precision: str) -> None:
     """Note how "auto" was settled, for a start after a kill that left no state yet."""
     folder.mkdir(parents=True, exist_ok=True)
-    text = json.dumps({"device": device, "precision": precision})
-    write_atomically(folder / _PRECISION, lambda file: file.write(text.encode()))
+    write_json(folder / _PRECISION, {"device": device, "precision": precision})
 
 
 def kept_precision(folder: Path, device: str) -> Literal["fp32", "bf16"] | None:

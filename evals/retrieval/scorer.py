@@ -167,8 +167,8 @@ def _estimate(
 ) -> None:
     """Say what a long run will take, once its first images are through the tower.
 
-    All of them may take half an hour on a CPU; fusion of a pair is taken to cost no less than a
-    tenth of an image, or the first batch is not tried.
+    All of them may take half an hour on a CPU. A pair may be ten times as cheap as an image: a run
+    that would be short even so is not estimated.
     """
     if image_seconds * plan.remaining_pairs < 10 * LONG_RUN_SECONDS:
         return
@@ -191,11 +191,11 @@ def _encode_images(
     batch_size: int,
     stack: int,
     report: Report,
-    on_first: Callable[[Sequence[ItemFeatures], float], None] | None = None,
+    once_warm: Callable[[Sequence[ItemFeatures], float], None] | None = None,
 ) -> list[StackedFeatures]:
     """The vision tower once per image, `batch_size` in a call, features in stacks of `stack`.
 
-    `on_first` is given what the second call gave, and the seconds that an image took in it.
+    `once_warm` is given what the second call gave, and the seconds that an image took in it.
     """
     stacks: list[StackedFeatures] = []
     waiting: list[ItemFeatures] = []
@@ -209,8 +209,8 @@ def _encode_images(
             size //= 2
             continue
         calls += 1
-        if calls == 2 and on_first is not None:  # the first call of a model is slow
-            on_first(encoded, (time.perf_counter() - started) / len(encoded))
+        if calls == 2 and once_warm is not None:  # the first call of a model is slow
+            once_warm(encoded, (time.perf_counter() - started) / len(encoded))
         waiting += encoded
         done += len(pictures)
         while len(waiting) >= stack or (waiting and done == len(images)):
