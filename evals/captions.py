@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from evals.java import java_on_path, quiet
 from unimo2.errors import BadData
 
 Tokens = dict[int, list[str]]
@@ -25,6 +26,7 @@ def tokenise(captions: Mapping[int, Sequence[str]]) -> Tokens:
         The same captions as tokens.
 
     Raises:
+        MissingData: No Java, which the tokenizer is written in.
         BadData: The tokenizer did not give back one line for each caption.
     """
     from pycocoevalcap.tokenizer.ptbtokenizer import PTBTokenizer
@@ -36,7 +38,8 @@ def tokenise(captions: Mapping[int, Sequence[str]]) -> Tokens:
     # Blank captions at the very end leave no lines, so something must stand below them.
     last = next(reversed(records.values()))[-1]["caption"]
     padded = {**records, None: [{"caption": _SENTINEL}]} if not last.strip() else records
-    found = PTBTokenizer().tokenize(padded)
+    with java_on_path(), quiet():
+        found = PTBTokenizer().tokenize(padded)
     if padded is not records and found.pop(None, None) != [_SENTINEL]:
         found = {}
     if {image: len(lines) for image, lines in found.items()} != {

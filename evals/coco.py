@@ -209,19 +209,19 @@ def caption_scores(
     """
     images = [image for image in references if image in captions]
     reason = why_no_spice()
-    with java_on_path(), quiet():
-        truth = tokenise({image: list(references[image]) for image in images})
-        given = tokenise({image: [captions[image]] for image in images})
-        if not any(caption for listed in truth.values() for caption in listed):
-            raise BadData("the annotations' captions have no words")
+    truth = tokenise({image: list(references[image]) for image in images})
+    given = tokenise({image: [captions[image]] for image in images})
+    if not any(caption for listed in truth.values() for caption in listed):
+        raise BadData("the annotations' captions have no words")
+    with quiet():  # pycocoevalcap's BLEU prints
         bleu, bleus, bleu_statistics = _bleu(truth, given)
-        meteor_value, meteors, meteor_statistics = _meteor(truth, given)
-        means = _means(truth, given)
-        if reason is None:
-            try:
-                means["SPICE"] = spice(truth, given)
-            except BadData as error:  # the other metrics are worth having without it
-                reason = str(error)
+    meteor_value, meteors, meteor_statistics = _meteor(truth, given)
+    means = _means(truth, given)
+    if reason is None:
+        try:
+            means["SPICE"] = spice(truth, given)
+        except BadData as error:  # the other metrics are worth having without it
+            reason = str(error)
     columns = [bleu_statistics, meteor_statistics, np.stack(list(means.values()), axis=1)]
     sums = resampled_sums(np.concatenate(columns, axis=1), np.arange(len(images)), seed)
     split = np.cumsum([part.shape[1] for part in columns])[:-1]
@@ -341,7 +341,8 @@ def _meteor(truth: Tokens, given: Tokens) -> tuple[float, Floats, Floats]:
             return line
 
     try:
-        total, each = Recording().compute_score(truth, given)
+        with java_on_path(), quiet():
+            total, each = Recording().compute_score(truth, given)
     except (ValueError, OSError) as error:
         raise BadData(f"METEOR's program ended without a score ({error})") from None
     return total, np.array(each), meteor.parse(lines)

@@ -9,6 +9,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 
 from unimo2.errors import MissingData
@@ -81,6 +82,7 @@ def _packaged() -> Path:
     return java
 
 
+@lru_cache
 def _runs(java: Path) -> bool:
     """Whether the program is a Java that starts."""
     try:

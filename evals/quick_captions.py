@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from evals import coco_data, suites
 from evals.benchmark import Request
 from evals.captions import tokenise
-from evals.java import java_on_path, quiet
+from evals.java import quiet
 
 if TYPE_CHECKING:
     from zoo.interfaces import Captioner
@@ -42,16 +42,15 @@ def cider_on(
     )
     data = coco_data.read(suites.resolve(None, root), request)
     references = {image: list(texts) for image, texts in data.references.items()}
-    with java_on_path(), quiet():
-        truth = tokenise(references)
+    truth = tokenise(references)
 
     def measure(model: Captioner) -> float:
         from pycocoevalcap.cider.cider import Cider
 
         everything = range(len(data.images))
         captions = coco_data.captions_of(model, data, everything, request.beam_size)
-        with java_on_path(), quiet():
-            given = tokenise({i: [text] for i, text in zip(data.ids, captions, strict=True)})
+        given = tokenise({i: [text] for i, text in zip(data.ids, captions, strict=True)})
+        with quiet():
             return 100.0 * float(Cider().compute_score(truth, given)[0])
 
     return measure

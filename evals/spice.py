@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from evals.captions import Tokens
+from evals.java import java_on_path, quiet
 from evals.metrics import Floats
 from unimo2.errors import BadData
 
@@ -62,7 +63,7 @@ def spice(truth: Tokens, given: Tokens) -> Floats:
     """
     from pycocoevalcap.spice.spice import Spice
 
-    with opened_java():
+    with java_on_path(), quiet(), opened_java():
         try:
             _, each = Spice().compute_score(truth, given)
         except (OSError, ValueError, subprocess.SubprocessError) as error:

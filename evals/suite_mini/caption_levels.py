@@ -9,7 +9,6 @@ import numpy as np
 
 from evals.captions import Tokens, tokenise
 from evals.coco import cider
-from evals.java import java_on_path, quiet
 from evals.suite_mini.dice import Dice
 from evals.suite_mini.part import Level
 
@@ -38,8 +37,7 @@ def cider_level(references: Sequence[Sequence[str]], training: Sequence[str], se
     counts = Counter(training)
     commonest = min(counts, key=lambda caption: (-counts[caption], caption))
     listed = [[*own, *guessed, commonest] for own, guessed in zip(references, guesses, strict=True)]
-    with java_on_path(), quiet():
-        tokens = tokenise(dict(enumerate(listed)))
+    tokens = tokenise(dict(enumerate(listed)))
     people = len(references[0])
     truth = {image: words[:people] for image, words in tokens.items()}
     others = [

@@ -1,0 +1,83 @@
+"""What comes with the package fits together: records, recipes, weights, documents."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import typer
+
+from evals import records
+from evals.ablation.rows import make_rows, same_row
+from evals.suites import Suite
+from unimo2.cli.app import build
+from unimo2.cli.arguments import expand
+from unimo2.recipes import load_recipe, override
+
+ROOT = Path(__file__).resolve().parents[1]
+DOCUMENTS = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
+PLACEHOLDER = re.compile(r"\b[A-Z][A-Z_]+\b|\.\.\.|\||\[--|<|…")
+ROWS = [
+    record
+    for path in sorted(records.MEASURED.rglob("record.json"))
+    if "training" in (record := records.read(path)).protocol
+]
+
+
+def rows_of_today(record):
+    """The rows that the recipe of a record's training has today, on the data of the record."""
+    trained = record.protocol["training"]
+    changes = [f"steps={trained['budget']}", f"seed={trained['seed']}"]
+    recipe = override(load_recipe(trained["recipe"]), changes)
+    suite = Suite("mini", Path("not read"), "")
+    rows = make_rows(recipe, suite, (trained["K"],), (trained["C"],), one_to_one=True, full=True)
+    return [replace(row, training={**row.training, "data": trained["data"]}) for row in rows]
+
+
+@pytest.mark.parametrize("record", ROWS, ids=lambda record: record.variant)
+def test_shipped_rows_of_an_ablation_are_those_that_their_recipe_trains(record):
+    """Truth: the training that each record keeps, against the recipe's file and preset of today."""
+    matching = [row.variant for row in rows_of_today(record) if same_row(record, row)]
+    assert matching, f"{record.path}: 'unimo2 ablate' would train this row again"
+
+
+def test_shipped_rows_of_an_ablation_share_their_data():
+    """Truth: one demo trains nothing only if all of its rows are of the same data."""
+    assert len({record.protocol["training"]["data"] for record in ROWS}) == 1
+    assert {record.variant for record in ROWS} >= {"k=10", "k=20", "k=50", "k=100"}
+
+
+def commands(path: Path):
+    """Every whole command line of ours in a document, as its words."""
+    text = path.read_text(encoding="utf-8").replace("\\\n", " ")
+    lines = re.findall(r"^(?: {4,}|\$ )(unimo2 .*)$", text, flags=re.MULTILINE)
+    lines += re.findall(r"`(unimo2 [^`]+)`", " ".join(text.split()))
+    lines += re.findall(r"^.*-m (unimo2 .*)$", text, flags=re.MULTILINE)
+    for line in lines:
+        line = line.split(" #")[0].split("`")[0].strip()
+        if not PLACEHOLDER.search(line):
+            yield line
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+def test_every_command_in_the_documents_exists(path):
+    """Truth: the parser of the command line itself."""
+    root = typer.main.get_command(build())
+    for line in commands(path):
+        words = expand(root, shlex.split(line)[1:])
+        command = root
+        while words and words[0] in getattr(command, "commands", {}):
+            command = command.commands[words.pop(0)]
+        choices = getattr(command, "commands", {})
+        options = {word.partition("=")[0] for word in words if word.startswith("--")}
+        assert not choices or not set(words) - options, f"{line}: no such command"
+        known = {
+            name
+            for one in (command, *choices.values())
+            for option in one.params
+            for name in (*option.opts, *option.secondary_opts)
+        }
+        assert options <= known | {"--help"}, f"{line}: no such option"
