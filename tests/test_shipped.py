@@ -13,12 +13,15 @@ import typer
 from evals import records
 from evals.ablation.rows import make_rows, same_row
 from evals.suites import Suite
+from reports.render import render
+from reports.tables import report_tables
 from unimo2.cli.app import build
 from unimo2.cli.arguments import expand
 from unimo2.recipes import load_recipe, override
 
 ROOT = Path(__file__).resolve().parents[1]
-DOCUMENTS = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
+README = ROOT / "README.md"
+DOCUMENTS = sorted([README, *(ROOT / "docs").rglob("*.md")])
 PLACEHOLDER = re.compile(r"\b[A-Z][A-Z_]+\b|\.\.\.|\||\[--|<|…")
 ROWS = [
     record
@@ -81,3 +84,40 @@ def test_every_command_in_the_documents_exists(path):
             for name in (*option.opts, *option.secondary_opts)
         }
         assert options <= known | {"--help"}, f"{line}: no such option"
+
+
+def words_of(line: str) -> str:
+    """A line with single spaces, whatever its columns' widths."""
+    return " ".join(line.split())
+
+
+def test_tables_in_the_readme_are_those_of_the_shipped_records():
+    """Truth: `reports` on the records that come with the package, row by row."""
+    text = README.read_text(encoding="utf-8")
+    shown = {words_of(line) for line in text.splitlines()}
+    numbers = {int(number) for number in re.findall(r"\$ unimo2 report --table (\d+)", text)}
+    numbers |= {5} if "$ unimo2 ablate --k" in text else set()
+    found = records.find([records.MEASURED])
+    assert numbers
+    for number in numbers:
+        measured = render(report_tables(number, found)[1:], "text").splitlines()
+        labels = re.compile(r"(mini\S*|10|20|50|100)  ")
+        rows = [words_of(line) for line in measured if labels.match(line)]
+        assert rows and not set(rows) - shown, f"Table {number}: {set(rows) - shown}"
+
+
+def test_the_evaluation_in_the_readme_is_the_shipped_record():
+    """Truth: the record of the run that the README shows, figure by figure."""
+    text = README.read_text(encoding="utf-8")
+    block = text.split("$ unimo2 eval flickr --zero-shot --rerank 16\n")[1].split("```")[0]
+    found = records.find([records.MEASURED], benchmark="flickr", model="mini")
+    (record,) = [record for record in found if record.variant == "rerank-16"]
+    assert f"score   ITM logit + {record.protocol['contrastive_weight']:g} x contrastive" in block
+    for name, metric in record.metrics.items():
+        if "[" not in name:
+            low, high = metric.ci95
+            figures = f"│ {metric.value:.2f} │ {low:.2f} to {high:.2f} │ {metric.chance:.2f} │"
+            recall = name.partition("/")[2]
+            assert any(f"│ {recall} {figures}" in words_of(line) for line in block.splitlines()), (
+                name
+            )
