@@ -194,6 +194,17 @@ def test_missing_predictions_are_counted_in_the_output(tmp_path, capsys):
     assert content["notes"] == ["1 of 2 images have no prediction; the other 1 are scored"]
 
 
+def test_synsets_decide_the_classes_of_imagenet_and_chance(tmp_path, capsys):
+    """Against one of four classes by guessing, where the images know two; a class it lacks."""
+    options = list(map(str, CASES["imagenet"][0](tmp_path)))
+    arguments = ["score", "imagenet", str(tmp_path / "p"), *options, "--json", "--synsets"]
+    known = text(tmp_path / "elsewhere" / "known.txt", "n1 a\nn2 b\nn3 c\nn4 d\n")
+    assert main([*arguments, str(known)]) == 0
+    assert json.loads(capsys.readouterr().out)["metrics"]["accuracy"]["chance"] == 25.0
+    assert main([*arguments, str(text(tmp_path / "few.txt", "n1 a\n"))]) == 2
+    assert "few.txt lacks: n2" in capsys.readouterr().err
+
+
 def test_captions_are_scored_from_the_command_line(tmp_path, capsys):
     """Against a caption that is its reference, in both images."""
     captions = ["a dog runs on the grass", "two red balls and a man"]

@@ -1,5 +1,6 @@
 """The batch size of a run: found by its first units, kept for a resumed one, without other results."""
 
+import json
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -115,6 +116,21 @@ def test_what_was_found_or_given_stays(tmp_path):
     assert batch_sizes.read(tmp_path) == BatchSize(5, GIVEN)
     assert Search.of_run(tmp_path, 5, WORK).largest == 5
     assert Search.of_run(tmp_path / "nothing", 7, WORK).largest == 7
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {"size": 0, "source": ESTIMATED, "seconds": {}, "timed": ""},
+        {"size": 32, "source": TIMED, "seconds": {"8": 1.0}, "timed": "13 captions"},
+        {"size": 32, "source": TIMED, "seconds": {"32": "soon"}, "timed": "13 captions"},
+        [32],
+    ],
+)
+def test_a_file_that_no_search_can_have_written_counts_as_none(tmp_path, content):
+    """Truth: no size, one that was never timed, seconds that are not a number, no object."""
+    (tmp_path / batch_sizes.FILE).write_text(json.dumps(content))
+    assert batch_sizes.read(tmp_path) is None
 
 
 class Watched(ColourScorer):

@@ -168,13 +168,17 @@ def test_every_caption_keeps_its_line():
     assert found == {1: ["a dog runs", ""], 2: ["one two three four five six"], 3: ["", ""]}
 
 
-def test_a_tokenizer_that_loses_lines_is_noticed(monkeypatch):
-    """Against a tokenizer that gives back nothing."""
+@pytest.mark.parametrize(
+    "found",
+    [{}, {1: ["a dog"]}, {1: ["a dog"], 2: ["a tree"]}, {1: ["a dog"], 2: ["a cat", "a tree"]}],
+)
+def test_a_tokenizer_that_loses_lines_is_noticed(monkeypatch, found):
+    """Against what could come back: nothing, no second image, a line lost, a line moved."""
     from pycocoevalcap.tokenizer.ptbtokenizer import PTBTokenizer
 
-    monkeypatch.setattr(PTBTokenizer, "tokenize", lambda self, captions: {})
+    monkeypatch.setattr(PTBTokenizer, "tokenize", lambda self, captions: found)
     with pytest.raises(BadData, match="one line for each caption"):
-        tokenise({1: ["a dog"]})
+        tokenise({1: ["a dog", "a cat"], 2: ["a tree"]})
 
 
 def test_java_programs_print_nothing(capfd):

@@ -9,10 +9,14 @@ import pytest
 from item_fakes import FakeCaptioner, FakeTagReader, caption_of, write_coco
 
 import evals
+from evals.coco_data import CocoData, captions_of
 from evals.compare import compare
+from evals.item_data import Extent
 from evals.metrics import Metric
+from evals.suites import resolve
 from unimo2.errors import BadData, IncompatibleModel, MissingData
 from unimo2.formats import coco as coco_format
+from unimo2.formats.karpathy import read_karpathy
 
 
 def run(model, root, tmp_path, **options):
@@ -59,6 +63,16 @@ def test_object_tags_reach_their_images_and_the_record_says_which(tmp_path, monk
     # Ten images have one word more, one has two, one has none.
     found = compare(plain.path.parent, record.path.parent).metrics["CIDEr"]
     assert found.difference == pytest.approx(100 * 12 / 12)
+
+
+def test_tags_go_by_the_number_of_the_image_and_not_by_its_place(tmp_path):
+    """Truth: tags by hand; the images that are left of a resumed run are the fourth and second."""
+    root = write_coco(tmp_path / "data", images=4)
+    images = tuple(read_karpathy(root / "coco/dataset_coco.json", root / "coco", ["test"]))
+    extent = Extent.of(resolve(None, root), "coco", ("test",), "images", 4, 4)
+    data = CocoData(images, extent, "f", (("zero",), ("one",), ("two",), ("three",)))
+    said = captions_of(FakeTagReader(), data, [3, 1], beam_size=1)
+    assert said == [f"{caption_of(3)} three", f"{caption_of(1)} one"]
 
 
 def test_an_interrupted_run_goes_on_only_with_the_same_object_tags(tmp_path, monkeypatch):

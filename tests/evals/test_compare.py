@@ -76,6 +76,24 @@ def test_p_value_is_the_share_of_all_exchanges() -> None:
     assert found.p_value == pytest.approx(as_large / 2**7, abs=0.01)
 
 
+@pytest.mark.parametrize("permutations", [19, 99])
+def test_the_smallest_p_value_counts_the_observed_exchange(permutations: int) -> None:
+    """Truth: 1 / (1 + permutations); of 2^60 exchanges of sixty units two are as large."""
+    items = np.arange(60)
+    metrics = (SampleMetric.mean(items, items, np.full(60, score)) for score in (0.0, 1.0))
+    found = difference(*metrics, resamples=10, permutations=permutations)
+    assert found.p_value == pytest.approx(1 / (1 + permutations))
+
+
+def test_the_same_items_in_other_units_are_refused() -> None:
+    """Truth: the tenth item is the only one whose unit differs."""
+    a, b = _scores()
+    moved = UNITS.copy()
+    moved[9] = 0
+    with pytest.raises(BadData, match="not of the same items: 9$"):
+        difference(SampleMetric.mean(ITEMS, UNITS, a), SampleMetric.mean(ITEMS, moved, b))
+
+
 def test_metrics_that_are_no_means_exchange_items_too() -> None:
     """Truth: scipy's Pearson correlation of the items of every exchange."""
     random = np.random.default_rng(1)
@@ -202,6 +220,25 @@ def test_a_shortlisted_run_is_compared_with_the_exhaustive_one(
         assert text in shown
 
 
+def test_the_seed_of_the_command_line_is_that_of_the_draws(
+    flickr_root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Truth: the comparison with that seed in Python, whose intervals are not those of seed 0."""
+    runs = [
+        _run(flickr_root, tmp_path / name, model).path
+        for name, model in (("a", ColourScorer()), ("b", Better()))
+    ]
+    assert main(["compare", *map(str, runs), "--seed", "7", "--json"]) == 0
+    content = json.loads(capsys.readouterr().out)
+    intervals = {
+        seed: {name: list(one.ci95) for name, one in compare(*runs, seed=seed).metrics.items()}
+        for seed in (0, 7)
+    }
+    assert content["seed"] == 7
+    printed = {name: one["ci95"] for name, one in content["metrics"].items()}
+    assert printed == intervals[7] != intervals[0]
+
+
 @pytest.mark.parametrize("change", ["limit", "caption", "no samples", "no run", "items"])
 def test_runs_of_different_data_are_refused_in_one_line(
     tmp_path: Path, change: str, capsys: pytest.CaptureFixture[str]
@@ -235,6 +272,21 @@ def test_runs_of_different_data_are_refused_in_one_line(
     assert main(["compare", str(a.path), str(folder)]) == 2
     err = capsys.readouterr().err
     assert err.startswith("unimo2: error: ") and err.count("\n") == 1
+
+
+@pytest.mark.parametrize(("entry", "value"), [("recall_at", [1, 5]), ("task", "something else")])
+def test_runs_that_measure_another_thing_are_refused(
+    flickr_root: Path, tmp_path: Path, entry: str, value: object
+) -> None:
+    """Truth: one entry of one record's protocol was changed by hand, and is named."""
+    run = _run(flickr_root, tmp_path, ColourScorer())
+    content = json.loads(run.path.read_text())
+    content["protocol"][entry] = value
+    other = tmp_path / "other" / "record.json"
+    other.parent.mkdir()
+    other.write_text(json.dumps(content))
+    with pytest.raises(UsageError, match=f"cannot be compared: {entry} "):
+        compare(run.path, other)
 
 
 def test_another_benchmark_is_no_match(flickr_root: Path, tmp_path: Path) -> None:

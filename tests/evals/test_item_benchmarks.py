@@ -112,6 +112,14 @@ def test_snli_ve_by_someone_who_knows_and_by_a_constant(tmp_path):
     assert set(samples_of(record)["prediction"]) == {LABELS[-1]}
 
 
+def test_a_sample_of_snli_ve_counts_its_own_pairs_without_a_majority(tmp_path):
+    """Truth: of the first 15 pairs the tenth has none; two more lie beyond the limit."""
+    root = write_snli_ve(tmp_path / "data")
+    record = run("snli_ve", FakePairClassifier(), root, tmp_path, split="dev", limit=15)
+    assert record.metrics["accuracy"].n == 14
+    assert any("1 pairs without a majority" in note for note in record.notes)
+
+
 # -- COCO
 
 
@@ -166,7 +174,9 @@ def test_imagenet_by_a_classifier_whose_classes_stand_in_another_order(tmp_path,
     metric = record.metrics["accuracy"]
     assert (metric.value, metric.chance) == pytest.approx((100 / 7, 100 / 7))
     assert metric.at_chance
-    assert record.metrics["accuracy[top 5]"].value == pytest.approx(500 / 7)
+    first_five = record.metrics["accuracy[top 5]"]
+    assert (first_five.value, first_five.chance) == pytest.approx((500 / 7, 500 / 7))
+    assert first_five.at_chance
     assert any("24 images have their class tied" in note for note in record.notes)
 
 
@@ -266,6 +276,19 @@ def test_classes_that_mean_something_else_are_refused(tmp_path):
 
 
 # -- what holds for all
+
+
+def test_a_model_stops_keeping_features_when_its_run_ends(tmp_path):
+    """Truth: the folders that the model is told, in order; None means that nothing is kept."""
+    told = []
+
+    class Keeper(FakePairClassifier):
+        def keep_features(self, folder):
+            told.append(folder)
+
+    root, folder = write_snli_ve(tmp_path / "data"), tmp_path / "features"
+    run("snli_ve", Keeper(), root, tmp_path, split="dev", features=folder)
+    assert told == [folder, None]
 
 
 def test_metrics_in_the_midst_of_training_are_those_of_a_record(tmp_path):

@@ -63,6 +63,13 @@ def test_snli_ve_bad_predictions(pairs, tmp_path):
         snli_ve.score(tmp_path / "no.jsonl", pairs)
 
 
+def test_predictions_for_pairs_without_a_majority_alone_are_refused(pairs, tmp_path):
+    """Against a prediction for the only pair without a label: none of the six has one."""
+    path = lines(tmp_path / "p.jsonl", [{"pairID": "p6", "prediction": "neutral"}])
+    with pytest.raises(BadData, match="none of the 6 pairs has a prediction"):
+        snli_ve.score(path, pairs, allow_missing=True)
+
+
 def test_snli_ve_real_rows(real_data, tmp_path):
     """Against a loop over the real rows of ../shared/real, for a model that says neutral."""
     path = real_data / "snli_ve" / "allennlp_sample_pairs.jsonl"

@@ -15,6 +15,7 @@ from evals.metrics import (
     rank_images,
     rank_texts,
     retrieval_metrics,
+    within_noise_of_chance,
 )
 from unimo2.errors import BadData
 
@@ -146,6 +147,14 @@ def test_recall_counts_any_of_five_captions() -> None:
     by_image = rank_texts(scores, owner)
     assert by_image.hits(1).tolist() == [1.0, 1.0, 1.0]
     assert by_image.truth.tolist() == [4, 9, 14]
+
+
+def test_the_truth_of_a_query_is_a_right_candidate_though_a_wrong_one_ties_with_it() -> None:
+    """Truth: by hand; each right candidate stands behind a wrong one of the same score."""
+    scores = np.array([[0.5, 0.5, 0.1], [0.5, 0.9, 0.9]])
+    owner = [1, 0, 1]
+    assert rank_images(scores, owner).truth.tolist() == [1, 0, 1]
+    assert rank_texts(scores, owner).truth.tolist() == [1, 2]
 
 
 def test_recalls_grow_with_k_and_do_not_depend_on_the_order_of_files() -> None:
@@ -283,6 +292,33 @@ def test_few_images_all_right_may_be_luck() -> None:
     assert (metric.value, metric.ci95) == (100.0, (100.0, 100.0))
     assert metric.at_chance
     assert not found["text_retrieval/R@1"].at_chance  # 4 of 4 at p = 0.25: once in 256
+
+
+@pytest.mark.parametrize(("flips", "at_chance"), [(5, True), (6, False)])
+def test_all_right_is_luck_until_guessing_gets_there_once_in_forty(
+    flips: int, at_chance: bool
+) -> None:
+    """Truth: 1/32 and 1/64, the probabilities of all right by coin, against 2.5 %."""
+    assert (0.5**flips > 0.025) is at_chance
+    assert within_noise_of_chance(1.0, 1.0, 0.5, flips) is at_chance
+
+
+def test_captions_of_an_image_count_once_against_luck() -> None:
+    """Truth: guessing gets R@5 of six images right with p = 5/6, so all six with p = 0.33."""
+    owner = np.repeat(np.arange(6), 5)
+    scores = (owner[None, :] == np.arange(6)[:, None]).astype(np.float32)
+    found = retrieval_metrics(rank_images(scores, owner), rank_texts(scores, owner), owner)
+    metric = found["image_retrieval/R@5"]
+    assert (metric.value, metric.n, metric.at_chance) == (100.0, 30, True)
+    assert not found["image_retrieval/R@1"].at_chance  # six of six at p = 1/6
+
+
+def test_chance_is_the_mean_over_queries_of_unequal_caption_counts() -> None:
+    """Truth: by hand; R@1 among six captions is 3/6 for one image and 1/6 for three."""
+    owner = np.array([0, 0, 0, 1, 2, 3])
+    scores = np.zeros((4, 6))
+    found = retrieval_metrics(rank_images(scores, owner), rank_texts(scores, owner), owner)
+    assert found["text_retrieval/R@1"].chance == pytest.approx(100 * (3 + 1 + 1 + 1) / 6 / 4)
 
 
 @pytest.mark.parametrize("same_for_all_captions", [False, True])

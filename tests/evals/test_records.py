@@ -100,11 +100,12 @@ def test_broken_json_and_missing_files_are_named(tmp_path: Path) -> None:
 
 
 def test_find_filters_and_puts_the_newest_last(tmp_path: Path) -> None:
-    """Truth: four records written by hand, one unfinished run, two roots."""
+    """Truth: five records written by hand, one unfinished run, two roots."""
     one, two = tmp_path / "one", tmp_path / "two"
     for root, place, created, changes in [
         (one, "mini/flickr/mini/b", "2024-05-02", {}),
         (one, "mini/flickr/mini+k10/a", "2024-05-01", {"variant": "k10"}),
+        (one, "mini/flickr/mini+k05/a", "2024-05-05", {"variant": "k05"}),
         (two, "mini/flickr/other/a", "2024-05-03", {"model": "other"}),
         (two, "paper/flickr/mini/a", "2024-05-04", {"suite": "paper"}),
     ]:
@@ -114,13 +115,13 @@ def test_find_filters_and_puts_the_newest_last(tmp_path: Path) -> None:
     def created(*roots: Path, **wanted: str) -> list[str]:
         return [record.created[-2:] for record in records.find(roots, **wanted)]
 
-    assert created(one, two) == ["01", "02", "03", "04"]
-    assert created(one) == ["01", "02"]
-    assert created(two, one, suite="mini", model="mini") == ["01", "02"]
+    assert created(one, two) == ["01", "02", "03", "04", "05"]
+    assert created(one) == ["01", "02", "05"]
+    assert created(two, one, suite="mini", model="mini") == ["01", "02", "05"]
     assert created(one, two, model="other") == ["03"]
     assert created(one, two, benchmark="vqa") == []
     assert created(tmp_path / "nowhere") == []
-    assert len(records.find(one)) == 2
+    assert len(records.find(one)) == 3
 
 
 def test_samples_come_back_with_their_types(tmp_path: Path) -> None:

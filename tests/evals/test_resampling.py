@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from evals import resampling
 from evals.metrics import bootstrap_counts, mean_interval
@@ -68,6 +69,29 @@ def test_guessing_is_marked():
     values = np.tile([0.0, 1.0], 20)
     whole = {"accuracy": np.ones(40, dtype=bool)}
     assert resampling.means(values, whole, np.arange(40), seed=0, chance=0.5)["accuracy"].at_chance
+
+
+def test_an_interval_that_reaches_chance_marks_what_counting_would_not():
+    """Against scipy's binomial law, which has 27 of 40 units right beat a coin.
+
+    One unit holds 40 of the 79 items, all right; resamples without it are below one half.
+    """
+    group = np.concatenate([np.zeros(40, dtype=int), np.arange(1, 40)])
+    values = np.concatenate([np.ones(40 + 15), np.zeros(24)])
+    assert stats.binom.sf(int(40 * values.mean()) - 1, 40, 0.5) < 0.025
+    whole = {"accuracy": np.ones(79, dtype=bool)}
+    found = resampling.means(values, whole, group, seed=0, chance=0.5)["accuracy"]
+    assert found.ci95[0] < 50 < found.value and found.at_chance
+
+
+@pytest.mark.parametrize(("groups", "at_chance"), [(5, True), (6, False)])
+def test_groups_count_against_luck_and_not_their_items(groups, at_chance):
+    """Against 1/32 and 1/64: forty items of each group are right or wrong together."""
+    items = 40 * groups
+    whole = {"accuracy": np.ones(items, dtype=bool)}
+    group = np.repeat(np.arange(groups), 40)
+    found = resampling.means(np.ones(items), whole, group, seed=0, chance=0.5)["accuracy"]
+    assert (found.value, found.n, found.at_chance) == (100.0, items, at_chance)
 
 
 def test_rounding_leaves_no_figure_outside_its_interval():

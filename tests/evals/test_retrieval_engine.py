@@ -240,6 +240,15 @@ def test_blocks_come_back_as_they_were_written(tmp_path: Path) -> None:
     assert BlockWriter(tmp_path, images=4).finished() == []  # blocks of another size
 
 
+def test_a_block_with_a_part_of_another_shape_is_not_finished(tmp_path: Path) -> None:
+    """Truth: the shapes that were written; the second block's ITM part lacks a caption."""
+    writer = BlockWriter(tmp_path, images=3)
+    for block, width in ((Block(0, 2), 2), (Block(2, 4), 1)):
+        parts = {"score": np.ones((3, 2), np.float32), "itm": np.ones((3, width), np.float32)}
+        writer.write(block, parts, 1.0)
+    assert writer.finished() == [Block(0, 2)]
+
+
 def test_scores_that_are_no_numbers_stop_the_run_at_once(flickr_root: Path, tmp_path: Path) -> None:
     """Truth: the model returns NaN from its first caption on."""
 

@@ -153,6 +153,22 @@ def test_queries_that_are_settled_have_the_exhaustive_first_places(k: int, seed:
     assert found.highest == pytest.approx(float(highest))
 
 
+@pytest.mark.parametrize(("k", "first"), [(2, 2), (3, 3), (4, 4), (5, 4), (8, 7)])
+def test_the_last_quarter_begins_after_three_quarters_of_the_shortlist(k: int, first: int) -> None:
+    """Truth: places by hand; logits fall with the place, so the quarter's first is its highest."""
+    contrastive = -np.arange(12, dtype=np.float32)[:, None]  # twelve images, one caption
+    itm = 100.0 - np.arange(12, dtype=np.float32)[:, None]
+    found = Coverage.of(k, itm, contrastive, 1.0, [1])
+    assert found.highest == 100 - (first - 1)
+
+
+@pytest.mark.parametrize(("k", "still"), [(1, 0), (2, 1)])
+def test_a_tie_with_the_kth_place_is_open(k: int, still: int) -> None:
+    """Truth: by hand; the candidate outside the shortlist ties with the second inside."""
+    scores, shortlist = np.array([[2.0], [1.0], [1.0]]), np.array([[True], [True], [False]])
+    assert still_open(scores, shortlist, k) == still
+
+
 def test_a_shortlist_of_everything_leaves_nothing_open() -> None:
     """Truth: there is nothing outside; without a shortlist every query is open."""
     scores = np.zeros((3, 4))

@@ -19,8 +19,8 @@ from evals.suite_mini.glue.baselines import (
     logistic_baseline,
     ridge_pearson,
 )
-from evals.suite_mini.glue.claims import Attribute, Both, Claim, Exists, Not, readings
-from evals.suite_mini.glue.entailment import CONTRADICTION, ENTAILMENT, NEUTRAL
+from evals.suite_mini.glue.claims import Attribute, Both, Claim, Count, Exists, Not, readings
+from evals.suite_mini.glue.entailment import CONTRADICTION, ENTAILMENT, NEUTRAL, verdict
 from evals.suite_mini.glue.likeness import score
 from evals.suite_mini.glue.part import GluePart, GlueRow
 from evals.suite_mini.glue.sentiment import is_reserved
@@ -260,6 +260,17 @@ def test_entailment_is_decided_as_by_brute_force() -> None:
                 break
         expected = {ENTAILMENT: {True}, CONTRADICTION: {False}, NEUTRAL: {True, False}}
         assert truths == expected[label], (statement, claim, label)
+
+
+@pytest.mark.parametrize(
+    ("number", "label"), [(1, CONTRADICTION), (2, CONTRADICTION), (3, None), (4, NEUTRAL)]
+)
+def test_exactly_as_many_as_are_mentioned_is_left_without_a_label(
+    number: int, label: str | None
+) -> None:
+    """Truth: three things are named; whether they are all can be disputed, fewer cannot be."""
+    statement = Statement((Mention("star"), Mention("ring", count=2)))
+    assert verdict(statement, Count("exactly", number)) == label
 
 
 def test_development_labels_are_the_majority_of_five(written: Written) -> None:

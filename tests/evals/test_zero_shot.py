@@ -179,6 +179,7 @@ def test_a_unit_of_work_holds_a_bounded_number_of_pairs():
     assert scorer().images_at_once == 20
     assert scorer(rerank=8).images_at_once == 512
     assert scorer(templates=80).images_at_once == 1
+    assert scorer(rerank=8, templates=80).images_at_once == 6
     assert "--rerank 64 fuses 64 classes of an image" in scorer().cheaper
     assert scorer(rerank=8).cheaper is None
     assert scorer(score="contrastive").cheaper is None

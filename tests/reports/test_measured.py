@@ -1,5 +1,7 @@
 """What was measured stands in tables of its own, with what is needed to judge it."""
 
+from dataclasses import replace
+
 import pandas as pd
 import pytest
 
@@ -69,6 +71,31 @@ def test_within_noise_of_chance_is_marked(make_record):
     assert frame.loc["a", "ZS-IR R@1/R@5"].count("*") == 2
     assert frame.loc["a", "remark"] == "within noise of chance"
     assert "*" not in frame.loc["b", "ZS-IR R@1/R@5"] and frame.loc["b", "remark"] == ""
+
+
+def test_a_row_with_one_number_at_chance_has_no_remark(make_record):
+    """Against a record whose R@1 of images alone is at chance: its star says so."""
+    record = make_record()
+    name = "image_retrieval/R@1"
+    metrics = {**record.metrics, name: replace(record.metrics[name], at_chance=True)}
+    (table,) = measured_tables(1, [replace(record, metrics=metrics)])
+    assert table.frame.loc["mini", "ZS-IR R@1/R@5"].count("*") == 1
+    assert "remark" not in table.frame.columns
+
+
+@pytest.mark.parametrize(
+    ("records", "first"),
+    [
+        ([("a", None), ("b", None), ("a", "other")], "b"),
+        ([("a", None), ("b", None), ("a", None)], "a"),
+        ([("b", None), ("a", "other")], "b"),
+    ],
+)
+def test_the_data_of_the_newest_usual_record_stand_first(make_record, records, first):
+    """Against records of two sets of data, newest last; one with a variant is not a usual one."""
+    made = [make_record(fingerprint=f"data-{data}", variant=variant) for data, variant in records]
+    tables = measured_tables(1, made)
+    assert [f"data-{first}" in table.notes[0] for table in tables] == [True, False]
 
 
 def test_the_newest_record_of_a_row_counts(make_record):

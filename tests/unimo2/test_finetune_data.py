@@ -15,6 +15,7 @@ from unimo2.finetuning.classification import Classes, LabelledData
 from unimo2.finetuning.config import FinetuneConfig
 from unimo2.finetuning.pictures import Pictures
 from unimo2.finetuning.readers import (
+    read_captioned,
     read_glue,
     read_imagenet,
     read_snli_ve,
@@ -40,11 +41,12 @@ def processor(tmp_path_factory: pytest.TempPathFactory) -> Unimo2Processor:
     return Unimo2Processor.from_pretrained(write_model(tmp_path_factory.mktemp("model")))
 
 
-def test_a_pass_takes_every_item_once_whatever_is_asked_for_first():
+@pytest.mark.parametrize("drawn", [2, 3])
+def test_a_pass_takes_every_item_once_whatever_is_asked_for_first(drawn):
     """Independent truth: the set of items; a second object that begins in the middle."""
     counts = torch.tensor([1, 3, 2, 1, 5, 2, 1])
     lengths = torch.arange(int(counts.sum())) % 7
-    passes = Sampler(counts, lengths, 2, window=2, seed=3, drawn=2)
+    passes = Sampler(counts, lengths, 2, window=2, seed=3, drawn=drawn)
     chosen = [passes.at(step) for step in range(9)]
     for epoch in range(3):
         items = torch.cat([chosen[step].items for step in range(3 * epoch, 3 * epoch + 3)])
@@ -52,11 +54,11 @@ def test_a_pass_takes_every_item_once_whatever_is_asked_for_first():
     starts = counts.cumsum(0) - counts
     for item, texts in ((i, o) for c in chosen for i, o in zip(c.items, c.options, strict=True)):
         assert all(starts[item] <= t < starts[item] + counts[item] for t in texts)
-        assert counts[item] < 2 or texts[0] != texts[1]
-    again = Sampler(counts, lengths, 2, window=2, seed=3, drawn=2)
+        assert len(set(texts.tolist())) == min(drawn, int(counts[item]))
+    again = Sampler(counts, lengths, 2, window=2, seed=3, drawn=drawn)
     for step in (7, 2, 5):
         assert torch.equal(again.at(step).options, chosen[step].options)
-    other = Sampler(counts, lengths, 2, window=2, seed=4, drawn=2)
+    other = Sampler(counts, lengths, 2, window=2, seed=4, drawn=drawn)
     assert any(not torch.equal(other.at(s).items, chosen[s].items) for s in range(3))
     with pytest.raises(UsageError, match="batch_size=7 or less"):
         Sampler(counts, lengths, 8, window=2, seed=0, drawn=1)
@@ -214,6 +216,14 @@ def test_vqa_reads_train_and_val_with_one_answer_list(root, tmp_path):
     assert set(read_vqa(tmp_path, ["train"], threshold=2).labels) == {"no"}
 
 
+@pytest.mark.parametrize(
+    ("name", "splits"), [("flickr", {"train": 12}), ("coco", {"train": 8, "restval": 4})]
+)
+def test_captions_are_trained_on_every_training_image(root, name, splits):
+    """Independent truth: the splits that the files were written with; COCO trains on restval too."""
+    assert Counter(image.split for image in read_captioned(root, name)) == splits
+
+
 def test_pairs_and_rows_without_a_label_are_left_out(root):
     """Independent truth: the labels that the files were written with."""
     pairs = read_snli_ve(root)
@@ -225,9 +235,10 @@ def test_pairs_and_rows_without_a_label_are_left_out(root):
     assert read_glue(root, "cola").texts[0] == ("the square be red",)
 
 
-def test_a_share_of_each_class_is_held_out_of_imagenets_training_images(root):
+@pytest.mark.parametrize("holdout", [0.3, 0.34])  # 1.8 and 2.04 of the six images of a class
+def test_a_share_of_each_class_is_held_out_of_imagenets_training_images(root, holdout):
     """Independent truth: counting files by folder; no image is in both parts."""
-    train, kept = read_imagenet(root, 0.34)
+    train, kept = read_imagenet(root, holdout)
     assert train.labels == tuple(WNIDS.values())
     for part, count in ((train, 4), (kept, 2)):
         assert Counter(path.parent.name for path in part.images) == dict.fromkeys(
@@ -236,5 +247,5 @@ def test_a_share_of_each_class_is_held_out_of_imagenets_training_images(root):
         labels = part.targets.of(torch.arange(len(part.images))).tolist()
         assert [train.labels[label] for label in labels] == [p.parent.name for p in part.images]
     assert not set(train.images) & set(kept.images)
-    assert read_imagenet(root, 0.34)[1].images == kept.images
+    assert read_imagenet(root, holdout)[1].images == kept.images
     assert not read_imagenet(root, 0.0)[1].images

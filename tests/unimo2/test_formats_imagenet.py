@@ -72,6 +72,15 @@ def test_labels_of_the_flat_distribution(tmp_path):
     ]
 
 
+@pytest.mark.parametrize("boxes", ["", "n01440764 1 2 3 4 n01443537 1 2 3 4"])
+def test_a_row_without_a_class_or_with_two_is_refused(tmp_path, boxes):
+    """Against the rows of LOC_val_solution.csv, each of which has the boxes of one class."""
+    path = tmp_path / "LOC_val_solution.csv"
+    path.write_text(f"ImageId,PredictionString\nv_1,n01440764 1 2 3 4\nv_2,{boxes}\n")
+    with pytest.raises(BadData, match="line 3: expected the boxes of one class"):
+        read_labels(path)
+
+
 def test_flat_images_have_their_classes_from_the_official_list(tmp_path):
     """Against val as distributed: one folder, the list above it; what is in one of them alone."""
     val = tmp_path / "ILSVRC" / "Data" / "CLS-LOC" / "val"

@@ -85,10 +85,11 @@ def test_first_frame_of_an_animation(tmp_path: Path) -> None:
 
 def test_sixteen_bit_gray_keeps_its_proportions(tmp_path: Path) -> None:
     """Against 65535 = 257 x 255; a plain conversion would clip the middle gray to white."""
-    levels = np.array([[0, 257 * 100, 257 * 200, 65535]], dtype=np.uint16)
+    expected = {0: 0, 256: 0, 257: 1, 257 * 100 - 1: 99, 257 * 100: 100, 257 * 200: 200, 65535: 255}
+    levels = np.array([list(expected)], dtype=np.uint16)
     Image.fromarray(levels).save(tmp_path / "deep.png")
     loaded = np.asarray(load_image(tmp_path / "deep.png"))
-    assert loaded[0].tolist() == [[value] * 3 for value in (0, 100, 200, 255)]
+    assert loaded[0].tolist() == [[value] * 3 for value in expected.values()]
 
 
 def test_palette_with_transparency(tmp_path: Path) -> None:

@@ -149,6 +149,19 @@ def test_a_cut_shard_is_named_and_read_up_to_the_cut(tmp_path: Path, where: str)
     assert broken.counts["shard that is cut off"] == 1
 
 
+def test_a_file_that_ends_with_the_shard_is_read(tmp_path: Path) -> None:
+    """Against the caption that went in; the cut is right behind its last byte."""
+    files = [*sample(1), ("2.jpg", picture(2)), ("2.txt", b"the last words")]
+    shard = write_shard(tmp_path / "00000.tar", files)
+    with tarfile.open(shard) as archive:
+        last = archive.getmember("2.txt")
+    shard.write_bytes(shard.read_bytes()[: last.offset_data + last.size])
+    broken = Skips()
+    texts = [pair.text for pair in shard_pairs(shard, broken=broken)]
+    assert texts == ["a caption", "the last words"]
+    assert broken.counts == {"shard that is cut off": 1}
+
+
 def test_what_is_no_shard_is_refused(tmp_path: Path) -> None:
     """A compressed tar, a text file, nothing at all: one line each, and no count hides it."""
     good = write_shard(tmp_path / "a.tar", sample(1))

@@ -49,13 +49,14 @@ def read(tmp_path: Path, content: bytes) -> np.ndarray:
 
 
 def refused(tmp_path: Path, content: bytes) -> str:
-    """The message of the error, after checking that it is one line that names the file."""
+    """What the error says after the file's name, having checked that it is one line."""
     with pytest.raises(BadCheckpoint) as caught:
         read(tmp_path, content)
     message = str(caught.value)
-    assert str(tmp_path / "weight") in message
     assert "\n" not in message
-    return message
+    before, path, said = message.partition(str(tmp_path / "weight"))
+    assert path  # pytest names the folder after the test, so words in it prove nothing
+    return before + said
 
 
 @pytest.mark.parametrize("name", CODES)
@@ -161,7 +162,8 @@ def test_oversized_dimensions_are_refused_without_memory(tmp_path: Path, dims: l
 @pytest.mark.parametrize("dims", [[-1], [2, -4], [-(2**63)], [0], [0, 2**62], [-2, -2]])
 def test_dimensions_that_are_not_positive_are_refused(tmp_path: Path, dims: list[int]) -> None:
     """Truth: a parameter's shape has positive sizes; two negative ones have a positive product."""
-    assert "dimension" in refused(tmp_path, file_bytes(description(5, dims), bytes(16)))
+    message = refused(tmp_path, file_bytes(description(5, dims), bytes(16)))
+    assert "dimension" in message and "must be positive" in message
 
 
 def test_more_dimensions_than_a_tensor_has_are_refused(tmp_path: Path) -> None:

@@ -107,6 +107,15 @@ def test_random_tokens_are_drawn_from_all_ordinary_tokens():
     assert drawn == set(range(4, 99))
 
 
+def test_random_tokens_of_level_token_spread_over_all_ordinary_tokens():
+    """Truth: with the paper's shares too, every one of the 95 ordinary ids is drawn."""
+    ids = texts(4000, shortest=40)
+    result = masked(ids, replace(SPEC, level="token"))
+    chosen = result.labels != IGNORED
+    changed = chosen & (result.input_ids != MASK) & (result.input_ids != ids)
+    assert set(result.input_ids[changed].tolist()) == set(range(4, 99))
+
+
 def test_level_token_decides_for_each_token():
     """Truth: with decisions per token most long spans are mixed, which level "span" never gives."""
     ids = texts(2000, shortest=50)

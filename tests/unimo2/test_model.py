@@ -47,13 +47,15 @@ def test_output_holds_what_the_input_allows():
     assert model(**pair, causal=True).lm_logits.shape == (3, 7, 60)
 
 
+@pytest.mark.parametrize("grounding", ["topk", "nearest"])
 @torch.no_grad()
-def test_padding_does_not_change_a_pair():
+def test_padding_does_not_change_a_pair(grounding):
     """Independent truth: each text alone, without padding."""
-    model, pair = _model(), _pair()
+    model, pair = _model(grounding=grounding), _pair()
     batch = model(**pair)
     alone = model(pair["pixel_values"][1:2], pair["input_ids"][1:2, :4])
-    assert torch.equal(batch.grounded_indices[1], alone.grounded_indices[0])
+    chosen = alone.grounded_indices[0]  # the 1-to-1 map has a row for each token, padding last
+    assert torch.equal(batch.grounded_indices[1, : len(chosen)], chosen)
     assert torch.allclose(batch.itm_logits[1], alone.itm_logits[0], atol=1e-6)
     assert torch.allclose(batch.cmcl_score[1], alone.cmcl_score[0], atol=1e-6)
 
@@ -75,6 +77,21 @@ def test_pooled_only_and_chosen_rows_change_nothing(grounding):
             grounded_indices=whole.grounded_indices,
         )
         assert torch.allclose(chosen.itm_logits, whole.itm_logits, atol=1e-6)
+
+
+@pytest.mark.parametrize(("outside", "end"), [(-1.0, 0.001), (1e-5, 0.001), (3.0, 0.5)])
+@torch.no_grad()
+def test_contrastive_temperature_is_clipped_to_its_range(outside, end):
+    """Independent truth: the loss at the end of the released code's range, 0.001 to 0.5."""
+    model = _model()
+    images, texts = torch.nn.functional.normalize(
+        torch.randn(2, 4, 32, generator=torch.Generator().manual_seed(2)), dim=-1
+    )
+    losses = []
+    for temperature in (outside, end):
+        model.contrastive_temperature.fill_(temperature)
+        losses.append(model.contrastive_loss(images, texts).item())
+    assert losses[0] == losses[1] > 0
 
 
 @torch.no_grad()

@@ -20,7 +20,8 @@ from unimo2.objectives import (
 )
 
 
-def test_negatives_are_never_the_positive_nor_a_twin():
+@pytest.mark.parametrize("hard_share", [1.0, 0.5, 0.0])
+def test_negatives_are_never_the_positive_nor_a_twin(hard_share):
     """Truth: image numbers and words of the drawn pairs, compared one by one."""
     generator = torch.Generator().manual_seed(0)
     ids = texts(12)
@@ -30,7 +31,8 @@ def test_negatives_are_never_the_positive_nor_a_twin():
     excluded = same_pair(ids, images, ids, images)
     similarity = 50 * torch.eye(12) + torch.randn(12, 12, generator=generator)
     for _ in range(300):
-        drawn, found = draw_negatives(similarity, excluded, torch.rand(12, generator=generator))
+        noise = torch.rand(12, generator=generator)
+        drawn, found = draw_negatives(similarity, excluded, noise, hard_share)
         assert bool(found.all())
         for row, column in enumerate(drawn.tolist()):
             assert images[row] != images[column]

@@ -153,6 +153,13 @@ def test_a_resumed_run_keeps_the_best(tmp_path, stop):
     assert torch.equal(weights_in(tmp_path / "run"), weights_in(tmp_path / "whole"))
 
 
+def test_a_run_that_selects_evaluates_its_last_step_too(tmp_path):
+    """Truth: the scores; the best is that of step 7, which is no multiple of 2."""
+    scores = {2: 0.1, 4: 0.3, 6: 0.2, 7: 0.9}
+    _, summary = run(tmp_path, replace(CONFIG, steps=7), scores, select="accuracy")
+    assert summary.best == Best(7, "accuracy", 0.9)
+
+
 def test_without_a_selection_the_last_weights_are_saved(tmp_path):
     """Truth: the task's own weights after the run."""
     task, summary = run(tmp_path, scores={2: 9.0, 4: 8.0, 6: 7.0, 8: 6.0})
@@ -184,6 +191,19 @@ def test_parts_of_a_batch_give_the_gradient_of_the_whole(tmp_path):
     assert one.samples == two.samples == {"rows": 64}
     with pytest.raises(UsageError, match="batch_size 8 is no multiple of 3"):
         run(tmp_path / "c", replace(CONFIG, accumulate=3))
+
+
+def test_the_gradient_norm_of_parts_is_that_of_the_whole_batch(tmp_path):
+    """Truth: the same batches in one part; clipping at 1 would hide a factor."""
+    free = replace(CONFIG, clip_norm=1e9)
+    run(tmp_path / "whole", free)
+    run(tmp_path / "parts", replace(free, accumulate=4))
+    whole, parts = (
+        [json.loads(line) for line in (tmp_path / name / "log.jsonl").open()]
+        for name in ("whole", "parts")
+    )
+    norms = [line["gradient_norm"] for line in whole]
+    assert [line["gradient_norm"] for line in parts] == pytest.approx(norms, rel=1e-4)
 
 
 def test_shares_split_without_gap_or_overlap():

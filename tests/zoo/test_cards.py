@@ -5,6 +5,7 @@ import importlib
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -135,11 +136,10 @@ def test_weights_are_compared_with_the_card(tmp_path: Path) -> None:
     source = Source("folder", str(tmp_path))
     card = Card("small", "unimo2", "a", source, ("pair_scorer",), "MIT", "none")
     assert cards.check_weights(card, tmp_path) == digest
-    other = Card(
-        "small", "unimo2", "a", source, ("pair_scorer",), "MIT", "none", weights_sha256="0" * 64
-    )
-    with pytest.raises(BadCheckpoint, match="are not those of the card 'small'"):
-        zoo.load_card(other)
+    assert cards.check_weights(replace(card, weights_sha256=digest), tmp_path) == digest
+    for wrong in ("0" * 64, digest[:12] + "0" * 52, digest[:63] + "0"):
+        with pytest.raises(BadCheckpoint, match="are not those of the card 'small'"):
+            zoo.load_card(replace(card, weights_sha256=wrong))
     (tmp_path / "model.safetensors").unlink()
     with pytest.raises(MissingData, match="no weights at"):
         zoo.load_card(card)
