@@ -244,6 +244,8 @@ def _announce(prepared: Prepared, recipe: FinetuneRecipe) -> None:
     if tags is not None:
         counts += f", object tags of {tags['training_images']:,} images from {tags['file']}"
     say(f"recipe {recipe.name}, {counts}, {prepared.config.steps:,} steps", err=True)
+    if prepared.dropped:
+        say(prepared.dropped, err=True)
 
 
 def _describe(summary: TrainSummary) -> None:
