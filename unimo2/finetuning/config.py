@@ -88,7 +88,8 @@ class RetrievalConfig(FinetuneConfig):
     """Fine-tuning for retrieval: circle loss over negatives, beside the contrastive loss.
 
     Attributes (beside those of `FinetuneConfig`):
-        negatives: negative images of each text, and negative texts of each image (paper: 10).
+        negatives: negative images of each text, and negative texts of each image (released
+            code: 10).
         negatives_from: "corpus" draws them at random from all training images (released code);
             "batch" takes them from the batch, whose images and texts are encoded once. Ours.
         hard_share: with "batch", the share of them drawn by the contrastive scores; the rest
