@@ -49,6 +49,7 @@ class Unimo2Processor(ProcessorMixin):
         image_mean: Sequence[float] = DEFAULT_MEAN,
         image_std: Sequence[float] = DEFAULT_STD,
         max_text_length: int = 512,
+        pair_separators: int = 2,
     ) -> None:
         """Put the two together.
 
@@ -59,9 +60,12 @@ class Unimo2Processor(ProcessorMixin):
             image_mean: subtracted from the red, green and blue of pictures scaled to [0, 1].
             image_std: what they are then divided by.
             max_text_length: tokens, <s> and </s> included, beyond which texts are cut.
+            pair_separators: </s> between the two sentences of a pair: 2 as RoBERTa has them, or 1 as
+                the released code, which converted weights are given.
 
         Raises:
-            UsageError: a size that is not positive, or not three means and standard deviations.
+            UsageError: a size that is not positive, not three means and standard deviations, or
+                other separators.
         """
         super().__init__(tokenizer)
         if image_size < 1 or max_text_length < 2:
@@ -78,6 +82,13 @@ class Unimo2Processor(ProcessorMixin):
         self.image_mean = [float(value) for value in image_mean]
         self.image_std = [float(value) for value in image_std]
         self.max_text_length = max_text_length
+        if pair_separators not in (1, 2):
+            raise UsageError(
+                f"pair_separators {pair_separators}: expected 2 (RoBERTa's) or 1 (the released code's)"
+            )
+        self.pair_separators = pair_separators
+        if pair_separators == 1:
+            _separate_once(tokenizer)
 
     def __call__(
         self,
@@ -184,6 +195,31 @@ def train_tokenizer(texts: Iterable[str], vocab_size: int) -> PreTrainedTokenize
         mask_token=AddedToken(_MASK, lstrip=True, special=True),
         clean_up_tokenization_spaces=False,
         model_input_names=["input_ids", "attention_mask"],
+    )
+
+
+def _separate_once(tokenizer: PreTrainedTokenizerBase) -> None:
+    """Let a tokenizer join pairs as <s> a </s> b </s>, for whoever calls it.
+
+    Raises:
+        UsageError: it is none of the `tokenizers` package, or lacks <s> or </s>.
+    """
+    core = getattr(tokenizer, "backend_tokenizer", None)
+    first, last = tokenizer.bos_token, tokenizer.eos_token
+    if core is None or first is None or last is None:
+        raise UsageError(
+            f"pair_separators 1: expected a fast tokenizer with <s> and </s>, got "
+            f"{type(tokenizer).__name__}; give RoBERTa's"
+        )
+    core.post_processor = processors.Sequence(
+        [
+            processors.ByteLevel(trim_offsets=True),
+            processors.TemplateProcessing(
+                single=f"{first} $A {last}",
+                pair=f"{first} $A {last} $B {last}",
+                special_tokens=[(t, tokenizer.convert_tokens_to_ids(t)) for t in (first, last)],
+            ),
+        ]
     )
 
 
