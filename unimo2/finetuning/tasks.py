@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -33,6 +33,7 @@ from unimo2.finetuning.config import (
 from unimo2.finetuning.pictures import Pictures
 from unimo2.finetuning.readers import (
     Samples,
+    hold_out,
     read_captioned,
     read_glue,
     read_imagenet,
@@ -87,6 +88,9 @@ DEVELOPMENT: Mapping[str, str | None] = {
     "stsb": "dev",
 }
 
+# Images of the training split that retrieval selects on where `eval_limit` leaves it open.
+_SELECTED_ON = 1000
+
 Model = TypeVar("Model", bound=PreTrainedModel)
 
 
@@ -100,12 +104,14 @@ class Prepared:
         held_out: accuracy in percent of a model on images that were kept for development; None for
             tasks with a development split.
         dropped: a line that says which head of the checkpoint was left out; None if none was.
+        development: captioned images that were kept for development; None for a development split.
     """
 
     task: FinetuningTask
     config: FinetuneConfig
     held_out: Callable[[PreTrainedModel], float] | None = None
     dropped: str | None = None
+    development: Sequence[KarpathyImage] | None = None
 
 
 def task_name(spelled: str) -> str:
@@ -186,10 +192,14 @@ class _Workshop:
 
     def retrieval(self) -> Prepared:
         config = cast(RetrievalConfig, self.config)
-        pictures, texts, counts = self._captioned(read_captioned(self.root, self.name))
+        images, kept = read_captioned(self.root, self.name), None
+        if config.select_on == "train":
+            images, kept = hold_out(images, config.eval_limit or _SELECTED_ON)
+        pictures, texts, counts = self._captioned(images)
         start = self._load(Unimo2Model, ())
         data = RetrievalData(config, pictures, texts, counts)
-        return self._ready(start, RetrievalObjective(start.model, config), data)
+        ready = self._ready(start, RetrievalObjective(start.model, config), data)
+        return replace(ready, development=kept)
 
     def captions(self) -> Prepared:
         config = cast(CaptionConfig, self.config)
