@@ -65,7 +65,7 @@ class MaskingSpec:
     random_share: float = 0.1
     level: Literal["span", "token"] = "span"
     word_starts: Tensor | None = field(default=None, compare=False, repr=False)
-    pad_id: int | None = None
+    pad_id: int = -1
 
     def span_distribution(self) -> Tensor:
         """Probability of the span lengths from the shortest to max_span, float64.

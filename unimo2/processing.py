@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from itertools import chain
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,7 @@ from transformers import (
 from transformers.processing_utils import ProcessorMixin
 
 from unimo2.configuration import Unimo2Config
-from unimo2.errors import UsageError
+from unimo2.errors import BadCheckpoint, UsageError
 from unimo2.formats.images import to_rgb
 from unimo2.plain_english import PLAIN_SENTENCES
 
@@ -147,6 +148,22 @@ class Unimo2Processor(ProcessorMixin):
     def model_input_names(self) -> list[str]:
         """Names of the tensors in a full batch."""
         return ["pixel_values", "input_ids", "attention_mask"]
+
+
+def load_processor(folder: Path) -> Unimo2Processor:
+    """The processor that lies beside a model's weights.
+
+    Raises:
+        BadCheckpoint: there is none.
+    """
+    if not (folder / "processor_config.json").is_file():
+        raise BadCheckpoint(
+            f"{folder}: expected processor_config.json and a tokenizer beside the weights, got none; "
+            "convert released weights with 'unimo2 zoo convert --tokenizer', or save a "
+            "Unimo2Processor there"
+        )
+    loaded: Unimo2Processor = Unimo2Processor.from_pretrained(folder)
+    return loaded
 
 
 def train_tokenizer(texts: Iterable[str], vocab_size: int) -> PreTrainedTokenizerFast:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, cast
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -77,7 +77,7 @@ def _other_head(
     labels: Sequence[str],
 ) -> str | None:
     """Why a checkpoint's head is not one of this task; None if it is."""
-    names = config.id2label or {}
+    names = cast(Mapping[int, str], config.id2label or {})
     known = [names[number] for number in sorted(names)]
     if kind is Unimo2Model or config.task not in (None, task):
         return f"is of {str(config.task or 'another task').replace('_', '-')}"

@@ -50,7 +50,7 @@ from unimo2.heads import Unimo2ForImages, Unimo2ForPairs, Unimo2ForTexts
 from unimo2.modeling import Unimo2Model
 from unimo2.object_tags import tag_tokens
 from unimo2.preparation import model_fields
-from unimo2.processing import Unimo2Processor
+from unimo2.processing import Unimo2Processor, load_processor
 from unimo2.streams import WEIGHTS, stream_seed
 
 GLUE = ("sst2", "mnli", "cola", "stsb")
@@ -165,7 +165,7 @@ def prepare(task: str, recipe: FinetuneRecipe, folder: Path, root: Path) -> Prep
     unknown = sorted(set(recipe.model) - set(model_fields()))
     if unknown:
         raise UsageError(f"{recipe.name}: no model field is called {', '.join(unknown)}")
-    processor = Unimo2Processor.from_pretrained(folder)
+    processor = load_processor(folder)
     if recipe.training.image_size:
         processor.image_size = recipe.training.image_size
     workshop = _Workshop(task, recipe, folder, root, processor)
