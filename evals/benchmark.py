@@ -74,6 +74,7 @@ class Request:
         templates: Sentences a class of zero-shot classification, 1 or 80.
         beam_size: Of captioning.
         object_tags: File of object tags that captions are written with; None for none.
+        image_size: Side of the square that images are resized to; None for the model's own.
         features: Folder where what towers give is kept by content; None to keep nothing.
         output: The runs folder.
         fresh: Do not take up an interrupted run.
@@ -97,6 +98,7 @@ class Request:
     templates: int = 1
     beam_size: int = 5
     object_tags: Path | None = None
+    image_size: int | None = None
     features: Path | None = None
     output: Path = Path("runs")
     fresh: bool = False

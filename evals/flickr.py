@@ -60,7 +60,8 @@ class RetrievalData:
         suite: Name of the suite.
         root_name: Name of the data root's folder.
         available: Images that the split has, before a limit.
-        official: These are exactly the images that published numbers are measured on.
+        official: These are exactly the images of Karpathy's split: published numbers are measured on
+            his test split, the paper's own ones on his validation split.
         note: How they differ from the official ones; None if they do not, or for a suite that
             has no official counts.
         fingerprint: sha256 of ids, texts and image files.

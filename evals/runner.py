@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import zoo
-from evals import batch_sizes, environment, items, records, suites, workspace
+from evals import batch_sizes, environment, image_sizes, items, records, suites, workspace
 from evals.benchmark import (
     Benchmark,
     Data,
@@ -24,7 +24,7 @@ from evals.benchmark import (
     silent,
 )
 from evals.modules import canonical, module_of, needed
-from evals.processes import ALL, Share, own_device
+from evals.processes import ALL, Share
 from evals.records import Record
 from unimo2.errors import IncompatibleModel, UsageError
 from zoo import cards, interfaces
@@ -61,6 +61,7 @@ def run(
     templates: int = 1,
     beam_size: int = 5,
     object_tags: str | Path | None = None,
+    image_size: int | None = None,
     features: str | Path | None = None,
     output: str | Path = "runs",
     fresh: bool = False,
@@ -73,8 +74,8 @@ def run(
 
     Args:
         benchmark: "flickr", "vqa", "snli_ve", "coco", "imagenet", "sst2", "mnli", "cola", "stsb".
-        model: A card's name, a model folder, or a model that is loaded already (then `device`
-            and `dtype` are its own); "finetuned" for the embedded one of the benchmark.
+        model: A card's name, a model folder, or a model that is loaded already (`device`, `dtype`
+            and `image_size` are its own then); "finetuned" for the embedded one of the benchmark.
         zero_shot: Take a pre-trained model as it is; otherwise it must be fine-tuned for the
             benchmark.
         data_root: Folder of data sets in their official layouts; None for the embedded suite.
@@ -92,6 +93,7 @@ def run(
         templates: Sentences a class of zero-shot classification, 1 or 80.
         beam_size: Of captioning.
         object_tags: A file of object tags that captions are written with.
+        image_size: Side of the square that images are resized to; None for the model's own.
         features: A folder: what the towers give of each image, and of each text of retrieval, is
             kept there by content, and later runs of the same weights read it.
         output: The runs folder.
@@ -130,6 +132,7 @@ def run(
         templates=templates,
         beam_size=beam_size,
         object_tags=None if object_tags is None else Path(object_tags),
+        image_size=image_size,
         features=None if features is None else Path(features),
         output=Path(output),
         fresh=fresh,
@@ -154,10 +157,9 @@ def _variant(request: Request) -> str | None:
     """Names runs whose numbers must not pass for the model's own under the whole protocol."""
     usual = Request(request.benchmark, request.model)
     parts = []
-    if request.contrastive_weight is not None:
-        parts.append(f"contrastive-weight-{request.contrastive_weight:g}")
-    if request.rerank is not None:
-        parts.append(f"rerank-{request.rerank}")
+    for name in ("contrastive_weight", "rerank", "image_size"):
+        if getattr(request, name) is not None:
+            parts.append(f"{name.replace('_', '-')}-{getattr(request, name):g}")
     if request.score != usual.score:
         parts.append(request.score)
     if request.templates != usual.templates:
@@ -200,9 +202,9 @@ def evaluate(
         _check_tuning(card, request)
         _check_dtype(module, request)
         exact = "float32" if request.dtype == AUTO else request.dtype
-        model = zoo.load_card(card, own_device(request.device, share), exact)
+        model = image_sizes.load(card, request, share, exact)
     interfaces.require(model, capability)
-    protocol = module.protocol(model, request)
+    protocol = {**module.protocol(model, request), **image_sizes.in_protocol(model, capability)}
     data = module.read(suite, request)
     if on_notice is not None and hasattr(module, "notices"):
         for notice in cast(Noticing, module).notices(request):
@@ -289,7 +291,7 @@ def _choose_dtype(
     module: Benchmark, card: Card, exact: Model, data: Data, request: Request, share: Share
 ) -> tuple[Model, str]:
     """The model in the number format that a sample of the data speaks for, and the reason."""
-    fast = zoo.load_card(card, own_device(request.device, share), FAST_DTYPE)
+    fast = image_sizes.load(card, request, share, FAST_DTYPE)
     choice = share.tell(cast(Precise, module).choose_precision(exact, fast, data))
     return (fast if choice.fast else exact), choice.note(exact.dtype, fast.dtype)
 
@@ -388,8 +390,8 @@ def command(request: Request) -> str:
         words.append("--zero-shot")
     names = (
         "model", "data_root", "suite", "split", "limit", "device", "dtype", "batch_size", "seed",
-        "contrastive_weight", "rerank", "score", "templates", "beam_size", "object_tags", "features",
-        "output",
+        "contrastive_weight", "rerank", "score", "templates", "beam_size", "object_tags", "image_size",
+        "features", "output",
     )  # fmt: skip
     for name in names:
         value = getattr(request, name)

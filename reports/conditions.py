@@ -13,9 +13,9 @@ from reports import paper
 
 ZERO_SHOT, FINETUNED = "zero-shot", "finetuned"
 # Entries of a protocol that are no condition: what the block says already, what belongs to the
-# model or to a row of an ablation, and how the interval is found.
+# model (images of another size make another row) or to a row of an ablation, and how the interval is found.
 _NO_CONDITION = {
-    *("zero_shot", "contrastive_weight", "score", "interval"),
+    *("zero_shot", "contrastive_weight", "score", "interval", "image_size"),
     *("training", "limit", "without", "inference"),
 }
 # Scores that are the model's own; any other is chosen by whoever measures.

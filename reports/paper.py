@@ -11,6 +11,9 @@ Every number is one row of `published/tableNN.csv`, as text with the printed pre
 
 `published/columns.csv` has the columns in the paper's order, how the paper prints several numbers
 in one cell, and which metric of which benchmark, split (or splits) and setting measures the same.
+The first split is that of the paper's numbers, but for the rows of `published/splits.csv`, which has
+the split of their own: the paper's own models were measured on Flickr30k's validation split (their
+figures are fractions of its 1,014 images and 5,070 captions), all other systems on its test split.
 """
 
 from __future__ import annotations
@@ -42,6 +45,20 @@ def columns(table: int) -> pd.DataFrame:
     """The columns of one table, one row a number that a cell may hold; every field is text."""
     every = _read("columns.csv")
     return every[every["table"] == str(_checked(table))].reset_index(drop=True)
+
+
+def splits(table: int) -> list[str]:
+    """The split that each of `numbers(table)` was measured on, "" where no benchmark measures it."""
+    wanted = columns(table)
+    keys = zip(wanted["column"], wanted["metric"], strict=True)
+    about = dict(zip(keys, zip(wanted["benchmark"], wanted["split"], strict=True), strict=True))
+    own = _own_splits(table)
+    found = []
+    for _, one in numbers(table).iterrows():
+        benchmark, usual = about.get((one["column"], one["metric"]), ("", ""))
+        first = usual.split()[0] if usual else ""
+        found.append(own.get((one["row"], benchmark), first))
+    return found
 
 
 def title(table: int) -> str:
@@ -101,7 +118,34 @@ def notes(table: int) -> tuple[str, ...]:
         places = dict.fromkeys(zip(about["column"], about["metric"], strict=True))
         where = f" {' '.join(next(iter(places)))}".rstrip() if len(places) == 1 else ""
         lines.append(f"{labels}{where}: {text}")
-    return tuple(lines)
+    return (*lines, *_split_notes(table))
+
+
+def _split_notes(table: int) -> list[str]:
+    """A line that names the rows whose Flickr30k figures are of the validation split."""
+    chosen = [row for row, _ in _own_splits(table)]
+    if not chosen:
+        return []
+    rows = numbers(table).drop_duplicates("row")
+    labels = rows[rows["row"].isin(chosen)]["row_label"]
+    every = len(labels) == len(rows)
+    wanted = columns(table)
+    names = dict.fromkeys(wanted[wanted["benchmark"] == "flickr"]["column"])
+    rest = (
+        "" if every else ", the other rows' of its test split (1,000): the paper compares the two"
+    )
+    return [
+        f"{'All rows' if every else ', '.join(labels)}: figures of {', '.join(names)} are of "
+        f"Flickr30k's validation split (1,014 images){rest}"
+    ]
+
+
+def _own_splits(table: int) -> dict[tuple[str, str], str]:
+    """The split of rows that have one of their own, by row and benchmark."""
+    every = _read("splits.csv")
+    here = every[every["table"] == str(_checked(table))]
+    keys = zip(here["row"], here["benchmark"], strict=True)
+    return dict(zip(keys, here["split"], strict=True))
 
 
 def head_of(column: pd.DataFrame) -> tuple[str, str, str]:

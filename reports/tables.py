@@ -76,19 +76,20 @@ def report_json(
 ) -> dict[str, Any]:
     """The same as plain values: `{"table", "title", "notes", "published", "measured", "left_out"}`.
 
-    Published numbers are texts with the printed precision; measured ones are the records', with
+    Published numbers are texts with the printed precision and the split that they are of; measured ones are the records', with
     the columns of `measured`.
 
     Raises:
         UsageError: the paper has no such table.
     """
     whole, left_out = _whole(number, records)
-    kept = ["row_group", "row_label", "column", "metric", "value"]
+    kept = ["row_group", "row_label", "column", "metric", "value", "split"]
+    numbers = paper.numbers(number).assign(split=paper.splits(number))
     return {
         "table": number,
         "title": paper.title(number),
         "notes": list(paper.notes(number)),
-        "published": paper.numbers(number)[kept].to_dict("records"),
+        "published": numbers[kept].to_dict("records"),
         "measured": [
             {name: _json_value(value) for name, value in line.items()}
             for _, frame in long_frames(number, whole, levels)

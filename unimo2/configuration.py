@@ -47,8 +47,8 @@ class Unimo2Config(PretrainedConfig):
         eos_token_id: Id of the token that ends every text.
         vision_layer_norm_eps: Epsilon of the vision tower's layer norms (timm 1e-6, released 1e-12).
         layer_norm_eps: Epsilon of all other layer norms.
-        hidden_dropout: Dropout of the text tower and the Grounded Transformer (the vision tower has
-            none).
+        hidden_dropout: Dropout of the text tower, the Grounded Transformer and before the matching
+            head (the vision tower has none).
         grounding: "topk" (paper, equations 1-3), "nearest" (the 1-to-1 map) or "none" (no
             dictionary).
         attention: "grounded" (visual and text rows meet only through grounded tokens) or "dense"

@@ -26,7 +26,7 @@ _LEAVING_SHARE = 0.25
 
 @dataclass(frozen=True)
 class BeamSettings:
-    """How captions are searched for; the defaults are the paper's for COCO (Table 9).
+    """How captions are searched for; the defaults are the released code's for COCO.
 
     Args:
         beam_size: Beams of an image.

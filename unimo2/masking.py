@@ -6,13 +6,20 @@ mask does not depend on what shares its batch.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, field
 from typing import Literal
 
 import torch
 from torch import Tensor
+from transformers import PreTrainedTokenizerBase
+
+from unimo2.errors import UsageError
 
 IGNORED = -100  # the label that cross entropy leaves out, as everywhere in PyTorch
+# How tokenizers write the space, newline or tab that a word begins with: byte-level BPE (RoBERTa,
+# XLM-R's sentence pieces in the second place).
+_WORD_MARKS = ("\u0120", "\u2581", "\u010a", "\u0109")
 
 
 @dataclass(frozen=True)
@@ -24,7 +31,12 @@ class MaskingSpec:
     which the paper follows, lengths above 10 do not occur (the distribution is cut there and
     normalised again, mean 3.8), the choice between mask, random and original is made once for a
     whole span, and the last span is cut short so that the share is met exactly. Spans are of
-    tokens; SpanBERT's are of whole words, the paper does not say.
+    tokens here, which is ours; the paper does not say.
+
+    With `word_starts`, spans are those of the released code instead: of 0 to `max_span` whole words
+    (0 and 1 both give the one word of the start), of words that were chosen before, too, never over a
+    special token; and the share is rounded up and counts <s> and </s>. It decides for each token
+    (`level="token"`), and may draw the mask token as a random one, which is left out here.
 
     Attributes:
         mask_id: id of the mask token.
@@ -37,6 +49,9 @@ class MaskingSpec:
         mask_share: share of the spans that become the mask token.
         random_share: share of the spans that become random tokens.
         level: whether mask, random or original is decided for each "span" or each "token".
+        word_starts: bool [vocab_size], the ids that begin a word (`word_starts`), for spans of whole
+            words; None for spans of tokens.
+        pad_id: id of the padding token, which does not count; for spans of whole words.
     """
 
     mask_id: int
@@ -49,25 +64,39 @@ class MaskingSpec:
     mask_share: float = 0.8
     random_share: float = 0.1
     level: Literal["span", "token"] = "span"
+    word_starts: Tensor | None = field(default=None, compare=False, repr=False)
+    pad_id: int = -1
 
     def span_distribution(self) -> Tensor:
-        """Probability of the span lengths 1 .. max_span, float64 [max_span]."""
-        lengths = torch.arange(self.max_span, dtype=torch.float64)
+        """Probability of the span lengths from the shortest to max_span, float64.
+
+        The shortest is 1 token, or 0 words.
+        """
+        shortest = 1 if self.word_starts is None else 0
+        lengths = torch.arange(self.max_span + 1 - shortest, dtype=torch.float64)
         weights = self.geometric_p * (1.0 - self.geometric_p) ** lengths
         return weights / weights.sum()
 
-    def budget(self, real_tokens: Tensor) -> Tensor:
-        """Number of tokens to select: the rounded share, at least one where there is any.
+    def budget(self, input_ids: Tensor, allowed: Tensor) -> Tensor:
+        """Number of tokens to select in each text, at least one where there is any, int64 [B].
 
         Args:
-            real_tokens: int64 [B], tokens that may be selected.
+            input_ids: int64 [B, N].
+            allowed: bool [B, N], tokens that may be selected.
         """
-        wanted = (real_tokens.double() * self.fraction).round().long().clamp_min(1)
+        real_tokens = allowed.sum(dim=1)
+        if self.word_starts is None:
+            wanted = (real_tokens.double() * self.fraction).round().long().clamp_min(1)
+        else:
+            counted = (input_ids != self.pad_id).sum(dim=1)
+            wanted = (counted.double() * self.fraction).ceil().long()
         return torch.minimum(wanted, real_tokens)
 
     @property
     def rounds(self) -> int:
         """Spans that suffice for the longest text, since each selects one token or more."""
+        if self.word_starts is not None:
+            return math.ceil(self.max_length * self.fraction)
         return max(1, round(self.max_length * self.fraction))
 
     def draw(self, rows: int, generator: torch.Generator) -> Tensor:
@@ -113,14 +142,19 @@ def mask_spans(input_ids: Tensor, noise: Tensor, spec: MaskingSpec) -> MaskedTex
     """
     rows, length = input_ids.shape
     allowed = maskable(input_ids, spec)  # [B, N]
-    missing = spec.budget(allowed.sum(dim=1))  # [B]
+    missing = spec.budget(input_ids, allowed)  # [B]
     rounds = spec.rounds
     starts, lengths, actions = noise[:, : 3 * rounds].reshape(rows, 3, rounds).unbind(dim=1)
     edges = spec.span_distribution().cumsum(dim=0).float()
-    span_lengths = torch.searchsorted(edges, lengths.contiguous()) + 1  # [B, rounds]
-    span_lengths.clamp_(max=spec.max_span)
+    span_lengths = torch.searchsorted(edges, lengths.contiguous())  # [B, rounds]
+    if spec.word_starts is None:
+        span_lengths += 1
+        unit = torch.arange(length).expand(rows, length)
+        stretch = torch.zeros_like(unit)
+    else:
+        unit, stretch = _words(input_ids, allowed, spec.word_starts)
+    span_lengths.clamp_(min=1, max=spec.max_span)
 
-    position = torch.arange(length).expand(rows, length)
     free = allowed.clone()
     span_ids = torch.full_like(input_ids, -1)
     for turn in range(int(missing.max()) if rows else 0):
@@ -128,12 +162,40 @@ def mask_spans(input_ids: Tensor, noise: Tensor, spec: MaskingSpec) -> MaskedTex
         count = order[:, -1:]
         target = (starts[:, turn : turn + 1] * count).long().clamp_max(count - 1) + 1
         start = ((order == target) & free).to(torch.uint8).argmax(dim=1, keepdim=True)  # [B, 1]
-        span = (position >= start) & (position < start + span_lengths[:, turn : turn + 1]) & free
+        first = unit.gather(1, start)
+        span = (unit >= first) & (unit < first + span_lengths[:, turn : turn + 1]) & free
+        span &= stretch == stretch.gather(1, start)
         span &= span.cumsum(dim=1) <= missing[:, None]  # the last span is cut short
         span_ids.masked_fill_(span, turn)
         free &= ~span
         missing = missing - span.sum(dim=1)
     return _replace(input_ids, span_ids, actions, noise[:, 3 * rounds :], spec)
+
+
+def word_starts(tokenizer: PreTrainedTokenizerBase) -> Tensor:
+    """Which token ids begin a word: those that hold the space before it, bool [vocabulary].
+
+    The first word of a text has none; `mask_spans` knows it by the special token before it.
+
+    Raises:
+        UsageError: the tokenizer marks no token so.
+    """
+    tokens = tokenizer.convert_ids_to_tokens(list(range(len(tokenizer))))
+    found = torch.tensor([str(token).startswith(_WORD_MARKS) for token in tokens])
+    if not found.any():
+        raise UsageError(
+            "training.mask_unit='word' needs a tokenizer that marks where words begin, as RoBERTa's "
+            "does; got one that marks no token: use mask_unit='token'"
+        )
+    return found
+
+
+def _words(input_ids: Tensor, allowed: Tensor, starts: Tensor) -> tuple[Tensor, Tensor]:
+    """Numbers of words, and of stretches without a special token, of each token, int64 [B, N]."""
+    first = ~allowed
+    first[:, 1:] |= ~allowed[:, :-1]  # what follows a special token begins a word
+    words = (starts[input_ids] | first).cumsum(dim=1)
+    return words, (~allowed).cumsum(dim=1)
 
 
 def _replace(

@@ -388,6 +388,8 @@ class Unimo2Model(Unimo2PreTrainedModel):
             out.pooled_text = torch.relu(self.text_pooler(first_text))
         if out.pooled_image is not None and out.pooled_text is not None:
             joined = join_pooled(self.config.itm_input, out.pooled_image, out.pooled_text)
+            if self.training and self.config.hidden_dropout:  # released; else no number is drawn
+                joined = F.dropout(joined, self.config.hidden_dropout)
             out.itm_logits = self.itm_head(joined)
 
 

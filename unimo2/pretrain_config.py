@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from unimo2.loop_config import LoopConfig
 
@@ -36,7 +36,10 @@ class PretrainConfig(LoopConfig):
         mlm_share: share of a batch whose texts are also trained with hidden spans. Ours.
         mask_fraction, mask_geometric_p: share of hidden tokens and span parameter. Paper.
         mask_max_span: longest hidden span. As SpanBERT.
-        mask_level: mask, random or original decided for each span (as SpanBERT) or token.
+        mask_unit: what spans are counted in. "token": 1 to mask_max_span tokens, ours. "word": 0 to
+            mask_max_span whole words, their share rounded up with special tokens counted. Released.
+        mask_level: mask, random or original decided for each span (as SpanBERT) or token
+            (released).
         hard_share: share of the negatives for matching that are drawn by the contrastive scores of
             the batch, the others uniformly. Ours.
         match_share: share of the pairs of a batch that matching is trained on, spread over it; their
@@ -86,6 +89,7 @@ class PretrainConfig(LoopConfig):
     mask_fraction: float = 0.15
     mask_geometric_p: float = 0.2
     mask_max_span: int = 10
+    mask_unit: Literal["token", "word"] = "token"
     mask_level: Literal["span", "token"] = "span"
     hard_share: float = 1.0
     match_share: float = 1.0
@@ -152,3 +156,10 @@ class PretrainConfig(LoopConfig):
         both = bool(self.vision_tower) == bool(self.text_tower)
         self.require("text_tower", both, "given together with vision_tower")
         self.require("prompts", bool(self.prompts) and written, 'sentences with "[label]" in them')
+
+    def identity(self) -> dict[str, Any]:
+        """As `LoopConfig`; spans of tokens are those from before there were any of words."""
+        values = super().identity()
+        if self.mask_unit == "token":
+            del values["mask_unit"]
+        return values

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from itertools import chain
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,7 @@ from transformers import (
 from transformers.processing_utils import ProcessorMixin
 
 from unimo2.configuration import Unimo2Config
-from unimo2.errors import UsageError
+from unimo2.errors import BadCheckpoint, UsageError
 from unimo2.formats.images import to_rgb
 from unimo2.plain_english import PLAIN_SENTENCES
 
@@ -49,6 +50,7 @@ class Unimo2Processor(ProcessorMixin):
         image_mean: Sequence[float] = DEFAULT_MEAN,
         image_std: Sequence[float] = DEFAULT_STD,
         max_text_length: int = 512,
+        pair_separators: int = 2,
     ) -> None:
         """Put the two together.
 
@@ -59,9 +61,12 @@ class Unimo2Processor(ProcessorMixin):
             image_mean: subtracted from the red, green and blue of pictures scaled to [0, 1].
             image_std: what they are then divided by.
             max_text_length: tokens, <s> and </s> included, beyond which texts are cut.
+            pair_separators: </s> between the two sentences of a pair: 2 as RoBERTa has them, or 1 as
+                the released code, which converted weights are given.
 
         Raises:
-            UsageError: a size that is not positive, or not three means and standard deviations.
+            UsageError: a size that is not positive, not three means and standard deviations, or
+                other separators.
         """
         super().__init__(tokenizer)
         if image_size < 1 or max_text_length < 2:
@@ -78,6 +83,13 @@ class Unimo2Processor(ProcessorMixin):
         self.image_mean = [float(value) for value in image_mean]
         self.image_std = [float(value) for value in image_std]
         self.max_text_length = max_text_length
+        if pair_separators not in (1, 2):
+            raise UsageError(
+                f"pair_separators {pair_separators}: expected 2 (RoBERTa's) or 1 (the released code's)"
+            )
+        self.pair_separators = pair_separators
+        if pair_separators == 1:
+            _separate_once(tokenizer)
 
     def __call__(
         self,
@@ -138,6 +150,22 @@ class Unimo2Processor(ProcessorMixin):
         return ["pixel_values", "input_ids", "attention_mask"]
 
 
+def load_processor(folder: Path) -> Unimo2Processor:
+    """The processor that lies beside a model's weights.
+
+    Raises:
+        BadCheckpoint: there is none.
+    """
+    if not (folder / "processor_config.json").is_file():
+        raise BadCheckpoint(
+            f"{folder}: expected processor_config.json and a tokenizer beside the weights, got none; "
+            "convert released weights with 'unimo2 zoo convert --tokenizer', or save a "
+            "Unimo2Processor there"
+        )
+    loaded: Unimo2Processor = Unimo2Processor.from_pretrained(folder)
+    return loaded
+
+
 def train_tokenizer(texts: Iterable[str], vocab_size: int) -> PreTrainedTokenizerFast:
     """Learn a byte-level BPE from texts and a little general English.
 
@@ -184,6 +212,31 @@ def train_tokenizer(texts: Iterable[str], vocab_size: int) -> PreTrainedTokenize
         mask_token=AddedToken(_MASK, lstrip=True, special=True),
         clean_up_tokenization_spaces=False,
         model_input_names=["input_ids", "attention_mask"],
+    )
+
+
+def _separate_once(tokenizer: PreTrainedTokenizerBase) -> None:
+    """Let a tokenizer join pairs as <s> a </s> b </s>, for whoever calls it.
+
+    Raises:
+        UsageError: it is none of the `tokenizers` package, or lacks <s> or </s>.
+    """
+    core = getattr(tokenizer, "backend_tokenizer", None)
+    first, last = tokenizer.bos_token, tokenizer.eos_token
+    if core is None or first is None or last is None:
+        raise UsageError(
+            f"pair_separators 1: expected a fast tokenizer with <s> and </s>, got "
+            f"{type(tokenizer).__name__}; give RoBERTa's"
+        )
+    core.post_processor = processors.Sequence(
+        [
+            processors.ByteLevel(trim_offsets=True),
+            processors.TemplateProcessing(
+                single=f"{first} $A {last}",
+                pair=f"{first} $A {last} $B {last}",
+                special_tokens=[(t, tokenizer.convert_tokens_to_ids(t)) for t in (first, last)],
+            ),
+        ]
     )
 
 

@@ -26,6 +26,7 @@ from unimo2.configuration import Unimo2Config
 from unimo2.errors import BadCheckpoint, MissingData, Unimo2Error, UsageError
 from unimo2.lodtensor import read_lodtensor, shown, write_lodtensor
 from unimo2.modeling import Unimo2Model
+from unimo2.processing import Unimo2Processor
 from unimo2.released_config import config_from_released
 from unimo2.released_names import (
     NEVER_USED,
@@ -134,6 +135,7 @@ def convert(
     config: Unimo2Config | None = None,
     allow_partial: bool = False,
     seed: int = 0,
+    processor: Unimo2Processor | None = None,
 ) -> ConversionReport:
     """Write a released checkpoint as a folder that `Unimo2Model.from_pretrained` loads.
 
@@ -145,6 +147,8 @@ def convert(
         config: What the model is to be; the released base model when None.
         allow_partial: Whether parameters may be missing; they get initial values.
         seed: Of those initial values.
+        processor: Written beside the weights, so that they can be evaluated and fine-tuned; from
+            `unimo2.released_processor`.
 
     Returns:
         What became of every name.
@@ -180,6 +184,8 @@ def convert(
         save_file(kept, temporary / "model.safetensors", metadata={"format": "pt"})
         # safetensors creates the file for its owner alone.
         shutil.copymode(temporary / "config.json", temporary / "model.safetensors")
+        if processor is not None:
+            processor.save_pretrained(temporary)
     unused = tuple(name for name in files if name not in read)
     return ConversionReport(out, config, read, unused, missing, notes)
 

@@ -13,12 +13,13 @@ import timm
 import torch
 from timm.models.vision_transformer import VisionTransformer
 from torch import nn
-from transformers import RobertaModel
+from transformers import RobertaConfig, RobertaModel
 
 from unimo2.configuration import Unimo2Config
 from unimo2.errors import BadCheckpoint, MissingData, UsageError
 from unimo2.fusion import GroundedLayer
 from unimo2.modeling import Unimo2Model
+from unimo2.tower_checks import check_encoder, check_outputs, check_settings, check_vit
 from unimo2.vision import interpolate_positions
 
 # timm's plain ViTs: class token, learned absolute positions, pre-norm blocks with biases and GELU,
@@ -115,9 +116,11 @@ def load_roberta(source: str | Path) -> RobertaModel:
 
     Raises:
         MissingData: It is not there.
+        UsageError: It is another encoder (BERT, ELECTRA ...), or one with another activation.
         BadCheckpoint: Its weights are missing or of other shapes.
     """
     try:
+        check_encoder(RobertaConfig.get_config_dict(source)[0], str(source))
         loaded: Any = RobertaModel.from_pretrained(
             source, add_pooling_layer=False, output_loading_info=True, dtype=torch.float32
         )
@@ -146,8 +149,9 @@ def config_from_towers(
         The configuration.
 
     Raises:
-        UsageError: The towers are not of the same width.
+        UsageError: The towers are not of the same width, or compute what the model cannot.
     """
+    _check_kinds(vit, roberta)
     text = roberta.config
     block: Any = vit.blocks[0]
     sizes = (vit.embed_dim, block.mlp.fc1.out_features)
@@ -192,7 +196,8 @@ def from_towers(vit: VisionTransformer, roberta: RobertaModel, **overrides: Any)
         The model, in evaluation mode.
 
     Raises:
-        UsageError: The towers do not fit each other, or more fusion layers than RoBERTa has.
+        UsageError: The towers do not fit each other or the overrides, more fusion layers than
+            RoBERTa has, or towers that compute what the model cannot.
     """
     config = config_from_towers(vit, roberta, **overrides)
     model = Unimo2Model(config).eval()
@@ -203,9 +208,14 @@ def from_towers(vit: VisionTransformer, roberta: RobertaModel, **overrides: Any)
 def start_from_towers(model: Unimo2Model, vit: VisionTransformer, roberta: RobertaModel) -> None:
     """Give a model's towers and Grounded Transformer these weights, as `from_towers` does.
 
+    The towers then give what timm and transformers give with the same weights.
+
     Raises:
-        UsageError: The towers are of other sizes than the model's, or have fewer layers.
+        UsageError: The towers are of other sizes or settings than the model's, have fewer layers,
+            or compute what the model cannot.
     """
+    _check_kinds(vit, roberta)
+    check_settings(cast(Unimo2Config, model.config), vit, roberta)
     layers, wanted = roberta.encoder.layer, model.config.fusion_layers
     if wanted > len(layers):
         raise UsageError(
@@ -219,6 +229,13 @@ def start_from_towers(model: Unimo2Model, vit: VisionTransformer, roberta: Rober
     except RuntimeError as error:
         reason = " ".join(str(error).split())[:200]
         raise UsageError(f"the towers are of other sizes than the model: {reason}") from None
+    check_outputs(model.vision.vit, vit, model.text.roberta, roberta)
+
+
+def _check_kinds(vit: nn.Module, roberta: Any) -> None:
+    """Refuse what is no plain ViT or no RoBERTa."""
+    check_vit(vit)
+    check_encoder(roberta.config.to_dict(), type(roberta).__name__)
 
 
 @torch.no_grad()

@@ -174,6 +174,30 @@ class FeatureKeeper(Protocol):
 
 
 @runtime_checkable
+class Resizable(Protocol):
+    """A model whose images may be of another size than its position embeddings, in pixels."""
+
+    @property
+    def image_size(self) -> int:
+        """Side of the square that images are resized to."""
+        ...
+
+    @property
+    def own_image_size(self) -> int:
+        """That of the position embeddings."""
+        ...
+
+    @property
+    def patch_size(self) -> int:
+        """What image sizes are multiples of."""
+        ...
+
+    def resize_images(self, side: int) -> None:
+        """Resize images to another square from now on."""
+        ...
+
+
+@runtime_checkable
 class Shortlister(PairScorer, Protocol):
     """A pair scorer one part of whose score costs next to nothing: it can choose the pairs."""
 

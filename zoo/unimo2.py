@@ -23,7 +23,7 @@ from unimo2.errors import BadCheckpoint
 from unimo2.first_layer import FirstLayer, Rows, first_layer, projection_bytes
 from unimo2.heads import Unimo2ForImages, Unimo2ForPairs, Unimo2ForTexts
 from unimo2.modeling import Unimo2Model, Unimo2PreTrainedModel
-from unimo2.processing import Unimo2Processor
+from unimo2.processing import Unimo2Processor, load_processor
 from zoo.cards import Card, weights_sha256
 from zoo.interfaces import ItemFeatures, StackedFeatures
 from zoo.unimo2_base import Unimo2Adapter, equal_lengths, evaluated
@@ -96,7 +96,7 @@ def load(folder: Path, card: Card, device: str = "auto", dtype: str | None = Non
         )
     model = model.eval().to(chosen)
     set_precision(cast(Unimo2Model, getattr(model, "unimo2", model)), precision)
-    processor = Unimo2Processor.from_pretrained(folder)
+    processor = load_processor(folder)
     return adapt(task, model, processor, card.name, weights_sha256(folder))
 
 

@@ -132,7 +132,27 @@ class Unimo2Adapter:
     @property
     def rows(self) -> int:
         """Tokens of a usual item besides the grounded ones, for the choice of a batch size."""
-        return int(self.base.config.patch_grid**2) + 1
+        return (self.image_size // self.patch_size) ** 2 + 1
+
+    @property
+    def image_size(self) -> int:
+        """Side of the square that images are resized to, in pixels."""
+        return self.processor.image_size
+
+    @property
+    def own_image_size(self) -> int:
+        """That of the position embeddings."""
+        return int(self.base.config.image_size)
+
+    @property
+    def patch_size(self) -> int:
+        """What image sizes are multiples of."""
+        return int(self.base.config.patch_size)
+
+    def resize_images(self, side: int) -> None:
+        """Resize images to another square from now on, and choose the batch size for it."""
+        self.processor.image_size = side
+        self.batch_size = items_at_once(self.base, self.rows)
 
     @property
     def device(self) -> str:

@@ -103,6 +103,9 @@ def test_what_is_taken_away_is_trained_or_switched_off(ablate, tmp_path, capsys)
         *(("topk", "grounded"), ("none", "grounded")),
         *(("none", "grounded"), ("topk", "dense")),
     ]
+    # Trained without a dictionary it is the baseline, which contrasts between projections.
+    projects = [found[n].config["contrastive_projection"] for n in names]
+    assert projects == [False, True, False, False]
     full, switched = found["full"], found["without=gd-inference"]
     assert switched.weights_sha256 == full.weights_sha256 != found["without=gd"].weights_sha256
     assert switched.protocol["training"]["model"] == full.protocol["training"]["model"]

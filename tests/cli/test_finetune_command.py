@@ -80,6 +80,40 @@ def test_retrieval_keeps_the_weight_that_its_best_evaluation_chose(folder, root,
     assert model.contrastive_weight == choice.weight == best["eval/contrastive_weight"]
 
 
+def test_retrieval_may_select_on_training_images_that_are_then_not_trained_on(
+    folder, root, tmp_path, monkeypatch
+):
+    """Truth: every third of the twelve training images, none of val; 8 images are trained on."""
+    import unimo2.cli.early_evaluation as module
+
+    def no_validation(root):
+        raise AssertionError("the validation split was read")
+
+    monkeypatch.setattr(module, "_validation", no_validation)
+    more = ("eval_limit=4", "eval_every=6", "--steps", "6", "--select-on", "train")
+    assert finetune("flickr", folder, root, tmp_path / "run", *more) == 0
+    flickr = root / "flickr30k"
+    images = read_karpathy(
+        flickr / "dataset_flickr30k.json", flickr / "flickr30k-images", ["train"]
+    )
+    model = zoo.load(tmp_path / "run/model", device="cpu")
+    choice = choose_weight(model, images[::3], report=lambda progress: None)
+    (line,) = evaluations(tmp_path / "run")
+    assert line["eval/recall@1"] == pytest.approx(choice.mean_recall_at_1)
+    document = json.loads((tmp_path / "run/train.json").read_text())
+    assert document["data"]["images"] == 8 and document["config"]["select_on"] == "train"
+
+
+def test_selecting_on_training_images_is_refused_where_it_cannot_be_meant(
+    folder, root, tmp_path, capsys
+):
+    """Truth: seven of twelve images are more than half; other tasks have no such option."""
+    more = ("eval_limit=7", "--steps", "2", "--select-on", "train")
+    assert finetune("flickr", folder, root, tmp_path, *more) == 2
+    assert "keeps 7 of 12 training images" in capsys.readouterr().err
+    assert finetune("sst2", folder, root, tmp_path, "--select-on", "train") == 2
+
+
 def test_search_and_seeds_keep_the_best_run_and_go_on_where_they_stopped(
     folder, root, tmp_path, capsys
 ):

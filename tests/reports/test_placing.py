@@ -16,6 +16,7 @@ from zoo import cards
 COLUMNS = [
     (1, "ZS-IR R@1/R@5", 0, "flickr", "test", True, "image_retrieval/R@1"),
     (1, "TR R@1/R@5", 1, "flickr", "test", False, "text_retrieval/R@5"),
+    (1, "ZS-TR R@1/R@5", 0, "flickr", "val", True, "text_retrieval/R@1"),
     (1, "SNLI-VE Val / Test", 0, "snli_ve", "dev", False, "accuracy"),
     (1, "SNLI-VE Val / Test", 1, "snli_ve", "test", False, "accuracy"),
     (1, "VQA test-dev / std", 0, "vqa", "test-dev", False, "accuracy"),
@@ -75,6 +76,18 @@ def test_a_record_fills_its_own_column_alone(case, record_of):
     cells = table.frame.loc["mini"]
     assert cells[head].replace(" ", "").split(separator.strip())[place] == "12.3±1.0"
     assert sum(text.count("12.3") for text in cells) == 1
+
+
+def test_validation_and_test_figures_of_flickr_share_no_sheet(record_of):
+    """Against the paper, whose own rows are of val beside other systems' of test."""
+    found = [
+        record_of("flickr", split, True, {"image_retrieval/R@1": value})
+        for split, value in (("test", 11.1), ("val", 22.2))
+    ]
+    tables = measured_tables(1, found)
+    texts = [" ".join(table.frame.to_numpy().ravel()) for table in tables]
+    assert [("11.1" in text, "22.2" in text) for text in texts] == [(False, True), (True, False)]
+    assert any("val split" in note for note in tables[0].notes)
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -229,3 +230,77 @@ def test_a_table_that_the_paper_does_not_have_is_refused(number):
     """Against the paper's last table, 10."""
     with pytest.raises(UsageError, match="1 to 10"):
         reports.published(number)
+
+
+# Queries of text and of image retrieval: Karpathy's test and validation split of Flickr30k.
+QUERIES = {"test": {"TR": 1000, "IR": 5000}, "val": {"TR": 1014, "IR": 5070}}
+
+
+def _is_fraction(printed, n):
+    """Whether k / n in percent is printed so for any whole k."""
+    places = Decimal(1).scaleb(-len(printed.partition(".")[2]))
+    nearest = int(Decimal(printed) * n / 100)
+    return any(
+        (Decimal(100 * k) / n).quantize(places) == Decimal(printed) for k in (nearest, nearest + 1)
+    )
+
+
+def _flickr_rows(table):
+    """For each row, its label, its figures as (TR or IR, printed), and the split they are marked with."""
+    wanted = paper.columns(table)
+    wanted = wanted[wanted["benchmark"] == "flickr"]
+    places = set(zip(wanted["column"], wanted["metric"], strict=True))
+    found = {}
+    for (_, one), split in zip(paper.numbers(table).iterrows(), paper.splits(table), strict=True):
+        if (one["column"], one["metric"]) in places:
+            row = found.setdefault(int(one["row"]), (one["row_label"], [], set()))
+            row[1].append((one["column"][-2:], one["value"]))
+            row[2].add(split)
+    return list(found.values())
+
+
+@pytest.mark.parametrize("table", [1, 4, 5, 10])
+def test_every_row_is_of_the_split_whose_size_makes_its_figures_fractions(table):
+    """Arithmetic: the figures printed, as k of 1,000 and 5,000, or of 1,014 and 5,070 queries."""
+    for label, figures, marked in _flickr_rows(table):
+        (split,) = marked
+        fits = {
+            name: sum(_is_fraction(value, sizes[way]) for way, value in figures)
+            for name, sizes in QUERIES.items()
+        }
+        own = table in (4, 5) or label in ("Our Baseline", "UNIMO-2")
+        assert split == ("val" if own else "test")
+        if own:
+            assert fits["val"] == len(figures) > fits["test"]
+        elif label != "E2E-VLP":  # some of its figures are a fraction of neither
+            assert fits["test"] == len(figures) >= fits["val"]
+
+
+def test_all_figures_of_the_papers_own_models_are_of_the_validation_split():
+    """Counts: 100 figures of the paper's models, of which a random one fits 1,014 in a tenth."""
+    figures = [
+        figure
+        for table in (1, 4, 5, 10)
+        for label, figures, marked in _flickr_rows(table)
+        if marked == {"val"}
+        for figure in figures
+    ]
+    assert len(figures) == 16 + 32 + 54 + 24
+    assert all(_is_fraction(value, QUERIES["val"][way]) for way, value in figures)
+    test = sum(_is_fraction(value, QUERIES["test"][way]) for way, value in figures)
+    assert test < 0.5 * len(figures)
+
+
+def test_tables_say_which_rows_are_of_the_validation_split():
+    """Against the rows of the paper's own models."""
+    for table, who in ((1, "Our Baseline, UNIMO-2"), (10, "Our Baseline, UNIMO-2")):
+        (note,) = [note for note in paper.notes(table) if "validation" in note]
+        assert note.startswith(f"{who}: ") and "1,014" in note and "1,000" in note
+    for table in (4, 5):
+        (note,) = [note for note in paper.notes(table) if "validation" in note]
+        assert note.startswith("All rows: ") and "CIDEr" not in note
+    assert not [note for table in (2, 3) for note in paper.notes(table) if "validation" in note]
+    rows = reports.report_json(1, [])["published"]
+    told = {(row["row_label"], row["column"]): row["split"] for row in rows}
+    assert told["UNIMO-2", "ZS-TR"] == "val" and told["UNITER-Base", "ZS-TR"] == "test"
+    assert told["UNIMO-2", "Caption"] == "test" and told["UNIMO-2", "VQA"] == "test-std"

@@ -49,6 +49,17 @@ def test_learning_rates_fall_after_the_papers_epochs():
     assert rates == pytest.approx([5e-6, 5e-6, 5e-7, 5e-7, 5e-8, 5e-8])
 
 
+def test_retrieval_is_trained_as_released():
+    """Independent truth: the released run: the circle loss alone, 0.3 in it, every caption once."""
+    config = load_finetune_recipe("flickr", default_config("flickr")).training
+    weights = (config.circle_weight, config.contrastive_weight, config.itm_weight)
+    assert weights == (1.0, 0.0, 0.0) and config.score_weight == 0.3
+    assert (config.captions, config.negatives, config.negatives_from) == ("each", 10, "corpus")
+    assert (config.circle_margin, config.circle_scale) == (0.2, 1.0)
+    mini = load_finetune_recipe("mini-flickr", default_config("flickr")).training
+    assert not {"captions", "select_on"} & mini.identity().keys()
+
+
 def test_steps_replace_epochs_and_epochs_replace_steps(tmp_path):
     """Independent truth: the arithmetic of samples, batches and epochs."""
     recipe = load_finetune_recipe("mini-sst2", default_config("sst2"))

@@ -64,6 +64,28 @@ def test_a_pass_takes_every_item_once_whatever_is_asked_for_first(drawn):
         Sampler(counts, lengths, 8, window=2, seed=0, drawn=1)
 
 
+def test_every_text_of_an_item_comes_once_in_as_many_passes():
+    """Independent truth: the set of all texts; 4 passes take each text of 8 items of 4 once."""
+    counts, lengths = torch.full((8,), 4), torch.arange(32) % 5
+    passes = Sampler(counts, lengths, 2, window=2, seed=3, drawn=1, in_turn=True)
+    epochs = [[passes.at(16 * epoch + step) for step in range(16)] for epoch in range(3)]
+    for chosen in epochs:
+        assert sorted(torch.cat([c.options for c in chosen]).flatten().tolist()) == list(range(32))
+        for number in range(4):
+            one = torch.cat([c.items for c in chosen[4 * number : 4 * number + 4]])
+            assert sorted(one.tolist()) == list(range(8))
+    first, second = (torch.cat([c.options for c in chosen]) for chosen in epochs[:2])
+    assert not torch.equal(first, second)
+    again = Sampler(counts, lengths, 2, window=2, seed=3, drawn=1, in_turn=True)
+    assert torch.equal(again.at(21).options, epochs[1][5].options)  # from the middle
+    drawn = Sampler(counts, lengths, 2, window=2, seed=3, drawn=1)
+    seen = torch.cat([drawn.at(step).options for step in range(16)]).flatten().tolist()
+    assert len(set(seen)) < 32  # drawing anew leaves a third of the captions out
+    uneven = Sampler(torch.tensor([1, 3, 2]), lengths, 1, window=1, seed=0, drawn=1, in_turn=True)
+    texts = {int(uneven.at(step).options) for step in range(9)}
+    assert texts == set(range(6))
+
+
 def test_batches_of_a_window_hold_texts_of_like_length():
     """Independent truth: sorting the window's lengths and cutting them into batches."""
     lengths = torch.randint(3, 40, (64,), generator=torch.Generator().manual_seed(0))

@@ -15,6 +15,7 @@ from unimo2.heads import (
     Unimo2ForTexts,
     task_loss,
 )
+from unimo2.modeling import Unimo2Output
 
 SIZES = {
     "hidden_size": 32,
@@ -127,3 +128,32 @@ def test_a_folder_says_which_task_it_is_for(tmp_path):
     del written["task"]
     (tmp_path / "config.json").write_text(json.dumps(written))
     assert Unimo2Config.from_pretrained(tmp_path).task is None
+
+
+@pytest.mark.parametrize("itm_input", ["product", "concat"])
+def test_the_matching_head_reads_through_dropout_in_training_alone(itm_input):
+    """Independent truth: torch's dropout of the joined pooled outputs with the same random numbers."""
+    config = _config(itm_input=itm_input, hidden_dropout=0.4)
+    model = Unimo2Model(config)
+    rows = torch.randn(2, 64, config.hidden_size, generator=torch.Generator().manual_seed(2))
+    for training in (True, False):
+        model.train(training)
+        torch.manual_seed(5)
+        out = Unimo2Output()
+        model.read_pooled(out, rows[0], rows[1])
+        pair = (out.pooled_image, out.pooled_text)
+        joined = pair[0] * pair[1] if itm_input == "product" else torch.cat(pair[::-1], dim=-1)
+        torch.manual_seed(5)
+        expected = model.itm_head(F.dropout(joined, 0.4, training))
+        assert torch.equal(out.itm_logits, expected)
+        assert torch.equal(out.itm_logits, model.itm_head(joined)) is not training
+
+
+def test_without_dropout_the_matching_head_draws_no_number():
+    """Independent truth: torch's generator; runs of the mini model end with the same bits."""
+    model = Unimo2Model(_config()).train()
+    assert model.config.hidden_dropout == 0.0
+    before = torch.get_rng_state()
+    rows = torch.randn(2, 4, 32, generator=torch.Generator().manual_seed(2))
+    model.read_pooled(Unimo2Output(), rows[0], rows[1])
+    assert torch.equal(torch.get_rng_state(), before)

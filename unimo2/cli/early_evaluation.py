@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
     from unimo2.finetuning.tasks import Prepared
+    from unimo2.formats.karpathy import KarpathyImage
 
 Evaluate = Callable[["PreTrainedModel", int], Mapping[str, float]]
 
@@ -46,6 +47,8 @@ def early_evaluation(prepared: Prepared, root: Path) -> Evaluate | None:
     config, task = prepared.config, prepared.task
     if prepared.held_out is not None:
         return _held_out(prepared.held_out)
+    if prepared.development is not None:
+        return _retrieval(prepared, prepared.development)
     reason = None
     if isinstance(config, AnswerConfig) and config.train_on != "train":
         reason = "val is trained on"
@@ -60,8 +63,9 @@ def early_evaluation(prepared: Prepared, root: Path) -> Evaluate | None:
     if reason is not None:
         say(f"no development split ({reason}): the last weights are kept", err=True)
         return None
-    kinds = {"flickr": _retrieval, "coco": _captions}
-    return kinds.get(task.name, _benchmark)(prepared, root)
+    if task.name == "flickr":
+        return _retrieval(prepared, _validation(root)[: config.eval_limit or None])
+    return (_captions if task.name == "coco" else _benchmark)(prepared, root)
 
 
 def _has_val(path: Path) -> bool:
@@ -75,16 +79,20 @@ def _held_out(accuracy: Callable[[PreTrainedModel], float]) -> Evaluate:
     return lambda model, step: {"accuracy": accuracy(model)}
 
 
-def _retrieval(prepared: Prepared, root: Path) -> Evaluate:
+def _validation(root: Path) -> Sequence[KarpathyImage]:
+    """Flickr30k's validation images."""
+    from unimo2.formats.karpathy import read_karpathy
+
+    folder = root / "flickr30k"
+    return read_karpathy(folder / "dataset_flickr30k.json", folder / "flickr30k-images", ["val"])
+
+
+def _retrieval(prepared: Prepared, images: Sequence[KarpathyImage]) -> Evaluate:
     """R@1 at the best weight of the contrastive score, which the model then keeps."""
     from evals.retrieval.weight import choose_weight
-    from unimo2.formats.karpathy import read_karpathy
     from zoo import task_adapter
     from zoo.interfaces import PairScorer
 
-    folder = root / "flickr30k"
-    images = read_karpathy(folder / "dataset_flickr30k.json", folder / "flickr30k-images", ["val"])
-    images = images[: prepared.config.eval_limit or None]
     task = prepared.task
 
     def evaluate(model: PreTrainedModel, step: int) -> Mapping[str, float]:

@@ -34,6 +34,7 @@ class Options:
     templates: int = 1
     beam_size: int = 5
     object_tags: Path | None = None
+    image_size: int | None = None
 
 
 ZeroShot = Annotated[bool, typer.Option("--zero-shot", help="Take a pre-trained model as it is.")]
@@ -70,6 +71,14 @@ ObjectTags = Annotated[
         metavar="FILE",
         help="Names of the objects in each image, which captions are written with: JSON "
         '{"<image id or file name>": ["dog", ...]}, or COCO\'s instances_*.json.',
+    ),
+]
+ImageSize = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N",
+        help="Resize images to N x N pixels, a multiple of the patch size; the model's own by "
+        "default.",
     ),
 ]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 ...")]

@@ -30,6 +30,7 @@ _FACTS = {
     "pairs": "pairs",
     "prompt": "prompt",
     "beam_size": "beams",
+    "image_size": "pixels",
 }
 _NOT_COUNTS = ("fingerprint", "root_name", "split", "official", "note")
 _WIDTH = 120  # of tables in a file or a pipe

@@ -87,6 +87,12 @@ def finetune(
     train_on: Annotated[
         str | None, typer.Option(help="VQA: train, or train+val for the test splits.")
     ] = None,
+    select_on: Annotated[
+        str | None,
+        typer.Option(
+            help="Flickr30k: val, or train to choose the best weights on images kept from training."
+        ),
+    ] = None,
     object_tags: Annotated[
         Path | None,
         typer.Option(
@@ -132,8 +138,11 @@ def finetune(
         raise UsageError("--steps and --epochs both set the length: leave one out")
     if object_tags is not None and name != "coco":
         raise UsageError(f"--object-tags is for coco alone: {task} writes no captions")
+    if select_on is not None and name != "flickr":
+        raise UsageError(f"--select-on is for flickr alone, got {task}: leave it out")
     asked = {
         "train_on": train_on,
+        "select_on": select_on,
         # In quotes, so that no path is taken for a number.
         "object_tags": None if object_tags is None else json.dumps(str(object_tags)),
         "steps": steps,
@@ -244,6 +253,8 @@ def _announce(prepared: Prepared, recipe: FinetuneRecipe) -> None:
     if tags is not None:
         counts += f", object tags of {tags['training_images']:,} images from {tags['file']}"
     say(f"recipe {recipe.name}, {counts}, {prepared.config.steps:,} steps", err=True)
+    if prepared.dropped:
+        say(prepared.dropped, err=True)
 
 
 def _describe(summary: TrainSummary) -> None:

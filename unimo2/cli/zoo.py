@@ -80,6 +80,17 @@ def convert_released(
         Grounding,
         typer.Option(help="topk as released, nearest (the 1-to-1 map), none (the baseline)."),
     ] = Grounding.topk,
+    tokenizer: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FOLDER_OR_ID",
+            help="Tokenizer of the weights, RoBERTa's for the release: writes the processor too, which "
+            "eval and finetune need.",
+        ),
+    ] = None,
+    image_size: Annotated[
+        int, typer.Option(metavar="N", help="With --tokenizer: images are resized to N x N pixels.")
+    ] = 384,
     allow_partial: Annotated[
         bool,
         typer.Option(
@@ -98,11 +109,20 @@ def convert_released(
         read_config_file,
         unknown_fields,
     )
+    from unimo2.released_processor import released_processor
 
     fields = BASE_FIELDS if config is None else read_config_file(config)
     arguments = config_from_released(fields, grounding.value)
-    report = convert(released_dir, out, Unimo2Config.released(**arguments), allow_partial, seed)
+    model_config = Unimo2Config.released(**arguments)
+    processor = None
+    if tokenizer is not None:
+        processor = released_processor(tokenizer, model_config, image_size)
+    report = convert(released_dir, out, model_config, allow_partial, seed, processor)
     remarks = [f"configuration field not known, ignored: {name}" for name in unknown_fields(fields)]
+    if processor is None:
+        remarks.append("no processor was written, which eval and finetune need: give --tokenizer")
+    else:
+        remarks.append(f"images are resized to {image_size} x {image_size} pixels")
     if as_json:
         typer.echo(json.dumps(_report_fields(report, remarks), indent=2))
         return

@@ -7,6 +7,7 @@ pairs made of labels among the pairs.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -16,7 +17,7 @@ from unimo2.corpora.augment import Augmentation
 from unimo2.corpora.images import ImageCorpus
 from unimo2.corpora.pairs import PairCorpus
 from unimo2.corpora.texts import TextCorpus
-from unimo2.masking import MaskingSpec, mask_spans
+from unimo2.masking import MaskingSpec, mask_spans, word_starts
 from unimo2.padding import pad
 from unimo2.processing import Unimo2Processor
 from unimo2.recipes import PretrainConfig
@@ -156,6 +157,11 @@ class Corpora:
             texts = self.texts.batch(plan.turn, plan.texts, config.seed, masking, share)
         return MixedBatch(pairs, images, texts)
 
+    @cached_property
+    def _word_starts(self) -> Tensor:
+        """Which tokens begin a word."""
+        return word_starts(self._tokenizer)
+
     def masking(self, config: PretrainConfig, longest: int) -> MaskingSpec:
         """How texts of at most `longest` tokens are masked under a configuration."""
         return MaskingSpec(
@@ -167,6 +173,8 @@ class Corpora:
             geometric_p=config.mask_geometric_p,
             max_span=config.mask_max_span,
             level=config.mask_level,
+            word_starts=self._word_starts if config.mask_unit == "word" else None,
+            pad_id=self._tokenizer.pad_token_id,
         )
 
     def _pairs(self, step: int, plan: Plan, config: PretrainConfig, share: Share) -> PairBatch:

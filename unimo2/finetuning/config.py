@@ -88,7 +88,8 @@ class RetrievalConfig(FinetuneConfig):
     """Fine-tuning for retrieval: circle loss over negatives, beside the contrastive loss.
 
     Attributes (beside those of `FinetuneConfig`):
-        negatives: negative images of each text, and negative texts of each image (paper: 10).
+        negatives: negative images of each text, and negative texts of each image (released
+            code: 10).
         negatives_from: "corpus" draws them at random from all training images (released code);
             "batch" takes them from the batch, whose images and texts are encoded once. Ours.
         hard_share: with "batch", the share of them drawn by the contrastive scores; the rest
@@ -98,6 +99,11 @@ class RetrievalConfig(FinetuneConfig):
         circle_margin, circle_scale: m and gamma of the circle loss (released code: 0.2 and 1).
         score_weight: weight of the contrastive score in the score that the circle loss compares
             (released code: 0.3, its weight in retrieval); 0 for the matching logit alone.
+        captions: which caption of an image a pass takes: "drawn" at random, ours; "each" takes all of
+            them in as many passes, so that an epoch trains on every caption once (released code).
+        select_on: "val" chooses the best weights on the validation split, which is what the paper
+            reports; "train" on `eval_limit` images (1,000 where that is 0) of the training split,
+            which are then not trained on. Ours.
     """
 
     negatives: int = 10
@@ -109,6 +115,8 @@ class RetrievalConfig(FinetuneConfig):
     circle_margin: float = 0.2
     circle_scale: float = 1.0
     score_weight: float = 0.3
+    captions: Literal["drawn", "each"] = "drawn"
+    select_on: Literal["val", "train"] = "val"
 
     def __post_init__(self) -> None:
         """Refuse values that cannot be meant; as `FinetuneConfig`."""
@@ -122,6 +130,14 @@ class RetrievalConfig(FinetuneConfig):
             self.require(name, getattr(self, name) >= 0.0, "at least 0")
         some = any(getattr(self, name) > 0 for name in weights)
         self.require("circle_weight", some, "above 0 if no other loss has a weight")
+
+    def identity(self) -> dict[str, Any]:
+        """As `LoopConfig`; runs with these values are those from before there was a choice."""
+        values = super().identity()
+        for name, before in (("captions", "drawn"), ("select_on", "val")):
+            if values[name] == before:
+                del values[name]
+        return values
 
 
 @dataclass(frozen=True)

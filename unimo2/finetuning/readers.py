@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from unimo2.errors import BadData, MissingData
+from unimo2.errors import BadData, MissingData, UsageError
 from unimo2.finetuning.answers import answer_list, soft_targets
 from unimo2.finetuning.classification import Classes, Numbers, SoftTargets, Targets
 from unimo2.formats import glue, snli_ve, vqa
@@ -65,6 +65,27 @@ def read_captioned(root: Path, name: str) -> list[KarpathyImage]:
     if bare:
         raise BadData(f"{path}: images without captions: {first_few(bare)}")
     return images
+
+
+def hold_out(
+    images: Sequence[KarpathyImage], count: int
+) -> tuple[list[KarpathyImage], list[KarpathyImage]]:
+    """Keep some images, spread evenly over the file, for development.
+
+    Returns:
+        The others, and those that are kept.
+
+    Raises:
+        UsageError: more than half of the images would be kept.
+    """
+    if 2 * count > len(images):
+        raise UsageError(
+            f"training.select_on='train' keeps {count:,} of {len(images):,} training images for "
+            f"development; use --set eval_limit={len(images) // 2} or less"
+        )
+    places = {len(images) * number // count for number in range(count)}
+    kept = [image for place, image in enumerate(images) if place in places]
+    return [image for place, image in enumerate(images) if place not in places], kept
 
 
 def read_glue(root: Path, task: str) -> Samples:

@@ -62,8 +62,8 @@ class RetrievalBatch:
 class RetrievalData:
     """Images with captions.
 
-    A pass takes every image once, with one of its captions drawn at random; an epoch is as many
-    pairs as there are captions.
+    A pass takes every image once, with one of its captions, drawn at random or in turn; an epoch is
+    as many pairs as there are captions.
     """
 
     def __init__(
@@ -88,9 +88,8 @@ class RetrievalData:
         self._counts = torch.tensor(captions)
         self._first = self._counts.cumsum(dim=0) - self._counts
         self.samples = int(self._counts.sum())
-        self._passes = Sampler(
-            self._counts, texts.lengths, config.batch_size, config.length_window, config.seed, 1
-        )
+        size, window, in_turn = config.batch_size, config.length_window, config.captions == "each"
+        self._passes = Sampler(self._counts, texts.lengths, size, window, config.seed, 1, in_turn)
 
     def batch(self, step: int, share: Share) -> RetrievalBatch:
         """A part of the batch of a step."""

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from unimo2.corpora.order import Passes
 from unimo2.errors import UsageError
-from unimo2.streams import CAPTIONS, ORDER, stream
+from unimo2.streams import CAPTIONS, ORDER, TURNS, stream
 
 
 class Chosen(NamedTuple):
@@ -28,7 +28,14 @@ class Sampler:
     """
 
     def __init__(
-        self, counts: Tensor, lengths: Tensor, batch_size: int, window: int, seed: int, drawn: int
+        self,
+        counts: Tensor,
+        lengths: Tensor,
+        batch_size: int,
+        window: int,
+        seed: int,
+        drawn: int,
+        in_turn: bool = False,
     ) -> None:
         """Describe the items.
 
@@ -40,6 +47,8 @@ class Sampler:
             seed: of the run.
             drawn: texts drawn of each item, without repetition as far as it has that many; 0 for
                 items without texts.
+            in_turn: for one text drawn: as many passes as an item has texts take each of them once,
+                in a random order; otherwise each pass draws anew.
 
         Raises:
             UsageError: there are fewer items than a batch holds.
@@ -53,6 +62,7 @@ class Sampler:
         self._first = counts.cumsum(dim=0) - counts
         self._size, self._window, self._seed, self._drawn = batch_size, window, seed, drawn
         self._passes = Passes(len(counts), ORDER, "training samples")
+        self._in_turn = in_turn
         self._start = -1
         self._batches: list[Chosen] = []
 
@@ -67,13 +77,24 @@ class Sampler:
     def _batches_of(self, items: Tensor, start: int) -> list[Chosen]:
         """All batches of the window that begins at a step."""
         generator = stream(self._seed, start, CAPTIONS)
-        options = self._draw(items, generator)
+        options = self._next(items, start) if self._in_turn else self._draw(items, generator)
         order = torch.arange(len(items))
         if self._drawn and self._window > 1:
             order = self._lengths[options].amax(dim=1).sort(stable=True).indices
         batches = order.view(-1, self._size)
         batches = batches[torch.randperm(len(batches), generator=generator)]
         return [Chosen(items[rows], options[rows]) for rows in batches]
+
+    def _next(self, items: Tensor, start: int) -> Tensor:
+        """The texts whose turn it is in the pass that holds a step, [items, 1]."""
+        widest = int(self._counts.max())
+        epoch, turn = divmod(start // self._passes.batches(self._size), widest)
+        noise = torch.rand(len(self._counts), widest, generator=stream(self._seed, epoch, TURNS))[
+            items
+        ]
+        counts = self._counts[items][:, None]
+        ranked = noise.masked_fill(torch.arange(widest) >= counts, 2.0).argsort(dim=1)
+        return self._first[items][:, None] + ranked.gather(1, turn % counts)
 
     def _draw(self, items: Tensor, generator: torch.Generator) -> Tensor:
         """Texts of some items, [items, drawn]: random places in a random rotation of its texts."""

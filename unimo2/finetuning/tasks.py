@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -33,6 +33,7 @@ from unimo2.finetuning.config import (
 from unimo2.finetuning.pictures import Pictures
 from unimo2.finetuning.readers import (
     Samples,
+    hold_out,
     read_captioned,
     read_glue,
     read_imagenet,
@@ -40,6 +41,7 @@ from unimo2.finetuning.readers import (
     read_vqa,
 )
 from unimo2.finetuning.retrieval import RetrievalData, RetrievalObjective
+from unimo2.finetuning.starting import Start, load_start
 from unimo2.finetuning.task import FinetuningTask, TrainingData
 from unimo2.finetuning.texts import TokenTable
 from unimo2.formats.karpathy import KarpathyImage
@@ -48,7 +50,7 @@ from unimo2.heads import Unimo2ForImages, Unimo2ForPairs, Unimo2ForTexts
 from unimo2.modeling import Unimo2Model
 from unimo2.object_tags import tag_tokens
 from unimo2.preparation import model_fields
-from unimo2.processing import Unimo2Processor
+from unimo2.processing import Unimo2Processor, load_processor
 from unimo2.streams import WEIGHTS, stream_seed
 
 GLUE = ("sst2", "mnli", "cola", "stsb")
@@ -86,6 +88,9 @@ DEVELOPMENT: Mapping[str, str | None] = {
     "stsb": "dev",
 }
 
+# Images of the training split that retrieval selects on where `eval_limit` leaves it open.
+_SELECTED_ON = 1000
+
 Model = TypeVar("Model", bound=PreTrainedModel)
 
 
@@ -98,11 +103,15 @@ class Prepared:
         config: with steps counted.
         held_out: accuracy in percent of a model on images that were kept for development; None for
             tasks with a development split.
+        dropped: a line that says which head of the checkpoint was left out; None if none was.
+        development: captioned images that were kept for development; None for a development split.
     """
 
     task: FinetuningTask
     config: FinetuneConfig
     held_out: Callable[[PreTrainedModel], float] | None = None
+    dropped: str | None = None
+    development: Sequence[KarpathyImage] | None = None
 
 
 def task_name(spelled: str) -> str:
@@ -156,7 +165,7 @@ def prepare(task: str, recipe: FinetuneRecipe, folder: Path, root: Path) -> Prep
     unknown = sorted(set(recipe.model) - set(model_fields()))
     if unknown:
         raise UsageError(f"{recipe.name}: no model field is called {', '.join(unknown)}")
-    processor = Unimo2Processor.from_pretrained(folder)
+    processor = load_processor(folder)
     if recipe.training.image_size:
         processor.image_size = recipe.training.image_size
     workshop = _Workshop(task, recipe, folder, root, processor)
@@ -183,19 +192,23 @@ class _Workshop:
 
     def retrieval(self) -> Prepared:
         config = cast(RetrievalConfig, self.config)
-        pictures, texts, counts = self._captioned(read_captioned(self.root, self.name))
-        model = self._load(Unimo2Model, ())
+        images, kept = read_captioned(self.root, self.name), None
+        if config.select_on == "train":
+            images, kept = hold_out(images, config.eval_limit or _SELECTED_ON)
+        pictures, texts, counts = self._captioned(images)
+        start = self._load(Unimo2Model, ())
         data = RetrievalData(config, pictures, texts, counts)
-        return self._ready(model, RetrievalObjective(model, config), data)
+        ready = self._ready(start, RetrievalObjective(start.model, config), data)
+        return replace(ready, development=kept)
 
     def captions(self) -> Prepared:
         config = cast(CaptionConfig, self.config)
         images = read_captioned(self.root, self.name)
         tags = self._tags(Path(config.object_tags), images) if config.object_tags else None
         pictures, texts, counts = self._captioned(images)
-        model = self._load(Unimo2Model, ())
-        objective = CaptionObjective(model, config.label_smoothing, config.grounding_weight)
-        return self._ready(model, objective, CaptionData(config, pictures, texts, counts, tags))
+        start = self._load(Unimo2Model, ())
+        objective = CaptionObjective(start.model, config.label_smoothing, config.grounding_weight)
+        return self._ready(start, objective, CaptionData(config, pictures, texts, counts, tags))
 
     def _tags(self, path: Path, images: Sequence[KarpathyImage]) -> ImageTags:
         """The object tags of the training images."""
@@ -218,21 +231,23 @@ class _Workshop:
             samples = read_vqa(self.root, splits, self.config.answer_threshold)
         else:
             samples = read_snli_ve(self.root)
-        model = self._load(kind, samples.labels)
+        start = self._load(kind, samples.labels)
         config = self.config
-        self._start_from_frequencies(model, samples)
-        objective = ClassificationObjective(model, config.grounding_weight, config.label_smoothing)
+        self._start_from_frequencies(start, samples)
+        objective = ClassificationObjective(
+            start.model, config.grounding_weight, config.label_smoothing
+        )
         held_out = None
         if kept is not None and kept.images:
             pictures = Pictures(kept.images, self.processor, config.image_gigabytes)
             labels = kept.targets.of(torch.arange(len(pictures)))
             held_out = partial(_held_out, pictures, labels, config.batch_size)
-        return self._ready(model, objective, self._labelled_data(samples), held_out)
+        return self._ready(start, objective, self._labelled_data(samples), held_out)
 
-    def _start_from_frequencies(self, model: TaskModel, samples: Samples) -> None:
+    def _start_from_frequencies(self, start: Start[TaskModel], samples: Samples) -> None:
         """Set a new head's biases to the log odds of the answers, if the recipe asks for it."""
         config, targets = self.config, samples.targets
-        new = checkpoint_config(self.folder).get("task") != self.name
+        new, model = start.new_head, start.model
         if not (isinstance(config, AnswerConfig) and config.start_from_frequencies and new):
             return
         assert isinstance(model, Unimo2ForPairs) and isinstance(targets, SoftTargets)
@@ -266,7 +281,7 @@ class _Workshop:
         """Tokens that the model has positions for."""
         return int(checkpoint_config(self.folder).get("max_position_embeddings", 514)) - 2
 
-    def _load(self, kind: type[Model], labels: tuple[str, ...]) -> Model:
+    def _load(self, kind: type[Model], labels: tuple[str, ...]) -> Start[Model]:
         """The checkpoint's weights, with a new head where it has none; both follow from the seed."""
         names: dict[str, Any] = {"num_labels": 1} if not labels else {}
         if labels:
@@ -276,18 +291,18 @@ class _Workshop:
             names = {}
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(stream_seed(self.config.seed, 0, WEIGHTS))
-            loaded: Model = kind.from_pretrained(self.folder, **{**names, **self.recipe.model})
-        return loaded
+            fields = {**names, **self.recipe.model}
+            return load_start(kind, self.folder, self.name, labels, fields)
 
     def _ready(
         self,
-        model: PreTrainedModel,
+        start: Start[Model],
         objective: nn.Module,
         data: TrainingData,
         held_out: Callable[[PreTrainedModel], float] | None = None,
     ) -> Prepared:
-        task = FinetuningTask(self.name, model, objective, data, self.processor)
-        return Prepared(task, with_steps(self.config, data.samples), held_out)
+        task = FinetuningTask(self.name, start.model, objective, data, self.processor)
+        return Prepared(task, with_steps(self.config, data.samples), held_out, start.dropped)
 
 
 @torch.no_grad()

@@ -75,7 +75,11 @@ def prepare_encoder(
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(stream_seed(config.seed, 0, WEIGHTS))
             model, info = AutoModelForSequenceClassification.from_pretrained(
-                name_or_folder, dtype=torch.float32, output_loading_info=True, **names
+                name_or_folder,
+                dtype=torch.float32,
+                output_loading_info=True,
+                ignore_mismatched_sizes=True,  # a head of other classes; the body is looked at below
+                **names,
             )
     except (OSError, ValueError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:300]
@@ -83,13 +87,18 @@ def prepare_encoder(
             f"{name_or_folder} cannot be loaded as a text encoder: {reason}; give a folder, or a "
             "repository of the hub that can be reached"
         ) from error
-    _refuse_missing(model, info["missing_keys"], name_or_folder)
+    misshapen = [str(key[0]) for key in info["mismatched_keys"]]
+    _refuse_missing(model, [*info["missing_keys"], *misshapen], name_or_folder)
     limit = min(config.max_text_length, longest(model, tokenizer))
     texts = TokenTable(tokenizer, samples.texts, limit)
     data = LabelledData(config, samples.targets, len(samples.texts), texts)
     objective = EncoderObjective(model, config.label_smoothing)
     built = FinetuningTask(task, model, objective, data, tokenizer)
-    return Prepared(built, with_steps(config, data.samples))
+    dropped = None
+    if misshapen:
+        name = Path(name_or_folder).name
+        dropped = f"the head of {name} has other classes and is dropped: {task} gets a new one"
+    return Prepared(built, with_steps(config, data.samples), dropped=dropped)
 
 
 def _refuse_missing(model: PreTrainedModel, missing: Iterable[str], source: str | Path) -> None:
@@ -102,6 +111,6 @@ def _refuse_missing(model: PreTrainedModel, missing: Iterable[str], source: str 
     lost = sorted(name for name in missing if name.startswith(body) and ".pooler." not in name)
     if lost:
         raise BadCheckpoint(
-            f"{source} cannot be loaded as a text encoder: {len(lost)} of its weights are missing: "
-            f"{', '.join(lost[:3])}"
+            f"{source} cannot be loaded as a text encoder: {len(lost)} of its weights are missing "
+            f"or of another shape: {', '.join(lost[:3])}"
         )

@@ -1,0 +1,67 @@
+"""The size that a model's images are resized to, where it is not the model's own."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import zoo
+from evals.benchmark import Request
+from evals.processes import Share, own_device
+from unimo2.errors import IncompatibleModel, UsageError
+from zoo.cards import Card
+from zoo.interfaces import Model, Resizable
+
+
+def load(card: Card, request: Request, share: Share, dtype: str | None) -> Model:
+    """Load the model of a card for images of the size that was asked for.
+
+    Args:
+        card: Of the model.
+        request: Gives device and size.
+        share: Of this process, on its own GPU.
+        dtype: As of `zoo.load`.
+
+    Raises:
+        UsageError: Or one of its kinds, as `zoo.load` and `resize`.
+    """
+    model = zoo.load_card(card, own_device(request.device, share), dtype)
+    resize(model, request.image_size)
+    return model
+
+
+def resize(model: Model, side: int | None) -> None:
+    """Let a model take images of another size.
+
+    Args:
+        model: Just loaded; it keeps the size.
+        side: Of the square in pixels; None for the model's own.
+
+    Raises:
+        UsageError: A size that its patches do not fill.
+        IncompatibleModel: The model takes images of one size only, or none.
+    """
+    if side is None:
+        return
+    if not isinstance(model, Resizable):
+        raise IncompatibleModel(
+            f"model '{model.name}' takes images of no other size: leave --image-size out"
+        )
+    patch = model.patch_size
+    if side < patch or side % patch:
+        raise UsageError(
+            f"--image-size {side}: expected a multiple of the patch size {patch} of model "
+            f"'{model.name}'; use {max(1, round(side / patch)) * patch}"
+        )
+    model.resize_images(side)
+
+
+def in_protocol(model: Model, capability: str) -> dict[str, Any]:
+    """What a record's "protocol" says of the size: nothing where it is that of the positions.
+
+    Args:
+        model: As it measures.
+        capability: That the benchmark needs; texts have no size.
+    """
+    if capability == "text_classifier" or not isinstance(model, Resizable):
+        return {}
+    return {} if model.image_size == model.own_image_size else {"image_size": model.image_size}
