@@ -87,6 +87,28 @@ class ImageBatch:
 
 
 @dataclass(frozen=True)
+class LabelledBatch:
+    """Images with their classes.
+
+    Attributes:
+        pixel_values: float32 [B, 3, S, S], normalised.
+        targets: float32 [B, classes], a distribution each.
+    """
+
+    pixel_values: Tensor
+    targets: Tensor
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Samples by kind."""
+        return {"images": len(self.pixel_values)}
+
+    def to(self, device: torch.device) -> LabelledBatch:
+        """The same batch on another device."""
+        return moved(self, device)
+
+
+@dataclass(frozen=True)
 class TextBatch:
     """Texts with spans hidden.
 

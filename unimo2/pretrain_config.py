@@ -15,6 +15,9 @@ class PretrainConfig(LoopConfig):
     "Ours" marks what the paper does not state for pre-training; "paper" what it does.
 
     Attributes (beside those of `LoopConfig`):
+        trains: "unimo2"; or one tower by itself, from random weights, which another run then starts
+            from: a ViT on "labels" of `image_sets` or on "views" of them (SimCLR), or RoBERTa on
+            masked "words" of `text_sets`.
         batch_size: pairs a step over all processes, pseudo pairs among them. Ours.
         pair_sets: corpora of pairs, folders of the data root. Paper: COCO, Visual Genome,
             Conceptual Captions, SBU.
@@ -55,14 +58,15 @@ class PretrainConfig(LoopConfig):
             jumps about on the disk.
         workers: decoding threads of a process.
         vocab_size: of the tokenizer that is trained on the corpora, if one is.
-        vision_tower: timm name of the ViT that the Visual Transformer starts from; empty for
-            random weights. Paper: ViT-B/16.
+        vision_tower: timm name of the ViT that the Visual Transformer starts from ("local-dir:" and
+            a folder for one that `trains` left); empty for random weights. Paper: ViT-B/16.
         vision_weights: file with its weights; empty for timm's own.
         text_tower: RoBERTa (hub id or folder) that the Text Transformer and the Grounded
             Transformer start from and whose tokenizer is taken; empty for random weights and a
             tokenizer trained on the corpora. Paper: RoBERTa-base.
     """
 
+    trains: Literal["unimo2", "labels", "views", "words"] = "unimo2"
     batch_size: int = 64
     pair_sets: tuple[str, ...] = ("coco",)
     image_sets: tuple[str, ...] = ()
@@ -147,7 +151,8 @@ class PretrainConfig(LoopConfig):
         self.require("prompt_share", 0.0 <= self.prompt_share < 1.0, "at least 0 and below 1")
         self.require("vcl_temperature", self.vcl_temperature > 0, "above 0")
         self.require("vcl_rotation", 0 <= self.vcl_rotation <= 180, "between 0 and 180 degrees")
-        self.require("pair_sets", len(self.pair_sets) >= 1, "at least one corpus")
+        needed = {"unimo2": "pair_sets", "words": "text_sets"}.get(self.trains, "image_sets")
+        self.require(needed, len(getattr(self, needed)) >= 1, "at least one corpus")
         written = all("[label]" in prompt for prompt in self.prompts)
         both = bool(self.vision_tower) == bool(self.text_tower)
         self.require("text_tower", both, "given together with vision_tower")

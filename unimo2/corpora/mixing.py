@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from transformers import PreTrainedTokenizerBase
 
 from unimo2.batches import MixedBatch, PairBatch
 from unimo2.corpora.augment import Augmentation
@@ -158,16 +159,7 @@ class Corpora:
 
     def masking(self, config: PretrainConfig, longest: int) -> MaskingSpec:
         """How texts of at most `longest` tokens are masked under a configuration."""
-        return MaskingSpec(
-            mask_id=self._tokenizer.mask_token_id,
-            special_ids=tuple(sorted(set(self._tokenizer.all_special_ids))),
-            vocab_size=len(self._tokenizer),
-            max_length=longest,
-            fraction=config.mask_fraction,
-            geometric_p=config.mask_geometric_p,
-            max_span=config.mask_max_span,
-            level=config.mask_level,
-        )
+        return masking_spec(self._tokenizer, config, longest)
 
     def _pairs(self, step: int, plan: Plan, config: PretrainConfig, share: Share) -> PairBatch:
         """Pairs and pseudo pairs, each kind divided evenly over the parts."""
@@ -219,6 +211,22 @@ class Corpora:
         """Which samples of the batch are masked too, bool: a share of them, evenly spread."""
         share = config.mlm_share if config.mlm_weight else 0.0
         return spread(position, share)
+
+
+def masking_spec(
+    tokenizer: PreTrainedTokenizerBase, config: PretrainConfig, longest: int
+) -> MaskingSpec:
+    """How texts of at most `longest` tokens are masked under a configuration."""
+    return MaskingSpec(
+        mask_id=tokenizer.mask_token_id,
+        special_ids=tuple(sorted(set(tokenizer.all_special_ids))),
+        vocab_size=len(tokenizer),
+        max_length=longest,
+        fraction=config.mask_fraction,
+        geometric_p=config.mask_geometric_p,
+        max_span=config.mask_max_span,
+        level=config.mask_level,
+    )
 
 
 def augmentation(config: PretrainConfig) -> Augmentation:
