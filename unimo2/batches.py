@@ -39,7 +39,8 @@ class PairBatch:
         masked_ids: int64 [R, N], the first R texts with spans hidden; R may be 0.
         labels: int64 [R, N], -100 where nothing is to be predicted.
         image_index: int64 [B], which image of the corpora each sample shows.
-        negative_noise: float32 [B, 2] in [0, 1), for the hard text and the hard image.
+        negative_noise: float32 [B, 2 or more] in [0, 1): for the hard text and the hard image, or for
+            the partners in a group.
         position: int64 [B], the place of each sample in the batch of all processes.
         prompts: how many of the samples are pseudo pairs made of labels.
         seed: for what else is drawn at random in the step.

@@ -44,6 +44,9 @@ class PretrainConfig(LoopConfig):
             the batch, the others uniformly. Ours.
         match_share: share of the pairs of a batch that matching is trained on, spread over it; their
             negatives come from the whole batch. Ours.
+        match_group: 0 for matching as two classes (paper); or pairs of a group: each matched pair
+            meets so many less one that are like it, drawn by `hard_share`, and the true text of
+            each image, and image of each text, is to be found within the group. Ours.
         negatives_from: whether matching draws its negatives from the pairs of "all" processes, or of
             its own "process" (which sends less around). Ours.
         restart_unused: batches after which a dictionary row that no input chose starts anew from a
@@ -93,6 +96,7 @@ class PretrainConfig(LoopConfig):
     mask_level: Literal["span", "token"] = "span"
     hard_share: float = 1.0
     match_share: float = 1.0
+    match_group: int = 0
     negatives_from: Literal["all", "process"] = "all"
     restart_unused: int = 0
     length_window: int = 16
@@ -125,6 +129,7 @@ class PretrainConfig(LoopConfig):
         super().__post_init__()
         for name in ("mask_max_span", "length_window", "workers"):
             self.require(name, getattr(self, name) >= 1, "at least 1")
+        self.require("match_group", self.match_group in (0, *range(2, 65)), "0 or 2 to 64")
         self.require("max_text_length", self.max_text_length >= 3, "at least 3")
         self.require("text_length", self.text_length in (0, *range(3, 1 << 20)), "0 or at least 3")
         self.require("batch_size", self.batch_size >= 2, "at least 2: negatives come from it")

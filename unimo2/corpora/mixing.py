@@ -192,7 +192,8 @@ class Corpora:
         noise = spec.draw(whole, stream(seed, step, MASKS))[place]
         hidden = int(self._masked(place, config).sum())
         masked = mask_spans(ids[:hidden], noise[:hidden], spec)
-        negatives = torch.rand(whole, 2, generator=stream(seed, step, NEGATIVES))
+        numbers = max(2, config.match_group - 1)
+        negatives = torch.rand(whole, numbers, generator=stream(seed, step, NEGATIVES))
         return PairBatch(
             pixel_values=torch.cat(pixels)[order],
             input_ids=ids,
