@@ -44,6 +44,7 @@ class PairBatch:
         position: int64 [B], the place of each sample in the batch of all processes.
         prompts: how many of the samples are pseudo pairs made of labels.
         seed: for what else is drawn at random in the step.
+        fused: whether the step trains fusion, or the towers alone.
     """
 
     pixel_values: Tensor
@@ -56,6 +57,7 @@ class PairBatch:
     position: Tensor
     prompts: int = 0
     seed: int = 0
+    fused: bool = True
 
     @property
     def counts(self) -> dict[str, int]:

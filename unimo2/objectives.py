@@ -141,7 +141,7 @@ class PairObjective(nn.Module):
             a weight), "itm_accuracy" in [0, 1]; and "dictionary_counts" int64 [C], how often each
             dictionary row was chosen for a true pair (absent without a dictionary).
         """
-        rows = len(batch.masked_ids) if self.weights.mlm else 0
+        rows = len(batch.masked_ids) if self.weights.mlm and batch.fused else 0
         mask = batch.attention_mask
         vision = self.model.encode_image(batch.pixel_values)  # [B, M + 1, H]
         both = self.model.encode_text(
@@ -158,13 +158,13 @@ class PairObjective(nn.Module):
             losses["contrastive"] = self._contrast(everyone)
         if self.model.dictionary is not None:
             self._ground(vision, text, mask, losses, result)
-        if self.weights.mlm:
+        if self.weights.mlm and batch.fused:
             count = total((batch.labels != IGNORED).sum())  # on every process, whatever it holds
             if rows:
                 losses["mlm"] = self._masked_words(vision[:rows], hidden, batch, count)
             elif world_size() > 1:  # all processes report the same losses
                 losses["mlm"] = vision.new_zeros(())
-        if self.weights.itm:
+        if self.weights.itm and batch.fused:
             match = self._match_groups if self.match_group else self._match_classes
             losses["itm"], result["itm_accuracy"] = match(vision, text, mask, everyone, batch)
         result |= {name: loss.detach() for name, loss in losses.items()}

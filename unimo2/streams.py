@@ -15,6 +15,7 @@ ORDER, CAPTIONS, MASKS, NEGATIVES, DROPOUT, WEIGHTS = range(6)
 MIXED_ORDER, MIXED_CAPTIONS, PROMPT_ORDER, PROMPT_CAPTIONS = range(6, 10)
 IMAGE_ORDER, VIEWS, TEXT_ORDER, TEXT_MASKS = range(10, 14)
 RESTARTS = 14  # of dictionary rows
+PAIR_VIEWS = 15
 
 
 def stream_seed(seed: int, step: int, purpose: int) -> int:

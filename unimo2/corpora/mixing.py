@@ -6,14 +6,16 @@ pairs made of labels among the pairs.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 from unimo2.batches import MixedBatch, PairBatch
-from unimo2.corpora.augment import Augmentation
+from unimo2.corpora.augment import Augmentation, augment
 from unimo2.corpora.images import ImageCorpus
 from unimo2.corpora.pairs import PairCorpus
 from unimo2.corpora.texts import TextCorpus
@@ -28,6 +30,7 @@ from unimo2.streams import (
     MIXED_ORDER,
     NEGATIVES,
     ORDER,
+    PAIR_VIEWS,
     PROMPT_CAPTIONS,
     PROMPT_ORDER,
     RESTARTS,
@@ -167,7 +170,8 @@ class Corpora:
         seed, window = config.seed, config.length_window
         rows = share.rows(plan.pairs)
         drawn = self.pairs.draw(plan.turn, plan.pairs, seed, window, purposes)[rows]
-        loaded, position = self.pairs.load(drawn), [torch.arange(plan.pairs)[rows]]
+        view = self._view(step, plan.pairs, config, rows)
+        loaded, position = self.pairs.load(drawn, view), [torch.arange(plan.pairs)[rows]]
         tokens, pixels, index = loaded.tokens, [loaded.pixels], [loaded.images]
         longest = self.pairs.longest
         if plan.prompts and self.prompts is not None:
@@ -182,7 +186,8 @@ class Corpora:
             longest = max(longest, self.prompts.longest)
         place = torch.cat(position)
         # The texts that are also masked come first; which those are depends on the sample alone.
-        order = (~self._masked(place, config)).long().argsort(stable=True)
+        fused = step >= config.fused_from
+        order = (~(self._masked(place, config) & fused)).long().argsort(stable=True)
         ids, mask = pad(
             [tokens[row] for row in order.tolist()], self._tokenizer.pad_token_id, longest
         )
@@ -190,7 +195,7 @@ class Corpora:
         whole = plan.pairs + plan.prompts
         spec = self.masking(config, longest)
         noise = spec.draw(whole, stream(seed, step, MASKS))[place]
-        hidden = int(self._masked(place, config).sum())
+        hidden = int(self._masked(place, config).sum()) if fused else 0
         masked = mask_spans(ids[:hidden], noise[:hidden], spec)
         numbers = max(2, config.match_group - 1)
         negatives = torch.rand(whole, numbers, generator=stream(seed, step, NEGATIVES))
@@ -205,7 +210,19 @@ class Corpora:
             position=place,
             prompts=len(drawn.images) if plan.prompts else 0,
             seed=stream_seed(seed, step, RESTARTS),
+            fused=fused,
         )
+
+    @staticmethod
+    def _view(
+        step: int, pairs: int, config: PretrainConfig, rows: slice
+    ) -> Callable[[Tensor], Tensor] | None:
+        """How the images of pairs are varied; None where they are left as they are."""
+        if config.pair_crop == 1.0 and not config.pair_colour:
+            return None
+        spec = Augmentation(config.pair_crop, 1.0, 0.0, config.pair_colour, 1.0, 0.0)
+        noise = spec.draw(pairs, stream(config.seed, step, PAIR_VIEWS))[rows]
+        return partial(augment, noise=noise, spec=spec)
 
     @staticmethod
     def _masked(position: Tensor, config: PretrainConfig) -> Tensor:
