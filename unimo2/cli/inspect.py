@@ -12,9 +12,12 @@ import typer
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from evals.dictionary_rows import Rows
     from evals.interventions import Interventions
     from unimo2.formats.karpathy import KarpathyImage
     from zoo.unimo2 import Unimo2Scorer
+
+_SHOWN = 16  # rows of the table
 
 
 def register(app: typer.Typer) -> None:
@@ -45,23 +48,29 @@ def dictionary(
     seed: Annotated[int, typer.Option(help="Of random rows and of resampling.", min=0)] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")] = False,
 ) -> None:
-    """Show whether it matters for matching which dictionary rows are chosen."""
+    """Show who chooses the dictionary's rows and what is near them; or whether the choice matters."""
     from rich.console import Console
 
+    from evals.dictionary_rows import inspect
     from evals.interventions import measure
+    from evals.suite_mini.patches import flickr_scenes
     from evals.suites import resolve
 
-    scorer = _scorer(model, device)
-    images = _images(resolve(None, data_root).root, split, limit)
+    scorer, root = _scorer(model, device), resolve(None, data_root).root
+    images = _images(root, split, limit)
     content: dict[str, Any] = {"model": scorer.name, "split": split}
     if interventions:
-        found = measure(scorer, images, report=lambda progress: None, seed=seed)
-        content["interventions"] = asdict(found)
+        measured = measure(scorer, images, report=lambda progress: None, seed=seed)
+        content["interventions"] = asdict(measured)
+    else:
+        found = inspect(scorer, images, flickr_scenes(root))
+        content["dictionary"] = asdict(found)
     if as_json:
         typer.echo(json.dumps(content, indent=2))
-        return
-    if interventions:
-        _show(found, scorer.name, split, Console())
+    elif interventions:
+        _show(measured, scorer.name, split, Console())
+    else:
+        _show_rows(found, scorer.name, split, Console())
 
 
 def _scorer(name: str, device: str) -> Unimo2Scorer:
@@ -83,6 +92,30 @@ def _images(root: Path, split: str, limit: int | None) -> list[KarpathyImage]:
     folder = root / "flickr30k"
     found = read_karpathy(folder / "dataset_flickr30k.json", folder / "flickr30k-images", [split])
     return found[:limit]
+
+
+def _show_rows(found: Rows, model: str, split: str, console: Console) -> None:
+    """Print the rows that are used most, and how alike the patches near a row are."""
+    from rich.table import Table
+
+    table = Table(title=f"Dictionary of {model}, the rows used most", title_justify="left")
+    for name in ("row", "images %", "texts %", "both %"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("nearest words")
+    table.add_column("nearest patches, % of the commonest value")
+    for row in found.rows[:_SHOWN]:
+        shares = (f"{100 * share:.0f}" for share in (row.images, row.texts, row.both))
+        alike = sorted(row.purity.values(), key=lambda pair: -pair[1])[:3]
+        shown = ", ".join(f"{value} {100 * share:.0f}" for value, share in alike)
+        table.add_row(str(row.row), *shares, " ".join(row.words), shown)
+    console.print(table)
+    used = sum(row.images + row.texts > 0 for row in found.rows)
+    console.print(f"{used} of {len(found.rows)} rows are chosen by an image or a text of {split}.")
+    for name, share in found.purity.items():
+        chance = 100 * found.chance[name]
+        console.print(
+            f"purity of {name}: {100 * share:.1f} % (all patches of things: {chance:.1f} %)"
+        )
 
 
 def _show(found: Interventions, model: str, split: str, console: Console) -> None:
