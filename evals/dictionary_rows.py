@@ -153,7 +153,7 @@ def _nearest_words(
     best = means.topk(min(_WORDS, len(known)), dim=0)
     return [
         tuple(
-            model.processor.tokenizer.decode([int(known[number])]).strip()
+            str(model.processor.tokenizer.decode([int(known[number])])).strip()
             for number, value in zip(best.indices[:, row], best.values[:, row], strict=True)
             if value > -torch.inf
         )

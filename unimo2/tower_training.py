@@ -7,6 +7,7 @@ the same at any size: what they leave is read by `unimo2.towers`, and by timm an
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -38,8 +39,9 @@ from unimo2.preparation import model_config
 from unimo2.processing import Unimo2Processor, train_tokenizer
 from unimo2.recipes import Recipe
 from unimo2.saving import save_model
-from unimo2.streams import WEIGHTS, stream_seed
+from unimo2.streams import WEIGHTS, Share, stream_seed
 from unimo2.text import TextTransformer, roberta_config
+from unimo2.training_task import TrainingBatch
 from unimo2.vision import VisualTransformer
 
 # A plain ViT of timm: all its sizes are given anew.
@@ -48,6 +50,8 @@ _TIMM_NAME = "vit_tiny_patch16_224"
 
 class _Tower(Unimo2PreTrainedModel):
     """A tower under its loss: a module that the trainer can train."""
+
+    config: Unimo2Config
 
     def start(self, seed: int) -> None:
         """Initial weights, from the seed."""
@@ -144,7 +148,7 @@ def _save_vit(
     config: Unimo2Config, state: dict[str, Tensor], names: list[str], folder: Path, dtype: str
 ) -> None:
     """Write a ViT as timm does, so that `timm.create_model("local-dir:FOLDER")` reads it."""
-    sizes = {
+    sizes: dict[str, Any] = {
         "img_size": config.image_size,
         "patch_size": config.patch_size,
         "embed_dim": config.hidden_size,
@@ -186,6 +190,7 @@ class TowerTask:
         self.config = recipe.training
         self.skips = Skips()
         self.objective: _Tower
+        self.batch: Callable[[int, Share], TrainingBatch]
         self.corpus: _Corpus
         if self.config.trains == "words":
             self._with_texts(recipe, root)

@@ -34,7 +34,7 @@ def patch_values(scene: Scene, grid: int) -> list[tuple[str, ...]]:
         A tuple for each patch, row by row. A patch belongs to the cell that holds its middle.
     """
     things = {thing.cell: thing for thing in scene.things}
-    values = []
+    values: list[tuple[str, ...]] = []
     for patch in range(grid * grid):
         row, column = ((2 * place + 1) * GRID // (2 * grid) for place in divmod(patch, grid))
         thing = things.get(row * GRID + column)
