@@ -39,10 +39,12 @@ class PairBatch:
         masked_ids: int64 [R, N], the first R texts with spans hidden; R may be 0.
         labels: int64 [R, N], -100 where nothing is to be predicted.
         image_index: int64 [B], which image of the corpora each sample shows.
-        negative_noise: float32 [B, 2] in [0, 1), for the hard text and the hard image.
+        negative_noise: float32 [B, 2 or more] in [0, 1): for the hard text and the hard image, or for
+            the partners in a group.
         position: int64 [B], the place of each sample in the batch of all processes.
         prompts: how many of the samples are pseudo pairs made of labels.
         seed: for what else is drawn at random in the step.
+        fused: whether the step trains fusion, or the towers alone.
     """
 
     pixel_values: Tensor
@@ -55,6 +57,7 @@ class PairBatch:
     position: Tensor
     prompts: int = 0
     seed: int = 0
+    fused: bool = True
 
     @property
     def counts(self) -> dict[str, int]:
@@ -84,6 +87,28 @@ class ImageBatch:
     def to(self, device: torch.device) -> ImageBatch:
         """The same batch on another device."""
         return ImageBatch(self.views.to(device))
+
+
+@dataclass(frozen=True)
+class LabelledBatch:
+    """Images with their classes.
+
+    Attributes:
+        pixel_values: float32 [B, 3, S, S], normalised.
+        targets: float32 [B, classes], a distribution each.
+    """
+
+    pixel_values: Tensor
+    targets: Tensor
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Samples by kind."""
+        return {"images": len(self.pixel_values)}
+
+    def to(self, device: torch.device) -> LabelledBatch:
+        """The same batch on another device."""
+        return moved(self, device)
 
 
 @dataclass(frozen=True)

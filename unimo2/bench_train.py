@@ -172,7 +172,7 @@ def _pairs(config: PretrainConfig, side: int, words: int) -> PairBatch:
         masked_ids=ids[:hidden],
         labels=labels[:hidden],
         image_index=torch.arange(count),
-        negative_noise=torch.rand(count, 2),
+        negative_noise=torch.rand(count, max(2, config.match_group - 1)),
         position=torch.arange(count),
     )
 

@@ -31,6 +31,7 @@ class JointObjective(nn.Module):
         with_images: bool = True,
         restart_unused: int = 0,
         negatives_from: Literal["all", "process"] = "all",
+        match_group: int = 0,
     ) -> None:
         """Wrap a model.
 
@@ -43,12 +44,19 @@ class JointObjective(nn.Module):
             with_images: whether there are images alone, so that the projection is trained.
             restart_unused: batches after which dictionary rows out of use start anew; 0 for never.
             negatives_from: see `PairObjective`.
+            match_group: see `PairObjective`.
         """
         super().__init__()
         rows = model.config.dictionary_size
         row_use = RowUse(rows, restart_unused) if restart_unused else None
         self.pairs = PairObjective(
-            model.unimo2, weights, hard_share, match_share, row_use, negatives_from
+            model.unimo2,
+            weights,
+            hard_share,
+            match_share,
+            row_use,
+            negatives_from,
+            match_group,
         )
         self.projection = model.vcl_projection if with_images else None
         self.weights = weights

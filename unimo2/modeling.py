@@ -102,9 +102,13 @@ class Unimo2PreTrainedModel(PreTrainedModel):
             for layer in cast(list[GroundedLayer], module.fusion.layers):
                 init.normal_(layer.output.weight, std=std)
                 init.normal_(layer.down.weight, std=std)
+            # Cross entropy trains the logits' difference alone, and the score reads logit[1]: rows that
+            # start opposite have opposite gradients, and stay so under Adam, clipping and decay.
+            match = module.itm_head.weight[1:].clone()
+            init.copy_(module.itm_head.weight, torch.cat([-match, match]))
+            init.zeros_(module.itm_head.bias)
             if self.config.itm_input == "product":
-                # Equal poolers make the product a similarity from the start: matching can then
-                # build on what the contrastive loss has aligned.
+                # Equal poolers make the product a similarity, on which matching can build.
                 init.copy_(module.text_pooler.weight, module.image_pooler.weight)
 
     @classmethod

@@ -6,6 +6,8 @@ exactly.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 
@@ -50,3 +52,56 @@ def draw_negatives(
     edges = edges / edges[:, -1:]
     drawn = torch.searchsorted(edges, noise.double()[:, None], right=True).squeeze(1)
     return drawn.clamp_max(similarity.shape[1] - 1), has_any
+
+
+def draw_partners(
+    similarity: Tensor, excluded: Tensor, noise: Tensor, hard_share: float = 1.0
+) -> tuple[Tensor, Tensor]:
+    """Draw several different negatives for every row, one after the other, by `draw_negatives`.
+
+    Args:
+        similarity: float [b, B].
+        excluded: bool [b, B].
+        noise: float [b, n] in [0, 1).
+        hard_share: see `draw_negatives`.
+
+    Returns:
+        int64 [b, n], and bool [b, n]: whether there was one left to draw.
+    """
+    drawn, found = [], []
+    for numbers in noise.unbind(dim=1):
+        column, usable = draw_negatives(similarity, excluded, numbers, hard_share)
+        excluded = excluded.scatter(1, column[:, None], True)
+        drawn.append(column)
+        found.append(usable)
+    return torch.stack(drawn, dim=1), torch.stack(found, dim=1)
+
+
+@dataclass(frozen=True)
+class Groups:
+    """Pairs that are alike; every image of a group is matched with every text of it.
+
+    Attributes:
+        members: int64 [r, g], rows of samples, different ones in a group.
+        hidden: bool [r, g, g], image by text: no true pair, and no negative either.
+    """
+
+    members: Tensor
+    hidden: Tensor
+
+
+def group_of(members: Tensor, usable: Tensor, input_ids: Tensor, image_index: Tensor) -> Groups:
+    """Groups of pairs and their partners.
+
+    Args:
+        members: int64 [r, g], the pair first and then its partners, rows of the following.
+        usable: bool [r, g - 1], which partners count.
+        input_ids: int64 [B, N], padded.
+        image_index: int64 [B], which image each sample shows.
+    """
+    ids, index = input_ids[members], image_index[members]  # [r, g, N], [r, g]
+    twins = (ids[:, :, None] == ids[:, None]).all(dim=-1) | (index[:, :, None] == index[:, None])
+    counts = torch.cat([torch.ones_like(usable[:, :1]), usable], dim=1)
+    hidden = twins | ~(counts[:, :, None] & counts[:, None, :])
+    own = torch.eye(members.shape[1], dtype=torch.bool, device=members.device)
+    return Groups(members, hidden & ~own)

@@ -26,7 +26,7 @@ from unimo2.distributed import (
 )
 from unimo2.masking import IGNORED
 from unimo2.modeling import CONTRASTIVE_TEMPERATURE_RANGE, Unimo2Model
-from unimo2.negatives import draw_negatives, same_pair
+from unimo2.negatives import Groups, draw_negatives, draw_partners, group_of, same_pair
 from unimo2.padding import selected_rows
 from unimo2.streams import spread
 from unimo2.training_log import COUNTS
@@ -105,6 +105,7 @@ class PairObjective(nn.Module):
         match_share: float = 1.0,
         row_use: RowUse | None = None,
         negatives_from: Literal["all", "process"] = "all",
+        match_group: int = 0,
     ) -> None:
         """Wrap a model.
 
@@ -119,6 +120,9 @@ class PairObjective(nn.Module):
             row_use: starts rows of the dictionary anew that are out of use; None leaves them.
             negatives_from: whether matching draws negatives from all processes or from its own
                 (the tower outputs then need not be sent around).
+            match_group: 0 for matching as two classes, with one negative each way; g for matching
+                within groups of g pairs that are alike by contrastive score: the true text of each
+                image among g, and the true image of each text.
         """
         super().__init__()
         self.model = model
@@ -127,6 +131,7 @@ class PairObjective(nn.Module):
         self.match_share = match_share
         self.row_use = row_use
         self.own_negatives = negatives_from == "process"
+        self.match_group = match_group
 
     def forward(self, batch: PairBatch) -> dict[str, Tensor]:
         """Compute the losses.
@@ -136,7 +141,7 @@ class PairObjective(nn.Module):
             a weight), "itm_accuracy" in [0, 1]; and "dictionary_counts" int64 [C], how often each
             dictionary row was chosen for a true pair (absent without a dictionary).
         """
-        rows = len(batch.masked_ids) if self.weights.mlm else 0
+        rows = len(batch.masked_ids) if self.weights.mlm and batch.fused else 0
         mask = batch.attention_mask
         vision = self.model.encode_image(batch.pixel_values)  # [B, M + 1, H]
         both = self.model.encode_text(
@@ -153,15 +158,15 @@ class PairObjective(nn.Module):
             losses["contrastive"] = self._contrast(everyone)
         if self.model.dictionary is not None:
             self._ground(vision, text, mask, losses, result)
-        if self.weights.mlm:
+        if self.weights.mlm and batch.fused:
             count = total((batch.labels != IGNORED).sum())  # on every process, whatever it holds
             if rows:
                 losses["mlm"] = self._masked_words(vision[:rows], hidden, batch, count)
             elif world_size() > 1:  # all processes report the same losses
                 losses["mlm"] = vision.new_zeros(())
-        if self.weights.itm:
-            negatives = self._negatives(everyone, batch)
-            losses["itm"], result["itm_accuracy"] = self._matching(vision, text, mask, negatives)
+        if self.weights.itm and batch.fused:
+            match = self._match_groups if self.match_group else self._match_classes
+            losses["itm"], result["itm_accuracy"] = match(vision, text, mask, everyone, batch)
         result |= {name: loss.detach() for name, loss in losses.items()}
         weighted = [getattr(self.weights, name) * loss for name, loss in losses.items()]
         result["loss"] = torch.stack(weighted).sum()
@@ -249,11 +254,7 @@ class PairObjective(nn.Module):
         temperature = self.model.contrastive_temperature.clamp(*CONTRASTIVE_TEMPERATURE_RANGE)
         matched = spread(batch.position, self.match_share)
         order, noise = everyone.order, batch.negative_noise[matched]
-        excluded = self._twins(everyone)[matched]
-        if self.own_negatives:
-            others = torch.ones_like(excluded[0])
-            others[everyone.own] = False
-            excluded = excluded | others
+        excluded = self._excluded(everyone, matched)
         own = everyone.own[matched]
         drawn, found = [], []
         for features, others_features, uniform in (
@@ -273,13 +274,77 @@ class PairObjective(nn.Module):
             usable=torch.cat([torch.ones_like(found[0]), *found]),
         )
 
-    def _matching(
-        self, vision: Tensor, text: Tensor, mask: Tensor, pairs: _Negatives
+    @torch.no_grad()
+    def _groups(self, everyone: _Everyone, batch: PairBatch) -> Groups:
+        """Put pairs together that are alike: each matched one with drawn ones of the batch."""
+        temperature = self.model.contrastive_temperature.clamp(*CONTRASTIVE_TEMPERATURE_RANGE)
+        matched = spread(batch.position, self.match_share)
+        own, order = everyone.own[matched], everyone.order
+        images, texts = everyone.images.float(), everyone.texts.float()
+        alike = (images[own] @ texts.T + texts[own] @ images.T) / (2.0 * temperature)  # [r, B]
+        excluded = self._excluded(everyone, matched)
+        noise = batch.negative_noise[matched, : self.match_group - 1]
+        columns, usable = draw_partners(alike[:, order], excluded[:, order], noise, self.hard_share)
+        members = torch.cat([own[:, None], order[columns]], dim=1)  # [r, g]
+        return group_of(members, usable, everyone.input_ids, everyone.image_index)
+
+    def _excluded(self, everyone: _Everyone, matched: Tensor) -> Tensor:
+        """Which pairs are no negatives of the matched ones, bool [r, B]."""
+        excluded = self._twins(everyone)[matched]
+        if not self.own_negatives:
+            return excluded
+        others = torch.ones_like(excluded[0])
+        others[everyone.own] = False
+        return excluded | others
+
+    def _match_groups(
+        self, vision: Tensor, text: Tensor, mask: Tensor, everyone: _Everyone, batch: PairBatch
+    ) -> tuple[Tensor, Tensor]:
+        """Cross entropy of the true partner within its group, both ways, and the accuracy."""
+        groups = self._groups(everyone, batch)
+        size = (-1, self.match_group, self.match_group)
+        images = groups.members[:, :, None].expand(size)  # [r, g, g]
+        texts = groups.members[:, None, :].expand(size)
+        logits = self._fused(vision, text, mask, images.flatten(), texts.flatten())
+        # The head is antisymmetric: the score, logit[1], is half of this.
+        scores = (logits[:, 1] - logits[:, 0]).view(size)
+        scores = scores.masked_fill(groups.hidden, float("-inf"))
+        true = torch.arange(self.match_group, device=scores.device).repeat(len(scores))
+        count = total(torch.tensor(len(true), device=scores.device))
+        ways = [scores.flatten(0, 1), scores.transpose(1, 2).flatten(0, 1)]
+        found = [mean_cross_entropy(way, true, IGNORED, count) for way in ways]
+        right = [(way.detach().argmax(dim=1) == true).float().sum() for way in ways]
+        return (found[0] + found[1]) / 2, (right[0] + right[1]) / max(1, 2 * len(true))
+
+    def _match_classes(
+        self, vision: Tensor, text: Tensor, mask: Tensor, everyone: _Everyone, batch: PairBatch
     ) -> tuple[Tensor, Tensor]:
         """Cross entropy of matching over r true pairs and 2 r negatives, and the accuracy."""
-        count, indices = len(vision), self._choose(vision, text, mask, pairs)
-        images, texts = pairs.images, pairs.texts
+        pairs = self._negatives(everyone, batch)
+        logits = self._fused(vision, text, mask, pairs.images, pairs.texts)  # [3 r, 2]
+        labels = torch.zeros_like(pairs.images)
+        labels[: len(labels) // 3] = 1  # the true pairs come first
+        wanted = labels.masked_fill(~pairs.usable, IGNORED)
+        loss = mean_cross_entropy(logits, wanted, IGNORED, total(pairs.usable.sum()))
+        correct = (logits.detach().argmax(dim=1) == labels)[pairs.usable]
+        # A process may hold no matched pair at all; no accuracy is then better than no number.
+        return loss, correct.float().sum() / max(1, len(correct))
+
+    def _fused(
+        self, vision: Tensor, text: Tensor, mask: Tensor, images: Tensor, texts: Tensor
+    ) -> Tensor:
+        """Matching logits of pairs, float32 [pairs, 2].
+
+        Args:
+            vision: [B, M + 1, H], of this process, as the others.
+            text: [B, N, H].
+            mask: [B, N].
+            images: int64 [pairs], rows of `_Everyone`.
+            texts: int64 [pairs].
+        """
+        indices = self._choose(vision, text, mask, (images, texts))
         if self.own_negatives:
+            count = len(vision)
             images, texts = images - rank() * count, texts - rank() * count
         else:
             missing = widest(mask.shape[1], mask.device) - mask.shape[1]
@@ -289,18 +354,15 @@ class PairObjective(nn.Module):
             vision[images], text[texts], mask[texts], pooled_only=True, grounded_indices=indices
         )
         assert output.itm_logits is not None  # image and text were given
-        labels = torch.zeros_like(pairs.images)
-        labels[: len(labels) // 3] = 1  # the true pairs come first
-        logits = output.itm_logits.float()  # [3 r, 2]
-        wanted = labels.masked_fill(~pairs.usable, IGNORED)
-        loss = mean_cross_entropy(logits, wanted, IGNORED, total(pairs.usable.sum()))
-        correct = (logits.detach().argmax(dim=1) == labels)[pairs.usable]
-        # A process may hold no matched pair at all; no accuracy is then better than no number.
-        return loss, correct.float().sum() / max(1, len(correct))
+        return output.itm_logits.float()
 
     @torch.no_grad()
     def _choose(
-        self, vision: Tensor, text: Tensor, mask: Tensor, pairs: _Negatives | None = None
+        self,
+        vision: Tensor,
+        text: Tensor,
+        mask: Tensor,
+        pairs: tuple[Tensor, Tensor] | None = None,
     ) -> Tensor | None:
         """Grounded tokens of pairs, [pairs, K]; None leaves the choice to the model.
 
@@ -308,7 +370,7 @@ class PairObjective(nn.Module):
             vision: [B, M + 1, H].
             text: [B, N, H].
             mask: [B, N].
-            pairs: which image goes with which text, among those of all processes; row by row of
+            pairs: which images go with which texts, among those of all processes; row by row of
                 this process's if None.
         """
         dictionary = self.model.dictionary
@@ -320,4 +382,5 @@ class PairObjective(nn.Module):
         if pairs is None:
             return dictionary.select(image_scores + text_scores)
         image_scores, text_scores = gather_constant(image_scores), gather_constant(text_scores)
-        return dictionary.select(image_scores[pairs.images] + text_scores[pairs.texts])
+        images, texts = pairs
+        return dictionary.select(image_scores[images] + text_scores[texts])

@@ -15,6 +15,9 @@ class PretrainConfig(LoopConfig):
     "Ours" marks what the paper does not state for pre-training; "paper" what it does.
 
     Attributes (beside those of `LoopConfig`):
+        trains: "unimo2"; or one tower by itself, from random weights, which another run then starts
+            from: a ViT on "labels" of `image_sets` or on "views" of them (SimCLR), or RoBERTa on
+            masked "words" of `text_sets`.
         batch_size: pairs a step over all processes, pseudo pairs among them. Ours.
         pair_sets: corpora of pairs, folders of the data root. Paper: COCO, Visual Genome,
             Conceptual Captions, SBU.
@@ -23,6 +26,9 @@ class PretrainConfig(LoopConfig):
         prompts: sentences with "[label]" that make pseudo pairs of labelled images. Paper.
         pair_steps: share of the steps that hold pairs alone, before the other corpora come in.
             Paper: 20 epochs, of how many it does not say.
+        contrast_steps: share of the steps, the first ones, that train towers and dictionary by contrast
+            and grounding alone: fusion has little to learn from towers that know nothing of each
+            other, and costs most. Ours; the paper trains all losses throughout.
         prompt_share: share of the pairs of a mixed step that are pseudo pairs. Ours.
         image_batch, text_batch: images, and blocks of text, of a mixed step. Ours.
         mlm_weight, itm_weight, contrastive_weight: weights of the losses of pairs. Ours.
@@ -33,6 +39,8 @@ class PretrainConfig(LoopConfig):
         vcl_smallest_crop, vcl_rotation, vcl_colour: how much views differ: smallest area of a crop
             (SimCLR: 0.08), largest angle in degrees (ours), strength of the colours' distortion
             (SimCLR: 1).
+        pair_crop, pair_colour: how much the images of pairs are varied: smallest area of a square
+            crop (1 for none), strength of the colours' distortion. Ours.
         mlm_share: share of a batch whose texts are also trained with hidden spans. Ours.
         mask_fraction, mask_geometric_p: share of hidden tokens and span parameter. Paper.
         mask_max_span: longest hidden span. As SpanBERT.
@@ -44,6 +52,9 @@ class PretrainConfig(LoopConfig):
             the batch, the others uniformly. Ours.
         match_share: share of the pairs of a batch that matching is trained on, spread over it; their
             negatives come from the whole batch. Ours.
+        match_group: 0 for matching as two classes (paper); or pairs of a group: each matched pair
+            meets so many less one that are like it, drawn by `hard_share`, and the true text of
+            each image, and image of each text, is to be found within the group. Ours.
         negatives_from: whether matching draws its negatives from the pairs of "all" processes, or of
             its own "process" (which sends less around). Ours.
         restart_unused: batches after which a dictionary row that no input chose starts anew from a
@@ -58,20 +69,22 @@ class PretrainConfig(LoopConfig):
             jumps about on the disk.
         workers: decoding threads of a process.
         vocab_size: of the tokenizer that is trained on the corpora, if one is.
-        vision_tower: timm name of the ViT that the Visual Transformer starts from; empty for
-            random weights. Paper: ViT-B/16.
+        vision_tower: timm name of the ViT that the Visual Transformer starts from ("local-dir:" and
+            a folder for one that `trains` left); empty for random weights. Paper: ViT-B/16.
         vision_weights: file with its weights; empty for timm's own.
         text_tower: RoBERTa (hub id or folder) that the Text Transformer and the Grounded
             Transformer start from and whose tokenizer is taken; empty for random weights and a
             tokenizer trained on the corpora. Paper: RoBERTa-base.
     """
 
+    trains: Literal["unimo2", "labels", "views", "words"] = "unimo2"
     batch_size: int = 64
     pair_sets: tuple[str, ...] = ("coco",)
     image_sets: tuple[str, ...] = ()
     text_sets: tuple[str, ...] = ()
     prompts: tuple[str, ...] = ("a photo of [label]",)
     pair_steps: float = 0.5
+    contrast_steps: float = 0.0
     prompt_share: float = 0.25
     image_batch: int = 32
     text_batch: int = 32
@@ -85,6 +98,8 @@ class PretrainConfig(LoopConfig):
     vcl_smallest_crop: float = 0.08
     vcl_rotation: float = 15.0
     vcl_colour: float = 1.0
+    pair_crop: float = 1.0
+    pair_colour: float = 0.0
     mlm_share: float = 1.0
     mask_fraction: float = 0.15
     mask_geometric_p: float = 0.2
@@ -93,6 +108,7 @@ class PretrainConfig(LoopConfig):
     mask_level: Literal["span", "token"] = "span"
     hard_share: float = 1.0
     match_share: float = 1.0
+    match_group: int = 0
     negatives_from: Literal["all", "process"] = "all"
     restart_unused: int = 0
     length_window: int = 16
@@ -112,6 +128,11 @@ class PretrainConfig(LoopConfig):
         return round(self.steps * self.pair_steps)
 
     @property
+    def fused_from(self) -> int:
+        """The first step, counted from 0, that trains fusion."""
+        return round(self.steps * self.contrast_steps)
+
+    @property
     def text_limit(self) -> int:
         """Tokens of the longest block of text."""
         return self.text_length or self.max_text_length
@@ -125,6 +146,9 @@ class PretrainConfig(LoopConfig):
         super().__post_init__()
         for name in ("mask_max_span", "length_window", "workers"):
             self.require(name, getattr(self, name) >= 1, "at least 1")
+        alone = self.contrast_steps == 0 or self.contrastive_weight > 0
+        self.require("contrast_steps", alone, "0 if contrastive_weight is 0")
+        self.require("match_group", self.match_group in (0, *range(2, 65)), "0 or 2 to 64")
         self.require("max_text_length", self.max_text_length >= 3, "at least 3")
         self.require("text_length", self.text_length in (0, *range(3, 1 << 20)), "0 or at least 3")
         self.require("batch_size", self.batch_size >= 2, "at least 2: negatives come from it")
@@ -144,14 +168,23 @@ class PretrainConfig(LoopConfig):
         self.require(
             "itm_weight", any(getattr(self, n) > 0 for n in weights), "above 0 if mlm is 0"
         )
-        for name in ("mlm_share", "hard_share", "match_share", "pair_steps", "vcl_colour"):
+        shares = (
+            "mlm_share",
+            "hard_share",
+            "match_share",
+            "pair_steps",
+            "vcl_colour",
+            "pair_colour",
+        )
+        for name in (*shares, "pair_colour", "contrast_steps"):
             self.require(name, 0.0 <= getattr(self, name) <= 1.0, "between 0 and 1")
-        for name in ("mask_fraction", "mask_geometric_p", "vcl_smallest_crop"):
+        for name in ("mask_fraction", "mask_geometric_p", "vcl_smallest_crop", "pair_crop"):
             self.require(name, 0.0 < getattr(self, name) <= 1.0, "above 0 and at most 1")
         self.require("prompt_share", 0.0 <= self.prompt_share < 1.0, "at least 0 and below 1")
         self.require("vcl_temperature", self.vcl_temperature > 0, "above 0")
         self.require("vcl_rotation", 0 <= self.vcl_rotation <= 180, "between 0 and 180 degrees")
-        self.require("pair_sets", len(self.pair_sets) >= 1, "at least one corpus")
+        needed = {"unimo2": "pair_sets", "words": "text_sets"}.get(self.trains, "image_sets")
+        self.require(needed, len(getattr(self, needed)) >= 1, "at least one corpus")
         written = all("[label]" in prompt for prompt in self.prompts)
         both = bool(self.vision_tower) == bool(self.text_tower)
         self.require("text_tower", both, "given together with vision_tower")

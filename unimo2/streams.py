@@ -15,7 +15,8 @@ ORDER, CAPTIONS, MASKS, NEGATIVES, DROPOUT, WEIGHTS = range(6)
 MIXED_ORDER, MIXED_CAPTIONS, PROMPT_ORDER, PROMPT_CAPTIONS = range(6, 10)
 IMAGE_ORDER, VIEWS, TEXT_ORDER, TEXT_MASKS = range(10, 14)
 RESTARTS = 14  # of dictionary rows
-TURNS = 15  # of the captions of an image, each once
+PAIR_VIEWS = 15
+TURNS = 16  # of the captions of an image, each once
 
 
 def stream_seed(seed: int, step: int, purpose: int) -> int:

@@ -51,12 +51,16 @@ PLAIN_VITS = (
     "vit_tiny_patch16_384",
 )
 
+# What timm calls a model in a folder by.
+_FOLDER = "local-dir:"
+
 
 def load_vit(name: str, weights: Path | None = None, pretrained: bool = True) -> VisionTransformer:
     """A plain ViT of timm.
 
     Args:
-        name: A timm model name from `PLAIN_VITS`, with or without a pretrained tag.
+        name: A timm model name from `PLAIN_VITS`, with or without a pretrained tag; or
+            "local-dir:FOLDER", a model that timm or `unimo2.tower_training` saved.
         weights: A local weights file in timm's format; None for timm's own weights.
         pretrained: Whether timm's weights are fetched when no file is given.
 
@@ -69,6 +73,8 @@ def load_vit(name: str, weights: Path | None = None, pretrained: bool = True) ->
         BadCheckpoint: The file does not hold this model's weights.
     """
     architecture = name.split(".", 1)[0]
+    if name.startswith(_FOLDER):
+        return _fetch_vit(name, pretrained=True)
     if architecture not in PLAIN_VITS:
         raise UsageError(
             f"'{name}' is no plain ViT of timm (class token, absolute positions, no registers, no "

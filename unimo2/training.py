@@ -104,6 +104,7 @@ def joint_objective(
         with_images=with_images,
         restart_unused=config.restart_unused,
         negatives_from=config.negatives_from,
+        match_group=config.match_group,
     )
 
 

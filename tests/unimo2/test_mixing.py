@@ -19,7 +19,7 @@ from unimo2.corpora.texts import blocks
 from unimo2.errors import UsageError
 from unimo2.formats.flat import TextLine
 from unimo2.streams import Share
-from unimo2.training import pretrain
+from unimo2.training import PretrainingTask, pretrain
 
 
 @pytest.fixture(scope="module")
@@ -206,3 +206,38 @@ def test_a_batch_larger_than_its_corpus_names_the_setting(corpora, changes, name
     with pytest.raises(UsageError) as caught:
         corpora.batch(5, replace(CONFIG, **changes))
     assert named in str(caught.value)
+
+
+def test_the_first_steps_can_train_the_towers_alone(corpora):
+    """Truth: losses by name, and whose weights get a gradient; nothing is masked before fusion."""
+    config = replace(CONFIG, contrast_steps=0.5)  # of twelve steps
+    task = PretrainingTask(config, tiny.model_config(tiny.corpus()[1]), tiny.corpus()[1], corpora)
+    first, later = (corpora.batch(step, config).pairs for step in (5, 6))
+    assert (first.fused, len(first.masked_ids)) == (False, 0)
+    assert (later.fused, len(later.masked_ids)) == (True, 2)
+    result = task.objective.pairs(first)
+    assert "contrastive" in result and "grounding" in result
+    assert "itm" not in result and "mlm" not in result
+    result["loss"].backward()
+    assert task.model.fusion.layers[0].up.weight.grad is None
+    assert task.model.dictionary.embedding.grad is not None
+    assert "itm" in task.objective.pairs(later)
+    with pytest.raises(UsageError, match="contrast_steps"):
+        replace(config, contrastive_weight=0.0)
+
+
+def test_images_of_pairs_can_be_varied(corpora):
+    """Truth: other pixels of the same range, and parts of a batch that make the whole."""
+    config = replace(CONFIG, pair_crop=0.5, pair_colour=0.2)
+    plain, varied = (corpora.batch(1, c).pairs for c in (CONFIG, config))
+    assert torch.equal(plain.input_ids, varied.input_ids)
+    assert not torch.equal(plain.pixel_values, varied.pixel_values)
+    assert varied.pixel_values.abs().max() <= 1.0 + 1e-6
+    halves = [corpora.batch(1, config, Share(rank, 2)).pairs for rank in range(2)]
+    by_place = {
+        int(place): pixels
+        for half in halves
+        for place, pixels in zip(half.position, half.pixel_values, strict=True)
+    }
+    for place, pixels in zip(varied.position.tolist(), varied.pixel_values, strict=True):
+        assert torch.allclose(by_place[place], pixels)

@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from unimo2 import Unimo2Config, Unimo2Model
 from unimo2.batches import PairBatch
-from unimo2.negatives import draw_negatives, same_pair
+from unimo2.negatives import draw_negatives, draw_partners, same_pair
 from unimo2.objectives import (
     LossWeights,
     PairObjective,
@@ -191,3 +191,52 @@ def test_a_loss_without_weight_is_left_out():
     assert "mlm" not in result and "grounding" not in result
     assert model.mlm.dense.weight.grad is None
     assert model.itm_head.weight.grad is not None
+
+
+def test_matching_in_groups_finds_the_true_partner_among_similar_pairs():
+    """Truth: each image with each text of a group, fused one by one; twins are left out."""
+    torch.manual_seed(0)
+    model = Unimo2Model(tiny_config()).eval()
+    objective = PairObjective(model, LossWeights(mlm=0.0), match_share=0.25, match_group=3)
+    batch = tiny_batch(8)
+    index = batch.image_index.clone()
+    index[0] = index[1]  # two captions of one image
+    noise = torch.rand(8, 2, generator=torch.Generator().manual_seed(1))
+    batch = replace(batch, negative_noise=noise, image_index=index)
+    pixels, ids, mask = batch.pixel_values, batch.input_ids, batch.attention_mask
+    with torch.no_grad():
+        whole = model(pixels, ids, mask)
+        groups = objective._groups(objective._everyone(whole.vision, whole.text, batch), batch)
+        result = objective(batch)
+        losses, right = [], 0
+        for members in groups.members.tolist():
+            scores = torch.full((3, 3), float("-inf"))
+            for a, image in enumerate(members):
+                for b, text in enumerate(members):
+                    if a != b and index[image] == index[text]:
+                        continue
+                    logits = model(pixels[[image]], ids[[text]], mask[[text]]).itm_logits[0]
+                    scores[a, b] = logits[1] - logits[0]
+            for way in (scores, scores.T):
+                losses.append(functional.cross_entropy(way, torch.arange(3)))
+                right += int((way.argmax(dim=1) == torch.arange(3)).sum())
+    assert groups.members[:, 0].tolist() == [3, 7]
+    assert all(len(set(members)) == 3 for members in groups.members.tolist())
+    torch.testing.assert_close(result["itm"], torch.stack(losses).mean(), atol=1e-5, rtol=1e-4)
+    assert float(result["itm_accuracy"]) == pytest.approx(right / 12)
+
+
+def test_partners_are_different_and_the_likeliest_come_first():
+    """Truth: frequencies of the first draw against the softmax; all different, none excluded."""
+    similarity = torch.tensor([[0.0, 3.0, 1.0, 2.0]])
+    excluded = torch.tensor([[True, False, False, False]])
+    generator = torch.Generator().manual_seed(0)
+    first: Counter[int] = Counter()
+    for _ in range(2000):
+        drawn, found = draw_partners(similarity, excluded, torch.rand(1, 3, generator=generator))
+        assert sorted(drawn[0].tolist()) == [1, 2, 3] and bool(found.all())
+        first[int(drawn[0, 0])] += 1
+    total = math.exp(3) + math.exp(1) + math.exp(2)
+    assert first[1] / 2000 == pytest.approx(math.exp(3) / total, abs=0.03)
+    _, found = draw_partners(similarity, excluded, torch.rand(1, 4, generator=generator))
+    assert found.tolist() == [[True, True, True, False]]

@@ -342,3 +342,17 @@ def test_training_starts_from_the_towers_that_are_named(tmp_path):
     with pytest.raises(UsageError, match="other sizes"):
         other = tiny.model_config(processor, **{**sizes, "text_layers": 1, "image_size": 32})
         PretrainingTask(settings, other, processor, Corpora(pairs, processor))
+
+
+def test_the_matching_head_starts_and_stays_opposite(tmp_path):
+    """Truth: without anything common to both rows, logit[1] is half of what cross entropy trains."""
+    pairs, processor = tiny.corpus()
+    parts = (tiny.model_config(processor), processor, Corpora(pairs, processor))
+    start = PretrainingTask(tiny.CONFIG, *parts).model.itm_head
+    assert torch.equal(start.weight[0], -start.weight[1]) and not start.bias.any()
+    tiny.run(tmp_path, config=replace(tiny.CONFIG, steps=40, weight_decay=0.1, clip_norm=0.05))
+    head = Unimo2Model.from_pretrained(tmp_path / "model").itm_head
+    assert head.weight.abs().max() > 10 * (head.weight[0] + head.weight[1]).abs().max()
+    assert (head.weight[0] + head.weight[1]).abs().max() < 1e-5
+    assert (head.bias[0] + head.bias[1]).abs() < 1e-5
+    assert not torch.equal(head.weight[1], start.weight[1])

@@ -16,13 +16,14 @@ import typer
 from unimo2 import __version__
 from unimo2.cli import ablate, bench, compare, data, finetune, pretrain, report, score, zoo
 from unimo2.cli import eval as eval_
+from unimo2.cli import inspect as inspect_
 from unimo2.cli.arguments import expand
 from unimo2.errors import Unimo2Error
 from unimo2.memory import reuse_freed_memory
 
 PROGRAM = "unimo2"
 # In the order of the help.
-VERBS = (data, pretrain, finetune, eval_, score, compare, report, ablate, zoo, bench)
+VERBS = (data, pretrain, finetune, eval_, score, compare, report, ablate, zoo, bench, inspect_)
 INTERRUPTED = 130
 
 # The root of Click's own errors, from Click or from Typer's copy of it, whichever is in use.

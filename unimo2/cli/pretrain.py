@@ -75,7 +75,8 @@ def pretrain(
         f"trained {summary.steps} steps in {summary.seconds:.0f} s "
         f"({summary.samples_per_second:.0f} samples/s, {summary.precision}): {summary.model_folder}"
     )
-    choose_retrieval_weight(summary.model_folder, root, output / "train.json", device)
+    if recipe.training.trains == "unimo2":
+        choose_retrieval_weight(summary.model_folder, root, output / "train.json", device)
 
 
 def _train(recipe: Recipe, root: Path, output: Path, resume: str, device: str) -> TrainSummary:
@@ -87,6 +88,8 @@ def _train(recipe: Recipe, root: Path, output: Path, resume: str, device: str) -
     from unimo2.training import pretrain as run
 
     disable_progress_bar()  # of writing weights: an instant
+    if recipe.training.trains != "unimo2":
+        return _train_tower(recipe, root, output, resume, device)
     prepared = prepare(recipe, root)
     for line in prepared.skips.lines():
         say(f"left out: {line}", err=True)
@@ -107,3 +110,18 @@ def _train(recipe: Recipe, root: Path, output: Path, resume: str, device: str) -
     for line in prepared.corpora.undecodable():
         say(f"replaced by others: {line}", err=True)
     return summary
+
+
+def _train_tower(
+    recipe: Recipe, root: Path, output: Path, resume: str, device: str
+) -> TrainSummary:
+    """Train one tower by itself."""
+    from unimo2.progress import TrainingBar
+    from unimo2.tower_training import TowerTask
+    from unimo2.trainer import train
+
+    task = TowerTask(recipe, root)
+    for line in task.skips.lines():
+        say(f"left out: {line}", err=True)
+    with TrainingBar(shown=is_first_process()) as bar:
+        return train(task, recipe.training, output, resume, device, on_progress=bar)

@@ -6,14 +6,16 @@ pairs made of labels among the pairs.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 
 import torch
 from torch import Tensor
+from transformers import PreTrainedTokenizerBase
 
 from unimo2.batches import MixedBatch, PairBatch
-from unimo2.corpora.augment import Augmentation
+from unimo2.corpora.augment import Augmentation, augment
 from unimo2.corpora.images import ImageCorpus
 from unimo2.corpora.pairs import PairCorpus
 from unimo2.corpora.texts import TextCorpus
@@ -28,6 +30,7 @@ from unimo2.streams import (
     MIXED_ORDER,
     NEGATIVES,
     ORDER,
+    PAIR_VIEWS,
     PROMPT_CAPTIONS,
     PROMPT_ORDER,
     RESTARTS,
@@ -164,18 +167,8 @@ class Corpora:
 
     def masking(self, config: PretrainConfig, longest: int) -> MaskingSpec:
         """How texts of at most `longest` tokens are masked under a configuration."""
-        return MaskingSpec(
-            mask_id=self._tokenizer.mask_token_id,
-            special_ids=tuple(sorted(set(self._tokenizer.all_special_ids))),
-            vocab_size=len(self._tokenizer),
-            max_length=longest,
-            fraction=config.mask_fraction,
-            geometric_p=config.mask_geometric_p,
-            max_span=config.mask_max_span,
-            level=config.mask_level,
-            word_starts=self._word_starts if config.mask_unit == "word" else None,
-            pad_id=self._tokenizer.pad_token_id,
-        )
+        starts = self._word_starts if config.mask_unit == "word" else None
+        return masking_spec(self._tokenizer, config, longest, starts)
 
     def _pairs(self, step: int, plan: Plan, config: PretrainConfig, share: Share) -> PairBatch:
         """Pairs and pseudo pairs, each kind divided evenly over the parts."""
@@ -183,7 +176,8 @@ class Corpora:
         seed, window = config.seed, config.length_window
         rows = share.rows(plan.pairs)
         drawn = self.pairs.draw(plan.turn, plan.pairs, seed, window, purposes)[rows]
-        loaded, position = self.pairs.load(drawn), [torch.arange(plan.pairs)[rows]]
+        view = self._view(step, plan.pairs, config, rows)
+        loaded, position = self.pairs.load(drawn, view), [torch.arange(plan.pairs)[rows]]
         tokens, pixels, index = loaded.tokens, [loaded.pixels], [loaded.images]
         longest = self.pairs.longest
         if plan.prompts and self.prompts is not None:
@@ -198,7 +192,8 @@ class Corpora:
             longest = max(longest, self.prompts.longest)
         place = torch.cat(position)
         # The texts that are also masked come first; which those are depends on the sample alone.
-        order = (~self._masked(place, config)).long().argsort(stable=True)
+        fused = step >= config.fused_from
+        order = (~(self._masked(place, config) & fused)).long().argsort(stable=True)
         ids, mask = pad(
             [tokens[row] for row in order.tolist()], self._tokenizer.pad_token_id, longest
         )
@@ -206,9 +201,10 @@ class Corpora:
         whole = plan.pairs + plan.prompts
         spec = self.masking(config, longest)
         noise = spec.draw(whole, stream(seed, step, MASKS))[place]
-        hidden = int(self._masked(place, config).sum())
+        hidden = int(self._masked(place, config).sum()) if fused else 0
         masked = mask_spans(ids[:hidden], noise[:hidden], spec)
-        negatives = torch.rand(whole, 2, generator=stream(seed, step, NEGATIVES))
+        numbers = max(2, config.match_group - 1)
+        negatives = torch.rand(whole, numbers, generator=stream(seed, step, NEGATIVES))
         return PairBatch(
             pixel_values=torch.cat(pixels)[order],
             input_ids=ids,
@@ -220,13 +216,51 @@ class Corpora:
             position=place,
             prompts=len(drawn.images) if plan.prompts else 0,
             seed=stream_seed(seed, step, RESTARTS),
+            fused=fused,
         )
+
+    @staticmethod
+    def _view(
+        step: int, pairs: int, config: PretrainConfig, rows: slice
+    ) -> Callable[[Tensor], Tensor] | None:
+        """How the images of pairs are varied; None where they are left as they are."""
+        if config.pair_crop == 1.0 and not config.pair_colour:
+            return None
+        spec = Augmentation(config.pair_crop, 1.0, 0.0, config.pair_colour, 1.0, 0.0)
+        noise = spec.draw(pairs, stream(config.seed, step, PAIR_VIEWS))[rows]
+        return partial(augment, noise=noise, spec=spec)
 
     @staticmethod
     def _masked(position: Tensor, config: PretrainConfig) -> Tensor:
         """Which samples of the batch are masked too, bool: a share of them, evenly spread."""
         share = config.mlm_share if config.mlm_weight else 0.0
         return spread(position, share)
+
+
+def masking_spec(
+    tokenizer: PreTrainedTokenizerBase,
+    config: PretrainConfig,
+    longest: int,
+    starts: Tensor | None = None,
+) -> MaskingSpec:
+    """How texts of at most `longest` tokens are masked under a configuration.
+
+    `starts` are the tokens that begin a word, where whole words are masked and they are known.
+    """
+    if config.mask_unit == "word" and starts is None:
+        starts = word_starts(tokenizer)
+    return MaskingSpec(
+        mask_id=tokenizer.mask_token_id,
+        special_ids=tuple(sorted(set(tokenizer.all_special_ids))),
+        vocab_size=len(tokenizer),
+        max_length=longest,
+        fraction=config.mask_fraction,
+        geometric_p=config.mask_geometric_p,
+        max_span=config.mask_max_span,
+        level=config.mask_level,
+        word_starts=starts,
+        pad_id=tokenizer.pad_token_id,
+    )
 
 
 def augmentation(config: PretrainConfig) -> Augmentation:

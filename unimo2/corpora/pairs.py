@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -152,10 +152,14 @@ class PairCorpus:
         rows = by_length[torch.randperm(len(by_length), generator=generator)[place]]
         return Drawn(images[rows], captions[rows])
 
-    def load(self, drawn: Drawn) -> Loaded:
+    def load(self, drawn: Drawn, view: Callable[[Tensor], Tensor] | None = None) -> Loaded:
         """Pixels and token ids of samples.
 
         In the place of an image that cannot be decoded comes its neighbour, with its first caption.
+
+        Args:
+            drawn: The samples.
+            view: Makes other images of the samples' own, [b, 3, S, S] in [0, 1] to the same.
 
         Raises:
             BadData: many neighbours in a row cannot be decoded.
@@ -164,7 +168,9 @@ class PairCorpus:
         pixels, bad = self._source.load(images)
         for _ in range(_TRIES):
             if not bool(bad.any()):
-                return Loaded(self._normalise(pixels), self._captions.tokens(captions), images)
+                scaled = pixels.float() / 255.0
+                scaled = self._normalise.scaled(scaled if view is None else view(scaled))
+                return Loaded(scaled, self._captions.tokens(captions), images)
             images[bad] = (images[bad] + 1) % self.images
             captions[bad] = self._first[images[bad]]
             rows = bad.nonzero().squeeze(1)

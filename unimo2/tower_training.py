@@ -1,0 +1,254 @@
+"""Training a tower by itself: a ViT on labels or on views of images, RoBERTa on masked words.
+
+The paper starts from a ViT that was trained on ImageNet-21k and from RoBERTa (section 4). These are
+the same at any size: what they leave is read by `unimo2.towers`, and by timm and transformers.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Protocol
+
+import timm
+import torch
+from timm.models import save_for_hf
+from torch import Tensor, nn
+from torch.nn import functional
+from transformers import RobertaForMaskedLM
+
+from unimo2.batches import ImageBatch, LabelledBatch, TextBatch
+from unimo2.configuration import Unimo2Config
+from unimo2.corpora import ImageCorpus, TextCorpus
+from unimo2.corpora.labelled import LabelledCorpus
+from unimo2.corpora.mixing import augmentation, masking_spec
+from unimo2.corpora.pixels import HeldPixels, decode_images
+from unimo2.corpora.reading import read_labelled
+from unimo2.corpora.texts import HeldBlocks, blocks, text_folders
+from unimo2.distributed import mean_cross_entropy, total
+from unimo2.errors import TrainingFailed
+from unimo2.formats.flat import text_lines
+from unimo2.formats.rows import Skips
+from unimo2.joint_objective import nt_xent
+from unimo2.masking import IGNORED
+from unimo2.modeling import MlmHead, Unimo2PreTrainedModel
+from unimo2.padding import selected_rows
+from unimo2.preparation import model_config
+from unimo2.processing import Unimo2Processor, train_tokenizer
+from unimo2.recipes import Recipe
+from unimo2.saving import save_model
+from unimo2.streams import WEIGHTS, Share, stream_seed
+from unimo2.text import TextTransformer, roberta_config
+from unimo2.training_task import TrainingBatch
+from unimo2.vision import VisualTransformer
+
+# A plain ViT of timm: all its sizes are given anew.
+_TIMM_NAME = "vit_tiny_patch16_224"
+
+
+class _Tower(Unimo2PreTrainedModel):
+    """A tower under its loss: a module that the trainer can train."""
+
+    config: Unimo2Config
+
+    def start(self, seed: int) -> None:
+        """Initial weights, from the seed."""
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(stream_seed(seed, 0, WEIGHTS))
+            self.post_init()
+
+    def write(self, folder: Path, processor: Unimo2Processor, dtype: str) -> None:
+        """Save the tower in the form of the library that it is known to."""
+        raise NotImplementedError
+
+
+class LabelledVit(_Tower):
+    """The Visual Transformer with a classifier over its class row."""
+
+    def __init__(self, config: Unimo2Config, names: list[str], seed: int) -> None:
+        """Build it for classes of these names."""
+        super().__init__(config)
+        self.names = names
+        self.vision = VisualTransformer(config)
+        self.head = nn.Linear(config.hidden_size, len(names))
+        self.start(seed)
+
+    def forward(self, batch: LabelledBatch) -> dict[str, Tensor]:
+        """Cross entropy "loss", and "accuracy": the first choice is one of the image's names."""
+        logits = self.head(self.vision(batch.pixel_values)[:, 0])  # [b, classes]
+        loss = functional.cross_entropy(logits.float(), batch.targets)
+        best = logits.detach().argmax(dim=1, keepdim=True)
+        return {"loss": loss, "accuracy": (batch.targets.gather(1, best) > 0).float().mean()}
+
+    def write(self, folder: Path, processor: Unimo2Processor, dtype: str) -> None:
+        """As a model of timm with its classifier."""
+        state = self.vision.vit.state_dict()
+        state |= {f"head.{name}": value for name, value in self.head.state_dict().items()}
+        _save_vit(self.config, state, self.names, folder, dtype)
+
+
+class ContrastedVit(_Tower):
+    """The Visual Transformer under SimCLR's loss (Chen et al., 2020)."""
+
+    def __init__(self, config: Unimo2Config, temperature: float, seed: int) -> None:
+        """Build it with SimCLR's projection of two layers."""
+        super().__init__(config)
+        self.temperature, width = temperature, config.hidden_size
+        self.vision = VisualTransformer(config)
+        self.projection = nn.Sequential(nn.Linear(width, width), nn.ReLU(), nn.Linear(width, width))
+        self.start(seed)
+
+    def forward(self, batch: ImageBatch) -> dict[str, Tensor]:
+        """The "loss" of views, and the "accuracy" of finding a view's other view."""
+        features = self.projection(self.vision(batch.views)[:, 0])
+        loss, accuracy = nt_xent(functional.normalize(features.float(), dim=-1), self.temperature)
+        return {"loss": loss, "accuracy": accuracy}
+
+    def write(self, folder: Path, processor: Unimo2Processor, dtype: str) -> None:
+        """As a model of timm without classifier."""
+        _save_vit(self.config, self.vision.vit.state_dict(), [], folder, dtype)
+
+
+class MaskedRoberta(_Tower):
+    """The Text Transformer with RoBERTa's head over masked words."""
+
+    def __init__(self, config: Unimo2Config, seed: int) -> None:
+        """Build it."""
+        super().__init__(config)
+        self.text = TextTransformer(config)
+        self.mlm = MlmHead(config)
+        self.start(seed)
+
+    def forward(self, batch: TextBatch) -> dict[str, Tensor]:
+        """Cross entropy "loss" and "accuracy" over the hidden words."""
+        hidden = self.text(batch.masked_ids, batch.attention_mask)
+        rows, labels = selected_rows(hidden, batch.labels)
+        embedding = self.text.roberta.embeddings.word_embeddings.weight
+        logits = self.mlm(rows, embedding).float()  # [selected, vocabulary]
+        count = total((batch.labels != IGNORED).sum())
+        right = (logits.detach().argmax(dim=1) == labels)[labels != IGNORED]
+        return {
+            "loss": mean_cross_entropy(logits, labels, IGNORED, count),
+            "accuracy": right.float().mean(),
+        }
+
+    def write(self, folder: Path, processor: Unimo2Processor, dtype: str) -> None:
+        """As `RobertaForMaskedLM` of transformers, with its tokenizer."""
+        theirs = RobertaForMaskedLM(roberta_config(self.config))
+        theirs.roberta.load_state_dict(self.text.roberta.state_dict())
+        theirs.lm_head.dense.load_state_dict(self.mlm.dense.state_dict())
+        theirs.lm_head.layer_norm.load_state_dict(self.mlm.norm.state_dict())
+        theirs.lm_head.bias.data.copy_(self.mlm.bias.data)
+        save_model(theirs, processor.tokenizer, folder, dtype)
+
+
+def _save_vit(
+    config: Unimo2Config, state: dict[str, Tensor], names: list[str], folder: Path, dtype: str
+) -> None:
+    """Write a ViT as timm does, so that `timm.create_model("local-dir:FOLDER")` reads it."""
+    sizes: dict[str, Any] = {
+        "img_size": config.image_size,
+        "patch_size": config.patch_size,
+        "embed_dim": config.hidden_size,
+        "depth": config.vision_layers,
+        "num_heads": config.vision_attention_heads or config.num_attention_heads,
+        "mlp_ratio": (config.intermediate_size + 0.5) / config.hidden_size,
+    }
+    model = timm.create_model(_TIMM_NAME, num_classes=len(names), **sizes)
+    model.load_state_dict(state)
+    partial = folder.with_name(f"{folder.name}.partial")
+    try:
+        shutil.rmtree(partial, ignore_errors=True)
+        half = model.to(getattr(torch, dtype))
+        described = {"label_names": names} if names else None
+        save_for_hf(half, str(partial), described, model_args=sizes, safe_serialization=True)
+        shutil.rmtree(folder, ignore_errors=True)
+        partial.replace(folder)
+    except OSError as error:
+        raise TrainingFailed(f"the ViT cannot be written to {folder}: {error}") from error
+
+
+class _Corpus(Protocol):
+    """What all three corpora of towers have."""
+
+    def describe(self) -> dict[str, object]:
+        """Counts and fingerprint."""
+        ...
+
+
+class TowerTask:
+    """A tower, its loss and its corpus, as a task of the trainer."""
+
+    def __init__(self, recipe: Recipe, root: Path) -> None:
+        """Read the corpus and build the tower of a recipe.
+
+        Raises:
+            UsageError: or one of its kinds (MissingData, BadData).
+        """
+        self.config = recipe.training
+        self.skips = Skips()
+        self.objective: _Tower
+        self.batch: Callable[[int, Share], TrainingBatch]
+        self.corpus: _Corpus
+        if self.config.trains == "words":
+            self._with_texts(recipe, root)
+        else:
+            self._with_images(recipe, root)
+
+    @property
+    def model(self) -> _Tower:
+        """What is trained."""
+        return self.objective
+
+    def _with_texts(self, recipe: Recipe, root: Path) -> None:
+        folders = text_folders(root, self.config.text_sets)
+        lines = [line for folder in folders for line in text_lines(folder, self.skips)]
+        tokenizer = train_tokenizer((line.text for line in lines), self.config.vocab_size)
+        config = model_config(recipe, len(tokenizer))
+        self.processor = Unimo2Processor(tokenizer, config.image_size)
+        packed = HeldBlocks(blocks(lines, self.processor, self.config.text_limit))
+        texts = TextCorpus(packed, self.processor, self.config.text_limit)
+        masking = masking_spec(tokenizer, self.config, self.config.text_limit)
+        self.corpus, self.objective = texts, MaskedRoberta(config, self.config.seed)
+        self.batch = lambda step, share: texts.batch(
+            step, self.config.text_batch, self.config.seed, masking, share
+        )
+
+    def _with_images(self, recipe: Recipe, root: Path) -> None:
+        training, config = self.config, model_config(recipe)
+        found = list(read_labelled(root, training.image_sets, self.skips))
+        # Pictures need no words: the tokenizer is only there because a processor has one.
+        tokenizer = train_tokenizer((), 300)
+        self.processor = Unimo2Processor(tokenizer, config.image_size)
+        held = HeldPixels(
+            decode_images([image.path for image in found], config.image_size, training.workers)
+        )
+        corpus: LabelledCorpus | ImageCorpus
+        if training.trains == "labels":
+            corpus = LabelledCorpus(held, [image.texts for image in found], self.processor)
+            self.objective = LabelledVit(config, corpus.names, training.seed)
+        else:
+            corpus = ImageCorpus(held, self.processor)
+            self.objective = ContrastedVit(config, training.vcl_temperature, training.seed)
+        self.corpus = corpus
+        views = augmentation(training)
+        if training.trains == "labels":  # names speak of colours
+            views = replace(views, gray_share=0.0)
+        self.batch = lambda step, share: corpus.batch(
+            step, training.image_batch, training.seed, views, share
+        )
+
+    def identity(self) -> dict[str, Any]:
+        """Model and corpus."""
+        facts = {"model": self.model.config.to_diff_dict(), "trains": self.config.trains}
+        return facts | {"corpora": self.corpus.describe()}
+
+    def describe(self) -> dict[str, Any]:
+        """Model and corpus."""
+        return self.identity()
+
+    def save(self, folder: Path, dtype: str) -> None:
+        """Write the tower."""
+        self.objective.write(folder, self.processor, dtype)
