@@ -2,9 +2,9 @@
 
 import json
 
-import corpora_folders
 import pytest
 
+from builders import corpora_folders
 from evals import records
 from evals.suites import Suite
 from unimo2.cli import main

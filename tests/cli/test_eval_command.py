@@ -1,16 +1,14 @@
 """`unimo2 eval`: tiny fine-tuned models on tiny files in the official layouts, end to end."""
 
 import json
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-TESTS = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(TESTS / "zoo"), str(TESTS / "evals")]
-from item_fakes import (  # noqa: E402
+import zoo
+from builders.item_fakes import (
     ANSWERS,
     LABELS,
     LAST,
@@ -20,12 +18,10 @@ from item_fakes import (  # noqa: E402
     write_snli_ve,
     write_vqa,
 )
-from tiny_models import processor, task_model, text_encoder  # noqa: E402
-
-import zoo  # noqa: E402
-from evals import records  # noqa: E402
-from unimo2.cli import main  # noqa: E402
-from unimo2.formats.images import load_image  # noqa: E402
+from builders.tiny_models import processor, task_model, text_encoder
+from evals import records
+from unimo2.cli import main
+from unimo2.formats.images import load_image
 
 CLASSES = {
     "vqa": list(ANSWERS),

@@ -7,9 +7,9 @@ import shutil
 from pathlib import Path
 
 import pytest
-from tiny_tasks import write_model, write_root, write_vqa
 
 import zoo
+from builders.tiny_tasks import write_model, write_root, write_vqa
 from evals.quick import measure
 from evals.retrieval.weight import choose_weight
 from unimo2.cli import main

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 
-import corpora_folders
 import numpy as np
 import pytest
 
 import zoo
+from builders import corpora_folders
 from evals.retrieval.weight import WEIGHTS, scan_weights
 from unimo2.cli import main
 from unimo2.formats.images import load_image

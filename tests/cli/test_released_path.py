@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 import torch
 from PIL import Image
-from tiny_tasks import write_root
 
 import zoo
+from builders.tiny_tasks import write_root
 from evals import records
 from unimo2 import Unimo2Config, Unimo2Model, Unimo2Processor
 from unimo2.cli import main
@@ -177,7 +177,7 @@ def test_what_does_not_fit_the_weights_is_refused(
 
 def test_the_models_own_size_is_not_in_the_protocol(root: Path, tmp_path: Path) -> None:
     """Truth: records from before the option have no such entry."""
-    from tiny_tasks import write_model
+    from builders.tiny_tasks import write_model
 
     folder = write_model(tmp_path / "model")
     options = ["--data-root", str(root), "--output", str(tmp_path / "runs"), "--device", "cpu"]

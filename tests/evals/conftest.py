@@ -3,7 +3,8 @@
 from pathlib import Path
 
 import pytest
-from retrieval_fakes import write_flickr
+
+from builders.retrieval_fakes import write_flickr
 
 
 @pytest.fixture

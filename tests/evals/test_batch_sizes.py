@@ -7,10 +7,10 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from item_fakes import FakePairClassifier, write_snli_ve
-from retrieval_fakes import ColourScorer, write_flickr
 
 import evals
+from builders.item_fakes import FakePairClassifier, write_snli_ve
+from builders.retrieval_fakes import ColourScorer, write_flickr
 from evals import batch_sizes, flickr, items
 from evals.batch_sizes import ESTIMATED, GIVEN, TIMED, BatchSize, Extent, Search
 from evals.benchmark import Request, silent

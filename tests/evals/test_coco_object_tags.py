@@ -6,9 +6,9 @@ import json
 
 import numpy as np
 import pytest
-from item_fakes import FakeCaptioner, FakeTagReader, caption_of, write_coco
 
 import evals
+from builders.item_fakes import FakeCaptioner, FakeTagReader, caption_of, write_coco
 from evals.coco_data import CocoData, captions_of
 from evals.compare import compare
 from evals.item_data import Extent

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from retrieval_fakes import ColourScorer, write_flickr
 from scipy.stats import pearsonr, spearmanr
 
 import evals
+from builders.retrieval_fakes import ColourScorer, write_flickr
 from evals import records
 from evals.benchmark import ItemMetric, SampleMetric
 from evals.compare import compare, difference

@@ -4,7 +4,8 @@ import json
 from pathlib import Path
 
 import pytest
-from miniatures import check, here, picture, write
+
+from builders.miniatures import check, here, picture, write
 
 
 def test_conceptual_captions_lose_images_and_keep_count(tmp_path: Path) -> None:

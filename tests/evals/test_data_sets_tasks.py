@@ -4,7 +4,8 @@ import json
 from pathlib import Path
 
 import pytest
-from miniatures import check, here, picture, write
+
+from builders.miniatures import check, here, picture, write
 
 
 def pair(number: int, image: str, label: str) -> str:

@@ -4,8 +4,8 @@ import json
 from pathlib import Path
 
 import pytest
-from miniatures import check, here, picture, write
 
+from builders.miniatures import check, here, picture, write
 from evals.data_sets import vqa_check
 from unimo2.finetuning.answers import answer_list
 from unimo2.formats.vqa import Annotation, Question

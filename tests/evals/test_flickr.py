@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from retrieval_fakes import ColourScorer, write_flickr
 
 import evals
+from builders.retrieval_fakes import ColourScorer, write_flickr
 from evals import flickr, records
 from evals.benchmark import Request
 from evals.metrics import rank_images, rank_texts, retrieval_metrics

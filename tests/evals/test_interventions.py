@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from retrieval_fakes import write_flickr
 
 import zoo
+from builders.retrieval_fakes import write_flickr
 from evals import interventions
 from evals.interventions import WAYS, Interventions, measure
 from unimo2 import Unimo2Config, Unimo2Model, Unimo2Processor

@@ -5,7 +5,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from item_fakes import (
+
+import evals
+from builders.item_fakes import (
     LABELS,
     FakeAnswerer,
     FakeCaptioner,
@@ -19,8 +21,6 @@ from item_fakes import (
     write_snli_ve,
     write_vqa,
 )
-
-import evals
 from evals import quick, records, vqa
 from evals.compare import compare
 from unimo2.errors import BadData, IncompatibleModel, MissingData, UsageError

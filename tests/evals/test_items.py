@@ -10,14 +10,14 @@ from pathlib import Path
 
 import pytest
 import torch
-from item_fakes import Fake, FakePairClassifier, write_snli_ve
 
 import evals
+from builders.item_fakes import Fake, FakePairClassifier, write_snli_ve
 from evals import items, records
 from evals.items import Share, Work
 from unimo2.errors import BadCheckpoint
 
-HERE = Path(__file__).parent
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_items_of_one_image_stand_together_in_chunks_of_one_size():
@@ -100,8 +100,13 @@ def test_a_batch_that_does_not_fit_is_halved_until_it_does(tmp_path):
 def test_a_killed_run_goes_on_and_ends_with_the_same_numbers(tmp_path, monkeypatch):
     """Truth: a run that nobody interrupted; the killed one's chunks are not done again."""
     root = write_snli_ve(tmp_path / "data", pairs=400)
-    command = [sys.executable, str(HERE / "item_fakes.py"), str(root), str(tmp_path / "killed")]
-    environment = {**os.environ, "PYTHONPATH": str(HERE.parents[1])}
+    command = [
+        sys.executable,
+        str(ROOT / "tests" / "builders" / "item_fakes.py"),
+        str(root),
+        str(tmp_path / "killed"),
+    ]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     process = subprocess.Popen([*command, "0.4"], env=environment)
     runs = tmp_path / "killed" / "paper" / "snli_ve" / "fake"
     for _ in range(1200):

@@ -4,8 +4,8 @@ import json
 
 import numpy as np
 import pytest
-from retrieval_fakes import write_flickr
 
+from builders.retrieval_fakes import write_flickr
 from evals import flickr_scores, imagenet, snli_ve
 from unimo2.errors import BadData, MissingData, UsageError
 

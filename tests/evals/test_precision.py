@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
-from retrieval_fakes import ColourScorer, write_flickr
 
+from builders.retrieval_fakes import ColourScorer, write_flickr
 from evals import flickr, imagenet
 from evals.benchmark import Request
 from evals.retrieval.precision import choose

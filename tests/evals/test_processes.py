@@ -8,16 +8,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from item_fakes import FakePairClassifier, write_snli_ve
-from retrieval_fakes import ColourScorer
 
 import evals
+from builders.item_fakes import FakePairClassifier, write_snli_ve
+from builders.retrieval_fakes import ColourScorer
 from evals import flickr, records
 from evals.benchmark import Request
 from evals.processes import ALL, Share, launched, own_device
 from evals.suites import resolve
 
-HERE = Path(__file__).parent
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_two_processes_give_the_record_of_one(tmp_path):
@@ -27,10 +27,16 @@ def test_two_processes_give_the_record_of_one(tmp_path):
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     environment = {
-        **os.environ, "PYTHONPATH": str(HERE.parents[1]), "MASTER_ADDR": "127.0.0.1",
+        **os.environ, "PYTHONPATH": str(ROOT), "MASTER_ADDR": "127.0.0.1",
         "MASTER_PORT": str(port), "WORLD_SIZE": "2", "OMP_NUM_THREADS": "1",
     }  # fmt: skip
-    command = [sys.executable, str(HERE / "item_fakes.py"), str(root), str(tmp_path / "two"), "0"]
+    command = [
+        sys.executable,
+        str(ROOT / "tests" / "builders" / "item_fakes.py"),
+        str(root),
+        str(tmp_path / "two"),
+        "0",
+    ]
     processes = [
         subprocess.Popen(
             command, env={**environment, "RANK": rank}, stdout=subprocess.PIPE, text=True

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import retrieval_fakes
 import torch
-from retrieval_fakes import ColourScorer, write_flickr
 
 import evals
+from builders import retrieval_fakes
+from builders.retrieval_fakes import ColourScorer, write_flickr
 from evals.retrieval import scorer
 from evals.retrieval.planner import Block, make_plan
 from evals.retrieval.writer import BlockWriter

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from retrieval_fakes import ColourScorer, write_flickr
 from rich.console import Console
 
 import evals
+from builders.retrieval_fakes import ColourScorer, write_flickr
 from evals import records
 from evals.benchmark import Progress
 from evals.progress import LONG_RUN_SECONDS, _Display

@@ -10,8 +10,8 @@ from itertools import islice
 from pathlib import Path
 
 import pytest
-from glue_truth import acceptable, sentiment
 
+from builders.glue_truth import acceptable, sentiment
 from evals.suite_mini.dice import Dice
 from evals.suite_mini.glue.baselines import (
     accuracy,

@@ -5,8 +5,8 @@ from collections import Counter, defaultdict
 from pathlib import Path
 
 import pytest
-from claim_reader import label as read_label
 
+from builders.claim_reader import label as read_label
 from evals.snli_ve import score
 from evals.suite_mini import entailment
 from evals.suite_mini.blind import bag_of_words_guesses, habit_guesses
@@ -51,7 +51,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Result],
 def test_every_label_is_what_an_independent_judge_finds_in_the_scene(
     built: tuple[Path, list[Result], Report],
 ) -> None:
-    """Truth: tests/evals/claim_reader.py, which reads the English, in three-valued logic."""
+    """Truth: tests/builders/claim_reader.py, which reads the English, in three-valued logic."""
     scenes = {entry.stem: scene_of(REQUEST.seed, entry) for entry in flickr_entries(REQUEST)}
     wrong = [
         (row["sentence2"], label)
@@ -66,7 +66,7 @@ def test_every_label_is_what_an_independent_judge_finds_in_the_scene(
 def test_the_judge_agrees_about_every_kind_of_claim(
     kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Truth: tests/evals/claim_reader.py; the rare kinds, too, whatever their weights are."""
+    """Truth: tests/builders/claim_reader.py; the rare kinds, too, whatever their weights are."""
     monkeypatch.setattr(entailment, "KINDS", {kind: 1})
     entries = [entry for entry in flickr_entries(REQUEST) if entry.split == "train"][:120]
     scenes = [scene_of(REQUEST.seed, entry) for entry in entries]

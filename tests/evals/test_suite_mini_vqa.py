@@ -5,8 +5,8 @@ from collections import Counter, defaultdict
 from pathlib import Path
 
 import pytest
-from question_reader import answer as read_answer
 
+from builders.question_reader import answer as read_answer
 from evals.suite_mini import topics as topics_module
 from evals.suite_mini.answers import most_common, ten_answers
 from evals.suite_mini.captioned import scene_of
@@ -47,7 +47,7 @@ def entries(results: list[Result]) -> list[Entry]:
 def test_every_answer_is_what_an_independent_reader_finds_in_the_scene(
     built: tuple[Path, list[Result], Report],
 ) -> None:
-    """Truth: tests/evals/question_reader.py, which reads the English and does its own geometry."""
+    """Truth: tests/builders/question_reader.py, which reads the English and does its own geometry."""
     scenes = {
         picture.cocoid: scene_of(REQUEST.seed, picture)
         for split, own in pictures(REQUEST).items()

@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from retrieval_fakes import write_flickr
 
 import zoo
+from builders.retrieval_fakes import write_flickr
 from evals import records
 from unimo2.cli import main
 

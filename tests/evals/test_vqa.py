@@ -5,8 +5,8 @@ import random
 
 import numpy as np
 import pytest
-from vqa_reference import accuracy
 
+from builders.vqa_reference import accuracy
 from evals import vqa
 from unimo2.errors import BadData
 from unimo2.formats.vqa import Annotation, Answer

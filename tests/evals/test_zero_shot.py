@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
-from item_fakes import LAST, NoisyScorer, write_imagenet
 
 import evals
+from builders.item_fakes import LAST, NoisyScorer, write_imagenet
 from evals import records, suites, zero_shot
 from evals.benchmark import Request
 from evals.prompts import prompts, templates

@@ -6,12 +6,12 @@ import json
 from collections import Counter
 from dataclasses import replace
 
-import corpora_folders
 import pytest
-import tiny_training as tiny
 import torch
 from PIL import Image
 
+from builders import corpora_folders
+from builders import tiny_training as tiny
 from unimo2.corpora import Corpora
 from unimo2.corpora.reading import prompted, read_labelled, read_pairs
 from unimo2.corpora.texts import text_folders

@@ -6,9 +6,9 @@ import json
 from dataclasses import replace
 
 import pytest
-import tiny_training as tiny
 import torch
 
+from builders import tiny_training as tiny
 from unimo2.checkpoints import load_state
 from unimo2.corpora import Corpora
 from unimo2.dictionary_health import RowUse, collapse_warning

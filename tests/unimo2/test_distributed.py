@@ -10,10 +10,9 @@ import sys
 from pathlib import Path
 
 import pytest
-import tiny_mixed
-import tiny_processes
 import torch
 
+from builders import tiny_mixed, tiny_processes
 from unimo2.streams import Share
 from unimo2.trainer import train
 

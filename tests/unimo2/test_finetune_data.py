@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from tiny_tasks import WNIDS, write_model, write_root, write_vqa
 
+from builders.tiny_tasks import WNIDS, write_model, write_root, write_vqa
 from unimo2.errors import BadData, UsageError
 from unimo2.finetuning.answers import answer_list, soft_targets
 from unimo2.finetuning.classification import Classes, LabelledData

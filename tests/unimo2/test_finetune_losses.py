@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from tiny_tasks import write_model
 from torch.nn import functional
 
+from builders.tiny_tasks import write_model
 from unimo2 import Unimo2Model
 from unimo2.decoding import CachedDecoder
 from unimo2.finetuning.captioning import CaptionBatch, CaptionObjective

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
-from tiny_tasks import write_model, write_root
 from transformers import BertConfig, BertForSequenceClassification, BertTokenizerFast
 
+from builders.tiny_tasks import write_model, write_root
 from unimo2 import Unimo2Config
 from unimo2.cli import main
 from unimo2.errors import BadCheckpoint

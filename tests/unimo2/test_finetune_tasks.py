@@ -7,8 +7,8 @@ import pytest
 import torch
 from PIL import Image
 from safetensors.torch import load_file
-from tiny_tasks import write_model, write_root
 
+from builders.tiny_tasks import write_model, write_root
 from unimo2 import Unimo2Config, Unimo2Model
 from unimo2.errors import UsageError
 from unimo2.finetuning.config import FinetuneRecipe, load_finetune_recipe, override_finetune

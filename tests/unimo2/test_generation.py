@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 
 import pytest
 import torch
-from tiny_captioners import KINDS, captioner, pictures
 from torch import Tensor
 
+from builders.tiny_captioners import KINDS, captioner, pictures
 from unimo2 import Unimo2Model
 from unimo2.decoding import CachedDecoder
 from unimo2.errors import UsageError

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 import torch
-from masked_texts import PAD, masked, texts
 from test_objectives import tiny_batch, tiny_config
 from torch.nn import functional
 
+from builders.masked_texts import PAD, masked, texts
 from unimo2.batches import ImageBatch, MixedBatch, TextBatch
 from unimo2.heads import Unimo2ForPreTraining
 from unimo2.joint_objective import JointObjective, nt_xent

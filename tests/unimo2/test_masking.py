@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import pytest
 import torch
-from masked_texts import BOS, EOS, MASK, PAD, SPEC, UNK, masked, texts
 
+from builders.masked_texts import BOS, EOS, MASK, PAD, SPEC, UNK, masked, texts
 from unimo2.masking import IGNORED, mask_spans
 
 

@@ -8,11 +8,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import tiny_mixed
-import tiny_training as tiny
 import torch
-from tiny_mixed import CONFIG, LINES
 
+from builders import tiny_mixed
+from builders import tiny_training as tiny
+from builders.tiny_mixed import CONFIG, LINES
 from unimo2.checkpoints import load_state
 from unimo2.corpora import Corpora
 from unimo2.corpora.texts import blocks

@@ -8,10 +8,10 @@ from __future__ import annotations
 import json
 
 import pytest
-from tiny_tasks import write_model
 from transformers import RobertaTokenizerFast
 
 import zoo
+from builders.tiny_tasks import write_model
 from unimo2 import Unimo2Processor
 from unimo2.errors import UsageError
 from unimo2.finetuning.texts import TokenTable

@@ -8,12 +8,12 @@ import tarfile
 from dataclasses import replace
 from pathlib import Path
 
-import corpora_folders
 import pytest
-import tiny_training as tiny
 import torch
 from PIL import Image
 
+from builders import corpora_folders
+from builders import tiny_training as tiny
 from unimo2.corpora.augment import Augmentation
 from unimo2.corpora.order import Passes
 from unimo2.corpora.reading import CaptionedImage, read_pairs

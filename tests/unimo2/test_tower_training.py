@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
-import corpora_folders
 import pytest
 import timm
 import torch
 from transformers import AutoTokenizer, RobertaForMaskedLM
 
+from builders import corpora_folders
 from unimo2.errors import MissingData, UsageError
 from unimo2.pretrain_config import PretrainConfig
 from unimo2.processing import Unimo2Processor

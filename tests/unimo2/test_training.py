@@ -12,10 +12,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import tiny_training as tiny
 import torch
 from safetensors import SafetensorError
 
+from builders import tiny_training as tiny
 from unimo2 import Unimo2Model, Unimo2Processor
 from unimo2.checkpoints import load_state
 from unimo2.corpora import Corpora

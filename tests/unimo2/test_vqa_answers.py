@@ -4,8 +4,8 @@ import json
 import random
 
 import pytest
-from vqa_reference import CONTRACTIONS, MARKS, second_opinion
 
+from builders.vqa_reference import CONTRACTIONS, MARKS, second_opinion
 from unimo2.formats.vqa_answers import clean, normalise
 
 # What the official code returns, worked out by hand from its rules.

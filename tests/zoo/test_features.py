@@ -1,15 +1,10 @@
 """Features kept on disk: read where everything is the same, computed anew where anything differs."""
 
-import sys
-from pathlib import Path
-
 import pytest
 import torch
 
-sys.path.insert(0, str(Path(__file__).parent))
-from tiny_models import TEXTS, images, processor, task_model
-
 import zoo
+from builders.tiny_models import TEXTS, images, processor, task_model
 from zoo import interfaces
 from zoo.features import IMAGES, FeatureStore
 from zoo.features import TEXTS as WORDS
@@ -143,7 +138,7 @@ def test_a_damaged_file_is_computed_again(tmp_path, damage, caplog):
 
 def test_text_encoders_keep_none():
     """Truth: they have no vision tower."""
-    from tiny_models import text_encoder
+    from builders.tiny_models import text_encoder
 
     encoder = zoo.task_adapter("sst2", text_encoder(["0", "1"]), processor().tokenizer, "t", "")
     assert not isinstance(encoder, interfaces.FeatureKeeper)

@@ -1,16 +1,12 @@
 """Adapters of task models: what they give equals the model's own forward pass, item by item."""
 
 import json
-import sys
-from pathlib import Path
 
 import pytest
 import torch
 
-sys.path.insert(0, str(Path(__file__).parent))
-from tiny_models import TEXTS, images, processor, task_model, text_encoder
-
 import zoo
+from builders.tiny_models import TEXTS, images, processor, task_model, text_encoder
 from unimo2.errors import BadCheckpoint
 from unimo2.generation import BeamSettings, generate
 from unimo2.heads import Unimo2ForPairs

@@ -9,10 +9,10 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-import tiny_processes
-import tiny_training as tiny
 import torch
 
+from builders import tiny_processes
+from builders import tiny_training as tiny
 from unimo2.corpora import Corpora, ImageCorpus, TextCorpus
 from unimo2.corpora.pairs import held_pairs
 from unimo2.corpora.pixels import HeldPixels

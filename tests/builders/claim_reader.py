@@ -8,7 +8,7 @@ put together by three-valued logic.
 import re
 from collections.abc import Callable
 
-from question_reader import (
+from builders.question_reader import (
     COLUMNS,
     GROUNDS,
     REL,
@@ -20,7 +20,6 @@ from question_reader import (
     the,
     understand,
 )
-
 from evals.suite_mini.world import Scene, Thing
 
 UNSEEN = re.compile(

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
-from tiny_tasks import write_model, write_root
 
+from builders.tiny_tasks import write_model, write_root
 from unimo2.finetuning.config import load_finetune_recipe, override_finetune
 from unimo2.finetuning.task import FinetuningTask
 from unimo2.finetuning.tasks import default_config, prepare
