@@ -9,17 +9,17 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from unimo2.configuration import Unimo2Config
-    from unimo2.modeling import Unimo2Model, Unimo2Output
+    from unimo2.modeling.configuration import Unimo2Config
+    from unimo2.modeling.model import Unimo2Model, Unimo2Output
     from unimo2.processing import Unimo2Processor
 
 __all__ = ["Unimo2Config", "Unimo2Model", "Unimo2Output", "Unimo2Processor", "__version__"]
 __version__ = "0.1.0"
 
 _HOMES = {
-    "Unimo2Config": "unimo2.configuration",
-    "Unimo2Model": "unimo2.modeling",
-    "Unimo2Output": "unimo2.modeling",
+    "Unimo2Config": "unimo2.modeling.configuration",
+    "Unimo2Model": "unimo2.modeling.model",
+    "Unimo2Output": "unimo2.modeling.model",
     "Unimo2Processor": "unimo2.processing",
 }
 

@@ -25,11 +25,10 @@ from transformers import (
     RobertaForCausalLM,
 )
 
-from unimo2.configuration import Unimo2Config
-from unimo2.decoding import CachedDecoder
-from unimo2.generation import BeamSettings, beam_search
 from unimo2.measure import interleave, ratio
-from unimo2.modeling import Unimo2Model
+from unimo2.modeling.configuration import Unimo2Config
+from unimo2.modeling.generation import BeamSettings, CachedDecoder, beam_search
+from unimo2.modeling.model import Unimo2Model
 
 Search = Callable[[], list[list[int]]]
 """Captions all images once; the tokens of each image's best caption, without the start token."""

@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from unimo2.attention import fused_attention, key_bias, plain_attention
-from unimo2.configuration import Unimo2Config
-from unimo2.fusion import GroundedLayer, GroundedTransformer, Layout, merge_heads
 from unimo2.measure import Shape, flops, interleave, products, ratio
+from unimo2.modeling.attention import fused_attention, key_bias, plain_attention
+from unimo2.modeling.configuration import Unimo2Config
+from unimo2.modeling.fusion import GroundedLayer, GroundedTransformer, Layout, merge_heads
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class FusionSpeed:
         dense_ms: Milliseconds of the same layer with a dense boolean mask.
         speedup: dense / block, the median of the rounds' ratios.
         matmul_path_ratio: Masked attention forward and backward, fused kernel / plain products:
-            what `unimo2.attention.prefers_matmul` decides by.
+            what `unimo2.modeling.attention.prefers_matmul` decides by.
         forward_tflop: 10^12 operations of a whole fused forward pass.
         forward_rate: 10^12 operations a second that it reaches.
         matmul_rate: The same of plain matrix products of the layer's own shapes.

@@ -13,9 +13,9 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from unimo2.batches import ImageBatch, MixedBatch, PairBatch, TextBatch
-from unimo2.configuration import Unimo2Config
-from unimo2.heads import Unimo2ForPreTraining
 from unimo2.measure import flops, interleave, products, ratio
+from unimo2.modeling.configuration import Unimo2Config
+from unimo2.modeling.heads import Unimo2ForPreTraining
 from unimo2.optimization import build_optimizer
 from unimo2.pretrain_config import PretrainConfig
 from unimo2.training import joint_objective

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from unimo2.distributed import of_main
-from unimo2.grounding import GroundedDictionary
+from unimo2.modeling.grounding import GroundedDictionary
 
 
 def collapse_warning(

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, distributed
 from torch.nn import functional
 
-from unimo2.grounding import Grounding
+from unimo2.modeling.grounding import Grounding
 
 
 def world_size() -> int:

@@ -11,10 +11,9 @@ from torch.nn import functional
 from unimo2.batches import ImageBatch, MixedBatch, TextBatch
 from unimo2.dictionary_health import RowUse, rows_chosen
 from unimo2.distributed import balanced, gather, mean_cross_entropy, rank, total
-from unimo2.heads import Unimo2ForPreTraining
-from unimo2.masking import IGNORED
+from unimo2.modeling.heads import Unimo2ForPreTraining
+from unimo2.modeling.padding import IGNORED, selected_rows
 from unimo2.objectives import LossWeights, PairObjective
-from unimo2.padding import selected_rows
 from unimo2.training_log import COUNTS
 
 

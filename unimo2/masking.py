@@ -15,8 +15,8 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 from unimo2.errors import UsageError
+from unimo2.modeling.padding import IGNORED
 
-IGNORED = -100  # the label that cross entropy leaves out, as everywhere in PyTorch
 # How tokenizers write the space, newline or tab that a word begins with: byte-level BPE (RoBERTa,
 # XLM-R's sentence pieces in the second place).
 _WORD_MARKS = ("\u0120", "\u2581", "\u010a", "\u0109")

@@ -24,10 +24,9 @@ from unimo2.distributed import (
     widest,
     world_size,
 )
-from unimo2.masking import IGNORED
-from unimo2.modeling import CONTRASTIVE_TEMPERATURE_RANGE, Unimo2Model
+from unimo2.modeling.model import CONTRASTIVE_TEMPERATURE_RANGE, Unimo2Model
+from unimo2.modeling.padding import IGNORED, selected_rows
 from unimo2.negatives import Groups, draw_negatives, draw_partners, group_of, same_pair
-from unimo2.padding import selected_rows
 from unimo2.streams import spread
 from unimo2.training_log import COUNTS
 

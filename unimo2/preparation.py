@@ -10,7 +10,6 @@ from pathlib import Path
 
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
-from unimo2.configuration import Unimo2Config
 from unimo2.corpora import Corpora, ImageCorpus, PairCorpus, TextCorpus
 from unimo2.corpora.pairs import held_pairs
 from unimo2.corpora.pixels import HeldPixels, decode_images
@@ -20,6 +19,7 @@ from unimo2.corpora.texts import HeldBlocks, blocks, text_folders
 from unimo2.errors import MissingData, UsageError
 from unimo2.formats.flat import TextLine, text_lines
 from unimo2.formats.rows import Skips
+from unimo2.modeling.configuration import Unimo2Config
 from unimo2.pretrain_config import PretrainConfig
 from unimo2.processing import Unimo2Processor, train_tokenizer
 from unimo2.recipes import Recipe

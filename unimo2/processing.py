@@ -20,9 +20,9 @@ from transformers import (
 )
 from transformers.processing_utils import ProcessorMixin
 
-from unimo2.configuration import Unimo2Config
 from unimo2.errors import BadCheckpoint, UsageError
 from unimo2.formats.images import to_rgb
+from unimo2.modeling.configuration import Unimo2Config
 from unimo2.plain_english import PLAIN_SENTENCES
 
 DEFAULT_MEAN = (0.5, 0.5, 0.5)

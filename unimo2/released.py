@@ -22,10 +22,10 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
 
-from unimo2.configuration import Unimo2Config
 from unimo2.errors import BadCheckpoint, MissingData, Unimo2Error, UsageError
 from unimo2.lodtensor import read_lodtensor, shown, write_lodtensor
-from unimo2.modeling import Unimo2Model
+from unimo2.modeling.configuration import Unimo2Config
+from unimo2.modeling.model import Unimo2Model
 from unimo2.processing import Unimo2Processor
 from unimo2.released_config import config_from_released
 from unimo2.released_names import (

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from unimo2.configuration import Unimo2Config
+from unimo2.modeling.configuration import Unimo2Config
 
 
 @dataclass(frozen=True)

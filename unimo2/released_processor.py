@@ -6,8 +6,8 @@ from pathlib import Path
 
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
-from unimo2.configuration import Unimo2Config
 from unimo2.errors import MissingData, UsageError
+from unimo2.modeling.configuration import Unimo2Config
 from unimo2.processing import Unimo2Processor
 
 # The released configurations of every task, zero-shot retrieval too, say image_size 384.

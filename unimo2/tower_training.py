@@ -1,7 +1,7 @@
 """Training a tower by itself: a ViT on labels or on views of images, RoBERTa on masked words.
 
 The paper starts from a ViT that was trained on ImageNet-21k and from RoBERTa (section 4). These are
-the same at any size: what they leave is read by `unimo2.towers`, and by timm and transformers.
+the same at any size: what they leave is read by `unimo2.modeling.towers`, and by timm and transformers.
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ from torch.nn import functional
 from transformers import RobertaForMaskedLM
 
 from unimo2.batches import ImageBatch, LabelledBatch, TextBatch
-from unimo2.configuration import Unimo2Config
 from unimo2.corpora import ImageCorpus, TextCorpus
 from unimo2.corpora.labelled import LabelledCorpus
 from unimo2.corpora.mixing import augmentation, masking_spec
@@ -32,17 +31,17 @@ from unimo2.errors import TrainingFailed
 from unimo2.formats.flat import text_lines
 from unimo2.formats.rows import Skips
 from unimo2.joint_objective import nt_xent
-from unimo2.masking import IGNORED
-from unimo2.modeling import MlmHead, Unimo2PreTrainedModel
-from unimo2.padding import selected_rows
+from unimo2.modeling.configuration import Unimo2Config
+from unimo2.modeling.model import MlmHead, Unimo2PreTrainedModel
+from unimo2.modeling.padding import IGNORED, selected_rows
+from unimo2.modeling.text import TextTransformer, roberta_config
+from unimo2.modeling.vision import VisualTransformer
 from unimo2.preparation import model_config
 from unimo2.processing import Unimo2Processor, train_tokenizer
 from unimo2.recipes import Recipe
 from unimo2.saving import save_model
 from unimo2.streams import WEIGHTS, Share, stream_seed
-from unimo2.text import TextTransformer, roberta_config
 from unimo2.training_task import TrainingBatch
-from unimo2.vision import VisualTransformer
 
 # A plain ViT of timm: all its sizes are given anew.
 _TIMM_NAME = "vit_tiny_patch16_224"

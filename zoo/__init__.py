@@ -107,7 +107,7 @@ def task_adapter(
     Raises:
         BadCheckpoint: The task is unknown.
     """
-    from unimo2.modeling import Unimo2PreTrainedModel
+    from unimo2.modeling.model import Unimo2PreTrainedModel
     from zoo import text_encoders, unimo2
 
     adapter: Model

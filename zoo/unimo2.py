@@ -17,12 +17,12 @@ import torch
 from PIL.Image import Image
 from torch import Tensor
 
-from unimo2.configuration import Unimo2Config
 from unimo2.devices import find_device, find_dtype
 from unimo2.errors import BadCheckpoint
-from unimo2.first_layer import FirstLayer, Rows, first_layer, projection_bytes
-from unimo2.heads import Unimo2ForImages, Unimo2ForPairs, Unimo2ForTexts
-from unimo2.modeling import Unimo2Model, Unimo2PreTrainedModel
+from unimo2.modeling.configuration import Unimo2Config
+from unimo2.modeling.heads import Unimo2ForImages, Unimo2ForPairs, Unimo2ForTexts
+from unimo2.modeling.model import Unimo2Model, Unimo2PreTrainedModel
+from unimo2.modeling.pair_scoring import FirstLayer, Rows, first_layer, projection_bytes
 from unimo2.processing import Unimo2Processor, load_processor
 from zoo.cards import Card, weights_sha256
 from zoo.interfaces import ItemFeatures, StackedFeatures

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from transformers import PretrainedConfig
 
 from unimo2.devices import DTYPES
-from unimo2.modeling import Unimo2Model, Unimo2PreTrainedModel
+from unimo2.modeling.model import Unimo2Model, Unimo2PreTrainedModel
 from unimo2.processing import Unimo2Processor
 from zoo.features import IMAGES, TEXTS, FeatureStore
 

@@ -14,10 +14,9 @@ import torch
 from PIL.Image import Image
 from torch import Tensor
 
-from unimo2.generation import BeamSettings, generate
-from unimo2.heads import Unimo2ForImages, Unimo2ForPairs, Unimo2ForTexts
-from unimo2.modeling import Unimo2Model
-from unimo2.object_tags import TagTokens, tag_tokens
+from unimo2.modeling.generation import BeamSettings, TagTokens, generate, tag_tokens
+from unimo2.modeling.heads import Unimo2ForImages, Unimo2ForPairs, Unimo2ForTexts
+from unimo2.modeling.model import Unimo2Model
 from unimo2.processing import Unimo2Processor
 from zoo.unimo2_base import Unimo2Adapter, class_names, equal_lengths, evaluated
 

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from unimo2.configuration import Unimo2Config
 from unimo2.errors import UsageError
+from unimo2.modeling.configuration import Unimo2Config
 from unimo2.recipes import Recipe
 
 

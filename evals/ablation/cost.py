@@ -12,8 +12,8 @@ from evals.ablation.rows import Row
 from evals.records import Record
 from evals.retrieval.shortlist import most_pairs
 from unimo2.batches import PairBatch
-from unimo2.configuration import Unimo2Config
-from unimo2.modeling import Unimo2Model
+from unimo2.modeling.configuration import Unimo2Config
+from unimo2.modeling.model import Unimo2Model
 from unimo2.objectives import LossWeights, PairObjective
 from unimo2.preparation import model_config
 

@@ -11,8 +11,8 @@ from typing import Any
 from evals.ablation.changes import FULL, NEAREST, Change, of_size, of_tokens, take_away
 from evals.records import Record
 from evals.suites import Suite
-from unimo2.configuration import Unimo2Config
 from unimo2.errors import UsageError
+from unimo2.modeling.configuration import Unimo2Config
 from unimo2.preparation import model_config, model_fields
 from unimo2.recipes import PretrainConfig, Recipe
 

@@ -21,7 +21,7 @@ from evals.retrieval.weight import WeightChoice, choose_weight
 from unimo2.corpora import Corpora
 from unimo2.devices import find_device
 from unimo2.formats.karpathy import read_karpathy
-from unimo2.modeling import Unimo2Model
+from unimo2.modeling.model import Unimo2Model
 from unimo2.preparation import Prepared, model_config, prepare
 from unimo2.training import pretrain
 from unimo2.training_log import Progress

@@ -6,7 +6,7 @@ from PIL import Image
 from transformers import RobertaConfig, RobertaForSequenceClassification
 
 from unimo2 import Unimo2Config, Unimo2Model, Unimo2Processor
-from unimo2.heads import Unimo2ForImages, Unimo2ForPairs, Unimo2ForTexts
+from unimo2.modeling.heads import Unimo2ForImages, Unimo2ForPairs, Unimo2ForTexts
 from unimo2.processing import train_tokenizer
 
 TEXTS = ["is it red", "what colour is the big square on the left", "how many", "is it blue"]

@@ -14,7 +14,7 @@ from evals.metrics import Metric
 from evals.records import Record
 from evals.suites import Suite
 from unimo2.errors import UsageError
-from unimo2.modeling import Unimo2Model, Unimo2Output
+from unimo2.modeling.model import Unimo2Model, Unimo2Output
 from unimo2.preparation import model_config
 from unimo2.processing import Unimo2Processor, train_tokenizer
 from unimo2.recipes import PretrainConfig, Recipe

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from unimo2.configuration import Unimo2Config
-from unimo2.heads import Unimo2ForPairs
-from unimo2.modeling import Unimo2Model
+from unimo2.modeling.configuration import Unimo2Config
+from unimo2.modeling.heads import Unimo2ForPairs
+from unimo2.modeling.model import Unimo2Model
 from zoo import cards
 
 SCRIPT = Path(__file__).parents[2] / "examples" / "embedded_models.py"

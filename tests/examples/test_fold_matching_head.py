@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from unimo2.configuration import Unimo2Config
-from unimo2.modeling import Unimo2Model
+from unimo2.modeling.configuration import Unimo2Config
+from unimo2.modeling.model import Unimo2Model
 
 SCRIPT = Path(__file__).parents[2] / "examples" / "fold_matching_head.py"
 

@@ -8,7 +8,7 @@ from torch import nn
 
 from unimo2.bench_caption import image_rows, make_searchers, measure
 from unimo2.cli import main
-from unimo2.configuration import Unimo2Config
+from unimo2.modeling.configuration import Unimo2Config
 
 TINY = {
     "image_size": 16, "hidden_size": 32, "intermediate_size": 64, "num_attention_heads": 2,

@@ -8,8 +8,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from unimo2 import Unimo2Config
 from unimo2.bench_fusion import allowed, dense_masked, forward_flops, measure
 from unimo2.cli import main
-from unimo2.fusion import GroundedTransformer
 from unimo2.measure import interleave, ratio
+from unimo2.modeling.fusion import GroundedTransformer
 
 CPU = torch.device("cpu")
 SIZES = {"hidden_size": 16, "intermediate_size": 32, "num_attention_heads": 2, "fusion_layers": 2}

@@ -12,7 +12,7 @@ from builders import tiny_training as tiny
 from unimo2.checkpoints import load_state
 from unimo2.corpora import Corpora
 from unimo2.dictionary_health import RowUse, collapse_warning
-from unimo2.grounding import GroundedDictionary
+from unimo2.modeling.grounding import GroundedDictionary
 from unimo2.progress import TrainingBar
 from unimo2.training import PretrainingTask
 from unimo2.training_log import Progress

@@ -14,7 +14,7 @@ from unimo2.errors import UsageError
 from unimo2.finetuning.config import FinetuneRecipe, load_finetune_recipe, override_finetune
 from unimo2.finetuning.tasks import TASKS, Prepared, default_config, prepare
 from unimo2.finetuning.text_encoders import prepare_encoder
-from unimo2.heads import Unimo2ForImages, Unimo2ForPairs, Unimo2ForTexts
+from unimo2.modeling.heads import Unimo2ForImages, Unimo2ForPairs, Unimo2ForTexts
 from unimo2.streams import Share
 from unimo2.trainer import TrainSummary, train
 

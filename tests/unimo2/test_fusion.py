@@ -6,7 +6,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from unimo2 import Unimo2Config
-from unimo2.fusion import GroundedTransformer
+from unimo2.modeling.fusion import GroundedTransformer
 
 B, M, K, N, D = 2, 5, 3, 4, 16
 

@@ -10,10 +10,10 @@ from torch import Tensor
 
 from builders.tiny_captioners import KINDS, captioner, pictures
 from unimo2 import Unimo2Model
-from unimo2.decoding import CachedDecoder
 from unimo2.errors import UsageError
-from unimo2.generation import (
+from unimo2.modeling.generation import (
     BeamSettings,
+    CachedDecoder,
     Hypothesis,
     beam_search,
     generate,

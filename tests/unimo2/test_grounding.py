@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from unimo2 import Unimo2Config
-from unimo2.grounding import GroundedDictionary
+from unimo2.modeling.grounding import GroundedDictionary
 
 C, D, K, BETA = 12, 8, 3, 0.25
 

@@ -8,14 +8,14 @@ from torch.nn import functional as F
 
 from unimo2 import Unimo2Config, Unimo2Model
 from unimo2.errors import UsageError
-from unimo2.heads import (
+from unimo2.modeling.heads import (
     Unimo2ForImages,
     Unimo2ForPairs,
     Unimo2ForPreTraining,
     Unimo2ForTexts,
     task_loss,
 )
-from unimo2.modeling import Unimo2Output
+from unimo2.modeling.model import Unimo2Output
 
 SIZES = {
     "hidden_size": 32,

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from unimo2.linear import _fuses, linear, linear_add, linear_gelu
+from unimo2.modeling.attention import _fuses, linear, linear_add, linear_gelu
 
 
 @pytest.fixture

@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from builders.masked_texts import BOS, EOS, MASK, PAD, SPEC, UNK, masked, texts
-from unimo2.masking import IGNORED, mask_spans
+from unimo2.masking import mask_spans
+from unimo2.modeling.padding import IGNORED
 
 
 def test_fifteen_percent_of_the_real_tokens_are_selected_in_every_text():

@@ -20,8 +20,8 @@ import pytest
 import torch
 
 from unimo2.errors import UsageError
-from unimo2.masking import IGNORED, MaskingSpec, mask_spans, word_starts
-from unimo2.padding import pad
+from unimo2.masking import MaskingSpec, mask_spans, word_starts
+from unimo2.modeling.padding import IGNORED, pad
 from unimo2.plain_english import PLAIN_SENTENCES
 from unimo2.pretrain_config import PretrainConfig
 from unimo2.processing import train_tokenizer

@@ -8,11 +8,17 @@ from torch import Tensor
 
 from builders.tiny_captioners import KINDS, captioner, pictures
 from unimo2 import Unimo2Model
-from unimo2.decoding import CachedDecoder
 from unimo2.errors import UsageError
-from unimo2.fusion import Layout
-from unimo2.generation import BeamSettings, beam_search, generate
-from unimo2.object_tags import LONGEST, TagTokens, tag_tokens
+from unimo2.modeling.fusion import Layout
+from unimo2.modeling.generation import (
+    LONGEST,
+    BeamSettings,
+    CachedDecoder,
+    TagTokens,
+    beam_search,
+    generate,
+    tag_tokens,
+)
 from unimo2.processing import train_tokenizer
 
 END, FIRST_POSITION = 2, 2

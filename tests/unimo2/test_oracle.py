@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from unimo2 import Unimo2Config, Unimo2Model
-from unimo2.decoding import CachedDecoder
+from unimo2.modeling.generation import CachedDecoder
 from unimo2.released import convert
 from unimo2.released_config import config_from_released
 

@@ -26,7 +26,7 @@ from transformers import (
 
 from unimo2 import Unimo2Model
 from unimo2.errors import UsageError
-from unimo2.towers import config_from_towers, from_towers, load_roberta, start_from_towers
+from unimo2.modeling.towers import config_from_towers, from_towers, load_roberta, start_from_towers
 
 SIZES = {
     "vocab_size": 90,

@@ -7,7 +7,7 @@ from safetensors.torch import save_file
 from transformers import RobertaConfig, RobertaModel
 
 from unimo2.errors import BadCheckpoint, MissingData, UsageError
-from unimo2.towers import PLAIN_VITS, from_towers, load_roberta, load_vit
+from unimo2.modeling.towers import PLAIN_VITS, from_towers, load_roberta, load_vit
 
 
 def _roberta(**overrides) -> RobertaModel:

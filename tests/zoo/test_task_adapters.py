@@ -8,9 +8,8 @@ import torch
 import zoo
 from builders.tiny_models import TEXTS, images, processor, task_model, text_encoder
 from unimo2.errors import BadCheckpoint
-from unimo2.generation import BeamSettings, generate
-from unimo2.heads import Unimo2ForPairs
-from unimo2.object_tags import TagTokens
+from unimo2.modeling.generation import BeamSettings, TagTokens, generate
+from unimo2.modeling.heads import Unimo2ForPairs
 from zoo import interfaces
 
 VARIANTS = {"topk": {}, "nearest": {"grounding": "nearest"}, "none": {"grounding": "none"}}

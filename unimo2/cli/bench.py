@@ -40,8 +40,8 @@ def fusion(
 ) -> None:
     """Time the Grounded Transformer at base size against dense masked attention and matmuls."""
     from unimo2.bench_fusion import measure
-    from unimo2.configuration import Unimo2Config
     from unimo2.devices import find_device, find_dtype
+    from unimo2.modeling.configuration import Unimo2Config
 
     config = Unimo2Config.base(grounded_tokens=grounded, fusion_layers=layers)
     where = find_device(device)
@@ -91,8 +91,8 @@ def retrieval(
     A few images and captions are timed; what they mean for Flickr30k's 1,000 x 5,000 is printed.
     """
     from evals.retrieval.speed import measure
-    from unimo2.configuration import Unimo2Config
     from unimo2.devices import find_device, find_dtype
+    from unimo2.modeling.configuration import Unimo2Config
 
     where = find_device(device)
     configs = {
@@ -153,8 +153,8 @@ def caption(
 ) -> None:
     """Time our beam search for captions against transformers' generate on decoders of the same size."""
     from unimo2.bench_caption import measure
-    from unimo2.configuration import Unimo2Config
     from unimo2.devices import find_device, find_dtype
+    from unimo2.modeling.configuration import Unimo2Config
 
     where = find_device(device)
     configs = {Size.mini: Unimo2Config.mini(), Size.base: Unimo2Config.base()}

@@ -101,7 +101,7 @@ def convert_released(
     as_json: AsJson = False,
 ) -> None:
     """Convert the authors' released checkpoint to a folder that `from_pretrained` loads."""
-    from unimo2.configuration import Unimo2Config
+    from unimo2.modeling.configuration import Unimo2Config
     from unimo2.released import convert
     from unimo2.released_config import (
         BASE_FIELDS,

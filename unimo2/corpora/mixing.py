@@ -20,7 +20,7 @@ from unimo2.corpora.images import ImageCorpus
 from unimo2.corpora.pairs import PairCorpus
 from unimo2.corpora.texts import TextCorpus
 from unimo2.masking import MaskingSpec, mask_spans, word_starts
-from unimo2.padding import pad
+from unimo2.modeling.padding import pad
 from unimo2.processing import Unimo2Processor
 from unimo2.recipes import PretrainConfig
 from unimo2.streams import (

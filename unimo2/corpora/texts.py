@@ -16,7 +16,7 @@ from unimo2.corpora.order import Passes
 from unimo2.errors import MissingData, UsageError
 from unimo2.formats.flat import TextLine
 from unimo2.masking import MaskingSpec, mask_spans
-from unimo2.padding import pad
+from unimo2.modeling.padding import pad
 from unimo2.processing import Unimo2Processor
 from unimo2.streams import TEXT_MASKS, TEXT_ORDER, Share, stream
 

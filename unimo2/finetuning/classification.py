@@ -16,7 +16,7 @@ from unimo2.finetuning.fused import dictionary_news, fuse_pooled
 from unimo2.finetuning.pictures import Pictures
 from unimo2.finetuning.sampling import Sampler
 from unimo2.finetuning.texts import TokenTable
-from unimo2.heads import Unimo2ForImages, Unimo2ForPairs, Unimo2ForTexts, task_loss
+from unimo2.modeling.heads import Unimo2ForImages, Unimo2ForPairs, Unimo2ForTexts, task_loss
 from unimo2.streams import Share
 
 TaskModel = Unimo2ForPairs | Unimo2ForImages | Unimo2ForTexts

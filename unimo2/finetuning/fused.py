@@ -7,7 +7,7 @@ from torch import Tensor
 
 from unimo2.dictionary_health import rows_chosen
 from unimo2.distributed import balanced
-from unimo2.modeling import Unimo2Model, Unimo2Output
+from unimo2.modeling.model import Unimo2Model, Unimo2Output
 from unimo2.training_log import COUNTS
 
 

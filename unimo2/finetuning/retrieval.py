@@ -19,7 +19,7 @@ from unimo2.finetuning.losses import circle_loss, draw_several
 from unimo2.finetuning.pictures import Pictures
 from unimo2.finetuning.sampling import Sampler
 from unimo2.finetuning.texts import TokenTable
-from unimo2.modeling import CONTRASTIVE_TEMPERATURE_RANGE, Unimo2Model
+from unimo2.modeling.model import CONTRASTIVE_TEMPERATURE_RANGE, Unimo2Model
 from unimo2.negatives import same_pair
 from unimo2.streams import NEGATIVES, Share, stream
 

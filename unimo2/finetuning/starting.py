@@ -12,9 +12,9 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from unimo2.configuration import Unimo2Config
 from unimo2.errors import BadCheckpoint
-from unimo2.modeling import Unimo2Model
+from unimo2.modeling.configuration import Unimo2Config
+from unimo2.modeling.model import Unimo2Model
 
 Model = TypeVar("Model", bound=PreTrainedModel)
 

@@ -46,9 +46,9 @@ from unimo2.finetuning.task import FinetuningTask, TrainingData
 from unimo2.finetuning.texts import TokenTable
 from unimo2.formats.karpathy import KarpathyImage
 from unimo2.formats.object_tags import read_object_tags
-from unimo2.heads import Unimo2ForImages, Unimo2ForPairs, Unimo2ForTexts
-from unimo2.modeling import Unimo2Model
-from unimo2.object_tags import tag_tokens
+from unimo2.modeling.generation import tag_tokens
+from unimo2.modeling.heads import Unimo2ForImages, Unimo2ForPairs, Unimo2ForTexts
+from unimo2.modeling.model import Unimo2Model
 from unimo2.preparation import model_fields
 from unimo2.processing import Unimo2Processor, load_processor
 from unimo2.streams import WEIGHTS, stream_seed

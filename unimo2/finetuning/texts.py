@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
-from unimo2.padding import round_length
+from unimo2.modeling.padding import round_length
 
 
 class TokenTable:

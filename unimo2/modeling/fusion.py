@@ -23,10 +23,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers.modeling_layers import GradientCheckpointingLayer
 
-from unimo2.attention import attend, key_bias
-from unimo2.configuration import Unimo2Config
-from unimo2.linear import linear, linear_add, linear_gelu
-from unimo2.text import causal_mask
+from unimo2.modeling.attention import attend, key_bias, linear, linear_add, linear_gelu
+from unimo2.modeling.configuration import Unimo2Config
+from unimo2.modeling.text import causal_mask
 
 
 @dataclass(frozen=True)

@@ -15,12 +15,12 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import nn
 from transformers import RobertaConfig, RobertaModel
 
-from unimo2.configuration import Unimo2Config
 from unimo2.errors import BadCheckpoint, MissingData, UsageError
-from unimo2.fusion import GroundedLayer
-from unimo2.modeling import Unimo2Model
-from unimo2.tower_checks import check_encoder, check_outputs, check_settings, check_vit
-from unimo2.vision import interpolate_positions
+from unimo2.modeling.configuration import Unimo2Config
+from unimo2.modeling.fusion import GroundedLayer
+from unimo2.modeling.model import Unimo2Model
+from unimo2.modeling.tower_checks import check_encoder, check_outputs, check_settings, check_vit
+from unimo2.modeling.vision import interpolate_positions
 
 # timm's plain ViTs: class token, learned absolute positions, pre-norm blocks with biases and GELU,
 # one final norm. Any pretrained tag of these (".augreg_in21k" and so on) will do.

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from unimo2.masking import IGNORED
+IGNORED = -100  # the label that cross entropy leaves out, as everywhere in PyTorch
+
 
 _ROUND_LENGTH = 4  # tokens
 _ROUND_ROWS = 64  # of the token head

@@ -15,10 +15,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers.utils.generic import ModelOutput
 
-from unimo2.configuration import Unimo2Config
 from unimo2.errors import UsageError
-from unimo2.fusion import join_pooled, joined_width
-from unimo2.modeling import Unimo2Model, Unimo2Output, Unimo2PreTrainedModel
+from unimo2.modeling.configuration import Unimo2Config
+from unimo2.modeling.fusion import join_pooled, joined_width
+from unimo2.modeling.model import Unimo2Model, Unimo2Output, Unimo2PreTrainedModel
 
 # Answers of VQA v2 that are given at least nine times, the usual classes.
 VQA_ANSWERS = 3129

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from unimo2.configuration import Unimo2Config
+from unimo2.modeling.configuration import Unimo2Config
 
 # Range to which the released code clips the temperature of equation 1.
 _TEMPERATURE_RANGE = (1.0, 10000.0)

@@ -16,8 +16,8 @@ from typing import cast
 import torch
 from torch import Tensor
 
-from unimo2.fusion import GroundedLayer, Layout
-from unimo2.modeling import Unimo2Model, Unimo2Output
+from unimo2.modeling.fusion import GroundedLayer, Layout
+from unimo2.modeling.model import Unimo2Model, Unimo2Output
 
 
 @dataclass(frozen=True)

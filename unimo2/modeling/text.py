@@ -8,9 +8,9 @@ import torch
 from torch import Tensor, nn
 from transformers import DynamicCache, RobertaConfig, RobertaModel
 
-from unimo2.attention import ATTENTION_NAME, key_bias, released_bias
-from unimo2.configuration import Unimo2Config
 from unimo2.errors import UsageError
+from unimo2.modeling.attention import ATTENTION_NAME, key_bias, released_bias
+from unimo2.modeling.configuration import Unimo2Config
 
 
 class TextTransformer(nn.Module):

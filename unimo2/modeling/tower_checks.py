@@ -9,8 +9,8 @@ import torch
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
-from unimo2.configuration import Unimo2Config
 from unimo2.errors import UsageError
+from unimo2.modeling.configuration import Unimo2Config
 
 # Types of transformers' configurations that share RoBERTa's layers, positions and weight names.
 ROBERTA_TYPES = ("roberta", "xlm-roberta", "camembert")
@@ -89,7 +89,7 @@ def check_vit(vit: nn.Module) -> None:
         if not there:
             raise UsageError(
                 f"expected a plain ViT with {what}, got one without; take one that "
-                "unimo2.towers.load_vit accepts"
+                "unimo2.modeling.towers.load_vit accepts"
             )
 
 

@@ -14,13 +14,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
-from unimo2.attention import attend
-from unimo2.configuration import Unimo2Config
 from unimo2.errors import UsageError
+from unimo2.modeling.attention import attend
+from unimo2.modeling.configuration import Unimo2Config
 
 
 class VisualAttention(Attention):
-    """The self-attention, its kernel chosen as in the other towers (`unimo2.attention`)."""
+    """The self-attention, its kernel chosen as in the other towers (`unimo2.modeling.attention`)."""
 
     def forward(
         self, x: Tensor, attn_mask: Tensor | None = None, is_causal: bool = False

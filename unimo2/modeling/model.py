@@ -16,12 +16,12 @@ from transformers import PreTrainedModel
 from transformers import initialization as init
 from transformers.utils.generic import ModelOutput
 
-from unimo2.configuration import Unimo2Config
 from unimo2.errors import BadCheckpoint, UsageError
-from unimo2.fusion import GroundedLayer, GroundedTransformer, join_pooled, joined_width
-from unimo2.grounding import GroundedDictionary, Grounding
-from unimo2.text import TextTransformer
-from unimo2.vision import VisualTransformer
+from unimo2.modeling.configuration import Unimo2Config
+from unimo2.modeling.fusion import GroundedLayer, GroundedTransformer, join_pooled, joined_width
+from unimo2.modeling.grounding import GroundedDictionary, Grounding
+from unimo2.modeling.text import TextTransformer
+from unimo2.modeling.vision import VisualTransformer
 
 # Range to which the released code clips the temperature of the contrastive loss.
 CONTRASTIVE_TEMPERATURE_RANGE = (0.001, 0.5)
