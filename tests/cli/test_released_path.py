@@ -16,9 +16,9 @@ from unimo2 import Unimo2Config, Unimo2Model, Unimo2Processor
 from unimo2.cli import main
 from unimo2.errors import UsageError
 from unimo2.processing import train_tokenizer
-from unimo2.released import export_released
-from unimo2.released_config import config_from_released
-from unimo2.released_processor import released_processor
+from unimo2.released.config import config_from_released
+from unimo2.released.convert import export_released
+from unimo2.released.processor import released_processor
 
 WORDS = 300
 FIELDS = {

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from unimo2 import Unimo2Config
-from unimo2.released_config import config_from_released
+from unimo2.released.config import config_from_released
 
 REFERENCE = Path(__file__).parents[1] / "reference" / "A"
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from unimo2.errors import BadCheckpoint
-from unimo2.lodtensor import lodtensor_bytes, read_lodtensor, write_lodtensor
+from unimo2.released.lodtensor import lodtensor_bytes, read_lodtensor, write_lodtensor
 
 CODES = {"int32": 2, "int64": 3, "float16": 4, "float32": 5, "float64": 6}
 

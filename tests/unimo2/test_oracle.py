@@ -16,8 +16,8 @@ from torch import Tensor
 
 from unimo2 import Unimo2Config, Unimo2Model
 from unimo2.modeling.generation import CachedDecoder
-from unimo2.released import convert
-from unimo2.released_config import config_from_released
+from unimo2.released.config import config_from_released
+from unimo2.released.convert import convert
 
 REFERENCE = Path(__file__).parents[1] / "reference" / "A"
 TOWERS = ("vision", "text")

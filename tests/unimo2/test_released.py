@@ -9,14 +9,9 @@ import pytest
 import torch
 
 from unimo2 import Unimo2Config, Unimo2Model
-from unimo2.lodtensor import read_lodtensor, write_lodtensor
-from unimo2.released import (
-    config_from_released,
-    convert,
-    export_released,
-    read_released,
-)
-from unimo2.released_names import NEVER_USED, name_pairs
+from unimo2.released.convert import config_from_released, convert, export_released, read_released
+from unimo2.released.lodtensor import read_lodtensor, write_lodtensor
+from unimo2.released.names import NEVER_USED, name_pairs
 
 PROJECTIONS = [
     f"grounded.cmcl_pooled_fc_{side}.{kind}_0" for side in ("image", "text") for kind in "bw"

@@ -9,10 +9,8 @@ import pytest
 from unimo2 import Unimo2Config, Unimo2Model
 from unimo2.cli import main
 from unimo2.errors import MissingData, UsageError
-from unimo2.released import (
-    config_from_released,
-)
-from unimo2.released_config import BASE_FIELDS, read_config_file, unknown_fields
+from unimo2.released.config import BASE_FIELDS, read_config_file, unknown_fields
+from unimo2.released.convert import config_from_released
 
 PROJECTIONS = [
     f"grounded.cmcl_pooled_fc_{side}.{kind}_0" for side in ("image", "text") for kind in "bw"

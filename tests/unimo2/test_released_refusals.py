@@ -10,14 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from unimo2 import Unimo2Config, released
+from unimo2 import Unimo2Config
 from unimo2.errors import BadCheckpoint, MissingData, Unimo2Error, UsageError
-from unimo2.lodtensor import read_lodtensor, write_lodtensor
-from unimo2.released import (
-    convert,
-    parameter_path,
-    read_released,
-)
+from unimo2.released import convert as released
+from unimo2.released.convert import convert, parameter_path, read_released
+from unimo2.released.lodtensor import read_lodtensor, write_lodtensor
 
 PROJECTIONS = [
     f"grounded.cmcl_pooled_fc_{side}.{kind}_0" for side in ("image", "text") for kind in "bw"

@@ -14,7 +14,7 @@ import typer
 from unimo2.errors import Unimo2Error
 
 if TYPE_CHECKING:
-    from unimo2.released import ConversionReport
+    from unimo2.released.convert import ConversionReport
     from zoo.cards import Card
 
 
@@ -102,14 +102,14 @@ def convert_released(
 ) -> None:
     """Convert the authors' released checkpoint to a folder that `from_pretrained` loads."""
     from unimo2.modeling.configuration import Unimo2Config
-    from unimo2.released import convert
-    from unimo2.released_config import (
+    from unimo2.released.config import (
         BASE_FIELDS,
         config_from_released,
         read_config_file,
         unknown_fields,
     )
-    from unimo2.released_processor import released_processor
+    from unimo2.released.convert import convert
+    from unimo2.released.processor import released_processor
 
     fields = BASE_FIELDS if config is None else read_config_file(config)
     arguments = config_from_released(fields, grounding.value)

@@ -1,6 +1,6 @@
 """The released UNIMO-2 checkpoint: its reader, its configuration, and conversion both ways.
 
-The checkpoint is a folder with one LoDTensor file a parameter (`unimo2.lodtensor`), the file's name
+The checkpoint is a folder with one LoDTensor file a parameter (`unimo2.released.lodtensor`), the file's name
 being the parameter's. `convert` makes of it a folder that `Unimo2Model.from_pretrained` loads.
 """
 
@@ -23,12 +23,12 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from unimo2.errors import BadCheckpoint, MissingData, Unimo2Error, UsageError
-from unimo2.lodtensor import read_lodtensor, shown, write_lodtensor
 from unimo2.modeling.configuration import Unimo2Config
 from unimo2.modeling.model import Unimo2Model
 from unimo2.processing import Unimo2Processor
-from unimo2.released_config import config_from_released
-from unimo2.released_names import (
+from unimo2.released.config import config_from_released
+from unimo2.released.lodtensor import read_lodtensor, shown, write_lodtensor
+from unimo2.released.names import (
     NEVER_USED,
     POSITIONS,
     TEXT_POSITION_TABLE,
@@ -148,7 +148,7 @@ def convert(
         allow_partial: Whether parameters may be missing; they get initial values.
         seed: Of those initial values.
         processor: Written beside the weights, so that they can be evaluated and fine-tuned; from
-            `unimo2.released_processor`.
+            `unimo2.released.processor`.
 
     Returns:
         What became of every name.

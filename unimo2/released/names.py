@@ -1,7 +1,7 @@
 """The one table between the released checkpoint's parameter names and this model's.
 
-It is read both ways: `released.convert` follows it from the released files to a state dict,
-`released.export_released` back.
+It is read both ways: `convert.convert` follows it from the released files to a state dict,
+`convert.export_released` back.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from unimo2.errors import MissingData, UsageError
-from unimo2.lodtensor import shown
+from unimo2.released.lodtensor import shown
 
 # Released field -> ours. The text and vision towers have fields of their own with a prefix.
 _FIELDS = {
