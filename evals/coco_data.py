@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any, cast
 from evals.benchmark import Request
 from evals.item_data import Extent, fingerprint, first_items, known_split
 from evals.java import java_on_path
-from evals.pictures import loaded
 from evals.spice import why_no_spice
 from evals.suites import Suite
 from unimo2.errors import BadData
-from unimo2.formats.fields import first_few
+from unimo2.formats.images import loaded
 from unimo2.formats.karpathy import SPLITS, KarpathyImage, parse_karpathy
 from unimo2.formats.object_tags import read_object_tags
+from unimo2.formats.parsing import first_few
 from zoo.interfaces import TagReader
 
 if TYPE_CHECKING:

@@ -14,14 +14,12 @@ from evals.imagenet_data import ImageNetData, read
 from evals.item_samples import frame, subset_means
 from evals.items import Work
 from evals.metrics import RESAMPLES, Floats, Metric, Ranking, hits_at, rank_classes
-from evals.pictures import loaded
 from evals.processes import ALL, Share
 from evals.prompts import ONE, prompts
 from evals.resampling import means
 from evals.retrieval import precision
 from evals.scoring import Scored, answered, missing_note
 from unimo2.errors import BadData, IncompatibleModel
-from unimo2.formats.fields import first_few
 from unimo2.formats.imagenet import (
     Synset,
     find_mapping,
@@ -29,6 +27,8 @@ from unimo2.formats.imagenet import (
     read_predictions,
     read_synsets,
 )
+from unimo2.formats.images import loaded
+from unimo2.formats.parsing import first_few
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -10,8 +10,8 @@ from evals.benchmark import Request
 from evals.item_data import Extent, fingerprint, known_split, spread_items
 from evals.suites import Suite
 from unimo2.errors import BadData
-from unimo2.formats.fields import first_few
 from unimo2.formats.imagenet import MAPPING, LabelledImage, Synset, read_labels, read_synsets
+from unimo2.formats.parsing import first_few
 
 SPLITS = ("val", "train")
 _SOLUTION = "LOC_val_solution.csv"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from evals.items import Prediction
 from unimo2.errors import IncompatibleModel
-from unimo2.formats.fields import first_few
+from unimo2.formats.parsing import first_few
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from evals.metrics import Metric
 from unimo2.errors import BadData
-from unimo2.formats.fields import first_few
+from unimo2.formats.parsing import first_few
 
 Key = TypeVar("Key", bound=Hashable)
 

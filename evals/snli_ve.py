@@ -16,12 +16,12 @@ from evals.item_samples import frame, subset_means
 from evals.items import Work
 from evals.labels import columns_of, guesses
 from evals.metrics import RESAMPLES, Metric
-from evals.pictures import loaded
 from evals.processes import ALL, Share
 from evals.resampling import by_label, grouping, means
 from evals.scoring import Scored, answered, missing_note
 from evals.suites import Suite
 from unimo2.errors import BadData
+from unimo2.formats.images import loaded
 from unimo2.formats.snli_ve import LABELS, Pair, read_pairs, read_predictions
 
 if TYPE_CHECKING:

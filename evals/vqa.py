@@ -2,7 +2,7 @@
 
 An answer is worth min(1, k / 3), where k of the nine other annotators gave it, averaged over which
 annotator is left out. Where all ten agree to the letter, the prediction is compared as it is.
-Source: GT-Vision-Lab/VQA, vqaEvaluation/vqaEval.py; `unimo2.formats.vqa_answers` has the rules.
+Source: GT-Vision-Lab/VQA, vqaEvaluation/vqaEval.py; `unimo2.formats.vqa` has the rules.
 """
 
 from __future__ import annotations
@@ -20,16 +20,23 @@ from evals.benchmark import Outcome, Report, Request, SampleMetric
 from evals.item_samples import frame, subset_means
 from evals.items import Work
 from evals.metrics import RESAMPLES, Floats, Metric
-from evals.pictures import loaded
 from evals.processes import ALL, Share
 from evals.resampling import by_label, grouping, means
 from evals.scoring import Scored, answered, missing_note
 from evals.vqa_data import SPLITS, VqaData, read
 from unimo2.errors import BadData
 from unimo2.files import write_text
-from unimo2.formats.fields import first_few
-from unimo2.formats.vqa import Annotation, Question, read_annotations, read_questions, read_results
-from unimo2.formats.vqa_answers import clean, normalise
+from unimo2.formats.images import loaded
+from unimo2.formats.parsing import first_few
+from unimo2.formats.vqa import (
+    Annotation,
+    Question,
+    clean,
+    normalise,
+    read_annotations,
+    read_questions,
+    read_results,
+)
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -12,7 +12,7 @@ from evals.item_data import Extent, fingerprint, first_items, known_split
 from evals.suites import Suite
 from unimo2.errors import BadData
 from unimo2.formats.coco import image_file
-from unimo2.formats.fields import first_few
+from unimo2.formats.parsing import first_few
 from unimo2.formats.vqa import Annotation, Question, read_annotations, read_questions
 
 

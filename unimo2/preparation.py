@@ -17,8 +17,8 @@ from unimo2.corpora.reading import CaptionedImage, prompted, read_labelled, read
 from unimo2.corpora.streamed import FileBlocks, Index, streamed_images, streamed_pairs
 from unimo2.corpora.texts import HeldBlocks, blocks, text_folders
 from unimo2.errors import MissingData, UsageError
-from unimo2.formats.flat import TextLine, text_lines
-from unimo2.formats.rows import Skips
+from unimo2.formats.parsing import Skips
+from unimo2.formats.plain_text import TextLine, text_lines
 from unimo2.modeling.configuration import Unimo2Config
 from unimo2.pretrain_config import PretrainConfig
 from unimo2.processing import Unimo2Processor, train_tokenizer

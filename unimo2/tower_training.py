@@ -28,8 +28,8 @@ from unimo2.corpora.reading import read_labelled
 from unimo2.corpora.texts import HeldBlocks, blocks, text_folders
 from unimo2.distributed import mean_cross_entropy, total
 from unimo2.errors import TrainingFailed
-from unimo2.formats.flat import text_lines
-from unimo2.formats.rows import Skips
+from unimo2.formats.parsing import Skips
+from unimo2.formats.plain_text import text_lines
 from unimo2.joint_objective import nt_xent
 from unimo2.modeling.configuration import Unimo2Config
 from unimo2.modeling.model import MlmHead, Unimo2PreTrainedModel

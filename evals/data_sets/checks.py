@@ -9,9 +9,10 @@ from pathlib import Path
 
 from evals.data_sets.entry import Findings
 from evals.data_sets.images import ImageCheck
-from unimo2.formats.flat import WebPair, text_files
 from unimo2.formats.karpathy import KarpathyImage, survey_karpathy
-from unimo2.formats.rows import BROKEN_ROW, Skips, numbered_lines
+from unimo2.formats.parsing import BROKEN_ROW, Skips, numbered_lines
+from unimo2.formats.plain_text import text_files
+from unimo2.formats.web_captions import WebPair
 
 
 def check_karpathy(

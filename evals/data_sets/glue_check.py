@@ -8,7 +8,7 @@ from pathlib import Path
 from evals.data_sets.entry import Findings
 from unimo2.errors import BadData
 from unimo2.formats.glue import NO_MAJORITY, TASKS, read_rows_of
-from unimo2.formats.rows import Skips
+from unimo2.formats.parsing import Skips
 
 
 def check_glue(task: str, folder: Path, files: Mapping[str, str]) -> Findings:

@@ -11,7 +11,7 @@ from pathlib import Path
 from evals.data_sets import samples
 from evals.data_sets.registry import select
 from unimo2.errors import UsageError
-from unimo2.formats.rows import Skips
+from unimo2.formats.parsing import Skips
 from unimo2.formats.shards import ImageSource
 
 

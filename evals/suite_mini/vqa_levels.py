@@ -8,8 +8,7 @@ from evals.suite_mini.blind import commonest, habit_guesses
 from evals.suite_mini.part import Level
 from evals.suite_mini.vqa_files import Entry, question_type
 from evals.vqa import accuracies
-from unimo2.formats.vqa import Annotation, Answer
-from unimo2.formats.vqa_answers import normalise
+from unimo2.formats.vqa import Annotation, Answer, normalise
 
 # What a reader of the question alone may go by, in the order of backing off.
 _HABITS: dict[str, tuple[Callable[[Entry], Hashable], ...]] = {

@@ -17,7 +17,7 @@ from unimo2.corpora import Corpora, ImageCorpus, TextCorpus
 from unimo2.corpora.pairs import held_pairs
 from unimo2.corpora.pixels import HeldPixels
 from unimo2.corpora.texts import HeldBlocks, blocks
-from unimo2.formats.flat import TextLine
+from unimo2.formats.plain_text import TextLine
 from unimo2.streams import Share
 from unimo2.trainer import make_accelerator, train
 from unimo2.training import PretrainingTask

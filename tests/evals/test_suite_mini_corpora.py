@@ -23,7 +23,7 @@ from evals.suite_mini.regions import region_phrases
 from evals.suite_mini.render import render
 from evals.suite_mini.web import DETAIL, FITS, NOISE, OTHER, VAGUE, Wording, web_caption
 from evals.suite_mini.world import Scene, make_scene, split_of
-from unimo2.formats import flat
+from unimo2.formats import web_captions
 from unimo2.formats.coco import read_captions
 from unimo2.formats.images import load_image
 from unimo2.formats.karpathy import read_karpathy
@@ -172,7 +172,7 @@ def test_conceptual_captions_are_read_back(root: Path) -> None:
     rows = [
         line.split("\t") for line in (folder / "Train_GCC-training.tsv").read_text().splitlines()
     ]
-    pairs = list(flat.conceptual_captions(folder, "train"))
+    pairs = list(web_captions.conceptual_captions(folder, "train"))
     assert [[pair.text, pair.source] for pair in pairs] == rows
     for pair in pairs:
         assert pair.path.stem == str(zlib.crc32(pair.source.encode()))
@@ -184,7 +184,7 @@ def test_sbu_is_read_back(root: Path) -> None:
     """Against the JSON of lists: every address has its picture, named by the last part."""
     folder = root / "sbu"
     content = json.loads((folder / "sbu-captions-all.json").read_text())
-    pairs = list(flat.sbu(folder))
+    pairs = list(web_captions.sbu(folder))
     assert [pair.text for pair in pairs] == content["captions"]
     assert [pair.source for pair in pairs] == content["image_urls"]
     assert all(load_image(pair.path).size == (48, 48) for pair in pairs)

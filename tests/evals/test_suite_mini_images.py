@@ -46,9 +46,8 @@ from evals.suite_mini.world import (
     Thing,
     make_scene,
 )
-from unimo2.formats.imagenet import find_mapping, read_labels, read_synsets
+from unimo2.formats.imagenet import find_mapping, read_labels, read_synsets, synset_images
 from unimo2.formats.open_images import class_names, read_open_images
-from unimo2.formats.synset_folders import synset_images
 
 PARTS: dict[str, Part] = {part.name: part for part in (IMAGENET, IMAGENET21K, OPEN_IMAGES)}
 REQUESTS = {

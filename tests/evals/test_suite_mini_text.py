@@ -15,7 +15,7 @@ from evals.suite_mini.prose.corpus import TextPart
 from evals.suite_mini.prose.narrator import Narrator
 from evals.suite_mini.request import SuiteRequest
 from evals.suite_mini.world import make_scene
-from unimo2.formats.flat import text_lines
+from unimo2.formats.plain_text import text_lines
 
 PARTS = (bookwiki.PART, openwebtext.PART)
 

@@ -24,8 +24,7 @@ from unimo2.finetuning.readers import (
 from unimo2.finetuning.sampling import Sampler
 from unimo2.finetuning.texts import TokenTable
 from unimo2.formats.images import load_image
-from unimo2.formats.vqa import Annotation, Answer, read_annotations
-from unimo2.formats.vqa_answers import normalise
+from unimo2.formats.vqa import Annotation, Answer, normalise, read_annotations
 from unimo2.modeling.heads import VQA_ANSWERS
 from unimo2.processing import Unimo2Processor
 from unimo2.streams import Share

@@ -17,18 +17,19 @@ from unimo2 import formats
 from unimo2.errors import BadData, MissingData
 from unimo2.formats import (
     coco,
-    flat,
     glue,
     imagenet,
     karpathy,
     object_tags,
     open_images,
+    plain_text,
     snli_ve,
-    synset_folders,
     visual_genome,
     vqa,
+    web_captions,
 )
-from unimo2.formats.rows import BROKEN_ROW, DUPLICATE, UNKNOWN_LABEL, Skips
+from unimo2.formats import imagenet as synset_folders
+from unimo2.formats.parsing import BROKEN_ROW, DUPLICATE, UNKNOWN_LABEL, Skips
 
 
 @dataclass(frozen=True)
@@ -271,14 +272,14 @@ CASES = {
         others=VG_IMAGES,
     ),
     "conceptual captions": Case(
-        lambda root, broken: flat.conceptual_captions(root, "train", None, broken),
-        flat.CC_FILES["train"],
+        lambda root, broken: web_captions.conceptual_captions(root, "train", None, broken),
+        web_captions.CC_FILES["train"],
         "a dog\tx.jpg\na cat\ty.jpg\n",
         others={"x.jpg": "", "y.jpg": ""},
     ),
     "sbu": Case(
-        lambda root, broken: flat.sbu(root, None, broken),
-        flat.SBU_JSON,
+        lambda root, broken: web_captions.sbu(root, None, broken),
+        web_captions.SBU_JSON,
         '{"image_urls": ["http://h/x.jpg", "http://h/y.jpg"],\n"captions": ["a dog", "a cat"]}',
         malformed=('"a cat"', "a cat", 2),
         others={"x.jpg": "", "y.jpg": ""},
@@ -290,7 +291,7 @@ CASES = {
         malformed=('"cat"', "cat", 2),
         duplicate=('"2"', '"1"', "image occurs more than once: 1"),
     ),
-    "text": Case(lambda root, broken: flat.text_lines(root, broken), "a.txt", "one\ntwo\n"),
+    "text": Case(lambda root, broken: plain_text.text_lines(root, broken), "a.txt", "one\ntwo\n"),
 }
 ALL = pytest.mark.parametrize("name", CASES)
 
@@ -373,7 +374,7 @@ def test_every_reader_is_among_the_cases() -> None:
     """Against the modules of `unimo2.formats`: each public reader is called by a case."""
     source = inspect.getsource(inspect.getmodule(Case))
     for module in pkgutil.iter_modules(formats.__path__):
-        if module.name in ("fields", "rows", "json_stream", "images", "vqa_answers"):
+        if module.name in ("parsing", "json_stream", "images"):
             continue  # tools of the readers
         content = importlib.import_module(f"{formats.__name__}.{module.name}")
         for name, _ in inspect.getmembers(content, inspect.isfunction):

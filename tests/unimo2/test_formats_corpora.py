@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 
 from unimo2.errors import BadData, MissingData
-from unimo2.formats.flat import text_lines
+from unimo2.formats.imagenet import synset_images
 from unimo2.formats.json_stream import json_items
 from unimo2.formats.open_images import read_open_images
-from unimo2.formats.rows import Skips
-from unimo2.formats.synset_folders import synset_images
+from unimo2.formats.parsing import Skips
+from unimo2.formats.plain_text import text_lines
 from unimo2.formats.visual_genome import read_regions
 
 REGIONS = """[{"regions": [{"region_id": 1382, "width": 82, "height": 139, "image_id": 1,

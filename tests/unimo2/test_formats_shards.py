@@ -16,10 +16,10 @@ from evals.data_sets.catalogue import sbu as sbu_entry
 from evals.data_sets.images import ImageCheck
 from evals.data_sets.registry import is_there, presence
 from unimo2.errors import BadData, MissingData
-from unimo2.formats.flat import conceptual_captions, sbu
 from unimo2.formats.images import load_image
-from unimo2.formats.rows import Skips
+from unimo2.formats.parsing import Skips
 from unimo2.formats.shards import TarMember, shard_pairs
+from unimo2.formats.web_captions import conceptual_captions, sbu
 
 File = tuple[str, bytes]
 

@@ -7,13 +7,8 @@ from pathlib import Path
 import pytest
 
 from unimo2.errors import BadData, MissingData
-from unimo2.formats.flat import (
-    captioned_rows,
-    conceptual_captions,
-    sbu,
-    sidecar_pairs,
-)
-from unimo2.formats.rows import Skips
+from unimo2.formats.parsing import Skips
+from unimo2.formats.web_captions import captioned_rows, conceptual_captions, sbu, sidecar_pairs
 
 FIRST = (
     "http://lh6.ggpht.com/-IvRtNLNcG8o/TpFyrudaT6I/AAAAAAAAM6o/_11MuAAKalQ/IMG_3422.JPG?imgmax=800"

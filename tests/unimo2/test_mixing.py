@@ -17,7 +17,7 @@ from unimo2.checkpoints import load_state
 from unimo2.corpora import Corpora
 from unimo2.corpora.texts import blocks
 from unimo2.errors import UsageError
-from unimo2.formats.flat import TextLine
+from unimo2.formats.plain_text import TextLine
 from unimo2.streams import Share
 from unimo2.training import PretrainingTask, pretrain
 

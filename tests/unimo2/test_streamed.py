@@ -21,7 +21,7 @@ from unimo2.corpora.sources import Sources
 from unimo2.corpora.streamed import FileBlocks, Index, streamed_images, streamed_pairs
 from unimo2.corpora.strings import Strings
 from unimo2.errors import BadData, MissingData, UsageError
-from unimo2.formats.rows import Skips
+from unimo2.formats.parsing import Skips
 from unimo2.formats.shards import TarMember
 from unimo2.preparation import prepare
 from unimo2.recipes import Recipe

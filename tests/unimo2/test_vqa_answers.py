@@ -6,7 +6,7 @@ import random
 import pytest
 
 from builders.vqa_reference import CONTRACTIONS, MARKS, second_opinion
-from unimo2.formats.vqa_answers import clean, normalise
+from unimo2.formats.vqa import clean, normalise
 
 # What the official code returns, worked out by hand from its rules.
 BY_HAND = [

@@ -15,7 +15,7 @@ from torch import Tensor
 from unimo2.corpora.sources import Sources
 from unimo2.errors import BadData, MissingData
 from unimo2.formats.images import load_image
-from unimo2.formats.rows import Skips
+from unimo2.formats.parsing import Skips
 from unimo2.formats.shards import ImageSource
 
 UNDECODABLE = "image that cannot be decoded"

@@ -7,13 +7,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from unimo2.errors import MissingData, UsageError
-from unimo2.formats.flat import WebPair, conceptual_captions, sbu, sidecar_pairs
+from unimo2.formats.imagenet import synset_images
 from unimo2.formats.karpathy import read_karpathy
 from unimo2.formats.open_images import read_open_images
-from unimo2.formats.rows import Skips
+from unimo2.formats.parsing import Skips
 from unimo2.formats.shards import ImageSource
-from unimo2.formats.synset_folders import synset_images
 from unimo2.formats.visual_genome import read_regions
+from unimo2.formats.web_captions import WebPair, conceptual_captions, sbu, sidecar_pairs
 
 _TRAINING_SPLITS = ("train", "restval")
 

@@ -25,7 +25,7 @@ from unimo2.corpora.reading import CaptionedImage
 from unimo2.corpora.sources import Sources
 from unimo2.corpora.strings import Strings
 from unimo2.errors import MissingData
-from unimo2.formats.flat import text_files
+from unimo2.formats.plain_text import text_files
 from unimo2.pretrain_config import PretrainConfig
 from unimo2.processing import Unimo2Processor
 

@@ -14,7 +14,7 @@ from torch import Tensor
 from unimo2.batches import TextBatch
 from unimo2.corpora.order import Passes
 from unimo2.errors import MissingData, UsageError
-from unimo2.formats.flat import TextLine
+from unimo2.formats.plain_text import TextLine
 from unimo2.masking import MaskingSpec, mask_spans
 from unimo2.modeling.padding import pad
 from unimo2.processing import Unimo2Processor

@@ -1,6 +1,6 @@
 """The answers that a VQA model chooses from, and the soft targets of questions.
 
-Answers are normalised as the official evaluation does (`unimo2.formats.vqa_answers`). An answer is
+Answers are normalised as the official evaluation does (`unimo2.formats.vqa`). An answer is
 a class if it is the most common one of at least nine questions of train and val: 3,129 for VQA v2
 (Anderson et al., 2018, bottom-up attention).
 """
@@ -12,8 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 
 from unimo2.errors import BadData
-from unimo2.formats.vqa import Annotation
-from unimo2.formats.vqa_answers import clean, normalise
+from unimo2.formats.vqa import Annotation, clean, normalise
 
 _ENOUGH = 3  # annotators whose answer is entirely right
 

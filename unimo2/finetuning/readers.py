@@ -14,9 +14,9 @@ from unimo2.finetuning.answers import answer_list, soft_targets
 from unimo2.finetuning.classification import Classes, Numbers, SoftTargets, Targets
 from unimo2.formats import glue, snli_ve, vqa
 from unimo2.formats.coco import image_file
-from unimo2.formats.fields import first_few
 from unimo2.formats.imagenet import MAPPING, read_labels, read_synsets
 from unimo2.formats.karpathy import KarpathyImage, read_karpathy
+from unimo2.formats.parsing import first_few
 from unimo2.streams import ORDER, stream
 
 # Where the files of a task lie in a data root.

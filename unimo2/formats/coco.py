@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from unimo2.errors import BadData
-from unimo2.formats.fields import (
+from unimo2.formats.parsing import (
     first_few,
     integer,
     items,

@@ -22,8 +22,14 @@ from itertools import chain, count
 from pathlib import Path
 
 from unimo2.errors import BadData
-from unimo2.formats.fields import parsed, read_rows, refuse_repeated, without_repeats
-from unimo2.formats.rows import Skips, UnknownLabel
+from unimo2.formats.parsing import (
+    Skips,
+    UnknownLabel,
+    parsed,
+    read_rows,
+    refuse_repeated,
+    without_repeats,
+)
 
 NO_MAJORITY = "-"
 _LONGEST_INDEX = 18  # digits; Python refuses to convert thousands of them

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -69,3 +70,23 @@ def to_rgb(image: Image.Image) -> Image.Image:
     if upright.mode == "P" and "transparency" in upright.info:
         upright = upright.convert("RGBA")
     return upright.convert("RGB")
+
+
+# Pictures of a call: a file that several items share is read once, and stays one object.
+
+
+def loaded(paths: Sequence[Path]) -> list[Image.Image]:
+    """Read the images of some items.
+
+    Args:
+        paths: `[items]`, with repetitions.
+
+    Returns:
+        `[items]` in RGB; the same object for the same path.
+
+    Raises:
+        MissingData: A file is not there.
+        BadData: An image that cannot be decoded.
+    """
+    images = {path: load_image(path) for path in dict.fromkeys(paths)}
+    return [images[path] for path in paths]

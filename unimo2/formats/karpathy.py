@@ -16,8 +16,16 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from unimo2.errors import BadData, MissingData, UsageError
-from unimo2.formats.fields import integer, items, read_json, text
-from unimo2.formats.rows import BROKEN_ROW, DUPLICATE, DuplicateId, Skips
+from unimo2.formats.parsing import (
+    BROKEN_ROW,
+    DUPLICATE,
+    DuplicateId,
+    Skips,
+    integer,
+    items,
+    read_json,
+    text,
+)
 
 SPLITS = ("train", "restval", "val", "test")
 """Karpathy's splits; "restval" is what COCO's val2014 has beyond his val and test images."""

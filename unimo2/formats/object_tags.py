@@ -17,8 +17,15 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from unimo2.errors import BadData
-from unimo2.formats.fields import first_few, integer, read_json, refuse_repeated, require_file, text
 from unimo2.formats.json_stream import json_items_under
+from unimo2.formats.parsing import (
+    first_few,
+    integer,
+    read_json,
+    refuse_repeated,
+    require_file,
+    text,
+)
 
 TAGS, INSTANCES = "tags", "COCO instances"
 _WHAT = "object tags"

@@ -17,7 +17,7 @@ from itertools import groupby
 from pathlib import Path
 
 from unimo2.errors import BadData, MissingData
-from unimo2.formats.rows import BROKEN_ROW, MISSING_IMAGE, Skips, numbered_lines, refuse
+from unimo2.formats.parsing import BROKEN_ROW, MISSING_IMAGE, Skips, numbered_lines, refuse
 
 LABEL_FILES = (
     "train-annotations-human-imagelabels-boxable.csv",

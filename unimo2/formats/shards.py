@@ -15,7 +15,7 @@ from itertools import groupby
 from pathlib import Path
 
 from unimo2.errors import BadData, MissingData
-from unimo2.formats.rows import BROKEN_ROW, DUPLICATE, MISSING_IMAGE, Skips, refuse
+from unimo2.formats.parsing import BROKEN_ROW, DUPLICATE, MISSING_IMAGE, Skips, refuse
 
 SHARD_SUFFIX = ".tar"
 CUT_OFF = "shard that is cut off"

@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from unimo2.errors import BadData
-from unimo2.formats.fields import (
+from unimo2.formats.parsing import (
+    Skips,
+    UnknownLabel,
     optional_text,
     parsed,
     read_json_lines,
@@ -20,7 +22,6 @@ from unimo2.formats.fields import (
     text,
     without_repeats,
 )
-from unimo2.formats.rows import Skips, UnknownLabel
 
 LABELS = ("entailment", "neutral", "contradiction")
 NO_MAJORITY = "-"

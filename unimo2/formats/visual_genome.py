@@ -16,7 +16,7 @@ from typing import Any
 
 from unimo2.errors import BadData, MissingData
 from unimo2.formats.json_stream import json_items
-from unimo2.formats.rows import BROKEN_ROW, DUPLICATE, MISSING_IMAGE, DuplicateId, Skips, refuse
+from unimo2.formats.parsing import BROKEN_ROW, DUPLICATE, MISSING_IMAGE, DuplicateId, Skips, refuse
 
 REGIONS_FILE = "region_descriptions.json"
 IMAGE_FOLDERS = ("VG_100K", "VG_100K_2")

@@ -8,8 +8,8 @@ from pathlib import Path
 from evals.data_sets.checks import check_web_pairs, merge
 from evals.data_sets.entry import DataSet, Findings, Official, Place
 from evals.data_sets.images import ImageCheck
-from unimo2.formats.flat import CC_FILES, CC_FOLDERS, conceptual_captions, in_shards
-from unimo2.formats.rows import Skips
+from unimo2.formats.parsing import Skips
+from unimo2.formats.web_captions import CC_FILES, CC_FOLDERS, conceptual_captions, in_shards
 
 _SOURCE = "Sharma et al., 2018, and the official download page"
 

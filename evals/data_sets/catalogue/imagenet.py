@@ -9,7 +9,6 @@ from pathlib import Path
 from evals.data_sets.entry import DataSet, Findings, Official, Place
 from evals.data_sets.images import ImageCheck
 from unimo2.errors import BadData
-from unimo2.formats.fields import first_few
 from unimo2.formats.imagenet import (
     MAPPING,
     SOLUTION,
@@ -18,7 +17,7 @@ from unimo2.formats.imagenet import (
     read_labels,
     read_synsets,
 )
-from unimo2.formats.rows import Skips
+from unimo2.formats.parsing import Skips, first_few
 
 _SOURCE = "Russakovsky et al., 2015 (ILSVRC 2012)"
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from evals.data_sets.entry import DataSet, Findings, Official, Place
 from evals.data_sets.images import ImageCheck
-from unimo2.formats.rows import Skips
-from unimo2.formats.synset_folders import NAME_FILES, synset_images
+from unimo2.formats.imagenet import NAME_FILES, synset_images
+from unimo2.formats.parsing import Skips
 
 _SOURCE = "ImageNet, release of autumn 2011"
 

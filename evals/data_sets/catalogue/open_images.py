@@ -7,7 +7,7 @@ from pathlib import Path
 from evals.data_sets.entry import DataSet, Findings, Official, Place
 from evals.data_sets.images import ImageCheck
 from unimo2.formats.open_images import CLASS_FILES, LABEL_FILES, label_file, read_open_images
-from unimo2.formats.rows import Skips
+from unimo2.formats.parsing import Skips
 
 
 def _verify(root: Path, images: ImageCheck) -> Findings:

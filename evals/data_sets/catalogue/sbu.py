@@ -7,8 +7,8 @@ from pathlib import Path
 from evals.data_sets.checks import check_web_pairs
 from evals.data_sets.entry import DataSet, Findings, Official, Place
 from evals.data_sets.images import ImageCheck
-from unimo2.formats.flat import SBU_CAPTIONS, SBU_JSON, SBU_URLS, sbu
-from unimo2.formats.rows import Skips
+from unimo2.formats.parsing import Skips
+from unimo2.formats.web_captions import SBU_CAPTIONS, SBU_JSON, SBU_URLS, sbu
 
 
 def _verify(root: Path, images: ImageCheck) -> Findings:

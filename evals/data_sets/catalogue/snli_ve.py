@@ -9,7 +9,7 @@ from evals.data_sets.checks import check_files
 from evals.data_sets.entry import DataSet, Findings, Official, Place
 from evals.data_sets.images import ImageCheck
 from unimo2.errors import BadData
-from unimo2.formats.rows import Skips
+from unimo2.formats.parsing import Skips
 from unimo2.formats.snli_ve import LABELS, NO_MAJORITY, read_pairs
 
 _SOURCE = "README of the SNLI-VE repository (Xie et al., 2019)"

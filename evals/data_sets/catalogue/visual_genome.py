@@ -7,7 +7,7 @@ from pathlib import Path
 
 from evals.data_sets.entry import DataSet, Findings, Official, Place
 from evals.data_sets.images import ImageCheck
-from unimo2.formats.rows import Skips
+from unimo2.formats.parsing import Skips
 from unimo2.formats.visual_genome import IMAGE_FOLDERS, REGIONS_FILE, read_regions
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from evals.data_sets.sampling import Sample, Samples
 from unimo2.formats.karpathy import read_karpathy
-from unimo2.formats.rows import Skips
+from unimo2.formats.parsing import Skips
 
 
 def _read(root: Path, split: str, skips: Skips) -> Iterator[Sample]:

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from evals.data_sets.sampling import Sample, Samples
-from unimo2.formats.flat import conceptual_captions
-from unimo2.formats.rows import Skips
+from unimo2.formats.parsing import Skips
+from unimo2.formats.web_captions import conceptual_captions
 
 
 def _read(root: Path, split: str, skips: Skips) -> Iterator[Sample]:

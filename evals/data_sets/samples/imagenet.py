@@ -7,7 +7,7 @@ from pathlib import Path
 
 from evals.data_sets.sampling import Sample, Samples
 from unimo2.formats.imagenet import MAPPING, read_labels, read_synsets
-from unimo2.formats.rows import MISSING_IMAGE, Skips
+from unimo2.formats.parsing import MISSING_IMAGE, Skips
 
 
 def _read(root: Path, split: str, skips: Skips) -> Iterator[Sample]:

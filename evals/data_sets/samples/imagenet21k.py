@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from evals.data_sets.sampling import Sample, Samples
-from unimo2.formats.rows import Skips
-from unimo2.formats.synset_folders import synset_images
+from unimo2.formats.imagenet import synset_images
+from unimo2.formats.parsing import Skips
 
 
 def _read(root: Path, split: str, skips: Skips) -> Iterator[Sample]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from evals.data_sets.sampling import Sample, Samples, by_picture
-from unimo2.formats.rows import MISSING_IMAGE, Skips
+from unimo2.formats.parsing import MISSING_IMAGE, Skips
 from unimo2.formats.snli_ve import NO_MAJORITY, read_pairs
 
 

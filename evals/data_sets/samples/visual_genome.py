@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from evals.data_sets.sampling import Sample, Samples
-from unimo2.formats.rows import Skips
+from unimo2.formats.parsing import Skips
 from unimo2.formats.visual_genome import read_regions
 
 _PHRASES = 12  # of the fifty that an image has

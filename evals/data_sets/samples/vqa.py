@@ -8,7 +8,7 @@ from pathlib import Path
 
 from evals.data_sets.sampling import Sample, Samples, by_picture
 from unimo2.formats.coco import image_file
-from unimo2.formats.rows import MISSING_IMAGE, Skips
+from unimo2.formats.parsing import MISSING_IMAGE, Skips
 from unimo2.formats.vqa import Annotation, read_annotations, read_questions
 
 # Split -> name in the files of questions and annotations, folder of the photos.

@@ -12,7 +12,7 @@ from evals.suite_mini.language import Description
 from evals.suite_mini.part import Report
 from evals.suite_mini.request import SuiteRequest
 from evals.suite_mini.web import WebJob, WebWritten, noise_counts
-from unimo2.formats.flat import SBU_JSON
+from unimo2.formats.web_captions import SBU_JSON
 
 _FOLDER = "sbu"
 _PAIRS = 4_000

@@ -1,4 +1,4 @@
-"""Flat files: captions beside addresses (Conceptual Captions, SBU) and plain text.
+"""Captions from the web: files of captions beside addresses (Conceptual Captions, SBU), and shards.
 
 Conceptual Captions is a TSV, `caption<TAB>address` without a header; SBU is either two text files
 of which line n belongs to line n, or one JSON object of lists of the same length. Both list
@@ -18,7 +18,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from unimo2.errors import BadData, MissingData
-from unimo2.formats.rows import (
+from unimo2.formats.parsing import (
     BROKEN_ROW,
     MISSING_IMAGE,
     Skips,
@@ -36,8 +36,6 @@ CC_FOLDERS = {"train": "training", "val": "validation"}
 SBU_JSON = "sbu-captions-all.json"
 SBU_URLS = "SBU_captioned_photo_dataset_urls.txt"
 SBU_CAPTIONS = "SBU_captioned_photo_dataset_captions.txt"
-TEXT_SUFFIXES = (".txt", ".tokens", ".raw")
-"""What files of text are called; the last two are WikiText's."""
 
 Locate = Callable[[str], Sequence[Path]]
 """Where the image of an address may lie: candidates, the likeliest first."""
@@ -54,15 +52,6 @@ class WebPair:
     """The address, or the path, as the file gives it."""
     path: ImageSource
     """Absolute path of the image, or its place in a shard."""
-
-
-@dataclass(frozen=True)
-class TextLine:
-    """One line of a plain-text corpus that is not blank."""
-
-    path: Path
-    number: int
-    text: str
 
 
 def captioned_rows(path: Path, broken: Skips | None = None) -> Iterator[tuple[int, str, str]]:
@@ -283,53 +272,6 @@ def in_shards(folder: Path) -> bool:
 
 def _beside(path: Path) -> Locate:
     return lambda _: [path.with_suffix(suffix) for suffix in IMAGE_SUFFIXES]
-
-
-def text_lines(folder: Path, broken: Skips | None = None) -> Iterator[TextLine]:
-    """Stream a plain-text corpus: every line of every file that is not blank.
-
-    Args:
-        folder: a folder with files of `TEXT_SUFFIXES` in it or below it, or one file. They come
-            in a fixed order, so that a run can go on where it stopped.
-        broken: counts lines that are not UTF-8; None makes the first one an error.
-
-    Yields:
-        Lines without the white space around them. WikiText's headings (` = Title = `) and its
-        `<unk>` are lines and words like any other.
-
-    Raises:
-        MissingData: there is no such folder, or no such file in it.
-        BadData: a line is not UTF-8 (only without `broken`).
-    """
-    for path in text_files(folder):
-        for number, line in numbered_lines(path, broken):
-            text = line.strip()
-            if text:
-                yield TextLine(path, number, text)
-
-
-def text_files(folder: Path) -> Iterator[Path]:
-    """The files of a text corpus, folder by folder, by name; `folder` itself if it is a file.
-
-    One folder at a time is listed: OpenWebText unpacks to eight million files.
-
-    Raises:
-        MissingData: there is no such folder, or no file of `TEXT_SUFFIXES` in it or below it.
-    """
-    if folder.is_file():
-        yield folder
-        return
-    if not folder.is_dir():
-        raise MissingData(f"text corpus not found: {folder}")
-    found = False
-    for home, folders, names in os.walk(folder):
-        folders.sort()  # the order in which os.walk goes down
-        for name in sorted(names):
-            if name.endswith(TEXT_SUFFIXES):
-                found = True
-                yield Path(home, name)
-    if not found:
-        raise MissingData(f"no text in {folder}: no file named *{', *'.join(TEXT_SUFFIXES)}")
 
 
 def is_address(source: str) -> bool:

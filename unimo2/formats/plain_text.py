@@ -1,0 +1,70 @@
+"""Plain text in files, line by line."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from unimo2.errors import MissingData
+from unimo2.formats.parsing import Skips, numbered_lines
+
+TEXT_SUFFIXES = (".txt", ".tokens", ".raw")
+"""What files of text are called; the last two are WikiText's."""
+
+
+@dataclass(frozen=True)
+class TextLine:
+    """One line of a plain-text corpus that is not blank."""
+
+    path: Path
+    number: int
+    text: str
+
+
+def text_lines(folder: Path, broken: Skips | None = None) -> Iterator[TextLine]:
+    """Stream a plain-text corpus: every line of every file that is not blank.
+
+    Args:
+        folder: a folder with files of `TEXT_SUFFIXES` in it or below it, or one file. They come
+            in a fixed order, so that a run can go on where it stopped.
+        broken: counts lines that are not UTF-8; None makes the first one an error.
+
+    Yields:
+        Lines without the white space around them. WikiText's headings (` = Title = `) and its
+        `<unk>` are lines and words like any other.
+
+    Raises:
+        MissingData: there is no such folder, or no such file in it.
+        BadData: a line is not UTF-8 (only without `broken`).
+    """
+    for path in text_files(folder):
+        for number, line in numbered_lines(path, broken):
+            text = line.strip()
+            if text:
+                yield TextLine(path, number, text)
+
+
+def text_files(folder: Path) -> Iterator[Path]:
+    """The files of a text corpus, folder by folder, by name; `folder` itself if it is a file.
+
+    One folder at a time is listed: OpenWebText unpacks to eight million files.
+
+    Raises:
+        MissingData: there is no such folder, or no file of `TEXT_SUFFIXES` in it or below it.
+    """
+    if folder.is_file():
+        yield folder
+        return
+    if not folder.is_dir():
+        raise MissingData(f"text corpus not found: {folder}")
+    found = False
+    for home, folders, names in os.walk(folder):
+        folders.sort()  # the order in which os.walk goes down
+        for name in sorted(names):
+            if name.endswith(TEXT_SUFFIXES):
+                found = True
+                yield Path(home, name)
+    if not found:
+        raise MissingData(f"no text in {folder}: no file named *{', *'.join(TEXT_SUFFIXES)}")
