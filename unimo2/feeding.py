@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
 
-from unimo2.streams import Share
+from unimo2.data.seeding import Share
 from unimo2.training_task import TrainingBatch, TrainingTask
 
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from unimo2.batches import ImageBatch, MixedBatch, TextBatch
+from unimo2.data.batches import ImageBatch, MixedBatch, TextBatch
 from unimo2.dictionary_health import RowUse, rows_chosen
 from unimo2.distributed import balanced, gather, mean_cross_entropy, rank, total
 from unimo2.modeling.heads import Unimo2ForPreTraining

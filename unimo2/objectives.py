@@ -12,7 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from unimo2.batches import PairBatch
+from unimo2.data.batches import PairBatch
+from unimo2.data.seeding import spread
 from unimo2.dictionary_health import RowUse, rows_chosen
 from unimo2.distributed import (
     balanced,
@@ -27,7 +28,6 @@ from unimo2.distributed import (
 from unimo2.modeling.model import CONTRASTIVE_TEMPERATURE_RANGE, Unimo2Model
 from unimo2.modeling.padding import IGNORED, selected_rows
 from unimo2.negatives import Groups, draw_negatives, draw_partners, group_of, same_pair
-from unimo2.streams import spread
 from unimo2.training_log import COUNTS
 
 

@@ -10,12 +10,18 @@ from pathlib import Path
 
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
-from unimo2.corpora import Corpora, ImageCorpus, PairCorpus, TextCorpus
-from unimo2.corpora.pairs import held_pairs
-from unimo2.corpora.pixels import HeldPixels, decode_images
-from unimo2.corpora.reading import CaptionedImage, prompted, read_labelled, read_pairs
-from unimo2.corpora.streamed import FileBlocks, Index, streamed_images, streamed_pairs
-from unimo2.corpora.texts import HeldBlocks, blocks, text_folders
+from unimo2.data.corpora import CaptionedImage, prompted, read_labelled, read_pairs
+from unimo2.data.curriculum import Corpora
+from unimo2.data.images import HeldPixels, decode_images
+from unimo2.data.pairs import (
+    ImageCorpus,
+    Index,
+    PairCorpus,
+    held_pairs,
+    streamed_images,
+    streamed_pairs,
+)
+from unimo2.data.text_blocks import FileBlocks, HeldBlocks, TextCorpus, blocks, text_folders
 from unimo2.errors import MissingData, UsageError
 from unimo2.formats.parsing import Skips
 from unimo2.formats.plain_text import TextLine, text_lines

@@ -19,13 +19,14 @@ from torch import Tensor, nn
 from torch.nn import functional
 from transformers import RobertaForMaskedLM
 
-from unimo2.batches import ImageBatch, LabelledBatch, TextBatch
-from unimo2.corpora import ImageCorpus, TextCorpus
-from unimo2.corpora.labelled import LabelledCorpus
-from unimo2.corpora.mixing import augmentation, masking_spec
-from unimo2.corpora.pixels import HeldPixels, decode_images
-from unimo2.corpora.reading import read_labelled
-from unimo2.corpora.texts import HeldBlocks, blocks, text_folders
+from unimo2.data.batches import ImageBatch, LabelledBatch, TextBatch
+from unimo2.data.corpora import read_labelled
+from unimo2.data.curriculum import augmentation, masking_spec
+from unimo2.data.images import HeldPixels, decode_images
+from unimo2.data.labelled import LabelledCorpus
+from unimo2.data.pairs import ImageCorpus
+from unimo2.data.seeding import WEIGHTS, Share, stream_seed
+from unimo2.data.text_blocks import HeldBlocks, TextCorpus, blocks, text_folders
 from unimo2.distributed import mean_cross_entropy, total
 from unimo2.errors import TrainingFailed
 from unimo2.formats.parsing import Skips
@@ -40,7 +41,6 @@ from unimo2.preparation import model_config
 from unimo2.processing import Unimo2Processor, train_tokenizer
 from unimo2.recipes import Recipe
 from unimo2.saving import save_model
-from unimo2.streams import WEIGHTS, Share, stream_seed
 from unimo2.training_task import TrainingBatch
 
 # A plain ViT of timm: all its sizes are given anew.

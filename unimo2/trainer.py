@@ -33,13 +33,13 @@ from unimo2.checkpoints import (
     require_same_run,
     save_state,
 )
+from unimo2.data.seeding import DROPOUT, Share, stream_seed
 from unimo2.dictionary_health import collapse_warning
 from unimo2.errors import TrainingFailed, UsageError
 from unimo2.feeding import feed
 from unimo2.loop_config import LoopConfig
 from unimo2.optimization import build_optimizer, choose_precision, learning_rate_at
 from unimo2.saving import save_model, write_json
-from unimo2.streams import DROPOUT, Share, stream_seed
 from unimo2.train_summary import TrainSummary, report
 from unimo2.training_log import Evaluated, Interval, LogFile, Progress
 from unimo2.training_task import Evaluate, OnProgress, TrainingBatch, TrainingTask

@@ -7,8 +7,9 @@ from typing import Any
 
 import torch
 
-from unimo2.batches import MixedBatch
-from unimo2.corpora import Corpora
+from unimo2.data.batches import MixedBatch
+from unimo2.data.curriculum import Corpora
+from unimo2.data.seeding import WEIGHTS, Share, stream_seed
 from unimo2.joint_objective import JointObjective
 from unimo2.modeling.configuration import Unimo2Config
 from unimo2.modeling.heads import Unimo2ForPreTraining
@@ -17,7 +18,6 @@ from unimo2.objectives import LossWeights
 from unimo2.pretrain_config import PretrainConfig
 from unimo2.processing import Unimo2Processor
 from unimo2.saving import save_model, save_tensors
-from unimo2.streams import WEIGHTS, Share, stream_seed
 from unimo2.trainer import Evaluate, OnProgress, TrainSummary, train
 
 

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from transformers import PreTrainedModel
 
-from unimo2.streams import Share
+from unimo2.data.seeding import Share
 from unimo2.training_log import Progress
 
 OnProgress = Callable[[Progress], None]

@@ -11,7 +11,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from evals.ablation.rows import Row
 from evals.records import Record
 from evals.retrieval.shortlist import most_pairs
-from unimo2.batches import PairBatch
+from unimo2.data.batches import PairBatch
 from unimo2.modeling.configuration import Unimo2Config
 from unimo2.modeling.model import Unimo2Model
 from unimo2.objectives import LossWeights, PairObjective

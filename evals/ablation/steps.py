@@ -18,7 +18,7 @@ from evals.benchmark import Report
 from evals.flickr import ANNOTATIONS, IMAGES
 from evals.records import Record
 from evals.retrieval.weight import WeightChoice, choose_weight
-from unimo2.corpora import Corpora
+from unimo2.data.curriculum import Corpora
 from unimo2.devices import find_device
 from unimo2.formats.karpathy import read_karpathy
 from unimo2.modeling.model import Unimo2Model

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from unimo2.masking import MaskedText, MaskingSpec, mask_spans
+from unimo2.data.masking import MaskedText, MaskingSpec, mask_spans
 
 BOS, PAD, EOS, UNK, MASK, VOCAB = 0, 1, 2, 3, 99, 100
 SPEC = MaskingSpec(

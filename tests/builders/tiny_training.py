@@ -15,8 +15,8 @@ import numpy as np
 import torch
 
 from unimo2 import Unimo2Config
-from unimo2.corpora import Corpora, PairCorpus
-from unimo2.corpora.pairs import held_pairs
+from unimo2.data.curriculum import Corpora
+from unimo2.data.pairs import PairCorpus, held_pairs
 from unimo2.pretrain_config import PretrainConfig
 from unimo2.processing import Unimo2Processor, train_tokenizer
 from unimo2.trainer import TrainSummary

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torchvision.transforms.v2 import functional as tv
 
-from unimo2.corpora.augment import Augmentation, augment, colours, geometry, hue_rotation
+from unimo2.data.augment import Augmentation, augment, colours, geometry, hue_rotation
 
 PLAIN = Augmentation(smallest_crop=1.0, aspect=1.0, rotation=0.0, colour_share=0.0, gray_share=0.0)
 

@@ -10,7 +10,7 @@ import torch
 
 from builders import tiny_training as tiny
 from unimo2.checkpoints import load_state
-from unimo2.corpora import Corpora
+from unimo2.data.curriculum import Corpora
 from unimo2.dictionary_health import RowUse, collapse_warning
 from unimo2.modeling.grounding import GroundedDictionary
 from unimo2.progress import TrainingBar

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from builders import tiny_mixed, tiny_processes
-from unimo2.streams import Share
+from unimo2.data.seeding import Share
 from unimo2.trainer import train
 
 _PATIENCE = 280  # seconds; a few suffice on a machine that does nothing else

@@ -8,7 +8,7 @@ from test_objectives import tiny_batch, tiny_config
 from torch.nn import functional
 
 from builders.masked_texts import PAD, masked, texts
-from unimo2.batches import ImageBatch, MixedBatch, TextBatch
+from unimo2.data.batches import ImageBatch, MixedBatch, TextBatch
 from unimo2.joint_objective import JointObjective, nt_xent
 from unimo2.modeling.heads import Unimo2ForPreTraining
 from unimo2.objectives import LossWeights, PairObjective

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from builders.masked_texts import BOS, EOS, MASK, PAD, SPEC, UNK, masked, texts
-from unimo2.masking import mask_spans
+from unimo2.data.masking import mask_spans
 from unimo2.modeling.padding import IGNORED
 
 

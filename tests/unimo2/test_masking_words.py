@@ -19,8 +19,8 @@ from functools import cache
 import pytest
 import torch
 
+from unimo2.data.masking import MaskingSpec, mask_spans, word_starts
 from unimo2.errors import UsageError
-from unimo2.masking import MaskingSpec, mask_spans, word_starts
 from unimo2.modeling.padding import IGNORED, pad
 from unimo2.plain_english import PLAIN_SENTENCES
 from unimo2.pretrain_config import PretrainConfig

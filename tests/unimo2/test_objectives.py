@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from builders.masked_texts import PAD, VOCAB, masked, texts
 from unimo2 import Unimo2Config, Unimo2Model
-from unimo2.batches import PairBatch
+from unimo2.data.batches import PairBatch
 from unimo2.negatives import draw_negatives, draw_partners, same_pair
 from unimo2.objectives import (
     LossWeights,

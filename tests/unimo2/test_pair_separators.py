@@ -13,8 +13,8 @@ from transformers import RobertaTokenizerFast
 import zoo
 from builders.tiny_tasks import write_model
 from unimo2 import Unimo2Processor
+from unimo2.data.texts import TokenTable
 from unimo2.errors import UsageError
-from unimo2.finetuning.texts import TokenTable
 from unimo2.plain_english import PLAIN_SENTENCES
 from unimo2.processing import train_tokenizer
 

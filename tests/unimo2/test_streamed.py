@@ -14,18 +14,18 @@ from PIL import Image
 
 from builders import corpora_folders
 from builders import tiny_training as tiny
-from unimo2.corpora.augment import Augmentation
-from unimo2.corpora.order import Passes
-from unimo2.corpora.reading import CaptionedImage, read_pairs
-from unimo2.corpora.sources import Sources
-from unimo2.corpora.streamed import FileBlocks, Index, streamed_images, streamed_pairs
-from unimo2.corpora.strings import Strings
+from unimo2.data.augment import Augmentation
+from unimo2.data.corpora import CaptionedImage, read_pairs
+from unimo2.data.pairs import Index, streamed_images, streamed_pairs
+from unimo2.data.sampler import Passes
+from unimo2.data.seeding import CAPTIONS, IMAGE_ORDER, ORDER, Share
+from unimo2.data.tables import Sources, Strings
+from unimo2.data.text_blocks import FileBlocks
 from unimo2.errors import BadData, MissingData, UsageError
 from unimo2.formats.parsing import Skips
 from unimo2.formats.shards import TarMember
 from unimo2.preparation import prepare
 from unimo2.recipes import Recipe
-from unimo2.streams import CAPTIONS, IMAGE_ORDER, ORDER, Share
 from unimo2.training import pretrain
 
 CONFIG = replace(

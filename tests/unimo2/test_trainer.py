@@ -14,9 +14,9 @@ from torch import nn
 from transformers import PretrainedConfig, PreTrainedModel
 
 from unimo2.checkpoints import Best
+from unimo2.data.seeding import Share
 from unimo2.errors import BadCheckpoint, TrainingFailed, UsageError
 from unimo2.optimization import learning_rate_at
-from unimo2.streams import Share
 from unimo2.trainer import LoopConfig, _Run, save_model, train
 
 CONFIG = LoopConfig(

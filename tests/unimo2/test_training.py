@@ -18,7 +18,7 @@ from safetensors import SafetensorError
 from builders import tiny_training as tiny
 from unimo2 import Unimo2Model, Unimo2Processor
 from unimo2.checkpoints import load_state
-from unimo2.corpora import Corpora
+from unimo2.data.curriculum import Corpora
 from unimo2.errors import BadCheckpoint, TrainingFailed, UsageError
 from unimo2.objectives import PairObjective
 from unimo2.training import PretrainingTask, pretrain

@@ -20,20 +20,20 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from unimo2.batches import moved
+from unimo2.data.batches import moved
+from unimo2.data.images import Pictures
+from unimo2.data.sampler import Sampler
+from unimo2.data.seeding import Share
+from unimo2.data.texts import TokenTable
 from unimo2.distributed import mean_cross_entropy, total
 from unimo2.finetuning.config import CaptionConfig
 from unimo2.finetuning.fused import dictionary_news
-from unimo2.finetuning.pictures import Pictures
-from unimo2.finetuning.sampling import Sampler
-from unimo2.finetuning.texts import TokenTable
 from unimo2.modeling.attention import key_bias
 from unimo2.modeling.fusion import Layout
 from unimo2.modeling.generation import TagTokens
 from unimo2.modeling.model import Unimo2Model
 from unimo2.modeling.padding import IGNORED, selected_rows
 from unimo2.modeling.text import causal_mask
-from unimo2.streams import Share
 
 
 @dataclass(frozen=True)

@@ -10,14 +10,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from unimo2.batches import moved
+from unimo2.data.batches import moved
+from unimo2.data.images import Pictures
+from unimo2.data.sampler import Sampler
+from unimo2.data.seeding import Share
+from unimo2.data.texts import TokenTable
 from unimo2.finetuning.config import FinetuneConfig
 from unimo2.finetuning.fused import dictionary_news, fuse_pooled
-from unimo2.finetuning.pictures import Pictures
-from unimo2.finetuning.sampling import Sampler
-from unimo2.finetuning.texts import TokenTable
 from unimo2.modeling.heads import Unimo2ForImages, Unimo2ForPairs, Unimo2ForTexts, task_loss
-from unimo2.streams import Share
 
 TaskModel = Unimo2ForPairs | Unimo2ForImages | Unimo2ForTexts
 

@@ -11,17 +11,17 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from unimo2.batches import moved
+from unimo2.data.batches import moved
+from unimo2.data.images import Pictures
+from unimo2.data.sampler import Sampler
+from unimo2.data.seeding import NEGATIVES, Share, stream
+from unimo2.data.texts import TokenTable
 from unimo2.distributed import gather, rank, world_size
 from unimo2.finetuning.config import RetrievalConfig
 from unimo2.finetuning.fused import dictionary_news, pair_rows
 from unimo2.finetuning.losses import circle_loss, draw_several
-from unimo2.finetuning.pictures import Pictures
-from unimo2.finetuning.sampling import Sampler
-from unimo2.finetuning.texts import TokenTable
 from unimo2.modeling.model import CONTRASTIVE_TEMPERATURE_RANGE, Unimo2Model
 from unimo2.negatives import same_pair
-from unimo2.streams import NEGATIVES, Share, stream
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ from typing import Any, Protocol
 from torch import nn
 from transformers import PreTrainedModel
 
+from unimo2.data.seeding import Share
 from unimo2.saving import save_model
-from unimo2.streams import Share
 from unimo2.training_task import TrainingBatch
 
 

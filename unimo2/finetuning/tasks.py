@@ -13,6 +13,9 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from unimo2.data.images import Pictures
+from unimo2.data.seeding import WEIGHTS, stream_seed
+from unimo2.data.texts import TokenTable
 from unimo2.errors import BadCheckpoint, UsageError
 from unimo2.finetuning.captioning import CaptionData, CaptionObjective, ImageTags
 from unimo2.finetuning.classification import (
@@ -30,7 +33,6 @@ from unimo2.finetuning.config import (
     RetrievalConfig,
     with_steps,
 )
-from unimo2.finetuning.pictures import Pictures
 from unimo2.finetuning.readers import (
     Samples,
     hold_out,
@@ -43,7 +45,6 @@ from unimo2.finetuning.readers import (
 from unimo2.finetuning.retrieval import RetrievalData, RetrievalObjective
 from unimo2.finetuning.starting import Start, load_start
 from unimo2.finetuning.task import FinetuningTask, TrainingData
-from unimo2.finetuning.texts import TokenTable
 from unimo2.formats.karpathy import KarpathyImage
 from unimo2.formats.object_tags import read_object_tags
 from unimo2.modeling.generation import tag_tokens
@@ -51,7 +52,6 @@ from unimo2.modeling.heads import Unimo2ForImages, Unimo2ForPairs, Unimo2ForText
 from unimo2.modeling.model import Unimo2Model
 from unimo2.preparation import model_fields
 from unimo2.processing import Unimo2Processor, load_processor
-from unimo2.streams import WEIGHTS, stream_seed
 
 GLUE = ("sst2", "mnli", "cola", "stsb")
 _DEFAULTS: Mapping[str, FinetuneConfig] = {

@@ -10,14 +10,14 @@ import torch
 from torch import Tensor, nn
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, PreTrainedModel
 
+from unimo2.data.seeding import WEIGHTS, stream_seed
+from unimo2.data.texts import TokenTable
 from unimo2.errors import BadCheckpoint, UsageError
 from unimo2.finetuning.classification import LabelledBatch, LabelledData, judge
 from unimo2.finetuning.config import FinetuneRecipe, with_steps
 from unimo2.finetuning.readers import read_glue
 from unimo2.finetuning.task import FinetuningTask
 from unimo2.finetuning.tasks import Prepared
-from unimo2.finetuning.texts import TokenTable
-from unimo2.streams import WEIGHTS, stream_seed
 from unimo2.text_encoders import longest
 
 

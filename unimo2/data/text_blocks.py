@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+import bisect
 import hashlib
+from array import array
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import groupby, islice
+from itertools import accumulate, groupby, islice
 from pathlib import Path
 from typing import Protocol
 
 import torch
 from torch import Tensor
 
-from unimo2.batches import TextBatch
-from unimo2.corpora.order import Passes
+from unimo2.data.batches import TextBatch
+from unimo2.data.masking import MaskingSpec, mask_spans
+from unimo2.data.sampler import Passes
+from unimo2.data.seeding import TEXT_MASKS, TEXT_ORDER, Share, stream
+from unimo2.data.tables import Strings
 from unimo2.errors import MissingData, UsageError
-from unimo2.formats.plain_text import TextLine
-from unimo2.masking import MaskingSpec, mask_spans
+from unimo2.formats.plain_text import TextLine, text_files
 from unimo2.modeling.padding import pad
 from unimo2.processing import Unimo2Processor
-from unimo2.streams import TEXT_MASKS, TEXT_ORDER, Share, stream
 
 TEXT_SETS = ("bookwiki", "openwebtext", "text")
 """Corpora of text: folders of the data root."""
@@ -161,3 +164,102 @@ class TextCorpus:
         ids, mask = pad(self._texts.tokens(chosen), pad_id, self._length)
         masked = mask_spans(ids, noise, spec)
         return TextBatch(masked.input_ids, mask, masked.labels)
+
+
+# Bytes of text by which it is measured how many bytes a token has.
+_MEASURED_BYTES = 1 << 20
+# A block is read a little shorter than the mean says, so that few have tokens beyond the limit.
+_MARGIN = 0.95
+_LONGEST_WORD = 256  # bytes; of a longer one the rest is lost
+
+
+class FileBlocks:
+    """Blocks of text in files: pieces of so many bytes, cut between words.
+
+    A block is a place in a file, found without reading what comes before it. A piece that is more
+    tokens than the limit is cut; since pieces are a little shorter than the mean, that is rare.
+
+    Attributes:
+        fingerprint: sha256 over the files' names and sizes.
+    """
+
+    def __init__(self, folders: Sequence[Path], processor: Unimo2Processor, length: int) -> None:
+        """List the files.
+
+        Args:
+            folders: of files of text.
+            processor: its tokenizer is used.
+            length: tokens of a block, special ones included.
+
+        Raises:
+            MissingData: a folder is not there or holds no text.
+        """
+        self._tokenizer, self._room = processor.tokenizer, length - 2
+        self._paths = Strings()
+        sizes = array("q")
+        digest = hashlib.sha256()
+        for folder in folders:
+            for path in text_files(folder):
+                size = path.stat().st_size
+                if not size:
+                    continue
+                self._paths.add(str(path))
+                sizes.append(size)
+                digest.update(f"{path.name}\0{size}\0".encode())
+        if not sizes:
+            raise MissingData(f"no text in {', '.join(map(str, folders))}")
+        self._bytes = sum(sizes)
+        self._piece = max(1, round(self._room * self._bytes_of_token() * _MARGIN))
+        counts = (-(-size // self._piece) for size in sizes)
+        self._ends = array("q", accumulate(counts))
+        self.fingerprint = digest.hexdigest()
+
+    def _bytes_of_token(self) -> float:
+        """Mean bytes of a token in the first texts."""
+        read, texts = 0, []
+        for name in self._paths:
+            with Path(name).open("rb") as stream:
+                content = stream.read(_MEASURED_BYTES - read)
+            texts.append(content.decode("utf-8", "replace"))
+            read += len(content)
+            if read >= _MEASURED_BYTES:
+                break
+        encoded = self._tokenizer(texts, add_special_tokens=False)["input_ids"]
+        return max(1, read) / max(1, sum(len(ids) for ids in encoded))
+
+    def __len__(self) -> int:
+        """Number of blocks."""
+        return self._ends[-1]
+
+    def facts(self) -> dict[str, object]:
+        """Number of files, blocks and bytes."""
+        return {"files": len(self._paths), "blocks": len(self), "bytes": self._bytes}
+
+    def tokens(self, numbers: Tensor) -> list[Tensor]:
+        """Token ids of some blocks."""
+        texts = [self.text(number) for number in numbers.tolist()]
+        encoded = self._tokenizer(texts, add_special_tokens=False)["input_ids"]
+        start, end = self._tokenizer.bos_token_id, self._tokenizer.eos_token_id
+        return [torch.tensor([start, *ids[: self._room], end]) for ids in encoded]
+
+    def text(self, number: int) -> str:
+        """The words of a block, with single spaces between."""
+        file = bisect.bisect_right(self._ends, number)
+        first = self._ends[file - 1] if file else 0
+        place, last = number - first, number + 1 == self._ends[file]
+        start = place * self._piece
+        with Path(self._paths[file]).open("rb") as stream:
+            stream.seek(max(0, start - 1))  # with the byte before, which tells where words begin
+            content = stream.read() if last else stream.read(self._piece + min(start, 1))
+            # A word belongs to the block in which it begins.
+            if not last and not content[-1:].isspace():
+                content += _rest_of_word(stream.read(_LONGEST_WORD))
+        if start and not content[:1].isspace():
+            content = content[len(_rest_of_word(content)) :]
+        return " " + " ".join(content.decode("utf-8", "replace").split())
+
+
+def _rest_of_word(content: bytes) -> bytes:
+    """What comes before the first white space."""
+    parts = content.split(maxsplit=1)
+    return b"" if not parts or content[:1].isspace() else parts[0]

@@ -14,16 +14,11 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
-from unimo2.batches import MixedBatch, PairBatch
-from unimo2.corpora.augment import Augmentation, augment
-from unimo2.corpora.images import ImageCorpus
-from unimo2.corpora.pairs import PairCorpus
-from unimo2.corpora.texts import TextCorpus
-from unimo2.masking import MaskingSpec, mask_spans, word_starts
-from unimo2.modeling.padding import pad
-from unimo2.processing import Unimo2Processor
-from unimo2.recipes import PretrainConfig
-from unimo2.streams import (
+from unimo2.data.augment import Augmentation, augment
+from unimo2.data.batches import MixedBatch, PairBatch
+from unimo2.data.masking import MaskingSpec, mask_spans, word_starts
+from unimo2.data.pairs import ImageCorpus, PairCorpus
+from unimo2.data.seeding import (
     CAPTIONS,
     MASKS,
     MIXED_CAPTIONS,
@@ -39,6 +34,10 @@ from unimo2.streams import (
     stream,
     stream_seed,
 )
+from unimo2.data.text_blocks import TextCorpus
+from unimo2.modeling.padding import pad
+from unimo2.processing import Unimo2Processor
+from unimo2.recipes import PretrainConfig
 
 _PROMPTS = "batch_size times training.prompt_share"
 

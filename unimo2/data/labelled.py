@@ -6,13 +6,13 @@ from collections.abc import Sequence
 
 import torch
 
-from unimo2.batches import LabelledBatch
-from unimo2.corpora.augment import Augmentation, augment
-from unimo2.corpora.order import Passes
-from unimo2.corpora.pixels import Normalisation, PixelSource
+from unimo2.data.augment import Augmentation, augment
+from unimo2.data.batches import LabelledBatch
+from unimo2.data.images import Normalisation, PixelSource
+from unimo2.data.sampler import Passes
+from unimo2.data.seeding import IMAGE_ORDER, VIEWS, Share, stream
 from unimo2.errors import MissingData
 from unimo2.processing import Unimo2Processor
-from unimo2.streams import IMAGE_ORDER, VIEWS, Share, stream
 
 
 class LabelledCorpus:
