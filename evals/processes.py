@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TypeVar
 
-from unimo2.launched import launched_processes, launched_rank
+from unimo2.training.launched import launched_processes, launched_rank
 
 Value = TypeVar("Value")
 

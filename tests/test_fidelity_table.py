@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from unimo2.recipes import read_tables
+from unimo2.training.recipes import read_tables
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = (ROOT / "docs" / "fidelity.md").read_text(encoding="utf-8")

@@ -17,7 +17,7 @@ from reports.render import render
 from reports.tables import report_tables
 from unimo2.cli.app import build
 from unimo2.cli.arguments import expand
-from unimo2.recipes import load_recipe, override
+from unimo2.training.recipes import load_recipe, override
 
 ROOT = Path(__file__).resolve().parents[1]
 README = ROOT / "README.md"

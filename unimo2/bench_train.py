@@ -16,9 +16,9 @@ from unimo2.data.batches import ImageBatch, MixedBatch, PairBatch, TextBatch
 from unimo2.measure import flops, interleave, products, ratio
 from unimo2.modeling.configuration import Unimo2Config
 from unimo2.modeling.heads import Unimo2ForPreTraining
-from unimo2.optimization import build_optimizer
-from unimo2.pretrain_config import PretrainConfig
-from unimo2.training import joint_objective
+from unimo2.training.config import PretrainConfig
+from unimo2.training.optimization import build_optimizer
+from unimo2.training.pretraining import joint_objective
 
 # Tokens of a caption in the timed batches: about what captions of COCO and of the suite have.
 CAPTION_TOKENS = 24

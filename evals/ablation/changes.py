@@ -8,7 +8,7 @@ from typing import Any
 
 from unimo2.errors import UsageError
 from unimo2.modeling.configuration import Unimo2Config
-from unimo2.recipes import Recipe
+from unimo2.training.recipes import Recipe
 
 
 @dataclass(frozen=True)

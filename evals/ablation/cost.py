@@ -14,8 +14,8 @@ from evals.retrieval.shortlist import most_pairs
 from unimo2.data.batches import PairBatch
 from unimo2.modeling.configuration import Unimo2Config
 from unimo2.modeling.model import Unimo2Model
-from unimo2.objectives import LossWeights, PairObjective
-from unimo2.preparation import model_config
+from unimo2.training.objectives import LossWeights, PairObjective
+from unimo2.training.pretraining import model_config
 
 # Operations are counted on a small batch: they grow with it in proportion.
 _PAIRS, _TOKENS = 4, 16

@@ -13,8 +13,8 @@ from evals.records import Record
 from evals.suites import Suite
 from unimo2.errors import UsageError
 from unimo2.modeling.configuration import Unimo2Config
-from unimo2.preparation import model_config, model_fields
-from unimo2.recipes import PretrainConfig, Recipe
+from unimo2.training.pretraining import model_config, model_fields
+from unimo2.training.recipes import PretrainConfig, Recipe
 
 # What rows of Table 5 differ in; the rest of a training is their common base.
 _VARIED = frozenset({"grounded_tokens", "dictionary_size", "grounding"})

@@ -18,13 +18,12 @@ from evals.benchmark import Report
 from evals.flickr import ANNOTATIONS, IMAGES
 from evals.records import Record
 from evals.retrieval.weight import WeightChoice, choose_weight
-from unimo2.data.curriculum import Corpora
 from unimo2.devices import find_device
 from unimo2.formats.karpathy import read_karpathy
 from unimo2.modeling.model import Unimo2Model
-from unimo2.preparation import Prepared, model_config, prepare
-from unimo2.training import pretrain
-from unimo2.training_log import Progress
+from unimo2.training.curriculum import Corpora
+from unimo2.training.logging import Progress
+from unimo2.training.pretraining import Prepared, model_config, prepare, pretrain
 from zoo.interfaces import PairScorer
 from zoo.unimo2 import Unimo2Scorer
 
@@ -36,7 +35,7 @@ def trainer(
     study: Study,
     bar: Callable[[], AbstractContextManager[Callable[[Progress], None] | None]],
 ) -> Train:
-    """Trains rows with `unimo2.training.pretrain`.
+    """Trains rows with `unimo2.training.pretraining.pretrain`.
 
     Args:
         study: gives data and device.

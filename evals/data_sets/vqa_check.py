@@ -10,10 +10,10 @@ from evals.data_sets.checks import check_files
 from evals.data_sets.entry import Findings
 from evals.data_sets.images import ImageCheck
 from unimo2.errors import BadData
-from unimo2.finetuning.answers import answer_list
 from unimo2.formats.coco import image_file
 from unimo2.formats.parsing import Skips
 from unimo2.formats.vqa import Annotation, Question, read_annotations, read_questions
+from unimo2.training.finetuning.answers import answer_list
 
 ANSWER_TYPES = ("yes/no", "number", "other")
 ANNOTATORS = 10

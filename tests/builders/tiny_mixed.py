@@ -13,14 +13,14 @@ import torch
 
 from builders import tiny_processes
 from builders import tiny_training as tiny
-from unimo2.data.curriculum import Corpora
 from unimo2.data.images import HeldPixels
 from unimo2.data.pairs import ImageCorpus, held_pairs
 from unimo2.data.seeding import Share
 from unimo2.data.text_blocks import HeldBlocks, TextCorpus, blocks
 from unimo2.formats.plain_text import TextLine
-from unimo2.trainer import make_accelerator, train
-from unimo2.training import PretrainingTask
+from unimo2.training.curriculum import Corpora
+from unimo2.training.pretraining import PretrainingTask
+from unimo2.training.trainer import make_accelerator, train
 
 CONFIG = replace(
     tiny.CONFIG,

@@ -7,9 +7,8 @@ from pathlib import Path
 import torch
 
 from builders.tiny_tasks import write_model, write_root
-from unimo2.finetuning.config import load_finetune_recipe, override_finetune
-from unimo2.finetuning.task import FinetuningTask
-from unimo2.finetuning.tasks import default_config, prepare
+from unimo2.training.finetuning.config import load_finetune_recipe, override_finetune
+from unimo2.training.finetuning.tasks import FinetuningTask, default_config, prepare
 
 # In batches of four; one caption of an image is much longer than the other.
 TASKS = {

@@ -15,13 +15,13 @@ import numpy as np
 import torch
 
 from unimo2 import Unimo2Config
-from unimo2.data.curriculum import Corpora
 from unimo2.data.pairs import PairCorpus, held_pairs
-from unimo2.pretrain_config import PretrainConfig
 from unimo2.processing import Unimo2Processor, train_tokenizer
-from unimo2.trainer import TrainSummary
-from unimo2.training import pretrain
-from unimo2.training_log import Progress
+from unimo2.training.config import PretrainConfig
+from unimo2.training.curriculum import Corpora
+from unimo2.training.logging import Progress
+from unimo2.training.pretraining import pretrain
+from unimo2.training.trainer import TrainSummary
 
 COLOURS = {"red": (220, 30, 30), "green": (30, 200, 30), "blue": (40, 40, 230), "white": (250,) * 3}
 PLACES = {"left": (slice(4, 12), slice(1, 7)), "right": (slice(4, 12), slice(9, 15))}

@@ -9,7 +9,7 @@ from evals import records
 from evals.suites import Suite
 from unimo2.cli import main
 from unimo2.cli.ablate import _rows
-from unimo2.recipes import load_recipe
+from unimo2.training.recipes import load_recipe
 
 
 @pytest.fixture
@@ -73,7 +73,7 @@ def test_an_interrupted_row_ends_with_the_same_weights(ablate, tmp_path, capsys,
             if progress.step == 5:
                 raise KeyboardInterrupt
 
-        patch.setattr("unimo2.progress.TrainingBar.__call__", interrupt)
+        patch.setattr("unimo2.training.logging.TrainingBar.__call__", interrupt)
         assert ablate("--k", "2") == 130
     assert capsys.readouterr().err.splitlines()[-1] == "unimo2: error: interrupted"
     assert records.find(tmp_path / "runs") == []

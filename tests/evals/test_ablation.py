@@ -15,10 +15,10 @@ from evals.records import Record
 from evals.suites import Suite
 from unimo2.errors import UsageError
 from unimo2.modeling.model import Unimo2Model, Unimo2Output
-from unimo2.preparation import model_config
 from unimo2.processing import Unimo2Processor, train_tokenizer
-from unimo2.recipes import PretrainConfig, Recipe
-from unimo2.saving import save_model
+from unimo2.training.checkpoints import save_model
+from unimo2.training.pretraining import model_config
+from unimo2.training.recipes import PretrainConfig, Recipe
 from zoo.interfaces import StackedFeatures
 
 MODEL = {

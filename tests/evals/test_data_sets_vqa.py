@@ -7,8 +7,8 @@ import pytest
 
 from builders.miniatures import check, here, picture, write
 from evals.data_sets import vqa_check
-from unimo2.finetuning.answers import answer_list
 from unimo2.formats.vqa import Annotation, Question
+from unimo2.training.finetuning.answers import answer_list
 
 QUESTIONS = "v2_OpenEnded_mscoco_{}_questions.json"
 ANNOTATIONS = "v2_mscoco_{}_annotations.json"

@@ -13,8 +13,8 @@ from PIL import Image
 
 from evals.quick import measure
 from unimo2.cli import main
-from unimo2.finetuning.readers import read_vqa
 from unimo2.formats.vqa import read_annotations, read_questions
+from unimo2.training.finetuning.readers import read_vqa
 
 SCRIPT = Path(__file__).parents[2] / "examples" / "easy_vqa_data.py"
 # The package's functions over four images, as its own documentation describes them.

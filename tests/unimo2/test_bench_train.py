@@ -11,7 +11,7 @@ import torch
 from unimo2.bench_train import measure, random_batches
 from unimo2.cli import main
 from unimo2.modeling.configuration import Unimo2Config
-from unimo2.pretrain_config import PretrainConfig
+from unimo2.training.config import PretrainConfig
 
 CPU = torch.device("cpu")
 CONFIG = PretrainConfig(

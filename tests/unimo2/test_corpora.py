@@ -13,12 +13,12 @@ from PIL import Image
 from builders import corpora_folders
 from builders import tiny_training as tiny
 from unimo2.data.corpora import prompted, read_labelled, read_pairs
-from unimo2.data.curriculum import Corpora
 from unimo2.data.seeding import CAPTIONS, ORDER, Share, stream
 from unimo2.data.text_blocks import text_folders
 from unimo2.errors import BadData, MissingData, UsageError
-from unimo2.preparation import load_pair_corpus
 from unimo2.processing import Unimo2Processor
+from unimo2.training.curriculum import Corpora
+from unimo2.training.pretraining import load_pair_corpus
 
 CONFIG = replace(tiny.CONFIG, length_window=2)
 

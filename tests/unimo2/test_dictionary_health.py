@@ -9,13 +9,12 @@ import pytest
 import torch
 
 from builders import tiny_training as tiny
-from unimo2.checkpoints import load_state
-from unimo2.data.curriculum import Corpora
-from unimo2.dictionary_health import RowUse, collapse_warning
 from unimo2.modeling.grounding import GroundedDictionary
-from unimo2.progress import TrainingBar
-from unimo2.training import PretrainingTask
-from unimo2.training_log import Progress
+from unimo2.training.checkpoints import load_state
+from unimo2.training.curriculum import Corpora
+from unimo2.training.dictionary_usage import RowUse, collapse_warning
+from unimo2.training.logging import Progress, TrainingBar
+from unimo2.training.pretraining import PretrainingTask
 
 
 def test_a_collapse_is_said_in_one_line():

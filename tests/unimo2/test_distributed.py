@@ -14,7 +14,7 @@ import torch
 
 from builders import tiny_mixed, tiny_processes
 from unimo2.data.seeding import Share
-from unimo2.trainer import train
+from unimo2.training.trainer import train
 
 _PATIENCE = 280  # seconds; a few suffice on a machine that does nothing else
 

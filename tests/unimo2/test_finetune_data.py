@@ -14,20 +14,20 @@ from unimo2.data.sampler import Sampler
 from unimo2.data.seeding import Share
 from unimo2.data.texts import TokenTable
 from unimo2.errors import BadData, UsageError
-from unimo2.finetuning.answers import answer_list, soft_targets
-from unimo2.finetuning.classification import Classes, LabelledData
-from unimo2.finetuning.config import FinetuneConfig
-from unimo2.finetuning.readers import (
+from unimo2.formats.images import load_image
+from unimo2.formats.vqa import Annotation, Answer, normalise, read_annotations
+from unimo2.modeling.heads import VQA_ANSWERS
+from unimo2.processing import Unimo2Processor
+from unimo2.training.finetuning.answers import answer_list, soft_targets
+from unimo2.training.finetuning.classification import Classes, LabelledData
+from unimo2.training.finetuning.config import FinetuneConfig
+from unimo2.training.finetuning.readers import (
     read_captioned,
     read_glue,
     read_imagenet,
     read_snli_ve,
     read_vqa,
 )
-from unimo2.formats.images import load_image
-from unimo2.formats.vqa import Annotation, Answer, normalise, read_annotations
-from unimo2.modeling.heads import VQA_ANSWERS
-from unimo2.processing import Unimo2Processor
 
 
 @pytest.fixture(scope="module")

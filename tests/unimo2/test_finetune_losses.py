@@ -9,12 +9,12 @@ from torch.nn import functional
 
 from builders.tiny_tasks import write_model
 from unimo2 import Unimo2Model
-from unimo2.finetuning.captioning import CaptionBatch, CaptionObjective
-from unimo2.finetuning.classification import SoftTargets, judge
-from unimo2.finetuning.config import RetrievalConfig
-from unimo2.finetuning.losses import circle_loss, draw_several
-from unimo2.finetuning.retrieval import RetrievalBatch, RetrievalObjective
 from unimo2.modeling.generation import CachedDecoder, TagTokens
+from unimo2.training.finetuning.captioning import CaptionBatch, CaptionObjective
+from unimo2.training.finetuning.classification import SoftTargets, judge
+from unimo2.training.finetuning.config import RetrievalConfig
+from unimo2.training.finetuning.retrieval import RetrievalBatch, RetrievalObjective
+from unimo2.training.losses import circle_loss, draw_several
 
 
 @pytest.fixture(scope="module")

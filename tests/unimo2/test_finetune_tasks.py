@@ -12,11 +12,20 @@ from builders.tiny_tasks import write_model, write_root
 from unimo2 import Unimo2Config, Unimo2Model
 from unimo2.data.seeding import Share
 from unimo2.errors import UsageError
-from unimo2.finetuning.config import FinetuneRecipe, load_finetune_recipe, override_finetune
-from unimo2.finetuning.tasks import TASKS, Prepared, default_config, prepare
-from unimo2.finetuning.text_encoders import prepare_encoder
 from unimo2.modeling.heads import Unimo2ForImages, Unimo2ForPairs, Unimo2ForTexts
-from unimo2.trainer import TrainSummary, train
+from unimo2.training.finetuning.config import (
+    FinetuneRecipe,
+    load_finetune_recipe,
+    override_finetune,
+)
+from unimo2.training.finetuning.tasks import (
+    TASKS,
+    Prepared,
+    default_config,
+    prepare,
+    prepare_encoder,
+)
+from unimo2.training.trainer import TrainSummary, train
 
 CLASSES = {
     "vqa": (Unimo2ForPairs, 6),

@@ -9,9 +9,9 @@ from torch.nn import functional
 
 from builders.masked_texts import PAD, masked, texts
 from unimo2.data.batches import ImageBatch, MixedBatch, TextBatch
-from unimo2.joint_objective import JointObjective, nt_xent
 from unimo2.modeling.heads import Unimo2ForPreTraining
-from unimo2.objectives import LossWeights, PairObjective
+from unimo2.training.losses import nt_xent
+from unimo2.training.objectives import JointObjective, LossWeights, PairObjective
 
 WEIGHTS = LossWeights(1.0, 2.0, 3.0, 4.0, 5.0, 6.0)
 

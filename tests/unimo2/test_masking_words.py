@@ -23,9 +23,9 @@ from unimo2.data.masking import MaskingSpec, mask_spans, word_starts
 from unimo2.errors import UsageError
 from unimo2.modeling.padding import IGNORED, pad
 from unimo2.plain_english import PLAIN_SENTENCES
-from unimo2.pretrain_config import PretrainConfig
 from unimo2.processing import train_tokenizer
-from unimo2.recipes import load_recipe
+from unimo2.training.config import PretrainConfig
+from unimo2.training.recipes import load_recipe
 
 LENGTHS = [0.2 * 0.8**length for length in range(11)]  # of spans, before they are normalised
 CAPTIONS = 1000

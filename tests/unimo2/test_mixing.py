@@ -13,13 +13,13 @@ import torch
 from builders import tiny_mixed
 from builders import tiny_training as tiny
 from builders.tiny_mixed import CONFIG, LINES
-from unimo2.checkpoints import load_state
-from unimo2.data.curriculum import Corpora
 from unimo2.data.seeding import Share
 from unimo2.data.text_blocks import blocks
 from unimo2.errors import UsageError
 from unimo2.formats.plain_text import TextLine
-from unimo2.training import PretrainingTask, pretrain
+from unimo2.training.checkpoints import load_state
+from unimo2.training.curriculum import Corpora
+from unimo2.training.pretraining import PretrainingTask, pretrain
 
 
 @pytest.fixture(scope="module")

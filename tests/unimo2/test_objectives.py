@@ -13,11 +13,8 @@ from torch.nn import functional
 from builders.masked_texts import PAD, VOCAB, masked, texts
 from unimo2 import Unimo2Config, Unimo2Model
 from unimo2.data.batches import PairBatch
-from unimo2.negatives import draw_negatives, draw_partners, same_pair
-from unimo2.objectives import (
-    LossWeights,
-    PairObjective,
-)
+from unimo2.training.losses import draw_negatives, draw_partners, same_pair
+from unimo2.training.objectives import LossWeights, PairObjective
 
 
 @pytest.mark.parametrize("hard_share", [1.0, 0.5, 0.0])

@@ -24,9 +24,8 @@ from unimo2.data.text_blocks import FileBlocks
 from unimo2.errors import BadData, MissingData, UsageError
 from unimo2.formats.parsing import Skips
 from unimo2.formats.shards import TarMember
-from unimo2.preparation import prepare
-from unimo2.recipes import Recipe
-from unimo2.training import pretrain
+from unimo2.training.pretraining import prepare, pretrain
+from unimo2.training.recipes import Recipe
 
 CONFIG = replace(
     tiny.CONFIG,

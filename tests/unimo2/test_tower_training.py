@@ -13,12 +13,12 @@ from transformers import AutoTokenizer, RobertaForMaskedLM
 from builders import corpora_folders
 from unimo2.errors import MissingData, UsageError
 from unimo2.modeling.towers import load_roberta, load_vit
-from unimo2.pretrain_config import PretrainConfig
 from unimo2.processing import Unimo2Processor
-from unimo2.recipes import Recipe
-from unimo2.tower_training import TowerTask
-from unimo2.trainer import train
-from unimo2.training import PretrainingTask
+from unimo2.training.config import PretrainConfig
+from unimo2.training.pretraining import PretrainingTask
+from unimo2.training.recipes import Recipe
+from unimo2.training.towers import TowerTask
+from unimo2.training.trainer import train
 
 MODEL = {
     "image_size": 16,

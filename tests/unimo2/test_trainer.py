@@ -13,11 +13,11 @@ import torch
 from torch import nn
 from transformers import PretrainedConfig, PreTrainedModel
 
-from unimo2.checkpoints import Best
 from unimo2.data.seeding import Share
 from unimo2.errors import BadCheckpoint, TrainingFailed, UsageError
-from unimo2.optimization import learning_rate_at
-from unimo2.trainer import LoopConfig, _Run, save_model, train
+from unimo2.training.checkpoints import Best
+from unimo2.training.optimization import learning_rate_at
+from unimo2.training.trainer import LoopConfig, _Run, save_model, train
 
 CONFIG = LoopConfig(
     steps=8,
@@ -335,7 +335,7 @@ def test_a_start_before_the_first_checkpoint_keeps_its_number_format(tmp_path, m
     """Truth: the format that the first start found, though another one would be found now."""
     config = replace(CONFIG, precision="auto")
     found = iter(["bf16", "fp32", "fp32"])
-    monkeypatch.setattr("unimo2.trainer.choose_precision", lambda *of: next(found))
+    monkeypatch.setattr("unimo2.training.trainer.choose_precision", lambda *of: next(found))
 
     def stop(progress):
         raise KeyboardInterrupt
@@ -353,7 +353,7 @@ def test_a_full_disk_at_the_start_is_one_line(tmp_path, monkeypatch):
     def full(*arguments, **more):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("unimo2.trainer.LogFile", full)
+    monkeypatch.setattr("unimo2.training.trainer.LogFile", full)
     with pytest.raises(TrainingFailed, match="No space left on device.*no checkpoint yet"):
         run(tmp_path)
 

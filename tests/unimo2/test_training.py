@@ -17,12 +17,12 @@ from safetensors import SafetensorError
 
 from builders import tiny_training as tiny
 from unimo2 import Unimo2Model, Unimo2Processor
-from unimo2.checkpoints import load_state
-from unimo2.data.curriculum import Corpora
 from unimo2.errors import BadCheckpoint, TrainingFailed, UsageError
-from unimo2.objectives import PairObjective
-from unimo2.training import PretrainingTask, pretrain
-from unimo2.training_log import dictionary_use
+from unimo2.training.checkpoints import load_state
+from unimo2.training.curriculum import Corpora
+from unimo2.training.logging import dictionary_use
+from unimo2.training.objectives import PairObjective
+from unimo2.training.pretraining import PretrainingTask, pretrain
 
 WEIGHTS = Path("model/model.safetensors")
 
@@ -206,7 +206,7 @@ def test_a_full_disk_stops_and_keeps_the_last_checkpoint(tmp_path, monkeypatch):
             raise OSError(28, "No space left on device")
         saved(values, file)
 
-    monkeypatch.setattr("unimo2.checkpoints.torch.save", fails_later)
+    monkeypatch.setattr("unimo2.training.checkpoints.torch.save", fails_later)
     with pytest.raises(TrainingFailed, match="No space left on device"):
         tiny.run(tmp_path)
     assert load_state(tmp_path / "checkpoint").step == 3
@@ -221,7 +221,7 @@ def test_a_full_disk_stops_and_keeps_the_last_checkpoint(tmp_path, monkeypatch):
             "transformers.PreTrainedModel.save_pretrained",
             SafetensorError("No space left on device"),
         ),
-        ("unimo2.training_log.LogFile.write", OSError(28, "No space left on device")),
+        ("unimo2.training.logging.LogFile.write", OSError(28, "No space left on device")),
     ],
 )
 def test_a_disk_that_is_full_elsewhere_is_one_line_too(tmp_path, monkeypatch, place, error):

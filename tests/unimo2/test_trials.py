@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from unimo2.errors import BadData, UsageError
-from unimo2.finetuning.trials import Outcome, Trial, plan, run_trials
+from unimo2.training.finetuning.search import Outcome, Trial, plan, run_trials
 
 GRID = {"learning_rate": (1e-5, 2e-5), "batch_size": (16, 32)}
 VALUES = {1e-5: 70.0, 2e-5: 80.0}

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from evals.ablation import Planned, Row, Study
     from evals.records import Record
     from evals.suites import Suite
-    from unimo2.recipes import Recipe
+    from unimo2.training.recipes import Recipe
 
 _TABLES = (4, 5)
 _RECIPE, _CORPORA_RECIPE = "ablation", "ablation-corpora"
@@ -152,7 +152,7 @@ def _rows(
 
 
 def _recipe(config: str, budget: int | None, seed: int | None) -> Recipe:
-    from unimo2.recipes import load_recipe, override
+    from unimo2.training.recipes import load_recipe, override
 
     changes = {"steps": budget, "seed": seed}
     given = [f"{name}={value}" for name, value in changes.items() if value is not None]
@@ -169,7 +169,7 @@ def _run(study: Study, plan: Sequence[Planned], quiet: bool) -> list[Record]:
     from evals import ablation
     from evals.ablation.steps import evaluator, trainer
     from evals.progress import shown
-    from unimo2.progress import TrainingBar
+    from unimo2.training.logging import TrainingBar
 
     disable_progress_bar()  # of reading weights: an instant
 

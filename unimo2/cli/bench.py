@@ -207,8 +207,8 @@ def train(
     """Time a training step of each kind of batch against the machine's matrix products."""
     from unimo2.bench_train import measure
     from unimo2.devices import find_device, find_dtype
-    from unimo2.preparation import model_config
-    from unimo2.recipes import load_recipe, override
+    from unimo2.training.pretraining import model_config
+    from unimo2.training.recipes import load_recipe, override
 
     recipe, where = override(load_recipe(config), set_ or []), find_device(device)
     figures = [

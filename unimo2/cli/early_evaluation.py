@@ -11,8 +11,8 @@ from unimo2.cli.first_process import say
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-    from unimo2.finetuning.tasks import Prepared
     from unimo2.formats.karpathy import KarpathyImage
+    from unimo2.training.finetuning.tasks import Prepared
 
 Evaluate = Callable[["PreTrainedModel", int], Mapping[str, float]]
 
@@ -33,7 +33,7 @@ _FILES = {
 
 
 def early_evaluation(prepared: Prepared, root: Path) -> Evaluate | None:
-    """What the trainer is to call, for the metric `unimo2.finetuning.tasks.METRICS` names.
+    """What the trainer is to call, for the metric `unimo2.training.finetuning.tasks.METRICS` names.
 
     Args:
         prepared: the task.
@@ -42,7 +42,7 @@ def early_evaluation(prepared: Prepared, root: Path) -> Evaluate | None:
     Returns:
         The callback; None where there is no development split, which is said.
     """
-    from unimo2.finetuning.config import AnswerConfig
+    from unimo2.training.finetuning.config import AnswerConfig
 
     config, task = prepared.config, prepared.task
     if prepared.held_out is not None:
@@ -107,7 +107,7 @@ def _retrieval(prepared: Prepared, images: Sequence[KarpathyImage]) -> Evaluate:
 def _captions(prepared: Prepared, root: Path) -> Evaluate:
     """CIDEr alone: the benchmark's other metrics would take longer than the training."""
     from evals.quick_captions import cider_on
-    from unimo2.finetuning.config import CaptionConfig
+    from unimo2.training.finetuning.config import CaptionConfig
     from zoo import task_adapter
     from zoo.interfaces import Captioner
 
@@ -126,7 +126,7 @@ def _benchmark(prepared: Prepared, root: Path) -> Evaluate:
     """The benchmark's own protocol and metrics on its development split."""
     from evals.quick import measuring
     from unimo2.errors import UndefinedMetric
-    from unimo2.finetuning.tasks import DEVELOPMENT, METRICS
+    from unimo2.training.finetuning.tasks import DEVELOPMENT, METRICS
     from zoo import task_adapter
 
     task, limit = prepared.task, prepared.config.eval_limit or None

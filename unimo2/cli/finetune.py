@@ -16,10 +16,10 @@ from unimo2.cli.first_process import is_first_process, say
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from unimo2.finetuning.config import FinetuneRecipe
-    from unimo2.finetuning.tasks import Prepared
-    from unimo2.finetuning.trials import Comparison, Outcome, Trial
-    from unimo2.trainer import TrainSummary
+    from unimo2.training.finetuning.config import FinetuneRecipe
+    from unimo2.training.finetuning.search import Comparison, Outcome, Trial
+    from unimo2.training.finetuning.tasks import Prepared
+    from unimo2.training.trainer import TrainSummary
 
 
 def register(app: typer.Typer) -> None:
@@ -32,7 +32,7 @@ class _Request:
     """What the command line asks for, names resolved.
 
     Attributes:
-        task: one of `unimo2.finetuning.tasks.TASKS`.
+        task: one of `unimo2.training.finetuning.tasks.TASKS`.
         model: what to start from, as typed.
         folder: a UNIMO-2 checkpoint; None for a text encoder of transformers.
         root: data root.
@@ -128,10 +128,10 @@ def finetune(
     last checkpoint was.
     """
     from evals.suites import resolve
-    from unimo2.accelerating import require_place
     from unimo2.errors import UsageError
-    from unimo2.finetuning.tasks import task_name
-    from unimo2.trainer import require_resume
+    from unimo2.training.distributed import require_place
+    from unimo2.training.finetuning.tasks import task_name
+    from unimo2.training.trainer import require_resume
 
     name = task_name(task)
     if steps is not None and epochs is not None:
@@ -168,7 +168,7 @@ def _checkpoint(model: str, task: str) -> Path | None:
     """The folder of a card's or the user's own UNIMO-2; None for a text encoder."""
     import zoo
     from unimo2.errors import IncompatibleModel
-    from unimo2.finetuning.tasks import GLUE, checkpoint_config
+    from unimo2.training.finetuning.tasks import GLUE, checkpoint_config
     from zoo import cards
 
     folder = Path(model).expanduser()
@@ -184,13 +184,13 @@ def _checkpoint(model: str, task: str) -> Path | None:
 
 def _recipe(request: _Request, config: str | None, assignments: Sequence[str]) -> FinetuneRecipe:
     """The recipe of the command line, or the default one of the model's size."""
-    from unimo2.finetuning.config import (
+    from unimo2.training.finetuning.config import (
         PAPER_WIDTH,
         default_recipe,
         load_finetune_recipe,
         override_finetune,
     )
-    from unimo2.finetuning.tasks import checkpoint_config, default_config
+    from unimo2.training.finetuning.tasks import checkpoint_config, default_config
 
     if config is None:
         width = PAPER_WIDTH
@@ -209,9 +209,9 @@ def _run(
 
     from unimo2.cli.early_evaluation import early_evaluation
     from unimo2.errors import UsageError
-    from unimo2.finetuning.tasks import METRICS
-    from unimo2.progress import TrainingBar
-    from unimo2.trainer import train
+    from unimo2.training.finetuning.tasks import METRICS
+    from unimo2.training.logging import TrainingBar
+    from unimo2.training.trainer import train
 
     disable_progress_bar()  # of writing weights: an instant
     set_verbosity_error()  # a new head is meant to be missing; other weights are refused
@@ -237,8 +237,7 @@ def _run(
 
 def _prepare(request: _Request, recipe: FinetuneRecipe) -> Prepared:
     """Read the data and load the model."""
-    from unimo2.finetuning.tasks import prepare
-    from unimo2.finetuning.text_encoders import prepare_encoder
+    from unimo2.training.finetuning.tasks import prepare, prepare_encoder
 
     if request.folder is None:
         return prepare_encoder(request.task, recipe, request.model, request.root)
@@ -272,12 +271,11 @@ def _run_several(
     request: _Request, recipe: FinetuneRecipe, output: Path, search: bool, seeds: int
 ) -> None:
     """A grid, seeds, or both; the best model is put into output/model."""
-    from unimo2.checkpoints import discard_state
     from unimo2.errors import UsageError
-    from unimo2.finetuning.config import with_fields
-    from unimo2.finetuning.trials import Outcome, plan, run_trials
-    from unimo2.launched import launched_processes
-    from unimo2.saving import copy_folder
+    from unimo2.training.checkpoints import copy_folder, discard_state
+    from unimo2.training.finetuning.config import with_fields
+    from unimo2.training.finetuning.search import Outcome, plan, run_trials
+    from unimo2.training.launched import launched_processes
 
     if launched_processes() > 1:
         raise UsageError(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from unimo2.launched import launched_rank
+from unimo2.training.launched import launched_rank
 
 
 def is_first_process() -> bool:

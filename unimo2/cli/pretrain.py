@@ -10,8 +10,8 @@ import typer
 from unimo2.cli.first_process import is_first_process, say
 
 if TYPE_CHECKING:
-    from unimo2.recipes import Recipe
-    from unimo2.trainer import TrainSummary
+    from unimo2.training.recipes import Recipe
+    from unimo2.training.trainer import TrainSummary
 
 # What a corpus says about itself beside its fingerprint.
 _COUNTS = ("images", "captions", "blocks", "tokens")
@@ -52,11 +52,11 @@ def pretrain(
 ) -> None:
     """Train a model from random weights and choose its retrieval weight on the validation split."""
     from evals.suites import resolve
-    from unimo2.accelerating import require_place
     from unimo2.cli.retrieval_weight import choose_retrieval_weight
     from unimo2.errors import UsageError
-    from unimo2.recipes import load_recipe, override
-    from unimo2.trainer import require_resume
+    from unimo2.training.distributed import require_place
+    from unimo2.training.recipes import load_recipe, override
+    from unimo2.training.trainer import require_resume
 
     assignments = list(set_ or [])
     assignments += [f"steps={steps}"] if steps is not None else []
@@ -83,9 +83,9 @@ def _train(recipe: Recipe, root: Path, output: Path, resume: str, device: str) -
     """Read the corpora and train on them."""
     from transformers.utils.logging import disable_progress_bar
 
-    from unimo2.preparation import prepare
-    from unimo2.progress import TrainingBar
-    from unimo2.training import pretrain as run
+    from unimo2.training.logging import TrainingBar
+    from unimo2.training.pretraining import prepare
+    from unimo2.training.pretraining import pretrain as run
 
     disable_progress_bar()  # of writing weights: an instant
     if recipe.training.trains != "unimo2":
@@ -116,9 +116,9 @@ def _train_tower(
     recipe: Recipe, root: Path, output: Path, resume: str, device: str
 ) -> TrainSummary:
     """Train one tower by itself."""
-    from unimo2.progress import TrainingBar
-    from unimo2.tower_training import TowerTask
-    from unimo2.trainer import train
+    from unimo2.training.logging import TrainingBar
+    from unimo2.training.towers import TowerTask
+    from unimo2.training.trainer import train
 
     task = TowerTask(recipe, root)
     for line in task.skips.lines():

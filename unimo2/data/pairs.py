@@ -20,8 +20,8 @@ from unimo2.data.seeding import IMAGE_ORDER, ORDER, VIEWS, Share, stream
 from unimo2.data.tables import Sources, Strings
 from unimo2.data.texts import Captions, HeldCaptions, TextCaptions
 from unimo2.errors import BadData, MissingData
-from unimo2.pretrain_config import PretrainConfig
 from unimo2.processing import Unimo2Processor
+from unimo2.training.config import PretrainConfig
 
 # Neighbours that are tried in the place of an image that cannot be decoded.
 _TRIES = 20

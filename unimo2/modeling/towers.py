@@ -60,7 +60,7 @@ def load_vit(name: str, weights: Path | None = None, pretrained: bool = True) ->
 
     Args:
         name: A timm model name from `PLAIN_VITS`, with or without a pretrained tag; or
-            "local-dir:FOLDER", a model that timm or `unimo2.tower_training` saved.
+            "local-dir:FOLDER", a model that timm or `unimo2.training.towers` saved.
         weights: A local weights file in timm's format; None for timm's own weights.
         pretrained: Whether timm's weights are fetched when no file is given.
 

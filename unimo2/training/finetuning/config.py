@@ -7,8 +7,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal, TypeVar
 
 from unimo2.errors import UsageError
-from unimo2.loop_config import LoopConfig
-from unimo2.recipes import (
+from unimo2.training.config import LoopConfig
+from unimo2.training.recipes import (
     CONFIG_FOLDER,
     find_recipe,
     parse_assignments,
@@ -232,7 +232,7 @@ def default_recipe(task: str, hidden_size: int) -> str:
 
 
 def load_finetune_recipe(name_or_file: str, defaults: FinetuneConfig) -> FinetuneRecipe:
-    """Read a recipe by name (`unimo2/configs/finetune/NAME.toml`) or from a file.
+    """Read a recipe by name (`unimo2/training/recipes/finetune/NAME.toml`) or from a file.
 
     Args:
         name_or_file: the recipe.
@@ -257,7 +257,7 @@ def load_finetune_recipe(name_or_file: str, defaults: FinetuneConfig) -> Finetun
 
 
 def override_finetune(recipe: FinetuneRecipe, assignments: Sequence[str]) -> FinetuneRecipe:
-    """Change a recipe by `key=value` texts, as `unimo2.recipes.override` does.
+    """Change a recipe by `key=value` texts, as `unimo2.training.recipes.override` does.
 
     `steps=100` alone means 100 steps, whatever the recipe's epochs.
 

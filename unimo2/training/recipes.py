@@ -13,15 +13,14 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from unimo2.errors import MissingData, UsageError
-from unimo2.loop_config import LoopConfig
-from unimo2.pretrain_config import PretrainConfig
+from unimo2.training.config import LoopConfig, PretrainConfig
 
 if sys.version_info >= (3, 11):
     import tomllib
 else:
     import tomli as tomllib
 
-CONFIG_FOLDER = Path(__file__).parent / "configs"
+CONFIG_FOLDER = Path(__file__).parent / "recipes"
 
 __all__ = [
     "PretrainConfig",
@@ -55,7 +54,7 @@ class Recipe:
 
 
 def load_recipe(name_or_file: str) -> Recipe:
-    """Read a recipe by name (`unimo2/configs/NAME.toml`) or from a file.
+    """Read a recipe by name (`unimo2/training/recipes/NAME.toml`) or from a file.
 
     Raises:
         MissingData: there is no such recipe.
@@ -70,7 +69,7 @@ def load_recipe(name_or_file: str) -> Recipe:
 
 
 def find_recipe(name_or_file: str) -> Path:
-    """The file of a recipe: `unimo2/configs/NAME.toml`, or a file of the user.
+    """The file of a recipe: `unimo2/training/recipes/NAME.toml`, or a file of the user.
 
     Raises:
         MissingData: there is no such recipe.

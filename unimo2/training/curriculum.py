@@ -37,7 +37,7 @@ from unimo2.data.seeding import (
 from unimo2.data.text_blocks import TextCorpus
 from unimo2.modeling.padding import pad
 from unimo2.processing import Unimo2Processor
-from unimo2.recipes import PretrainConfig
+from unimo2.training.recipes import PretrainConfig
 
 _PROMPTS = "batch_size times training.prompt_share"
 

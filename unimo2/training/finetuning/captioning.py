@@ -25,15 +25,15 @@ from unimo2.data.images import Pictures
 from unimo2.data.sampler import Sampler
 from unimo2.data.seeding import Share
 from unimo2.data.texts import TokenTable
-from unimo2.distributed import mean_cross_entropy, total
-from unimo2.finetuning.config import CaptionConfig
-from unimo2.finetuning.fused import dictionary_news
 from unimo2.modeling.attention import key_bias
 from unimo2.modeling.fusion import Layout
 from unimo2.modeling.generation import TagTokens
 from unimo2.modeling.model import Unimo2Model
 from unimo2.modeling.padding import IGNORED, selected_rows
 from unimo2.modeling.text import causal_mask
+from unimo2.training.dictionary_usage import dictionary_news
+from unimo2.training.distributed import mean_cross_entropy, total
+from unimo2.training.finetuning.config import CaptionConfig
 
 
 @dataclass(frozen=True)

@@ -3,28 +3,38 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, Protocol, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
-from transformers import PreTrainedModel
+from transformers import AutoModelForSequenceClassification, AutoTokenizer, PreTrainedModel
 
 from unimo2.data.images import Pictures
-from unimo2.data.seeding import WEIGHTS, stream_seed
+from unimo2.data.seeding import WEIGHTS, Share, stream_seed
 from unimo2.data.texts import TokenTable
 from unimo2.errors import BadCheckpoint, UsageError
-from unimo2.finetuning.captioning import CaptionData, CaptionObjective, ImageTags
-from unimo2.finetuning.classification import (
+from unimo2.formats.karpathy import KarpathyImage
+from unimo2.formats.object_tags import read_object_tags
+from unimo2.modeling.generation import tag_tokens
+from unimo2.modeling.heads import Unimo2ForImages, Unimo2ForPairs, Unimo2ForTexts
+from unimo2.modeling.model import Unimo2Model
+from unimo2.processing import Unimo2Processor, load_processor
+from unimo2.text_encoders import longest
+from unimo2.training.checkpoints import save_model
+from unimo2.training.finetuning.captioning import CaptionData, CaptionObjective, ImageTags
+from unimo2.training.finetuning.classification import (
     ClassificationObjective,
+    LabelledBatch,
     LabelledData,
     SoftTargets,
     TaskModel,
+    judge,
 )
-from unimo2.finetuning.config import (
+from unimo2.training.finetuning.config import (
     AnswerConfig,
     CaptionConfig,
     FinetuneConfig,
@@ -33,7 +43,7 @@ from unimo2.finetuning.config import (
     RetrievalConfig,
     with_steps,
 )
-from unimo2.finetuning.readers import (
+from unimo2.training.finetuning.readers import (
     Samples,
     hold_out,
     read_captioned,
@@ -42,16 +52,74 @@ from unimo2.finetuning.readers import (
     read_snli_ve,
     read_vqa,
 )
-from unimo2.finetuning.retrieval import RetrievalData, RetrievalObjective
-from unimo2.finetuning.starting import Start, load_start
-from unimo2.finetuning.task import FinetuningTask, TrainingData
-from unimo2.formats.karpathy import KarpathyImage
-from unimo2.formats.object_tags import read_object_tags
-from unimo2.modeling.generation import tag_tokens
-from unimo2.modeling.heads import Unimo2ForImages, Unimo2ForPairs, Unimo2ForTexts
-from unimo2.modeling.model import Unimo2Model
-from unimo2.preparation import model_fields
-from unimo2.processing import Unimo2Processor, load_processor
+from unimo2.training.finetuning.retrieval import RetrievalData, RetrievalObjective
+from unimo2.training.finetuning.starting import Start, load_start
+from unimo2.training.pretraining import model_fields
+from unimo2.training.trainer import TrainingBatch
+
+# What the trainer is given: a task model, its objective and its training data.
+
+
+class TrainingData(Protocol):
+    """Training samples of a task."""
+
+    @property
+    def samples(self) -> int:
+        """How many an epoch takes, in the unit of the batch size."""
+        ...
+
+    def batch(self, step: int, share: Share) -> TrainingBatch:
+        """A part of the batch of a step, on the CPU; a function of (seed, step, share)."""
+        ...
+
+    def describe(self) -> Mapping[str, Any]:
+        """Counts and fingerprint, for records: plain values."""
+        ...
+
+
+class FinetuningTask:
+    """One task model with its losses and data, as `unimo2.training.trainer.train` takes it.
+
+    Attributes:
+        name: of the benchmark, "snli_ve".
+        model: what is saved and evaluated.
+        objective: the losses over the model.
+        data: training samples.
+        processor: saved beside the weights: a processor, or the tokenizer of a text encoder.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        model: PreTrainedModel,
+        objective: nn.Module,
+        data: TrainingData,
+        processor: Any,
+    ) -> None:
+        """Put the parts together and write the task's name into the model's configuration."""
+        self.name, self.model, self.objective = name, model, objective
+        self.data, self.processor = data, processor
+        model.config.task = name
+
+    def batch(self, step: int, share: Share) -> TrainingBatch:
+        """A part of the batch of a step."""
+        return self.data.batch(step, share)
+
+    def identity(self) -> dict[str, Any]:
+        """Task, model and data."""
+        # Names of classes are part of the data's fingerprint, and would fill every message.
+        model = self.model.config.to_diff_dict()
+        shown = {k: v for k, v in model.items() if k not in ("id2label", "label2id")}
+        return {"task": self.name, "model": shown, "data": dict(self.data.describe())}
+
+    def describe(self) -> dict[str, Any]:
+        """The same, for train.json."""
+        return self.identity()
+
+    def save(self, folder: Path, dtype: str) -> None:
+        """Write the model and its processor."""
+        save_model(self.model, self.processor, folder, dtype)
+
 
 GLUE = ("sst2", "mnli", "cola", "stsb")
 _DEFAULTS: Mapping[str, FinetuneConfig] = {
@@ -313,3 +381,101 @@ def _held_out(pictures: Pictures, labels: Tensor, batch_size: int, model: PreTra
         logits = model(pixel_values=pictures.plain(rows).to(model.device)).logits
         right += int((logits.argmax(dim=1).cpu() == labels[rows]).sum())
     return 100.0 * right / len(pictures)
+
+
+# GLUE fine-tuning of any transformers text encoder, beside UNIMO-2's own.
+
+
+class EncoderObjective(nn.Module):
+    """The loss of a model for sequence classification, by the same rules as our own heads."""
+
+    def __init__(self, model: PreTrainedModel, label_smoothing: float = 0.0) -> None:
+        """Wrap a model.
+
+        Args:
+            model: gives `logits` of [b, c].
+            label_smoothing: share of the target that is spread over all classes.
+        """
+        super().__init__()
+        self.model, self.label_smoothing = model, label_smoothing
+
+    def forward(self, batch: LabelledBatch) -> dict[str, Tensor]:
+        """Scalars "loss", "task", and "accuracy" in [0, 1] where there are classes."""
+        inputs = {"input_ids": batch.input_ids, "attention_mask": batch.attention_mask}
+        if batch.token_type_ids is not None:
+            inputs["token_type_ids"] = batch.token_type_ids
+        return judge(self.model(**inputs).logits.float(), batch.labels, self.label_smoothing)
+
+
+def prepare_encoder(
+    task: str, recipe: FinetuneRecipe, name_or_folder: str | Path, root: Path
+) -> Prepared:
+    """Read the data and load the encoder, with a new head where it has none.
+
+    Args:
+        task: "sst2", "mnli", "cola" or "stsb".
+        recipe: its `model` table names no field of UNIMO-2's here and must be empty.
+        name_or_folder: a folder, or a repository of the model hub.
+        root: data root.
+
+    Raises:
+        BadCheckpoint: it cannot be loaded as a text encoder.
+        UsageError: or one of its kinds (MissingData, BadData).
+    """
+    config = recipe.training
+    if recipe.model:
+        raise UsageError(
+            f"model.{', model.'.join(recipe.model)}: fields of UNIMO-2, which {name_or_folder} is "
+            f"not; use a recipe without them, for example --config {task}"
+        )
+    samples = read_glue(root, task)
+    names: dict[str, Any] = {"num_labels": 1}
+    if samples.labels:
+        names = {
+            "id2label": dict(enumerate(samples.labels)),
+            "label2id": {label: number for number, label in enumerate(samples.labels)},
+        }
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(name_or_folder)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(stream_seed(config.seed, 0, WEIGHTS))
+            model, info = AutoModelForSequenceClassification.from_pretrained(
+                name_or_folder,
+                dtype=torch.float32,
+                output_loading_info=True,
+                ignore_mismatched_sizes=True,  # a head of other classes; the body is looked at below
+                **names,
+            )
+    except (OSError, ValueError, RuntimeError) as error:
+        reason = " ".join(str(error).split())[:300]
+        raise BadCheckpoint(
+            f"{name_or_folder} cannot be loaded as a text encoder: {reason}; give a folder, or a "
+            "repository of the hub that can be reached"
+        ) from error
+    misshapen = [str(key[0]) for key in info["mismatched_keys"]]
+    _refuse_missing(model, [*info["missing_keys"], *misshapen], name_or_folder)
+    limit = min(config.max_text_length, longest(model, tokenizer))
+    texts = TokenTable(tokenizer, samples.texts, limit)
+    data = LabelledData(config, samples.targets, len(samples.texts), texts)
+    objective = EncoderObjective(model, config.label_smoothing)
+    built = FinetuningTask(task, model, objective, data, tokenizer)
+    dropped = None
+    if misshapen:
+        name = Path(name_or_folder).name
+        dropped = f"the head of {name} has other classes and is dropped: {task} gets a new one"
+    return Prepared(built, with_steps(config, data.samples), dropped=dropped)
+
+
+def _refuse_missing(model: PreTrainedModel, missing: Iterable[str], source: str | Path) -> None:
+    """Raise BadCheckpoint for weights of the encoder that a checkpoint lacks.
+
+    A new head is what fine-tuning is for, and some checkpoints come without BERT's pooler;
+    transformers would draw anything else at random, too, and go on.
+    """
+    body = f"{model.base_model_prefix}."
+    lost = sorted(name for name in missing if name.startswith(body) and ".pooler." not in name)
+    if lost:
+        raise BadCheckpoint(
+            f"{source} cannot be loaded as a text encoder: {len(lost)} of its weights are missing "
+            f"or of another shape: {', '.join(lost[:3])}"
+        )

@@ -8,22 +8,27 @@ from __future__ import annotations
 
 import errno
 import json
+import sys
 import time
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import nullcontext
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list
-from torch import Tensor
+from torch import Tensor, nn
+from transformers import PreTrainedModel
 
-from unimo2.accelerating import Trackers, make_accelerator
-from unimo2.checkpoints import (
+from unimo2.data.seeding import DROPOUT, Share, stream_seed
+from unimo2.errors import TrainingFailed, UsageError
+from unimo2.training.checkpoints import (
     Best,
     TrainingState,
     discard_state,
@@ -31,18 +36,177 @@ from unimo2.checkpoints import (
     kept_precision,
     load_state,
     require_same_run,
+    save_model,
     save_state,
+    write_json,
 )
-from unimo2.data.seeding import DROPOUT, Share, stream_seed
-from unimo2.dictionary_health import collapse_warning
-from unimo2.errors import TrainingFailed, UsageError
-from unimo2.feeding import feed
-from unimo2.loop_config import LoopConfig
-from unimo2.optimization import build_optimizer, choose_precision, learning_rate_at
-from unimo2.saving import save_model, write_json
-from unimo2.train_summary import TrainSummary, report
-from unimo2.training_log import Evaluated, Interval, LogFile, Progress
-from unimo2.training_task import Evaluate, OnProgress, TrainingBatch, TrainingTask
+from unimo2.training.config import LoopConfig
+from unimo2.training.dictionary_usage import collapse_warning
+from unimo2.training.distributed import Trackers, make_accelerator
+from unimo2.training.logging import Evaluated, Interval, LogFile, Progress
+from unimo2.training.optimization import build_optimizer, choose_precision, learning_rate_at
+
+# What `unimo2.training.trainer.train` trains: the interface between the loop and a model with its data.
+
+
+OnProgress = Callable[[Progress], None]
+Evaluate = Callable[[PreTrainedModel, int], Mapping[str, float]]
+
+
+class TrainingBatch(Protocol):
+    """What a step computes on."""
+
+    @property
+    def counts(self) -> Mapping[str, int]:
+        """Samples by kind ("pairs", "images", "texts" ...)."""
+        ...
+
+    def to(self, device: torch.device) -> TrainingBatch:
+        """The same batch on another device."""
+        ...
+
+
+class TrainingTask(Protocol):
+    """What `train` trains: a model, its losses and its data.
+
+    Attributes:
+        model: what evaluations are given.
+        objective: a module over the model; its forward takes a batch and returns scalars, of which
+            "loss" is minimised and all are logged ("dictionary_counts" int64 [C] apart, from which
+            the use of the dictionary is computed). All its parameters are trained and kept in the
+            checkpoint.
+    """
+
+    @property
+    def model(self) -> PreTrainedModel:
+        """The model."""
+        ...
+
+    @property
+    def objective(self) -> nn.Module:
+        """The losses, with the model in them."""
+        ...
+
+    def batch(self, step: int, share: Share) -> TrainingBatch:
+        """A part of the batch of a step, on the CPU; a function of its arguments alone."""
+        ...
+
+    def identity(self) -> dict[str, Any]:
+        """What a checkpoint must agree with beside the configuration: nested plain values."""
+        ...
+
+    def describe(self) -> dict[str, Any]:
+        """What train.json says about the task: plain values."""
+        ...
+
+    def save(self, folder: Path, dtype: str) -> None:
+        """Write the model with all that is needed to use it, all or nothing (see `save_model`)."""
+        ...
+
+
+# What a finished training says about itself, and train.json.
+
+
+_PACKAGES = ("torch", "timm", "transformers", "accelerate", "tokenizers", "numpy")
+
+
+@dataclass(frozen=True)
+class TrainSummary:
+    """What a finished run says about itself (also in train.json).
+
+    Attributes:
+        steps: optimiser steps done, over all starts of the run.
+        seconds: training time over all starts, without reading data.
+        samples_per_second: samples of all kinds a second over that time.
+        samples: how many samples of each kind were trained on.
+        precision: "fp32" or "bf16", as "auto" was settled.
+        resumed_from: the step at which this start of the run began.
+        losses: the last line of losses in the log.
+        model_folder: where `from_pretrained` finds the weights.
+        best: the evaluation whose weights these are; None where nothing selects (the last then).
+    """
+
+    steps: int
+    seconds: float
+    samples_per_second: float
+    samples: Mapping[str, int]
+    precision: str
+    resumed_from: int
+    losses: Mapping[str, float | int | None]
+    model_folder: Path
+    best: Best | None = None
+
+
+def report(
+    summary: TrainSummary,
+    config: LoopConfig,
+    task: TrainingTask,
+    changes: Sequence[str],
+    accelerator: Accelerator,
+) -> dict[str, Any]:
+    """The content of train.json: enough to repeat the run.
+
+    Args:
+        summary: of the run.
+        config: as it was at the end.
+        task: what was trained.
+        changes: of the configuration on the way, in words.
+        accelerator: where it ran.
+
+    Returns:
+        Plain values for JSON.
+    """
+    kept = {k: v for k, v in asdict(summary).items() if k not in ("resumed_from", "model_folder")}
+    return {
+        "command": " ".join(sys.argv),
+        "config": asdict(config),
+        **({"changes": list(changes)} if changes else {}),
+        **task.describe(),
+        "parameters": sum(p.numel() for p in task.model.parameters()),
+        **kept,
+        "device": str(accelerator.device),
+        "processes": accelerator.num_processes,
+        "threads": torch.get_num_threads(),
+        "versions": {name: version(name) for name in _PACKAGES},
+    }
+
+
+# Batches for the loop, prepared while the step before computes.
+
+
+def feed(
+    task: TrainingTask, first: int, steps: int, parts: list[Share], ahead: int
+) -> Iterator[tuple[Share, TrainingBatch]]:
+    """The parts of all batches, in order.
+
+    Args:
+        task: makes them; a batch is a function of step and share alone.
+        first: the first step.
+        steps: the step before which to stop.
+        parts: of each step.
+        ahead: parts that a thread prepares ahead; 0 prepares each when it is asked for.
+
+    Yields:
+        Each part's share and its batch, on the CPU.
+    """
+    wanted = ((step, part) for step in range(first, steps) for part in parts)
+    if not ahead:
+        for step, part in wanted:
+            yield part, task.batch(step, part)
+        return
+    pool = ThreadPoolExecutor(max_workers=1)
+    waiting: deque[tuple[Share, Future[TrainingBatch]]] = deque()
+    try:
+        while True:
+            for step, part in islice(wanted, ahead + 1 - len(waiting)):
+                waiting.append((part, pool.submit(task.batch, step, part)))
+            if not waiting:
+                return
+            part, batch = waiting.popleft()
+            yield part, batch.result()
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
 
 __all__ = [
     "Evaluate",

@@ -16,12 +16,11 @@ from unimo2.data.images import Pictures
 from unimo2.data.sampler import Sampler
 from unimo2.data.seeding import NEGATIVES, Share, stream
 from unimo2.data.texts import TokenTable
-from unimo2.distributed import gather, rank, world_size
-from unimo2.finetuning.config import RetrievalConfig
-from unimo2.finetuning.fused import dictionary_news, pair_rows
-from unimo2.finetuning.losses import circle_loss, draw_several
 from unimo2.modeling.model import CONTRASTIVE_TEMPERATURE_RANGE, Unimo2Model
-from unimo2.negatives import same_pair
+from unimo2.training.dictionary_usage import dictionary_news, pair_rows
+from unimo2.training.distributed import gather, rank, world_size
+from unimo2.training.finetuning.config import RetrievalConfig
+from unimo2.training.losses import circle_loss, draw_several, same_pair
 
 
 @dataclass(frozen=True)

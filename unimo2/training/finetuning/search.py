@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from unimo2.errors import BadData, UsageError
-from unimo2.saving import write_json
+from unimo2.training.checkpoints import write_json
 
 _TABLE = "trials.json"
 

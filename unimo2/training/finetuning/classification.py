@@ -15,9 +15,9 @@ from unimo2.data.images import Pictures
 from unimo2.data.sampler import Sampler
 from unimo2.data.seeding import Share
 from unimo2.data.texts import TokenTable
-from unimo2.finetuning.config import FinetuneConfig
-from unimo2.finetuning.fused import dictionary_news, fuse_pooled
 from unimo2.modeling.heads import Unimo2ForImages, Unimo2ForPairs, Unimo2ForTexts, task_loss
+from unimo2.training.dictionary_usage import dictionary_news, fuse_pooled
+from unimo2.training.finetuning.config import FinetuneConfig
 
 TaskModel = Unimo2ForPairs | Unimo2ForImages | Unimo2ForTexts
 

@@ -11,13 +11,13 @@ import torch
 
 from unimo2.data.seeding import ORDER, stream
 from unimo2.errors import BadData, MissingData, UsageError
-from unimo2.finetuning.answers import answer_list, soft_targets
-from unimo2.finetuning.classification import Classes, Numbers, SoftTargets, Targets
 from unimo2.formats import glue, snli_ve, vqa
 from unimo2.formats.coco import image_file
 from unimo2.formats.imagenet import MAPPING, read_labels, read_synsets
 from unimo2.formats.karpathy import KarpathyImage, read_karpathy
 from unimo2.formats.parsing import first_few
+from unimo2.training.finetuning.answers import answer_list, soft_targets
+from unimo2.training.finetuning.classification import Classes, Numbers, SoftTargets, Targets
 
 # Where the files of a task lie in a data root.
 GLUE_FOLDERS = {"sst2": "SST-2", "mnli": "MNLI", "cola": "CoLA", "stsb": "STS-B"}

@@ -21,27 +21,27 @@ from transformers import RobertaForMaskedLM
 
 from unimo2.data.batches import ImageBatch, LabelledBatch, TextBatch
 from unimo2.data.corpora import read_labelled
-from unimo2.data.curriculum import augmentation, masking_spec
 from unimo2.data.images import HeldPixels, decode_images
 from unimo2.data.labelled import LabelledCorpus
 from unimo2.data.pairs import ImageCorpus
 from unimo2.data.seeding import WEIGHTS, Share, stream_seed
 from unimo2.data.text_blocks import HeldBlocks, TextCorpus, blocks, text_folders
-from unimo2.distributed import mean_cross_entropy, total
 from unimo2.errors import TrainingFailed
 from unimo2.formats.parsing import Skips
 from unimo2.formats.plain_text import text_lines
-from unimo2.joint_objective import nt_xent
 from unimo2.modeling.configuration import Unimo2Config
 from unimo2.modeling.model import MlmHead, Unimo2PreTrainedModel
 from unimo2.modeling.padding import IGNORED, selected_rows
 from unimo2.modeling.text import TextTransformer, roberta_config
 from unimo2.modeling.vision import VisualTransformer
-from unimo2.preparation import model_config
 from unimo2.processing import Unimo2Processor, train_tokenizer
-from unimo2.recipes import Recipe
-from unimo2.saving import save_model
-from unimo2.training_task import TrainingBatch
+from unimo2.training.checkpoints import save_model
+from unimo2.training.curriculum import augmentation, masking_spec
+from unimo2.training.distributed import mean_cross_entropy, total
+from unimo2.training.losses import nt_xent
+from unimo2.training.pretraining import model_config
+from unimo2.training.recipes import Recipe
+from unimo2.training.trainer import TrainingBatch
 
 # A plain ViT of timm: all its sizes are given anew.
 _TIMM_NAME = "vit_tiny_patch16_224"

@@ -8,7 +8,7 @@ from typing import Literal
 import torch
 from torch import nn
 
-from unimo2.loop_config import LoopConfig
+from unimo2.training.config import LoopConfig
 
 # Parameters that a decay towards zero would only harm: learned positions, the dictionary (its size
 # is held by the commitment loss), temperatures. Biases and norms are known by their dimension.

@@ -1,0 +1,1 @@
+"""One training loop, what it can train, and the recipes."""

@@ -1,0 +1,183 @@
+"""Whether the dictionary is in use: a collapse is said aloud, and rows out of use can start anew."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from unimo2.modeling.grounding import GroundedDictionary
+from unimo2.modeling.model import Unimo2Model, Unimo2Output
+from unimo2.training.distributed import balanced, of_main
+from unimo2.training.logging import COUNTS
+
+
+def collapse_warning(
+    values: Mapping[str, float | int | None], floor: float, size: int, chosen: int
+) -> str | None:
+    """What to say where a dictionary collapses to a few rows.
+
+    Args:
+        values: a line of the log.
+        floor: share of the rows in use below which it is said.
+        size: C, rows of the dictionary.
+        chosen: K, rows of one input.
+
+    Returns:
+        One line, or None where all is well or there is no dictionary.
+    """
+    used = values.get("dictionary_used")
+    if used is None or used >= floor:
+        return None
+    return (
+        f"the dictionary collapses: {round(used * size)} of its {size} rows are in use "
+        f"({100 * used:.0f} %, one input alone chooses {chosen}); "
+        "training.restart_unused gives the others another start"
+    )
+
+
+def rows_chosen(indices: Tensor, size: int) -> Tensor:
+    """How often each row was chosen, int64 [C].
+
+    Args:
+        indices: int64, chosen rows in any shape.
+        size: C, rows of the dictionary.
+    """
+    return torch.bincount(indices.reshape(-1), minlength=size)
+
+
+class RowUse(nn.Module):
+    """Counts since when each row is out of use, and starts such rows anew (ours).
+
+    A row that is never among the chosen gets no gradient and would stay where it is for ever. After
+    `patience` batches it becomes one of the vectors that the towers give for the batch at hand.
+    """
+
+    idle: Tensor
+
+    def __init__(self, rows: int, patience: int) -> None:
+        """Begin with all rows in use.
+
+        Args:
+            rows: C, rows of the dictionary.
+            patience: batches without use after which a row starts anew.
+        """
+        super().__init__()
+        self.patience = patience
+        # A buffer, so that it is part of the checkpoint.
+        self.register_buffer("idle", torch.zeros(rows, dtype=torch.long))
+
+    @torch.no_grad()
+    def note(self, counts: Tensor) -> None:
+        """Take in how often each row was chosen in a batch, int64 [C] over all processes."""
+        self.idle.add_(1).masked_fill_(counts > 0, 0)
+
+    @torch.no_grad()
+    def restart(
+        self, dictionary: GroundedDictionary, vision: Tensor, text: Tensor, mask: Tensor, seed: int
+    ) -> None:
+        """Move rows that are out of use to vectors of a batch.
+
+        Args:
+            dictionary: whose rows they are; nothing must have been computed with it in this step.
+            vision: [b, m + 1, D] tower outputs of images.
+            text: [b, n, D] tower outputs of texts.
+            mask: [b, n], 1 at real tokens.
+            seed: of the choice among the vectors.
+        """
+        rows = (self.idle >= self.patience).nonzero().squeeze(1)
+        if not len(rows):
+            return
+        real = mask[:, 1:].bool()
+        vectors = torch.cat([vision[:, 1:].flatten(0, 1).float(), text[:, 1:][real].float()])
+        generator = torch.Generator().manual_seed(seed)
+        drawn = torch.randint(len(vectors), (len(rows),), generator=generator)
+        # Every process has other vectors at hand: those of the first one are taken by all.
+        chosen = of_main(vectors[drawn.to(vectors.device)].to(dictionary.embedding).contiguous())
+        dictionary.embedding[rows] = chosen
+        self.idle[rows] = 0
+
+
+# Parts of the forward pass that fine-tuning needs in another order than the model's own.
+
+
+def fuse_pooled(
+    model: Unimo2Model,
+    vision: Tensor | None,
+    text: Tensor | None,
+    mask: Tensor | None,
+    with_grounding_loss: bool,
+) -> tuple[Unimo2Output, Tensor | None, Tensor | None]:
+    """Fuse tower outputs as far as the pooled outputs need it.
+
+    Args:
+        model: the model.
+        vision: [b, p + 1, D] or None.
+        text: [b, n, D] or None.
+        mask: [b, n] or None.
+        with_grounding_loss: whether equation 3 is computed.
+
+    Returns:
+        The output with pooled fields alone; the grounding loss where it was asked for and the
+        model has a dictionary; and the dictionary rows that were chosen, int64 [b, K], or None.
+    """
+    if model.dictionary is None or (model.dictionary.nearest and not with_grounding_loss):
+        return model.fuse(vision, text, mask, pooled_only=True), None, None
+    # No gradient goes through the choice of rows: without the loss nothing needs to be kept of it.
+    with torch.set_grad_enabled(with_grounding_loss and torch.is_grad_enabled()):
+        grounding = model.ground(vision, text, mask, with_loss=with_grounding_loss)
+    chosen = None if model.dictionary.nearest else grounding.indices
+    out = model.fuse(vision, text, mask, pooled_only=True, grounded_indices=chosen)
+    loss = grounding.loss
+    if loss is not None and text is not None:
+        tokens = text.new_tensor(text[:, 1:, 0].numel()) if mask is None else mask[:, 1:].sum()
+        patches = 0 if vision is None else vision[:, 1:, 0].numel()
+        loss = balanced(grounding, tokens + patches)
+    return out, loss, grounding.indices
+
+
+@torch.no_grad()
+def dictionary_news(model: Unimo2Model, indices: Tensor | None) -> dict[str, Tensor]:
+    """What the log says about the dictionary.
+
+    Args:
+        model: the model.
+        indices: rows that were chosen, int64; None where that is not known.
+
+    Returns:
+        How often each row was chosen, int64 [C], under the name from which the log computes its
+        use, and the temperature of the choice; nothing without a dictionary.
+    """
+    if model.dictionary is None or indices is None:
+        return {}
+    news = {COUNTS: rows_chosen(indices, model.config.dictionary_size)}
+    if not model.dictionary.nearest:
+        news["grounding_temperature"] = model.dictionary.temperature.detach().squeeze()
+    return news
+
+
+@torch.no_grad()
+def pair_rows(
+    model: Unimo2Model, vision: Tensor, text: Tensor, mask: Tensor, images: Tensor, texts: Tensor
+) -> Tensor | None:
+    """Grounded tokens of many pairs from scores summed once for each image and each text.
+
+    Args:
+        model: the model.
+        vision: [i, p + 1, D].
+        text: [t, n, D].
+        mask: [t, n].
+        images: int64 [pairs], rows of vision.
+        texts: int64 [pairs], rows of text.
+
+    Returns:
+        int64 [pairs, K]; None where the model chooses for itself (1-to-1 map, no dictionary).
+    """
+    dictionary = model.dictionary
+    if dictionary is None or dictionary.nearest:
+        return None
+    counted = model.config.padding == "counted"
+    image_scores = dictionary.scores(vision[:, 1:])  # [i, C]
+    text_scores = dictionary.scores(text[:, 1:], None if counted else mask[:, 1:])  # [t, C]
+    return dictionary.select(image_scores[images] + text_scores[texts])
