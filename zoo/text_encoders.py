@@ -21,7 +21,7 @@ from transformers import (
 
 from unimo2.devices import find_device, find_dtype
 from unimo2.errors import BadCheckpoint
-from unimo2.text_encoders import longest
+from unimo2.processing import longest
 from zoo.cards import Card, weights_sha256
 from zoo.unimo2_base import class_names, equal_lengths, evaluated
 

@@ -19,8 +19,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from evals.retrieval.shortlist import SUGGESTED, most_pairs
 from unimo2 import Unimo2Config, Unimo2Model, Unimo2Processor
-from unimo2.bench_fusion import allowed, dense_masked, linear_shapes
-from unimo2.measure import Shape, flops, interleave, products
+from unimo2.bench.fusion import allowed, dense_masked, linear_shapes
+from unimo2.bench.timing import Shape, flops, interleave, products
 from unimo2.modeling.fusion import GroundedLayer
 from unimo2.modeling.model import Unimo2Output
 from zoo.interfaces import ItemFeatures, StackedFeatures

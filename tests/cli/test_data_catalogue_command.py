@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from unimo2.cli import main
-from unimo2.cli.data_root import VARIABLE
+from unimo2.cli.console import VARIABLE
 
 SMALL = ["--scale", "0.001", "--flickr-test", "6", "--processes", "1"]
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from unimo2.cli.first_process import say
+from unimo2.cli.console import say
 from unimo2.cli.retrieval_weight import choose_retrieval_weight
 
 

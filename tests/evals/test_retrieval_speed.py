@@ -7,7 +7,7 @@ import torch
 
 from evals.retrieval.speed import Bench, count, measure
 from unimo2 import Unimo2Config
-from unimo2.bench_fusion import forward_flops
+from unimo2.bench.fusion import forward_flops
 from unimo2.cli import main
 
 CPU = torch.device("cpu")

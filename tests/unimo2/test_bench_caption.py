@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from unimo2.bench_caption import image_rows, make_searchers, measure
+from unimo2.bench.captioning import image_rows, make_searchers, measure
 from unimo2.cli import main
 from unimo2.modeling.configuration import Unimo2Config
 

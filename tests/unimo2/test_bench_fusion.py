@@ -6,9 +6,9 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from unimo2 import Unimo2Config
-from unimo2.bench_fusion import allowed, dense_masked, forward_flops, measure
+from unimo2.bench.fusion import allowed, dense_masked, forward_flops, measure
+from unimo2.bench.timing import interleave, ratio
 from unimo2.cli import main
-from unimo2.measure import interleave, ratio
 from unimo2.modeling.fusion import GroundedTransformer
 
 CPU = torch.device("cpu")

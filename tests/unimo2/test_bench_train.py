@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from unimo2.bench_train import measure, random_batches
+from unimo2.bench.training import measure, random_batches
 from unimo2.cli import main
 from unimo2.modeling.configuration import Unimo2Config
 from unimo2.training.config import PretrainConfig

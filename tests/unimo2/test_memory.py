@@ -10,7 +10,7 @@ import pytest
 _SCRIPT = """
 import resource
 import torch
-from unimo2.memory import reuse_freed_memory
+from unimo2.cli.app import reuse_freed_memory
 assert reuse_freed_memory()
 def work():
     for _ in range(20):

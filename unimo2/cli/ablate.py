@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from unimo2.cli.data_root import VARIABLE, find_data_root
+from unimo2.cli.console import VARIABLE, find_data_root
 
 if TYPE_CHECKING:
     from evals.ablation import Planned, Row, Study

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     import torch
 
     from evals.retrieval.speed import RetrievalSpeed
-    from unimo2.bench_caption import CaptionSpeed
-    from unimo2.bench_fusion import FusionSpeed
+    from unimo2.bench.captioning import CaptionSpeed
+    from unimo2.bench.fusion import FusionSpeed
 
 
 def register(app: typer.Typer) -> None:
@@ -39,7 +39,7 @@ def fusion(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON only.")] = False,
 ) -> None:
     """Time the Grounded Transformer at base size against dense masked attention and matmuls."""
-    from unimo2.bench_fusion import measure
+    from unimo2.bench.fusion import measure
     from unimo2.devices import find_device, find_dtype
     from unimo2.modeling.configuration import Unimo2Config
 
@@ -152,7 +152,7 @@ def caption(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON only.")] = False,
 ) -> None:
     """Time our beam search for captions against transformers' generate on decoders of the same size."""
-    from unimo2.bench_caption import measure
+    from unimo2.bench.captioning import measure
     from unimo2.devices import find_device, find_dtype
     from unimo2.modeling.configuration import Unimo2Config
 
@@ -205,7 +205,7 @@ def train(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON only.")] = False,
 ) -> None:
     """Time a training step of each kind of batch against the machine's matrix products."""
-    from unimo2.bench_train import measure
+    from unimo2.bench.training import measure
     from unimo2.devices import find_device, find_dtype
     from unimo2.training.pretraining import model_config
     from unimo2.training.recipes import load_recipe, override

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from unimo2.cli.first_process import say
+from unimo2.cli.console import say
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel

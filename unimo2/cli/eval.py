@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from unimo2.cli.data_root import find_data_root
+from unimo2.cli.console import find_data_root
 from unimo2.cli.eval_options import (
     AsJson,
     AutoDtype,

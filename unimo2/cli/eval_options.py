@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from unimo2.cli.data_root import VARIABLE
+from unimo2.cli.console import VARIABLE
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from unimo2.cli.data_root import VARIABLE, find_data_root
-from unimo2.cli.first_process import is_first_process, say
+from unimo2.cli.console import VARIABLE, find_data_root, is_first_process, say
 
 if TYPE_CHECKING:
     from rich.table import Table

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from unimo2.cli.first_process import is_first_process, say
+from unimo2.cli.console import is_first_process, say
 
 if TYPE_CHECKING:
     from unimo2.training.recipes import Recipe

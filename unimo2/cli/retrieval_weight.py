@@ -7,7 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import cast
 
-from unimo2.cli.first_process import is_first_process, say
+from unimo2.cli.console import is_first_process, say
 
 # Images of the validation split that the weight of the contrastive score is chosen on: with five
 # captions each a minute of scoring on two cores.

@@ -22,8 +22,7 @@ from unimo2.formats.object_tags import read_object_tags
 from unimo2.modeling.generation import tag_tokens
 from unimo2.modeling.heads import Unimo2ForImages, Unimo2ForPairs, Unimo2ForTexts
 from unimo2.modeling.model import Unimo2Model
-from unimo2.processing import Unimo2Processor, load_processor
-from unimo2.text_encoders import longest
+from unimo2.processing import Unimo2Processor, load_processor, longest
 from unimo2.training.checkpoints import save_model
 from unimo2.training.finetuning.captioning import CaptionData, CaptionObjective, ImageTags
 from unimo2.training.finetuning.classification import (

@@ -25,7 +25,7 @@ from transformers import (
     RobertaForCausalLM,
 )
 
-from unimo2.measure import interleave, ratio
+from unimo2.bench.timing import interleave, ratio
 from unimo2.modeling.configuration import Unimo2Config
 from unimo2.modeling.generation import BeamSettings, CachedDecoder, beam_search
 from unimo2.modeling.model import Unimo2Model

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from unimo2.measure import Shape, flops, interleave, products, ratio
+from unimo2.bench.timing import Shape, flops, interleave, products, ratio
 from unimo2.modeling.attention import fused_attention, key_bias, plain_attention
 from unimo2.modeling.configuration import Unimo2Config
 from unimo2.modeling.fusion import GroundedLayer, GroundedTransformer, Layout, merge_heads

@@ -12,8 +12,8 @@ from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
+from unimo2.bench.timing import flops, interleave, products, ratio
 from unimo2.data.batches import ImageBatch, MixedBatch, PairBatch, TextBatch
-from unimo2.measure import flops, interleave, products, ratio
 from unimo2.modeling.configuration import Unimo2Config
 from unimo2.modeling.heads import Unimo2ForPreTraining
 from unimo2.training.config import PretrainConfig
