@@ -21,7 +21,7 @@ from evals.suites import Suite
 if TYPE_CHECKING:
     import pandas as pd
 
-    from zoo.interfaces import Model
+    from zoo.protocols import Model
 
 
 @dataclass(frozen=True)
@@ -209,7 +209,7 @@ class TwoWays(Protocol):
     """A benchmark module that needs another capability for another request (zero-shot)."""
 
     def capability(self, request: Request) -> str:
-        """Key of `zoo.interfaces.CAPABILITIES`."""
+        """Key of `zoo.protocols.CAPABILITIES`."""
         ...
 
 
@@ -242,7 +242,7 @@ class Benchmark(Protocol):
     """The members of a benchmark module.
 
     Attributes:
-        CAPABILITY: Key of `zoo.interfaces.CAPABILITIES` that a model needs.
+        CAPABILITY: Key of `zoo.protocols.CAPABILITIES` that a model needs.
         SPLIT: The split that it is usually measured on.
     """
 

@@ -35,12 +35,12 @@ from unimo2.errors import BadData, IncompatibleModel, UsageError
 from unimo2.files import write_text
 from unimo2.formats.coco import read_captions, read_results
 from unimo2.formats.object_tags import read_object_tags
-from zoo.interfaces import TagReader
+from zoo.protocols import TagReader
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from zoo.interfaces import Captioner, Model
+    from zoo.protocols import Captioner, Model
 
 __all__ = [
     "CAPABILITY",

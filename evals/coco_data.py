@@ -17,10 +17,10 @@ from unimo2.formats.images import loaded
 from unimo2.formats.karpathy import SPLITS, KarpathyImage, parse_karpathy
 from unimo2.formats.object_tags import read_object_tags
 from unimo2.formats.parsing import first_few
-from zoo.interfaces import TagReader
+from zoo.protocols import TagReader
 
 if TYPE_CHECKING:
-    from zoo.interfaces import Captioner
+    from zoo.protocols import Captioner
 
 ANNOTATIONS = "coco/dataset_coco.json"
 

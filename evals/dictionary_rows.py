@@ -18,8 +18,8 @@ from evals.suite_mini.world import Scene
 from unimo2.errors import IncompatibleModel
 from unimo2.formats.images import load_image
 from unimo2.formats.karpathy import KarpathyImage
-from zoo.interfaces import ItemFeatures, StackedFeatures
-from zoo.unimo2 import Unimo2Scorer
+from zoo.families.unimo2 import Unimo2Scorer
+from zoo.protocols import ItemFeatures, StackedFeatures
 
 _AT_ONCE = 64  # images in a call of the vision tower
 _WORDS, _PATCHES = 5, 5  # that are named

@@ -35,13 +35,13 @@ from evals.retrieval.writer import BlockWriter, Scores
 from evals.suites import MINI, Suite
 from unimo2.errors import BadData, IncompatibleModel, MissingData, UsageError
 from unimo2.formats.karpathy import KarpathyImage, parse_karpathy
-from zoo import interfaces
+from zoo import protocols
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from evals.retrieval.precision import PrecisionChoice
-    from zoo.interfaces import Model, PairScorer, Shortlister
+    from zoo.protocols import Model, PairScorer, Shortlister
 
 CAPABILITY = "pair_scorer"
 SPLIT = "test"
@@ -217,7 +217,7 @@ def protocol(model: Model, request: Request) -> dict[str, Any]:
     if request.rerank is not None:
         if request.rerank < 1:
             raise UsageError(f"--rerank {request.rerank}: at least 1 candidate is needed")
-        interfaces.require(model, "shortlister")
+        protocols.require(model, "shortlister")
     own = cast("PairScorer", model).contrastive_weight
     weight = request.contrastive_weight
     if weight is not None and own is None:

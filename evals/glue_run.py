@@ -30,7 +30,7 @@ from unimo2.formats.glue import TASKS, Row, read_rows_of
 if TYPE_CHECKING:
     import pandas as pd
 
-    from zoo.interfaces import Model, TextClassifier
+    from zoo.protocols import Model, TextClassifier
 
 CAPABILITY = "text_classifier"
 DEV = "dev"  # labels of test rows are on GLUE's server

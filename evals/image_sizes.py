@@ -9,7 +9,7 @@ from evals.benchmark import Request
 from evals.processes import Share, own_device
 from unimo2.errors import IncompatibleModel, UsageError
 from zoo.cards import Card
-from zoo.interfaces import Model, Resizable
+from zoo.protocols import Model, Resizable
 
 
 def load(card: Card, request: Request, share: Share, dtype: str | None) -> Model:

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from evals.retrieval.precision import PrecisionChoice
-    from zoo.interfaces import ImageClassifier, Model, PairScorer
+    from zoo.protocols import ImageClassifier, Model, PairScorer
 
 __all__ = [
     "CAPABILITY",

@@ -22,8 +22,8 @@ from evals.resampling import grouping, interval, resampled_sums
 from unimo2.errors import IncompatibleModel, UsageError
 from unimo2.formats.images import load_image
 from unimo2.formats.karpathy import KarpathyImage
-from zoo.interfaces import ItemFeatures, StackedFeatures
-from zoo.unimo2 import Unimo2Scorer
+from zoo.families.unimo2 import Unimo2Scorer
+from zoo.protocols import ItemFeatures, StackedFeatures
 
 WAYS = {
     "pair": "chosen by the pair",

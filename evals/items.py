@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from evals.metrics import Metric
-    from zoo.interfaces import Model
+    from zoo.protocols import Model
 
 Prediction = Mapping[str, Any]
 """What a model said of one item, fit for JSON: "prediction", and whatever else a benchmark keeps."""

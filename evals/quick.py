@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 from evals import items, suites
 from evals.benchmark import Request, silent
 from evals.modules import canonical, module_of, needed
-from zoo import interfaces
+from zoo import protocols
 
 if TYPE_CHECKING:
     from evals.metrics import Metric
-    from zoo.interfaces import Model
+    from zoo.protocols import Model
 
 
 def measure(
@@ -44,7 +44,7 @@ def measure(
     """
     name = canonical(benchmark)
     request = _request(name, model.name, root, split, limit, batch_size)
-    interfaces.require(model, needed(module_of(name), request))
+    protocols.require(model, needed(module_of(name), request))
     return measuring(benchmark, root, split, limit, batch_size)(model)
 
 

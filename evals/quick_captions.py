@@ -12,7 +12,7 @@ from evals.captions import tokenise
 from evals.java import quiet
 
 if TYPE_CHECKING:
-    from zoo.interfaces import Captioner
+    from zoo.protocols import Captioner
 
 
 def cider_on(

@@ -27,13 +27,13 @@ from evals.modules import canonical, module_of, needed
 from evals.processes import ALL, Share
 from evals.records import Record
 from unimo2.errors import IncompatibleModel, UsageError
-from zoo import cards, interfaces
+from zoo import cards, protocols
 
 if TYPE_CHECKING:
     from evals.metrics import Metric
     from evals.suites import Suite
     from zoo.cards import Card
-    from zoo.interfaces import Model
+    from zoo.protocols import Model
 
 AUTO = "auto"  # of a dtype: measured
 FINETUNED = "finetuned"  # of a model: the embedded weights fine-tuned for the benchmark
@@ -203,7 +203,7 @@ def evaluate(
         _check_dtype(module, request)
         exact = "float32" if request.dtype == AUTO else request.dtype
         model = image_sizes.load(card, request, share, exact)
-    interfaces.require(model, capability)
+    protocols.require(model, capability)
     protocol = {**module.protocol(model, request), **image_sizes.in_protocol(model, capability)}
     data = module.read(suite, request)
     if on_notice is not None and hasattr(module, "notices"):
@@ -249,7 +249,7 @@ def _keep_features(model: Model, folder: Path | None, stack: ExitStack) -> None:
     """Let the model keep features while the stack is open."""
     if folder is None:
         return
-    if not isinstance(model, interfaces.FeatureKeeper):
+    if not isinstance(model, protocols.FeatureKeeper):
         raise UsageError(f"model '{model.name}' keeps no features: leave --features out")
     model.keep_features(folder)
     stack.callback(model.keep_features, None)

@@ -27,7 +27,7 @@ from unimo2.formats.snli_ve import LABELS, Pair, read_pairs, read_predictions
 if TYPE_CHECKING:
     import pandas as pd
 
-    from zoo.interfaces import Model, PairClassifier
+    from zoo.protocols import Model, PairClassifier
 
 CAPABILITY = "pair_classifier"
 SPLIT = "test"

@@ -41,7 +41,7 @@ from unimo2.formats.vqa import (
 if TYPE_CHECKING:
     import pandas as pd
 
-    from zoo.interfaces import Answerer, Model
+    from zoo.protocols import Answerer, Model
 
 __all__ = [
     "CAPABILITY",

@@ -19,13 +19,13 @@ from evals.retrieval.scorer import score_chosen, score_stacks
 from evals.retrieval.shortlist import SUGGESTED, Mask, top_k, two_tiers
 from unimo2.errors import IncompatibleModel, UsageError
 from unimo2.formats.imagenet import Synset
-from zoo import interfaces
-from zoo.interfaces import ImagePreparer, StackedFeatures
+from zoo import protocols
+from zoo.protocols import ImagePreparer, StackedFeatures
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from zoo.interfaces import DualEncoder, ItemFeatures, Model, PairScorer, Shortlister
+    from zoo.protocols import DualEncoder, ItemFeatures, Model, PairScorer, Shortlister
 
 FUSED, CONTRASTIVE = "fused", "contrastive"
 SCORES = (FUSED, CONTRASTIVE)
@@ -73,7 +73,7 @@ def protocol(model: Model, request: Request) -> dict[str, Any]:
     if request.rerank is not None:
         if request.rerank < 1:
             raise UsageError(f"--rerank {request.rerank}: at least 1 candidate is needed")
-        interfaces.require(model, "shortlister")
+        protocols.require(model, "shortlister")
         pairs = (
             f"shortlist of {request.rerank} classes an image by contrastive score, fused; the "
             "others below, by contrastive score"
@@ -125,7 +125,7 @@ class ClassScorer:
     def cheaper(self) -> str | None:
         """What to say of a long exhaustive run, if a shortlist would at least halve it."""
         exhaustive = self.request.score == FUSED and self.request.rerank is None
-        if not exhaustive or not isinstance(self.model, interfaces.Shortlister):
+        if not exhaustive or not isinstance(self.model, protocols.Shortlister):
             return None
         if 2 * SUGGESTED > len(self.synsets):
             return None

@@ -22,7 +22,7 @@ from zoo.cards import Card, Source
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-    from zoo.interfaces import Model
+    from zoo.protocols import Model
 
 __all__ = ["load", "load_card", "resolve", "task_adapter", "weights_folder"]
 
@@ -108,7 +108,7 @@ def task_adapter(
         BadCheckpoint: The task is unknown.
     """
     from unimo2.modeling.model import Unimo2PreTrainedModel
-    from zoo import text_encoders, unimo2
+    from zoo.families import text_encoders, unimo2
 
     adapter: Model
     if isinstance(model, Unimo2PreTrainedModel):
@@ -119,9 +119,9 @@ def task_adapter(
 
 
 def _adapter(family: str, name: str) -> ModuleType:
-    """The module `zoo.<family>`, if it adapts a family."""
-    if _FAMILY.fullmatch(family) and find_spec(f"zoo.{family}") is not None:
-        module = import_module(f"zoo.{family}")
+    """The module `zoo.families.<family>`, if it adapts a family."""
+    if _FAMILY.fullmatch(family) and find_spec(f"zoo.families.{family}") is not None:
+        module = import_module(f"zoo.families.{family}")
         if hasattr(module, "load") and hasattr(module, "capabilities"):
             return module
     raise BadCheckpoint(f"model '{name}' is of the family '{family}', which has no adapter")
@@ -154,10 +154,10 @@ def _folder_card(folder: Path) -> Card:
 
 def _family(kind: str, config: Mapping[str, Any]) -> str:
     """The family of that `model_type`, or the one that takes the configuration for its own."""
-    if _FAMILY.fullmatch(kind) and find_spec(f"zoo.{kind}") is not None:
+    if _FAMILY.fullmatch(kind) and find_spec(f"zoo.families.{kind}") is not None:
         return kind
-    for module in pkgutil.iter_modules([str(Path(__file__).parent)]):
-        recognises = getattr(import_module(f"zoo.{module.name}"), "recognises", None)
+    for module in pkgutil.iter_modules([str(Path(__file__).parent / "families")]):
+        recognises = getattr(import_module(f"zoo.families.{module.name}"), "recognises", None)
         if recognises is not None and recognises(config):
             return module.name
     return kind

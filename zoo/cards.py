@@ -15,7 +15,7 @@ from types import MappingProxyType
 from typing import Any
 
 from unimo2.errors import BadCheckpoint, BadData, IncompatibleModel, MissingData, UsageError
-from zoo.interfaces import CAPABILITIES
+from zoo.protocols import CAPABILITIES
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -53,7 +53,7 @@ class Card:
         family: The adapter module, `zoo.<family>`.
         description: One line.
         source: Where the files are.
-        capabilities: Keys of `zoo.interfaces.CAPABILITIES`.
+        capabilities: Keys of `zoo.protocols.CAPABILITIES`.
         licence: SPDX identifier, or a sentence.
         citation: The paper or page to cite.
         training_data: Data sets that the weights have seen.
@@ -197,7 +197,7 @@ def require(card: Card, capability: str) -> None:
 
     Args:
         card: The model's card.
-        capability: A key of `zoo.interfaces.CAPABILITIES`.
+        capability: A key of `zoo.protocols.CAPABILITIES`.
 
     Raises:
         IncompatibleModel: The card does not list the capability.

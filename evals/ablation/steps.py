@@ -24,8 +24,8 @@ from unimo2.modeling.model import Unimo2Model
 from unimo2.training.curriculum import Corpora
 from unimo2.training.logging import Progress
 from unimo2.training.pretraining import Prepared, model_config, prepare, pretrain
-from zoo.interfaces import PairScorer
-from zoo.unimo2 import Unimo2Scorer
+from zoo.families.unimo2 import Unimo2Scorer
+from zoo.protocols import PairScorer
 
 # Images of the validation split on which a row's weight of the contrastive score is chosen.
 WEIGHT_IMAGES = 100

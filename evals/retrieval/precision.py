@@ -14,12 +14,12 @@ import numpy as np
 from evals.metrics import rank_images, rank_texts
 from evals.retrieval.writer import Scores
 from unimo2.formats.images import load_image
-from zoo.interfaces import ImagePreparer, StackedFeatures
+from zoo.protocols import ImagePreparer, StackedFeatures
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from zoo.interfaces import ItemFeatures, PairScorer
+    from zoo.protocols import ItemFeatures, PairScorer
 
 SAMPLE = 32  # images, and as many captions, one of each
 _SECONDS = 30.0  # after which no further caption is taken: a base-size model on a CPU is slow

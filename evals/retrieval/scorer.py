@@ -24,10 +24,10 @@ from evals.retrieval.shortlist import SUGGESTED, most_pairs
 from evals.retrieval.writer import BlockWriter, Scores
 from unimo2.errors import BadCheckpoint, IncompatibleModel
 from unimo2.formats.images import load_image
-from zoo.interfaces import ImagePreparer, Shortlister, StackedFeatures
+from zoo.protocols import ImagePreparer, Shortlister, StackedFeatures
 
 if TYPE_CHECKING:
-    from zoo.interfaces import ItemFeatures, PairScorer
+    from zoo.protocols import ItemFeatures, PairScorer
 
 Result = TypeVar("Result")
 

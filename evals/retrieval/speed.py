@@ -23,8 +23,8 @@ from unimo2.bench.fusion import allowed, dense_masked, linear_shapes
 from unimo2.bench.timing import Shape, flops, interleave, products
 from unimo2.modeling.fusion import GroundedLayer
 from unimo2.modeling.model import Unimo2Output
-from zoo.interfaces import ItemFeatures, StackedFeatures
-from zoo.unimo2 import Unimo2Scorer, set_precision
+from zoo.families.unimo2 import Unimo2Scorer, set_precision
+from zoo.protocols import ItemFeatures, StackedFeatures
 
 # Flickr30k's test split: what a protocol's cost is said for.
 IMAGES, CAPTIONS = 1000, 5000

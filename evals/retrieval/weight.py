@@ -21,7 +21,7 @@ from unimo2.errors import IncompatibleModel, UsageError
 if TYPE_CHECKING:
     from evals.benchmark import Report
     from unimo2.formats.karpathy import KarpathyImage
-    from zoo.interfaces import PairScorer
+    from zoo.protocols import PairScorer
 
 # No weight at all, then steps of the square root of two: finer than recalls of some hundred
 # queries can tell apart. At the last, logits of about 10 only break ties of a normalised score.

@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from zoo.interfaces import ItemFeatures, StackedFeatures
+from zoo.protocols import ItemFeatures, StackedFeatures
 
 LABELS = ("entailment", "neutral", "contradiction")
 ANSWERS = ("yes", "no", "2", "red", "blue", "on the table")

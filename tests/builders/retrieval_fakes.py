@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from zoo.interfaces import ItemFeatures, StackedFeatures
+from zoo.protocols import ItemFeatures, StackedFeatures
 
 
 class ColourScorer:

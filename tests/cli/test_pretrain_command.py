@@ -15,7 +15,7 @@ from unimo2.formats.images import load_image
 from unimo2.formats.karpathy import read_karpathy
 from unimo2.processing import Unimo2Processor
 from unimo2.training.recipes import load_recipe
-from zoo.interfaces import StackedFeatures
+from zoo.protocols import StackedFeatures
 
 
 def train(root, recipe, output, *more: str) -> int:

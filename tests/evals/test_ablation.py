@@ -19,7 +19,7 @@ from unimo2.processing import Unimo2Processor, train_tokenizer
 from unimo2.training.checkpoints import save_model
 from unimo2.training.pretraining import model_config
 from unimo2.training.recipes import PretrainConfig, Recipe
-from zoo.interfaces import StackedFeatures
+from zoo.protocols import StackedFeatures
 
 MODEL = {
     **{"hidden_size": 32, "intermediate_size": 64, "num_attention_heads": 2, "vision_layers": 1},

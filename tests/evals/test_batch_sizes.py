@@ -236,7 +236,7 @@ def test_scores_do_not_depend_on_the_size_that_is_found(tmp_path):
     """Truth: a real model's scores in calls of one size, within 1e-5."""
     from unimo2 import Unimo2Config, Unimo2Model, Unimo2Processor
     from unimo2.processing import train_tokenizer
-    from zoo.unimo2 import Unimo2Scorer
+    from zoo.families.unimo2 import Unimo2Scorer
 
     root = write_flickr(tmp_path / "data", images=6, captions=3)
     data = flickr.read(resolve(None, root), Request("flickr", "tiny"))

@@ -19,7 +19,7 @@ from unimo2.errors import IncompatibleModel, UsageError
 from unimo2.formats.images import load_image
 from unimo2.formats.karpathy import KarpathyImage, read_karpathy
 from unimo2.processing import train_tokenizer
-from zoo.unimo2 import Unimo2Scorer
+from zoo.families.unimo2 import Unimo2Scorer
 
 
 def _quiet(progress: object) -> None:

@@ -54,7 +54,7 @@ def test_scores_equal_each_pair_scored_alone(flickr_root: Path, tmp_path: Path) 
     from evals.flickr import read
     from evals.suites import resolve
     from unimo2.formats.images import load_image
-    from zoo.interfaces import StackedFeatures
+    from zoo.protocols import StackedFeatures
 
     record = _run(flickr_root, tmp_path / "runs", ColourScorer(batch_size=7))
     data = read(resolve(None, flickr_root), Request("flickr", "colours"))

@@ -11,7 +11,7 @@ from evals.prompts import prompts, templates
 from unimo2.errors import IncompatibleModel, UsageError
 from unimo2.formats.imagenet import Synset
 from unimo2.formats.images import load_image
-from zoo.interfaces import StackedFeatures
+from zoo.protocols import StackedFeatures
 
 CLASSES, IMAGES = 6, 4
 NUMBERS = [0, 1, 2, 3, 4, 5, 99]  # the last class has no images

@@ -101,7 +101,7 @@ def test_every_card_of_the_package_can_be_read_and_has_an_adapter() -> None:
     assert "mini" in found
     assert sorted(found) == sorted(path.stem for path in cards.CARDS.glob("*.toml"))
     for card in found.values():
-        adapter = importlib.import_module(f"zoo.{card.family}")
+        adapter = importlib.import_module(f"zoo.families.{card.family}")
         assert callable(adapter.load)
         config = json.loads((cards.CARDS.parent / card.source.location / "config.json").read_text())
         assert set(card.capabilities) == set(adapter.capabilities(config))

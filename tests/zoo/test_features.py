@@ -5,9 +5,9 @@ import torch
 
 import zoo
 from builders.tiny_models import TEXTS, images, processor, task_model
-from zoo import interfaces
-from zoo.features import IMAGES, FeatureStore
-from zoo.features import TEXTS as WORDS
+from zoo import protocols
+from zoo.feature_cache import IMAGES, FeatureStore
+from zoo.feature_cache import TEXTS as WORDS
 
 
 def counted(task, model, weights="0" * 64):
@@ -22,7 +22,7 @@ def test_kept_features_give_the_same_results_without_the_tower(tmp_path):
     """Truth: the results without a store; the pictures that reach the tower, counted."""
     model = task_model("snli_ve", ["a", "b", "c"])
     adapter, seen = counted("snli_ve", model)
-    interfaces.require(adapter, "pair_classifier")
+    protocols.require(adapter, "pair_classifier")
     expected = adapter.classify_pairs(images(4), TEXTS)
     assert sum(seen) == 4
     adapter.keep_features(tmp_path)
@@ -48,7 +48,7 @@ def _all_features(adapter, texts):
 def test_retrieval_is_bit_identical_with_kept_features(tmp_path, dtype):
     """Truth: the features without a store, of a first run that fills it and of one that reads it."""
     from unimo2.devices import find_dtype
-    from zoo.unimo2 import set_precision
+    from zoo.families.unimo2 import set_precision
 
     model = task_model(None)
     set_precision(model, find_dtype(dtype))
@@ -141,4 +141,4 @@ def test_text_encoders_keep_none():
     from builders.tiny_models import text_encoder
 
     encoder = zoo.task_adapter("sst2", text_encoder(["0", "1"]), processor().tokenizer, "t", "")
-    assert not isinstance(encoder, interfaces.FeatureKeeper)
+    assert not isinstance(encoder, protocols.FeatureKeeper)

@@ -10,7 +10,7 @@ from builders.tiny_models import TEXTS, images, processor, task_model, text_enco
 from unimo2.errors import BadCheckpoint
 from unimo2.modeling.generation import BeamSettings, TagTokens, generate
 from unimo2.modeling.heads import Unimo2ForPairs
-from zoo import interfaces
+from zoo import protocols
 
 VARIANTS = {"topk": {}, "nearest": {"grounding": "nearest"}, "none": {"grounding": "none"}}
 THREE = ["entailment", "neutral", "contradiction"]
@@ -43,7 +43,7 @@ def test_pairs_are_classified_as_one_by_one(variant):
         found = classifier.classify_pairs(pictures, TEXTS)
         assert (found - expected).abs().max() < 1e-5
     assert classifier.pair_classes == tuple(THREE)
-    interfaces.require(classifier, "pair_classifier")
+    protocols.require(classifier, "pair_classifier")
     assert expected.std(dim=0).max() > 1e-3
 
 
@@ -58,7 +58,7 @@ def test_an_image_of_several_questions_is_encoded_once():
     assert sum(seen) == 2
     numbers = direct(model, [one, one, two, one], TEXTS).argmax(1).tolist()
     assert answers == [["yes", "no", "2"][number] for number in numbers]
-    interfaces.require(answerer, "answerer")
+    protocols.require(answerer, "answerer")
 
 
 def test_images_are_classified_as_one_by_one():
@@ -70,7 +70,7 @@ def test_images_are_classified_as_one_by_one():
     for classifier.batch_size in (2, 5):
         assert (classifier.classify_images(images(5)) - torch.stack(rows)).abs().max() < 1e-5
     assert classifier.image_classes == ("n01", "n02", "n03")
-    interfaces.require(classifier, "image_classifier")
+    protocols.require(classifier, "image_classifier")
 
 
 @pytest.mark.parametrize("second", [None, TEXTS[::-1]])
@@ -91,7 +91,7 @@ def test_texts_are_classified_as_one_by_one(family, second):
         found = classifier.classify_texts(TEXTS, second)
         assert (found - torch.stack(rows)).abs().max() < 1e-5
     assert classifier.text_classes == ("0", "1")
-    interfaces.require(classifier, "text_classifier")
+    protocols.require(classifier, "text_classifier")
 
 
 def test_long_texts_are_cut_to_the_positions_of_the_encoder():
@@ -115,7 +115,7 @@ def test_captions_are_those_of_the_search():
     for captioner.batch_size in (1, 3):
         assert captioner.caption(images(3), 3) == expected
     assert captioner.settings["search"]["max_length"] == 50
-    interfaces.require(captioner, "captioner")
+    protocols.require(captioner, "captioner")
 
 
 def test_captions_with_tags_are_those_of_the_search_with_tags():
@@ -136,7 +136,7 @@ def test_captions_with_tags_are_those_of_the_search_with_tags():
     plain = captioner.caption(images(3), 3)
     assert captioner.caption_with_tags(images(3), [[], [], []], 3) == plain
     assert plain[1] == expected[1] and plain[0] != expected[0]
-    assert isinstance(captioner, interfaces.TagReader)
+    assert isinstance(captioner, protocols.TagReader)
 
 
 def test_a_model_in_training_is_evaluated_without_dropout_and_goes_on_training():
@@ -171,7 +171,7 @@ def test_a_folder_is_loaded_for_its_task(tmp_path, task, labels, capability):
     assert capability in card.capabilities
     assert card.finetuned_for == (() if task is None else (task,))
     loaded = zoo.load(tmp_path / "m", device="cpu")
-    interfaces.require(loaded, capability)
+    protocols.require(loaded, capability)
     assert loaded.settings["task"] == task
     for name, tensor in loaded.model.state_dict().items():
         assert torch.equal(tensor, model.state_dict()[name])

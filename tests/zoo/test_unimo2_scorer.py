@@ -6,8 +6,8 @@ from PIL import Image
 
 from unimo2 import Unimo2Config, Unimo2Model, Unimo2Processor
 from unimo2.processing import train_tokenizer
-from zoo.interfaces import Shortlister, StackedFeatures
-from zoo.unimo2 import Unimo2Scorer
+from zoo.families.unimo2 import Unimo2Scorer
+from zoo.protocols import Shortlister, StackedFeatures
 
 TEXTS = ["a red square", "two small blue circles on a wide green field", "red"]
 VARIANTS = {
@@ -99,7 +99,7 @@ def test_unimo2_can_choose_its_pairs():
 def test_pairs_in_a_call_follow_from_the_models_size(config, pairs):
     """Independent truth: 16 MiB / (37 + 32 + 24 rows x 512 x 4 bytes) by hand; at least one."""
     with torch.device("meta"):
-        from zoo.unimo2_base import items_at_once
+        from zoo.families.unimo2_base import items_at_once
 
         class Sizes:
             """A model's sizes without its weights."""

@@ -91,7 +91,7 @@ def _retrieval(prepared: Prepared, images: Sequence[KarpathyImage]) -> Evaluate:
     """R@1 at the best weight of the contrastive score, which the model then keeps."""
     from evals.retrieval.weight import choose_weight
     from zoo import task_adapter
-    from zoo.interfaces import PairScorer
+    from zoo.protocols import PairScorer
 
     task = prepared.task
 
@@ -109,7 +109,7 @@ def _captions(prepared: Prepared, root: Path) -> Evaluate:
     from evals.quick_captions import cider_on
     from unimo2.training.finetuning.config import CaptionConfig
     from zoo import task_adapter
-    from zoo.interfaces import Captioner
+    from zoo.protocols import Captioner
 
     task, config = prepared.task, cast(CaptionConfig, prepared.config)
     tags = Path(config.object_tags) if config.object_tags else None

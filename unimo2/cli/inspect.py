@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from evals.dictionary_rows import Rows
     from evals.interventions import Interventions
     from unimo2.formats.karpathy import KarpathyImage
-    from zoo.unimo2 import Unimo2Scorer
+    from zoo.families.unimo2 import Unimo2Scorer
 
 _SHOWN = 16  # rows of the table
 
@@ -77,7 +77,7 @@ def _scorer(name: str, device: str) -> Unimo2Scorer:
     """The model, which must be one of ours for retrieval."""
     import zoo
     from unimo2.errors import IncompatibleModel
-    from zoo.unimo2 import Unimo2Scorer
+    from zoo.families.unimo2 import Unimo2Scorer
 
     found = zoo.load(name, device=device)
     if not isinstance(found, Unimo2Scorer):

@@ -31,7 +31,7 @@ def choose_retrieval_weight(folder: Path, root: Path, train_json: Path, device: 
     from evals.retrieval.weight import choose_weight
     from unimo2.formats.karpathy import read_karpathy
     from unimo2.training.checkpoints import write_json
-    from zoo.interfaces import PairScorer, require
+    from zoo.protocols import PairScorer, require
 
     annotations = root / "flickr30k" / "dataset_flickr30k.json"
     if not annotations.is_file():

@@ -6,79 +6,22 @@ so each side is computed once and a pair adds the two.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import wraps
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Concatenate, ParamSpec, Protocol, TypeVar, cast
+from typing import cast
 
 import torch
-from torch import Tensor, nn
-from transformers import PretrainedConfig
+from torch import Tensor
 
 from unimo2.devices import DTYPES
 from unimo2.modeling.model import Unimo2Model, Unimo2PreTrainedModel
 from unimo2.processing import Unimo2Processor
-from zoo.features import IMAGES, TEXTS, FeatureStore
+from zoo.feature_cache import IMAGES, TEXTS, FeatureStore
 
 # Items in one call: so many that the widest activation takes this much. Measured on one core: the mini
 # model is as fast with 22 to 88 pairs in float32 and 44 to 176 in bfloat16; the base model gains a sixth
 # in bfloat16 from 1 to 4 pairs. A GPU is kept busy by more.
 _ACTIVATION_BYTES = {"cpu": 16 * 2**20, "cuda": 2**31}
-
-
-class _HasModel(Protocol):
-    @property
-    def model(self) -> nn.Module: ...
-
-
-Owner = TypeVar("Owner", bound=_HasModel)
-Arguments = ParamSpec("Arguments")
-Result = TypeVar("Result")
-
-
-def evaluated(
-    method: Callable[Concatenate[Owner, Arguments], Result],
-) -> Callable[Concatenate[Owner, Arguments], Result]:
-    """Make a method of an adapter run without gradients and dropout, also in the midst of training.
-
-    Args:
-        method: Of an object whose `model` is the module.
-
-    Returns:
-        The method; the model is put back into training mode if it was in it.
-    """
-
-    @wraps(method)
-    def wrapped(self: Owner, /, *args: Arguments.args, **kwargs: Arguments.kwargs) -> Result:
-        training = self.model.training
-        if training:
-            self.model.eval()
-        try:
-            with torch.inference_mode():
-                return method(self, *args, **kwargs)
-        finally:
-            if training:
-                self.model.train()
-
-    return wrapped
-
-
-def equal_lengths(rows: Sequence[Sequence[int]], batch_size: int) -> Iterator[list[int]]:
-    """Cut texts into batches that need no padding.
-
-    Args:
-        rows: Token ids of each text.
-        batch_size: Texts of a batch at most.
-
-    Yields:
-        Places in `rows` of texts of one length, shortest first, in their order.
-    """
-    places: dict[int, list[int]] = {}
-    for place, row in enumerate(rows):
-        places.setdefault(len(row), []).append(place)
-    for _, same in sorted(places.items()):
-        for start in range(0, len(same), batch_size):
-            yield same[start : start + batch_size]
 
 
 def items_at_once(model: Unimo2Model, rows: int) -> int:
@@ -95,12 +38,6 @@ def items_at_once(model: Unimo2Model, rows: int) -> int:
     number = next(model.fusion.parameters()).element_size()
     wanted = _ACTIVATION_BYTES.get(model.device.type, _ACTIVATION_BYTES["cpu"])
     return max(1, wanted // int((rows + grounded) * model.config.intermediate_size * number))
-
-
-def class_names(config: PretrainedConfig) -> tuple[str, ...]:
-    """Names of a head's columns, as its configuration has them."""
-    names = cast(Mapping[int, str], config.id2label)
-    return tuple(names[number] for number in sorted(names))
 
 
 class Unimo2Adapter:

@@ -22,8 +22,8 @@ from transformers import (
 from unimo2.devices import find_device, find_dtype
 from unimo2.errors import BadCheckpoint
 from unimo2.processing import longest
+from zoo.adapter import class_names, equal_lengths, evaluated
 from zoo.cards import Card, weights_sha256
-from zoo.unimo2_base import class_names, equal_lengths, evaluated
 
 _HEAD = "ForSequenceClassification"
 _ACTIVATION_BYTES = {"cpu": 4 * 2**20, "cuda": 2**31}
@@ -37,7 +37,7 @@ def recognises(config: Mapping[str, Any]) -> bool:
 
 
 def capabilities(config: Mapping[str, Any]) -> tuple[str, ...]:
-    """What the model of a `config.json` can do: keys of `zoo.interfaces.CAPABILITIES`."""
+    """What the model of a `config.json` can do: keys of `zoo.protocols.CAPABILITIES`."""
     return ("text_classifier",)
 
 
