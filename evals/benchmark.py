@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from evals.metrics import Floats, Metric
+from evals.metrics.ranking import Floats, Metric
 from evals.processes import Share
 from evals.suites import Suite
 

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from evals.benchmark import Request
 from evals.item_data import Extent, fingerprint, first_items, known_split
-from evals.java import java_on_path
-from evals.spice import why_no_spice
+from evals.metrics.captions import java_on_path, why_no_spice
 from evals.suites import Suite
 from unimo2.errors import BadData
 from unimo2.formats.images import loaded

@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 
 from evals import records
 from evals.benchmark import Comparable, ItemMetric, SampleMetric
-from evals.metrics import RESAMPLES, Floats, Ints, bootstrap_counts
+from evals.metrics.bootstrap import draws
+from evals.metrics.ranking import RESAMPLES, Floats, Ints, bootstrap_counts
 from evals.records import RECORD, Record
-from evals.resampling import draws
 from unimo2.errors import BadData, UsageError
 
 PERMUTATIONS = 10_000

@@ -16,7 +16,7 @@ import numpy as np
 from evals.batch_sizes import Search
 from evals.benchmark import Outcome, Report, Request, SampleMetric
 from evals.item_data import known_split
-from evals.metrics import (
+from evals.metrics.ranking import (
     RECALL_AT,
     RESAMPLES,
     Ints,

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from evals.item_data import known_split
-from evals.metrics import rank_images, rank_texts, retrieval_metrics
+from evals.metrics.ranking import rank_images, rank_texts, retrieval_metrics
 from evals.scoring import Scored
 from unimo2.errors import BadData, MissingData
 from unimo2.formats.karpathy import parse_karpathy

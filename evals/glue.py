@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from evals.correlations import matthews, pearson, spearman
-from evals.metrics import Metric
-from evals.resampling import means
+from evals.metrics.bootstrap import means
+from evals.metrics.correlation import matthews, pearson, spearman
+from evals.metrics.ranking import Metric
 from evals.scoring import Scored, answered, missing_note
 from unimo2.errors import BadData
 from unimo2.formats.glue import TASKS, read_predictions, read_rows_of

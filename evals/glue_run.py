@@ -14,14 +14,20 @@ import numpy as np
 
 from evals import glue, items
 from evals.benchmark import ItemMetric, Outcome, Report, Request, SampleMetric
-from evals.correlations import matthews_of, matthews_table, pearson_moments, pearson_of, spearman_of
 from evals.item_data import Extent, fingerprint, first_items, known_split
 from evals.item_samples import frame, subset_means
 from evals.items import Work
 from evals.labels import columns_of, guesses
-from evals.metrics import RESAMPLES, Metric
+from evals.metrics.bootstrap import means
+from evals.metrics.correlation import (
+    matthews_of,
+    matthews_table,
+    pearson_moments,
+    pearson_of,
+    spearman_of,
+)
+from evals.metrics.ranking import RESAMPLES, Metric
 from evals.processes import ALL, Share
-from evals.resampling import means
 from evals.suites import Suite
 from unimo2.errors import BadData, IncompatibleModel
 from unimo2.files import write_text

@@ -13,10 +13,10 @@ from evals.benchmark import Outcome, Report, Request, SampleMetric
 from evals.imagenet_data import ImageNetData, read
 from evals.item_samples import frame, subset_means
 from evals.items import Work
-from evals.metrics import RESAMPLES, Floats, Metric, Ranking, hits_at, rank_classes
+from evals.metrics.bootstrap import means
+from evals.metrics.ranking import RESAMPLES, Floats, Metric, Ranking, hits_at, rank_classes
 from evals.processes import ALL, Share
 from evals.prompts import ONE, prompts
-from evals.resampling import means
 from evals.retrieval import precision
 from evals.scoring import Scored, answered, missing_note
 from unimo2.errors import BadData, IncompatibleModel

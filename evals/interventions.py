@@ -17,8 +17,8 @@ import torch
 from torch import Tensor
 
 from evals.benchmark import Progress, Report
-from evals.metrics import Floats
-from evals.resampling import grouping, interval, resampled_sums
+from evals.metrics.bootstrap import grouping, interval, resampled_sums
+from evals.metrics.ranking import Floats
 from unimo2.errors import IncompatibleModel, UsageError
 from unimo2.formats.images import load_image
 from unimo2.formats.karpathy import KarpathyImage

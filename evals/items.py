@@ -27,7 +27,7 @@ from unimo2.files import write_text
 if TYPE_CHECKING:
     import pandas as pd
 
-    from evals.metrics import Metric
+    from evals.metrics.ranking import Metric
     from zoo.protocols import Model
 
 Prediction = Mapping[str, Any]

@@ -13,7 +13,7 @@ from evals.modules import canonical, module_of, needed
 from zoo import protocols
 
 if TYPE_CHECKING:
-    from evals.metrics import Metric
+    from evals.metrics.ranking import Metric
     from zoo.protocols import Model
 
 

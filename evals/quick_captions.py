@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 
 from evals import coco_data, suites
 from evals.benchmark import Request
-from evals.captions import tokenise
-from evals.java import quiet
+from evals.metrics.captions import quiet, tokenise
 
 if TYPE_CHECKING:
     from zoo.protocols import Captioner

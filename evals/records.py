@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from evals.metrics import Metric
+from evals.metrics.ranking import Metric
 from unimo2.errors import BadData, MissingData
 from unimo2.files import write_atomically, write_text
 

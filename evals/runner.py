@@ -30,7 +30,7 @@ from unimo2.errors import IncompatibleModel, UsageError
 from zoo import cards, protocols
 
 if TYPE_CHECKING:
-    from evals.metrics import Metric
+    from evals.metrics.ranking import Metric
     from evals.suites import Suite
     from zoo.cards import Card
     from zoo.protocols import Model

@@ -6,7 +6,7 @@ from collections.abc import Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from evals.metrics import Metric
+from evals.metrics.ranking import Metric
 from unimo2.errors import BadData
 from unimo2.formats.parsing import first_few
 

@@ -15,9 +15,9 @@ from evals.item_data import Extent, fingerprint, first_items, known_split
 from evals.item_samples import frame, subset_means
 from evals.items import Work
 from evals.labels import columns_of, guesses
-from evals.metrics import RESAMPLES, Metric
+from evals.metrics.bootstrap import by_label, grouping, means
+from evals.metrics.ranking import RESAMPLES, Metric
 from evals.processes import ALL, Share
-from evals.resampling import by_label, grouping, means
 from evals.scoring import Scored, answered, missing_note
 from evals.suites import Suite
 from unimo2.errors import BadData

@@ -1,14 +1,8 @@
-"""VQA v2 accuracy: the official normalisation, each annotator left out in turn.
-
-An answer is worth min(1, k / 3), where k of the nine other annotators gave it, averaged over which
-annotator is left out. Where all ten agree to the letter, the prediction is compared as it is.
-Source: GT-Vision-Lab/VQA, vqaEvaluation/vqaEval.py; `unimo2.formats.vqa` has the rules.
-"""
+"""VQA v2: questions about photos, scored by the official accuracy (`evals.metrics.vqa`)."""
 
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,24 +13,17 @@ from evals import items
 from evals.benchmark import Outcome, Report, Request, SampleMetric
 from evals.item_samples import frame, subset_means
 from evals.items import Work
-from evals.metrics import RESAMPLES, Floats, Metric
+from evals.metrics.bootstrap import by_label, grouping, means
+from evals.metrics.ranking import RESAMPLES, Floats, Metric
+from evals.metrics.vqa import accuracies
 from evals.processes import ALL, Share
-from evals.resampling import by_label, grouping, means
 from evals.scoring import Scored, answered, missing_note
 from evals.vqa_data import SPLITS, VqaData, read
 from unimo2.errors import BadData
 from unimo2.files import write_text
 from unimo2.formats.images import loaded
 from unimo2.formats.parsing import first_few
-from unimo2.formats.vqa import (
-    Annotation,
-    Question,
-    clean,
-    normalise,
-    read_annotations,
-    read_questions,
-    read_results,
-)
+from unimo2.formats.vqa import Annotation, Question, read_annotations, read_questions, read_results
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -56,7 +43,6 @@ __all__ = [
 
 CAPABILITY = "answerer"
 SPLIT = "test-dev"
-ENOUGH = 3  # annotators of nine who make an answer entirely right
 _CHUNK = 64  # questions; with those of an image together, some 12 images
 _TYPES = ("answer_type", "question_type")
 
@@ -138,54 +124,6 @@ def measure(
 def sample_metrics(samples: pd.DataFrame) -> dict[str, SampleMetric]:
     """The accuracies of a run's samples, for paired comparisons; none without known answers."""
     return subset_means(samples, "question_id", "image_id", _TYPES)
-
-
-class _Normaliser:
-    """`normalise` that remembers: a few thousand answers make up nearly all of VQA's millions."""
-
-    def __init__(self) -> None:
-        self._known: dict[str, str] = {}
-
-    def __call__(self, answer: str) -> str:
-        if answer not in self._known:
-            self._known[answer] = normalise(answer)
-        return self._known[answer]
-
-
-def accuracies(predictions: Sequence[str], annotations: Sequence[Annotation]) -> Floats:
-    """The score of each prediction.
-
-    Args:
-        predictions: `[questions]`, as given.
-        annotations: `[questions]`.
-
-    Returns:
-        `[questions]`, 0 to 1.
-    """
-    normal = _Normaliser()
-    pairs = zip(predictions, annotations, strict=True)
-    return np.array([_accuracy(given, annotation, normal) for given, annotation in pairs])
-
-
-def _accuracy(prediction: str, annotation: Annotation, normal: _Normaliser) -> float:
-    given = clean(prediction)
-    texts = [clean(answer.text) for answer in annotation.answers]
-    if len(set(texts)) > 1:
-        given = normal(given)
-        texts = [normal(text) for text in texts]
-    # The official code leaves out every entry that is equal to the annotator's in all its fields;
-    # where `answer_id` tells entries apart, that is this annotator alone.
-    entries = [
-        (text, answer.id, answer.confidence)
-        for text, answer in zip(texts, annotation.answers, strict=True)
-    ]
-    same = Counter(entries)
-    matching = texts.count(given)
-    scores = [
-        min(1.0, (matching - (same[entry] if entry[0] == given else 0)) / ENOUGH)
-        for entry in entries
-    ]
-    return sum(scores) / len(scores)
 
 
 def metrics(

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from evals.benchmark import Request
-from evals.metrics import Floats, Ranking, rank_classes
+from evals.metrics.ranking import Floats, Ranking, rank_classes
 from evals.prompts import prompts, templates
 from evals.retrieval.planner import PAIRS_PER_BLOCK
 from evals.retrieval.scorer import score_chosen, score_stacks

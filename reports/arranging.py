@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from evals.metrics import Metric
+from evals.metrics.ranking import Metric
 from evals.records import Record
 from reports import ablations, paper
 from reports.conditions import (

@@ -12,7 +12,7 @@ from typing import Any
 
 import pandas as pd
 
-from evals.metrics import Metric
+from evals.metrics.ranking import Metric
 from evals.records import Record
 from reports import paper
 from reports.arranging import Row, Sheet, arrange, comparable

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from evals.metrics import RECALL_AT, Floats
+from evals.metrics.ranking import RECALL_AT, Floats
 from evals.retrieval.shortlist import Mask, Shortlists
 from evals.retrieval.writer import Scores
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from evals.metrics import rank_images, rank_texts
+from evals.metrics.ranking import rank_images, rank_texts
 from evals.retrieval.writer import Scores
 from unimo2.formats.images import load_image
 from zoo.protocols import ImagePreparer, StackedFeatures

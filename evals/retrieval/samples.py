@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from evals.benchmark import SampleMetric
-from evals.metrics import RECALL_AT, Ints, Ranking, hits_at
+from evals.metrics.ranking import RECALL_AT, Ints, Ranking, hits_at
 
 if TYPE_CHECKING:
     import pandas as pd

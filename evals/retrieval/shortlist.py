@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from evals.metrics import Ints, Ranking, rank_images, rank_texts
+from evals.metrics.ranking import Ints, Ranking, rank_images, rank_texts
 from evals.retrieval.writer import Scores
 
 SUGGESTED = 64  # the K that is proposed where an exhaustive run takes long

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from evals.metrics import rank_images, rank_texts
+from evals.metrics.ranking import rank_images, rank_texts
 from unimo2.errors import IncompatibleModel, UsageError
 
 if TYPE_CHECKING:

@@ -7,8 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from evals.captions import Tokens, tokenise
-from evals.coco import cider
+from evals.metrics.captions import Tokens, cider, tokenise
 from evals.suite_mini.dice import Dice
 from evals.suite_mini.part import Level
 

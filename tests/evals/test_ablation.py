@@ -10,7 +10,7 @@ from evals import records
 from evals.ablation import Study, Trained, export, make_plan, make_rows, run
 from evals.ablation.cost import Estimator, pair_flops
 from evals.ablation.steps import _scorer
-from evals.metrics import Metric
+from evals.metrics.ranking import Metric
 from evals.records import Record
 from evals.suites import Suite
 from unimo2.errors import UsageError

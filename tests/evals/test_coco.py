@@ -10,10 +10,10 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from evals import coco, meteor
-from evals.captions import tokenise
-from evals.java import java_on_path, quiet
-from evals.metrics import bootstrap_counts
+from evals import coco
+from evals.metrics import captions as caption_metrics
+from evals.metrics.captions import java_on_path, quiet, tokenise
+from evals.metrics.ranking import bootstrap_counts
 from unimo2.errors import BadData, MissingData
 
 METRICS = ("Bleu_1", "Bleu_2", "Bleu_3", "Bleu_4", "METEOR", "ROUGE_L", "CIDEr")
@@ -95,7 +95,7 @@ def parts(files):
     with java_on_path(), quiet():
         truth = tokenise(references)
         given = tokenise({image: [captions[image]] for image in references})
-        return Parts(truth, given, coco._meteor(truth, given))
+        return Parts(truth, given, caption_metrics._meteor(truth, given))
 
 
 def test_equal_to_pycocoevalcap(files):
@@ -103,7 +103,7 @@ def test_equal_to_pycocoevalcap(files):
     results, annotations = files
     expected, each = official(annotations, results)
     references = {i.id: i.captions for i in coco.read_captions(annotations)}
-    found = coco.caption_scores(coco.read_results(results), references)
+    found = caption_metrics.caption_scores(coco.read_results(results), references)
     assert list(found.metrics) == list(found.samples) == list(METRICS)
     assert found.images == tuple(references)
     for name in METRICS:
@@ -131,22 +131,24 @@ def test_some_of_the_images(files, tmp_path):
 
 def test_intervals_are_those_of_resampled_corpora(parts):
     """Against BLEU and METEOR by pycocoevalcap on a corpus of images copied as a resample has them."""
-    _, _, bleu = coco._bleu(parts.truth, parts.given)
+    _, _, bleu = caption_metrics._bleu(parts.truth, parts.given)
     counts = bootstrap_counts(40, 1, seed=0)
     images = [i for i, n in zip(parts.truth, counts[0], strict=True) for i in [i] * n]
     truth = {place: parts.truth[image] for place, image in enumerate(images)}
     given = {place: parts.given[image] for place, image in enumerate(images)}
-    expected, _, _ = coco._bleu(truth, given)
-    assert coco.corpus_bleu(counts @ bleu)[0] == pytest.approx(expected, abs=1e-12)
+    expected, _, _ = caption_metrics._bleu(truth, given)
+    assert caption_metrics.corpus_bleu(counts @ bleu)[0] == pytest.approx(expected, abs=1e-12)
     with java_on_path():
-        expected, _, _ = coco._meteor(truth, given)
-    assert meteor.corpus_score(counts @ parts.meteor[2])[0] == pytest.approx(expected, abs=1e-12)
+        expected, _, _ = caption_metrics._meteor(truth, given)
+    assert caption_metrics.corpus_meteor(counts @ parts.meteor[2])[0] == pytest.approx(
+        expected, abs=1e-12
+    )
 
 
 def test_meteor_of_single_captions(parts):
     """Against the scores that METEOR's program gives each caption."""
     _, each, statistics = parts.meteor
-    assert meteor.corpus_score(statistics) == pytest.approx(each, abs=1e-12)
+    assert caption_metrics.corpus_meteor(statistics) == pytest.approx(each, abs=1e-12)
     assert each.min() == 0 and each.max() == 1  # the blank or unheard-of one, and the copy
 
 
@@ -154,7 +156,7 @@ def test_meteor_of_another_version_is_refused():
     """Against lines with another number of statistics, and with none."""
     for line in ("1.0 2.0", "Error: specify SCORE or EVAL"):
         with pytest.raises(BadData, match="METEOR answers in an unknown form"):
-            meteor.parse([line])
+            caption_metrics.parse_meteor([line])
 
 
 def test_every_caption_keeps_its_line():
@@ -201,7 +203,7 @@ def test_spice_is_measured_where_its_models_are(files, parts, monkeypatch):
 
     monkeypatch.setattr(module, "Spice", StandIn)
     monkeypatch.setattr(coco, "why_no_spice", lambda: None)
-    monkeypatch.setattr(coco, "_meteor", lambda truth, given: parts.meteor)
+    monkeypatch.setattr(caption_metrics, "_meteor", lambda truth, given: parts.meteor)
     found = coco.score(*files)
     images = [i.id for i in coco.read_captions(files[1])]
     assert found.metrics["SPICE"].value == pytest.approx(np.mean(images) / 100)
@@ -220,7 +222,7 @@ def test_what_spice_fails_at_costs_no_other_metric(files, parts, monkeypatch):
         def compute_score(self, gts, res):
             return 0.0, [{"All": {"f": float("nan")}} for _ in gts]
 
-    monkeypatch.setattr(coco, "_meteor", lambda truth, given: parts.meteor)
+    monkeypatch.setattr(caption_metrics, "_meteor", lambda truth, given: parts.meteor)
     without = coco.score(*files)
     monkeypatch.setattr(coco, "why_no_spice", lambda: None)
     for stand_in, reason in ((Failing, "ended without a score"), (Silent, "gave no number for")):
@@ -234,12 +236,12 @@ def test_what_spice_fails_at_costs_no_other_metric(files, parts, monkeypatch):
 def test_references_without_words_are_refused():
     """Against captions of punctuation alone, for which CIDEr has no document frequency."""
     with pytest.raises(BadData, match="captions have no words"):
-        coco.caption_scores({1: "a dog"}, {1: [".", " "]})
+        caption_metrics.caption_scores({1: "a dog"}, {1: [".", " "]})
 
 
 def test_without_java_nothing_is_scored(files, monkeypatch):
     """Against a machine on which no Java runs."""
-    monkeypatch.setattr("evals.java._runs", lambda program: False)
+    monkeypatch.setattr("evals.metrics.captions._runs", lambda program: False)
     with pytest.raises(MissingData, match="no working Java"):
         coco.score(*files)
 

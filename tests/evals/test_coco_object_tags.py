@@ -12,7 +12,7 @@ from builders.item_fakes import FakeCaptioner, FakeTagReader, caption_of, write_
 from evals.coco_data import CocoData, captions_of
 from evals.compare import compare
 from evals.item_data import Extent
-from evals.metrics import Metric
+from evals.metrics.ranking import Metric
 from evals.suites import resolve
 from unimo2.errors import BadData, IncompatibleModel, MissingData
 from unimo2.formats import coco as coco_format
@@ -27,12 +27,13 @@ def run(model, root, tmp_path, **options):
 def _scored_as_nothing(monkeypatch):
     """Without the programs that score captions, which other tests run."""
     from evals import coco
+    from evals.metrics import captions as caption_metrics
 
     def scored(captions, references, seed):
         words = np.array([len(text.split()) for text in captions.values()], dtype=np.float64)
         sums = {"bleu": np.ones((len(words), 10)), "meteor": np.ones((len(words), 23))}
         metrics = {"CIDEr": Metric(100 * words.mean(), len(words), (0.0, 0.0), None, False)}
-        return coco.CaptionScores(metrics, tuple(captions), {"CIDEr": words}, sums, ())
+        return caption_metrics.CaptionScores(metrics, tuple(captions), {"CIDEr": words}, sums, ())
 
     monkeypatch.setattr(coco, "caption_scores", scored)
 
@@ -78,12 +79,13 @@ def test_tags_go_by_the_number_of_the_image_and_not_by_its_place(tmp_path):
 def test_an_interrupted_run_goes_on_only_with_the_same_object_tags(tmp_path, monkeypatch):
     """Truth: how many images the model sees again after an interruption."""
     from evals import coco
+    from evals.metrics import captions as caption_metrics
 
     _scored_as_nothing(monkeypatch)
     root = write_coco(tmp_path / "data")
     path = tmp_path / "tags.json"
     path.write_text(json.dumps({"300": ["dog"]}))
-    kept, seen = coco.caption_scores, []
+    kept, seen = caption_metrics.caption_scores, []
 
     def interrupted(*arguments):
         raise KeyboardInterrupt

@@ -13,8 +13,8 @@ from builders.retrieval_fakes import ColourScorer, write_flickr
 from evals import records
 from evals.benchmark import ItemMetric, SampleMetric
 from evals.compare import compare, difference
-from evals.correlations import spearman_of
-from evals.metrics import RESAMPLES, bootstrap_counts
+from evals.metrics.correlation import spearman_of
+from evals.metrics.ranking import RESAMPLES, bootstrap_counts
 from unimo2.cli import main
 from unimo2.errors import BadData, MissingData, UsageError
 

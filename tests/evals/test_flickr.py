@@ -11,7 +11,7 @@ import evals
 from builders.retrieval_fakes import ColourScorer, write_flickr
 from evals import flickr, records
 from evals.benchmark import Request
-from evals.metrics import rank_images, rank_texts, retrieval_metrics
+from evals.metrics.ranking import rank_images, rank_texts, retrieval_metrics
 from evals.suites import Suite, resolve
 from unimo2.errors import BadData, IncompatibleModel, MissingData, UsageError
 

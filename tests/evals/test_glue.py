@@ -6,8 +6,8 @@ from scipy.stats import pearsonr, spearmanr
 from sklearn.metrics import accuracy_score, matthews_corrcoef
 
 from evals import glue
-from evals.correlations import matthews, pearson, spearman
-from evals.metrics import bootstrap_counts
+from evals.metrics.correlation import matthews, pearson, spearman
+from evals.metrics.ranking import bootstrap_counts
 from unimo2.errors import BadData
 
 

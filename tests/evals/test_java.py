@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from evals import java
+from evals.metrics import captions as caption_metrics
 from unimo2.errors import MissingData
 
 
@@ -20,7 +20,7 @@ def test_the_ptb_tokenizer_runs_without_a_system_java(
     monkeypatch.setenv("PATH", str(tmp_path))
     assert shutil.which("java") is None
     captions = {1: [{"caption": "A dog's ball, rolling."}], 2: [{"caption": "Two men; one hat!"}]}
-    with java.java_on_path() as program:
+    with caption_metrics.java_on_path() as program:
         assert Path(shutil.which("java")) == program
         found = PTBTokenizer().tokenize(captions)
     assert found == {1: ["a dog 's ball rolling"], 2: ["two men one hat"]}
@@ -38,7 +38,7 @@ def test_a_system_java_that_runs_is_taken(tmp_path: Path, monkeypatch: pytest.Mo
     """Truth: a program named java that ends well."""
     path = _program(tmp_path, "#!/bin/sh\nexit 0\n")
     monkeypatch.setenv("PATH", str(tmp_path))
-    with java.java_on_path() as program:
+    with caption_metrics.java_on_path() as program:
         assert program == path
         assert os.environ["PATH"] == str(tmp_path)
 
@@ -49,7 +49,7 @@ def test_a_system_java_that_does_not_run_is_passed_over(
     """Truth: a program named java that fails, as the stub of some systems does."""
     _program(tmp_path, "#!/bin/sh\nexit 1\n")
     monkeypatch.setenv("PATH", str(tmp_path))
-    with java.java_on_path() as program:
+    with caption_metrics.java_on_path() as program:
         assert program.parent != tmp_path
         assert os.environ["PATH"].endswith(os.pathsep + str(tmp_path))
 
@@ -57,6 +57,6 @@ def test_a_system_java_that_does_not_run_is_passed_over(
 def test_no_java_at_all_is_one_clear_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Truth: neither a system Java nor the packaged one starts."""
     monkeypatch.setenv("PATH", str(tmp_path))
-    monkeypatch.setattr(java, "_runs", lambda program: False)
-    with pytest.raises(MissingData, match="no working Java"), java.java_on_path():
+    monkeypatch.setattr(caption_metrics, "_runs", lambda program: False)
+    with pytest.raises(MissingData, match="no working Java"), caption_metrics.java_on_path():
         pass

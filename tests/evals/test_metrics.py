@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from evals.metrics import (
+from evals.metrics.ranking import (
     Ranking,
     bootstrap_counts,
     mean_interval,
@@ -191,7 +191,7 @@ def test_large_matrices_are_ranked_in_pieces_alike(monkeypatch: pytest.MonkeyPat
     owner = _owner(random, 20, 40)
     scores = random.integers(0, 9, (20, 60))
     whole = [rank_images(scores, owner).rank, rank_texts(scores, owner).rank]
-    monkeypatch.setattr("evals.metrics._CHUNK", 64)
+    monkeypatch.setattr("evals.metrics.ranking._CHUNK", 64)
     assert whole[0].tolist() == rank_images(scores, owner).rank.tolist()
     assert whole[1].tolist() == rank_texts(scores, owner).rank.tolist()
 

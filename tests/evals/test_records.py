@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from evals import environment, records
-from evals.metrics import Metric
+from evals.metrics.ranking import Metric
 from evals.records import Record
 from unimo2.errors import BadData, MissingData
 from zoo import cards

@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from evals import resampling
-from evals.metrics import bootstrap_counts, mean_interval
+from evals.metrics import bootstrap
+from evals.metrics.ranking import bootstrap_counts, mean_interval
 
 
 def test_portions_draw_what_one_call_draws(monkeypatch):
     """Against `bootstrap_counts`, which draws all resamples at once."""
-    monkeypatch.setattr(resampling, "_PORTION", 100)
-    parts = list(resampling.draws(17, seed=3, resamples=50))
+    monkeypatch.setattr(bootstrap, "_PORTION", 100)
+    parts = list(bootstrap.draws(17, seed=3, resamples=50))
     assert len(parts) == 10
     assert (np.concatenate(parts) == bootstrap_counts(17, 50, seed=3)).all()
 
@@ -22,7 +22,7 @@ def test_sums_are_those_of_copied_items():
     group = random.integers(0, 5, size=23)
     group[:5] = range(5)
     statistics = random.random((23, 3))
-    found = resampling.resampled_sums(statistics, group, seed=1, resamples=40)
+    found = bootstrap.resampled_sums(statistics, group, seed=1, resamples=40)
     for row, counts in zip(found, bootstrap_counts(5, 40, seed=1), strict=True):
         copied = np.repeat(statistics, counts[group], axis=0)
         assert row == pytest.approx(copied.sum(axis=0))
@@ -30,7 +30,7 @@ def test_sums_are_those_of_copied_items():
 
 def test_groups_are_numbered_as_they_come():
     """Against the numbers by hand."""
-    assert resampling.grouping(["b", "a", "b", "c"]).tolist() == [0, 1, 0, 2]
+    assert bootstrap.grouping(["b", "a", "b", "c"]).tolist() == [0, 1, 0, 2]
 
 
 def test_means_and_their_intervals():
@@ -39,8 +39,8 @@ def test_means_and_their_intervals():
     values = (random.random(200) < 0.6).astype(float)
     group = np.arange(200) // 2
     labels = np.where(np.arange(200) % 4 < 2, "even", None)
-    subsets = {"accuracy": np.ones(200, dtype=bool), **resampling.by_label("kind", list(labels))}
-    found = resampling.means(values, subsets, group, seed=4, chance=0.3)
+    subsets = {"accuracy": np.ones(200, dtype=bool), **bootstrap.by_label("kind", list(labels))}
+    found = bootstrap.means(values, subsets, group, seed=4, chance=0.3)
     counts = bootstrap_counts(100, 2000, seed=4)
     whole = found["accuracy"]
     assert whole.value == pytest.approx(100 * values.mean())
@@ -59,7 +59,7 @@ def test_means_and_their_intervals():
 def test_resamples_without_any_item_of_a_subset_do_not_count():
     """Against the only value there is: one item of three is in the subset, and it is right."""
     subsets = {"all": np.ones(3, dtype=bool), "one": np.array([True, False, False])}
-    found = resampling.means(np.array([1.0, 0.0, 0.0]), subsets, np.arange(3), seed=0)
+    found = bootstrap.means(np.array([1.0, 0.0, 0.0]), subsets, np.arange(3), seed=0)
     assert (found["one"].value, found["one"].ci95, found["one"].n) == (100.0, (100.0, 100.0), 1)
     assert found["one"].chance is None and not found["one"].at_chance
 
@@ -68,7 +68,7 @@ def test_guessing_is_marked():
     """Against the chance level: half of forty coins."""
     values = np.tile([0.0, 1.0], 20)
     whole = {"accuracy": np.ones(40, dtype=bool)}
-    assert resampling.means(values, whole, np.arange(40), seed=0, chance=0.5)["accuracy"].at_chance
+    assert bootstrap.means(values, whole, np.arange(40), seed=0, chance=0.5)["accuracy"].at_chance
 
 
 def test_an_interval_that_reaches_chance_marks_what_counting_would_not():
@@ -80,7 +80,7 @@ def test_an_interval_that_reaches_chance_marks_what_counting_would_not():
     values = np.concatenate([np.ones(40 + 15), np.zeros(24)])
     assert stats.binom.sf(int(40 * values.mean()) - 1, 40, 0.5) < 0.025
     whole = {"accuracy": np.ones(79, dtype=bool)}
-    found = resampling.means(values, whole, group, seed=0, chance=0.5)["accuracy"]
+    found = bootstrap.means(values, whole, group, seed=0, chance=0.5)["accuracy"]
     assert found.ci95[0] < 50 < found.value and found.at_chance
 
 
@@ -90,7 +90,7 @@ def test_groups_count_against_luck_and_not_their_items(groups, at_chance):
     items = 40 * groups
     whole = {"accuracy": np.ones(items, dtype=bool)}
     group = np.repeat(np.arange(groups), 40)
-    found = resampling.means(np.ones(items), whole, group, seed=0, chance=0.5)["accuracy"]
+    found = bootstrap.means(np.ones(items), whole, group, seed=0, chance=0.5)["accuracy"]
     assert (found.value, found.n, found.at_chance) == (100.0, items, at_chance)
 
 
@@ -98,10 +98,10 @@ def test_rounding_leaves_no_figure_outside_its_interval():
     """Against the figure itself: all items have the same score, so every resample gives that score."""
     whole = {"accuracy": np.ones(7, dtype=bool)}
     for value in np.random.default_rng(5).random(100):
-        drawn = resampling.resampled_sums(np.full((7, 1), value), np.arange(7), seed=0)[:, 0] / 7
+        drawn = bootstrap.resampled_sums(np.full((7, 1), value), np.arange(7), seed=0)[:, 0] / 7
         for found in (
-            resampling.means(np.full(7, value), whole, np.arange(7), seed=0)["accuracy"],
-            resampling.of_draws(float(value), drawn, 7),
+            bootstrap.means(np.full(7, value), whole, np.arange(7), seed=0)["accuracy"],
+            bootstrap.of_draws(float(value), drawn, 7),
         ):
             assert found.ci95[0] <= found.value <= found.ci95[1]
             assert found.ci95 == pytest.approx((found.value, found.value), abs=1e-12)

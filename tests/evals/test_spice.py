@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from evals.java import java_on_path
-from evals.spice import MODELS, opened_java, spice, why_no_spice
+from evals.metrics.captions import MODELS, java_on_path, opened_java, spice, why_no_spice
 from unimo2.errors import BadData
 
 # What SPICE does with its libraries: it serialises what it has parsed, and keeps it in a database.
@@ -38,13 +37,13 @@ def test_the_reason_names_what_is_missing(monkeypatch, tmp_path):
     class Spec:
         submodule_search_locations = [str(tmp_path)]
 
-    monkeypatch.setattr("evals.spice.find_spec", lambda name: Spec)
+    monkeypatch.setattr("evals.metrics.captions.find_spec", lambda name: Spec)
     assert all(name in why_no_spice() for name in MODELS)
     (tmp_path / "spice" / "lib").mkdir(parents=True)
     for name in MODELS:
         (tmp_path / "spice" / "lib" / name).touch()
     assert why_no_spice() is None
-    monkeypatch.setattr("evals.spice.find_spec", lambda name: None)
+    monkeypatch.setattr("evals.metrics.captions.find_spec", lambda name: None)
     assert why_no_spice() == "pycocoevalcap is not installed"
 
 

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from builders.vqa_reference import accuracy
-from evals import vqa
+from evals import vqa as vqa_benchmark
+from evals.metrics import vqa
 from unimo2.errors import BadData
 from unimo2.formats.vqa import Annotation, Answer
 
@@ -98,7 +99,7 @@ def test_rounded_figures_are_the_official_ones():
     agreeing = [10, 8, 10, 4, 5, 0, 0, 10, 2, 1, 7, 10, 2, 2, 4, 6]  # 75.625: to two places, 75.62
     truth = [annotation(annotators(*["net"] * k, *["mesh"] * (10 - k))) for k in agreeing]
     each = [accuracy("net", annotators(*["net"] * k, *["mesh"] * (10 - k))) for k in agreeing]
-    found = vqa.metrics(vqa.accuracies(["net"] * 16, truth), truth, range(16), seed=0)
+    found = vqa_benchmark.metrics(vqa.accuracies(["net"] * 16, truth), truth, range(16), seed=0)
     assert {metric.value for metric in found.values()} == {100 * float(sum(each)) / len(each)}
     assert round(found["accuracy"].value, 2) == 75.62 != round(100 * float(np.mean(each)), 2)
 
@@ -132,7 +133,7 @@ def files(tmp_path):
 def run(files, **options):
     parts = (0, 1)
     questions = [files / f"q{part}.json" for part in parts]
-    return vqa.score(
+    return vqa_benchmark.score(
         files / "r.json", questions, [files / f"a{part}.json" for part in parts], **options
     )
 
@@ -240,7 +241,7 @@ def test_the_real_sample(real_data, tmp_path):
         for row, answer in zip(source, answers, strict=True)
     ]
     (tmp_path / "r.json").write_text(json.dumps(results))
-    found = vqa.score(
+    found = vqa_benchmark.score(
         tmp_path / "r.json",
         [folder / "allennlp_vqav2_questions.json"],
         [folder / "allennlp_vqav2_annotations.json"],

@@ -2,7 +2,7 @@
 
 import pytest
 
-from evals.metrics import Metric
+from evals.metrics.ranking import Metric
 from evals.records import Record
 
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from evals.benchmark import Request
-from evals.metrics import Metric
+from evals.metrics.ranking import Metric
 from evals.sst2 import read
 from evals.suites import resolve
 from reports.levels import GROUP, Levels

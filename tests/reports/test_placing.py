@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 import reports
-from evals.metrics import Metric
+from evals.metrics.ranking import Metric
 from reports import paper
 from reports.arranging import arrange
 from reports.measurements import measured_tables

@@ -55,7 +55,7 @@ def as_content(found: Comparison) -> dict[str, Any]:
         The runs, what differs between them, and the metrics by name.
     """
     from evals.compare import PERMUTATIONS
-    from evals.metrics import RESAMPLES
+    from evals.metrics.ranking import RESAMPLES
 
     runs = {
         letter: {"record": str(run.path), "model": run.model, "variant": run.variant}
@@ -85,7 +85,7 @@ def show(found: Comparison, console: Console) -> None:
     from rich.table import Table
 
     from evals.compare import PERMUTATIONS
-    from evals.metrics import RESAMPLES
+    from evals.metrics.ranking import RESAMPLES
 
     table = Table(title=f"{found.a.benchmark}, suite {found.a.suite}: B - A", title_justify="left")
     table.add_column("metric", no_wrap=True)

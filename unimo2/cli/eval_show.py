@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-    from evals.metrics import Metric
+    from evals.metrics.ranking import Metric
     from evals.records import Record
 
 TITLES = {

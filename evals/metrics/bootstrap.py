@@ -3,7 +3,7 @@
 Means, Matthews and Pearson correlations, and corpus scores such as BLEU and METEOR are functions of
 sums of per-item statistics. A resample draws groups of items (the questions of an image together)
 with replacement, so its sums are the groups' sums weighted by how often each was drawn, exactly as if
-its items had been copied. The draws are those of `evals.metrics.bootstrap_counts`, made in portions
+its items had been copied. The draws are those of `evals.metrics.ranking.bootstrap_counts`, made in portions
 so that 50,000 images fit a small machine.
 """
 
@@ -14,7 +14,7 @@ from collections.abc import Hashable, Iterator, Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from evals.metrics import RESAMPLES, Floats, Ints, Metric, within_noise_of_chance
+from evals.metrics.ranking import RESAMPLES, Floats, Ints, Metric, within_noise_of_chance
 
 _PORTION = 1 << 23  # draws held at once
 _ROUNDING = 1e-9  # of figures in percent

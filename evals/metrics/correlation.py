@@ -11,8 +11,8 @@ import numpy as np
 from scipy.stats import pearsonr, spearmanr
 from sklearn.metrics import matthews_corrcoef
 
-from evals.metrics import Floats, Ints, Metric
-from evals.resampling import draws, of_draws, resampled_sums
+from evals.metrics.bootstrap import draws, of_draws, resampled_sums
+from evals.metrics.ranking import Floats, Ints, Metric
 from unimo2.errors import UndefinedMetric
 
 _NO_SPREAD = 1e-12  # a variance below this share of the second moment is rounding

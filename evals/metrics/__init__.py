@@ -1,0 +1,1 @@
+"""Metrics: functions of scores, predictions and targets that know nothing of models."""
