@@ -1,6 +1,6 @@
 """What a benchmark module offers, what it is asked, and what it answers.
 
-A benchmark is one module `evals/<name>.py` with the members of `Benchmark`; `evals.runner` finds
+A benchmark is one module `evals/benchmarks/<name>.py` with the members of `Benchmark`; `evals.runner` finds
 it by its name, so that a new one needs no list to be edited.
 """
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from evals import items, suites
 from evals.benchmark import Request, silent
-from evals.modules import canonical, module_of, needed
+from evals.registry import canonical, module_of, needed
 from zoo import protocols
 
 if TYPE_CHECKING:

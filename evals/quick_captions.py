@@ -6,8 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from evals import coco_data, suites
+from evals import suites
 from evals.benchmark import Request
+from evals.benchmarks import coco
 from evals.metrics.captions import quiet, tokenise
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ def cider_on(
         limit=limit,
         object_tags=object_tags,
     )
-    data = coco_data.read(suites.resolve(None, root), request)
+    data = coco.read(suites.resolve(None, root), request)
     references = {image: list(texts) for image, texts in data.references.items()}
     truth = tokenise(references)
 
@@ -47,7 +48,7 @@ def cider_on(
         from pycocoevalcap.cider.cider import Cider
 
         everything = range(len(data.images))
-        captions = coco_data.captions_of(model, data, everything, request.beam_size)
+        captions = coco.captions_of(model, data, everything, request.beam_size)
         given = tokenise({i: [text] for i, text in zip(data.ids, captions, strict=True)})
         with quiet():
             return 100.0 * float(Cider().compute_score(truth, given)[0])

@@ -23,9 +23,9 @@ from evals.benchmark import (
     Request,
     silent,
 )
-from evals.modules import canonical, module_of, needed
 from evals.processes import ALL, Share
 from evals.records import Record
+from evals.registry import canonical, module_of, needed
 from unimo2.errors import IncompatibleModel, UsageError
 from zoo import cards, protocols
 

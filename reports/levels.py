@@ -15,8 +15,8 @@ from typing import Any
 
 from evals import suites
 from evals.benchmark import Request
-from evals.modules import module_of
 from evals.records import Record
+from evals.registry import module_of
 from evals.suite_mini import read_suite
 from evals.suites import MINI
 from reports.arranging import Sheet

@@ -15,7 +15,7 @@ from evals.ablation.plan import BENCHMARK, Study
 from evals.ablation.rows import Row
 from evals.ablation.running import Evaluate, Train, Trained
 from evals.benchmark import Report
-from evals.flickr import ANNOTATIONS, IMAGES
+from evals.benchmarks.flickr import ANNOTATIONS, IMAGES
 from evals.records import Record
 from evals.retrieval.weight import WeightChoice, choose_weight
 from unimo2.devices import find_device

@@ -102,7 +102,7 @@ def test_a_fine_tuned_folder_is_measured_and_its_batch_changes_nothing(
 
 def test_captions_are_written_with_object_tags_and_without(tmp_path, capsys, monkeypatch):
     """Truth: the adapter's own captions of each file with its tags; two variants, two captions."""
-    from evals import coco
+    from evals.benchmarks import coco
     from evals.metrics import captions as caption_metrics
 
     def scored(captions, references, seed):

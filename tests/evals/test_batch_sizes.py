@@ -11,9 +11,10 @@ import torch
 import evals
 from builders.item_fakes import FakePairClassifier, write_snli_ve
 from builders.retrieval_fakes import ColourScorer, write_flickr
-from evals import batch_sizes, flickr, items
+from evals import batch_sizes, items
 from evals.batch_sizes import ESTIMATED, GIVEN, TIMED, BatchSize, Extent, Search
 from evals.benchmark import Request, silent
+from evals.benchmarks import flickr
 from evals.items import Work
 from evals.retrieval import scorer
 from evals.retrieval.planner import make_plan
@@ -222,7 +223,7 @@ def test_an_item_benchmark_says_what_it_found(tmp_path, monkeypatch):
     """Truth: 60 labelled pairs are one chunk of 64, or 30 of 2: four times the 7 that are timed."""
     root = write_snli_ve(tmp_path / "data", pairs=66)
     for chunk, timed in ((64, False), (2, True)):
-        monkeypatch.setattr("evals.snli_ve._CHUNK", chunk)
+        monkeypatch.setattr("evals.benchmarks.snli_ve._CHUNK", chunk)
         monkeypatch.setattr("evals.items._CALLS", 1)
         record = evals.run(
             "snli_ve", model=FakePairClassifier("neutral", batch_size=1), split="dev",

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from evals import coco
+from evals.benchmarks import coco
 from evals.metrics import captions as caption_metrics
 from evals.metrics.captions import java_on_path, quiet, tokenise
 from evals.metrics.ranking import bootstrap_counts

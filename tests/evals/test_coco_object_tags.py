@@ -9,7 +9,7 @@ import pytest
 
 import evals
 from builders.item_fakes import FakeCaptioner, FakeTagReader, caption_of, write_coco
-from evals.coco_data import CocoData, captions_of
+from evals.benchmarks.coco import CocoData, captions_of
 from evals.compare import compare
 from evals.item_data import Extent
 from evals.metrics.ranking import Metric
@@ -26,7 +26,7 @@ def run(model, root, tmp_path, **options):
 
 def _scored_as_nothing(monkeypatch):
     """Without the programs that score captions, which other tests run."""
-    from evals import coco
+    from evals.benchmarks import coco
     from evals.metrics import captions as caption_metrics
 
     def scored(captions, references, seed):
@@ -78,7 +78,7 @@ def test_tags_go_by_the_number_of_the_image_and_not_by_its_place(tmp_path):
 
 def test_an_interrupted_run_goes_on_only_with_the_same_object_tags(tmp_path, monkeypatch):
     """Truth: how many images the model sees again after an interruption."""
-    from evals import coco
+    from evals.benchmarks import coco
     from evals.metrics import captions as caption_metrics
 
     _scored_as_nothing(monkeypatch)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from evals import flickr
+from evals.benchmarks import flickr
 from evals.data_sets.entry import ROLES
 from evals.data_sets.images import ImageCheck
 from evals.data_sets.registry import all_data_sets, is_there, presence, select

@@ -9,8 +9,9 @@ import pytest
 
 import evals
 from builders.retrieval_fakes import ColourScorer, write_flickr
-from evals import flickr, records
+from evals import records
 from evals.benchmark import Request
+from evals.benchmarks import flickr
 from evals.metrics.ranking import rank_images, rank_texts, retrieval_metrics
 from evals.suites import Suite, resolve
 from unimo2.errors import BadData, IncompatibleModel, MissingData, UsageError

@@ -5,7 +5,7 @@ import pytest
 from scipy.stats import pearsonr, spearmanr
 from sklearn.metrics import accuracy_score, matthews_corrcoef
 
-from evals import glue
+from evals.benchmarks import glue
 from evals.metrics.correlation import matthews, pearson, spearman
 from evals.metrics.ranking import bootstrap_counts
 from unimo2.errors import BadData

@@ -21,7 +21,8 @@ from builders.item_fakes import (
     write_snli_ve,
     write_vqa,
 )
-from evals import quick, records, vqa
+from evals import quick, records
+from evals.benchmarks import vqa
 from evals.compare import compare
 from unimo2.errors import BadData, IncompatibleModel, MissingData, UsageError
 from unimo2.formats import coco as coco_format
@@ -125,7 +126,7 @@ def test_a_sample_of_snli_ve_counts_its_own_pairs_without_a_majority(tmp_path):
 
 def test_coco_keeps_what_the_caption_server_takes_and_what_recomputes_every_metric(tmp_path):
     """Truth: the scripted captions by the official reader; the metrics of the record by samples."""
-    from evals import coco
+    from evals.benchmarks import coco
 
     root = write_coco(tmp_path / "data")
     record = run("coco", FakeCaptioner("garden"), root, tmp_path, beam_size=3)
@@ -141,7 +142,7 @@ def test_coco_keeps_what_the_caption_server_takes_and_what_recomputes_every_metr
 
 def test_spice_is_named_before_a_caption_is_made(tmp_path, monkeypatch):
     """Truth: the order of events, written down by the model and by the notice."""
-    from evals import coco, coco_data
+    from evals.benchmarks import coco
 
     events = []
 
@@ -153,7 +154,7 @@ def test_spice_is_named_before_a_caption_is_made(tmp_path, monkeypatch):
             events.append("captions")
             return super().caption(images, beam_size)
 
-    monkeypatch.setattr(coco_data, "why_no_spice", lambda: "its models are not there")
+    monkeypatch.setattr(coco, "why_no_spice", lambda: "its models are not there")
     monkeypatch.setattr(coco, "caption_scores", scored)
     with pytest.raises(BadData, match="scored"):
         run("coco", Model(), write_coco(tmp_path / "data"), tmp_path, on_notice=events.append)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from builders.retrieval_fakes import write_flickr
-from evals import flickr_scores, imagenet, snli_ve
+from evals.benchmarks import flickr, imagenet, snli_ve
 from unimo2.errors import BadData, MissingData, UsageError
 
 LABELS = ("entailment", "neutral", "contradiction")
@@ -146,7 +146,7 @@ def test_recalls_of_a_matrix(tmp_path):
     matrix[0, :5] = -1
     np.save(tmp_path / "s.npy", matrix)
     annotations = root / "flickr30k" / "dataset_flickr30k.json"
-    found = flickr_scores.score(tmp_path / "s.npy", annotations).metrics
+    found = flickr.score(tmp_path / "s.npy", annotations).metrics
     assert (found["image_retrieval/R@10"].value, found["image_retrieval/R@10"].n) == (95.0, 100)
     assert (found["text_retrieval/R@1"].value, found["text_retrieval/R@1"].n) == (95.0, 20)
 
@@ -171,8 +171,8 @@ def test_wrong_matrices_are_refused(tmp_path, content, says):
     path.write_bytes(content) if isinstance(content, bytes) else np.save(path, content)
     annotations = root / "flickr30k" / "dataset_flickr30k.json"
     with pytest.raises(BadData, match=says):
-        flickr_scores.score(path, annotations)
+        flickr.score(path, annotations)
     with pytest.raises(MissingData, match="score matrix not found"):
-        flickr_scores.score(tmp_path / "no.npy", annotations)
+        flickr.score(tmp_path / "no.npy", annotations)
     with pytest.raises(UsageError, match="unknown split 'dev'"):
-        flickr_scores.score(path, annotations, split="dev")
+        flickr.score(path, annotations, split="dev")

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from builders.retrieval_fakes import ColourScorer, write_flickr
-from evals import flickr, imagenet
 from evals.benchmark import Request
+from evals.benchmarks import flickr, imagenet
 from evals.retrieval.precision import choose
 from evals.suites import resolve
 

@@ -12,8 +12,9 @@ import pytest
 import evals
 from builders.item_fakes import FakePairClassifier, write_snli_ve
 from builders.retrieval_fakes import ColourScorer
-from evals import flickr, records
+from evals import records
 from evals.benchmark import Request
+from evals.benchmarks import flickr
 from evals.processes import ALL, Share, launched, own_device
 from evals.suites import resolve
 

@@ -51,7 +51,7 @@ def test_plan_leaves_out_finished_blocks_only() -> None:
 def test_scores_equal_each_pair_scored_alone(flickr_root: Path, tmp_path: Path) -> None:
     """Truth: each image with each caption in a call of its own, towers run again."""
     from evals.benchmark import Request
-    from evals.flickr import read
+    from evals.benchmarks.flickr import read
     from evals.suites import resolve
     from unimo2.formats.images import load_image
     from zoo.protocols import StackedFeatures
@@ -277,7 +277,7 @@ def test_what_does_not_fit_a_gpu_is_halved_until_it_does(flickr_root: Path, tmp_
     """Truth: the matrix of a model with room for all; this one has room for 4 images, 2 pairs."""
     from evals.batch_sizes import Search
     from evals.benchmark import Request
-    from evals.flickr import read
+    from evals.benchmarks.flickr import read
     from evals.retrieval import scorer
     from evals.suites import resolve
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from builders.claim_reader import label as read_label
-from evals.snli_ve import score
+from evals.benchmarks.snli_ve import score
 from evals.suite_mini import entailment
 from evals.suite_mini.blind import bag_of_words_guesses, habit_guesses
 from evals.suite_mini.captioned import flickr_entries, scene_and_descriptions, scene_of
@@ -172,7 +172,7 @@ def test_pairs_without_a_majority_are_few_and_counted(
 def test_the_ideal_reader_scores_what_the_level_says(
     built: tuple[Path, list[Result], Report], tmp_path: Path
 ) -> None:
-    """Truth: `evals.snli_ve.score` on the test file."""
+    """Truth: `evals.benchmarks.snli_ve.score` on the test file."""
     root, results, report = built
     lines = [
         json.dumps({"pairID": row["pairID"], "prediction": label})

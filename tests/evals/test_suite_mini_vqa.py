@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from builders.question_reader import answer as read_answer
+from evals.benchmarks.vqa import score
 from evals.suite_mini import topics as topics_module
 from evals.suite_mini.answers import most_common, ten_answers
 from evals.suite_mini.captioned import scene_of
@@ -20,7 +21,6 @@ from evals.suite_mini.request import SuiteRequest
 from evals.suite_mini.topics import KINDS, Topic, topics
 from evals.suite_mini.vqa_files import NO_TYPE, Entry, question_type
 from evals.suite_mini.world import Scene, Thing, make_scene, split_of
-from evals.vqa import score
 from unimo2.formats.vqa import read_annotations, read_questions
 
 REQUEST = SuiteRequest(scale=0.05)
@@ -177,7 +177,7 @@ def test_files_are_those_of_vqa_v2_and_nest_as_the_official_ones_do(
 def test_the_server_scores_the_ideal_reader_at_95_or_more(
     built: tuple[Path, list[Result], Report], tmp_path: Path
 ) -> None:
-    """Truth: `evals.vqa.score`, the official formula, on the files."""
+    """Truth: `evals.benchmarks.vqa.score`, the official formula, on the files."""
     root, results, report = built
     given = [{"question_id": e.question_id, "answer": e.answer} for e in entries(results)]
     questions = root / "vqa" / "v2_OpenEnded_mscoco_test-dev2015_questions.json"

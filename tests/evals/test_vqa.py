@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from builders.vqa_reference import accuracy
-from evals import vqa as vqa_benchmark
+from evals.benchmarks import vqa as vqa_benchmark
 from evals.metrics import vqa
 from unimo2.errors import BadData
 from unimo2.formats.vqa import Annotation, Answer

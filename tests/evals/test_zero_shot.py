@@ -192,7 +192,7 @@ def test_a_unit_of_work_holds_a_bounded_number_of_pairs():
 
 def test_the_number_format_of_zero_shot_classes_is_measured(tmp_path, monkeypatch):
     """Truth: one image of each class, with the sentence of its class in the same order."""
-    from evals import imagenet
+    from evals.benchmarks import imagenet
     from evals.retrieval import precision
 
     root = write_imagenet(tmp_path / "data", CLASSES, IMAGES)

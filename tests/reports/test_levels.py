@@ -6,8 +6,8 @@ from dataclasses import replace
 import pytest
 
 from evals.benchmark import Request
+from evals.benchmarks.sst2 import read
 from evals.metrics.ranking import Metric
-from evals.sst2 import read
 from evals.suites import resolve
 from reports.levels import GROUP, Levels
 from reports.measurements import measured_tables

@@ -4,7 +4,7 @@ import csv
 import io
 from dataclasses import replace
 
-from evals.modules import benchmarks, canonical
+from evals.registry import benchmarks, canonical
 from reports import paper
 from reports.listing import MAIN_METRICS, listing, record_lines, table_lines
 from reports.render import render

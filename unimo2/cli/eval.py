@@ -315,7 +315,7 @@ def _report(rows: list[tuple[str, Record | str]], as_json: bool) -> None:
 
 def _all_ways() -> list[tuple[str, bool]]:
     """Every benchmark, those that have both ways zero-shot first."""
-    from evals.modules import benchmarks
+    from evals.registry import benchmarks
 
     both = ("flickr", "imagenet")
     return [(name, True) for name in both] + [(name, False) for name in benchmarks()]

@@ -52,7 +52,7 @@ def coco(
     as_json: AsJson = False,
 ) -> None:
     """COCO captions: BLEU, METEOR, ROUGE-L, CIDEr; SPICE where its models are there."""
-    from evals.coco import score
+    from evals.benchmarks.coco import score
 
     _show("COCO captions", results, score(results, annotations, allow_missing, seed), as_json)
 
@@ -66,7 +66,7 @@ def vqa(
     as_json: AsJson = False,
 ) -> None:
     """VQA v2: official accuracy, overall, by answer type and by question type."""
-    from evals.vqa import score
+    from evals.benchmarks.vqa import score
 
     scored = score(results, questions, annotations, allow_missing, seed)
     _show("VQA v2", results, scored, as_json)
@@ -80,7 +80,7 @@ def snli_ve(
     as_json: AsJson = False,
 ) -> None:
     """SNLI-VE: accuracy, overall and by gold label."""
-    from evals.snli_ve import score
+    from evals.benchmarks.snli_ve import score
 
     _show("SNLI-VE", predictions, score(predictions, annotations, allow_missing, seed), as_json)
 
@@ -93,7 +93,7 @@ def flickr(
     as_json: AsJson = False,
 ) -> None:
     """Flickr30k retrieval: recall both ways from a score matrix."""
-    from evals.flickr_scores import score
+    from evals.benchmarks.flickr import score
 
     scored = score(scores, annotations, split, seed)
     _show(f"Flickr30k retrieval, {split} split", scores, scored, as_json)
@@ -113,7 +113,7 @@ def imagenet(
     as_json: AsJson = False,
 ) -> None:
     """ImageNet: accuracy of the first guess."""
-    from evals.imagenet import score
+    from evals.benchmarks.imagenet import score
 
     scored = score(predictions, annotations, synsets, allow_missing, seed)
     _show("ImageNet", predictions, scored, as_json)
@@ -129,7 +129,7 @@ def _glue(task: str) -> Callable[..., None]:
         seed: Seed = 0,
         as_json: AsJson = False,
     ) -> None:
-        from evals.glue import score
+        from evals.benchmarks.glue import score
 
         scored = score(task, predictions, annotations, allow_missing, seed)
         _show(GLUE[task].partition(":")[0], predictions, scored, as_json)

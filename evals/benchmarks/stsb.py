@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from evals import glue_run
-from evals.glue_run import GlueBenchmark, Part
+from evals.benchmarks import glue
+from evals.benchmarks.glue import GlueBenchmark, Part
 
-CAPABILITY = glue_run.CAPABILITY
-SPLIT = glue_run.DEV
+CAPABILITY = glue.CAPABILITY
+SPLIT = glue.DEV
 BENCHMARK = GlueBenchmark(
     task="stsb",
     folder="STS-B",

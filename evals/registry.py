@@ -24,7 +24,7 @@ def needed(module: Benchmark, request: Request) -> str:
 
 
 def module_of(name: str) -> Benchmark:
-    """The benchmark's module, `evals.<name>`.
+    """The benchmark's module, `evals.benchmarks.<name>`.
 
     Args:
         name: As a module or as on the command line.
@@ -36,8 +36,8 @@ def module_of(name: str) -> Benchmark:
         UsageError: There is none.
     """
     module = canonical(name)
-    if module.isidentifier() and find_spec(f"evals.{module}") is not None:
-        found = import_module(f"evals.{module}")
+    if module.isidentifier() and find_spec(f"evals.benchmarks.{module}") is not None:
+        found = import_module(f"evals.benchmarks.{module}")
         if hasattr(found, "SPLIT"):
             return cast(Benchmark, found)
     raise UsageError(f"unknown benchmark '{name}'; known are: {', '.join(benchmarks())}")
@@ -45,9 +45,9 @@ def module_of(name: str) -> Benchmark:
 
 def benchmarks() -> list[str]:
     """Names of all benchmarks, as the command line spells them: modules with a usual split."""
-    names = (path.stem for path in sorted(Path(__file__).parent.glob("*.py")))
+    names = (path.stem for path in sorted((Path(__file__).parent / "benchmarks").glob("*.py")))
     return [
         name.replace("_", "-")
         for name in names
-        if name != "__init__" and hasattr(import_module(f"evals.{name}"), "SPLIT")
+        if name != "__init__" and hasattr(import_module(f"evals.benchmarks.{name}"), "SPLIT")
     ]

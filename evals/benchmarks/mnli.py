@@ -6,11 +6,11 @@ The splits "dev" and "test" are both files of theirs; "accuracy" is then over th
 
 from __future__ import annotations
 
-from evals import glue_run
-from evals.glue_run import GlueBenchmark, Part
+from evals.benchmarks import glue
+from evals.benchmarks.glue import GlueBenchmark, Part
 
-CAPABILITY = glue_run.CAPABILITY
-SPLIT = glue_run.DEV
+CAPABILITY = glue.CAPABILITY
+SPLIT = glue.DEV
 
 _DEV = (
     Part("dev_matched", "dev_matched.tsv", "matched"),
