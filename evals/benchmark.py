@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from evals.distributed import Share
 from evals.metrics.ranking import Floats, Metric
-from evals.processes import Share
 from evals.suites import Suite
 
 if TYPE_CHECKING:

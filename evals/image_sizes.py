@@ -6,7 +6,7 @@ from typing import Any
 
 import zoo
 from evals.benchmark import Request
-from evals.processes import Share, own_device
+from evals.distributed import Share, own_device
 from unimo2.errors import IncompatibleModel, UsageError
 from zoo.cards import Card
 from zoo.protocols import Model, Resizable

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import zoo
-from evals import batch_sizes, environment, image_sizes, items, records, suites, workspace
+from evals import batch_sizes, environment, image_sizes, prediction, records, suites, workspace
 from evals.benchmark import (
     Benchmark,
     Data,
@@ -23,7 +23,7 @@ from evals.benchmark import (
     Request,
     silent,
 )
-from evals.processes import ALL, Share
+from evals.distributed import ALL, Share
 from evals.records import Record
 from evals.registry import canonical, module_of, needed
 from unimo2.errors import IncompatibleModel, UsageError
@@ -101,7 +101,7 @@ def run(
         variant: Names these runs beside the model's others.
         on_progress: Called as the work goes on.
         on_notice: Called beforehand with what the user should know of the run.
-        share: Of this process, where several measure together (`evals.processes.launched`).
+        share: Of this process, where several measure together (`evals.distributed.launched`).
 
     Returns:
         The record, which is on disk too.
@@ -221,7 +221,7 @@ def evaluate(
     )
     report = on_progress or silent
     with ExitStack() as stack:
-        stack.enter_context(items.batch_size(model, request.batch_size))
+        stack.enter_context(prediction.batch_size(model, request.batch_size))
         _keep_features(model, request.features, stack)
         folder = None
         if share.first:

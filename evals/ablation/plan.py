@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
 from evals import records
 from evals.ablation.rows import Row, same_row
 from evals.records import Record
+from evals.retrieval.shortlist import most_pairs
 from evals.suites import Suite
+from unimo2.data.batches import PairBatch
+from unimo2.modeling.configuration import Unimo2Config
+from unimo2.modeling.model import Unimo2Model
+from unimo2.training.objectives import LossWeights, PairObjective
+from unimo2.training.pretraining import model_config
 
 BENCHMARK = "flickr"
 TRAINED = "trained.json"  # in a row's folder, once its training is complete
@@ -97,7 +107,7 @@ def make_plan(study: Study, rows: Sequence[Row], cost: Cost) -> list[Planned]:
     Args:
         study: what the rows share.
         rows: the trainings.
-        cost: an `evals.ablation.cost.Estimator`.
+        cost: an `evals.ablation.plan.Estimator`.
 
     Raises:
         BadData: a record that cannot be read.
@@ -124,3 +134,119 @@ def make_plan(study: Study, rows: Sequence[Row], cost: Cost) -> list[Planned]:
             trained.add(row.key)
         plan.append(planned)
     return plan
+
+
+# What a row of an ablation will cost: from rows that are done, or from one timed step.
+
+
+# Operations are counted on a small batch: they grow with it in proportion.
+_PAIRS, _TOKENS = 4, 16
+_LONG_SECONDS = 10.0  # a whole batch that would take longer is not timed, but a small one
+
+
+class Estimator:
+    """Estimates rows one after the other; what it counts and times for one serves the next."""
+
+    def __init__(self, rerank: int | None = None) -> None:
+        """Begin without having timed anything; `rerank` is the shortlist of the evaluation."""
+        self._seconds_per_flop: float | None = None
+        self._rerank = rerank
+
+    def __call__(self, row: Row, known: Sequence[Record]) -> tuple[float | None, float | None, str]:
+        """Seconds that a row's training and evaluation will take.
+
+        Args:
+            row: the training.
+            known: records of finished rows, newest last. The most similar is scaled by the
+                floating point operations of a step. Without any, a step of the first row is timed
+                here, and the evaluation stays unknown.
+
+        Returns:
+            Training seconds, evaluation seconds or None, and what they rest on.
+        """
+        training = row.recipe.training
+        config = model_config(row.recipe, training.vocab_size)
+        flops = pair_flops(config)
+        pairs = training.steps * training.batch_size
+        if not known:
+            if self._seconds_per_flop is None:
+                self._seconds_per_flop = pair_seconds(config, training.batch_size) / flops
+            basis = "a training step timed here"
+            if training.image_sets or training.text_sets:
+                basis += ", of pairs alone"
+            return pairs * flops * self._seconds_per_flop, None, basis
+        record = _most_similar(row, known)
+        done = record.protocol["training"]
+        seconds = done["cost"]["seconds"] / (done["budget"] * done["config"]["batch_size"])
+        other = Unimo2Config(**done["model"], vocab_size=done["config"]["vocab_size"])
+        scale = flops / pair_flops(other)
+        where = f"{record.variant} on {done['cost']['device']}"
+        fused = _pairs(record, self._rerank) / _pairs(record, record.protocol.get("rerank"))
+        return pairs * seconds * scale, record.seconds * scale * fused, where
+
+
+def _pairs(record: Record, rerank: int | None) -> int:
+    """Pairs that would be fused on the record's data."""
+    images, captions = int(record.data["images"]), int(record.data["captions"])
+    return images * captions if rerank is None else most_pairs(images, captions, rerank)
+
+
+def _most_similar(row: Row, known: Sequence[Record]) -> Record:
+    """The record of the training that differs least; the newest of several."""
+
+    def difference(record: Record) -> tuple[bool, bool, int, int]:
+        own, other = row.training, record.protocol["training"]
+        return (
+            own["base"] != other["base"],
+            own["grounding"] != other["grounding"],
+            abs(own["K"] - other["K"]),
+            abs(own["C"] - other["C"]),
+        )
+
+    return min(reversed(known), key=difference)
+
+
+def pair_flops(config: Unimo2Config) -> float:
+    """Floating point operations of training on one pair, forward and backward."""
+    with FlopCounterMode(display=False) as counter:
+        _step(config, _PAIRS)
+    return float(counter.get_total_flops()) / _PAIRS
+
+
+def pair_seconds(config: Unimo2Config, batch_size: int) -> float:
+    """Seconds of training on one pair in float32 on this machine's processor, once warm."""
+    small = _fastest(config, _PAIRS, repeats=3) / _PAIRS
+    if small * batch_size > _LONG_SECONDS:
+        return small
+    return _fastest(config, batch_size, repeats=2) / batch_size
+
+
+def _fastest(config: Unimo2Config, pairs: int, repeats: int) -> float:
+    """Seconds of the fastest of several steps: what other processes do only makes one slower."""
+    seconds = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        _step(config, pairs)
+        seconds.append(time.perf_counter() - start)
+    return min(seconds)
+
+
+def _step(config: Unimo2Config, pairs: int) -> None:
+    """Forward and backward of all losses on random pairs; the caller's generators are restored."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = Unimo2Model(config)
+        objective = PairObjective(model, LossWeights())
+        size = config.image_size
+        ids = torch.randint(4, config.vocab_size, (pairs, _TOKENS))
+        batch = PairBatch(
+            pixel_values=torch.rand(pairs, 3, size, size),
+            input_ids=ids,
+            attention_mask=torch.ones_like(ids),
+            masked_ids=ids[: pairs // 2],
+            labels=ids[: pairs // 2],
+            image_index=torch.arange(pairs),
+            negative_noise=torch.rand(pairs, 2),
+            position=torch.arange(pairs),
+        )
+        objective(batch)["loss"].backward()

@@ -11,11 +11,9 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from evals import items
+from evals import prediction
 from evals.benchmark import Outcome, Report, Request, SampleMetric
-from evals.item_data import Extent, fingerprint, first_items, known_split
-from evals.item_samples import frame
-from evals.items import Work
+from evals.distributed import ALL, Share
 from evals.metrics.captions import (
     BLEU_ORDER,
     CORPUS_METRICS,
@@ -26,8 +24,10 @@ from evals.metrics.captions import (
     why_no_spice,
 )
 from evals.metrics.ranking import RESAMPLES, Floats
-from evals.processes import ALL, Share
+from evals.prediction import Work
+from evals.samples import frame
 from evals.scoring import Scored, answered, missing_note
+from evals.splits import Extent, fingerprint, first_items, known_split
 from evals.suites import Suite
 from unimo2.errors import BadData, IncompatibleModel, UsageError
 from unimo2.files import write_text
@@ -95,15 +95,15 @@ def predict(
     folder: Path,
     report: Report,
     share: Share = ALL,
-) -> items.Store:
+) -> prediction.Store:
     """Caption the images that are left, and keep the captions in `folder`."""
 
-    def captions(numbers: Sequence[int]) -> list[items.Prediction]:
+    def captions(numbers: Sequence[int]) -> list[prediction.Prediction]:
         texts = captions_of(model, data, numbers, request.beam_size)
         return [{"prediction": text} for text in texts]
 
     work = Work.of(range(len(data.images)), "images", model.batch_size, _CHUNK)
-    return items.predict(model, work, captions, folder, report, share)
+    return prediction.predict(model, work, captions, folder, report, share)
 
 
 def measure(
@@ -138,7 +138,7 @@ def measure(
         columns |= {f"{metric}:{place}": column for place, column in enumerate(statistics.T)}
     samples = frame(columns, captions, list(references.values()), scores.samples["CIDEr"])
     notes = [f"{name} in the run folder has the form that the caption server takes", *scores.notes]
-    return items.outcome(store, found, scores.metrics, samples, "images", notes)
+    return prediction.outcome(store, found, scores.metrics, samples, "images", notes)
 
 
 def sample_metrics(samples: pd.DataFrame) -> dict[str, SampleMetric]:

@@ -15,7 +15,7 @@ import numpy as np
 
 from evals.batch_sizes import Search
 from evals.benchmark import Outcome, Report, Request, SampleMetric
-from evals.item_data import known_split
+from evals.distributed import ALL, Share
 from evals.metrics.ranking import (
     RECALL_AT,
     RESAMPLES,
@@ -26,13 +26,13 @@ from evals.metrics.ranking import (
     rank_texts,
     retrieval_metrics,
 )
-from evals.processes import ALL, Share
-from evals.retrieval import precision, samples, scorer
+from evals.retrieval import dtype_choice, samples, scorer
 from evals.retrieval.coverage import coverage_notes
 from evals.retrieval.planner import Plan, make_plan
 from evals.retrieval.shortlist import Shortlists
 from evals.retrieval.writer import BlockWriter, Scores
 from evals.scoring import Scored
+from evals.splits import known_split
 from evals.suites import MINI, Suite
 from unimo2.errors import BadData, IncompatibleModel, MissingData, UsageError
 from unimo2.formats.karpathy import KarpathyImage, parse_karpathy
@@ -41,7 +41,7 @@ from zoo import protocols
 if TYPE_CHECKING:
     import pandas as pd
 
-    from evals.retrieval.precision import PrecisionChoice
+    from evals.retrieval.dtype_choice import PrecisionChoice
     from zoo.protocols import Model, PairScorer, Shortlister
 
 CAPABILITY = "pair_scorer"
@@ -251,9 +251,9 @@ def choose_precision(exact: PairScorer, fast: PairScorer, data: RetrievalData) -
     Returns:
         The choice.
     """
-    sample = data.images[: precision.SAMPLE]
+    sample = data.images[: dtype_choice.SAMPLE]
     captions = [image.captions[0].text for image in sample]
-    return precision.choose(exact, fast, [image.path for image in sample], captions)
+    return dtype_choice.choose(exact, fast, [image.path for image in sample], captions)
 
 
 def _shortlist_rule(k: int) -> str:

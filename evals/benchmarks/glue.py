@@ -12,12 +12,9 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from evals import items
+from evals import prediction as items
 from evals.benchmark import ItemMetric, Outcome, Report, Request, SampleMetric
-from evals.item_data import Extent, fingerprint, first_items, known_split
-from evals.item_samples import frame, subset_means
-from evals.items import Work
-from evals.labels import columns_of, guesses
+from evals.distributed import ALL, Share
 from evals.metrics.bootstrap import means
 from evals.metrics.correlation import (
     matthews,
@@ -30,8 +27,10 @@ from evals.metrics.correlation import (
     spearman_of,
 )
 from evals.metrics.ranking import RESAMPLES, Metric
-from evals.processes import ALL, Share
+from evals.prediction import Work
+from evals.samples import columns_of, frame, guesses, subset_means
 from evals.scoring import Scored, answered, missing_note
+from evals.splits import Extent, fingerprint, first_items, known_split
 from evals.suites import Suite
 from unimo2.errors import BadData, IncompatibleModel
 from unimo2.files import write_text

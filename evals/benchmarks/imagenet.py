@@ -9,18 +9,18 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from evals import items, zero_shot
+from evals import prediction, zero_shot
 from evals.benchmark import Outcome, Report, Request, SampleMetric
-from evals.item_data import Extent, fingerprint, known_split, spread_items
-from evals.item_samples import frame, subset_means
-from evals.items import Work
+from evals.distributed import ALL, Share
 from evals.metrics.bootstrap import means
 from evals.metrics.ranking import RESAMPLES, Floats, Metric, Ranking, hits_at, rank_classes
-from evals.processes import ALL, Share
-from evals.prompts import ONE, prompts
-from evals.retrieval import precision
+from evals.prediction import Work
+from evals.retrieval import dtype_choice
+from evals.samples import frame, subset_means
 from evals.scoring import Scored, answered, missing_note
+from evals.splits import Extent, fingerprint, known_split, spread_items
 from evals.suites import Suite
+from evals.zero_shot import ONE, prompts
 from unimo2.errors import BadData, IncompatibleModel
 from unimo2.formats.imagenet import (
     MAPPING,
@@ -37,7 +37,7 @@ from unimo2.formats.parsing import first_few
 if TYPE_CHECKING:
     import pandas as pd
 
-    from evals.retrieval.precision import PrecisionChoice
+    from evals.retrieval.dtype_choice import PrecisionChoice
     from zoo.protocols import ImageClassifier, Model, PairScorer
 
 __all__ = [
@@ -90,10 +90,12 @@ def choose_precision(exact: Model, fast: Model, data: ImageNetData) -> Precision
     """
     names = {synset.wnid: synset.names[0] for synset in data.synsets}
     first = {wnid: path for wnid, path in zip(data.targets[::-1], data.paths[::-1], strict=True)}
-    some = list(first.items())[: precision.SAMPLE]
+    some = list(first.items())[: dtype_choice.SAMPLE]
     sentences = prompts([names[wnid] for wnid, _ in some], ONE)
     paths = [path for _, path in some]
-    return precision.choose(cast("PairScorer", exact), cast("PairScorer", fast), paths, sentences)
+    return dtype_choice.choose(
+        cast("PairScorer", exact), cast("PairScorer", fast), paths, sentences
+    )
 
 
 def predict(
@@ -103,7 +105,7 @@ def predict(
     folder: Path,
     report: Report,
     share: Share = ALL,
-) -> items.Store:
+) -> prediction.Store:
     """Classify the images that are left, and keep what was found in `folder`."""
     numbers = {synset.wnid: number for number, synset in enumerate(data.synsets)}
     targets, paths = [numbers[wnid] for wnid in data.targets], data.paths
@@ -113,7 +115,7 @@ def predict(
     else:
         scorer = _Classifier(cast("ImageClassifier", model), data.synsets)
 
-    def ranked(some: Sequence[int]) -> list[items.Prediction]:
+    def ranked(some: Sequence[int]) -> list[prediction.Prediction]:
         images = loaded([paths[number] for number in some])
         truth = [targets[number] for number in some]
         return _kept(scorer.rank(images, truth), data.synsets)
@@ -122,7 +124,7 @@ def predict(
     if isinstance(scorer, zero_shot.ClassScorer):
         chunk, hint = min(chunk, scorer.images_at_once), scorer.cheaper
     work = Work.of(range(len(paths)), "images", model.batch_size, chunk)
-    return items.predict(model, work, ranked, folder, report, share, hint)
+    return prediction.predict(model, work, ranked, folder, report, share, hint)
 
 
 class _Classifier:
@@ -153,7 +155,7 @@ def _columns(model: ImageClassifier, synsets: Sequence[Synset]) -> list[int]:
     return columns
 
 
-def _kept(ranking: Ranking, synsets: Sequence[Synset]) -> list[items.Prediction]:
+def _kept(ranking: Ranking, synsets: Sequence[Synset]) -> list[prediction.Prediction]:
     """What is saved of each image."""
     return [
         {
@@ -202,7 +204,7 @@ def measure(
     ties = sum(1 for tied in columns["tied_wrong"] if tied)
     if ties:
         notes.append(f"{ties:,} images have their class tied with another")
-    return items.outcome(store, found, results, samples, "images", notes)
+    return prediction.outcome(store, found, results, samples, "images", notes)
 
 
 def _hits(columns: Any, k: int) -> Floats:

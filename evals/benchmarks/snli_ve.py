@@ -9,16 +9,15 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from evals import items
+from evals import prediction
 from evals.benchmark import Outcome, Report, Request, SampleMetric
-from evals.item_data import Extent, fingerprint, first_items, known_split
-from evals.item_samples import frame, subset_means
-from evals.items import Work
-from evals.labels import columns_of, guesses
+from evals.distributed import ALL, Share
 from evals.metrics.bootstrap import by_label, grouping, means
 from evals.metrics.ranking import RESAMPLES, Metric
-from evals.processes import ALL, Share
+from evals.prediction import Work
+from evals.samples import columns_of, frame, guesses, subset_means
 from evals.scoring import Scored, answered, missing_note
+from evals.splits import Extent, fingerprint, first_items, known_split
 from evals.suites import Suite
 from unimo2.errors import BadData
 from unimo2.formats.images import loaded
@@ -125,17 +124,17 @@ def predict(
     folder: Path,
     report: Report,
     share: Share = ALL,
-) -> items.Store:
+) -> prediction.Store:
     """Classify the pairs that are left, and keep the labels in `folder`."""
     work = Work.of(data.images, "pairs", model.batch_size, _CHUNK)
     columns = columns_of(model.name, model.pair_classes, {label: () for label in LABELS})
 
-    def labels(numbers: Sequence[int]) -> list[items.Prediction]:
+    def labels(numbers: Sequence[int]) -> list[prediction.Prediction]:
         images = loaded([data.images[number] for number in numbers])
         texts = [data.pairs[number].hypothesis for number in numbers]
         return guesses(model.classify_pairs(images, texts), columns)
 
-    return items.predict(model, work, labels, folder, report, share)
+    return prediction.predict(model, work, labels, folder, report, share)
 
 
 def measure(
@@ -165,7 +164,7 @@ def measure(
     }
     scores = [float(given == label) for given, label in zip(labels, truth, strict=True)]
     results = metrics(labels, data.pairs, request.seed)
-    return items.outcome(store, found, results, frame(columns, labels, truth, scores), "pairs")
+    return prediction.outcome(store, found, results, frame(columns, labels, truth, scores), "pairs")
 
 
 def sample_metrics(samples: pd.DataFrame) -> dict[str, SampleMetric]:

@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from evals import items
+from evals import prediction
 from evals.benchmark import Outcome, Report, Request, SampleMetric
-from evals.item_data import Extent, fingerprint, first_items, known_split
-from evals.item_samples import frame, subset_means
-from evals.items import Work
+from evals.distributed import ALL, Share
 from evals.metrics.bootstrap import by_label, grouping, means
 from evals.metrics.ranking import RESAMPLES, Floats, Metric
 from evals.metrics.vqa import accuracies
-from evals.processes import ALL, Share
+from evals.prediction import Work
+from evals.samples import frame, subset_means
 from evals.scoring import Scored, answered, missing_note
+from evals.splits import Extent, fingerprint, first_items, known_split
 from evals.suites import Suite
 from unimo2.errors import BadData
 from unimo2.files import write_text
@@ -68,16 +68,16 @@ def predict(
     folder: Path,
     report: Report,
     share: Share = ALL,
-) -> items.Store:
+) -> prediction.Store:
     """Answer the questions that are left, and keep the answers in `folder`."""
     work = Work.of(data.images, "questions", model.batch_size, _CHUNK)
 
-    def answers(numbers: Sequence[int]) -> list[items.Prediction]:
+    def answers(numbers: Sequence[int]) -> list[prediction.Prediction]:
         images = loaded([data.images[number] for number in numbers])
         texts = [data.questions[number].text for number in numbers]
         return [{"prediction": answer} for answer in model.answer(images, texts)]
 
-    return items.predict(model, work, answers, folder, report, share)
+    return prediction.predict(model, work, answers, folder, report, share)
 
 
 def measure(
@@ -121,7 +121,7 @@ def measure(
         results = metrics(values, truth, columns["image_id"], request.seed)
         columns |= {kind: [getattr(one, kind) for one in truth] for kind in _TYPES}
         samples = frame(columns, answers, [one.most_common for one in truth], values)
-    return items.outcome(store, found, results, samples, "questions", notes)
+    return prediction.outcome(store, found, results, samples, "questions", notes)
 
 
 def sample_metrics(samples: pd.DataFrame) -> dict[str, SampleMetric]:

@@ -377,7 +377,7 @@ if __name__ == "__main__":  # a slow run in a process of its own, to be killed o
     import time
 
     import evals
-    from evals.processes import launched
+    from evals.distributed import launched
 
     class Slow(FakePairClassifier):
         """Sleeps before each call."""

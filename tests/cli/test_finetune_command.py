@@ -10,8 +10,8 @@ import pytest
 
 import zoo
 from builders.tiny_tasks import write_model, write_root, write_vqa
-from evals.quick import measure
 from evals.retrieval.weight import choose_weight
+from evals.validation import measure
 from unimo2.cli import main
 from unimo2.formats.karpathy import read_karpathy
 
@@ -238,7 +238,7 @@ def test_a_model_that_says_the_same_of_everything_is_trained_on(folder, root, tm
         return measured
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("evals.quick.measuring", undefined)
+        patch.setattr("evals.validation.measuring", undefined)
         assert module is not None
         assert finetune("stsb", folder, root, tmp_path, "eval_every=2", "--steps", "4") == 0
     assert [line["eval/pearson"] for line in evaluations(tmp_path)] == [0.0, 0.0]

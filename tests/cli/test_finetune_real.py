@@ -8,7 +8,7 @@ from importlib.util import find_spec
 import pytest
 
 import zoo
-from evals.quick import measure
+from evals.validation import measure
 from unimo2.cli import main
 
 

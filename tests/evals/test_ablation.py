@@ -8,8 +8,8 @@ from PIL import Image
 
 from evals import records
 from evals.ablation import Study, Trained, export, make_plan, make_rows, run
-from evals.ablation.cost import Estimator, pair_flops
-from evals.ablation.steps import _scorer
+from evals.ablation.plan import Estimator, pair_flops
+from evals.ablation.running import _scorer
 from evals.metrics.ranking import Metric
 from evals.records import Record
 from evals.suites import Suite

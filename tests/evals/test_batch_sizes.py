@@ -11,11 +11,11 @@ import torch
 import evals
 from builders.item_fakes import FakePairClassifier, write_snli_ve
 from builders.retrieval_fakes import ColourScorer, write_flickr
-from evals import batch_sizes, items
+from evals import batch_sizes, prediction
 from evals.batch_sizes import ESTIMATED, GIVEN, TIMED, BatchSize, Extent, Search
 from evals.benchmark import Request, silent
 from evals.benchmarks import flickr
-from evals.items import Work
+from evals.prediction import Work
 from evals.retrieval import scorer
 from evals.retrieval.planner import make_plan
 from evals.retrieval.writer import BlockWriter
@@ -201,7 +201,7 @@ def test_a_resumed_run_keeps_the_size_that_was_found(tmp_path, monkeypatch):
 def test_items_find_their_size_and_keep_their_chunks(tmp_path, monkeypatch):
     """Truth: the sizes that the model has in each chunk; chunks are planned by its own."""
     model, sizes, clock = FakePairClassifier(batch_size=4), [], [0.0]
-    monkeypatch.setattr(items, "time", SimpleNamespace(perf_counter=lambda: clock[0]))
+    monkeypatch.setattr(prediction, "time", SimpleNamespace(perf_counter=lambda: clock[0]))
     batch_sizes.begin(tmp_path, model.batch_size, ESTIMATED)
     work = Work.of(range(16 * 60), "pairs", model.batch_size, 16)
 
@@ -210,12 +210,12 @@ def test_items_find_their_size_and_keep_their_chunks(tmp_path, monkeypatch):
         clock[0] += 1.1 if model.batch_size < 16 else 1.0
         return [{"prediction": number} for number in numbers]
 
-    store = items.predict(model, work, timed, tmp_path, silent)
+    store = prediction.predict(model, work, timed, tmp_path, silent)
     assert sizes[:13] == [4] + [4, 8, 16, 2] * 3
     assert set(sizes[13:]) == {16}
     assert model.batch_size == 4
     assert store.assemble().column("prediction") == list(range(960))
-    assert items.predict(model, work, timed, tmp_path, silent).remaining() == []
+    assert prediction.predict(model, work, timed, tmp_path, silent).remaining() == []
     assert len(sizes) == 60
 
 
@@ -224,7 +224,7 @@ def test_an_item_benchmark_says_what_it_found(tmp_path, monkeypatch):
     root = write_snli_ve(tmp_path / "data", pairs=66)
     for chunk, timed in ((64, False), (2, True)):
         monkeypatch.setattr("evals.benchmarks.snli_ve._CHUNK", chunk)
-        monkeypatch.setattr("evals.items._CALLS", 1)
+        monkeypatch.setattr("evals.prediction._CALLS", 1)
         record = evals.run(
             "snli_ve", model=FakePairClassifier("neutral", batch_size=1), split="dev",
             data_root=root, output=tmp_path / "runs",

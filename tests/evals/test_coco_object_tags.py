@@ -11,8 +11,8 @@ import evals
 from builders.item_fakes import FakeCaptioner, FakeTagReader, caption_of, write_coco
 from evals.benchmarks.coco import CocoData, captions_of
 from evals.compare import compare
-from evals.item_data import Extent
 from evals.metrics.ranking import Metric
+from evals.splits import Extent
 from evals.suites import resolve
 from unimo2.errors import BadData, IncompatibleModel, MissingData
 from unimo2.formats import coco as coco_format

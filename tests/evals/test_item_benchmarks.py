@@ -21,7 +21,7 @@ from builders.item_fakes import (
     write_snli_ve,
     write_vqa,
 )
-from evals import quick, records
+from evals import records, validation
 from evals.benchmarks import vqa
 from evals.compare import compare
 from unimo2.errors import BadData, IncompatibleModel, MissingData, UsageError
@@ -297,7 +297,7 @@ def test_metrics_in_the_midst_of_training_are_those_of_a_record(tmp_path):
     root = write_snli_ve(tmp_path / "data")
     model = FakePairClassifier("neutral")
     record = run("snli_ve", model, root, tmp_path, split="dev", limit=20)
-    found = quick.measure("snli-ve", model, root, "dev", limit=20, batch_size=4)
+    found = validation.measure("snli-ve", model, root, "dev", limit=20, batch_size=4)
     assert found == dict(record.metrics)
     assert model.batch_size == 3
 

@@ -13,8 +13,8 @@ import torch
 
 import evals
 from builders.item_fakes import Fake, FakePairClassifier, write_snli_ve
-from evals import items, records
-from evals.items import Share, Work
+from evals import prediction, records
+from evals.prediction import Share, Work
 from unimo2.errors import BadCheckpoint
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -30,7 +30,7 @@ def test_items_of_one_image_stand_together_in_chunks_of_one_size():
 def test_predictions_come_back_in_the_items_order(tmp_path):
     """Truth: each item's prediction is its own number."""
     work = Work(tuple(reversed(range(10))), 3, "items")
-    store = items.predict(Fake(), work, numbered, tmp_path, print)
+    store = prediction.predict(Fake(), work, numbered, tmp_path, print)
     assert store.assemble().column("prediction") == list(range(10))
 
 
@@ -47,14 +47,14 @@ def test_what_is_on_disk_is_not_done_again_and_damage_is(tmp_path):
         seen.extend(numbers)
         return numbered(numbers)
 
-    items.predict(Fake(), work, watching, tmp_path, print, Share(0, 2))
+    prediction.predict(Fake(), work, watching, tmp_path, print, Share(0, 2))
     assert seen == [0, 1, 2, 6, 7, 8]
     (tmp_path / "predictions" / "0-3.json").write_text('{"items": [0, 1')
     (tmp_path / "predictions" / "6-9.json").write_text(
         json.dumps({"items": [6], "predictions": []})
     )
     seen.clear()
-    store = items.predict(Fake(), work, watching, tmp_path, print)
+    store = prediction.predict(Fake(), work, watching, tmp_path, print)
     assert seen == list(range(10))
     assert store.assemble().column("prediction") == list(range(10))
 
@@ -70,7 +70,7 @@ def test_scores_that_are_no_numbers_stop_the_run(tmp_path):
     """Truth: NaN is no JSON."""
     work = Work((0,), 1, "items")
     with pytest.raises(BadCheckpoint, match="scores that are no numbers"):
-        items.predict(Fake(), work, lambda _: [{"logit": float("nan")}], tmp_path, print)
+        prediction.predict(Fake(), work, lambda _: [{"logit": float("nan")}], tmp_path, print)
 
 
 def test_a_batch_that_does_not_fit_is_halved_until_it_does(tmp_path):
@@ -84,8 +84,8 @@ def test_a_batch_that_does_not_fit_is_halved_until_it_does(tmp_path):
         return numbered(numbers)
 
     work = Work(tuple(range(8)), 4, "items")
-    with items.batch_size(model, None):
-        store = items.predict(model, work, small, tmp_path, print)
+    with prediction.batch_size(model, None):
+        store = prediction.predict(model, work, small, tmp_path, print)
     assert tried == [16, 8, 4, 2, 2]
     assert store.assemble().column("prediction") == list(range(8))
     assert model.batch_size == 16
@@ -94,7 +94,7 @@ def test_a_batch_that_does_not_fit_is_halved_until_it_does(tmp_path):
         raise torch.OutOfMemoryError("no room")
 
     with pytest.raises(torch.OutOfMemoryError):
-        items.predict(model, Work((0,), 1, "items"), nothing, tmp_path / "none", print)
+        prediction.predict(model, Work((0,), 1, "items"), nothing, tmp_path / "none", print)
 
 
 def test_a_killed_run_goes_on_and_ends_with_the_same_numbers(tmp_path, monkeypatch):

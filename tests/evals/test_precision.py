@@ -6,7 +6,7 @@ import pytest
 from builders.retrieval_fakes import ColourScorer, write_flickr
 from evals.benchmark import Request
 from evals.benchmarks import flickr, imagenet
-from evals.retrieval.precision import choose
+from evals.retrieval.dtype_choice import choose
 from evals.suites import resolve
 
 DELAY = 0.004

@@ -15,7 +15,7 @@ from builders.retrieval_fakes import ColourScorer
 from evals import records
 from evals.benchmark import Request
 from evals.benchmarks import flickr
-from evals.processes import ALL, Share, launched, own_device
+from evals.distributed import ALL, Share, launched, own_device
 from evals.suites import resolve
 
 ROOT = Path(__file__).resolve().parents[2]

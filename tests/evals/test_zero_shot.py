@@ -7,7 +7,7 @@ import evals
 from builders.item_fakes import LAST, NoisyScorer, write_imagenet
 from evals import records, suites, zero_shot
 from evals.benchmark import Request
-from evals.prompts import prompts, templates
+from evals.zero_shot import prompts, templates
 from unimo2.errors import IncompatibleModel, UsageError
 from unimo2.formats.imagenet import Synset
 from unimo2.formats.images import load_image
@@ -193,7 +193,7 @@ def test_a_unit_of_work_holds_a_bounded_number_of_pairs():
 def test_the_number_format_of_zero_shot_classes_is_measured(tmp_path, monkeypatch):
     """Truth: one image of each class, with the sentence of its class in the same order."""
     from evals.benchmarks import imagenet
-    from evals.retrieval import precision
+    from evals.retrieval import dtype_choice
 
     root = write_imagenet(tmp_path / "data", CLASSES, IMAGES)
     seen = {}
@@ -201,7 +201,7 @@ def test_the_number_format_of_zero_shot_classes_is_measured(tmp_path, monkeypatc
     def choose(exact, fast, images, captions):
         seen.update(images=[path.parent.name for path in images], captions=captions)
 
-    monkeypatch.setattr(precision, "choose", choose)
+    monkeypatch.setattr(dtype_choice, "choose", choose)
     data = imagenet.read(suites.resolve(None, root), Request("imagenet", "", split="val"))
     imagenet.choose_precision(NoisyScorer(), NoisyScorer(), data)
     named = {IDS[number]: f"a photo of class{number}" for number in range(CLASSES)}

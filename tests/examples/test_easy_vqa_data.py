@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from evals.quick import measure
+from evals.validation import measure
 from unimo2.cli import main
 from unimo2.formats.vqa import read_annotations, read_questions
 from unimo2.training.finetuning.readers import read_vqa

@@ -109,7 +109,7 @@ def ablate(
     package; an interrupted one goes on where it stopped.
     """
     from evals import ablation, suites
-    from evals.ablation.cost import Estimator
+    from evals.ablation.plan import Estimator
 
     root = find_data_root(data_root, suite)
     study = ablation.Study(suites.resolve(suite, root), output, device.value, limit, rerank or None)
@@ -140,7 +140,7 @@ def _rows(
 ) -> list[Row]:
     """The rows that were asked for; two recipes where one that was not named has too few corpora."""
     from evals.ablation import make_rows
-    from evals.ablation.changes import CORPORA
+    from evals.ablation.rows import CORPORA
 
     if config is not None or CORPORA.isdisjoint(without):
         recipe = pick(config or _RECIPE)
@@ -167,7 +167,7 @@ def _run(study: Study, plan: Sequence[Planned], quiet: bool) -> list[Record]:
     from transformers.utils.logging import disable_progress_bar
 
     from evals import ablation
-    from evals.ablation.steps import evaluator, trainer
+    from evals.ablation.running import evaluator, trainer
     from evals.progress import shown
     from unimo2.training.logging import TrainingBar
 

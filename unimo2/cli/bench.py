@@ -12,7 +12,7 @@ import typer
 if TYPE_CHECKING:
     import torch
 
-    from evals.retrieval.speed import RetrievalSpeed
+    from evals.retrieval.bench import RetrievalSpeed
     from unimo2.bench.captioning import CaptionSpeed
     from unimo2.bench.fusion import FusionSpeed
 
@@ -90,7 +90,7 @@ def retrieval(
 
     A few images and captions are timed; what they mean for Flickr30k's 1,000 x 5,000 is printed.
     """
-    from evals.retrieval.speed import measure
+    from evals.retrieval.bench import measure
     from unimo2.devices import find_device, find_dtype
     from unimo2.modeling.configuration import Unimo2Config
 

@@ -106,7 +106,7 @@ def _retrieval(prepared: Prepared, images: Sequence[KarpathyImage]) -> Evaluate:
 
 def _captions(prepared: Prepared, root: Path) -> Evaluate:
     """CIDEr alone: the benchmark's other metrics would take longer than the training."""
-    from evals.quick_captions import cider_on
+    from evals.validation import cider_on
     from unimo2.training.finetuning.config import CaptionConfig
     from zoo import task_adapter
     from zoo.protocols import Captioner
@@ -124,7 +124,7 @@ def _captions(prepared: Prepared, root: Path) -> Evaluate:
 
 def _benchmark(prepared: Prepared, root: Path) -> Evaluate:
     """The benchmark's own protocol and metrics on its development split."""
-    from evals.quick import measuring
+    from evals.validation import measuring
     from unimo2.errors import UndefinedMetric
     from unimo2.training.finetuning.tasks import DEVELOPMENT, METRICS
     from zoo import task_adapter

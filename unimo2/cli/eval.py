@@ -295,7 +295,7 @@ def everything(
 
 
 def _report(rows: list[tuple[str, Record | str]], as_json: bool) -> None:
-    from evals.processes import launched
+    from evals.distributed import launched
     from unimo2.cli.eval_show import as_content, console_for_tables, summary
 
     if not launched().first:
@@ -323,7 +323,7 @@ def _all_ways() -> list[tuple[str, bool]]:
 
 def _one(benchmark: str, options: Options, as_json: bool) -> None:
     """Run one benchmark and print the result."""
-    from evals.processes import launched
+    from evals.distributed import launched
     from unimo2.cli.eval_show import as_text, console_for_tables, show
 
     record = _run(benchmark, options, quiet=as_json)
@@ -340,7 +340,7 @@ def _run(benchmark: str, options: Options, quiet: bool) -> Record:
     from rich.console import Console
     from transformers.utils.logging import disable_progress_bar
 
-    from evals.processes import launched
+    from evals.distributed import launched
     from evals.progress import shown
     from evals.runner import run
 

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from evals.batch_sizes import Extent, Search
 from evals.benchmark import Outcome, Progress, Report
-from evals.processes import ALL, Share
+from evals.distributed import ALL, Share
 from unimo2.errors import BadCheckpoint
 from unimo2.files import write_text
 

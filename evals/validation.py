@@ -7,14 +7,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from evals import items, suites
+from evals import prediction, suites
 from evals.benchmark import Request, silent
+from evals.benchmarks import coco
+from evals.metrics.captions import quiet, tokenise
 from evals.registry import canonical, module_of, needed
 from zoo import protocols
 
 if TYPE_CHECKING:
     from evals.metrics.ranking import Metric
-    from zoo.protocols import Model
+    from zoo.protocols import Captioner, Model
 
 
 def measure(
@@ -61,7 +63,7 @@ def measuring(
     def measured(model: Model) -> dict[str, Metric]:
         request = _request(name, model.name, root, split, limit, batch_size)
         module.protocol(model, request)
-        with tempfile.TemporaryDirectory() as folder, items.batch_size(model, batch_size):
+        with tempfile.TemporaryDirectory() as folder, prediction.batch_size(model, batch_size):
             outcome = module.measure(model, data, request, Path(folder), silent)
         return dict(outcome.metrics)
 
@@ -80,3 +82,47 @@ def _request(
         limit=limit,
         batch_size=batch_size,
     )
+
+
+# CIDEr of a captioner in memory: what training looks at, without METEOR's and SPICE's programs.
+
+
+def cider_on(
+    root: Path, split: str, limit: int | None = None, object_tags: Path | None = None
+) -> Callable[[Captioner], float]:
+    """Read a split of COCO once, and measure captioners on it.
+
+    Args:
+        root: The data root.
+        split: Of Karpathy's.
+        limit: Only the first images of the split.
+        object_tags: File of object tags that captions are written with.
+
+    Returns:
+        CIDEr in percent of a model, the same as the benchmark's, captions searched for as there.
+
+    Raises:
+        UsageError: Or one of its kinds, for data that cannot be read.
+    """
+    request = Request(
+        benchmark="coco",
+        model="",
+        data_root=root,
+        split=split,
+        limit=limit,
+        object_tags=object_tags,
+    )
+    data = coco.read(suites.resolve(None, root), request)
+    references = {image: list(texts) for image, texts in data.references.items()}
+    truth = tokenise(references)
+
+    def measure(model: Captioner) -> float:
+        from pycocoevalcap.cider.cider import Cider
+
+        everything = range(len(data.images))
+        captions = coco.captions_of(model, data, everything, request.beam_size)
+        given = tokenise({i: [text] for i, text in zip(data.ids, captions, strict=True)})
+        with quiet():
+            return 100.0 * float(Cider().compute_score(truth, given)[0])
+
+    return measure
