@@ -10,7 +10,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
 
-from evals.data_sets.registry import all_data_sets
+from evals.datasets.registry import all_data_sets
 from evals.suites import MINI, Suite
 from unimo2.errors import MissingData, UsageError
 

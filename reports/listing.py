@@ -11,7 +11,7 @@ from evals.records import Record
 from reports import paper
 from reports.arranging import arrange, comparable
 from reports.conditions import FINETUNED, columns_of, setting_of
-from reports.layout import Table
+from reports.render import Table
 
 # The number that a line shows of a benchmark; all are in the record.
 MAIN_METRICS = {

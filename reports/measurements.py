@@ -27,8 +27,8 @@ from reports.conditions import (
     short_data,
     size_of,
 )
-from reports.layout import Table
 from reports.levels import GROUP, Levels, level_rows
+from reports.render import Table
 
 __all__ = ["comparable", "long_frames", "measured", "measured_tables"]
 

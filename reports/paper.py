@@ -23,7 +23,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from reports.layout import Table
+from reports.render import Table
 from unimo2.errors import UsageError
 
 TABLES = range(1, 11)

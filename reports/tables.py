@@ -15,10 +15,10 @@ import pandas as pd
 from evals.records import Record
 from reports import paper
 from reports.arranging import arrange, records_of
-from reports.layout import Table
 from reports.levels import Levels
 from reports.measurements import comparable, long_frames, measured, measured_tables
 from reports.paper import published
+from reports.render import Table
 
 __all__ = ["measured", "published", "report_json", "report_tables", "table"]
 

@@ -4,9 +4,9 @@ from pathlib import Path
 
 from PIL import Image
 
-from evals.data_sets.images import ImageCheck
-from evals.data_sets.registry import all_data_sets
-from evals.data_sets.verify import Verdict, verify
+from evals.datasets.images import ImageCheck
+from evals.datasets.registry import all_data_sets
+from evals.datasets.verify import Verdict, verify
 
 
 def picture(path: Path) -> None:

@@ -10,10 +10,10 @@ import pytest
 from PIL import Image
 
 from evals.benchmarks import flickr
-from evals.data_sets.entry import ROLES
-from evals.data_sets.images import ImageCheck
-from evals.data_sets.registry import all_data_sets, is_there, presence, select
-from evals.data_sets.verify import verify
+from evals.datasets.entry import ROLES
+from evals.datasets.images import ImageCheck
+from evals.datasets.registry import all_data_sets, is_there, presence, select
+from evals.datasets.verify import verify
 from unimo2.errors import UsageError
 
 DOCS = Path(__file__).resolve().parents[2] / "docs" / "data.md"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from evals.data_sets.hub import HUB_FORMS, fetch
+from evals.datasets.hub import HUB_FORMS, fetch
 from unimo2.cli import main
 from unimo2.errors import BadData, MissingData, UsageError
 from unimo2.formats.glue import Row, read_rows_of

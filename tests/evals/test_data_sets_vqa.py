@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from builders.miniatures import check, here, picture, write
-from evals.data_sets import vqa_check
+from evals.datasets import vqa_check
 from unimo2.formats.vqa import Annotation, Question
 from unimo2.training.finetuning.answers import answer_list
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from evals.data_sets.registry import all_data_sets
+from evals.datasets.registry import all_data_sets
 from evals.suite_mini import SuiteRequest, all_parts, default_root, make_suite, read_suite
 from evals.suite_mini import parts as parts_package
 from evals.suite_mini.captioned import coco_entries, flickr_entries, scene_and_descriptions

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from evals.data_sets.checks import check_text
+from evals.datasets.checks import check_text
 from evals.suite_mini.dice import Dice
 from evals.suite_mini.meaning import related
 from evals.suite_mini.parts import bookwiki, openwebtext

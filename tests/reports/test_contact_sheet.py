@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from reports.contact_sheet import CaptionedPicture, contact_sheet
+from evals.datasets.contact_sheet import CaptionedPicture, contact_sheet
 
 
 def picture(colour: tuple[int, int, int], size: tuple[int, int], captions: int) -> CaptionedPicture:

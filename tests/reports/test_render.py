@@ -9,8 +9,7 @@ import pytest
 
 import reports
 from reports import paper
-from reports.layout import Table
-from reports.render import FORMS, render
+from reports.render import FORMS, Table, render
 from unimo2.errors import UsageError
 
 

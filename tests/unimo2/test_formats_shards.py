@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from evals.data_sets.catalogue import conceptual_captions as cc_entry
-from evals.data_sets.catalogue import sbu as sbu_entry
-from evals.data_sets.images import ImageCheck
-from evals.data_sets.registry import is_there, presence
+from evals.datasets.catalogue import conceptual_captions as cc_entry
+from evals.datasets.catalogue import sbu as sbu_entry
+from evals.datasets.images import ImageCheck
+from evals.datasets.registry import is_there, presence
 from unimo2.errors import BadData, MissingData
 from unimo2.formats.images import load_image
 from unimo2.formats.parsing import Skips

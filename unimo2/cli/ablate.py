@@ -190,8 +190,7 @@ def _plan_text(study: Study, plan: Sequence[Planned]) -> str:
     """The plan as a table, with its protocol and its cost in the last lines."""
     import pandas as pd
 
-    from reports.layout import Table
-    from reports.render import to_text
+    from reports.render import Table, to_text
 
     lines = [
         {

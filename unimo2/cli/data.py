@@ -18,8 +18,8 @@ from unimo2.cli.console import VARIABLE, find_data_root, progress_bar
 from unimo2.errors import MissingData, UsageError
 
 if TYPE_CHECKING:
-    from evals.data_sets.entry import DataSet
-    from evals.data_sets.verify import Verdict
+    from evals.datasets.entry import DataSet
+    from evals.datasets.verify import Verdict
     from evals.suites import Suite
 
 # Ceilings and floors of a generated suite's benchmarks, as a table.
@@ -94,7 +94,7 @@ def list_data_sets(
     names: Names = None, data_root: Root = None, suite: SuiteName = None, as_json: AsJson = False
 ) -> None:
     """List the data sets: what each is, its licence, where to get it, its layout, what is there."""
-    from evals.data_sets.registry import select
+    from evals.datasets.registry import select
     from evals.suites import PAPER, resolve
 
     chosen = select(names)
@@ -145,9 +145,9 @@ def verify_data_sets(
     Exit status 1 if there is a problem. Fewer items than the official ones make a sample, which
     is said and is no problem.
     """
-    from evals.data_sets.images import ImageCheck
-    from evals.data_sets.registry import is_there, select
-    from evals.data_sets.verify import NOT_THERE, verify
+    from evals.datasets.images import ImageCheck
+    from evals.datasets.registry import is_there, select
+    from evals.datasets.verify import NOT_THERE, verify
     from evals.suites import MINI, resolve
 
     chosen = select(names)
@@ -197,7 +197,7 @@ def _listed(
     chosen: Sequence[DataSet], suite: Suite | None, written: Mapping[str, Any]
 ) -> dict[str, Any]:
     """What `list` says, for programs."""
-    from evals.data_sets.registry import presence
+    from evals.datasets.registry import presence
 
     data_sets = []
     for data_set in chosen:
@@ -233,7 +233,7 @@ def _description(
     data_set: DataSet, suite: Suite | None, written: Mapping[str, Any]
 ) -> Iterator[tuple[str, str]]:
     """Label and text of every paragraph about one data set."""
-    from evals.data_sets.registry import presence
+    from evals.datasets.registry import presence
 
     yield "what", data_set.about
     yield "licence", data_set.licence
@@ -293,7 +293,7 @@ def _table(verdicts: Iterable[Verdict]) -> list[str]:
 
 def _verdict_lines(verdicts: Sequence[Verdict]) -> Iterator[str]:
     """A line for each data set, problem and note; one for those that were not looked at."""
-    from evals.data_sets.verify import COMPLETE, NOT_THERE, PART, READ, SAMPLE, WRONG
+    from evals.datasets.verify import COMPLETE, NOT_THERE, PART, READ, SAMPLE, WRONG
 
     said = {
         COMPLETE: "complete",
@@ -341,8 +341,8 @@ def fetch_data_sets(
 
     Files that are there are left alone.
     """
-    from evals.data_sets.hub import HUB_FORMS, fetch
-    from evals.data_sets.registry import select
+    from evals.datasets.hub import HUB_FORMS, fetch
+    from evals.datasets.registry import select
 
     root = find_data_root(data_root, None)
     if root is None:
@@ -431,9 +431,9 @@ def show(
     ] = None,
 ) -> None:
     """Write a contact sheet: images of a data set with what it says of them."""
-    from evals.data_sets.sampling import choose
+    from evals.datasets.contact_sheet import CaptionedPicture, contact_sheet
+    from evals.datasets.sampling import choose
     from evals.suites import resolve
-    from reports.contact_sheet import CaptionedPicture, contact_sheet
     from unimo2.formats.images import load_image
 
     chosen = choose(dataset, resolve(suite, find_data_root(data_root, suite)).root, split, n)

@@ -1,1 +1,0 @@
-"""One module a data set, each with a `DATA_SET`; `evals.data_sets.registry` finds them."""

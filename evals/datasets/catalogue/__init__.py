@@ -1,0 +1,1 @@
+"""One module a data set, each with a `DATA_SET`; `evals.datasets.registry` finds them."""

@@ -1,0 +1,68 @@
+"""COCO captions in Karpathy's split: captioning, and pairs for pre-training."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from evals.datasets.checks import check_karpathy
+from evals.datasets.entry import DataSet, Findings, Official, Place
+from evals.datasets.images import ImageCheck
+from unimo2.formats.karpathy import SPLITS
+
+_SOURCE = "dataset_coco.json (Karpathy and Fei-Fei, 2015)"
+_TRAINING = ("train", "restval")
+
+
+def _verify(root: Path, images: ImageCheck) -> Findings:
+    folder = root / "coco"
+    findings = check_karpathy(folder / "dataset_coco.json", folder, "coco", SPLITS, images)
+    for unit in ("images", "captions"):
+        together = sum(findings.counts.get((split, unit), 0) for split in _TRAINING)
+        findings.counts["train+restval", unit] = together
+    return findings
+
+
+DATA_SET = DataSet(
+    name="coco",
+    title="COCO captions, Karpathy's split",
+    role="benchmark",
+    about="123,287 photos (train2014 and val2014) with five to seven human captions each; the "
+    "paper's captioning, and with train and restval one of its pre-training corpora.",
+    licence="Annotations CC BY 4.0; photos under Flickr's terms of use.",
+    source="https://cocodataset.org/#download (train2014, val2014, annotations); "
+    "dataset_coco.json from caption_datasets.zip at "
+    "https://cs.stanford.edu/people/karpathy/deepimagesent/",
+    places=(
+        Place(("coco/dataset_coco.json",), "captions and splits"),
+        Place(("coco/train2014/",), "COCO_train2014_*.jpg", needed=False),
+        Place(("coco/val2014/",), "COCO_val2014_*.jpg", needed=False),
+        Place(
+            ("coco/annotations/captions_val2014.json", "coco/annotations/captions_val2017.json"),
+            "references in the caption server's form",
+            needed=False,
+        ),
+    ),
+    official=(
+        Official("train", "images", 82_783, _SOURCE),
+        Official("restval", "images", 30_504, _SOURCE),
+        Official("train+restval", "images", 113_287, _SOURCE, "113.2K"),
+        Official("val", "images", 5_000, _SOURCE, "5K"),
+        Official("test", "images", 5_000, _SOURCE, "5K"),
+        Official("train", "captions", 414_113, _SOURCE),
+        Official("restval", "captions", 152_634, _SOURCE),
+        Official("train+restval", "captions", 566_747, _SOURCE, "567K"),
+        Official("val", "captions", 25_010, _SOURCE),
+        Official("test", "captions", 25_010, _SOURCE),
+    ),
+    notes=("the paper counts restval as training images, as everybody does: 82,783 + 30,504",),
+    look_alikes={
+        123_287: "all of Karpathy's",
+        113_287: "Karpathy's train and restval together",
+        40_504: "all of val2014, restval included",
+        118_287: "the training images of 2017",
+        40_775: "all of test2014, which has no public captions",
+        40_670: "all of test2017, which has no public captions",
+    },
+    benchmark="coco",
+    verify=_verify,
+)

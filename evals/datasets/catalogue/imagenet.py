@@ -1,0 +1,144 @@
+"""ImageNet-1k: image classification."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Sequence
+from pathlib import Path
+
+from evals.datasets.entry import DataSet, Findings, Official, Place
+from evals.datasets.images import ImageCheck
+from unimo2.errors import BadData
+from unimo2.formats.imagenet import (
+    MAPPING,
+    SOLUTION,
+    LabelledImage,
+    find_above,
+    read_labels,
+    read_synsets,
+)
+from unimo2.formats.parsing import Skips, first_few
+
+_SOURCE = "Russakovsky et al., 2015 (ILSVRC 2012)"
+
+
+def _verify(root: Path, images: ImageCheck) -> Findings:
+    folder = root / "imagenet"
+    findings = Findings()
+    known = _check_mapping(folder, findings)
+    read: dict[str, list[LabelledImage]] = {}
+    for split in ("train", "val"):
+        if not (folder / split).is_dir():
+            continue
+        broken = Skips()
+        try:
+            read[split] = read_labels(folder / split, broken)
+        except BadData as error:
+            findings.problems.append(str(error))
+            continue
+        findings.problems += broken.lines()
+        _check_split(split, read[split], known, findings)
+        for image in read[split]:
+            if image.path is not None:
+                images.see(image.path)
+    train, val = read.get("train", []), read.get("val", [])
+    shared = len({image.name for image in train} & {image.name for image in val})
+    if shared:
+        findings.problems.append(f"{shared:,} images are in train and in val")
+    findings.problems += _check_solution(folder / "val", val)
+    return findings
+
+
+def _check_mapping(folder: Path, findings: Findings) -> Collection[str]:
+    """The classes that have a name; a problem if there is no list of them."""
+    path = folder / MAPPING
+    if not path.is_file():
+        findings.problems.append(f"no {path}: the classes have no names")
+        return ()
+    broken = Skips()
+    try:
+        synsets = read_synsets(path, broken)
+    except BadData as error:
+        findings.problems.append(str(error))
+        return ()
+    findings.problems += broken.lines()
+    findings.counts["all", "classes"] = len(synsets)
+    return frozenset(synset.wnid for synset in synsets)
+
+
+def _check_split(
+    split: str, found: Sequence[LabelledImage], known: Collection[str], findings: Findings
+) -> None:
+    classes = {image.wnid for image in found}
+    findings.counts[split, "images"] = len(found)
+    findings.counts[split, "classes"] = len(classes)
+    unnamed = sorted(classes - set(known)) if known else []
+    if unnamed:
+        findings.problems.append(
+            f"{split}: {len(unnamed):,} classes that {MAPPING} does not name: {first_few(unnamed)}"
+        )
+    folders = {image.path.parent for image in found if image.path is not None}
+    others = sum(len(os.listdir(place)) for place in folders) - len(found)
+    if others:
+        findings.notes.append(f"{split}: {others:,} files beside the images are not read")
+
+
+def _check_solution(folder: Path, found: Sequence[LabelledImage]) -> list[str]:
+    """What sorted images say otherwise than the official list of their classes, if that is there."""
+    path = find_above(folder, SOLUTION)
+    flat = any(image.path is not None and image.path.parent == folder for image in found)
+    if path is None or flat or not found:
+        return []  # flat images have their classes from that very list
+    broken = Skips()
+    official = {image.name: image.wnid for image in read_labels(path, broken)}
+    wrong = [image for image in found if official.get(image.name, image.wnid) != image.wnid]
+    unknown = [image.name for image in found if image.name not in official]
+    lost = len(official.keys() - {image.name for image in found})
+    problems = broken.lines()
+    if wrong:
+        first = f"{wrong[0].path}: its class is {official[wrong[0].name]}"
+        problems.append(f"val: {len(wrong):,} images in the folder of another class, first {first}")
+    if unknown:
+        problems.append(
+            f"val: {len(unknown):,} images that {path} does not name, first {unknown[0]}"
+        )
+    if lost:
+        problems.append(f"val: {lost:,} of the {len(official):,} images of {path} not on disk")
+    return problems
+
+
+DATA_SET = DataSet(
+    name="imagenet",
+    title="ImageNet-1k (ILSVRC 2012)",
+    role="benchmark",
+    about="Photos of 1,000 classes; the paper's image classification, zero-shot and fine-tuned.",
+    licence="ImageNet's terms of access: non-commercial research and education only.",
+    source="https://www.image-net.org/download.php (or the Kaggle ImageNet object localization "
+    "challenge)",
+    places=(
+        Place(("imagenet/LOC_synset_mapping.txt",), "names of the classes"),
+        Place(("imagenet/train/",), "<wnid>/*.JPEG", needed=False),
+        Place(
+            ("imagenet/val/",),
+            f"<wnid>/*.JPEG; or *.JPEG as distributed, with {SOLUTION} in imagenet/",
+        ),
+    ),
+    official=(
+        Official("train", "images", 1_281_167, _SOURCE),
+        Official("val", "images", 50_000, _SOURCE),
+        Official("all", "classes", 1_000, _SOURCE),
+        Official("train", "classes", 1_000, _SOURCE),
+        Official("val", "classes", 1_000, _SOURCE),
+    ),
+    notes=(
+        "as distributed, val is one flat folder and LOC_val_solution.csv names the classes; both forms are read",
+    ),
+    look_alikes={
+        100_000: "as many as the official test images, which have no public classes",
+        1_331_167: "the train and val images together",
+        14_197_122: "the images of all of ImageNet (imagenet21k)",
+        10_000: "as many as ImageNetV2's",
+    },
+    benchmark="imagenet",
+    verify=_verify,
+)

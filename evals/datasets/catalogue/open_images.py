@@ -1,0 +1,61 @@
+"""Open Images: images with labels for pre-training."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from evals.datasets.entry import DataSet, Findings, Official, Place
+from evals.datasets.images import ImageCheck
+from unimo2.formats.open_images import CLASS_FILES, LABEL_FILES, label_file, read_open_images
+from unimo2.formats.parsing import Skips
+
+
+def _verify(root: Path, images: ImageCheck) -> Findings:
+    folder = root / "open_images"
+    lost, broken = Skips(), Skips()
+    there, labels, repeated = 0, 0, 0
+    seen: set[int] = set()
+    for image in read_open_images(folder, lost, broken):
+        there += 1
+        labels += len(image.labels)
+        images.see(image.path)
+        number = int(image.id, 16)
+        repeated += number in seen
+        seen.add(number)
+    findings = Findings(problems=[*broken.lines(), *lost.lines()])
+    findings.counts = {
+        ("train", "images"): there + lost.total,
+        ("train", "images on disk"): there,
+        ("train", "labels"): labels,
+    }
+    if repeated:
+        findings.problems.append(f"{repeated:,} images have rows in more than one place")
+    path = label_file(folder)
+    if path is not None and "boxable" not in path.name:
+        findings.notes.append(f"{path.name} labels more than the 1,743,042 images of the paper")
+    return findings
+
+
+DATA_SET = DataSet(
+    name="open_images",
+    title="Open Images (V4 to V7), images with boxes",
+    role="images",
+    about="Photos from Flickr with labels that people verified; the paper takes a subset without "
+    "descriptions and makes 'a photo of [label]' of the labels.",
+    licence="Annotations CC BY 4.0; photos listed as CC BY 2.0.",
+    source="https://storage.googleapis.com/openimages/web/download_v7.html",
+    places=(
+        Place(tuple(f"open_images/{name}" for name in LABEL_FILES), "verified labels"),
+        Place(tuple(f"open_images/{name}" for name in CLASS_FILES), "names of the labels"),
+        Place(
+            ("open_images/train/", "open_images/train_0/"),
+            "<ImageID>.jpg (train_0/ ... train_f/ as the archives unpack)",
+            needed=False,
+        ),
+    ),
+    official=(
+        Official("train", "images", 1_743_042, "download page, training images with boxes", "1.7M"),
+    ),
+    notes=("the paper does not say which subset it took; 1.7M is what has boxes",),
+    verify=_verify,
+)

@@ -1,0 +1,103 @@
+"""SNLI-VE: does a sentence follow from a photo of Flickr30k."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+from evals.datasets.checks import check_files
+from evals.datasets.entry import DataSet, Findings, Official, Place
+from evals.datasets.images import ImageCheck
+from unimo2.errors import BadData
+from unimo2.formats.parsing import Skips
+from unimo2.formats.snli_ve import LABELS, NO_MAJORITY, read_pairs
+
+_SOURCE = "README of the SNLI-VE repository (Xie et al., 2019)"
+_FILES = {split: f"snli_ve_{split}.jsonl" for split in ("train", "dev", "test")}
+
+
+def _verify(root: Path, images: ImageCheck) -> Findings:
+    findings = Findings()
+    first_split: dict[str, str] = {}
+    for split, name in _FILES.items():
+        path = root / "snli_ve" / name
+        if not path.is_file():
+            continue
+        try:
+            shown = _check_split(split, path, findings)
+        except BadData as error:
+            findings.problems.append(str(error))
+            continue
+        pictures = (root / "flickr30k" / "flickr30k-images" / f"{name}.jpg" for name in shown)
+        findings.problems += check_files(split, pictures, images)
+        shared = Counter(first_split[name] for name in shown if name in first_split)
+        findings.problems += [
+            f"{count:,} images are in {other} and in {split}" for other, count in shared.items()
+        ]
+        first_split |= dict.fromkeys(shown, split)
+    return findings
+
+
+def _check_split(split: str, path: Path, findings: Findings) -> list[str]:
+    """Count one file; the names of its images."""
+    broken = Skips()
+    pairs = read_pairs(path, broken)
+    findings.problems += broken.lines()
+    labels = Counter(pair.label for pair in pairs)
+    shown = sorted({pair.image for pair in pairs})
+    findings.counts[split, "pairs"] = len(pairs)
+    findings.counts[split, "images"] = len(shown)
+    for label in LABELS:
+        findings.counts[split, label] = labels[label]
+    if labels[None]:
+        findings.notes.append(
+            f"{split}: {labels[None]:,} pairs with the label '{NO_MAJORITY}' (no majority among the "
+            "annotators); they are left out of every score"
+        )
+    return shown
+
+
+DATA_SET = DataSet(
+    name="snli_ve",
+    title="SNLI-VE",
+    role="benchmark",
+    about="Sentences of SNLI with the Flickr30k photo that stood behind the premise: entailment, "
+    "neutral or contradiction.",
+    licence="Code BSD-2-Clause; SNLI is CC BY-SA 4.0; photos as for Flickr30k.",
+    source="https://github.com/necla-ml/SNLI-VE",
+    places=(
+        Place(("snli_ve/snli_ve_train.jsonl",), "training pairs"),
+        Place(("snli_ve/snli_ve_dev.jsonl",), "development pairs"),
+        Place(("snli_ve/snli_ve_test.jsonl",), "test pairs"),
+        Place(("flickr30k/flickr30k-images/",), "<Flickr30K_ID>.jpg", needed=False),
+    ),
+    official=(
+        Official("train", "pairs", 529_527, _SOURCE, "529.5K (as images)"),
+        Official("dev", "pairs", 17_858, _SOURCE, "17.9K (as images)"),
+        Official("test", "pairs", 17_901, _SOURCE, "17.9K (as images)"),
+        Official("train", "images", 29_783, _SOURCE),
+        Official("dev", "images", 1_000, _SOURCE),
+        Official("test", "images", 1_000, _SOURCE),
+        Official("train", "entailment", 176_932, _SOURCE),
+        Official("dev", "entailment", 5_959, _SOURCE),
+        Official("test", "entailment", 5_973, _SOURCE),
+        Official("train", "neutral", 176_045, _SOURCE),
+        Official("dev", "neutral", 5_960, _SOURCE),
+        Official("test", "neutral", 5_964, _SOURCE),
+        Official("train", "contradiction", 176_550, _SOURCE),
+        Official("dev", "contradiction", 5_939, _SOURCE),
+        Official("test", "contradiction", 5_964, _SOURCE),
+    ),
+    notes=(
+        "the paper's table 7 counts SNLI-VE's image-sentence pairs as images: 529.5K / 17.9K / "
+        "17.9K are pairs, of 29,783 / 1,000 / 1,000 images",
+    ),
+    look_alikes={
+        550_152: "all training pairs of SNLI, of which SNLI-VE leaves some out",
+        565_286: "train, dev and test together",
+        547_385: "train and dev together",
+        547_428: "train and test together",
+    },
+    benchmark="snli_ve",
+    verify=_verify,
+)

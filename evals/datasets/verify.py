@@ -1,0 +1,180 @@
+"""Holding what is on disk against the official counts, and naming what differs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from evals.datasets.entry import DataSet, Findings, Official
+from evals.datasets.images import ImageCheck
+from evals.datasets.registry import is_there
+from unimo2.errors import BadData, MissingData
+
+NOT_THERE, COMPLETE, PART, SAMPLE = "not there", "complete", "part", "sample"
+WRONG, READ = "problems", "read"
+_TELLING = 100  # a smaller split of the size of another one is no sign of having been mixed up
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table: what is here beside what there should be.
+
+    Attributes:
+        split: Its name.
+        unit: What is counted.
+        here: How many there are; None if that was not counted.
+        official: How many the data set as distributed has (of a generated suite: as it was
+            written); None if nobody says.
+        paper: What the paper prints.
+        source: Where the official number is from.
+    """
+
+    split: str
+    unit: str
+    here: int | None
+    official: int | None
+    paper: str
+    source: str
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What is to be said of one data set.
+
+    Attributes:
+        name: Of the data set.
+        state: `COMPLETE`, `PART` (whole splits, not all of them), `SAMPLE`, `WRONG`, `READ`
+            (nothing wrong, and no count to hold it against) or `NOT_THERE`.
+        rows: Counts.
+        problems: What is wrong, one line each; only these make the command fail.
+        notes: What one should know besides.
+    """
+
+    name: str
+    state: str
+    rows: tuple[Row, ...]
+    problems: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+def verify(
+    data_set: DataSet, root: Path, images: ImageCheck, suite: Mapping[str, Any] | None = None
+) -> Verdict:
+    """Check one data set of a data root.
+
+    Args:
+        data_set: Which.
+        root: The data root.
+        images: Is shown every image that is there.
+        suite: Content of `suite.json` for a generated suite, whose counts then stand for the
+            official ones; None for real data.
+
+    Returns:
+        The verdict; nothing is raised for data that is wrong.
+    """
+    expected = data_set.official if suite is None else written_counts(data_set, suite)
+    if not is_there(data_set, root):
+        return Verdict(data_set.name, NOT_THERE, _rows({}, expected), (), ())
+    try:
+        findings = data_set.verify(root, images)
+    except (MissingData, BadData) as error:
+        return Verdict(data_set.name, WRONG, _rows({}, expected), (str(error),), ())
+    problems = [*findings.problems, *images.problems()]
+    wrong, differences = compare(data_set, findings, expected)
+    problems += wrong
+    absent = _absent(findings, expected)
+    whole = PART if absent else COMPLETE if expected else READ
+    state = WRONG if problems else SAMPLE if differences else whole
+    not_there = [f"not there: {', '.join(absent)}"] if absent else []
+    notes = (*differences, *not_there, *findings.notes)
+    rows = _rows(findings.counts, expected)
+    return Verdict(data_set.name, state, rows, tuple(problems), notes)
+
+
+def written_counts(data_set: DataSet, suite: Mapping[str, Any]) -> tuple[Official, ...]:
+    """What `suite.json` says that was written of a data set."""
+    counts = suite.get("counts", {}).get(data_set.name, {})
+    # "images with 5 captions each" are counted as images.
+    unit = suite.get("units", {}).get(data_set.name, data_set.main_unit).split()[0]
+    return tuple(
+        Official(split, unit, count, "suite.json")
+        for split, count in counts.items()
+        if isinstance(count, int)
+    )
+
+
+def compare(
+    data_set: DataSet, findings: Findings, expected: Iterable[Official]
+) -> tuple[list[str], list[str]]:
+    """Hold counts against what they should be.
+
+    Returns:
+        Problems (a split with more than it should have, named where it is known what has that
+        many) and differences that make the data a sample ("test: 60 of 1,000 images").
+    """
+    problems: list[str] = []
+    samples: dict[str, str] = {}  # one line a split: what lacks images lacks captions, too
+    for row in expected:
+        found = findings.counts.get((row.split, row.unit))
+        if found is None or found == row.count:
+            continue
+        if row.about:
+            if not 0.9 <= found / row.count <= 1.1:
+                samples[row.split] = f"{row.split}: {found:,} of about {row.count:,} {row.unit}"
+            continue
+        known = _known_as(data_set, expected, row, found)
+        if found > row.count:
+            what = f"{known}, " if known else ""
+            problems.append(
+                f"{row.split}: {found:,} {row.unit}: {what}the {row.split} split has {row.count:,}"
+            )
+        elif not samples.keys() & {row.split, *row.split.split("+")}:
+            what = f" ({known})" if known else ""
+            samples[row.split] = f"{row.split}: {found:,} of {row.count:,} {row.unit}{what}"
+    return problems, list(samples.values())
+
+
+def _known_as(
+    data_set: DataSet, expected: Iterable[Official], row: Official, found: int
+) -> str | None:
+    """What it is that has this number of items, if that is known."""
+    if row.unit == data_set.main_unit and found in data_set.look_alikes:
+        return f"these are {data_set.look_alikes[found]}"
+    others = [
+        other.split
+        for other in expected
+        if other.unit == row.unit and other.count == found and other.split != row.split
+    ]
+    if others and (found > row.count or found >= _TELLING):
+        return f"as many as the {others[0]} split has"
+    return None
+
+
+def _absent(findings: Findings, expected: Iterable[Official]) -> list[str]:
+    """Splits of which nothing at all was counted, in the official order."""
+    counted = {split for split, _ in findings.counts}
+    return list(dict.fromkeys(row.split for row in expected if row.split not in counted))
+
+
+def _rows(counts: Mapping[tuple[str, str], int], expected: Iterable[Official]) -> tuple[Row, ...]:
+    """Official rows with what is here, then what is here beyond them."""
+    rows = [
+        Row(
+            split=row.split,
+            unit=row.unit,
+            here=counts.get((row.split, row.unit)),
+            official=row.count,
+            paper=row.paper,
+            source=row.source,
+        )
+        for row in expected
+    ]
+    listed = {(row.split, row.unit) for row in rows}
+    rows += [
+        Row(split, unit, count, None, "", "")
+        for (split, unit), count in counts.items()
+        if (split, unit) not in listed
+    ]
+    return tuple(rows)
