@@ -9,7 +9,7 @@ import pytest
 import torch
 from test_interventions import _scorer
 
-from evals.dictionary_rows import inspect
+from evals.inspection.dictionary_rows import inspect
 from evals.suite_mini import SuiteRequest, make_suite
 from evals.suite_mini.parts import flickr30k
 from evals.suite_mini.patches import ATTRIBUTES, flickr_scenes, patch_values

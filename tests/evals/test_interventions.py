@@ -11,8 +11,8 @@ import torch
 
 import zoo
 from builders.retrieval_fakes import write_flickr
-from evals import interventions
-from evals.interventions import WAYS, Interventions, measure
+from evals.inspection import interventions
+from evals.inspection.interventions import WAYS, Interventions, measure
 from unimo2 import Unimo2Config, Unimo2Model, Unimo2Processor
 from unimo2.cli import main
 from unimo2.errors import IncompatibleModel, UsageError

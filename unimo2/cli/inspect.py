@@ -12,8 +12,8 @@ import typer
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from evals.dictionary_rows import Rows
-    from evals.interventions import Interventions
+    from evals.inspection.dictionary_rows import Rows
+    from evals.inspection.interventions import Interventions
     from unimo2.formats.karpathy import KarpathyImage
     from zoo.families.unimo2 import Unimo2Scorer
 
@@ -51,8 +51,8 @@ def dictionary(
     """Show who chooses the dictionary's rows and what is near them; or whether the choice matters."""
     from rich.console import Console
 
-    from evals.dictionary_rows import inspect
-    from evals.interventions import measure
+    from evals.inspection.dictionary_rows import inspect
+    from evals.inspection.interventions import measure
     from evals.suite_mini.patches import flickr_scenes
     from evals.suites import resolve
 
@@ -122,7 +122,7 @@ def _show(found: Interventions, model: str, split: str, console: Console) -> Non
     """Print the table of interventions."""
     from rich.table import Table
 
-    from evals.interventions import WAYS
+    from evals.inspection.interventions import WAYS
 
     table = Table(title=f"Grounded tokens of {model}", title_justify="left")
     table.add_column("rows", no_wrap=True)
