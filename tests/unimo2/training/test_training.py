@@ -47,7 +47,7 @@ def log_of(output: Path) -> list[dict]:
 def start(output: Path, kill_after: int) -> tuple[int, list[int]]:
     """The tiny run in a process of its own: its exit status, and the steps that it finished."""
     command = [sys.executable, str(Path(tiny.__file__)), str(output), str(kill_after)]
-    root = Path(__file__).resolve().parents[2]
+    root = Path(__file__).resolve().parents[3]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(root)}
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, env=environment, cwd=root)
     return done.returncode, [int(line) for line in done.stdout.split()]

@@ -16,7 +16,7 @@ from evals.datasets.registry import all_data_sets, is_there, presence, select
 from evals.datasets.verify import verify
 from unimo2.errors import UsageError
 
-DOCS = Path(__file__).resolve().parents[2] / "docs" / "data.md"
+DOCS = Path(__file__).resolve().parents[3] / "docs" / "data.md"
 OF_TABLE_6 = {
     ("visual_genome", "images"): ("#Images", "VG"),
     ("visual_genome", "regions"): ("#Texts", "VG"),

@@ -19,7 +19,7 @@ from unimo2.modeling.generation import CachedDecoder
 from unimo2.released.config import config_from_released
 from unimo2.released.convert import convert
 
-REFERENCE = Path(__file__).parents[1] / "reference" / "A"
+REFERENCE = Path(__file__).parents[2] / "reference" / "A"
 TOWERS = ("vision", "text")
 # The second of the three samples is all that is kept of the large image's case.
 KEPT_SAMPLE = slice(1, 2)

@@ -29,7 +29,7 @@ def _free_port() -> int:
 def output(tmp_path_factory):
     """What two processes on this machine left (gloo)."""
     folder = tmp_path_factory.mktemp("two")
-    root = Path(__file__).resolve().parents[2]
+    root = Path(__file__).resolve().parents[3]
     tiny_processes.write(folder)
     common = {
         **os.environ,

@@ -19,7 +19,7 @@ from evals.retrieval.planner import Block, make_plan
 from evals.retrieval.writer import BlockWriter
 from unimo2.errors import BadCheckpoint, IncompatibleModel
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 
 
 def _run(data: Path, output: Path, model: ColourScorer, **options: object) -> evals.Record:

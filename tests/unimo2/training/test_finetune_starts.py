@@ -19,7 +19,7 @@ from unimo2.errors import BadCheckpoint
 from unimo2.training.finetuning.config import load_finetune_recipe, override_finetune
 from unimo2.training.finetuning.tasks import default_config, prepare, prepare_encoder
 
-MODELS = Path(__file__).resolve().parents[2] / "zoo" / "checkpoints"
+MODELS = Path(__file__).resolve().parents[3] / "zoo" / "checkpoints"
 
 
 @pytest.fixture(scope="module")
