@@ -10,10 +10,20 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from unimo2.modeling.configuration import Unimo2Config
+    from unimo2.modeling.generation import generate
     from unimo2.modeling.model import Unimo2Model, Unimo2Output
+    from unimo2.modeling.towers import from_towers
     from unimo2.processing import Unimo2Processor
 
-__all__ = ["Unimo2Config", "Unimo2Model", "Unimo2Output", "Unimo2Processor", "__version__"]
+__all__ = [
+    "Unimo2Config",
+    "Unimo2Model",
+    "Unimo2Output",
+    "Unimo2Processor",
+    "__version__",
+    "from_towers",
+    "generate",
+]
 __version__ = "0.1.0"
 
 _HOMES = {
@@ -21,6 +31,8 @@ _HOMES = {
     "Unimo2Model": "unimo2.modeling.model",
     "Unimo2Output": "unimo2.modeling.model",
     "Unimo2Processor": "unimo2.processing",
+    "from_towers": "unimo2.modeling.towers",
+    "generate": "unimo2.modeling.generation",
 }
 
 
