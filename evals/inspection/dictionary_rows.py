@@ -89,10 +89,9 @@ def inspect(
     for start in range(0, len(images), _AT_ONCE):
         encoded += model.encode_images([load_image(i.path) for i in images[start:][:_AT_ONCE]])
     stack = StackedFeatures.of(encoded)
-    texts = [(row, caption.text) for row, image in enumerate(images) for caption in image.captions]
-    said = [text for _, text in texts]
+    said = [caption.text for image in images for caption in image.captions]
+    owner = torch.tensor([row for row, image in enumerate(images) for _ in image.captions])
     features = model.encode_texts(said)
-    owner = torch.tensor([row for row, _ in texts])
     table = dictionary.embedding.detach().float()  # [C, D]
     with torch.inference_mode():
         by_image = _chosen(dictionary.select(stack.tensors["scores"]), len(table))
@@ -102,11 +101,7 @@ def inspect(
         patches = stack.tensors["states"][:, 1:].float() @ table.t()  # [images, p, C]
         words = _nearest_words(model, said, features, table)
     near = patches.flatten(0, 1).topk(_PATCHES, dim=0).indices
-    values = _values(model, images, scenes)
-    on_things = torch.tensor([NOTHING not in value for value in values], dtype=torch.bool)
-    things = [value for value in values if NOTHING not in value]
-    if things:
-        alike = patches.flatten(0, 1)[on_things].topk(min(_NEIGHBOURS, len(things)), dim=0).indices
+    things, alike = _things(model, images, scenes, patches)
     rows = [
         Row(
             row=row,
@@ -131,6 +126,32 @@ def inspect(
         },
         chance={name: share for name, (_, share) in _purity(things).items()},
     )
+
+
+def _things(
+    model: Unimo2Scorer,
+    images: Sequence[KarpathyImage],
+    scenes: Mapping[str, Scene] | None,
+    patches: Tensor,
+) -> tuple[list[tuple[str, ...]], Tensor]:
+    """Values of the patches that show a thing, and the nearest of them to each row.
+
+    Args:
+        model: Gives the patches' places.
+        images: Whose patches they are.
+        scenes: Scene graphs by file name, or None.
+        patches: [images, p, C], similarities to the rows.
+
+    Returns:
+        The values, and [neighbours, C] indices among them; both empty without scenes.
+    """
+    values = _values(model, images, scenes)
+    shown = torch.tensor([NOTHING not in value for value in values], dtype=torch.bool)
+    things = [value for value in values if NOTHING not in value]
+    if not things:
+        return [], torch.empty(0, patches.shape[2], dtype=torch.long)
+    nearest = patches.flatten(0, 1)[shown].topk(min(_NEIGHBOURS, len(things)), dim=0)
+    return things, nearest.indices
 
 
 def _chosen(indices: Tensor, rows: int) -> Tensor:
