@@ -282,7 +282,7 @@ def _read(path: Path) -> Record:
 def _metrics(run: Record) -> dict[str, SampleMetric | ItemMetric]:
     """A run's metrics as functions of its samples, by its benchmark's own module."""
     name = run.benchmark
-    module = cast(Comparable, import_module(f"evals.{name.replace('-', '_')}"))
+    module = cast(Comparable, import_module(f"evals.benchmarks.{name.replace('-', '_')}"))
     if not hasattr(module, "sample_metrics"):
         raise UsageError(f"runs of the benchmark '{name}' cannot be compared item by item")
     folder = cast(Path, run.path).parent

@@ -202,7 +202,7 @@ def test_spice_is_measured_where_its_models_are(files, parts, monkeypatch):
             return 0.0, [{"All": {"f": image / 10_000}} for image in sorted(gts)]
 
     monkeypatch.setattr(module, "Spice", StandIn)
-    monkeypatch.setattr(coco, "why_no_spice", lambda: None)
+    monkeypatch.setattr(caption_metrics, "why_no_spice", lambda: None)
     monkeypatch.setattr(caption_metrics, "_meteor", lambda truth, given: parts.meteor)
     found = coco.score(*files)
     images = [i.id for i in coco.read_captions(files[1])]
@@ -224,7 +224,7 @@ def test_what_spice_fails_at_costs_no_other_metric(files, parts, monkeypatch):
 
     monkeypatch.setattr(caption_metrics, "_meteor", lambda truth, given: parts.meteor)
     without = coco.score(*files)
-    monkeypatch.setattr(coco, "why_no_spice", lambda: None)
+    monkeypatch.setattr(caption_metrics, "why_no_spice", lambda: None)
     for stand_in, reason in ((Failing, "ended without a score"), (Silent, "gave no number for")):
         monkeypatch.setattr(module, "Spice", stand_in)
         found = coco.score(*files)
