@@ -8,7 +8,6 @@ where the caller gives a `Skips`, and an error where it does not.
 
 from __future__ import annotations
 
-import json
 import os
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -21,14 +20,17 @@ from unimo2.errors import BadData, MissingData
 from unimo2.formats.layout import ConceptualCaptions, Sbu
 from unimo2.formats.parsing import (
     BROKEN_ROW,
+    IMAGE_SUFFIXES,
     MISSING_IMAGE,
     Skips,
     decoded,
     numbered_lines,
     raw_lines,
+    read_json,
     refuse,
+    whole,
 )
-from unimo2.formats.shards import IMAGE_SUFFIXES, SHARD_SUFFIX, ImageSource, shard_pairs
+from unimo2.formats.shards import SHARD_SUFFIX, ImageSource, shard_pairs
 
 CC_FILES, CC_FOLDERS = ConceptualCaptions.CAPTIONS, ConceptualCaptions.IMAGES
 SBU_JSON, SBU_URLS, SBU_CAPTIONS = Sbu.JSON, Sbu.URLS, Sbu.CAPTIONS
@@ -189,14 +191,7 @@ def _sbu_text_rows(path: Path, broken: Skips | None) -> Iterator[tuple[str, str,
 
 def _sbu_json_rows(path: Path, broken: Skips | None) -> Iterator[tuple[str, str, str]]:
     """The official JSON is one object of three lists; it has to be read whole (about 0.2 GB)."""
-    try:
-        content: Any = json.loads(path.read_text(encoding="utf-8"))
-    except json.JSONDecodeError as error:
-        raise BadData(
-            f"{path}: malformed JSON at line {error.lineno}, column {error.colno}: {error.msg}"
-        ) from error
-    except UnicodeDecodeError as error:
-        raise BadData(f"{path}: not UTF-8 text (byte {error.start})") from error
+    content: Any = read_json(path, "SBU captions")
     fields = content if isinstance(content, dict) else {}
     sources, captions = fields.get("image_urls"), fields.get("captions")
     if not isinstance(sources, list) or not isinstance(captions, list):
@@ -214,7 +209,12 @@ def _sbu_json_rows(path: Path, broken: Skips | None) -> Iterator[tuple[str, str,
             fault = "no caption" if source.strip() else "no address"
             refuse(BROKEN_ROW, f"{place}: {fault}", broken)
         else:
-            yield place, caption.strip(), source.strip()
+            try:
+                pair = whole(caption.strip(), place), whole(source.strip(), place)
+            except BadData as error:
+                refuse(BROKEN_ROW, str(error), broken)
+                continue
+            yield place, *pair
 
 
 def sidecar_pairs(

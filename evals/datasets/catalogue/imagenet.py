@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
+from evals.datasets.checks import first_of
 from evals.datasets.entry import DataSet, Findings, Official, Place, Sample, Samples
 from evals.datasets.images import ImageCheck
 from unimo2.errors import BadData
@@ -25,13 +25,16 @@ def _verify(root: Path, images: ImageCheck) -> Findings:
     for split in ("train", "val"):
         if not at.images(split).is_dir():
             continue
-        broken = Skips()
+        broken, left_out = Skips(), Skips()
         try:
-            read[split] = read_labels(at.images(split), broken)
+            read[split] = read_labels(at.images(split), broken, left_out)
         except BadData as error:
             findings.problems.append(str(error))
             continue
         findings.problems += broken.lines()
+        if left_out.total:
+            others = f"{left_out.total:,} files beside the images are not read"
+            findings.notes.append(f"{split}: {others}, {first_of(left_out)}")
         _check_split(split, read[split], known, findings)
         for image in read[split]:
             if image.path is not None:
@@ -71,10 +74,6 @@ def _check_split(
         findings.problems.append(
             f"{split}: {len(unnamed):,} classes that {_BELOW.MAPPING} does not name: {first_few(unnamed)}"
         )
-    folders = {image.path.parent for image in found if image.path is not None}
-    others = sum(len(os.listdir(place)) for place in folders) - len(found)
-    if others:
-        findings.notes.append(f"{split}: {others:,} files beside the images are not read")
 
 
 def _check_solution(folder: Path, found: Sequence[LabelledImage]) -> list[str]:

@@ -324,6 +324,78 @@ def test_a_missing_file_is_one_line(tmp_path: Path, name: str) -> None:
     )
 
 
+HALF = r"\ud83d"
+TEXTS = {
+    "karpathy": ('"raw": "a', r"images\[1\]\.sentences\[0\]: field 'raw'"),
+    "coco captions": ('"caption": "x', r"annotations\[1\]: field 'caption'"),
+    "coco results": ('"caption": "x', r"r\.json: \[1\]: field 'caption'"),
+    "vqa questions": ('"question": "?', r"questions\[1\]: field 'question'"),
+    "vqa annotations": ('"answer": "net', r"annotations\[1\]\.answers\[0\]: field 'answer'"),
+    "vqa results": ('"answer": "x', r"r\.json: \[1\]: field 'answer'"),
+    "snli_ve pairs": ('"sentence2": "B.', "line 2: field 'sentence2'"),
+    "snli_ve predictions": ('"prediction": "neutral', "line 2: field 'prediction'"),
+    "visual genome": ('"phrase": "a dog', r"item 1\.regions\[0\]: field 'phrase'"),
+    "sbu": ("a cat", r"captions\[1\]"),
+    "object tags": ("cat", "image '2': a tag"),
+}
+
+
+@pytest.mark.parametrize("name", TEXTS)
+def test_half_of_a_character_is_one_line(tmp_path: Path, name: str) -> None:
+    """Against a text cut in the middle of an emoji: file and entry are named, and it is counted."""
+    text, says = TEXTS[name]
+    case = CASES[name]
+    path = case.write(tmp_path, text, text + HALF)
+    with pytest.raises(BadData, match=says) as error:
+        list(case.read(tmp_path, None))
+    message = str(error.value)
+    assert "half of a character, '\\ud83d'" in message and str(path) in message
+    assert message.isascii() and "\n" not in message
+    if case.counts:
+        broken = Skips()
+        read = list(case.read(tmp_path, broken))
+        assert broken.total == 1 and BROKEN_ROW in broken.counts
+        assert len(read) == (2 if name == "visual genome" else 1)  # there, the image remains
+    whole = HALF + r"\ude00"
+    case.write(tmp_path, text, text + whole)
+    if name != "snli_ve predictions":  # whose texts are labels
+        assert len(list(case.read(tmp_path, None))) == 2
+
+
+def test_every_reader_of_json_is_among_the_texts() -> None:
+    """Against the cases with malformed JSON."""
+    assert set(TEXTS) == {name for name, case in CASES.items() if case.malformed}
+
+
+def test_half_of_a_label_or_key_is_one_line(tmp_path: Path) -> None:
+    """Against halves where no caption is: a question type, a label, a file name as a key."""
+    for name, old, new, says in (
+        ("vqa annotations", '"answers"', f'"question_type": "{HALF}", "answers"', "question_type"),
+        ("snli_ve pairs", '"neutral"', f'"{HALF}"', "line 2: field 'gold_label'"),
+        ("object tags", '"2"', f'"{HALF}.jpg"', "the name of an image"),
+    ):
+        CASES[name].write(tmp_path, old, new)
+        with pytest.raises(BadData, match=says) as error:
+            list(CASES[name].read(tmp_path, None))
+        assert str(error.value).isascii()
+
+
+def test_the_shared_case_of_half_an_emoji(shared_cases: Path) -> None:
+    """Against the case's result file, whose caption was cut in the middle of an emoji."""
+    path = shared_cases / "01-half-emoji-caption" / "results.json"
+    with pytest.raises(BadData, match=r"results\.json: \[\d\]: field 'caption' has half"):
+        coco.read_results(path)
+
+
+@ALL
+def test_a_git_lfs_pointer_is_called_one(tmp_path: Path, name: str) -> None:
+    """Against the text that git-LFS leaves where it did not fetch a file."""
+    path = CASES[name].write(tmp_path)
+    path.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12\n")
+    with pytest.raises(BadData, match=f"{path.name} is a git-LFS pointer"):
+        list(CASES[name].read(tmp_path, None))
+
+
 @having("malformed")
 def test_malformed_json_names_its_line(tmp_path: Path, name: str) -> None:
     """Against a file that is no JSON from a known line on."""
