@@ -154,3 +154,51 @@ def siglip_folder(folder: Path) -> SiglipModel:
     images = SiglipImageProcessor(size={"height": 32, "width": 32})
     SiglipProcessor(images, tokenizer).save_pretrained(folder)
     return model
+
+
+CLASSIFIERS = {
+    "bert": ("Bert", {"type_vocab_size": 2}),
+    "roberta": ("Roberta", {"pad_token_id": 1, "type_vocab_size": 1}),
+    "distilbert": ("DistilBert", {}),
+    "electra": ("Electra", {"embedding_size": 16}),
+    "deberta-v2": ("DebertaV2", {"relative_attention": True, "pos_att_type": ["p2c", "c2p"]}),
+    "albert": ("Albert", {"embedding_size": 16}),
+    "mpnet": ("MPNet", {"pad_token_id": 1}),
+    "xlm-roberta": ("XLMRoberta", {"pad_token_id": 1}),
+    "modernbert": ("ModernBert", {}),
+    "gpt2": ("GPT2", {"n_embd": 32, "n_head": 4, "n_layer": 2, "pad_token_id": None}),
+    "llama": ("Llama", {"pad_token_id": None, "num_key_value_heads": 2}),
+}
+
+
+def text_folder(folder: Path, kind: str = "bert", labels: tuple[str, ...] = ("no", "yes"), **more):
+    """Save a classifier of transformers with a tokenizer of words.
+
+    Args:
+        folder: To save in.
+        kind: A key of `CLASSIFIERS`.
+        labels: Names of its classes.
+        **more: Further fields of the configuration.
+
+    Returns:
+        The model and the tokenizer as they were saved.
+    """
+    import transformers
+
+    name, fields = CLASSIFIERS[kind]
+    specials = ["<unk>", "<pad>", "<s>", "</s>"]
+    decoder = kind in ("gpt2", "llama")
+    tokenizer = words_tokenizer(
+        None if decoder else "<s> $A </s>", specials, model_max_length=40,
+        **({} if decoder else {"pad_token": "<pad>"}),
+    )  # fmt: skip
+    sizes = {**TEXT, "max_position_embeddings": 64, "vocab_size": len(tokenizer), "pad_token_id": 1}
+    fields = {**sizes, **fields, "id2label": dict(enumerate(labels)), **more}
+    if kind == "distilbert":
+        fields.update(dim=32, hidden_dim=48, n_layers=2, n_heads=4)
+    torch.manual_seed(0)
+    config = getattr(transformers, f"{name}Config")(**fields)
+    model = shaken(getattr(transformers, f"{name}ForSequenceClassification")(config))
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return model, tokenizer
