@@ -11,6 +11,7 @@ import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -95,6 +96,27 @@ class Record:
         content = asdict(replace(self, path=None))
         del content["path"]
         return {"schema": content.pop("schema"), **content}
+
+    def _repr_html_(self) -> str:
+        """The metrics as a notebook shows them."""
+        heads = ("metric", "value", "95 % interval", "n", "chance")
+        lines = [
+            (name, f"{m.value:.1f}", f"{m.ci95[0]:.1f} to {m.ci95[1]:.1f}", f"{m.n:,}", _chance(m))
+            for name, m in self.metrics.items()
+        ]
+        rows = [
+            "".join(f"<{tag}>{escape(cell)}</{tag}>" for cell in cells)
+            for tag, cells in (("th", heads), *(("td", line) for line in lines))
+        ]
+        name = self.model + (f"+{self.variant}" if self.variant else "")
+        title = f"{self.benchmark}, {self.data.get('split')} split, suite {self.suite}: {name}"
+        body = "".join(f"<tr>{row}</tr>" for row in rows)
+        return f"<table><caption>{escape(title)}</caption>{body}</table>"
+
+
+def _chance(metric: Metric) -> str:
+    level = "" if metric.chance is None else f"{metric.chance:.3g}"
+    return f"{level} (within noise)" if metric.at_chance else level
 
 
 def write(record: Record, folder: Path) -> Record:
