@@ -204,7 +204,7 @@ def _listed(
         plain = {
             item.name: getattr(data_set, item.name)
             for item in fields(data_set)
-            if item.name not in ("verify", "look_alikes", "places", "official")
+            if item.name not in ("verify", "look_alikes", "places", "official", "samples", "hub")
         }
         places = [
             asdict(place) | {"here": asdict(presence(place, suite.root)) if suite else None}
