@@ -75,7 +75,9 @@ def load(
             model's.
     """
     chosen, precision = find_device(device), find_dtype(dtype or "float32")
-    classified = "ForSequenceClassification" in str(_json(folder / "config.json").get("architectures"))
+    classified = "ForSequenceClassification" in str(
+        _json(folder / "config.json").get("architectures")
+    )
     encoder = (folder / "modules.json").is_file() and not classified
     kind = AutoModel if encoder else AutoModelForSequenceClassification
     options = {"trust_remote_code": trust_remote_code}
