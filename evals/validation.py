@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from evals import prediction, suites
 from evals.benchmark import Request, silent
 from evals.benchmarks import coco
-from evals.metrics.captions import quiet, tokenise
+from evals.metrics.captions import cider, tokenise
 from evals.registry import canonical, module_of, needed
 from zoo import protocols
 
@@ -117,12 +117,9 @@ def cider_on(
     truth = tokenise(references)
 
     def measure(model: Captioner) -> float:
-        from pycocoevalcap.cider.cider import Cider
-
         everything = range(len(data.images))
         captions = coco.captions_of(model, data, everything, request.beam_size)
         given = tokenise({i: [text] for i, text in zip(data.ids, captions, strict=True)})
-        with quiet():
-            return 100.0 * float(Cider().compute_score(truth, given)[0])
+        return 100.0 * float(cider(truth, given).mean())
 
     return measure

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -14,15 +14,8 @@ import numpy as np
 from evals import prediction
 from evals.benchmark import Outcome, Report, Request, SampleMetric
 from evals.distributed import ALL, Share
-from evals.metrics.captions import (
-    BLEU_ORDER,
-    CORPUS_METRICS,
-    caption_scores,
-    corpus_bleu,
-    corpus_meteor,
-    java_on_path,
-    why_no_spice,
-)
+from evals.metrics.captions import CORPUS_METRICS, caption_scores, why_no_spice
+from evals.metrics.java import find_java
 from evals.metrics.ranking import RESAMPLES, Floats
 from evals.prediction import Work
 from evals.samples import frame
@@ -144,28 +137,20 @@ def measure(
 def sample_metrics(samples: pd.DataFrame) -> dict[str, SampleMetric]:
     """The metrics of a run's samples, for paired comparisons."""
     ids = samples["image_id"].to_numpy()
-    sums = {
-        name: samples.filter(regex=f"^{name}:").to_numpy(dtype=np.float64)
-        for name in CORPUS_METRICS
-    }
-    found = {
-        f"Bleu_{n}": SampleMetric(ids, ids, sums["bleu"], partial(_bleu_in_percent, n))
-        for n in range(1, BLEU_ORDER + 1)
-    }
-    found["METEOR"] = SampleMetric(ids, ids, sums["meteor"], _meteor_in_percent)
+    found = {}
+    for name, corpus in CORPUS_METRICS.items():
+        sums = samples.filter(regex=f"^{name}:").to_numpy(dtype=np.float64)
+        if sums.shape[1]:
+            for metric in corpus(sums[:1]):
+                found[metric] = SampleMetric(ids, ids, sums, partial(_in_percent, corpus, metric))
     for name in ("ROUGE_L", "CIDEr", "SPICE"):
         if name in samples:
             found[name] = SampleMetric.mean(ids, ids, samples[name])
     return found
 
 
-def _bleu_in_percent(longest: int, sums: Floats) -> Floats:
-    values: Floats = 100.0 * corpus_bleu(sums)[:, longest - 1]
-    return values
-
-
-def _meteor_in_percent(sums: Floats) -> Floats:
-    return 100.0 * corpus_meteor(sums)
+def _in_percent(corpus: Callable[[Floats], dict[str, Floats]], metric: str, sums: Floats) -> Floats:
+    return 100.0 * corpus(sums)[metric]
 
 
 def score(results: Path, annotations: Path, allow_missing: bool = False, seed: int = 0) -> Scored:
@@ -275,8 +260,7 @@ def read(suite: Suite, request: Request) -> CocoData:
     bare = [image.filename for image in images if image.cocoid is None]
     if bare:
         raise BadData(f"{path}: {len(bare):,} images without a cocoid: {first_few(bare)}")
-    with java_on_path():
-        pass
+    find_java()
     lines = [[image.cocoid, *(caption.text for caption in image.captions)] for image in images]
     extent = Extent.of(suite, "coco", (request.split,), "images", len(images), len(everything))
     return CocoData(

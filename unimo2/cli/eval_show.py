@@ -65,6 +65,7 @@ def show(record: Record, console: Console) -> None:
         console: A rich console on standard output.
     """
     from evals.progress import duration
+    from evals.protocol import texts
 
     if record.metrics:
         table = _retrieval(record) if record.benchmark == "flickr" else _metrics(record)
@@ -79,8 +80,9 @@ def show(record: Record, console: Console) -> None:
         f"{value:,.0f} {unit.removesuffix('_per_second')}/s"
         for unit, value in record.throughput.items()
     )
+    told = texts(record.protocol)
     facts = {
-        **{word: record.protocol.get(key) for key, word in _FACTS.items()},
+        **{word: told.get(key) for key, word in _FACTS.items()},
         "data": f"{data['root_name']}, {counts}",
         "time": f"{duration(record.seconds)}, {pace}",
         "memory": f"{record.peak_memory_mb:,.0f} MiB at most",
