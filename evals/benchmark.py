@@ -1,27 +1,26 @@
-"""What a benchmark module offers, what it is asked, and what it answers.
-
-A benchmark is one module `evals/benchmarks/<name>.py` with the members of `Benchmark`; `evals.runner` finds
-it by its name, so that a new one needs no list to be edited.
-"""
+"""What a benchmark is, what it is asked, and what it answers."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from evals.distributed import Share
-from evals.metrics.ranking import Floats, Metric
+from evals.metrics.ranking import RESAMPLES, Floats, Metric
 from evals.suites import Suite
+from unimo2.errors import UsageError
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from zoo.protocols import Model
+    from evals.retrieval.dtype_choice import DtypeChoice
+    from evals.scoring import Scored
 
 
 @dataclass(frozen=True)
@@ -176,57 +175,12 @@ def _mean_in_percent(sums: Floats) -> Floats:
     return mean
 
 
-class Comparable(Protocol):
-    """A benchmark module whose runs can be compared item by item."""
-
-    def sample_metrics(self, samples: pd.DataFrame) -> Mapping[str, SampleMetric | ItemMetric]:
-        """The metrics of a run's samples, by the names that its record has."""
-        ...
-
-
-class DtypeChoice(Protocol):
-    """Whether a faster number format is taken, and why."""
-
-    @property
-    def fast(self) -> bool:
-        """Whether it is."""
-        ...
-
-    def note(self, exact: str, fast: str) -> str:
-        """What the record says of it; the arguments are the two number formats."""
-        ...
-
-
-class Precise(Protocol):
-    """A benchmark module that can measure which number format will do."""
-
-    def choose_precision(self, exact: Model, fast: Model, data: Data) -> DtypeChoice:
-        """Compare time and results of a sample."""
-        ...
-
-
-class TwoWays(Protocol):
-    """A benchmark module that needs another capability for another request (zero-shot)."""
-
-    def capability(self, request: Request) -> str:
-        """Key of `zoo.protocols.CAPABILITIES`."""
-        ...
-
-
-class Noticing(Protocol):
-    """A benchmark module that has something to say before a long run begins."""
-
-    def notices(self, request: Request) -> Sequence[str]:
-        """One sentence each."""
-        ...
-
-
 class Data(Protocol):
     """A benchmark's data, read."""
 
     @property
     def fingerprint(self) -> str:
-        """sha256 of everything that the model will see and the truth it is judged by."""
+        """The sha256 of everything that the model will see and the truth it is judged by."""
         ...
 
     def summary(self) -> dict[str, Any]:
@@ -238,39 +192,113 @@ class Data(Protocol):
         ...
 
 
-class Benchmark(Protocol):
-    """The members of a benchmark module.
+class Benchmark(ABC):
+    """A benchmark: what it is, and how a model is measured on it.
+
+    A subclass is found by lying in `evals/benchmarks/`, or by an entry point of the group
+    `unimo2.benchmarks`. Its docstring is the help of `unimo2 eval NAME`.
 
     Attributes:
-        CAPABILITY: Key of `zoo.protocols.CAPABILITIES` that a model needs.
-        SPLIT: The split that it is usually measured on.
+        name: As in records, for example "snli_ve"; the command line writes "snli-ve".
+        title: For a reader, "SNLI-VE".
+        dataset: Name of the data set in `evals.datasets`.
+        task: What is measured, for the record's "protocol".
+        capabilities: Keys of `zoo.protocols.CAPABILITIES`; the first that a model has is used.
+        splits: Names of the splits.
+        default_split: The split that it is usually measured on.
+        dev_split: The split that fine-tuning chooses weights on; None where it holds out its own.
+        main_metric: Name of the metric that a listing shows.
+        validation_metric: What fine-tuning chooses weights by; "" for the main metric.
+        resampled: Unit that intervals resample, in the plural.
+        zero_shot: Whether pre-trained models can be measured without fine-tuning.
+        auto_dtype: Whether `choose_dtype` can measure which number format will do.
+        score: Scores prediction files that somebody made, by the same metrics; None where there is
+            no such format. Its parameters become the command `unimo2 score NAME`.
     """
 
-    CAPABILITY: str
-    SPLIT: str
+    name: ClassVar[str]
+    title: ClassVar[str]
+    dataset: ClassVar[str]
+    task: ClassVar[str]
+    capabilities: ClassVar[tuple[str, ...]]
+    splits: ClassVar[tuple[str, ...]]
+    default_split: ClassVar[str]
+    main_metric: ClassVar[str]
+    dev_split: ClassVar[str | None] = None
+    validation_metric: ClassVar[str] = ""
+    resampled: ClassVar[str] = "images"
+    zero_shot: ClassVar[bool] = False
+    auto_dtype: ClassVar[bool] = False
+    score: ClassVar[Callable[..., Scored] | None] = None
 
-    def protocol(self, model: Model, request: Request) -> dict[str, Any]:
-        """Everything about the measurement that its numbers depend on, fit for JSON."""
-        ...
-
+    @abstractmethod
     def read(self, suite: Suite, request: Request) -> Data:
-        """Read the official files and make sure that all inputs are there."""
-        ...
+        """Read the official files of the request's split; make sure that all inputs are there.
 
+        Raises:
+            MissingData: A file is not there.
+            BadData: A broken file, or nothing in it that can be measured.
+            UsageError: A limit below 1, an unknown split.
+        """
+
+    @abstractmethod
     def predict(
-        self,
-        model: Model,
-        data: Data,
-        request: Request,
-        folder: Path,
-        report: Report,
-        share: Share,
-    ) -> object:
+        self, model: Any, data: Any, request: Request, folder: Path, report: Report, share: Share
+    ) -> Any:
         """Run the model on this process's units and keep what is finished in `folder`."""
-        ...
 
+    @abstractmethod
     def measure(
-        self, model: Model, data: Data, request: Request, folder: Path, report: Report
+        self, model: Any, data: Any, request: Request, folder: Path, report: Report
     ) -> Outcome:
         """Run the model, keeping what is finished in `folder`, and compute the metrics."""
-        ...
+
+    @abstractmethod
+    def sample_metrics(self, samples: pd.DataFrame) -> Mapping[str, SampleMetric | ItemMetric]:
+        """The metrics of a run's samples, by the names of its record, for paired comparisons."""
+
+    def details(self, model: Any, request: Request) -> Mapping[str, Any]:
+        """What the benchmark adds to the record's "protocol".
+
+        Raises:
+            IncompatibleModel: The model cannot do what is asked.
+            UsageError: Options that cannot be meant.
+        """
+        return {}
+
+    def protocol(self, model: Any, request: Request) -> dict[str, Any]:
+        """Everything about the measurement that its numbers depend on, fit for JSON."""
+        return {
+            "task": self.task,
+            "zero_shot": request.zero_shot,
+            **self.details(model, request),
+            "interval": f"percentile bootstrap over {self.resampled}, {RESAMPLES:,} resamples",
+        }
+
+    def alternatives(self, request: Request) -> tuple[str, ...]:
+        """The capabilities of which a model needs one, in order of preference."""
+        return self.capabilities
+
+    def notices(self, request: Request) -> Sequence[str]:
+        """What the user should know before a long run begins, one sentence each."""
+        return ()
+
+    def choose_dtype(self, exact: Any, fast: Any, data: Any) -> DtypeChoice:
+        """Compare time and results of a sample in two number formats."""
+        raise NotImplementedError
+
+    def files(self, split: str) -> Sequence[str]:
+        """The annotation files of a split, below the data root."""
+        return ()
+
+    def absence(self, root: Path, split: str) -> str | None:
+        """Why a split cannot be measured here, before anything is read; None if it can."""
+        missing = [name for name in self.files(split) if not (root / name).is_file()]
+        return f"{root / missing[0]} is not there" if missing else None
+
+    def require_split(self, split: str) -> None:
+        """Refuse a split that the benchmark does not have."""
+        if split not in self.splits:
+            raise UsageError(
+                f"unknown split '{split}'; {self.title} has {', '.join(self.splits)}"
+            )

@@ -6,26 +6,17 @@ import json
 import shlex
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import zoo
 from evals import batch_sizes, environment, image_sizes, prediction, records, suites, workspace
-from evals.benchmark import (
-    Benchmark,
-    Data,
-    Noticing,
-    Outcome,
-    Precise,
-    Report,
-    Request,
-    silent,
-)
+from evals.benchmark import Benchmark, Data, Outcome, Report, Request, silent
 from evals.distributed import ALL, Share
 from evals.records import Record
-from evals.registry import canonical, module_of, needed
+from evals.registry import canonical, get_benchmark, required
 from unimo2.errors import IncompatibleModel, UsageError
 from zoo import cards, protocols
 
@@ -120,7 +111,7 @@ def run(
         zero_shot=zero_shot,
         data_root=None if data_root is None else Path(data_root),
         suite=suite,
-        split=split or module_of(name).SPLIT,
+        split=split or get_benchmark(name).default_split,
         limit=limit,
         device=device,
         dtype=dtype,
@@ -190,59 +181,93 @@ def evaluate(
     Returns:
         The record.
     """
-    module = module_of(request.benchmark)
-    if request.batch_size is not None and request.batch_size < 1:
-        raise UsageError(f"--batch-size {request.batch_size}: at least 1 is needed")
-    capability = needed(module, request)
-    suite = suites.resolve(request.suite, request.data_root)
-    card = None
-    if model is None:
-        card = zoo.resolve(request.model)
-        cards.require(card, capability)
-        _check_tuning(card, request)
-        _check_dtype(module, request)
-        exact = "float32" if request.dtype == AUTO else request.dtype
-        model = image_sizes.load(card, request, share, exact)
-    protocols.require(model, capability)
-    protocol = {**module.protocol(model, request), **image_sizes.in_protocol(model, capability)}
-    data = module.read(suite, request)
-    if on_notice is not None and hasattr(module, "notices"):
-        for notice in cast(Noticing, module).notices(request):
-            on_notice(notice)
-    notes = []
-    if card is not None and request.dtype == AUTO:
-        model, note = _choose_dtype(module, card, model, data, request, share)
-        notes.append(note)
-    if share.count > 1:
-        notes.append(f"{share.count} processes; the seconds are those of all together")
-    identity = _identity(request, model, suite, protocol, data)
+    ready = _prepare(request, model, on_notice, share)
     home = workspace.home(
-        request.output, suite.name, request.benchmark, model.name, request.variant
+        request.output, ready.suite.name, request.benchmark, ready.model.name, request.variant
     )
     report = on_progress or silent
     with ExitStack() as stack:
-        stack.enter_context(prediction.batch_size(model, request.batch_size))
-        _keep_features(model, request.features, stack)
+        stack.enter_context(prediction.batch_size(ready.model, request.batch_size))
+        _keep_features(ready.model, request.features, stack)
         folder = None
         if share.first:
-            opened = workspace.opened(home, identity, request.fresh)
+            opened = workspace.opened(home, _identity(ready), request.fresh)
             folder = stack.enter_context(opened).folder
             source = batch_sizes.GIVEN if request.batch_size else batch_sizes.ESTIMATED
-            batch_sizes.begin(folder, model.batch_size, source)
+            batch_sizes.begin(folder, ready.model.batch_size, source)
         folder = cast(Path, share.tell(folder))
         if share.count > 1:
-            module.predict(model, data, request, folder, report, share)
+            ready.benchmark.predict(ready.model, ready.data, request, folder, report, share)
             share.wait()
         if share.first:
-            outcome = module.measure(model, data, request, folder, report)
+            outcome = ready.benchmark.measure(ready.model, ready.data, request, folder, report)
             records.write_samples(outcome.samples, folder)
             size = batch_sizes.read(folder)
-            notes += [] if size is None else size.notes()
-            record = _record(request, model, suite, protocol, data, outcome, notes)
-            records.write(record, folder)
+            records.write(_record(ready, outcome, [] if size is None else size.notes()), folder)
             outcome.clean_up()
         share.wait()
         return records.read(folder)
+
+
+@dataclass(frozen=True)
+class _Ready:
+    """A run before it begins: everything is there and fits.
+
+    Attributes:
+        benchmark: Of the request.
+        request: What is to be measured.
+        suite: The data root.
+        model: Loaded.
+        protocol: The record's.
+        data: Read.
+        notes: How it is run.
+    """
+
+    benchmark: Benchmark
+    request: Request
+    suite: Suite
+    model: Model
+    protocol: Mapping[str, Any]
+    data: Data
+    notes: Sequence[str]
+
+
+def _prepare(
+    request: Request, given: Model | None, on_notice: Notice | None, share: Share
+) -> _Ready:
+    """Load the model, refuse what it cannot do, then read the data."""
+    benchmark = get_benchmark(request.benchmark)
+    if request.batch_size is not None and request.batch_size < 1:
+        raise UsageError(f"--batch-size {request.batch_size}: at least 1 is needed")
+    alternatives = benchmark.alternatives(request)
+    suite = suites.resolve(request.suite, request.data_root)
+    card = None
+    if given is None:
+        card = zoo.resolve(request.model)
+        capability = required(alternatives, card.capabilities.__contains__)
+        cards.require(card, capability)
+        _check_tuning(card, request)
+        _check_dtype(benchmark, request, capability)
+        exact = "float32" if request.dtype == AUTO else request.dtype
+        model = image_sizes.load(card, request, share, exact)
+    else:
+        model = given
+        capability = required(
+            alternatives, lambda name: isinstance(given, protocols.CAPABILITIES[name])
+        )
+    protocols.require(model, capability)
+    protocol = {**benchmark.protocol(model, request), **image_sizes.in_protocol(model, capability)}
+    data = benchmark.read(suite, request)
+    if on_notice is not None:
+        for notice in benchmark.notices(request):
+            on_notice(notice)
+    notes = []
+    if card is not None and request.dtype == AUTO:
+        model, note = _choose_dtype(benchmark, card, model, data, request, share)
+        notes.append(note)
+    if share.count > 1:
+        notes.append(f"{share.count} processes; the seconds are those of all together")
+    return _Ready(benchmark, request, suite, model, protocol, data, notes)
 
 
 def _keep_features(model: Model, folder: Path | None, stack: ExitStack) -> None:
@@ -276,11 +301,9 @@ def _check_tuning(card: Card, request: Request) -> None:
         )
 
 
-def _check_dtype(module: Benchmark, request: Request) -> None:
+def _check_dtype(benchmark: Benchmark, request: Request, capability: str) -> None:
     """Refuse `--dtype auto` where the benchmark has no way to measure it."""
-    if request.dtype != AUTO:
-        return
-    if needed(module, request) != "pair_scorer" or not hasattr(module, "choose_precision"):
+    if request.dtype == AUTO and not (benchmark.auto_dtype and capability == "pair_scorer"):
         raise UsageError(
             f"--dtype auto is measured where pairs are scored, which {request.benchmark} does not do "
             f"with these options: choose float32 or {FAST_DTYPE}"
@@ -288,11 +311,11 @@ def _check_dtype(module: Benchmark, request: Request) -> None:
 
 
 def _choose_dtype(
-    module: Benchmark, card: Card, exact: Model, data: Data, request: Request, share: Share
+    benchmark: Benchmark, card: Card, exact: Model, data: Data, request: Request, share: Share
 ) -> tuple[Model, str]:
-    """The model in the number format that a sample of the data speaks for, and the reason."""
+    """The model in the dtype that a sample of the data speaks for, and the reason."""
     fast = image_sizes.load(card, request, share, FAST_DTYPE)
-    choice = share.tell(cast(Precise, module).choose_precision(exact, fast, data))
+    choice = share.tell(benchmark.choose_dtype(exact, fast, data))
     return (fast if choice.fast else exact), choice.note(exact.dtype, fast.dtype)
 
 
@@ -301,15 +324,14 @@ def _plain(value: object) -> Any:
     return json.loads(json.dumps(value, default=str))
 
 
-def _identity(
-    request: Request, model: Model, suite: Suite, protocol: Mapping[str, Any], data: Data
-) -> dict[str, Any]:
+def _identity(ready: _Ready) -> dict[str, Any]:
     """Everything that the numbers depend on; an interrupted run of another identity is left."""
+    request, model = ready.request, ready.model
     return {
         "benchmark": request.benchmark,
-        "suite": suite.name,
-        "protocol": protocol,
-        "data": data.fingerprint,
+        "suite": ready.suite.name,
+        "protocol": ready.protocol,
+        "data": ready.data.fingerprint,
         "weights_sha256": model.weights_sha256,
         "config": _plain(model.settings),
         "device": environment.device_name(model.device),
@@ -320,24 +342,18 @@ def _identity(
     }
 
 
-def _record(
-    request: Request,
-    model: Model,
-    suite: Suite,
-    protocol: Mapping[str, Any],
-    data: Data,
-    outcome: Outcome,
-    notes: Sequence[str],
-) -> Record:
-    """The record of a finished run; `notes` are those of how it was run."""
+def _record(ready: _Ready, outcome: Outcome, notes: Sequence[str]) -> Record:
+    """The record of a finished run; `notes` are further ones of how it was run."""
     commit, dirty = environment.commit()
+    request, model, data = ready.request, ready.model, ready.data
+    how = [*ready.notes, *notes]
     return Record(
         status="done",
-        suite=suite.name,
+        suite=ready.suite.name,
         benchmark=request.benchmark,
         model=model.name,
         variant=request.variant,
-        protocol=protocol,
+        protocol=ready.protocol,
         data=data.summary(),
         metrics=outcome.metrics,
         weights_sha256=model.weights_sha256,
@@ -352,7 +368,7 @@ def _record(
         throughput=outcome.throughput,
         peak_memory_mb=environment.peak_memory_mb(model.device),
         command=command(request),
-        notes=[*data.notes(), *outcome.notes, *notes, *_chance_notes(outcome.metrics)],
+        notes=[*data.notes(), *outcome.notes, *how, *_chance_notes(outcome.metrics)],
         created=datetime.now(timezone.utc).isoformat(timespec="microseconds"),
     )
 
@@ -383,7 +399,7 @@ def command(request: Request) -> str:
     Returns:
         One line for a shell.
     """
-    usual = module_of(request.benchmark).SPLIT
+    usual = get_benchmark(request.benchmark).default_split
     default = Request(request.benchmark, "mini", split=usual)
     words = ["unimo2", "eval", request.benchmark.replace("_", "-")]
     if request.zero_shot:

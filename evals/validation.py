@@ -11,7 +11,7 @@ from evals import prediction, suites
 from evals.benchmark import Request, silent
 from evals.benchmarks import coco
 from evals.metrics.captions import quiet, tokenise
-from evals.registry import canonical, module_of, needed
+from evals.registry import canonical, get_benchmark, required
 from zoo import protocols
 
 if TYPE_CHECKING:
@@ -46,7 +46,10 @@ def measure(
     """
     name = canonical(benchmark)
     request = _request(name, model.name, root, split, limit, batch_size)
-    protocols.require(model, needed(module_of(name), request))
+    alternatives = get_benchmark(name).alternatives(request)
+    protocols.require(
+        model, required(alternatives, lambda one: isinstance(model, protocols.CAPABILITIES[one]))
+    )
     return measuring(benchmark, root, split, limit, batch_size)(model)
 
 
@@ -55,16 +58,16 @@ def measuring(
 ) -> Callable[[Model], dict[str, Metric]]:
     """Read a split once, and measure models on it; arguments and errors as for `measure`."""
     name = canonical(benchmark)
-    module = module_of(name)
-    data = module.read(
+    benchmark_ = get_benchmark(name)
+    data = benchmark_.read(
         suites.resolve(None, root), _request(name, "", root, split, limit, batch_size)
     )
 
     def measured(model: Model) -> dict[str, Metric]:
         request = _request(name, model.name, root, split, limit, batch_size)
-        module.protocol(model, request)
+        benchmark_.protocol(model, request)
         with tempfile.TemporaryDirectory() as folder, prediction.batch_size(model, batch_size):
-            outcome = module.measure(model, data, request, Path(folder), silent)
+            outcome = benchmark_.measure(model, data, request, Path(folder), silent)
         return dict(outcome.metrics)
 
     return measured

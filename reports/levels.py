@@ -16,7 +16,7 @@ from typing import Any
 from evals import suites
 from evals.benchmark import Request
 from evals.records import Record
-from evals.registry import module_of
+from evals.registry import get_benchmark
 from evals.suite_mini import read_suite
 from evals.suites import MINI
 from reports.arranging import Sheet
@@ -70,7 +70,7 @@ class Levels:
 
     def _fits(self, record: Record) -> bool:
         """Whether the record is of this suite's own data, on the split of the levels."""
-        split = module_of(record.benchmark).SPLIT
+        split = get_benchmark(record.benchmark).default_split
         if record.suite != MINI or record.data.get("split") != split:
             return False
         if record.benchmark not in self._fingerprints:
@@ -82,7 +82,7 @@ class Levels:
         request = Request(benchmark, MINI, split=split)
         try:
             suite = suites.resolve(MINI, self.root)
-            return module_of(benchmark).read(suite, request).fingerprint
+            return get_benchmark(benchmark).read(suite, request).fingerprint
         except UsageError:
             return None
 
