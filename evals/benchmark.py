@@ -299,6 +299,4 @@ class Benchmark(ABC):
     def require_split(self, split: str) -> None:
         """Refuse a split that the benchmark does not have."""
         if split not in self.splits:
-            raise UsageError(
-                f"unknown split '{split}'; {self.title} has {', '.join(self.splits)}"
-            )
+            raise UsageError(f"unknown split '{split}'; {self.title} has {', '.join(self.splits)}")

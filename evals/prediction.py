@@ -340,6 +340,4 @@ class ItemBenchmark(Benchmark):
         store = self.predict(model, data, request, folder, report)
         found = store.assemble()
         results = self.results(model, data, found, request, folder)
-        return outcome(
-            store, found, results.metrics, results.samples, self.unit, results.notes
-        )
+        return outcome(store, found, results.metrics, results.samples, self.unit, results.notes)

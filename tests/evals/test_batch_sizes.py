@@ -223,7 +223,7 @@ def test_an_item_benchmark_says_what_it_found(tmp_path, monkeypatch):
     """Truth: 60 labelled pairs are one chunk of 64, or 30 of 2: four times the 7 that are timed."""
     root = write_snli_ve(tmp_path / "data", pairs=66)
     for chunk, timed in ((64, False), (2, True)):
-        monkeypatch.setattr("evals.benchmarks.snli_ve._CHUNK", chunk)
+        monkeypatch.setattr("evals.benchmarks.snli_ve.SnliVe.chunk", chunk)
         monkeypatch.setattr("evals.prediction._CALLS", 1)
         record = evals.run(
             "snli_ve", model=FakePairClassifier("neutral", batch_size=1), split="dev",

@@ -80,9 +80,10 @@ def snli_ve(
     as_json: AsJson = False,
 ) -> None:
     """SNLI-VE: accuracy, overall and by gold label."""
-    from evals.benchmarks.snli_ve import score
+    from evals.benchmarks.snli_ve import SnliVe
 
-    _show("SNLI-VE", predictions, score(predictions, annotations, allow_missing, seed), as_json)
+    scored = SnliVe().score(predictions, annotations, allow_missing, seed)
+    _show("SNLI-VE", predictions, scored, as_json)
 
 
 def flickr(
