@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
-import torch
 
 from evals.batch_sizes import Search
 from evals.benchmark import Progress, Report
@@ -227,6 +226,8 @@ def fitting(call: Callable[[], Result], size: int) -> Result | None:
         call: Runs the model.
         size: Of its batch; of one item the error is passed on.
     """
+    import torch
+
     try:
         return call()
     except torch.OutOfMemoryError:

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from evals.benchmark import Request
-from evals.benchmarks.sst2 import read
+from evals.benchmarks.glue import Sst2
 from evals.metrics.ranking import Metric
 from evals.suites import resolve
 from reports.levels import GROUP, Levels
@@ -34,7 +34,7 @@ def root(tmp_path):
 def record(root, make_record):
     """A record of that data."""
     request = Request("sst2", "mini", split="dev")
-    data = read(resolve("mini", root), request).summary()
+    data = Sst2().read(resolve("mini", root), request).summary()
     metric = Metric(80.0, 2, (70.0, 90.0), 50.0, False)
     made = make_record(zero_shot=False)
     return replace(made, benchmark="sst2", data=data, metrics={"accuracy": metric})

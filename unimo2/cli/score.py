@@ -66,9 +66,9 @@ def vqa(
     as_json: AsJson = False,
 ) -> None:
     """VQA v2: official accuracy, overall, by answer type and by question type."""
-    from evals.benchmarks.vqa import score
+    from evals.benchmarks.vqa import Vqa
 
-    scored = score(results, questions, annotations, allow_missing, seed)
+    scored = Vqa().score(results, questions, annotations, allow_missing, seed)
     _show("VQA v2", results, scored, as_json)
 
 
@@ -130,9 +130,11 @@ def _glue(task: str) -> Callable[..., None]:
         seed: Seed = 0,
         as_json: AsJson = False,
     ) -> None:
-        from evals.benchmarks.glue import score
+        from evals.registry import get_benchmark
 
-        scored = score(task, predictions, annotations, allow_missing, seed)
+        score = get_benchmark(task).score
+        assert score is not None
+        scored = score(predictions, annotations, allow_missing, seed)
         _show(GLUE[task].partition(":")[0], predictions, scored, as_json)
 
     return command

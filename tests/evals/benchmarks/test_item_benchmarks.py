@@ -71,7 +71,7 @@ def test_the_vqa_servers_file_scores_as_the_run_did(tmp_path):
     files = ([root / f"vqa/{name}"] for name in (
         "v2_OpenEnded_mscoco_val2014_questions.json", "v2_mscoco_val2014_annotations.json"
     ))  # fmt: skip
-    assert vqa.score(path, *files).metrics == record.metrics
+    assert vqa.Vqa().score(path, *files).metrics == record.metrics
     assert 0 < record.metrics["accuracy"].value < 100
 
 
