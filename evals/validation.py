@@ -115,7 +115,7 @@ def cider_on(
         limit=limit,
         object_tags=object_tags,
     )
-    data = coco.read(suites.resolve(None, root), request)
+    data = coco.Coco().read(suites.resolve(None, root), request)
     references = {image: list(texts) for image, texts in data.references.items()}
     truth = tokenise(references)
 

@@ -80,8 +80,8 @@ SCORES = (FUSED, CONTRASTIVE)
 _KEPT = 4096  # sentences whose features are kept; more are encoded anew for each chunk of images
 
 
-def capability(request: Request) -> str:
-    """The capability that a zero-shot run needs.
+def alternatives(request: Request) -> tuple[str, ...]:
+    """The capabilities of which a zero-shot run needs one, in order of preference.
 
     Raises:
         UsageError: An unknown score, or options that exclude each other.
@@ -94,8 +94,8 @@ def capability(request: Request) -> str:
                 "--score contrastive is the contrastive score alone: leave --rerank and "
                 "--contrastive-weight out"
             )
-        return "dual_encoder"
-    return "pair_scorer"
+        return ("dual_encoder",)
+    return ("pair_scorer", "dual_encoder")
 
 
 def protocol(model: Model, request: Request) -> dict[str, Any]:

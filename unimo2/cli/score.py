@@ -52,9 +52,10 @@ def coco(
     as_json: AsJson = False,
 ) -> None:
     """COCO captions: BLEU, METEOR, ROUGE-L, CIDEr; SPICE where its models are there."""
-    from evals.benchmarks.coco import score
+    from evals.benchmarks.coco import Coco
 
-    _show("COCO captions", results, score(results, annotations, allow_missing, seed), as_json)
+    scored = Coco().score(results, annotations, allow_missing, seed)
+    _show("COCO captions", results, scored, as_json)
 
 
 def vqa(
@@ -114,9 +115,9 @@ def imagenet(
     as_json: AsJson = False,
 ) -> None:
     """ImageNet: accuracy of the first guess."""
-    from evals.benchmarks.imagenet import score
+    from evals.benchmarks.imagenet import ImageNet
 
-    scored = score(predictions, annotations, synsets, allow_missing, seed)
+    scored = ImageNet().score(predictions, annotations, synsets, allow_missing, seed)
     _show("ImageNet", predictions, scored, as_json)
 
 

@@ -119,9 +119,9 @@ def test_some_of_the_images(files, tmp_path):
     results, annotations = files
     some = write(tmp_path / "some.json", json.loads(results.read_text())[:15])
     with pytest.raises(BadData, match="25 of 40 images have no prediction"):
-        coco.score(some, annotations)
+        coco.Coco().score(some, annotations)
     expected, _ = official(annotations, some)
-    found = coco.score(some, annotations, allow_missing=True)
+    found = coco.Coco().score(some, annotations, allow_missing=True)
     for name in METRICS:
         assert found.metrics[name].value == pytest.approx(100 * expected[name], abs=1e-10), name
     assert (found.missing, found.metrics["CIDEr"].n) == (25, 15)
@@ -204,7 +204,7 @@ def test_spice_is_measured_where_its_models_are(files, parts, monkeypatch):
     monkeypatch.setattr(module, "Spice", StandIn)
     monkeypatch.setattr(caption_metrics, "why_no_spice", lambda: None)
     monkeypatch.setattr(caption_metrics, "_meteor", lambda truth, given: parts.meteor)
-    found = coco.score(*files)
+    found = coco.Coco().score(*files)
     images = [i.id for i in coco.read_captions(files[1])]
     assert found.metrics["SPICE"].value == pytest.approx(np.mean(images) / 100)
     assert found.notes == ()
@@ -223,11 +223,11 @@ def test_what_spice_fails_at_costs_no_other_metric(files, parts, monkeypatch):
             return 0.0, [{"All": {"f": float("nan")}} for _ in gts]
 
     monkeypatch.setattr(caption_metrics, "_meteor", lambda truth, given: parts.meteor)
-    without = coco.score(*files)
+    without = coco.Coco().score(*files)
     monkeypatch.setattr(caption_metrics, "why_no_spice", lambda: None)
     for stand_in, reason in ((Failing, "ended without a score"), (Silent, "gave no number for")):
         monkeypatch.setattr(module, "Spice", stand_in)
-        found = coco.score(*files)
+        found = coco.Coco().score(*files)
         assert found.metrics == without.metrics and "SPICE" not in found.metrics
         [note] = found.notes
         assert note.startswith("SPICE is not measured: its program") and reason in note
@@ -243,7 +243,7 @@ def test_without_java_nothing_is_scored(files, monkeypatch):
     """Against a machine on which no Java runs."""
     monkeypatch.setattr("evals.metrics.captions._runs", lambda program: False)
     with pytest.raises(MissingData, match="no working Java"):
-        coco.score(*files)
+        coco.Coco().score(*files)
 
 
 @pytest.mark.slow
@@ -255,7 +255,7 @@ def test_real_results(real_data, tmp_path):
     known = {image["id"] for image in json.loads(annotations.read_text())["images"]}
     some = write(tmp_path / "some.json", [row for row in content if row["image_id"] in known])
     expected, _ = official(annotations, some)
-    found = coco.score(some, annotations, allow_missing=True).metrics
+    found = coco.Coco().score(some, annotations, allow_missing=True).metrics
     assert found["CIDEr"].n == 126
     for name in METRICS:
         assert found[name].value == pytest.approx(100 * expected[name], abs=1e-10), name
@@ -268,7 +268,7 @@ def test_real_results_of_a_whole_split(real_data):
     annotations = folder / "annotations" / "captions_val2017.json"
     results = folder / "captions_val2017_fakecap_results.json"
     expected, _ = official(annotations, results)
-    found = coco.score(results, annotations, allow_missing=True)
+    found = coco.Coco().score(results, annotations, allow_missing=True)
     assert (found.metrics["CIDEr"].n, found.missing) == (4989, 11)
     for name in METRICS:
         assert found.metrics[name].value == pytest.approx(100 * expected[name], abs=1e-10), name
