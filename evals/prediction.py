@@ -259,26 +259,6 @@ def batch_size(model: Model, size: int | None) -> Iterator[None]:
         model.batch_size = own
 
 
-def outcome(
-    store: Store,
-    found: Predictions,
-    metrics: Mapping[str, Metric],
-    samples: pd.DataFrame,
-    unit: str,
-    notes: Sequence[str] = (),
-) -> Outcome:
-    """The outcome of predictions, with their pace."""
-    pace = len(found.values) / found.seconds if found.seconds else 0.0
-    return Outcome(
-        metrics=metrics,
-        samples=samples,
-        seconds=found.seconds,
-        throughput={f"{unit}_per_second": pace},
-        clean_up=store.discard,
-        notes=notes,
-    )
-
-
 @dataclass(frozen=True)
 class Results:
     """What predictions are worth.
@@ -340,4 +320,12 @@ class ItemBenchmark(Benchmark):
         store = self.predict(model, data, request, folder, report)
         found = store.assemble()
         results = self.results(model, data, found, request, folder)
-        return outcome(store, found, results.metrics, results.samples, self.unit, results.notes)
+        pace = len(found.values) / found.seconds if found.seconds else 0.0
+        return Outcome(
+            metrics=results.metrics,
+            samples=results.samples,
+            seconds=found.seconds,
+            throughput={f"{self.unit}_per_second": pace},
+            clean_up=store.discard,
+            notes=results.notes,
+        )

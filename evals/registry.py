@@ -11,9 +11,8 @@ from importlib.util import find_spec
 from inspect import isabstract
 from pathlib import Path
 from types import ModuleType
-from typing import Any
 
-from evals.benchmark import Benchmark, Request
+from evals.benchmark import Benchmark
 from unimo2.errors import UsageError
 
 GROUP = "unimo2.benchmarks"  # entry points: NAME = "module:Class"
@@ -79,8 +78,6 @@ def _every() -> dict[str, Benchmark]:
 @cache
 def _of_module(module: ModuleType) -> tuple[Benchmark, ...]:
     """The benchmarks that a module defines: its concrete classes that have a name."""
-    if hasattr(module, "SPLIT"):
-        return (_OfModule(module),)
     return tuple(
         kind()
         for kind in vars(module).values()
@@ -110,39 +107,3 @@ def _installed() -> Iterator[Benchmark]:
             )
         else:
             yield found
-
-
-class _OfModule(Benchmark):
-    """A benchmark that is still a module with functions."""
-
-    def __init__(self, module: Any) -> None:
-        self.module = module
-        self.name = self.title = module.__name__.rpartition(".")[2]  # type: ignore[misc]
-        self.default_split = module.SPLIT  # type: ignore[misc]
-        self.auto_dtype = hasattr(module, "choose_precision")  # type: ignore[misc]
-
-    def alternatives(self, request: Request) -> tuple[str, ...]:
-        if hasattr(self.module, "capability"):
-            return (self.module.capability(request),)
-        return (self.module.CAPABILITY,)
-
-    def notices(self, request: Request) -> Sequence[str]:
-        return self.module.notices(request) if hasattr(self.module, "notices") else ()
-
-    def protocol(self, *of: Any) -> Any:
-        return self.module.protocol(*of)
-
-    def choose_dtype(self, *of: Any) -> Any:
-        return self.module.choose_precision(*of)
-
-    def read(self, *of: Any) -> Any:
-        return self.module.read(*of)
-
-    def predict(self, *of: Any) -> Any:
-        return self.module.predict(*of)
-
-    def measure(self, *of: Any) -> Any:
-        return self.module.measure(*of)
-
-    def sample_metrics(self, *of: Any) -> Any:
-        return self.module.sample_metrics(*of)

@@ -117,12 +117,6 @@ def spread_items(items: Sequence[Item], limit: int | None, unit: str) -> tuple[I
     return tuple(items[place * len(items) // limit] for place in range(limit))
 
 
-def known_split(split: str, known: Iterable[str], benchmark: str) -> None:
-    """Refuse a split that a benchmark does not have."""
-    if split not in known:
-        raise UsageError(f"unknown split '{split}'; {benchmark} has {', '.join(known)}")
-
-
 def check_limit(limit: int | None, unit: str) -> None:
     """Refuse a limit below 1."""
     if limit is not None and limit < 1:

@@ -240,7 +240,7 @@ def test_scores_do_not_depend_on_the_size_that_is_found(tmp_path):
     from zoo.families.unimo2 import Unimo2Scorer
 
     root = write_flickr(tmp_path / "data", images=6, captions=3)
-    data = flickr.read(resolve(None, root), Request("flickr", "tiny"))
+    data = flickr.Flickr().read(resolve(None, root), Request("flickr", "tiny"))
     paths = [image.path for image in data.images]
     tokenizer = train_tokenizer(data.captions, 300)
     torch.manual_seed(0)

@@ -6,13 +6,12 @@ import numpy as np
 import pytest
 
 from builders.retrieval_fakes import write_flickr
-from evals.benchmarks import flickr
 from evals.registry import get_benchmark
 from unimo2.errors import BadData, MissingData, UsageError
 
 LABELS = ("entailment", "neutral", "contradiction")
 
-snli_ve, imagenet = get_benchmark("snli_ve"), get_benchmark("imagenet")
+flickr, imagenet, snli_ve = map(get_benchmark, ("flickr", "imagenet", "snli_ve"))
 
 
 def lines(path, rows):

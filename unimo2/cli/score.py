@@ -95,9 +95,9 @@ def flickr(
     as_json: AsJson = False,
 ) -> None:
     """Flickr30k retrieval: recall both ways from a score matrix."""
-    from evals.benchmarks.flickr import score
+    from evals.benchmarks.flickr import Flickr
 
-    scored = score(scores, annotations, split, seed)
+    scored = Flickr().score(scores, annotations, split, seed)
     _show(f"Flickr30k retrieval, {split} split", scores, scored, as_json)
 
 
