@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
@@ -51,6 +51,41 @@ def silent(progress: Progress) -> None:
     """Progress that nobody wants to see."""
 
 
+def option(
+    default: Any,
+    help: str,  # noqa: A002
+    *,
+    metavar: str | None = None,
+    min: int | None = None,  # noqa: A002
+    variant: str | None = None,
+) -> Any:
+    """A field of `Request` or of a benchmark's `Options`, declared once for all its uses.
+
+    It becomes an option of the command line, a keyword argument of `evals.run`, a word of the record's
+    command and a part of the variant's name.
+
+    Args:
+        default: Value that is left out of command and variant.
+        help: Text for `--help`.
+        metavar: Placeholder of the value in `--help`.
+        min: Smallest value of a number.
+        variant: Form of a value other than the default in the name of the runs, "rerank-{:g}"; None
+            where such runs are the model's usual ones.
+
+    Returns:
+        The dataclass field.
+    """
+    return field(
+        default=default,
+        metadata={"help": help, "metavar": metavar, "min": min, "variant": variant},
+    )
+
+
+@dataclass(frozen=True)
+class NoOptions:
+    """Of a benchmark without options of its own."""
+
+
 @dataclass(frozen=True)
 class Request:
     """What is to be measured and how; built once, at the edge.
@@ -66,42 +101,38 @@ class Request:
         device: "auto", "cpu", "cuda", "cuda:1" ...
         dtype: "auto" to measure whether bfloat16 will do; None for the model's own choice.
         batch_size: None for the model's own choice, which a long run may replace by a faster one.
-        seed: Of the bootstrap.
-        contrastive_weight: Instead of the model's own; None keeps it.
-        rerank: K of a contrastive shortlist whose pairs alone are fused; None for all pairs.
-        score: Of zero-shot classification: "fused", or "contrastive" for that score alone.
-        templates: Sentences a class of zero-shot classification, 1 or 80.
-        beam_size: Of captioning.
-        object_tags: File of object tags that captions are written with; None for none.
-        image_size: Side of the square that images are resized to; None for the model's own.
+        seed: Seed of the bootstrap.
         features: Folder where what towers give is kept by content; None to keep nothing.
         output: The runs folder.
         fresh: Do not take up an interrupted run.
-        variant: Names these runs beside the model's others.
+        variant: Names these runs beside the model's others; None for a name by the options.
+        options: The benchmark's own, an instance of its `Options`.
     """
 
     benchmark: str
     model: str
-    zero_shot: bool = False
-    data_root: Path | None = None
-    suite: str | None = None
-    split: str = "test"
-    limit: int | None = None
-    device: str = "auto"
-    dtype: str | None = None
-    batch_size: int | None = None
-    seed: int = 0
-    contrastive_weight: float | None = None
-    rerank: int | None = None
-    score: str = "fused"
-    templates: int = 1
-    beam_size: int = 5
-    object_tags: Path | None = None
-    image_size: int | None = None
-    features: Path | None = None
-    output: Path = Path("runs")
-    fresh: bool = False
+    zero_shot: bool = option(False, "Take a pre-trained model as it is.")
+    data_root: Path | None = option(
+        None, "Folder of data sets in their official layouts; UNIMO2_DATA by default."
+    )
+    suite: str | None = option(None, "mini or paper; by default what the data root holds.")
+    split: str = option("test", "Split of the data.")
+    limit: int | None = option(None, "Only the first items (images of ImageNet: spread evenly).")
+    device: str = option("auto", "auto, cpu, cuda, cuda:1 ...")
+    dtype: str | None = option(None, "float32, bfloat16 or float16; the model's own by default.")
+    batch_size: int | None = option(
+        None, "Items or pairs in one call; by default a long run times a few sizes."
+    )
+    seed: int = option(0, "Of the intervals' resampling.", min=0)
+    features: Path | None = option(
+        None,
+        "A folder: what the towers give of each image, and of each text of retrieval, is kept there by "
+        "content, for later runs of the same weights.",
+    )
+    output: Path = option(Path("runs"), "The runs folder.")
+    fresh: bool = option(False, "Begin anew even if such a run was interrupted.")
     variant: str | None = None
+    options: Any = NoOptions()
 
 
 @dataclass(frozen=True)
@@ -212,6 +243,7 @@ class Benchmark(ABC):
         resampled: Unit that intervals resample, in the plural.
         zero_shot: Whether pre-trained models can be measured without fine-tuning.
         auto_dtype: Whether `choose_dtype` can measure which number format will do.
+        Options: A frozen dataclass of the benchmark's own options, each an `option`.
         score: Scores prediction files that somebody made, by the same metrics; None where there is
             no such format. Its parameters become the command `unimo2 score NAME`.
     """
@@ -229,6 +261,7 @@ class Benchmark(ABC):
     resampled: ClassVar[str] = "images"
     zero_shot: ClassVar[bool] = False
     auto_dtype: ClassVar[bool] = False
+    Options: ClassVar[type] = NoOptions
     score: ClassVar[Callable[..., Scored] | None] = None
 
     @abstractmethod

@@ -14,6 +14,7 @@ from types import ModuleType
 
 from evals.benchmark import Benchmark
 from unimo2.errors import UsageError
+from zoo import protocols
 
 GROUP = "unimo2.benchmarks"  # entry points: NAME = "module:Class"
 _FOLDER = "evals.benchmarks"
@@ -32,6 +33,13 @@ def shown(name: str) -> str:
 def required(alternatives: Sequence[str], has: Callable[[str], bool]) -> str:
     """The first capability that a model has; the first of all where it has none."""
     return next((name for name in alternatives if has(name)), alternatives[0])
+
+
+def require_one(alternatives: Sequence[str], model: object) -> str:
+    """The first capability that a loaded model has; IncompatibleModel where it has none."""
+    found = required(alternatives, lambda name: isinstance(model, protocols.CAPABILITIES[name]))
+    protocols.require(model, found)
+    return found
 
 
 def get_benchmark(name: str) -> Benchmark:

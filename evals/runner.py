@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, cast, get_args, get_type_hints
 
 import zoo
 from evals import batch_sizes, environment, image_sizes, prediction, records, suites, workspace
 from evals.benchmark import Benchmark, Data, Outcome, Report, Request, silent
 from evals.distributed import ALL, Share
 from evals.records import Record
-from evals.registry import canonical, get_benchmark, required
+from evals.registry import canonical, get_benchmark, require_one, required, shown
 from unimo2.errors import IncompatibleModel, UsageError
 from zoo import cards, protocols
 
@@ -37,62 +37,23 @@ def run(
     benchmark: str,
     *,
     model: str | Path | Model = "mini",
-    zero_shot: bool = False,
-    data_root: str | Path | None = None,
-    suite: str | None = None,
-    split: str | None = None,
-    limit: int | None = None,
-    device: str = "auto",
-    dtype: str | None = None,
-    batch_size: int | None = None,
-    seed: int = 0,
-    contrastive_weight: float | None = None,
-    rerank: int | None = None,
-    score: str = "fused",
-    templates: int = 1,
-    beam_size: int = 5,
-    object_tags: str | Path | None = None,
-    image_size: int | None = None,
-    features: str | Path | None = None,
-    output: str | Path = "runs",
-    fresh: bool = False,
-    variant: str | None = None,
     on_progress: Report | None = None,
     on_notice: Notice | None = None,
     share: Share = ALL,
+    **options: Any,
 ) -> Record:
-    """Measure a model on a benchmark.
+    """Measure a model on a benchmark: `run("flickr", model="mini", zero_shot=True, rerank=16)`.
 
     Args:
-        benchmark: "flickr", "vqa", "snli_ve", "coco", "imagenet", "sst2", "mnli", "cola", "stsb".
+        benchmark: Its name, "flickr" or "snli-ve".
         model: A card's name, a model folder, or a model that is loaded already (`device`, `dtype`
             and `image_size` are its own then); "finetuned" for the embedded one of the benchmark.
-        zero_shot: Take a pre-trained model as it is; otherwise it must be fine-tuned for the
-            benchmark.
-        data_root: Folder of data sets in their official layouts; None for the embedded suite.
-        suite: "mini", "paper", or None for what the data root holds.
-        split: Of the data; None for the one that the benchmark is usually measured on.
-        limit: Only the first items of the split.
-        device: "auto", "cpu", "cuda", "cuda:1" ...
-        dtype: "float32", "bfloat16", "float16"; "auto" for bfloat16 where a sample is faster with
-            the same ranks; None for the model's own choice.
-        batch_size: None for the model's own choice, which a long run may replace by a faster one.
-        seed: Of the bootstrap.
-        contrastive_weight: w of itm + w * contrastive, instead of the model's own.
-        rerank: Fuse only the pairs of a contrastive shortlist of K candidates a query.
-        score: Of zero-shot classification: "fused", or "contrastive" for that score alone.
-        templates: Sentences a class of zero-shot classification, 1 or 80.
-        beam_size: Of captioning.
-        object_tags: A file of object tags that captions are written with.
-        image_size: Side of the square that images are resized to; None for the model's own.
-        features: A folder: what the towers give of each image, and of each text of retrieval, is
-            kept there by content, and later runs of the same weights read it.
-        output: The runs folder.
-        fresh: Begin anew even if a run of the same kind was interrupted.
-        variant: Names these runs beside the model's others.
         on_progress: Called as the work goes on.
         on_notice: Called beforehand with what the user should know of the run.
         share: Of this process, where several measure together (`evals.distributed.launched`).
+        options: Fields of `evals.benchmark.Request` (zero_shot, data_root, suite, split, limit,
+            device, dtype, batch_size, seed, features, output, fresh, variant), and of the benchmark's
+            own `Options`; None for a default. `unimo2 eval BENCHMARK --help` explains each.
 
     Returns:
         The record, which is on disk too.
@@ -101,64 +62,74 @@ def run(
         UsageError: Or one of its kinds (MissingData, BadData, IncompatibleModel, BadCheckpoint).
     """
     given = None if isinstance(model, (str, Path)) else model
-    name = canonical(benchmark)
     named = str(model) if given is None else getattr(given, "name", type(given).__name__)
-    if named == FINETUNED:
-        named = _finetuned(name)
-    request = Request(
-        benchmark=name,
-        model=named,
-        zero_shot=zero_shot,
-        data_root=None if data_root is None else Path(data_root),
-        suite=suite,
-        split=split or get_benchmark(name).default_split,
-        limit=limit,
-        device=device,
-        dtype=dtype,
-        batch_size=batch_size,
-        seed=seed,
-        contrastive_weight=contrastive_weight,
-        rerank=rerank,
-        score=score,
-        templates=templates,
-        beam_size=beam_size,
-        object_tags=None if object_tags is None else Path(object_tags),
-        image_size=image_size,
-        features=None if features is None else Path(features),
-        output=Path(output),
-        fresh=fresh,
-    )
-    request = replace(request, variant=variant or _variant(request))
+    request = make_request(benchmark, named, options)
     return evaluate(request, given, on_progress, on_notice, share)
+
+
+def make_request(name: str, model: str, given: Mapping[str, Any]) -> Request:
+    """Put a request together.
+
+    Args:
+        name: Of the benchmark.
+        model: As for `run`, by its name.
+        given: Options by name, the common ones and the benchmark's own; None for a default.
+
+    Returns:
+        The request, with the name of its variant.
+
+    Raises:
+        UsageError: No such benchmark, or an option that it does not have.
+    """
+    benchmark = get_benchmark(name)
+    common = {one.name for one in fields(Request)} - {"benchmark", "model", "options"}
+    own = {one.name for one in fields(benchmark.Options)}
+    unknown = sorted(set(given) - common - own)
+    if unknown:
+        raise UsageError(
+            f"{benchmark.title} has no option {', '.join(unknown)}; it has "
+            f"{', '.join(sorted(common | own))}"
+        )
+    said = {"split": benchmark.default_split}
+    said |= {key: value for key, value in given.items() if value is not None}
+    request = Request(
+        benchmark=benchmark.name,
+        model=_finetuned(benchmark.name) if model == FINETUNED else model,
+        options=benchmark.Options(**_typed(benchmark.Options, said, own)),
+        **_typed(Request, said, common),
+    )
+    return replace(request, variant=request.variant or _variant(request.options))
+
+
+def _typed(kind: type, given: Mapping[str, Any], names: Collection[str]) -> dict[str, Any]:
+    """The values of some fields, paths as paths."""
+    hints = get_type_hints(kind)
+    return {
+        name: Path(value) if Path in (hints[name], *get_args(hints[name])) else value
+        for name, value in given.items()
+        if name in names
+    }
 
 
 def _finetuned(benchmark: str) -> str:
     """The card of the embedded weights that are fine-tuned for a benchmark."""
-    name = f"mini-{benchmark.replace('_', '-')}"
+    name = f"mini-{shown(benchmark)}"
     if name not in cards.read_all():
         raise UsageError(
             f"there are no embedded weights that are fine-tuned for {benchmark} (no card '{name}'): "
-            f"say which model with --model FOLDER; 'unimo2 finetune {benchmark.replace('_', '-')}' "
+            f"say which model with --model FOLDER; 'unimo2 finetune {shown(benchmark)}' "
             "makes one"
         )
     return name
 
 
-def _variant(request: Request) -> str | None:
+def _variant(options: Any) -> str | None:
     """Names runs whose numbers must not pass for the model's own under the whole protocol."""
-    usual = Request(request.benchmark, request.model)
-    parts = []
-    for name in ("contrastive_weight", "rerank", "image_size"):
-        if getattr(request, name) is not None:
-            parts.append(f"{name.replace('_', '-')}-{getattr(request, name):g}")
-    if request.score != usual.score:
-        parts.append(request.score)
-    if request.templates != usual.templates:
-        parts.append(f"templates-{request.templates}")
-    if request.beam_size != usual.beam_size:
-        parts.append(f"beam-{request.beam_size}")
-    if request.object_tags is not None:
-        parts.append("object-tags")
+    parts = [
+        one.metadata["variant"].format(getattr(options, one.name))
+        for one in fields(options)
+        if one.metadata.get("variant") is not None and getattr(options, one.name) != one.default
+    ]
     return "-".join(parts) or None
 
 
@@ -241,21 +212,16 @@ def _prepare(
         raise UsageError(f"--batch-size {request.batch_size}: at least 1 is needed")
     alternatives = benchmark.alternatives(request)
     suite = suites.resolve(request.suite, request.data_root)
-    card = None
-    if given is None:
+    card, model = None, given
+    if model is None:
         card = zoo.resolve(request.model)
-        capability = required(alternatives, card.capabilities.__contains__)
-        cards.require(card, capability)
+        wanted = required(alternatives, card.capabilities.__contains__)
+        cards.require(card, wanted)
         _check_tuning(card, request)
-        _check_dtype(benchmark, request, capability)
+        _check_dtype(benchmark, request, wanted)
         exact = "float32" if request.dtype == AUTO else request.dtype
         model = image_sizes.load(card, request, share, exact)
-    else:
-        model = given
-        capability = required(
-            alternatives, lambda name: isinstance(given, protocols.CAPABILITIES[name])
-        )
-    protocols.require(model, capability)
+    capability = require_one(alternatives, model)
     protocol = {**benchmark.protocol(model, request), **image_sizes.in_protocol(model, capability)}
     data = benchmark.read(suite, request)
     if on_notice is not None:
@@ -399,18 +365,14 @@ def command(request: Request) -> str:
     Returns:
         One line for a shell.
     """
-    usual = get_benchmark(request.benchmark).default_split
-    default = Request(request.benchmark, "mini", split=usual)
-    words = ["unimo2", "eval", request.benchmark.replace("_", "-")]
-    if request.zero_shot:
-        words.append("--zero-shot")
-    names = (
-        "model", "data_root", "suite", "split", "limit", "device", "dtype", "batch_size", "seed",
-        "contrastive_weight", "rerank", "score", "templates", "beam_size", "object_tags", "image_size",
-        "features", "output",
-    )  # fmt: skip
-    for name in names:
-        value = getattr(request, name)
-        if value != getattr(default, name):
-            words += [f"--{name.replace('_', '-')}", str(value)]
+    usual = {"model": "mini", "split": get_benchmark(request.benchmark).default_split}
+    words = ["unimo2", "eval", shown(request.benchmark)]
+    words += ["--zero-shot"] if request.zero_shot else []
+    for part in (request, request.options):
+        for one in fields(part):
+            value, name = getattr(part, one.name), f"--{shown(one.name)}"
+            declared = "help" in one.metadata and one.name not in ("zero_shot", "fresh")
+            if not (declared or one.name == "model") or value == usual.get(one.name, one.default):
+                continue
+            words += [name] if value is True else [name, str(value)]
     return shlex.join(words)

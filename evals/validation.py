@@ -11,8 +11,7 @@ from evals import prediction, suites
 from evals.benchmark import Request, silent
 from evals.benchmarks import coco
 from evals.metrics.captions import quiet, tokenise
-from evals.registry import canonical, get_benchmark, required
-from zoo import protocols
+from evals.registry import canonical, get_benchmark, require_one
 
 if TYPE_CHECKING:
     from evals.metrics.ranking import Metric
@@ -46,10 +45,7 @@ def measure(
     """
     name = canonical(benchmark)
     request = _request(name, model.name, root, split, limit, batch_size)
-    alternatives = get_benchmark(name).alternatives(request)
-    protocols.require(
-        model, required(alternatives, lambda one: isinstance(model, protocols.CAPABILITIES[one]))
-    )
+    require_one(get_benchmark(name).alternatives(request), model)
     return measuring(benchmark, root, split, limit, batch_size)(model)
 
 
@@ -58,16 +54,16 @@ def measuring(
 ) -> Callable[[Model], dict[str, Metric]]:
     """Read a split once, and measure models on it; arguments and errors as for `measure`."""
     name = canonical(benchmark)
-    benchmark_ = get_benchmark(name)
-    data = benchmark_.read(
+    found = get_benchmark(name)
+    data = found.read(
         suites.resolve(None, root), _request(name, "", root, split, limit, batch_size)
     )
 
     def measured(model: Model) -> dict[str, Metric]:
         request = _request(name, model.name, root, split, limit, batch_size)
-        benchmark_.protocol(model, request)
+        found.protocol(model, request)
         with tempfile.TemporaryDirectory() as folder, prediction.batch_size(model, batch_size):
-            outcome = benchmark_.measure(model, data, request, Path(folder), silent)
+            outcome = found.measure(model, data, request, Path(folder), silent)
         return dict(outcome.metrics)
 
     return measured
@@ -84,6 +80,7 @@ def _request(
         split=split,
         limit=limit,
         batch_size=batch_size,
+        options=get_benchmark(name).Options(),
     )
 
 
@@ -113,7 +110,7 @@ def cider_on(
         data_root=root,
         split=split,
         limit=limit,
-        object_tags=object_tags,
+        options=coco.CocoOptions(object_tags=object_tags),
     )
     data = coco.Coco().read(suites.resolve(None, root), request)
     references = {image: list(texts) for image, texts in data.references.items()}
@@ -123,7 +120,7 @@ def cider_on(
         from pycocoevalcap.cider.cider import Cider
 
         everything = range(len(data.images))
-        captions = coco.captions_of(model, data, everything, request.beam_size)
+        captions = coco.captions_of(model, data, everything, request.options.beam_size)
         given = tokenise({i: [text] for i, text in zip(data.ids, captions, strict=True)})
         with quiet():
             return 100.0 * float(Cider().compute_score(truth, given)[0])

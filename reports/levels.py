@@ -79,7 +79,8 @@ class Levels:
 
     def _fingerprint(self, benchmark: str, split: str) -> str | None:
         """Of the split on disk, by the benchmark's own reader; None if it cannot be read."""
-        request = Request(benchmark, MINI, split=split)
+        options = get_benchmark(benchmark).Options()
+        request = Request(benchmark, MINI, split=split, options=options)
         try:
             suite = suites.resolve(MINI, self.root)
             return get_benchmark(benchmark).read(suite, request).fingerprint

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import numpy as np
 
-from evals.benchmark import Request, SampleMetric
+from evals.benchmark import Request, SampleMetric, option
+from evals.image_sizes import ImageOptions
 from evals.metrics.captions import (
     BLEU_ORDER,
     CORPUS_METRICS,
@@ -90,6 +91,25 @@ class CocoData(SplitData):
         return notes
 
 
+@dataclass(frozen=True)
+class CocoOptions(ImageOptions):
+    """How captions are written.
+
+    Attributes:
+        beam_size: Beams of an image.
+        object_tags: File of object tags that captions are written with; None for none.
+    """
+
+    beam_size: int = option(5, "Beams of an image.", variant="beam-{}")
+    object_tags: Path | None = option(
+        None,
+        "Names of the objects in each image, which captions are written with: JSON "
+        '{"<image id or file name>": ["dog", ...]}, or COCO\'s instances_*.json.',
+        metavar="FILE",
+        variant="object-tags",
+    )
+
+
 class Coco(ItemBenchmark):
     """COCO captions, Karpathy's split: BLEU, METEOR, ROUGE-L, CIDEr; SPICE where its models are.
 
@@ -106,6 +126,7 @@ class Coco(ItemBenchmark):
     main_metric = "CIDEr"
     unit = "images"
     chunk = 32
+    Options = CocoOptions
 
     def files(self, split: str) -> Sequence[str]:
         """Karpathy's file, which holds all splits."""
@@ -132,23 +153,23 @@ class Coco(ItemBenchmark):
             extent=Extent.of(suite, self.dataset, (request.split,), self.unit, *counts),
             fingerprint=fingerprint(request.split, lines, [image.path for image in images]),
             images=images,
-            tags=_tags(images, request.object_tags),
+            tags=_tags(images, request.options.object_tags),
         )
 
     def details(self, model: Model, request: Request) -> dict[str, Any]:
         """How captions are made and measured; errors for options that the model cannot follow."""
-        if request.beam_size < 1:
-            raise UsageError(f"--beam-size {request.beam_size}: at least 1 beam is needed")
+        if request.options.beam_size < 1:
+            raise UsageError(f"--beam-size {request.options.beam_size}: at least 1 beam is needed")
         tags = None
-        if request.object_tags is not None:
+        if request.options.object_tags is not None:
             if not isinstance(model, TagReader):
                 raise IncompatibleModel(
                     f"model '{model.name}' reads no object tags: leave --object-tags out"
                 )
-            tags = read_object_tags(request.object_tags).describe()
+            tags = read_object_tags(request.options.object_tags).describe()
         return {
             "score": "pycocoevalcap after PTB tokenisation",
-            "beam_size": request.beam_size,
+            "beam_size": request.options.beam_size,
             "object_tags": tags,
         }
 
@@ -165,7 +186,7 @@ class Coco(ItemBenchmark):
         """Writes captions."""
 
         def captions(numbers: Sequence[int]) -> list[Prediction]:
-            texts = captions_of(model, data, numbers, request.beam_size)
+            texts = captions_of(model, data, numbers, request.options.beam_size)
             return [{"prediction": text} for text in texts]
 
         return captions

@@ -28,6 +28,7 @@ from evals.metrics.ranking import (
 )
 from evals.retrieval import dtype_choice, samples, scorer
 from evals.retrieval.coverage import coverage_notes
+from evals.retrieval.options import PairOptions
 from evals.retrieval.planner import Plan, make_plan
 from evals.retrieval.shortlist import Shortlists
 from evals.retrieval.writer import BlockWriter, Scores
@@ -115,6 +116,7 @@ class Flickr(Benchmark):
     validation_metric = "recall@1"  # the mean of both directions
     zero_shot = True
     auto_dtype = True
+    Options = PairOptions
 
     def files(self, split: str) -> Sequence[str]:
         """Karpathy's file, which holds all splits."""
@@ -158,12 +160,12 @@ class Flickr(Benchmark):
                 shortlist, and the model has no contrastive score of its own.
             UsageError: A shortlist of no candidates.
         """
-        if request.rerank is not None:
-            if request.rerank < 1:
-                raise UsageError(f"--rerank {request.rerank}: at least 1 candidate is needed")
+        rerank, weight = request.options.rerank, request.options.contrastive_weight
+        if rerank is not None:
+            if rerank < 1:
+                raise UsageError(f"--rerank {rerank}: at least 1 candidate is needed")
             protocols.require(model, "shortlister")
         own = getattr(model, "contrastive_weight", None)
-        weight = request.contrastive_weight
         if weight is not None and own is None:
             raise IncompatibleModel(
                 f"model '{model.name}' has no contrastive part: leave --contrastive-weight out"
@@ -171,8 +173,8 @@ class Flickr(Benchmark):
         used = own if weight is None else weight
         score = "the model's" if used is None else "itm + contrastive_weight * contrastive"
         return {
-            "pairs": "exhaustive" if request.rerank is None else _shortlist_rule(request.rerank),
-            "rerank": request.rerank,
+            "pairs": "exhaustive" if rerank is None else _shortlist_rule(rerank),
+            "rerank": rerank,
             "score": score if isinstance(model, protocols.PairScorer) else "dot",
             "contrastive_weight": used,
             "padding": "none",
@@ -214,10 +216,10 @@ class Flickr(Benchmark):
         if share.first:
             _choose(model, data, request, writer, report)
         share.wait()
-        contrastive = writer.kept("contrastive") if request.rerank is not None else None
-        shortlists = None
-        if contrastive is not None and request.rerank is not None:
-            shortlists = Shortlists.of(contrastive, request.rerank)
+        rerank, shortlists = request.options.rerank, None
+        contrastive = None if rerank is None else writer.kept("contrastive")
+        if contrastive is not None:
+            shortlists = Shortlists.of(contrastive, rerank)
         seconds = time.perf_counter() - started
         chosen = None if shortlists is None else shortlists.pairs
         plan = make_plan(len(data.images), len(data.captions), writer.finished(), chosen)
@@ -258,8 +260,8 @@ class Flickr(Benchmark):
         if work.contrastive is not None:
             parts["contrastive"] = work.contrastive
         weight = getattr(model, "contrastive_weight", None)
-        if request.contrastive_weight is not None:
-            weight = request.contrastive_weight
+        if request.options.contrastive_weight is not None:
+            weight = request.options.contrastive_weight
             parts["score"] = parts["itm"] + np.float32(weight) * parts["contrastive"]
         work.writer.publish(parts)
         rankings = {name: _rank(parts, name, data.caption_image, work.shortlists) for name in parts}
@@ -269,7 +271,7 @@ class Flickr(Benchmark):
             seconds=seconds,
             throughput={"pairs_per_second": work.plan.pairs / seconds if seconds else 0.0},
             clean_up=work.writer.discard,
-            notes=coverage_notes(request.rerank, weight, parts),
+            notes=coverage_notes(request.options.rerank, weight, parts),
         )
 
     def sample_metrics(self, found: pd.DataFrame) -> dict[str, SampleMetric]:
@@ -374,7 +376,7 @@ def _choose(
     model: Model, data: RetrievalData, request: Request, writer: BlockWriter, report: Report
 ) -> None:
     """Keep the contrastive scores that a shortlist is chosen by, unless they are there already."""
-    if request.rerank is not None and writer.kept("contrastive") is None:
+    if request.options.rerank is not None and writer.kept("contrastive") is None:
         paths = [image.path for image in data.images]
         size = request.batch_size or model.batch_size
         chooser = cast("Shortlister", model)

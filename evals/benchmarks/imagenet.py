@@ -20,6 +20,7 @@ from evals.samples import frame, subset_means
 from evals.scoring import Scored, answered, missing_note
 from evals.splits import Extent, SplitData, fingerprint, spread_items
 from evals.suites import Suite
+from evals.zero_shot import ClassOptions
 from unimo2.errors import BadData, IncompatibleModel
 from unimo2.formats.imagenet import (
     MAPPING,
@@ -85,6 +86,7 @@ class ImageNet(ItemBenchmark):
     main_metric = "accuracy"
     zero_shot = True
     auto_dtype = True
+    Options = ClassOptions
     unit = "images"
 
     def alternatives(self, request: Request) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import numpy as np
 
 from evals.benchmark import Request, SampleMetric
+from evals.image_sizes import ImageOptions
 from evals.metrics.bootstrap import by_label, grouping, means
 from evals.metrics.ranking import Metric
 from evals.prediction import ItemBenchmark, Predict, Prediction, Predictions, Results
@@ -62,6 +63,7 @@ class SnliVe(ItemBenchmark):
     main_metric = "accuracy"
     unit = "pairs"
     chunk = 64  # with those of an image together, some 5 images
+    Options = ImageOptions
 
     def files(self, split: str) -> Sequence[str]:
         """The annotation file of a split, below the data root."""

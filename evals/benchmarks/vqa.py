@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import numpy as np
 
 from evals.benchmark import Request, SampleMetric
+from evals.image_sizes import ImageOptions
 from evals.metrics.bootstrap import by_label, grouping, means
 from evals.metrics.ranking import Floats, Metric
 from evals.metrics.vqa import accuracies
@@ -113,6 +114,7 @@ class Vqa(ItemBenchmark):
     main_metric = "accuracy"
     unit = "questions"
     chunk = 64  # with those of an image together, some 12 images
+    Options = ImageOptions
 
     def files(self, split: str) -> Sequence[str]:
         """The question file of a split, and its annotations where they are public."""

@@ -173,7 +173,9 @@ def test_a_unit_of_work_holds_a_bounded_number_of_pairs():
     synsets = [Synset(f"n{number:08d}", (f"class{number}",)) for number in range(200)]
 
     def scorer(model=None, **options):
-        request = Request("imagenet", "fake", zero_shot=True, **options)
+        request = Request(
+            "imagenet", "fake", zero_shot=True, options=zero_shot.ClassOptions(**options)
+        )
         return zero_shot.ClassScorer(model or NoisyScorer(), synsets, request)
 
     assert scorer().images_at_once == 20
@@ -193,10 +195,9 @@ def test_a_unit_of_work_holds_a_bounded_number_of_pairs():
 def test_the_number_format_of_zero_shot_classes_is_measured(tmp_path, monkeypatch):
     """Truth: one image of each class, with the sentence of its class in the same order."""
     from evals.registry import get_benchmark
-
-    imagenet = get_benchmark("imagenet")
     from evals.retrieval import dtype_choice
 
+    imagenet = get_benchmark("imagenet")
     root = write_imagenet(tmp_path / "data", CLASSES, IMAGES)
     seen = {}
 
