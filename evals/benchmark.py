@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import numpy as np
@@ -328,6 +329,30 @@ class Benchmark(ABC):
         """Why a split cannot be measured here, before anything is read; None if it can."""
         missing = [name for name in self.files(split) if not (root / name).is_file()]
         return f"{root / missing[0]} is not there" if missing else None
+
+    def measuring(self, suite: Suite, request: Request) -> Callable[[Any], dict[str, Metric]]:
+        """Read a split once; the function measures models on it, without a record."""
+        data = self.read(suite, request)
+
+        def measured(model: Any) -> dict[str, Metric]:
+            self.protocol(model, request)
+            with TemporaryDirectory() as folder:
+                return dict(self.measure(model, data, request, Path(folder), silent).metrics)
+
+        return measured
+
+    def validating(self, suite: Suite, request: Request) -> Callable[[Any], Mapping[str, float]]:
+        """As `measuring`: the numbers that are logged in training, one of them `selects_by`."""
+        measured = self.measuring(suite, request)
+        # Without the parts by type of question, class and the like.
+        return lambda model: {
+            name: float(metric.value) for name, metric in measured(model).items() if "[" not in name
+        }
+
+    @property
+    def selects_by(self) -> str:
+        """Name of the number that fine-tuning chooses weights by; higher is better."""
+        return self.validation_metric or self.main_metric
 
     def require_split(self, split: str) -> None:
         """Refuse a split that the benchmark does not have."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -20,6 +20,8 @@ from evals.metrics.captions import (
     corpus_bleu,
     corpus_meteor,
     java_on_path,
+    quiet,
+    tokenise,
     why_no_spice,
 )
 from evals.metrics.ranking import Floats
@@ -214,6 +216,22 @@ class Coco(ItemBenchmark):
         samples = frame(columns, captions, list(references.values()), scores.samples["CIDEr"])
         note = f"{name} in the run folder has the form that the caption server takes"
         return Results(scores.metrics, samples, [note, *scores.notes])
+
+    def validating(self, suite: Suite, request: Request) -> Callable[[Captioner], dict[str, float]]:
+        """CIDEr alone: METEOR's and SPICE's programs would take longer than the training."""
+        data = self.read(suite, request)
+        truth = tokenise({image: list(texts) for image, texts in data.references.items()})
+
+        def measured(model: Captioner) -> dict[str, float]:
+            from pycocoevalcap.cider.cider import Cider
+
+            everything = range(len(data.images))
+            captions = captions_of(model, data, everything, request.options.beam_size)
+            given = tokenise({i: [text] for i, text in zip(data.ids, captions, strict=True)})
+            with quiet():
+                return {"CIDEr": 100.0 * float(Cider().compute_score(truth, given)[0])}
+
+        return measured
 
     def sample_metrics(self, samples: pd.DataFrame) -> dict[str, SampleMetric]:
         """The metrics of a run's samples, for paired comparisons."""

@@ -6,7 +6,7 @@ import hashlib
 import json
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
@@ -31,6 +31,7 @@ from evals.retrieval.coverage import coverage_notes
 from evals.retrieval.options import PairOptions
 from evals.retrieval.planner import Plan, make_plan
 from evals.retrieval.shortlist import Shortlists
+from evals.retrieval.weight import weighing
 from evals.retrieval.writer import BlockWriter, Scores
 from evals.scoring import Scored
 from evals.splits import Extent, SplitData, check_limit
@@ -273,6 +274,12 @@ class Flickr(Benchmark):
             clean_up=work.writer.discard,
             notes=coverage_notes(request.options.rerank, weight, parts),
         )
+
+    def validating(
+        self, suite: Suite, request: Request
+    ) -> Callable[[PairScorer], dict[str, float]]:
+        """R@1 at the best weight of the contrastive score, and that weight."""
+        return weighing(self.read(suite, request).images)
 
     def sample_metrics(self, found: pd.DataFrame) -> dict[str, SampleMetric]:
         """The recalls of a run's samples, as `measure` leaves them, for paired comparisons."""

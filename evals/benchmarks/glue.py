@@ -315,6 +315,7 @@ class Mnli(Glue):
     name = dataset = "mnli"
     title = folder = "MNLI"
     task = "GLUE MNLI"
+    dev_split = "dev_matched"
     _dev = (
         Part("dev_matched", "dev_matched.tsv", "matched"),
         Part("dev_mismatched", "dev_mismatched.tsv", "mismatched"),
