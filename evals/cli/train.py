@@ -1,15 +1,16 @@
-"""`unimo2 finetune`: train a pre-trained model further for one task of the paper."""
+"""`unimo2 pretrain` and `unimo2 finetune`: training, with evaluations of the development split."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
+from evals.registry import benchmarks, canonical, get_benchmark, shown
 from unimo2.cli.console import VARIABLE, find_data_root, is_first_process, say
 
 if TYPE_CHECKING:
@@ -18,12 +19,175 @@ if TYPE_CHECKING:
     from unimo2.training.finetuning.config import FinetuneRecipe
     from unimo2.training.finetuning.search import Comparison, Outcome, Trial
     from unimo2.training.finetuning.tasks import Prepared
+    from unimo2.training.recipes import Recipe
     from unimo2.training.trainer import TrainSummary
 
 
+# What a corpus says about itself beside its fingerprint.
+_COUNTS = ("images", "captions", "blocks", "tokens")
+# Images of the validation split that the weight of the contrastive score is chosen on: with five
+# captions each a minute of scoring on two cores.
+_WEIGHT_IMAGES = 200
+
+
 def register(app: typer.Typer) -> None:
-    """Add the verb."""
+    """Add both verbs."""
+    app.command("pretrain")(pretrain)
+    finetune.__annotations__["task"] = Annotated[str, typer.Argument(help=_tasks())]
     app.command("finetune")(finetune)
+
+
+def _tasks() -> str:
+    """Which benchmarks a model can be fine-tuned for, and which are there besides."""
+    from unimo2.training.finetuning.config import TASKS
+
+    *others, last = (shown(name) for name in TASKS)
+    text = f"{', '.join(others)} or {last}."
+    more = [name for name in benchmarks() if canonical(name) not in TASKS]
+    return f"{text} Evaluated only: {', '.join(more)}." if more else text
+
+
+def pretrain(
+    config: Annotated[
+        str, typer.Option(help="A configuration's name (mini) or a TOML file.")
+    ] = "mini",
+    data_root: Annotated[
+        Path | None,
+        typer.Option(envvar="UNIMO2_DATA", help="Folder of data sets; the mini suite if left out."),
+    ] = None,
+    output: Annotated[
+        Path, typer.Option(help="Folder for model/, checkpoint/, log.jsonl and train.json.")
+    ] = Path("runs/pretrain"),
+    steps: Annotated[int | None, typer.Option(min=1, help="Optimiser steps.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Of weights, order, masks and dropout.")] = None,
+    resume: Annotated[
+        str,
+        typer.Option(
+            help="auto: go on where a run in the output folder stopped; changed: the same, with "
+            "other training values from there on; never: start over."
+        ),
+    ] = "auto",
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    set_: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", help="Change the configuration: batch_size=32, model.fusion_layers=6."
+        ),
+    ] = None,
+) -> None:
+    """Train a model from random weights and choose its retrieval weight on the validation split."""
+    from evals.suites import resolve
+    from unimo2.errors import UsageError
+    from unimo2.training.distributed import require_place
+    from unimo2.training.recipes import load_recipe, override
+    from unimo2.training.trainer import require_resume
+
+    assignments = list(set_ or [])
+    assignments += [f"steps={steps}"] if steps is not None else []
+    assignments += [f"seed={seed}"] if seed is not None else []
+    recipe = override(load_recipe(config), assignments)
+    require_resume(resume)
+    require_place(device, recipe.training.trackers)
+    if recipe.training.eval_every:
+        raise UsageError(
+            "training.eval_every: pre-training has no early evaluation; 'unimo2 eval' measures the "
+            "model that it leaves"
+        )
+    root = resolve(None, data_root).root
+    summary = _train(recipe, root, output, resume, device)
+    say(
+        f"trained {summary.steps} steps in {summary.seconds:.0f} s "
+        f"({summary.samples_per_second:.0f} samples/s, {summary.precision}): {summary.model_folder}"
+    )
+    if recipe.training.trains == "unimo2":
+        choose_retrieval_weight(summary.model_folder, root, output / "train.json", device)
+
+
+def choose_retrieval_weight(folder: Path, root: Path, train_json: Path, device: str) -> None:
+    """Choose w of `itm + w * contrastive` on Flickr30k's validation split and write it down.
+
+    Args:
+        folder: the model, whose config.json gets the weight.
+        root: data root; without Flickr30k in it the weight stays as it is.
+        train_json: gets how well each weight did.
+        device: to score on.
+
+    Of several launched processes the first chooses.
+    """
+    if not is_first_process():
+        return
+    import zoo
+    from evals.retrieval.weight import choose_weight
+    from unimo2.formats.karpathy import read_karpathy
+    from unimo2.training.checkpoints import write_json
+    from zoo.protocols import PairScorer, require
+
+    annotations = root / "flickr30k" / "dataset_flickr30k.json"
+    if not annotations.is_file():
+        say(f"retrieval weight left as it is: no {annotations} to choose it on", err=True)
+        return
+    images = read_karpathy(annotations, root / "flickr30k" / "flickr30k-images", ["val"])
+    images = images[:_WEIGHT_IMAGES]
+    model = zoo.load(folder, device=device)
+    require(model, "pair_scorer")
+    choice = choose_weight(cast(PairScorer, model), images, report=lambda progress: None)
+    for path, key, value in (
+        (folder / "config.json", "contrastive_weight", choice.weight),
+        (train_json, "retrieval_weight", asdict(choice)),
+    ):
+        write_json(path, json.loads(path.read_text(encoding="utf-8")) | {key: value})
+    say(
+        f"retrieval weight {choice.weight:g} (mean R@1 {choice.mean_recall_at_1:.1f} % on "
+        f"{choice.images} validation images, {choice.captions} captions)"
+    )
+
+
+def _train(recipe: Recipe, root: Path, output: Path, resume: str, device: str) -> TrainSummary:
+    """Read the corpora and train on them."""
+    from transformers.utils.logging import disable_progress_bar
+
+    from unimo2.training.logging import TrainingBar
+    from unimo2.training.pretraining import prepare
+    from unimo2.training.pretraining import pretrain as run
+
+    disable_progress_bar()  # of writing weights: an instant
+    if recipe.training.trains != "unimo2":
+        return _train_tower(recipe, root, output, resume, device)
+    prepared = prepare(recipe, root)
+    for line in prepared.skips.lines():
+        say(f"left out: {line}", err=True)
+    for kind, facts in prepared.corpora.describe().items():
+        counts = ", ".join(f"{value:,} {name}" for name, value in facts.items() if name in _COUNTS)
+        say(f"{kind}: {counts}", err=True)
+    with TrainingBar(shown=is_first_process()) as bar:
+        summary = run(
+            recipe.training,
+            prepared.model_config,
+            prepared.processor,
+            prepared.corpora,
+            output,
+            resume=resume,
+            device=device,
+            on_progress=bar,
+        )
+    for line in prepared.corpora.undecodable():
+        say(f"replaced by others: {line}", err=True)
+    return summary
+
+
+def _train_tower(
+    recipe: Recipe, root: Path, output: Path, resume: str, device: str
+) -> TrainSummary:
+    """Train one tower by itself."""
+    from unimo2.training.logging import TrainingBar
+    from unimo2.training.towers import TowerTask
+    from unimo2.training.trainer import train
+
+    task = TowerTask(recipe, root)
+    for line in task.skips.lines():
+        say(f"left out: {line}", err=True)
+    with TrainingBar(shown=is_first_process()) as bar:
+        return train(task, recipe.training, output, resume, device, on_progress=bar)
 
 
 @dataclass(frozen=True)
@@ -50,7 +214,7 @@ class _Request:
 def finetune(
     task: Annotated[
         str,
-        typer.Argument(help="flickr, vqa, snli-ve, coco, imagenet, sst2, mnli, cola or stsb."),
+        typer.Argument(help=""),  # `register` puts the names there
     ],
     model: Annotated[
         str,
@@ -129,10 +293,9 @@ def finetune(
     from evals.suites import resolve
     from unimo2.errors import UsageError
     from unimo2.training.distributed import require_place
-    from unimo2.training.finetuning.tasks import task_name
     from unimo2.training.trainer import require_resume
 
-    name = task_name(task)
+    name = _task(task)
     if steps is not None and epochs is not None:
         raise UsageError("--steps and --epochs both set the length: leave one out")
     if object_tags is not None and name != "coco":
@@ -161,6 +324,19 @@ def finetune(
         _run_several(request, recipe, where, search, seeds or 1)
     else:
         _describe(_run(request, recipe, where))
+
+
+def _task(spelled: str) -> str:
+    """The name of a task; UsageError for others, and for benchmarks that are evaluated only."""
+    from unimo2.errors import UsageError
+    from unimo2.training.finetuning.config import TASKS, task_name
+
+    if canonical(spelled) not in TASKS and shown(spelled) in benchmarks():
+        known = ", ".join(map(shown, TASKS))
+        raise UsageError(
+            f"'{spelled}' is evaluated only: no model is fine-tuned for it here; known are: {known}"
+        )
+    return task_name(spelled)
 
 
 def _checkpoint(model: str, task: str) -> Path | None:
@@ -206,9 +382,8 @@ def _run(
     """One training run; with `must_select` it is not begun unless evaluations choose the weights."""
     from transformers.utils.logging import disable_progress_bar, set_verbosity_error
 
-    from unimo2.cli.early_evaluation import early_evaluation
+    from evals.validation import validator
     from unimo2.errors import UsageError
-    from unimo2.training.finetuning.tasks import METRICS
     from unimo2.training.logging import TrainingBar
     from unimo2.training.trainer import train
 
@@ -216,7 +391,9 @@ def _run(
     set_verbosity_error()  # a new head is meant to be missing; other weights are refused
     prepared = _prepare(request, recipe)
     _announce(prepared, recipe)
-    evaluate = early_evaluation(prepared, request.root)
+    evaluate, reason = validator(prepared, request.root)
+    if reason is not None:
+        say(f"no development split ({reason}): the last weights are kept", err=True)
     if must_select and evaluate is None:
         raise UsageError(
             "--search and --seeds compare runs on a development split, and there is none"
@@ -230,7 +407,7 @@ def _run(
             device=request.device,
             on_progress=bar,
             evaluate=evaluate,
-            select=None if evaluate is None else METRICS[request.task],
+            select=None if evaluate is None else get_benchmark(request.task).selects_by,
         )
 
 

@@ -9,13 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-if TYPE_CHECKING:
-    from rich.console import Console
+from unimo2.cli.console import output
 
+if TYPE_CHECKING:
     from evals.compare import Comparison
     from evals.records import Record
-
-_TABLE_WIDTH = 120
 
 
 def register(app: typer.Typer) -> None:
@@ -34,15 +32,13 @@ def compare(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")] = False,
 ) -> None:
     """Compare two runs item by item: difference of every metric, its interval and p-value."""
-    from rich.console import Console
-
     from evals.compare import compare as compare_runs
 
     found = compare_runs(run_a, run_b, seed, part_a)
     if as_json:
         typer.echo(json.dumps(as_content(found), indent=2))
     else:
-        show(found, Console())
+        show(found)
 
 
 def as_content(found: Comparison) -> dict[str, Any]:
@@ -75,13 +71,8 @@ def as_content(found: Comparison) -> dict[str, Any]:
     }
 
 
-def show(found: Comparison, console: Console) -> None:
-    """Print the comparison as a table.
-
-    Args:
-        found: The comparison.
-        console: A rich console on standard output.
-    """
+def show(found: Comparison) -> None:
+    """Print the comparison as a table."""
     from rich.table import Table
 
     from evals.compare import PERMUTATIONS
@@ -103,8 +94,7 @@ def show(found: Comparison, console: Console) -> None:
             f"{metric.n:,}",
             "tied" if metric.tied else "",
         )
-    if not console.is_terminal:  # a pipe or a file, which rich takes for 80 columns
-        console.width = max(console.width, _TABLE_WIDTH)
+    console = output()
     console.print(table)
     part = "" if found.part_a is None else f", the {found.part_a} part of its score alone"
     lines = [f"A  {_name(found.a)}{part}: {found.a.path}", f"B  {_name(found.b)}: {found.b.path}"]

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from unimo2.cli.console import VARIABLE, find_data_root, progress_bar
+from unimo2.cli.console import VARIABLE, columns, find_data_root, progress_bar
 from unimo2.errors import MissingData, UsageError
 
 if TYPE_CHECKING:
@@ -46,12 +46,8 @@ def level_table(levels: Mapping[str, Levels]) -> Iterator[str]:
         for benchmark, metrics in levels.items()
         for metric, level in metrics.items()
     ]
-    widths = [max(map(len, column)) for column in zip(_HEAD, *rows, strict=True)]
-    for row in (_HEAD, *rows) if rows else ():
-        yield "  ".join(
-            f"{cell:>{width}}" if place in _NUMBERS else f"{cell:<{width}}"
-            for place, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
+    if rows:
+        yield from columns([_HEAD, *rows], _NUMBERS)
 
 
 def _numbers(level: Mapping[str, Any]) -> list[str]:
@@ -280,15 +276,7 @@ def _table(verdicts: Iterable[Verdict]) -> list[str]:
                 "-" if count is None else f"{count:,}" for count in (row.here, row.official)
             )
             rows.append((verdict.name, row.split, row.unit, here, official, row.paper))
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    numbers = (3, 4)
-    return [
-        "  ".join(
-            f"{cell:>{width}}" if column in numbers else f"{cell:<{width}}"
-            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in rows
-    ]
+    return list(columns(rows, numbers=(3, 4)))
 
 
 def _verdict_lines(verdicts: Sequence[Verdict]) -> Iterator[str]:
@@ -387,12 +375,14 @@ def make_mini(
 ) -> None:
     """Draw the embedded suite: a scale model of the data sets, in their official formats."""
     from evals.suite_mini import SuiteRequest, default_root, make_suite
+    from evals.suites import keep_fingerprints
 
     request = SuiteRequest(seed=seed, scale=scale, flickr_test=flickr_test)
     place = default_root(seed, scale) if root is None else root.expanduser()
     began = time.perf_counter()
     with progress_bar("drawing") as advance:
         content = make_suite(place, request, processes, advance)
+    keep_fingerprints(place)
     for line in _summary(content):
         typer.echo(line)
     typer.echo(f"{place} ({time.perf_counter() - began:.1f} s)")

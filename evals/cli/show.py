@@ -3,27 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
-    from rich.console import Console
-    from rich.table import Table
+from rich.table import Table
 
+from evals.registry import get_benchmark
+from unimo2.cli.console import output
+
+if TYPE_CHECKING:
     from evals.metrics.ranking import Metric
     from evals.records import Record
 
-TITLES = {
-    "flickr": "Flickr30k retrieval",
-    "vqa": "VQA v2",
-    "snli_ve": "SNLI-VE",
-    "coco": "COCO captions",
-    "imagenet": "ImageNet",
-    "sst2": "SST-2",
-    "mnli": "MNLI",
-    "cola": "CoLA",
-    "stsb": "STS-B",
-}
 # What of a protocol is worth a line, with the word before it.
 _FACTS = {
     "score": "score",
@@ -32,17 +23,9 @@ _FACTS = {
     "beam_size": "beams",
     "image_size": "pixels",
 }
+_DIRECTIONS = {"image_retrieval": "images", "text_retrieval": "texts"}
 _NOT_COUNTS = ("fingerprint", "root_name", "split", "official", "note")
-_WIDTH = 120  # of tables in a file or a pipe
 _PARTS_SHOWN = 12  # of a metric: VQA has some 65 question types, which the record holds
-
-
-def console_for_tables() -> Console:
-    """Standard output; where it is no terminal, wide enough that no name in a table is broken."""
-    from rich.console import Console
-
-    console = Console()
-    return console if console.is_terminal else Console(width=_WIDTH)
 
 
 def as_content(record: Record) -> dict[str, Any]:
@@ -57,18 +40,15 @@ def as_text(record: Record) -> str:
     return json.dumps(as_content(record), indent=2)
 
 
-def show(record: Record, console: Console) -> None:
-    """Print a run's table and what is needed to judge it.
-
-    Args:
-        record: Of the run.
-        console: A rich console on standard output.
-    """
+def show(record: Record) -> None:
+    """Print a run's table and what is needed to judge it."""
     from evals.progress import duration
+    from evals.protocol import texts
 
+    console = output()
     if record.metrics:
-        table = _retrieval(record) if record.benchmark == "flickr" else _metrics(record)
-        console.print(table)
+        both_ways = _DIRECTIONS.keys() & {name.partition("/")[0] for name in record.metrics}
+        console.print(_retrieval(record) if both_ways else _metrics(record))
     else:
         console.print(_title(record), markup=False)
     data = record.data
@@ -79,8 +59,9 @@ def show(record: Record, console: Console) -> None:
         f"{value:,.0f} {unit.removesuffix('_per_second')}/s"
         for unit, value in record.throughput.items()
     )
+    told = texts(record.protocol)
     facts = {
-        **{word: record.protocol.get(key) for key, word in _FACTS.items()},
+        **{word: told.get(key) for key, word in _FACTS.items()},
         "data": f"{data['root_name']}, {counts}",
         "time": f"{duration(record.seconds)}, {pace}",
         "memory": f"{record.peak_memory_mb:,.0f} MiB at most",
@@ -102,7 +83,7 @@ def show(record: Record, console: Console) -> None:
 def _title(record: Record) -> str:
     how = "zero-shot" if record.protocol["zero_shot"] else "fine-tuned"
     return (
-        f"{TITLES.get(record.benchmark, record.benchmark)}, {how}: model {record.model}, suite "
+        f"{get_benchmark(record.benchmark).title}, {how}: model {record.model}, suite "
         f"{record.suite}, {record.data['split']} split"
     )
 
@@ -114,37 +95,51 @@ def _retrieval(record: Record) -> Table:
         if "[" in name:
             continue
         direction, recall = name.split("/")
-        words = {"image_retrieval": "images", "text_retrieval": "texts"}[direction]
-        table.add_row(words, recall, *_cells(metric), end_section=recall == "R@10")
+        table.add_row(_DIRECTIONS[direction], recall, *_cells(metric), end_section=recall == "R@10")
     return table
 
 
 def _metrics(record: Record) -> Table:
     """Every metric; of many subsets of one kind the largest, and how many more there are."""
-    table = _empty(_title(record), ("metric",))
     metrics = record.metrics
+    shown: dict[str, Metric | None] = {}
     kinds: dict[str, list[str]] = {}
     for name in metrics:
         kinds.setdefault(name.partition("=")[0], []).append(name)
     for kind, names in kinds.items():
         largest = sorted(names, key=lambda name: -metrics[name].n)[:_PARTS_SHOWN]
-        for name in (name for name in names if name in largest):
-            # A subset in brackets is no markup.
-            table.add_row(name.replace("[", r"\["), *_cells(metrics[name]))
+        shown |= {name: metrics[name] for name in names if name in largest}
         if len(names) > len(largest):
             more = f"{len(names) - len(largest)} more {kind.partition('[')[2]}s are in the record"
-            table.add_row(more, *[""] * 5)
+            shown[more] = None
+    return metric_table(_title(record), shown)
+
+
+def metric_table(title: str, metrics: Mapping[str, Metric | None], simple: bool = False) -> Table:
+    """One row per metric.
+
+    Args:
+        title: Above the table.
+        metrics: By name; None for a row without numbers.
+        simple: Without lines between the cells.
+    """
+    table = _empty(title, ("metric",), simple)
+    for name, metric in metrics.items():
+        # A subset in brackets is not markup.
+        cells = [""] * 5 if metric is None else _cells(metric)
+        table.add_row(name.replace("[", r"\["), *cells)
     return table
 
 
-def summary(rows: Sequence[tuple[str, Record | str]], console: Console) -> None:
+def summary(rows: Sequence[tuple[str, Record | str]], title: str) -> None:
     """One table of several benchmarks, a line for each, with what could not be measured.
 
     Args:
         rows: Benchmark as on the command line, and its record or why there is none.
-        console: A rich console on standard output.
+        title: Above the table.
     """
-    table = _empty("all benchmarks", ("benchmark", "model", "split", "metric"))
+    console = output()
+    table = _empty(title, ("benchmark", "model", "split", "metric"))
     for benchmark, found in rows:
         if isinstance(found, str):
             continue
@@ -161,11 +156,12 @@ def summary(rows: Sequence[tuple[str, Record | str]], console: Console) -> None:
             console.print(f"{benchmark:<20}not measured: {found}", soft_wrap=True, markup=False)
 
 
-def _empty(title: str, names: Sequence[str]) -> Table:
+def _empty(title: str, names: Sequence[str], simple: bool = False) -> Table:
     """A table with columns for names and for a metric."""
-    from rich.table import Table
+    from rich import box
 
-    table = Table(title=title, title_justify="left")
+    lines = {"box": box.SIMPLE} if simple else {}
+    table = Table(title=title, title_justify="left", **lines)
     for name in names:
         table.add_column(name, justify="right" if name == "recall" else "left", overflow="fold")
     for name in ("%", "95 % interval", "chance", "n"):

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from unimo2.cli.console import columns
 from unimo2.errors import Unimo2Error
 
 if TYPE_CHECKING:
@@ -49,7 +50,10 @@ def list_models(as_json: AsJson = False) -> None:
     rows = [
         (card.name, card.family, ", ".join(card.capabilities), card.description) for card in found
     ]
-    _table(("model", "family", "can be", "what it is"), rows)
+    if not rows:
+        raise Unimo2Error("no model has a card: the installation lacks zoo/cards/*.toml")
+    for line in columns([("model", "family", "can be", "what it is"), *rows]):
+        typer.echo(line)
 
 
 def show_model(
@@ -168,13 +172,3 @@ def _report_lines(report: ConversionReport, remarks: Sequence[str]) -> list[str]
         lines.append(f"{len(report.missing)} parameters missing, left at initial values:")
         lines += [f"  {name}" for name in report.missing]
     return lines + [f"note: {note}" for note in (*report.notes, *remarks)]
-
-
-def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print columns that line up."""
-    if not rows:
-        raise Unimo2Error("no model has a card: the installation lacks zoo/cards/*.toml")
-    widths = [max(len(row[column]) for row in (header, *rows)) for column in range(len(header))]
-    for row in (header, *rows):
-        cells = (f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True))
-        typer.echo("  ".join(cells).rstrip())
