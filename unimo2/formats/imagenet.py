@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from unimo2.errors import BadData, MissingData
-from unimo2.formats.layout import ImageNet, ImageNet21k
+from unimo2.formats.layout import ImageNet21kFiles, ImageNetFiles
 from unimo2.formats.parsing import (
     BROKEN_ROW,
     IMAGE_SUFFIXES,
@@ -32,7 +32,7 @@ from unimo2.formats.parsing import (
     without_repeats,
 )
 
-MAPPING, SOLUTION = ImageNet.MAPPING, ImageNet.SOLUTION
+MAPPING, SOLUTION = ImageNetFiles.MAPPING, ImageNetFiles.SOLUTION
 NO_CLASS = "image without a class"
 # What systems and notebooks leave beside images: .DS_Store, ._a.JPEG, .ipynb_checkpoints ...
 _NOT_DATA = (".", "__MACOSX")
@@ -290,7 +290,7 @@ def _name(image: str) -> str:
 # (`n01440764 tench, Tinca tinca`), both of which ImageNet distributes.
 
 
-NAME_FILES = ImageNet21k.CLASS_NAMES
+NAME_FILES = ImageNet21kFiles.CLASS_NAMES
 UNNAMED = "class without a name"
 
 _SYNSET_FOLDER = re.compile(r"n\d{8}")

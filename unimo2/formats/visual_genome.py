@@ -16,7 +16,7 @@ from typing import Any
 
 from unimo2.errors import BadData, MissingData
 from unimo2.formats.json_stream import json_items
-from unimo2.formats.layout import VisualGenome
+from unimo2.formats.layout import VisualGenomeFiles
 from unimo2.formats.parsing import (
     BROKEN_ROW,
     DUPLICATE,
@@ -27,7 +27,7 @@ from unimo2.formats.parsing import (
     whole,
 )
 
-REGIONS_FILE, IMAGE_FOLDERS = VisualGenome.REGIONS, VisualGenome.IMAGES
+REGIONS_FILE, IMAGE_FOLDERS = VisualGenomeFiles.REGIONS, VisualGenomeFiles.IMAGES
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from unimo2.errors import BadData, MissingData
-from unimo2.formats.layout import ConceptualCaptions, Sbu
+from unimo2.formats.layout import ConceptualCaptionsFiles, SbuFiles
 from unimo2.formats.parsing import (
     BROKEN_ROW,
     IMAGE_SUFFIXES,
@@ -32,8 +32,8 @@ from unimo2.formats.parsing import (
 )
 from unimo2.formats.shards import SHARD_SUFFIX, ImageSource, shard_pairs
 
-CC_FILES, CC_FOLDERS = ConceptualCaptions.CAPTIONS, ConceptualCaptions.IMAGES
-SBU_JSON, SBU_URLS, SBU_CAPTIONS = Sbu.JSON, Sbu.URLS, Sbu.CAPTIONS
+CC_FILES, CC_FOLDERS = ConceptualCaptionsFiles.CAPTIONS, ConceptualCaptionsFiles.IMAGES
+SBU_JSON, SBU_URLS, SBU_CAPTIONS = SbuFiles.JSON, SbuFiles.URLS, SbuFiles.CAPTIONS
 
 Locate = Callable[[str], Sequence[Path]]
 """Where the image of an address may lie: candidates, the likeliest first."""
@@ -137,10 +137,10 @@ def sbu(folder: Path, lost: Skips | None = None, broken: Skips | None = None) ->
         MissingData: none of the files is there; an image is missing (only without `lost`).
         BadData: lists or files of different lengths; a broken row (only without `broken`).
     """
-    if in_shards(folder / Sbu.IMAGES):
-        return sidecar_pairs(folder / Sbu.IMAGES, lost, broken)
+    if in_shards(folder / SbuFiles.IMAGES):
+        return sidecar_pairs(folder / SbuFiles.IMAGES, lost, broken)
     home, rows = _sbu_rows(folder, broken)
-    places = [folder / Sbu.IMAGES, home, folder]
+    places = [folder / SbuFiles.IMAGES, home, folder]
 
     def locate(source: str) -> Sequence[Path]:
         name = PurePosixPath(source.split("?")[0].split("#")[0]).name
@@ -151,7 +151,7 @@ def sbu(folder: Path, lost: Skips | None = None, broken: Skips | None = None) ->
 
 def sbu_file(folder: Path) -> Path | None:
     """The file that `sbu` reads captions from; None if there is none."""
-    candidates = (folder / SBU_JSON, folder / Sbu.UNPACKED / SBU_URLS, folder / SBU_URLS)
+    candidates = (folder / SBU_JSON, folder / SbuFiles.UNPACKED / SBU_URLS, folder / SBU_URLS)
     return next((path for path in candidates if path.is_file()), None)
 
 

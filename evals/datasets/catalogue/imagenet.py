@@ -6,19 +6,19 @@ from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 from evals.datasets.checks import first_of
-from evals.datasets.entry import DataSet, Findings, Official, Place, Sample, Samples
+from evals.datasets.entry import DataSet, Findings, Official, Place, Sample, SampleReader
 from evals.datasets.images import ImageCheck
 from unimo2.errors import BadData
 from unimo2.formats.imagenet import LabelledImage, find_above, read_labels, read_synsets
-from unimo2.formats.layout import ImageNet
+from unimo2.formats.layout import ImageNetFiles
 from unimo2.formats.parsing import MISSING_IMAGE, Skips, first_few
 
 _SOURCE = "Russakovsky et al., 2015 (ILSVRC 2012)"
-_BELOW = ImageNet(Path())
+_BELOW = ImageNetFiles(Path())
 
 
 def _verify(root: Path, images: ImageCheck) -> Findings:
-    at = ImageNet(root)
+    at = ImageNetFiles(root)
     findings = Findings()
     known = _check_mapping(at.mapping, findings)
     read: dict[str, list[LabelledImage]] = {}
@@ -101,7 +101,7 @@ def _check_solution(folder: Path, found: Sequence[LabelledImage]) -> list[str]:
 
 
 def _samples(root: Path, split: str, skips: Skips) -> Iterator[Sample]:
-    at = ImageNet(root)
+    at = ImageNetFiles(root)
     names = {synset.wnid: synset.names for synset in read_synsets(at.mapping)}
     for image in read_labels(at.images(split)):
         if image.path is None:
@@ -147,5 +147,5 @@ DATA_SET = DataSet(
     },
     benchmark="imagenet",
     verify=_verify,
-    samples=Samples(("val", "train"), _samples),
+    samples=SampleReader(("val", "train"), _samples),
 )
