@@ -235,10 +235,12 @@ def _parse_caption(sentence: Any, image_id: int, index: int, place: str, seen: _
     if owner != image_id:
         raise BadData(f"{place}: imgid {owner} inside the image with imgid {image_id}")
     tokens = items(sentence, "tokens", place)
-    if not all(isinstance(token, str) for token in tokens):
-        raise BadData(f"{place}: 'tokens' must be a list of strings")
-    words = tuple(whole(token, f"{place}: a token") for token in tokens)
-    return Caption(id=identifier, text=text(sentence, "raw", place).strip(), tokens=words)
+    try:
+        whole(" ".join(tokens), f"{place}: a token")
+    except TypeError:
+        raise BadData(f"{place}: 'tokens' must be a list of strings") from None
+    written = text(sentence, "raw", place).strip()
+    return Caption(id=identifier, text=written, tokens=tuple(tokens))
 
 
 def _file_name(record: Any, field: str, place: str) -> str:
