@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -141,6 +141,17 @@ def keep_fingerprints(root: Path) -> dict[str, dict[str, str]]:
     return kept
 
 
+def reader(benchmark: str) -> Callable[[Suite, Any], Any]:
+    """What reads the data of a benchmark: a suite and a request to its data.
+
+    Raises:
+        UsageError: There is no such benchmark.
+    """
+    from evals.registry import module_of
+
+    return module_of(benchmark).read
+
+
 def _fingerprints(suite: Suite) -> dict[str, dict[str, str]]:
     """By the benchmarks' own readers."""
     from evals.benchmark import Request
@@ -148,10 +159,9 @@ def _fingerprints(suite: Suite) -> dict[str, dict[str, str]]:
 
     found: dict[str, dict[str, str]] = {}
     for name in map(canonical, benchmarks()):
-        module = module_of(name)
-        for split in dict.fromkeys((module.SPLIT, *_MEASURED_SPLITS)):
+        for split in dict.fromkeys((module_of(name).SPLIT, *_MEASURED_SPLITS)):
             with contextlib.suppress(UsageError):  # no such split, or not in this suite
-                read = module.read(suite, Request(name, suite.name, split=split))
+                read = reader(name)(suite, Request(name, suite.name, split=split))
                 found.setdefault(name, {})[split] = read.fingerprint
     return found
 
