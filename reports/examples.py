@@ -84,7 +84,7 @@ class Examples:
     Attributes:
         items: In the order of the run.
         of: How many the run has.
-        words: What the fields are called: about, given, truth, score.
+        words: What the fields are called: about, given, truth, score; "" for one that is not shown.
         note: Why texts and pictures are missing, or "".
     """
 
@@ -320,7 +320,10 @@ def _flickr(samples: pd.DataFrame, data: Any, record: Record) -> list[Example]:
     found = []
     for line in _lines(samples):
         query, of_caption = int(line["query"]), line["task"] == "image_retrieval"
-        shown = top.candidates(query, of_caption) or _kept(line, images, captions, of_caption)
+        kept = _kept(line, images, captions, of_caption)
+        shown = top.candidates(query, of_caption) or kept
+        if not any(one.true for one in shown):
+            shown = [*shown, *(one for one in kept if one.true)]
         text = captions[query][0] if query in captions and of_caption else ""
         own = None if of_caption or query not in images else images[query].path
         gap = _number(line["best_score"]), _number(line["truth_score"])
@@ -330,7 +333,7 @@ def _flickr(samples: pd.DataFrame, data: Any, record: Record) -> list[Example]:
         right = int(line["better"]) == 0 and int(line["tied_wrong"]) == 0
         found.append(
             Example(
-                f"{line['task']} {query}", text, f"rank {float(line['rank']):g}", "rank 1",
+                f"{line['task']} {query}", text, f"rank {float(line['rank']):g}", "",
                 1.0 if right else 1.0 / (1.0 + float(line["better"])) * RIGHT, margin or None, own,
                 candidates=shown,
             )
@@ -415,7 +418,7 @@ _MAKERS: Mapping[str, Callable[[Any, Any, Record], list[Example]]] = {
     "imagenet": _imagenet,
 }
 _WORDS = {
-    "flickr": ("query", "rank of the truth", "should be", "score"),
+    "flickr": ("query", "the truth is at", "", ""),
     "vqa": ("question", "answer", "commonest answer", "accuracy"),
     "snli_ve": ("hypothesis", "label given", "true label", "accuracy"),
     "coco": ("", "caption", "", "CIDEr of the image"),

@@ -9,64 +9,53 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader
-from markupsafe import Markup
-
 from evals import protocol
-from evals.metrics.ranking import Metric
-from evals.records import RECORD, Record
+from evals.records import RECORD, SAMPLES, Record
 from evals.suites import MINI
 from reports import figures, paper
 from reports.examples import Example, Examples, Sources, confusions, examples
-from reports.figures import Picture, difference
-from reports.levels import GROUP, Levels, level_rows
+from reports.figures import Picture
+from reports.levels import Levels
 from reports.listing import record_lines, table_lines
-from reports.render import FORMS, Table, visible
-from reports.selection import (
-    FULL,
-    RUNS,
-    Column,
-    Row,
-    Sheet,
-    arrange,
-    columns_of,
-    comparable,
-    gather,
-    label_of,
-    records_of,
-    setting_name,
-    setting_of,
+from reports.render import visible
+from reports.selection import RUNS, arrange, columns_of, comparable, gather, label_of, records_of
+from reports.site_parts import (
+    TEMPLATES,
+    Thumbs,
+    address_of,
+    copied_forms,
+    difference_line,
+    environment,
+    facts_of,
+    filled_columns,
+    first_of,
+    headline_of,
+    in_words,
+    metric_line,
+    pairs_of,
+    reference_note,
+    rounded,
+    script,
+    sheet_groups,
+    spaced,
 )
-from reports.tables import (
-    NOT_MEASURED,
-    NOTHING,
-    measured_tables,
-    sheet_heads,
-    sheet_notes,
-    sheet_title,
-)
+from reports.tables import measured_tables, sheet_heads, sheet_notes, sheet_title
 from unimo2 import __version__
 from unimo2.errors import Unimo2Error, UsageError
-from zoo import cards
 
 BUDGET = 12_000_000  # bytes of thumbnails in a site, so that the whole stays below 15 MB
 MARK = "unimo2-site.json"  # lies in a folder that a site may be written over
-_TEMPLATES = Path(__file__).parent / "site"
 _ASSETS = ("style.css", "site.js")
-_SIDE = 160  # of a thumbnail, pixels
 _SHOWN = 6  # examples of a kind on a run's page
 _PAIRS = 12  # comparisons of runs
 _CHANGED = 12  # items of a comparison that went one way
-_COPIED = {"Markdown": "md", "LaTeX": "latex", "CSV": "csv"}
 
 Tell = Callable[[str], None]
 
@@ -134,7 +123,7 @@ def build(
         not folder.is_dir() or (any(folder.iterdir()) and not (folder / MARK).is_file())
     ):
         raise UsageError(f"{folder} holds something else; expected a new folder or an older site")
-    records = gather(request.runs)
+    records = _once(gather(request.runs))
     folder.parent.mkdir(parents=True, exist_ok=True)
     partial = Path(tempfile.mkdtemp(prefix=f".{folder.name}.partial-", dir=folder.parent))
     try:
@@ -153,93 +142,15 @@ def build(
     return Built(folder / "index.html", pages, size, len(thumbs.known), thumbs.left_out)
 
 
-def _finalize(value: Any) -> Any:
-    """Shows control characters of every text that a template prints."""
-    return visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
-
-
-def environment() -> Environment:
-    """The templates, with everything escaped."""
-    return Environment(
-        loader=FileSystemLoader(_TEMPLATES),
-        autoescape=True,
-        finalize=_finalize,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-
-
-def script(content: object) -> str:
-    """JSON that is safe inside a script: no "<", no line separators, no control characters."""
-    text = json.dumps(content, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
-    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
-
-
-def address_of(record: Record) -> str:
-    """The name of a run's page: letters and digits, whatever the model is called."""
-    words = re.sub(r"[^a-z0-9]+", "-", f"{record.benchmark}-{label_of(record)}".lower()).strip("-")
-    where = "" if record.path is None else record.path.parent.name
-    about = f"{record.suite}/{record.benchmark}/{label_of(record)}/{where}/{record.created}"
-    return f"run-{words[:48]}-{hashlib.sha256(about.encode()).hexdigest()[:8]}.html"
-
-
-@dataclass
-class Thumbs:
-    """Pictures of a site: copies within a budget, or references to where they lie.
-
-    Attributes:
-        folder: Of the site that is being written.
-        home: Where the site will lie, for references.
-        budget: Bytes that may still be written.
-        known: Address of each picture by its file.
-        left_out: Pictures without a copy, because the budget is spent.
-    """
-
-    folder: Path
-    home: Path
-    budget: int
-    known: dict[Path, str | None] = field(default_factory=dict)
-    left_out: int = 0
-
-    def address(self, image: Path | None, embed: bool, refer: bool) -> str | None:
-        """The address of a picture on a page, or None where there is none."""
-        if image is None or not (embed or refer):
-            return None
-        if refer:
-            return _link(image, self.home)
-        if image not in self.known:
-            self.known[image] = self._copy(image)
-        return self.known[image]
-
-    def _copy(self, image: Path) -> str | None:
-        if self.budget <= 0:
-            self.left_out += 1
-            return None
-        from PIL import Image
-
-        name = hashlib.sha256(str(image).encode()).hexdigest()[:16]
-        target = self.folder / "thumbs" / f"{name}.jpg"
-        target.parent.mkdir(exist_ok=True)
-        try:
-            with Image.open(image) as picture:
-                if picture.format == "JPEG" and max(picture.size) <= _SIDE:
-                    shutil.copyfile(image, target)
-                else:
-                    picture.draft("RGB", (_SIDE * 2, _SIDE * 2))
-                    small = picture.convert("RGB")
-                    small.thumbnail((_SIDE, _SIDE))
-                    small.save(target, quality=80)
-        except (OSError, ValueError, Image.DecompressionBombError):
-            target.unlink(missing_ok=True)
-            return None
-        self.budget -= target.stat().st_size
-        return f"thumbs/{name}.jpg"
-
-
-def _link(image: Path, home: Path) -> str:
-    from urllib.parse import quote
-
-    return quote(Path(os.path.relpath(image, home)).as_posix())
+def _once(records: Iterable[Record]) -> list[Record]:
+    """Each run once: of copies, the one beside which its items lie."""
+    found: dict[str, Record] = {}
+    for record in records:
+        address = address_of(record)
+        kept = record.path is not None and (record.path.parent / SAMPLES).is_file()
+        if kept or address not in found:
+            found[address] = record
+    return list(found.values())
 
 
 class _Site:
@@ -248,6 +159,7 @@ class _Site:
     def __init__(
         self, folder: Path, home: Path, request: SiteRequest, records: list[Record], tell: Tell
     ) -> None:
+        """Look at what there is."""
         self.folder, self.request, self.records, self.tell = folder, request, records, tell
         self.thumbs = Thumbs(folder, home.absolute(), request.budget)
         self.templates = environment()
@@ -282,7 +194,7 @@ class _Site:
         (self.folder / "data").mkdir()
         (self.folder / "figures").mkdir()
         for name in _ASSETS:
-            shutil.copyfile(_TEMPLATES / name, self.folder / name)
+            shutil.copyfile(TEMPLATES / name, self.folder / name)
         for record in self.records:
             found = examples(record, self.sources)
             if found is not None:
@@ -334,12 +246,12 @@ class _Site:
         dates = sorted(record.created[:10] for record in records)
         facts = [
             ("Records", f"{len(records):,}"),
-            ("Models", _listed(label_of(record) for record in records)),
-            ("Benchmarks", _listed(record.benchmark for record in records)),
-            ("Suites", _listed(record.suite for record in records)),
+            ("Models", first_of(label_of(record) for record in records)),
+            ("Benchmarks", first_of(record.benchmark for record in records)),
+            ("Suites", first_of(record.suite for record in records)),
             ("Measured", f"{dates[0]} to {dates[-1]}" if dates else "nothing yet"),
-            ("Machines", _listed(record.device for record in records)),
-            ("Torch", _listed(r.versions.get("torch", "") for r in records)),
+            ("Machines", first_of(record.device for record in records)),
+            ("Torch", first_of(r.versions.get("torch", "") for r in records)),
             ("Runs with items", f"{len(self.examples):,}"),
         ]
         warnings = []
@@ -354,7 +266,7 @@ class _Site:
                 "address": f"table-{line['table']}.html",
                 "number": line["table"],
                 "title": line["title"],
-                "measured": _filled(line["columns"], line["measured"]),
+                "measured": filled_columns(line["columns"], line["measured"]),
             }
             for line in table_lines(records)
         ]
@@ -387,7 +299,7 @@ class _Site:
                     "metric": column.metric,
                     "published": printed.get((column.task, column.metric), "-"),
                 }
-                lines.append({**line, **_headline(column, sheets)})
+                lines.append({**line, **headline_of(column, sheets)})
         return lines
 
     def _table(self, number: int) -> None:
@@ -398,9 +310,9 @@ class _Site:
             {
                 "title": sheet_title(sheet),
                 "heads": [head for head, _, _ in sheet_heads(sheet)],
-                "groups": _sheet_groups(sheet, self.levels),
-                "notes": [*sheet_notes(sheet), *_reference_note(sheet)],
-                "forms": _forms(table),
+                "groups": sheet_groups(sheet, self.levels),
+                "notes": [*sheet_notes(sheet), *reference_note(sheet)],
+                "forms": copied_forms(table),
             }
             for sheet, table in zip(sheets, texts, strict=True)
         ]
@@ -418,7 +330,7 @@ class _Site:
             else "A table of settings or data: there is nothing to measure.",
             remarks=[*left_out, *remarks],
             published=published,
-            published_forms=_forms(published),
+            published_forms=copied_forms(published),
         )
 
     def _runs(self) -> None:
@@ -469,9 +381,9 @@ class _Site:
             "run.html",
             title=title,
             warnings=warnings,
-            metrics=[_metric_line(name, metric) for name, metric in record.metrics.items()],
+            metrics=[metric_line(name, metric) for name, metric in record.metrics.items()],
             notes=list(record.notes),
-            facts=[*_facts(record), *((_words(k), _said(v)) for k, v in told.items())],
+            facts=[*facts_of(record), *((spaced(k), in_words(v)) for k, v in told.items())],
             command=record.command,
             config=json.dumps(config, indent=2, ensure_ascii=True, default=str),
             examples=self._examples(record, address),
@@ -509,8 +421,8 @@ class _Site:
         rows = [
             [
                 *(visible(text) for text in (one.key, one.about, one.given, one.truth)),
-                _rounded(one.score),
-                _rounded(one.margin),
+                rounded(one.score),
+                rounded(one.margin),
                 one.right,
                 place(one.image),
                 list(map(visible, one.more)),
@@ -578,7 +490,7 @@ class _Site:
         from evals.compare import compare
 
         pairs, left_out = [], []
-        wanted = _pairs([one for one in self.records if address_of(one) in self.examples])
+        wanted = pairs_of([one for one in self.records if address_of(one) in self.examples])
         if len(wanted) > _PAIRS:
             left_out.append(f"{len(wanted) - _PAIRS:,} further pairs have no page.")
         for a, b in wanted[:_PAIRS]:
@@ -594,7 +506,7 @@ class _Site:
             ids = (address_of(a), address_of(b))
             digest = hashlib.sha256("".join(ids).encode()).hexdigest()[:12]
             address = f"compare-{digest}.html"
-            lines = [_difference_line(name, one) for name, one in found.metrics.items()]
+            lines = [difference_line(name, one) for name, one in found.metrics.items()]
             first = lines[0]
             said = f"{first['name']} {first['difference']} ({first['verdict']})"
             pairs.append({"address": address, "title": title, "said": said})
@@ -638,9 +550,7 @@ class _Site:
             a={"address": address_of(a), "label": label_of(a)},
             b={"address": address_of(b), "label": label_of(b)},
             lines=lines,
-            differs=[
-                (_words(name), f"{_said(x)} and {_said(y)}") for name, (x, y) in differs.items()
-            ],
+            differs=_in_words(pair, differs),
             groups=[(f"{head} ({counts[head]:,})", some) for head, some in changed.items()],
             words=second.words,
         )
@@ -671,207 +581,13 @@ class _Site:
         return address
 
 
-# Cells and lines.
-
-
-def _listed(values: Iterable[str], most: int = 8) -> str:
-    found = list(dict.fromkeys(value for value in values if value))
-    more = f" and {len(found) - most:,} more" if len(found) > most else ""
-    return ", ".join(found[:most]) + more
-
-
-def _filled(columns: int, measured: Mapping[str, int]) -> str:
-    if not columns:
-        return "nothing to measure"
-    said = "; ".join(f"{n} of {columns} columns on {suite}" for suite, n in measured.items())
-    return said or f"none of {columns} columns"
-
-
-def _forms(table: Table) -> dict[str, str]:
-    return {name: FORMS[form](table) for name, form in _COPIED.items()}
-
-
-def _rounded(value: float | None) -> float | None:
-    return None if value is None else round(float(value), 5)
-
-
-def _words(name: str) -> str:
-    return name.replace("_", " ")
-
-
-def _said(value: Any) -> str:
-    if isinstance(value, (list, tuple)):
-        return ", ".join(map(_said, value))
-    if isinstance(value, Mapping):
-        return ", ".join(f"{_words(str(key))} {_said(one)}" for key, one in value.items())
-    if value is None:
-        return "none"
-    return (
-        {True: "yes", False: "no"}.get(value, str(value)) if isinstance(value, bool) else str(value)
-    )
-
-
-def _headline(column: Column, sheets: Sequence[Sheet]) -> dict[str, str]:
-    """What was measured of a column: on real data if there is any, else the first sheet's."""
-    found = [
-        (sheet, row, metric)
-        for sheet in sorted(sheets, key=lambda sheet: sheet.suite == MINI)
-        for row in sheet.rows
-        if (metric := row.metric(column)) is not None
-    ]
-    if not found:
-        blank = dict.fromkeys(("value", "interval", "n", "model", "suite", "address"), "")
-        return {**blank, "comparable": ""}
-    sheet, row, metric = found[0]
-    record = row.records[column.block]
-    real = sheet.suite != MINI and record.data.get("official")
-    return {
-        "value": f"{metric.value:.1f}",
-        "interval": f"{metric.ci95[0]:.1f} to {metric.ci95[1]:.1f}",
-        "n": f"{metric.n:,}",
-        "model": row.label,
-        "suite": sheet.suite,
-        "address": address_of(record),
-        "comparable": "yes" if real else "no: other data",
-    }
-
-
-def _reference(sheet: Sheet) -> Row | None:
-    """The row that the others are compared with; None for a single one."""
-    if len(sheet.rows) < 2:
-        return None
-    return next((row for row in sheet.rows if row.label == FULL), sheet.rows[0])
-
-
-def _reference_note(sheet: Sheet) -> list[str]:
-    reference = _reference(sheet)
-    if reference is None:
-        return []
-    return [
-        f"Differences are to row '{' '.join(filter(None, (reference.group, reference.label)))}'; "
-        "'tied' where 0 lies in their 95 % interval, taken as if the runs were independent. Paired "
-        "differences of runs that kept their items are under Compare."
-    ]
-
-
-def _sheet_groups(sheet: Sheet, levels: Levels | None) -> list[tuple[str, list[dict[str, Any]]]]:
-    """Rows of a sheet in their groups, each cell a list of numbers."""
-    reference = _reference(sheet)
-    groups: list[tuple[str, list[dict[str, Any]]]] = []
-    for row in sheet.rows:
-        cells = [
-            [_cell(row, one, reference) for one in columns if row.metric(one) is not None]
-            for _, _, columns in sheet_heads(sheet)
-        ]
-        if not groups or groups[-1][0] != row.group:
-            groups.append((row.group, []))
-        groups[-1][1].append({"label": row.label, "cells": cells, "missing": NOT_MEASURED})
-    computed = [
-        {
-            "label": name,
-            "cells": [
-                [{"computed": True, "text": f"{values[c]:.1f}"} for c in columns if c in values]
-                for _, _, columns in sheet_heads(sheet)
-            ],
-            "missing": NOTHING,
-        }
-        for name, values in level_rows(levels, sheet)
-    ]
-    return [*groups, *([(GROUP, computed)] if computed else [])]
-
-
-def _cell(row: Row, column: Column, reference: Row | None) -> dict[str, Any]:
-    """One measured number with everything that is needed to judge it."""
-    metric = row.records[column.block].metrics[column.measure]
-    low, high = metric.ci95
-    base = None if reference is None or reference is row else reference.metric(column)
-    change = ""
-    if base is not None:
-        by, half = difference(metric, base)
-        change = f"{by:+.1f} ± {half:.1f}{', tied' if abs(by) <= half else ''}"
-    return {
-        "address": address_of(row.records[column.block]),
-        "text": f"{metric.value:.1f}",
-        "half": f"{(high - low) / 2:.1f}",
-        "low_text": f"{low:.1f}",
-        "high_text": f"{high:.1f}",
-        "n_text": f"{metric.n:,}",
-        **{"task": column.task, "metric": column.metric, "at_chance": metric.at_chance},
-        **{"value": repr(metric.value), "low": repr(low), "high": repr(high), "n": metric.n},
-        "change": change,
-    }
-
-
-def _metric_line(name: str, metric: Metric) -> dict[str, str]:
-    remarks = ["within noise of chance"] if metric.at_chance else []
-    remarks += [f"{metric.ties:,} ties"] if metric.ties else []
-    return {
-        "name": name,
-        "exact": repr(metric.value),
-        "value": f"{metric.value:.2f}",
-        "interval": f"{metric.ci95[0]:.2f} to {metric.ci95[1]:.2f}",
-        "n": f"{metric.n:,}",
-        "chance": "" if metric.chance is None else f"{metric.chance:.3g}",
-        "remark": ", ".join(remarks),
-    }
-
-
-def _difference_line(name: str, one: Any) -> dict[str, str]:
-    return {
-        "name": name,
-        "a": f"{one.a:.2f}",
-        "b": f"{one.b:.2f}",
-        "difference": f"{one.difference:+.2f}",
-        "interval": f"{one.ci95[0]:+.2f} to {one.ci95[1]:+.2f}",
-        "p": f"{one.p_value:.3g}",
-        "n": f"{one.n:,}",
-        "verdict": "tied" if one.tied else "B is higher" if one.difference > 0 else "B is lower",
-    }
-
-
-def _facts(record: Record) -> list[tuple[str, str]]:
-    """What a record says of its data, weights and machine."""
-    card = cards.read_all().get(record.model)
-    counts = {key: n for key, n in record.data.items() if isinstance(n, int) and n is not True}
-    found = [
-        ("suite", record.suite),
-        ("setting", setting_name(setting_of(record))),
-        ("data", f"{record.data.get('root_name')}, {_said(counts)}"),
-        ("fingerprint of the data", str(record.data.get("fingerprint"))),
-        ("sha256 of the weights", record.weights_sha256),
-        ("measured", record.created),
-        ("commit", f"{record.commit or 'not known'}{' with changes' if record.dirty else ''}"),
-        ("device", f"{record.device}, {record.dtype}"),
-        ("time", f"{record.seconds:,.1f} s"),
-        (
-            "throughput",
-            _said({k: f"{v:,.1f}" for k, v in record.throughput.items()}) or "not known",
-        ),
-        ("memory at most", f"{record.peak_memory_mb:,.0f} MiB"),
-        ("versions", _said(record.versions)),
-        ("seed of the bootstrap", str(record.seed)),
-    ]
-    if card is not None:
-        found += [
-            ("model", card.description),
-            ("licence", card.licence),
-            ("trained on", ", ".join(card.training_data) or "not said"),
-            ("adapted from", card.adapted_from or "nothing"),
-            ("trained by", card.command or "not said"),
-        ]
-    return found
-
-
-def _pairs(records: Sequence[Record]) -> list[tuple[Record, Record]]:
-    """Pairs of the newest runs of different labels on the same data, the newest pairs first."""
-    groups: dict[tuple[Any, ...], dict[str, Record]] = {}
-    for record in records:
-        key = (record.suite, record.benchmark, record.data.get("split"))
-        groups.setdefault((*key, record.data.get("fingerprint")), {})[label_of(record)] = record
-    found = [
-        (a, b)
-        for same in groups.values()
-        for place, a in enumerate(list(same.values()))
-        for b in list(same.values())[place + 1 :]
-    ]
-    return sorted(found, key=lambda pair: max(one.created for one in pair), reverse=True)
+def _in_words(
+    pair: tuple[Record, Record], differs: Mapping[str, tuple[Any, Any]]
+) -> list[tuple[str, str]]:
+    """What sets two runs apart, with sentences for the values of a protocol."""
+    told = [protocol.texts(one.protocol) for one in pair]
+    lines = []
+    for name, values in differs.items():
+        said = [own.get(name, value) for own, value in zip(told, values, strict=True)]
+        lines.append((spaced(name), f"{in_words(said[0])} (A), {in_words(said[1])} (B)"))
+    return lines

@@ -110,8 +110,9 @@
     scroll.setAttribute("aria-label", "Items");
     const table = make("table");
     const head = make("tr");
-    for (const name of ["item", ...content.words]) {
-      const cell = make("th", name || "picture");
+    for (const name of ["item", content.words[0] || "picture", content.words[1], content.words[2], content.words[3] || "verdict"]) {
+      if (!name) continue;
+      const cell = make("th", name);
       cell.scope = "col";
       head.append(cell);
     }
@@ -148,7 +149,7 @@
       second.append(about);
       for (const text of more) second.append(make("div", text, "small"));
       if (candidates.length) {
-        const list = make("ol", undefined, "candidates");
+        const list = make("ol", undefined, candidates[0][3] === null ? "candidates" : "candidates pictures");
         for (const [text, score, own, other] of candidates) {
           const item = make("li", undefined, own ? "true" : "");
           if (other !== null) item.append(picture(images[other], text)); else item.append(text + " ");
@@ -159,9 +160,11 @@
         second.append(list);
       }
       const verdict = right === null ? "" : right ? "right" : "wrong";
-      const last = make("td", score === null ? "" : String(Math.round(score * 1000) / 1000));
+      const last = make("td", score === null || !content.words[3] ? "" : String(Math.round(score * 1000) / 1000));
       if (verdict) last.append(" ", make("strong", verdict));
-      made.append(first, second, make("td", given), make("td", truth), last);
+      made.append(first, second, make("td", given));
+      if (content.words[2]) made.append(make("td", truth));
+      made.append(last);
       return made;
     }
 
