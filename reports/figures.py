@@ -371,9 +371,11 @@ def _dictionary(_: list[Record], runs: Path) -> Picture:
     said = []
     for place, log in enumerate(logs):
         for axes, key in zip(both, ("dictionary_used", "dictionary_perplexity"), strict=True):
-            steps, values = log.series(key)
-            axes.plot(steps, values, label=visible(log.name), **_line(place))
             axes.set(xlabel="step", title=key.replace("_", " "))
+            steps, values = log.series(key)
+            if not values:
+                continue
+            axes.plot(steps, values, label=visible(log.name), **_line(place))
             said.append(f"{log.name} {key} {values[0]:.3g} to {values[-1]:.3g}")
     both[0].set_ylim(0, 1.02)
     both[0].legend()
