@@ -17,6 +17,7 @@ import numpy as np
 from evals import records, suites
 from evals.benchmark import Request
 from evals.records import Record
+from evals.registry import get_benchmark
 from unimo2.errors import Unimo2Error
 
 if TYPE_CHECKING:
@@ -131,8 +132,7 @@ class Sources:
         if key not in self._read:
             try:
                 suite = self._suite(record.suite)
-                request = Request(record.benchmark, record.suite, split=key[2])
-                self._read[key] = suites.reader(record.benchmark)(suite, request)
+                self._read[key] = read_split(record.benchmark, suite, key[2])
             except (Unimo2Error, OSError):
                 self._read[key] = None
         return self._read[key]
@@ -141,6 +141,13 @@ class Sources:
         if name == suites.MINI:
             return suites.resolve(name)
         return suites.resolve(name, self.root)
+
+
+def read_split(name: str, suite: suites.Suite, split: str) -> Any:
+    """The data of one split, by the benchmark's own reader."""
+    benchmark = get_benchmark(name)
+    options = benchmark.Options()
+    return benchmark.read(suite, Request(name, suite.name, split=split, options=options))
 
 
 def examples(record: Record, sources: Sources) -> Examples | None:

@@ -7,10 +7,10 @@ import pytest
 
 from builders.item_fakes import write_vqa
 from evals import records
-from evals.benchmark import Request
 from evals.metrics.ranking import Metric
 from evals.records import Record
-from evals.suites import reader, resolve
+from evals.suites import resolve
+from reports.examples import read_split
 
 EVIL_NAME = '</script><script>alert(1)</script>"><img src=x onerror=alert(1)>\x1b[2J=1+1'
 
@@ -94,7 +94,7 @@ def vqa(tmp_path, make_record, monkeypatch):
     """A runs folder with two runs on three questions of a small VQA, and its data root."""
     monkeypatch.setattr(records, "MEASURED", tmp_path / "none")
     root = write_vqa(tmp_path / "data")
-    data = reader("vqa")(resolve(None, root), Request("vqa", "x", split="val"))
+    data = read_split("vqa", resolve(None, root), "val")
     about = {**data.summary(), "note": None}
     for model, right in (("one", 1.0), (EVIL_NAME, 0.0)):
         samples = pd.DataFrame(
