@@ -120,7 +120,7 @@ class Sources:
     """The data sets that examples are read from, each once.
 
     Attributes:
-        root: Data root of real data; the embedded suite lies in its own place.
+        root: Data root; the embedded suite lies in its own place, unless this is one.
     """
 
     root: Path | None = None
@@ -138,9 +138,9 @@ class Sources:
         return self._read[key]
 
     def _suite(self, name: str) -> suites.Suite:
-        if name == suites.MINI:
-            return suites.resolve(name)
-        return suites.resolve(name, self.root)
+        if self.root is not None and suites.resolve(None, self.root).name == name:
+            return suites.resolve(name, self.root)
+        return suites.resolve(name)
 
 
 def read_split(name: str, suite: suites.Suite, split: str) -> Any:

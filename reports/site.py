@@ -66,7 +66,7 @@ class SiteRequest:
 
     Attributes:
         runs: Folder of runs; "runs" in the working folder if None.
-        data_root: Real data, for texts and pictures of runs on it.
+        data_root: Data for texts and pictures of runs; the embedded suite's own place if None.
         images: "suite" embeds thumbnails of the embedded suite only, "all" of every data set,
             "none" refers to the files where they lie.
         dictionary: Model whose grounded dictionary is shown; None for none.
@@ -186,8 +186,10 @@ class _Site:
     def _levels(self) -> Levels | None:
         from evals.suite_mini import default_root
 
-        on_mini = any(record.suite == MINI for record in self.records)
-        return Levels.at(default_root()) if on_mini else None
+        if not any(record.suite == MINI for record in self.records):
+            return None
+        root = self.request.data_root
+        return (None if root is None else Levels.at(root)) or Levels.at(default_root())
 
     def write(self) -> None:
         """Write every page."""
