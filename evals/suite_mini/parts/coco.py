@@ -19,10 +19,11 @@ from evals.suite_mini.captioned import (
 from evals.suite_mini.part import Report
 from evals.suite_mini.render import SIDE
 from evals.suite_mini.request import SuiteRequest
+from unimo2.formats.layout import CocoFiles
 
-_JSON = f"{COCO_FOLDER}/dataset_coco.json"
+_JSON = CocoFiles(Path()).annotations.as_posix()
 _ANNOTATIONS = f"{COCO_FOLDER}/annotations"
-_REFERENCES = f"{_ANNOTATIONS}/captions_val2014.json"
+_REFERENCES = CocoFiles(Path()).references("val2014").as_posix()
 _LICENCE = {"id": 1, "name": "Drawn by unimo2 data make-mini", "url": ""}
 
 

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from evals.suite_mini.captioned import (
-    FLICKR_FOLDER,
     FLICKR_IMAGES,
     PictureJob,
     Written,
@@ -18,8 +17,9 @@ from evals.suite_mini.captioned import (
 from evals.suite_mini.ideal import chance_recall, holds_as_words, ideal_recall
 from evals.suite_mini.part import Level, Report
 from evals.suite_mini.request import SuiteRequest
+from unimo2.formats.layout import Flickr30kFiles
 
-_JSON = f"{FLICKR_FOLDER}/dataset_flickr30k.json"
+_JSON = Flickr30kFiles(Path()).annotations.as_posix()
 
 
 class _Flickr30k:

@@ -20,9 +20,10 @@ from evals.suite_mini.part import Level, Report
 from evals.suite_mini.pictures import save_jpeg
 from evals.suite_mini.portraits import Portrait, draw_portrait, make_portrait
 from evals.suite_mini.request import SuiteRequest
+from unimo2.formats.layout import ImageNetFiles
 
 _FOLDER = "imagenet"
-_MAPPING, _SOLUTION = "LOC_synset_mapping.txt", "LOC_val_solution.csv"
+_MAPPING, _SOLUTION = ImageNetFiles.MAPPING, ImageNetFiles.SOLUTION
 _SIZES = {"train": 30 * len(IMAGENET_CLASSES), "val": 10 * len(IMAGENET_CLASSES)}
 # ImageNet's public test split is called val.
 _WORLDS = {"train": "train", "val": "test"}
