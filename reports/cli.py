@@ -271,9 +271,9 @@ def _seconds(plan: Sequence[Planned]) -> float:
 
 
 def _table_text(done: Sequence[Record]) -> str:
-    from reports.arranging import arrange
-    from reports.measurements import measured_tables
     from reports.render import render
+    from reports.selection import arrange
+    from reports.tables import measured_tables
 
     tables = [
         t for number in _TABLES if arrange(number, done)[0] for t in measured_tables(number, done)

@@ -14,16 +14,13 @@ import numpy as np
 from evals.benchmark import Request, SampleMetric, option
 from evals.image_sizes import ImageOptions
 from evals.metrics.captions import (
-    BLEU_ORDER,
     CORPUS_METRICS,
     caption_scores,
-    corpus_bleu,
-    corpus_meteor,
-    java_on_path,
-    quiet,
+    cider,
     tokenise,
     why_no_spice,
 )
+from evals.metrics.java import find_java
 from evals.metrics.ranking import Floats
 from evals.prediction import ItemBenchmark, Predict, Prediction, Predictions, Results
 from evals.samples import frame
@@ -147,8 +144,7 @@ class Coco(ItemBenchmark):
         bare = [image.filename for image in images if image.cocoid is None]
         if bare:
             raise BadData(f"{path}: {len(bare):,} images without a cocoid: {first_few(bare)}")
-        with java_on_path():
-            pass
+        find_java()
         lines = [[image.cocoid, *(caption.text for caption in image.captions)] for image in images]
         counts = (len(images), len(everything))
         return CocoData(
@@ -223,28 +219,23 @@ class Coco(ItemBenchmark):
         truth = tokenise({image: list(texts) for image, texts in data.references.items()})
 
         def measured(model: Captioner) -> dict[str, float]:
-            from pycocoevalcap.cider.cider import Cider
-
             everything = range(len(data.images))
             captions = captions_of(model, data, everything, request.options.beam_size)
             given = tokenise({i: [text] for i, text in zip(data.ids, captions, strict=True)})
-            with quiet():
-                return {"CIDEr": 100.0 * float(Cider().compute_score(truth, given)[0])}
+            return {"CIDEr": 100.0 * float(cider(truth, given).mean())}
 
         return measured
 
     def sample_metrics(self, samples: pd.DataFrame) -> dict[str, SampleMetric]:
         """The metrics of a run's samples, for paired comparisons."""
         ids = samples["image_id"].to_numpy()
-        sums = {
-            name: samples.filter(regex=f"^{name}:").to_numpy(dtype=np.float64)
-            for name in CORPUS_METRICS
-        }
-        found = {
-            f"Bleu_{n}": SampleMetric(ids, ids, sums["bleu"], partial(_bleu_in_percent, n))
-            for n in range(1, BLEU_ORDER + 1)
-        }
-        found["METEOR"] = SampleMetric(ids, ids, sums["meteor"], _meteor_in_percent)
+        found = {}
+        for name, corpus in CORPUS_METRICS.items():
+            sums = samples.filter(regex=f"^{name}:").to_numpy(dtype=np.float64)
+            if sums.shape[1]:
+                for metric in corpus(sums[:1]):
+                    value = partial(_in_percent, corpus, metric)
+                    found[metric] = SampleMetric(ids, ids, sums, value)
         for name in ("ROUGE_L", "CIDEr", "SPICE"):
             if name in samples:
                 found[name] = SampleMetric.mean(ids, ids, samples[name])
@@ -291,13 +282,8 @@ def no_images(path: Path, split: str) -> str | None:
     return f"{path} has no image of the split {split}"
 
 
-def _bleu_in_percent(longest: int, sums: Floats) -> Floats:
-    values: Floats = 100.0 * corpus_bleu(sums)[:, longest - 1]
-    return values
-
-
-def _meteor_in_percent(sums: Floats) -> Floats:
-    return 100.0 * corpus_meteor(sums)
+def _in_percent(corpus: Callable[[Floats], dict[str, Floats]], metric: str, sums: Floats) -> Floats:
+    return 100.0 * corpus(sums)[metric]
 
 
 def _tags(images: Sequence[KarpathyImage], path: Path | None) -> tuple[tuple[str, ...], ...] | None:

@@ -200,7 +200,7 @@ def _listed(
         plain = {
             item.name: getattr(data_set, item.name)
             for item in fields(data_set)
-            if item.name not in ("verify", "look_alikes", "places", "official")
+            if item.name not in ("verify", "look_alikes", "places", "official", "samples", "hub")
         }
         places = [
             asdict(place) | {"here": asdict(presence(place, suite.root)) if suite else None}
@@ -375,12 +375,14 @@ def make_mini(
 ) -> None:
     """Draw the embedded suite: a scale model of the data sets, in their official formats."""
     from evals.suite_mini import SuiteRequest, default_root, make_suite
+    from evals.suites import keep_fingerprints
 
     request = SuiteRequest(seed=seed, scale=scale, flickr_test=flickr_test)
     place = default_root(seed, scale) if root is None else root.expanduser()
     began = time.perf_counter()
     with progress_bar("drawing") as advance:
         content = make_suite(place, request, processes, advance)
+    keep_fingerprints(place)
     for line in _summary(content):
         typer.echo(line)
     typer.echo(f"{place} ({time.perf_counter() - began:.1f} s)")

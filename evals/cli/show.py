@@ -10,6 +10,7 @@ from rich.table import Table
 
 from evals.registry import get_benchmark
 from unimo2.cli.console import output
+from unimo2.errors import UsageError
 
 if TYPE_CHECKING:
     from evals.metrics.ranking import Metric
@@ -43,6 +44,7 @@ def as_text(record: Record) -> str:
 def show(record: Record) -> None:
     """Print a run's table and what is needed to judge it."""
     from evals.progress import duration
+    from evals.protocol import texts
 
     console = output()
     if record.metrics:
@@ -58,8 +60,9 @@ def show(record: Record) -> None:
         f"{value:,.0f} {unit.removesuffix('_per_second')}/s"
         for unit, value in record.throughput.items()
     )
+    told = texts(record.protocol)
     facts = {
-        **{word: record.protocol.get(key) for key, word in _FACTS.items()},
+        **{word: told.get(key) for key, word in _FACTS.items()},
         "data": f"{data['root_name']}, {counts}",
         "time": f"{duration(record.seconds)}, {pace}",
         "memory": f"{record.peak_memory_mb:,.0f} MiB at most",
@@ -78,10 +81,18 @@ def show(record: Record) -> None:
         console.print(f"note    {note}", soft_wrap=True, markup=False, style="yellow")
 
 
+def _name(benchmark: str) -> str:
+    """A benchmark's title; its name where it is not installed here."""
+    try:
+        return get_benchmark(benchmark).title
+    except UsageError:
+        return benchmark
+
+
 def _title(record: Record) -> str:
     how = "zero-shot" if record.protocol["zero_shot"] else "fine-tuned"
     return (
-        f"{get_benchmark(record.benchmark).title}, {how}: model {record.model}, suite "
+        f"{_name(record.benchmark)}, {how}: model {record.model}, suite "
         f"{record.suite}, {record.data['split']} split"
     )
 

@@ -303,6 +303,7 @@ def within_noise_of_chance(value: float, low: float, chance: float, units: int) 
     if low <= chance + rounding:
         return True
     hits = np.floor(value * units + rounding)
+
     return bool(binom.sf(hits - 1, units, min(chance, 1.0)) > 0.025)
 
 

@@ -79,7 +79,7 @@ def test_the_contrastive_score_alone_is_named(tmp_path, count):
     root = write_imagenet(tmp_path / "data")
     record = run(root, tmp_path, score="contrastive", templates=count)
     check(record, by_loop(root, count, "contrastive"))
-    assert record.protocol["score"] == "contrastive score alone"
+    assert record.protocol["score"] == "contrastive"
     assert record.variant.startswith("contrastive")
 
 
@@ -99,7 +99,7 @@ def test_a_shortlist_ranks_its_classes_first(tmp_path, k):
     record = run(root, tmp_path, model, rerank=k)
     check(record, np.where(contrastive >= border, whole, -1e9))
     assert model.calls == k * CLASSES * IMAGES
-    assert f"shortlist of {k} classes" in record.protocol["pairs"]
+    assert record.protocol["pairs"] == "class_shortlist" and record.protocol["rerank"] == k
 
 
 def test_sentences_are_encoded_once_or_anew_with_the_same_result(tmp_path, monkeypatch):
