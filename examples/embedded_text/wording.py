@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 from evals.suite_mini import lexicon
 from evals.suite_mini.meaning import Mention, Statement
-from evals.suite_mini.prose.everyday import HE, SHE
-from evals.suite_mini.prose.narrator import definite
 from evals.suite_mini.speaker import Speaker, sentence
+from examples.embedded_text.everyday import HE, SHE
+from examples.embedded_text.narrator import definite
 
 
 def worded(statement: Statement, genre: str, speaker: Speaker) -> str:

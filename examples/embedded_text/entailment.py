@@ -12,7 +12,9 @@ from collections.abc import Sequence
 from functools import lru_cache
 from itertools import combinations
 
-from evals.suite_mini.glue.claims import (
+from evals.suite_mini.meaning import REGIONS, RELATIONS, Mention, Statement, related
+from evals.suite_mini.world import GRID, Thing
+from examples.embedded_text.claims import (
     Attribute,
     Background,
     Both,
@@ -25,9 +27,7 @@ from evals.suite_mini.glue.claims import (
     Relation,
     SameColour,
 )
-from evals.suite_mini.glue.telling import are_apart
-from evals.suite_mini.meaning import REGIONS, RELATIONS, Mention, Statement, related
-from evals.suite_mini.world import GRID, Thing
+from examples.embedded_text.telling import are_apart
 
 ENTAILMENT, NEUTRAL, CONTRADICTION = "entailment", "neutral", "contradiction"
 _OPPOSITE = {ENTAILMENT: CONTRADICTION, CONTRADICTION: ENTAILMENT, NEUTRAL: NEUTRAL}

@@ -10,8 +10,8 @@ import hashlib
 from collections.abc import Callable, Sequence
 
 from evals.suite_mini.dice import Dice
-from evals.suite_mini.prose import opinions
-from evals.suite_mini.prose.narrator import Narrator, indefinite
+from examples.embedded_text import opinions
+from examples.embedded_text.narrator import Narrator, indefinite
 
 _WHOLES = ("picture", "painting", "drawing", "whole", "work", "sketch")
 _CALLERS = ("those who call", "critics who call", "people who call")

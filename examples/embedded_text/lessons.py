@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from evals.suite_mini import lexicon
 from evals.suite_mini.dice import Dice
-from evals.suite_mini.prose.everyday import HE, SHE
-from evals.suite_mini.prose.narrator import NUMBER_WORDS, OPPOSITES, indefinite
 from evals.suite_mini.speaker import sentence
 from evals.suite_mini.world import BACKGROUNDS, COLOURS, SHAPES
+from examples.embedded_text.everyday import HE, SHE
+from examples.embedded_text.narrator import NUMBER_WORDS, OPPOSITES, indefinite
 
 _TRAITS = {
     "circle": ("is round", "has no corners", "can roll"),

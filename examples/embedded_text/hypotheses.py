@@ -8,7 +8,10 @@ from typing import Any
 
 from evals.suite_mini import lexicon
 from evals.suite_mini.dice import Dice
-from evals.suite_mini.glue.claims import (
+from evals.suite_mini.meaning import REGIONS, RELATIONS, Mention, Statement
+from evals.suite_mini.speaker import Speaker
+from evals.suite_mini.world import BACKGROUNDS, COLOURS, SHAPES, SIZES, TEXTURES
+from examples.embedded_text.claims import (
     Attribute,
     Background,
     Both,
@@ -21,11 +24,8 @@ from evals.suite_mini.glue.claims import (
     Relation,
     SameColour,
 )
-from evals.suite_mini.glue.telling import are_apart
-from evals.suite_mini.meaning import REGIONS, RELATIONS, Mention, Statement
-from evals.suite_mini.prose.narrator import NUMBER_WORDS, definite, indefinite
-from evals.suite_mini.speaker import Speaker
-from evals.suite_mini.world import BACKGROUNDS, COLOURS, SHAPES, SIZES, TEXTURES
+from examples.embedded_text.narrator import NUMBER_WORDS, definite, indefinite
+from examples.embedded_text.telling import are_apart
 
 _VALUES = {"colour": COLOURS, "size": SIZES, "texture": TEXTURES}
 _NEGATABLE = ("attribute", "place", "relation", "same colour", "exists", "background")

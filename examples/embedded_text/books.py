@@ -6,11 +6,11 @@ from collections.abc import Callable
 
 from evals.suite_mini import lexicon
 from evals.suite_mini.dice import Dice
-from evals.suite_mini.prose.everyday import HE, SHE, everyday_paragraph
-from evals.suite_mini.prose.lessons import lesson_paragraph
-from evals.suite_mini.prose.narrator import OPPOSITES, Narrator, indefinite
 from evals.suite_mini.speaker import sentence
 from evals.suite_mini.world import Scene
+from examples.embedded_text.everyday import HE, SHE, everyday_paragraph
+from examples.embedded_text.lessons import lesson_paragraph
+from examples.embedded_text.narrator import OPPOSITES, Narrator, indefinite
 
 _REASONS = (
     "it felt lonely there",

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from evals.suite_mini.dice import Dice
-from evals.suite_mini.glue.grammar import Word, Words
+from examples.embedded_text.grammar import Word, Words
 
 Fault = Callable[[Words, Dice], "Words | None"]
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from evals.metrics.captions import Tokens, cider, tokenise
 from evals.suite_mini.dice import Dice
-from evals.suite_mini.part import Level
+from examples.embedded_levels.level import Level
 
 CIDER = "CIDEr"
 _GUESSES = 5  # guesses an image: one alone would say too much of the dice

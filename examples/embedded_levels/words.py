@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -13,7 +14,7 @@ from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.metrics import accuracy_score, matthews_corrcoef
 from sklearn.pipeline import make_pipeline
 
-from evals.suite_mini.glue.part import GlueRow
+from evals.suite_mini.texts import GlueRow
 
 Features = Callable[[GlueRow], dict[str, float]]
 Reader = Callable[[Sequence[GlueRow]], list[str]]
@@ -99,3 +100,9 @@ def ridge_pearson(train: Sequence[GlueRow], measured: Sequence[GlueRow]) -> floa
     if np.ptp(given) == 0.0 or np.ptp(scores) == 0.0:
         return 0.0
     return 100.0 * float(pearsonr(given, scores).statistic)
+
+
+def majority_share(train: Sequence[GlueRow], measured: Sequence[GlueRow]) -> float:
+    """Percent of the measured rows that have the commonest label of the training rows."""
+    label = Counter(row.target for row in train).most_common(1)[0][0]
+    return 100.0 * sum(row.target == label for row in measured) / len(measured)

@@ -1,6 +1,6 @@
 """Acceptable sentences, word by word, each word with what it is: CoLA's good ones.
 
-Words are tagged, so that a fault can be put in where it is one (`evals.suite_mini.glue.faults`).
+Words are tagged, so that a fault can be put in where it is one (`examples.embedded_text.faults`).
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 
 from evals.suite_mini import lexicon
 from evals.suite_mini.dice import Dice
-from evals.suite_mini.prose.everyday import HE, SHE
 from evals.suite_mini.world import SHAPES, Scene
+from examples.embedded_text.everyday import HE, SHE
 
 _ONE_WORD_COLOURS = {
     name: tuple(word for word in words if " " not in word)

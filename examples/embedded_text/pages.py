@@ -7,18 +7,18 @@ from dataclasses import replace
 
 from evals.suite_mini import lexicon
 from evals.suite_mini.dice import Dice
-from evals.suite_mini.prose import opinions
-from evals.suite_mini.prose.everyday import HE, SHE, everyday_paragraph
-from evals.suite_mini.prose.lessons import lesson_paragraph
-from evals.suite_mini.prose.narrator import (
+from evals.suite_mini.speaker import sentence
+from evals.suite_mini.world import COLOURS, Scene
+from examples.embedded_text import opinions
+from examples.embedded_text.everyday import HE, SHE, everyday_paragraph
+from examples.embedded_text.lessons import lesson_paragraph
+from examples.embedded_text.narrator import (
     NUMBER_WORDS,
     OPPOSITES,
     Narrator,
     definite,
     indefinite,
 )
-from evals.suite_mini.speaker import sentence
-from evals.suite_mini.world import COLOURS, Scene
 
 
 def page_paragraph(scene: Scene, other: Scene, dice: Dice) -> str:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Sequence
 
 from evals.metrics.vqa import accuracies
-from evals.suite_mini.blind import commonest, habit_guesses
-from evals.suite_mini.part import Level
 from evals.suite_mini.vqa_files import Entry, question_type
+from examples.embedded_levels.blind import commonest, habit_guesses
+from examples.embedded_levels.level import Level
 from unimo2.formats.vqa import Annotation, Answer, normalise
 
 # What a reader of the question alone may go by, in the order of backing off.
