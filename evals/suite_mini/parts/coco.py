@@ -6,7 +6,6 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from evals.suite_mini.caption_levels import CIDER, cider_level
 from evals.suite_mini.captioned import (
     COCO_FOLDER,
     Entry,
@@ -40,19 +39,10 @@ class _Coco:
         entries = coco_entries(request)
         write_karpathy(root / _JSON, self.name, entries, results)
         _write_references(root / _REFERENCES, entries, results)
-        captions = [[text for text, _ in result.captions] for result in results]
-        test = [own for entry, own in zip(entries, captions, strict=True) if entry.split == "test"]
-        training = [
-            text
-            for entry, own in zip(entries, captions, strict=True)
-            if entry.split in ("train", "restval")
-            for text in own
-        ]
         return Report(
             counts=split_counts(entries),
             unit="images with 5 captions each",
             digests=[result.digest for result in results],
-            levels={"coco": {CIDER: cider_level(test, training, request.seed)}},
         )
 
     def files(self, request: SuiteRequest) -> Sequence[str]:

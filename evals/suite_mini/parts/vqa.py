@@ -28,7 +28,6 @@ from evals.suite_mini.vqa_files import (
     write_complementary_pairs,
     write_questions,
 )
-from evals.suite_mini.vqa_levels import vqa_level
 from unimo2.formats.layout import VqaFiles
 
 FOLDER = "vqa"
@@ -169,7 +168,6 @@ class _Vqa:
             counts={split: len(entries[split]) for split in VqaFiles.SUBTYPES},
             unit="questions",
             digests=[digest for result in results for digest in result.digests],
-            levels={"vqa": {"accuracy": vqa_level(entries["train"], entries["test-dev"])}},
         )
 
     def files(self, request: SuiteRequest) -> Sequence[str]:
