@@ -24,7 +24,8 @@ def load_image(path: str | ImageSource) -> Image.Image:
             name ends with); of several frames the first is taken.
 
     Returns:
-        Image of mode "RGB", fully decoded (the file is closed), turned upright.
+        Image of mode "RGB", fully decoded (the file is closed), turned upright; its `info["file"]` is
+        the file's name, by which features that were extracted beforehand are found.
 
     Raises:
         MissingData: there is no such file.
@@ -39,7 +40,9 @@ def load_image(path: str | ImageSource) -> Image.Image:
     try:
         with Image.open(source) as image:
             image.load()
-            return to_rgb(image)
+            upright = to_rgb(image)
+            upright.info["file"] = path.name
+            return upright
     except MemoryError:
         raise
     except Exception as error:  # Pillow's decoders raise whatever a broken file leads them to
