@@ -123,8 +123,8 @@ def keep_fingerprints(root: Path) -> dict[str, dict[str, str]]:
         root: The data root of a generated suite.
 
     Returns:
-        For each benchmark the fingerprint of each split that it can be measured on; splits and
-        benchmarks that the suite lacks are left out.
+        For each benchmark the fingerprint of each split that it can be measured on, the usual one
+        first; splits and benchmarks that the suite lacks are left out.
 
     Raises:
         BadData: There is no description that can be read.
@@ -144,17 +144,16 @@ def keep_fingerprints(root: Path) -> dict[str, dict[str, str]]:
 def _fingerprints(suite: Suite) -> dict[str, dict[str, str]]:
     """By the benchmarks' own readers."""
     from evals.benchmark import Request
-    from evals.registry import benchmarks, canonical, module_of
+    from evals.registry import benchmarks, get_benchmark
 
     found: dict[str, dict[str, str]] = {}
-    for name in map(canonical, benchmarks()):
-        module = module_of(name)
-        for split in dict.fromkeys((module.SPLIT, *_MEASURED_SPLITS)):
-            with contextlib.suppress(UsageError):  # no such split, or not in this suite
-                read = module.read(suite, Request(name, suite.name, split=split))
-                found.setdefault(name, {})[split] = read.fingerprint
+    for benchmark in map(get_benchmark, benchmarks()):
+        for split in dict.fromkeys((benchmark.default_split, *benchmark.splits)):
+            if split == "train":
+                continue  # large, and never measured on
+            options = benchmark.Options()
+            request = Request(benchmark.name, suite.name, split=split, options=options)
+            with contextlib.suppress(UsageError):  # not in this suite
+                read = benchmark.read(suite, request)
+                found.setdefault(benchmark.name, {})[split] = read.fingerprint
     return found
-
-
-# Names of splits that benchmarks are measured on; each knows its own and refuses the others.
-_MEASURED_SPLITS = ("dev", "dev_mismatched", "val", "minival", "test", "test-dev", "test-std")

@@ -2,27 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 from evals.records import Record
+from evals.registry import get_benchmark
 from reports import paper
 from reports.render import Grid, Table
 from reports.selection import arrange, columns_of, comparable, setting_name, setting_of
 from reports.tables import plain
+from unimo2.errors import UsageError
 
-# The number that a line shows of a benchmark; all are in the record.
-MAIN_METRICS = {
-    "flickr": "image_retrieval/R@1",
-    "vqa": "accuracy",
-    "snli_ve": "accuracy",
-    "coco": "CIDEr",
-    "imagenet": "accuracy",
-    "sst2": "accuracy",
-    "mnli": "accuracy",
-    "cola": "matthews",
-    "stsb": "pearson",
-}
 _FIELDS = (
     *("suite", "benchmark", "model", "variant", "setting", "split"),
     *("metric", "value", "low", "high", "n", "sample", "date", "record"),
@@ -48,7 +39,9 @@ def record_lines(records: Iterable[Record]) -> list[dict[str, Any]]:
 
 
 def _line(record: Record) -> dict[str, Any]:
-    name = MAIN_METRICS.get(record.benchmark)
+    name = None
+    with contextlib.suppress(UsageError):  # a benchmark of a package that is gone
+        name = get_benchmark(record.benchmark).main_metric
     if name not in record.metrics:
         name = next(iter(record.metrics), None)
     metric = None if name is None else record.metrics[name]

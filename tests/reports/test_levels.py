@@ -13,7 +13,7 @@ import pytest
 import reports
 from evals import records, suites
 from evals.benchmark import Request
-from evals.benchmarks.sst2 import read
+from evals.benchmarks.glue import Sst2
 from evals.metrics.ranking import Metric
 from evals.suites import keep_fingerprints, resolve
 from reports.levels import GROUP, Levels
@@ -41,7 +41,7 @@ def root(tmp_path):
 def record(root, make_record):
     """A record of that data."""
     request = Request("sst2", "mini", split="dev")
-    data = read(resolve("mini", root), request).summary()
+    data = Sst2().read(resolve("mini", root), request).summary()
     metric = Metric(80.0, 2, (70.0, 90.0), 50.0, False)
     made = make_record(zero_shot=False)
     return replace(made, benchmark="sst2", data=data, metrics={"accuracy": metric})
@@ -63,7 +63,7 @@ def test_levels_of_other_data_are_not_shown(root, record):
     """Against a record of another fingerprint, another suite, and data changed on disk."""
     assert Levels.at(root).of(record, "accuracy")
     (root / "glue" / "SST-2" / "dev.tsv").write_text("sentence\tlabel\nfine\t1\n", encoding="utf-8")
-    read_again = read(resolve("mini", root), Request("sst2", "mini", split="dev")).summary()
+    read_again = Sst2().read(resolve("mini", root), Request("sst2", "mini", split="dev")).summary()
     assert read_again["fingerprint"] != record.data["fingerprint"]
     other = replace(record, data={**record.data, "fingerprint": "f" * 64})
     paper = replace(record, suite="paper")

@@ -121,9 +121,9 @@ def test_some_of_the_images(files, tmp_path):
     results, annotations = files
     some = write(tmp_path / "some.json", json.loads(results.read_text())[:15])
     with pytest.raises(BadData, match="25 of 40 images have no prediction"):
-        coco.score(some, annotations)
+        coco.Coco().score(some, annotations)
     expected, _ = official(annotations, some)
-    found = coco.score(some, annotations, allow_missing=True)
+    found = coco.Coco().score(some, annotations, allow_missing=True)
     for name in METRICS:
         assert found.metrics[name].value == pytest.approx(100 * expected[name], abs=1e-10), name
     assert (found.missing, found.metrics["CIDEr"].n) == (25, 15)
@@ -186,11 +186,11 @@ def test_java_programs_print_nothing(capfd):
 
 def test_figures_do_not_depend_on_the_machine(files, parts, monkeypatch, tmp_path):
     """Against the figures before: an Italian Java, a C locale, a package that nobody may write to."""
-    expected = coco.score(*files).metrics
+    expected = coco.Coco().score(*files).metrics
     monkeypatch.setenv("JAVA_TOOL_OPTIONS", "-Duser.language=it -Duser.country=IT")
     monkeypatch.setenv("LC_ALL", "C")
     monkeypatch.setattr("tempfile.NamedTemporaryFile", None)  # pycocoevalcap's, beside the package
-    assert coco.score(*files).metrics == expected
+    assert coco.Coco().score(*files).metrics == expected
 
 
 def test_spice_is_measured_where_its_models_are(files, parts, monkeypatch):
@@ -203,7 +203,7 @@ def test_spice_is_measured_where_its_models_are(files, parts, monkeypatch):
             for one in reversed(entries)
         ],
     )
-    found = coco.score(*files)
+    found = coco.Coco().score(*files)
     images = [i.id for i in coco.read_captions(files[1])]
     assert found.metrics["SPICE"].value == pytest.approx(np.mean(images) / 100)
     assert found.notes == ()
@@ -223,9 +223,9 @@ def test_what_spice_fails_at_costs_no_other_metric(files, parts, monkeypatch, an
         ]
 
     monkeypatch.setattr(caption_metrics, "_meteor", lambda truth, given: parts.meteor)
-    without = coco.score(*files)
+    without = coco.Coco().score(*files)
     let_spice_answer(monkeypatch, failing)
-    found = coco.score(*files)
+    found = coco.Coco().score(*files)
     assert found.metrics == without.metrics and "SPICE" not in found.metrics
     [note] = found.notes
     assert note.startswith("SPICE is not measured: SPICE's program")
@@ -259,9 +259,9 @@ def test_what_meteor_fails_at_costs_no_other_metric(files, monkeypatch):
     def failing(truth, given):
         raise BadData("METEOR's program ended")
 
-    expected = coco.score(*files).metrics
+    expected = coco.Coco().score(*files).metrics
     monkeypatch.setattr(caption_metrics, "_meteor", failing)
-    found = coco.score(*files)
+    found = coco.Coco().score(*files)
     assert list(found.metrics) == [name for name in METRICS if name != "METEOR"]
     for name, metric in found.metrics.items():
         assert (metric.value, metric.n) == (expected[name].value, expected[name].n)
@@ -279,7 +279,7 @@ def test_without_java_nothing_is_scored(files, monkeypatch):
     """Against a machine on which no Java runs."""
     monkeypatch.setattr(java, "_runs", lambda program: False)
     with pytest.raises(MissingData, match="no working Java"):
-        coco.score(*files)
+        coco.Coco().score(*files)
 
 
 @pytest.mark.slow
@@ -291,7 +291,7 @@ def test_real_results(real_data, tmp_path):
     known = {image["id"] for image in json.loads(annotations.read_text())["images"]}
     some = write(tmp_path / "some.json", [row for row in content if row["image_id"] in known])
     expected, _ = official(annotations, some)
-    found = coco.score(some, annotations, allow_missing=True).metrics
+    found = coco.Coco().score(some, annotations, allow_missing=True).metrics
     assert found["CIDEr"].n == 126
     for name in METRICS:
         assert found[name].value == pytest.approx(100 * expected[name], abs=1e-10), name
@@ -304,7 +304,7 @@ def test_real_results_of_a_whole_split(real_data):
     annotations = folder / "annotations" / "captions_val2017.json"
     results = folder / "captions_val2017_fakecap_results.json"
     expected, _ = official(annotations, results)
-    found = coco.score(results, annotations, allow_missing=True)
+    found = coco.Coco().score(results, annotations, allow_missing=True)
     assert (found.metrics["CIDEr"].n, found.missing) == (4989, 11)
     for name in METRICS:
         assert found.metrics[name].value == pytest.approx(100 * expected[name], abs=1e-10), name
