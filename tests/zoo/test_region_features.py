@@ -1,6 +1,5 @@
 """LXMERT and VisualBERT from features of regions: conversion, and answers as the library's own."""
 
-import base64
 from dataclasses import replace
 
 import numpy as np
@@ -10,6 +9,7 @@ from transformers import AutoTokenizer
 
 import zoo
 from builders.foreign_models import broken_folders, photos, region_folder
+from builders.region_tsv import SIZES, numbers, tsv
 from unimo2.errors import BadCheckpoint, BadData, MissingData, UsageError
 from unimo2.formats.images import load_image
 from zoo import protocols
@@ -17,37 +17,6 @@ from zoo.region_files import RegionFolder, convert
 
 ANSWERS = ("yes", "no", "1", "2", "red")
 QUESTIONS = ["what is this ?", "how many are there ?", "red", "is this a dog ?"]
-SIZES = {"COCO_val2014_000000000042": (60, 50, 3), "7": (80, 50, 5), "photo": (100, 50, 4)}
-
-
-def numbers():
-    """Features and boxes in pixels of three images."""
-    random = np.random.default_rng(0)
-    return {
-        name: (
-            random.normal(size=(count, 6)).astype("<f4"),
-            (random.uniform(size=(count, 4)) * [width, height, width, height]).astype("<f4"),
-        )
-        for name, (width, height, count) in SIZES.items()
-    }
-
-
-def tsv(path, lxmert=True, **changes):
-    """Write three images as LXMERT's TSV, or that of bottom-up attention; returns the path."""
-    coded = lambda array: base64.b64encode(array.tobytes()).decode()  # noqa: E731
-    lines = []
-    for name, (features, boxes) in numbers().items():
-        width, height, count = SIZES[name]
-        count, boxes = changes.get("count", count), boxes * changes.get("scale", 1)
-        ids = coded(np.zeros(count, "int64"))
-        columns = [coded(boxes.astype("<f4")), changes.get("features", coded(features))]
-        if lxmert:
-            row = [name, height, width, ids, ids, ids, ids, count, *columns]
-        else:
-            row = [name, width, height, count, *columns]
-        lines.append("\t".join(str(value) for value in row))
-    path.write_text("\n".join(lines[: changes.get("lines", 3)]) + "\n")
-    return path
 
 
 @pytest.mark.parametrize("lxmert", [True, False])
