@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -37,7 +36,8 @@ from evals.scoring import Scored
 from evals.splits import Extent, SplitData, check_limit
 from evals.suites import MINI, Suite
 from unimo2.errors import BadData, IncompatibleModel, MissingData, UsageError
-from unimo2.formats.karpathy import KarpathyImage, parse_karpathy
+from unimo2.formats.karpathy import KarpathyImage, parse_karpathy, select_karpathy
+from unimo2.formats.layout import Flickr30kFiles
 from zoo import protocols
 
 if TYPE_CHECKING:
@@ -46,8 +46,8 @@ if TYPE_CHECKING:
     from evals.retrieval.dtype_choice import DtypeChoice
     from zoo.protocols import DualEncoder, Model, PairScorer, Shortlister
 
-ANNOTATIONS = "flickr30k/dataset_flickr30k.json"
-IMAGES = "flickr30k/flickr30k-images"
+ANNOTATIONS = Flickr30kFiles(Path()).annotations.as_posix()
+IMAGES = Flickr30kFiles(Path()).images.as_posix()
 OFFICIAL = {"train": 29_000, "val": 1_014, "test": 1_000}  # images in Karpathy's splits
 
 
@@ -132,13 +132,12 @@ class Flickr(Benchmark):
         check_limit(request.limit, "images")
         self.require_split(request.split)
         path = suite.root / ANNOTATIONS
-        everything = parse_karpathy(path, suite.root / IMAGES)
-        counts = Counter(image.split for image in everything)
         split = request.split
+        everything, counts = select_karpathy(path, suite.root / IMAGES, (split,))
         if not counts[split]:
             found = ", ".join(f"{split} {count:,}" for split, count in counts.items())
             raise BadData(f"{path} has no '{split}' images (it has: {found})")
-        images = tuple(image for image in everything if image.split == split)[: request.limit]
+        images = tuple(everything[: request.limit])
         official, note = _compare(suite.name, counts, split, len(images))
         extent = Extent(
             title="Flickr30k",

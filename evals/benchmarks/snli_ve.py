@@ -20,14 +20,13 @@ from evals.splits import Extent, SplitData, fingerprint, first_items
 from evals.suites import Suite
 from unimo2.errors import BadData
 from unimo2.formats.images import loaded
+from unimo2.formats.layout import SnliVeFiles
 from unimo2.formats.snli_ve import LABELS, Pair, read_pairs, read_predictions
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from zoo.protocols import PairClassifier
-
-IMAGES = "flickr30k/flickr30k-images"
 
 
 @dataclass(frozen=True)
@@ -67,7 +66,7 @@ class SnliVe(ItemBenchmark):
 
     def files(self, split: str) -> Sequence[str]:
         """The annotation file of a split, below the data root."""
-        return (f"snli_ve/snli_ve_{split}.jsonl",)
+        return (SnliVeFiles(Path()).pairs(split).as_posix(),)
 
     def read(self, suite: Suite, request: Request) -> SnliVeData:
         """Read one split and make sure that all its image files are there."""
@@ -78,7 +77,7 @@ class SnliVe(ItemBenchmark):
         pairs = tuple(pair for pair in chosen if pair.label is not None)
         if not pairs:
             raise BadData(f"{path}: no pair has a gold label")
-        images = tuple(suite.root / IMAGES / f"{pair.image}.jpg" for pair in pairs)
+        images = tuple(SnliVeFiles(suite.root).image(pair.image) for pair in pairs)
         lines = [[pair.id, pair.image, pair.hypothesis, pair.label] for pair in pairs]
         counts = (len(chosen), len(everything), len(set(images)))
         return SnliVeData(

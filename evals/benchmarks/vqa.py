@@ -22,8 +22,8 @@ from evals.splits import Extent, SplitData, fingerprint, first_items
 from evals.suites import Suite
 from unimo2.errors import BadData
 from unimo2.files import write_text
-from unimo2.formats.coco import image_file
 from unimo2.formats.images import loaded
+from unimo2.formats.layout import VqaFiles
 from unimo2.formats.parsing import first_few
 from unimo2.formats.vqa import Annotation, Question, read_annotations, read_questions, read_results
 
@@ -54,32 +54,20 @@ class Files:
     subtype: str
 
 
-def _public(images: str) -> Files:
+_BELOW = VqaFiles(Path())
+
+
+def _files(split: str) -> Files:
     return Files(
-        f"vqa/v2_OpenEnded_mscoco_{images}_questions.json",
-        f"vqa/v2_mscoco_{images}_annotations.json",
-        False,
-        images,
-        images,
+        _BELOW.questions(split).as_posix(),
+        _BELOW.annotations(split).as_posix(),
+        split.startswith("test"),
+        VqaFiles.IMAGES[split],
+        VqaFiles.SUBTYPES[split],
     )
 
 
-def _hidden(subtype: str) -> Files:
-    return Files(
-        f"vqa/v2_OpenEnded_mscoco_{subtype}_questions.json",
-        f"vqa/server/v2_mscoco_{subtype}_annotations.json",
-        True,
-        "test2015",
-        subtype,
-    )
-
-
-SPLITS: Mapping[str, Files] = {
-    "train": _public("train2014"),
-    "val": _public("val2014"),
-    "test-dev": _hidden("test-dev2015"),
-    "test-std": _hidden("test2015"),
-}
+SPLITS: Mapping[str, Files] = {split: _files(split) for split in VqaFiles.SUBTYPES}
 
 
 @dataclass(frozen=True)
@@ -129,7 +117,7 @@ class Vqa(ItemBenchmark):
         if not everything:
             raise BadData(f"{suite.root / files.questions}: no questions")
         questions = first_items(everything, request.limit, "questions")
-        images = tuple(image_file(suite.root, files.images, one.image_id) for one in questions)
+        images = tuple(VqaFiles(suite.root).image(request.split, one.image_id) for one in questions)
         truth = _truth(suite.root / files.answers, files.hidden, questions)
         counts = (len(questions), len(everything), len(set(images)))
         return VqaData(
