@@ -13,10 +13,10 @@ import typer
 
 from unimo2.cli.console import columns
 from unimo2.errors import Unimo2Error
+from zoo.cards import Card, Source
 
 if TYPE_CHECKING:
     from unimo2.released.convert import ConversionReport
-    from zoo.cards import Card
 
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -40,10 +40,8 @@ def register(app: typer.Typer) -> None:
 
 
 def list_models(as_json: AsJson = False) -> None:
-    """List every model that has a card."""
-    from zoo import cards
-
-    found = list(cards.read_all().values())
+    """List every model that has a card, and those that installed packages register."""
+    found = [*_cards(), *_registered()]
     if as_json:
         typer.echo(json.dumps([asdict(card) for card in found], indent=2))
         return
@@ -54,6 +52,33 @@ def list_models(as_json: AsJson = False) -> None:
         raise Unimo2Error("no model has a card: the installation lacks zoo/cards/*.toml")
     for line in columns([("model", "family", "can be", "what it is"), *rows]):
         typer.echo(line)
+
+
+def _cards() -> list[Card]:
+    from zoo import cards
+
+    return list(cards.read_all().values())
+
+
+def _registered() -> list[Card]:
+    """Models of other packages; what each can do is asked once it is loaded."""
+    from zoo import registry
+
+    known = {card.name for card in _cards()}
+    points = [point for point in registry.entry_points().values() if point.name not in known]
+    return [
+        Card(
+            name=point.name,
+            family="-",
+            description=point.problem or f"of another package: {point.target}",
+            source=Source("entry point", point.name),
+            capabilities=(),
+            licence="unknown",
+            citation="unknown",
+        )
+        for point in points
+        if ":" in point.target
+    ]
 
 
 def show_model(

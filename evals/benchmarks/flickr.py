@@ -37,6 +37,7 @@ from evals.scoring import Scored
 from evals.splits import Extent, SplitData, check_limit
 from evals.suites import MINI, Suite
 from unimo2.errors import BadData, IncompatibleModel, MissingData, UsageError
+from unimo2.formats import layout
 from unimo2.formats.karpathy import KarpathyImage, parse_karpathy
 from zoo import protocols
 
@@ -46,8 +47,6 @@ if TYPE_CHECKING:
     from evals.retrieval.dtype_choice import DtypeChoice
     from zoo.protocols import DualEncoder, Model, PairScorer, Shortlister
 
-ANNOTATIONS = "flickr30k/dataset_flickr30k.json"
-IMAGES = "flickr30k/flickr30k-images"
 OFFICIAL = {"train": 29_000, "val": 1_014, "test": 1_000}  # images in Karpathy's splits
 
 
@@ -119,20 +118,21 @@ class Flickr(Benchmark):
     auto_dtype = True
     Options = PairOptions
 
-    def files(self, split: str) -> Sequence[str]:
+    def files(self, split: str) -> Sequence[Path]:
         """Karpathy's file, which holds all splits."""
-        return (ANNOTATIONS,)
+        return (layout.Flickr30k(Path()).annotations,)
 
     def absence(self, root: Path, split: str) -> str | None:
         """Why a split cannot be measured here: no file, or no image of the split in it."""
-        return super().absence(root, split) or no_images(root / ANNOTATIONS, split)
+        return super().absence(root, split) or no_images(layout.Flickr30k(root).annotations, split)
 
     def read(self, suite: Suite, request: Request) -> RetrievalData:
         """Read one split and make sure that all its image files are there."""
         check_limit(request.limit, "images")
         self.require_split(request.split)
-        path = suite.root / ANNOTATIONS
-        everything = parse_karpathy(path, suite.root / IMAGES)
+        at = layout.Flickr30k(suite.root)
+        path = at.annotations
+        everything = parse_karpathy(path, at.images)
         counts = Counter(image.split for image in everything)
         split = request.split
         if not counts[split]:
