@@ -54,5 +54,5 @@ def test_the_product_of_a_dual_encoder_stands_beside_the_scores_of_others(make_r
         replace(other, protocol={**other.protocol, "score": score, "contrastive_weight": None})
         for score in ("dot", "contrastive")
     )
-    assert len(arrange(1, [own, dot])) == len(arrange(1, [own])) == 1
-    assert len(arrange(1, [own, part])) == 2
+    assert len(arrange(1, [own, dot])[0]) == len(arrange(1, [own])[0]) == 1
+    assert len(arrange(1, [own, part])[0]) == 2
