@@ -49,10 +49,9 @@ def test_csv_has_every_field(make_record):
 
 def test_the_product_of_a_dual_encoder_stands_beside_the_scores_of_others(make_record):
     """Against the number of sheets: one of the contrastive part alone is another protocol."""
-    own, other = make_record(), make_record("clip")
-    dot, part = (
-        replace(other, protocol={**other.protocol, "score": score, "contrastive_weight": None})
-        for score in ("dot", "contrastive")
+    own, dot, part = (
+        replace(make_record(), model=score, protocol={**make_record().protocol, "score": score})
+        for score in ("fused", "dot", "contrastive")
     )
-    assert len(arrange(1, [own, dot])[0]) == len(arrange(1, [own])[0]) == 1
+    assert len(arrange(1, [own, dot])[0]) == 1
     assert len(arrange(1, [own, part])[0]) == 2
