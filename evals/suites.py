@@ -123,8 +123,8 @@ def keep_fingerprints(root: Path) -> dict[str, dict[str, str]]:
         root: The data root of a generated suite.
 
     Returns:
-        For each benchmark the fingerprint of each split that it can be measured on; splits and
-        benchmarks that the suite lacks are left out.
+        For each benchmark the fingerprint of each split that it can be measured on, the usual one
+        first; splits and benchmarks that the suite lacks are left out.
 
     Raises:
         BadData: There is no description that can be read.
@@ -148,13 +148,12 @@ def _fingerprints(suite: Suite) -> dict[str, dict[str, str]]:
 
     found: dict[str, dict[str, str]] = {}
     for benchmark in map(get_benchmark, benchmarks()):
-        name, options = benchmark.name, benchmark.Options()
-        for split in dict.fromkeys((benchmark.default_split, *_MEASURED_SPLITS)):
-            with contextlib.suppress(UsageError):  # no such split, or not in this suite
-                request = Request(name, suite.name, split=split, options=options)
-                found.setdefault(name, {})[split] = benchmark.read(suite, request).fingerprint
+        for split in dict.fromkeys((benchmark.default_split, *benchmark.splits)):
+            if split == "train":
+                continue  # large, and never measured on
+            options = benchmark.Options()
+            request = Request(benchmark.name, suite.name, split=split, options=options)
+            with contextlib.suppress(UsageError):  # not in this suite
+                read = benchmark.read(suite, request)
+                found.setdefault(benchmark.name, {})[split] = read.fingerprint
     return found
-
-
-# Names of splits that benchmarks are measured on; each knows its own and refuses the others.
-_MEASURED_SPLITS = ("dev", "dev_mismatched", "val", "minival", "test", "test-dev", "test-std")

@@ -317,29 +317,59 @@ def report(
         ),
     ] = None,
     form: Annotated[Form, typer.Option("--format", help="How to write them.")] = Form.text,
-    runs: Annotated[Path, typer.Option(help="Folder of runs whose records are shown.")] = Path(
-        "runs"
-    ),
+    runs: Annotated[
+        Path | None,
+        typer.Option(help="Folder of runs whose records are shown; 'runs' if it is there."),
+    ] = None,
     data_root: Annotated[
         Path | None,
         typer.Option(
-            help="Where the mini suite lies, for its ceilings and floors; by default its own place."
+            help="Where the mini suite lies, for its ceilings and floors; by default its own place. "
+            "With --html also real data, for texts and pictures of runs on it."
         ),
     ] = None,
     output: Annotated[
         Path | None, typer.Option(help="File to write to; the terminal if left out.")
+    ] = None,
+    html: Annotated[
+        Path | None, typer.Option(help="Folder to write the report site to, to open offline.")
+    ] = None,
+    figure: Annotated[
+        str | None,
+        typer.Option(
+            help="Draw k-sweep, c-sweep, without, retrieval, training or dictionary to --output, "
+            "a file in .svg, .pdf or .png."
+        ),
+    ] = None,
+    images: Annotated[
+        bool | None,
+        typer.Option(
+            "--embed-images/--no-images",
+            help="Pictures of the site: thumbnails of every data set, or references to their files; "
+            "by default thumbnails of the mini suite only.",
+        ),
+    ] = None,
+    dictionary: Annotated[
+        str | None,
+        typer.Option(help="Model whose grounded dictionary the site shows; takes a minute."),
     ] = None,
 ) -> None:
     """Show tables of the paper and, beneath each, what was measured.
 
     Measured are the runs in the runs folder and those that come with the package. Numbers of other
     suites, data sets or protocols never share a column. Without --table: one line for each record,
-    and which tables there are.
+    and which tables there are. --html writes a site with tables, figures, runs and their items.
     """
-    from evals import records
-    from unimo2.files import write_text
+    from reports.render import save
+    from reports.selection import gather
 
-    found = records.find([records.MEASURED, runs])
+    if html is not None:
+        _site(html, runs, data_root, images, dictionary)
+        return
+    if figure is not None:
+        _figure(figure, runs, output)
+        return
+    found = gather(runs)
     if table:
         text = _tables(table, found, form, _levels(data_root, found))
     else:
@@ -347,9 +377,38 @@ def report(
     if output is None:
         typer.echo(text, nl=False)
     else:
-        output.parent.mkdir(parents=True, exist_ok=True)
-        write_text(output, text)
+        save(text, output)
         typer.echo(f"wrote {output}", err=True)
+
+
+def _site(
+    folder: Path,
+    runs: Path | None,
+    data_root: Path | None,
+    images: bool | None,
+    dictionary: str | None,
+) -> None:
+    from reports.site import SiteRequest, build
+
+    how = {None: "suite", True: "all", False: "none"}[images]
+    request = SiteRequest(runs, data_root, how, dictionary)
+    found = build(folder, request, lambda text: typer.echo(text, err=True))
+    left_out = f", {found.left_out:,} left out by the budget" if found.left_out else ""
+    typer.echo(
+        f"wrote {found.index} ({found.pages:,} pages, {found.pictures:,} pictures{left_out}, "
+        f"{found.size / 1e6:.1f} MB)",
+        err=True,
+    )
+
+
+def _figure(name: str, runs: Path | None, output: Path | None) -> None:
+    from reports.figures import figure
+    from unimo2.errors import UsageError
+
+    if output is None:
+        raise UsageError("--figure needs --output, a file in .svg, .pdf or .png")
+    figure(name, runs=runs).save(output)
+    typer.echo(f"wrote {output}", err=True)
 
 
 def _tables(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -37,16 +38,10 @@ def record_lines(records: Iterable[Record]) -> list[dict[str, Any]]:
     return sorted(lines, key=lambda line: tuple(str(line[name]) for name in order))
 
 
-def _main_metric(benchmark: str) -> str | None:
-    """The number that a line shows of a benchmark; None for one that is not installed here."""
-    try:
-        return get_benchmark(benchmark).main_metric
-    except UsageError:
-        return None
-
-
 def _line(record: Record) -> dict[str, Any]:
-    name: str | None = _main_metric(record.benchmark)
+    name = None
+    with contextlib.suppress(UsageError):  # a benchmark of a package that is gone
+        name = get_benchmark(record.benchmark).main_metric
     if name not in record.metrics:
         name = next(iter(record.metrics), None)
     metric = None if name is None else record.metrics[name]

@@ -124,6 +124,11 @@ class Card:
     options: Mapping[str, Any] = field(default_factory=dict)
     published: Mapping[str, tuple[Published, ...]] = field(default_factory=dict)
 
+    @property
+    def untold(self) -> bool:
+        """Whether nothing says what the model was trained for: a folder, hub id or own code as such."""
+        return not self.training_data and not self.finetuned_for and self.adapted_from is None
+
 
 def read(path: Path) -> Card:
     """Read one card strictly.

@@ -29,10 +29,10 @@ from evals.splits import Extent, SplitData, fingerprint, first_items
 from evals.suites import Suite
 from unimo2.errors import BadData, IncompatibleModel, UsageError
 from unimo2.files import write_text
-from unimo2.formats import layout
 from unimo2.formats.coco import read_captions, read_results
 from unimo2.formats.images import loaded
-from unimo2.formats.karpathy import SPLITS, KarpathyImage, parse_karpathy
+from unimo2.formats.karpathy import SPLITS, KarpathyImage, parse_karpathy, select_karpathy
+from unimo2.formats.layout import CocoFiles
 from unimo2.formats.object_tags import read_object_tags
 from unimo2.formats.parsing import first_few
 from zoo.protocols import TagReader
@@ -128,16 +128,16 @@ class Coco(ItemBenchmark):
 
     def files(self, split: str) -> Sequence[Path]:
         """Karpathy's file, which holds all splits."""
-        return (layout.Coco(Path()).annotations,)
+        return (CocoFiles(Path()).annotations,)
 
     def absence(self, root: Path, split: str) -> str | None:
         """Why a split cannot be measured here: no file, or no image of the split in it."""
-        return super().absence(root, split) or no_images(layout.Coco(root).annotations, split)
+        return super().absence(root, split) or no_images(CocoFiles(root).annotations, split)
 
     def read(self, suite: Suite, request: Request) -> CocoData:
         """Read one split; make sure that its image files and Java, which scores, are there."""
         self.require_split(request.split)
-        at = layout.Coco(suite.root)
+        at = CocoFiles(suite.root)
         path = at.annotations
         everything = parse_karpathy(path, at.folder, (request.split,))
         images = first_items(everything, request.limit, "images")
@@ -232,10 +232,8 @@ class Coco(ItemBenchmark):
         found = {}
         for name, corpus in CORPUS_METRICS.items():
             sums = samples.filter(regex=f"^{name}:").to_numpy(dtype=np.float64)
-            if sums.shape[1]:
-                for metric in corpus(sums[:1]):
-                    value = partial(_in_percent, corpus, metric)
-                    found[metric] = SampleMetric(ids, ids, sums, value)
+            for metric in corpus(sums[:1]) if sums.shape[1] else ():
+                found[metric] = SampleMetric(ids, ids, sums, partial(_in_percent, corpus, metric))
         for name in ("ROUGE_L", "CIDEr", "SPICE"):
             if name in samples:
                 found[name] = SampleMetric.mean(ids, ids, samples[name])
@@ -277,7 +275,7 @@ class Coco(ItemBenchmark):
 
 def no_images(path: Path, split: str) -> str | None:
     """What to say of a Karpathy file that has no image of a split; None if it has."""
-    if any(image.split == split for image in parse_karpathy(path, path.parent)):
+    if select_karpathy(path, path.parent, ())[1][split]:
         return None
     return f"{path} has no image of the split {split}"
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -37,8 +36,8 @@ from evals.scoring import Scored
 from evals.splits import Extent, SplitData, check_limit
 from evals.suites import MINI, Suite
 from unimo2.errors import BadData, IncompatibleModel, MissingData, UsageError
-from unimo2.formats import layout
-from unimo2.formats.karpathy import KarpathyImage, parse_karpathy
+from unimo2.formats.karpathy import KarpathyImage, parse_karpathy, select_karpathy
+from unimo2.formats.layout import Flickr30kFiles
 from zoo import protocols
 
 if TYPE_CHECKING:
@@ -120,25 +119,24 @@ class Flickr(Benchmark):
 
     def files(self, split: str) -> Sequence[Path]:
         """Karpathy's file, which holds all splits."""
-        return (layout.Flickr30k(Path()).annotations,)
+        return (Flickr30kFiles(Path()).annotations,)
 
     def absence(self, root: Path, split: str) -> str | None:
         """Why a split cannot be measured here: no file, or no image of the split in it."""
-        return super().absence(root, split) or no_images(layout.Flickr30k(root).annotations, split)
+        return super().absence(root, split) or no_images(Flickr30kFiles(root).annotations, split)
 
     def read(self, suite: Suite, request: Request) -> RetrievalData:
         """Read one split and make sure that all its image files are there."""
         check_limit(request.limit, "images")
         self.require_split(request.split)
-        at = layout.Flickr30k(suite.root)
+        at = Flickr30kFiles(suite.root)
         path = at.annotations
-        everything = parse_karpathy(path, at.images)
-        counts = Counter(image.split for image in everything)
         split = request.split
+        everything, counts = select_karpathy(path, at.images, (split,))
         if not counts[split]:
             found = ", ".join(f"{split} {count:,}" for split, count in counts.items())
             raise BadData(f"{path} has no '{split}' images (it has: {found})")
-        images = tuple(image for image in everything if image.split == split)[: request.limit]
+        images = tuple(everything[: request.limit])
         official, note = _compare(suite.name, counts, split, len(images))
         extent = Extent(
             title="Flickr30k",

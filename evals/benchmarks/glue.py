@@ -33,8 +33,8 @@ from evals.splits import Extent, SplitData, fingerprint, first_items
 from evals.suites import Suite
 from unimo2.errors import BadData, IncompatibleModel
 from unimo2.files import write_text
-from unimo2.formats import layout
 from unimo2.formats.glue import TASKS, Row, read_predictions, read_rows_of
+from unimo2.formats.layout import GlueFiles
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -102,7 +102,7 @@ class Glue(ItemBenchmark):
 
     def files(self, split: str) -> Sequence[Path]:
         """The files of a split, below the data root."""
-        at = layout.Glue(Path())
+        at = GlueFiles(Path())
         return tuple(at.rows(self.name, part.name) for part in self.parts[split])
 
     def details(self, model: TextClassifier, request: Request) -> dict[str, Any]:

@@ -22,7 +22,6 @@ from evals.splits import Extent, SplitData, fingerprint, spread_items
 from evals.suites import Suite
 from evals.zero_shot import ClassOptions, ClassScorer
 from unimo2.errors import BadData, IncompatibleModel
-from unimo2.formats import layout
 from unimo2.formats.imagenet import (
     LabelledImage,
     Synset,
@@ -32,7 +31,8 @@ from unimo2.formats.imagenet import (
     read_synsets,
 )
 from unimo2.formats.images import loaded
-from unimo2.formats.parsing import first_few
+from unimo2.formats.layout import ImageNetFiles
+from unimo2.formats.parsing import Skips, first_few
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -50,10 +50,12 @@ class ImageNetData(SplitData):
     Attributes:
         images: All with a path; a limit spreads them evenly over the classes.
         synsets: All classes to choose from, in the order of their numbers.
+        left_out: A line for each kind of file beside the images that is not read.
     """
 
     images: tuple[LabelledImage, ...]
     synsets: tuple[Synset, ...]
+    left_out: tuple[str, ...] = ()
 
     @property
     def paths(self) -> list[Path]:
@@ -64,6 +66,10 @@ class ImageNetData(SplitData):
     def targets(self) -> list[str]:
         """`[images]`, their synset ids."""
         return [image.wnid for image in self.images]
+
+    def notes(self) -> list[str]:
+        """What a reader must know about the data."""
+        return [*super().notes(), *(f"not read: {line}" for line in self.left_out)]
 
     def summary(self) -> dict[str, Any]:
         """The record's "data"."""
@@ -95,9 +101,10 @@ class ImageNet(ItemBenchmark):
     def read(self, suite: Suite, request: Request) -> ImageNetData:
         """Read one split and make sure that all its image files are there."""
         self.require_split(request.split)
-        at = layout.ImageNet(suite.root)
+        at = ImageNetFiles(suite.root)
         synsets = tuple(read_synsets(at.mapping))
-        everything = _labelled(at, request.split)
+        left_out = Skips()
+        everything = _labelled(at, request.split, left_out)
         known = {synset.wnid for synset in synsets}
         unknown = sorted({image.wnid for image in everything} - known)
         if unknown:
@@ -112,6 +119,7 @@ class ImageNet(ItemBenchmark):
             fingerprint=fingerprint(request.split, lines, paths),
             images=images,
             synsets=synsets,
+            left_out=tuple(left_out.lines()),
         )
 
     def details(self, model: Any, request: Request) -> dict[str, Any]:
@@ -341,11 +349,11 @@ def accuracy(values: Floats, classes: int, seed: int, first: int = 1) -> dict[st
     return means(values, whole, np.arange(len(values)), seed, chance=min(1.0, first / classes))
 
 
-def _labelled(at: layout.ImageNet, split: str) -> list[LabelledImage]:
+def _labelled(at: ImageNetFiles, split: str, left_out: Skips) -> list[LabelledImage]:
     """Images in folders named by synset, or as val is distributed: flat, with a file of labels."""
     folder, solution = at.images(split), at.solution
     sorted_by_class = folder.is_dir() and any(entry.is_dir() for entry in folder.iterdir())
     if sorted_by_class or split != "val" or not solution.is_file():
-        return read_labels(folder)
+        return read_labels(folder, left_out=left_out)
     labels = read_labels(solution)
     return [replace(image, path=folder / f"{image.name}.JPEG") for image in labels]

@@ -19,8 +19,8 @@ from evals.scoring import Scored, answered, missing_note
 from evals.splits import Extent, SplitData, fingerprint, first_items
 from evals.suites import Suite
 from unimo2.errors import BadData
-from unimo2.formats import layout
 from unimo2.formats.images import loaded
+from unimo2.formats.layout import SnliVeFiles
 from unimo2.formats.snli_ve import LABELS, Pair, read_pairs, read_predictions
 
 if TYPE_CHECKING:
@@ -66,12 +66,12 @@ class SnliVe(ItemBenchmark):
 
     def files(self, split: str) -> Sequence[Path]:
         """The annotation file of a split, below the data root."""
-        return (layout.SnliVe(Path()).pairs(split),)
+        return (SnliVeFiles(Path()).pairs(split),)
 
     def read(self, suite: Suite, request: Request) -> SnliVeData:
         """Read one split and make sure that all its image files are there."""
         self.require_split(request.split)
-        at = layout.SnliVe(suite.root)
+        at = SnliVeFiles(suite.root)
         path = at.pairs(request.split)
         everything = read_pairs(path)
         chosen = first_items(everything, request.limit, "pairs")

@@ -22,8 +22,8 @@ from evals.splits import Extent, SplitData, fingerprint, first_items
 from evals.suites import Suite
 from unimo2.errors import BadData
 from unimo2.files import write_text
-from unimo2.formats import layout
 from unimo2.formats.images import loaded
+from unimo2.formats.layout import VqaFiles
 from unimo2.formats.parsing import first_few
 from unimo2.formats.vqa import Annotation, Question, read_annotations, read_questions, read_results
 
@@ -61,7 +61,7 @@ class Vqa(ItemBenchmark):
     dataset = "vqa"
     task = "visual question answering"
     capabilities = ("answerer",)
-    splits = tuple(layout.Vqa.SUBTYPES)
+    splits = tuple(VqaFiles.SUBTYPES)
     default_split = "test-dev"
     dev_split = "val"
     main_metric = "accuracy"
@@ -71,14 +71,14 @@ class Vqa(ItemBenchmark):
 
     def files(self, split: str) -> Sequence[Path]:
         """The question file of a split, and its annotations where they are public."""
-        at = layout.Vqa(Path())
+        at = VqaFiles(Path())
         questions = at.questions(split)
         return (questions,) if _is_hidden(split) else (questions, at.annotations(split))
 
     def read(self, suite: Suite, request: Request) -> VqaData:
         """Read one split and make sure that all its image files are there."""
         self.require_split(request.split)
-        at, split = layout.Vqa(suite.root), request.split
+        at, split = VqaFiles(suite.root), request.split
         everything = read_questions([at.questions(split)])
         if not everything:
             raise BadData(f"{at.questions(split)}: no questions")
@@ -124,7 +124,7 @@ class Vqa(ItemBenchmark):
             {"question_id": question.id, "answer": answer}
             for question, answer in zip(data.questions, answers, strict=True)
         ]
-        subtype = layout.Vqa.SUBTYPES[data.extent.split]
+        subtype = VqaFiles.SUBTYPES[data.extent.split]
         name = f"vqa_OpenEnded_mscoco_{subtype}_{model.name}_results.json"
         write_text(folder / name, json.dumps(entries, ensure_ascii=False))
         columns: dict[str, Sequence[Any]] = {

@@ -88,9 +88,10 @@ def _scorer(name: str, device: str) -> Unimo2Scorer:
 def _images(root: Path, split: str, limit: int | None) -> list[KarpathyImage]:
     """A split of Flickr30k with its captions."""
     from unimo2.formats.karpathy import read_karpathy
+    from unimo2.formats.layout import Flickr30kFiles
 
-    folder = root / "flickr30k"
-    found = read_karpathy(folder / "dataset_flickr30k.json", folder / "flickr30k-images", [split])
+    files = Flickr30kFiles(root)
+    found = read_karpathy(files.annotations, files.images, [split])
     return found[:limit]
 
 

@@ -138,15 +138,18 @@ def check_web_pairs(
     findings = Findings(problems=broken.lines())
     findings.counts = {(split, "pairs"): rows, (split, "images on disk"): there}
     if rows and not there:
-        findings.problems.append(f"{split}: none of the {rows:,} images is on disk, {_first(lost)}")
+        findings.problems.append(
+            f"{split}: none of the {rows:,} images is on disk, {first_of(lost)}"
+        )
     elif lost.total:
-        findings.notes.append(f"{split}: {there:,} of {rows:,} images on disk, {_first(lost)}")
+        findings.notes.append(f"{split}: {there:,} of {rows:,} images on disk, {first_of(lost)}")
     if repeated:
         findings.notes.append(f"{split}: {repeated:,} pairs have an image that came before")
     return findings
 
 
-def _first(lost: Skips) -> str:
+def first_of(lost: Skips) -> str:
+    """Where the first item lies that was left out, as in "first a.txt"."""
     return lost.lines()[0].split(", ", 1)[1]
 
 

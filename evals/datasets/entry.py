@@ -99,7 +99,7 @@ class Sample:
 
 
 @dataclass(frozen=True)
-class Samples:
+class SampleReader:
     """How a data set is shown.
 
     Attributes:
@@ -182,7 +182,7 @@ class DataSet:
     notes: tuple[str, ...] = ()
     look_alikes: Mapping[int, str] = field(default_factory=dict)
     benchmark: str | None = None
-    samples: Samples | None = None
+    samples: SampleReader | None = None
     hub: HubForm | None = None
 
     @property

@@ -13,7 +13,7 @@ from unimo2.formats.parsing import Skips
 
 
 @dataclass(frozen=True)
-class Chosen:
+class ChosenSamples:
     """What was chosen of a split.
 
     Attributes:
@@ -36,7 +36,7 @@ def shown_data_sets() -> list[str]:
     return sorted(entry.name for entry in all_data_sets().values() if entry.samples is not None)
 
 
-def choose(name: str, root: Path, split: str | None, count: int) -> Chosen:
+def choose(name: str, root: Path, split: str | None, count: int) -> ChosenSamples:
     """Choose samples of a split.
 
     Args:
@@ -64,7 +64,7 @@ def choose(name: str, root: Path, split: str | None, count: int) -> Chosen:
         raise UsageError(f"unknown split {split!r}; those of {data_set.name} are {known}")
     skips = Skips()
     chosen, total = spread(samples.read(root, split, skips), count)
-    return Chosen(data_set.name, split, tuple(chosen), total, tuple(skips.lines()))
+    return ChosenSamples(data_set.name, split, tuple(chosen), total, tuple(skips.lines()))
 
 
 def spread(items: Iterable[Sample], count: int) -> tuple[list[Sample], int]:

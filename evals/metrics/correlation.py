@@ -27,7 +27,7 @@ def matthews(predictions: Ints, targets: Ints, seed: int) -> Metric:
     Returns:
         The metric; guessing gives 0.
     """
-    from sklearn.metrics import matthews_corrcoef
+    from sklearn.metrics import matthews_corrcoef  # like scipy, slow to import for a listing
 
     table = matthews_table(predictions, targets)
     drawn = matthews_of(resampled_sums(table, np.arange(len(table)), seed))

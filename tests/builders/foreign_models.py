@@ -202,3 +202,74 @@ def text_folder(folder: Path, kind: str = "bert", labels: tuple[str, ...] = ("no
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return model, tokenizer
+
+
+def vilt_folder(folder: Path, kind: str = "retrieval", **overrides):
+    """Save a ViLT with texts of 12 tokens.
+
+    Args:
+        folder: To save in.
+        kind: "retrieval", "vqa" or "mlm".
+        **overrides: Fields of the configuration.
+
+    Returns:
+        The model as it was saved.
+    """
+    import transformers
+
+    name = {"retrieval": "ImageAndTextRetrieval", "vqa": "QuestionAnswering", "mlm": "MaskedLM"}[
+        kind
+    ]
+    tokenizer = words_tokenizer(
+        "[CLS] $A [SEP]", ["[UNK]", "[PAD]", "[CLS]", "[SEP]"], pad_token="[PAD]", cls_token="[CLS]",
+        sep_token="[SEP]",
+    )  # fmt: skip
+    answers = ["yes", "no", "1", "2", "red"]
+    fields = {**VISION, "vocab_size": len(tokenizer), "max_position_embeddings": 12, **overrides}
+    fields.update(id2label=dict(enumerate(answers)), label2id={a: i for i, a in enumerate(answers)})
+    torch.manual_seed(0)
+    model = shaken(getattr(transformers, f"ViltFor{name}")(transformers.ViltConfig(**fields)))
+    model.save_pretrained(folder)
+    images = transformers.ViltImageProcessor(size={"shortest_edge": 32}, size_divisor=16)
+    transformers.ViltProcessor(images, tokenizer).save_pretrained(folder)
+    return model
+
+
+def blip_folder(folder: Path, kind: str = "ImageTextRetrieval", enc: bool = True, **overrides):
+    """Save a BLIP.
+
+    Args:
+        folder: To save in.
+        kind: "ImageTextRetrieval", "ConditionalGeneration" or "QuestionAnswering".
+        enc: Whether the tokenizer has [DEC] and [ENC]; the embedding has.
+        **overrides: Fields of the text tower's configuration.
+
+    Returns:
+        The model as it was saved.
+    """
+    import transformers
+
+    specials = ["[UNK]", "[PAD]", "[CLS]", "[SEP]"]
+    tokenizer = words_tokenizer(
+        "[CLS] $A [SEP]", specials, pad_token="[PAD]", cls_token="[CLS]", sep_token="[SEP]"
+    )
+    begin = len(tokenizer)
+    if enc:
+        tokenizer.add_special_tokens({"bos_token": "[DEC]"})
+        tokenizer.add_special_tokens({"additional_special_tokens": ["[ENC]"]})
+    text = {
+        **TEXT, "vocab_size": begin + 2, "max_position_embeddings": 40, "bos_token_id": begin,
+        "sep_token_id": 3, "pad_token_id": 1, "eos_token_id": 3, "encoder_hidden_size": 32,
+        "projection_dim": 16, "attention_probs_dropout_prob": 0.0, "hidden_dropout_prob": 0.0,
+        **overrides,
+    }  # fmt: skip
+    torch.manual_seed(0)
+    config = transformers.BlipConfig(
+        text_config=text, vision_config=VISION, projection_dim=16, image_text_hidden_size=16
+    )
+    model = shaken(getattr(transformers, f"BlipFor{kind}")(config), 0.3)
+    model.save_pretrained(folder)
+    images = transformers.BlipImageProcessor(size={"height": 32, "width": 32})
+    images.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return model

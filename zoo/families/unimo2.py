@@ -30,7 +30,7 @@ from unimo2.processing import Unimo2Processor, load_processor
 from zoo.adapter import Adapter, class_names, distinct, equal_lengths, evaluated
 from zoo.cards import Card
 from zoo.feature_cache import IMAGES, TEXTS
-from zoo.protocols import ItemFeatures, StackedFeatures
+from zoo.protocols import Answering, ItemFeatures, StackedFeatures
 from zoo.weights import weights_sha256
 
 RECOGNISES = {"model_type:unimo2": None}
@@ -211,6 +211,11 @@ class Unimo2PairTask(Unimo2Adapter):
 class Unimo2Answerer(Unimo2PairTask):
     """Answers questions by choosing among the answers that it was trained on."""
 
+    @property
+    def answering(self) -> Answering:
+        """By choosing among the classes."""
+        return Answering("classes", self.classes)
+
     def answer(self, images: Sequence[Image], questions: Sequence[str]) -> list[str]:
         """The likeliest answer to each question."""
         answers = self.classes
@@ -291,17 +296,17 @@ class Unimo2Captioner(Unimo2Adapter):
         return {**super().settings, "search": search}
 
     @evaluated
-    def caption(self, images: Sequence[Image], beam_size: int) -> list[str]:
+    def caption(self, images: Sequence[Image], beam_size: int | None) -> list[str]:
         """The best caption of each image.
 
         Args:
             images: In any number; `batch_size` of them are captioned at once.
-            beam_size: Beams of an image.
+            beam_size: Beams of an image; None for the paper's.
 
         Returns:
             One caption an image.
         """
-        return self._captions(images, [[] for _ in images], beam_size)
+        return self._captions(images, [[] for _ in images], beam_size or _BEAMS)
 
     @evaluated
     def caption_with_tags(
