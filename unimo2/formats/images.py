@@ -91,7 +91,7 @@ def _upright(image: Image.Image) -> Image.Image:
     though the pixels are.
     """
     try:
-        turn = _TURNS.get(image.getexif().get(ExifTags.Base.Orientation))
+        turn = _TURNS.get(image.getexif().get(ExifTags.Base.Orientation, 1))
     except Exception:  # metadata that cannot be read turns nothing
         turn = None
     if turn is None:
