@@ -25,6 +25,7 @@ from unimo2.modeling.generation import BeamSettings, TagTokens, generate, tag_to
 from unimo2.modeling.heads import Unimo2ForImages, Unimo2ForPairs, Unimo2ForTexts
 from unimo2.modeling.model import Unimo2Model, Unimo2PreTrainedModel
 from unimo2.modeling.pair_scoring import FirstLayer, Rows, first_layer, projection_bytes
+from unimo2.modeling.token_statistics import IMAGE, TEXT
 from unimo2.processing import Unimo2Processor, load_processor
 from zoo.adapter import class_names, equal_lengths, evaluated
 from zoo.cards import Card, weights_sha256
@@ -74,7 +75,7 @@ class Unimo2PairTask(Unimo2Adapter):
             own = torch.tensor([which[place] for place in places], device=self.base.device)
             part = {name: tensor[own] for name, tensor in pictures.items()}
             text = self.base.encode_text(self.ids([rows[place] for place in places]))
-            chosen = self.grounded_rows(part, self.dictionary_part(text))
+            chosen = self.grounded_rows(part, self.dictionary_part(text, TEXT))
             out = self.base.fuse(part["states"], text, pooled_only=True, grounded_indices=chosen)
             for place, row in zip(places, self.pairs.classify(out).float(), strict=True):
                 logits[place] = row
@@ -86,7 +87,7 @@ class Unimo2PairTask(Unimo2Adapter):
         for start in range(0, len(images), self.batch_size):
             some = list(images[start : start + self.batch_size])
             states = self.vision(self.processor.pixel_values(some))
-            parts.append({"states": states, **self.dictionary_part(states)})
+            parts.append({"states": states, **self.dictionary_part(states, IMAGE)})
         return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
 
 
@@ -396,7 +397,7 @@ class Unimo2Scorer(Unimo2Adapter):
     def encode_pixels(self, pixels: Tensor) -> list[ItemFeatures]:
         """As `encode_images`, of processed pictures [images, 3, side, side]."""
         vision = self.vision(pixels)
-        tensors = self.dictionary_part(vision)
+        tensors = self.dictionary_part(vision, IMAGE)
         tensors.update(states=vision, contrastive=self.base.image_features(vision))
         return [
             ItemFeatures({name: tensor[i] for name, tensor in tensors.items()})
@@ -441,7 +442,7 @@ class Unimo2Scorer(Unimo2Adapter):
         features: dict[int, ItemFeatures] = {}
         for places in equal_lengths(tokens, len(tokens)):
             states = self.words(self.ids([tokens[place] for place in places]))
-            tensors = self.dictionary_part(states)
+            tensors = self.dictionary_part(states, TEXT)
             contrastive = self.base.text_features(states)
             projected = first_layer(self.base).qkv(states)
             tensors.update(states=states, contrastive=contrastive, projected=projected)

@@ -139,11 +139,12 @@ class Unimo2Adapter:
         """Token ids of texts of one length, [texts, tokens], on the model's device."""
         return torch.tensor([list(row) for row in rows], device=self.base.device)
 
-    def dictionary_part(self, states: Tensor) -> dict[str, Tensor]:
+    def dictionary_part(self, states: Tensor, kind: int) -> dict[str, Tensor]:
         """What choosing grounded tokens needs of one modality.
 
         Args:
             states: [items, tokens, hidden], a tower's outputs, the first token included.
+            kind: `IMAGE` or `TEXT`, of `unimo2.modeling.token_statistics`.
 
         Returns:
             "scores" [items, C], or "nearest" [items, tokens - 1] of the one-to-one map; nothing
@@ -155,7 +156,7 @@ class Unimo2Adapter:
         tokens = states[:, 1:].float()
         if dictionary.nearest:
             return {"nearest": dictionary(tokens, None, with_loss=False).indices}
-        return {"scores": dictionary.scores(tokens)}
+        return {"scores": dictionary.scores(tokens, None, kind)}
 
     def grounded_rows(
         self, images: Mapping[str, Tensor], texts: Mapping[str, Tensor]
