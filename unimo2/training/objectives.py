@@ -152,9 +152,11 @@ class PairObjective(nn.Module):
         if self.row_use is not None and self.model.dictionary is not None and self.training:
             self.row_use.restart(self.model.dictionary, vision, text, mask, batch.seed)
 
-        statistics = None if self.model.dictionary is None else self.model.dictionary.statistics
-        if statistics is not None and self.training and not statistics.batches.any():
-            start_from_tokens(self.model.dictionary, vision, text, mask, batch.seed)
+        dictionary = self.model.dictionary
+        statistics = None if dictionary is None else dictionary.statistics
+        if dictionary is not None and statistics is not None and self.training:
+            if not statistics.batches.any():
+                start_from_tokens(dictionary, vision, text, mask, batch.seed)
 
         losses: dict[str, Tensor] = {}
         result: dict[str, Tensor] = {}
