@@ -70,7 +70,11 @@ def test_visual_genome_is_read_from_both_image_folders(tmp_path: Path) -> None:
         ('"image_id": 2407890', '"image_id": 1', "item 1: image id 1 occurs twice"),
         ('{"image_id": 2407890, "regions": []}', '{"regions": []}', "item 1: field 'id'"),
         ('{"image_id": 2407890, "regions": []}', "7", "item 1: expected an object"),
-        ('"regions": []', '"regions": null', "item 1: field 'regions' must be of type list, found NoneType"),
+        (
+            '"regions": []',
+            '"regions": null',
+            "item 1: field 'regions' must be of type list, found NoneType",
+        ),
     ],
 )
 def test_a_broken_region_is_named_and_can_be_counted(
