@@ -34,6 +34,10 @@ def load_image(path: str | ImageSource) -> Image.Image:
         path: File, on its own or inside a shard, in any format that Pillow decodes (whatever its
             name ends with); of several frames the first is taken.
 
+    Returns:
+        Image of mode "RGB", fully decoded (the file is closed), turned upright; its `info["file"]` is
+        the file's name, by which features that were extracted beforehand are found.
+
     Raises:
         MissingData: There is no such file.
         BadData: The file cannot be decoded, or is cut off before its end.
@@ -48,7 +52,9 @@ def load_image(path: str | ImageSource) -> Image.Image:
         with Image.open(source) as image:
             image.load()
             rgb = to_rgb(image)
-            return rgb.copy() if rgb is image else rgb
+            rgb = rgb.copy() if rgb is image else rgb
+            rgb.info["file"] = path.name
+            return rgb
     except MemoryError:
         raise
     except Exception as error:  # Pillow's decoders raise whatever a broken file leads them to
@@ -85,7 +91,7 @@ def _upright(image: Image.Image) -> Image.Image:
     though the pixels are.
     """
     try:
-        turn = _TURNS.get(image.getexif().get(ExifTags.Base.Orientation))
+        turn = _TURNS.get(image.getexif().get(ExifTags.Base.Orientation, 1))
     except Exception:  # metadata that cannot be read turns nothing
         turn = None
     if turn is None:
