@@ -106,7 +106,7 @@ def hypothesis_pairs(
     forms = dice.shuffled([list(Form)[number % len(Form)] for number in range(pairs)])
     made = []
     # With a small group there are fewer pairs than forms.
-    for pair, form in zip(answer_pairs(scenes, KINDS, pairs, dice), forms, strict=False):
+    for pair, form in zip(answer_pairs(known, KINDS, pairs, dice), forms, strict=False):
         claim = _claim(pair, dice)
         truths = [claim.holds(known[found.picture]) for found in pair]
         right = pair[truths.index(True)]
