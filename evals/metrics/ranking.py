@@ -14,7 +14,6 @@ from math import comb
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import binom
 
 from unimo2.errors import BadData
 
@@ -302,6 +301,8 @@ def within_noise_of_chance(value: float, low: float, chance: float, units: int) 
     if low <= chance + rounding:
         return True
     hits = np.floor(value * units + rounding)
+    from scipy.stats import binom  # takes longer to import than a table to print
+
     return bool(binom.sf(hits - 1, units, min(chance, 1.0)) > 0.025)
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from unimo2.errors import BadData
+from unimo2.formats.layout import Coco
 from unimo2.formats.parsing import (
     first_few,
     integer,
@@ -34,7 +35,7 @@ class CaptionedImage:
 
 def image_file(root: Path, folder: str, image_id: int) -> Path:
     """COCO's file of an image: coco/val2014/COCO_val2014_000000000042.jpg below the data root."""
-    return root / "coco" / folder / f"COCO_{folder}_{image_id:012d}.jpg"
+    return Coco(root).image(folder, image_id)
 
 
 def read_captions(path: Path) -> list[CaptionedImage]:

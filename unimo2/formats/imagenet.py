@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from unimo2.errors import BadData, MissingData
+from unimo2.formats.layout import ImageNet, ImageNet21k
 from unimo2.formats.parsing import (
     BROKEN_ROW,
     MISSING_IMAGE,
@@ -29,8 +30,7 @@ from unimo2.formats.parsing import (
     without_repeats,
 )
 
-MAPPING = "LOC_synset_mapping.txt"
-SOLUTION = "LOC_val_solution.csv"
+MAPPING, SOLUTION = ImageNet.MAPPING, ImageNet.SOLUTION
 IMAGE_SUFFIXES = (".jpeg", ".jpg", ".png")
 NO_CLASS = "image without a class"
 # What systems and notebooks leave beside images: .DS_Store, ._a.JPEG, .ipynb_checkpoints ...
@@ -265,7 +265,7 @@ def _name(image: str) -> str:
 # (`n01440764 tench, Tinca tinca`), both of which ImageNet distributes.
 
 
-NAME_FILES = ("words.txt", "LOC_synset_mapping.txt")
+NAME_FILES = ImageNet21k.CLASS_NAMES
 SUFFIXES = (".jpeg", ".jpg", ".png", ".webp")
 NOT_AN_IMAGE = "file that is no image"
 UNNAMED = "class without a name"

@@ -17,26 +17,10 @@ from itertools import groupby
 from pathlib import Path
 
 from unimo2.errors import BadData, MissingData
+from unimo2.formats.layout import OpenImages
 from unimo2.formats.parsing import BROKEN_ROW, MISSING_IMAGE, Skips, numbered_lines, refuse
 
-LABEL_FILES = (
-    "train-annotations-human-imagelabels-boxable.csv",
-    "oidv6-train-annotations-human-imagelabels-boxable.csv",
-    "oidv7-train-annotations-human-imagelabels-boxable.csv",
-    "train-annotations-human-imagelabels.csv",
-    "oidv6-train-annotations-human-imagelabels.csv",
-    "oidv7-train-annotations-human-imagelabels.csv",
-)
-"""Names under which the training labels were published; the first that is there is read."""
-CLASS_FILES = (
-    "class-descriptions-boxable.csv",
-    "oidv7-class-descriptions-boxable.csv",
-    "class-descriptions.csv",
-    "oidv6-class-descriptions.csv",
-    "oidv7-class-descriptions.csv",
-)
-"""Names of the class lists; all that are there are read."""
-
+LABEL_FILES, CLASS_FILES = OpenImages.LABELS, OpenImages.CLASS_NAMES
 _COLUMNS = ["ImageID", "Source", "LabelName", "Confidence"]
 _CLASS_HEADER = ["LabelName", "DisplayName"]
 _IMAGE_ID = re.compile(r"[0-9a-f]{16}")

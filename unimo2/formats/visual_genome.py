@@ -16,10 +16,10 @@ from typing import Any
 
 from unimo2.errors import BadData, MissingData
 from unimo2.formats.json_stream import json_items
+from unimo2.formats.layout import VisualGenome
 from unimo2.formats.parsing import BROKEN_ROW, DUPLICATE, MISSING_IMAGE, DuplicateId, Skips, refuse
 
-REGIONS_FILE = "region_descriptions.json"
-IMAGE_FOLDERS = ("VG_100K", "VG_100K_2")
+REGIONS_FILE, IMAGE_FOLDERS = VisualGenome.REGIONS, VisualGenome.IMAGES
 
 
 @dataclass(frozen=True)

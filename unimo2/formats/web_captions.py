@@ -18,6 +18,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from unimo2.errors import BadData, MissingData
+from unimo2.formats.layout import ConceptualCaptions, Sbu
 from unimo2.formats.parsing import (
     BROKEN_ROW,
     MISSING_IMAGE,
@@ -29,13 +30,8 @@ from unimo2.formats.parsing import (
 )
 from unimo2.formats.shards import IMAGE_SUFFIXES, SHARD_SUFFIX, ImageSource, shard_pairs
 
-CC_FILES = {"train": "Train_GCC-training.tsv", "val": "Validation_GCC-1.1.0-Validation.tsv"}
-"""The official files of Conceptual Captions."""
-CC_FOLDERS = {"train": "training", "val": "validation"}
-"""Where downloaded images lie, beside them."""
-SBU_JSON = "sbu-captions-all.json"
-SBU_URLS = "SBU_captioned_photo_dataset_urls.txt"
-SBU_CAPTIONS = "SBU_captioned_photo_dataset_captions.txt"
+CC_FILES, CC_FOLDERS = ConceptualCaptions.CAPTIONS, ConceptualCaptions.IMAGES
+SBU_JSON, SBU_URLS, SBU_CAPTIONS = Sbu.JSON, Sbu.URLS, Sbu.CAPTIONS
 
 Locate = Callable[[str], Sequence[Path]]
 """Where the image of an address may lie: candidates, the likeliest first."""
@@ -139,10 +135,10 @@ def sbu(folder: Path, lost: Skips | None = None, broken: Skips | None = None) ->
         MissingData: none of the files is there; an image is missing (only without `lost`).
         BadData: lists or files of different lengths; a broken row (only without `broken`).
     """
-    if in_shards(folder / "images"):
-        return sidecar_pairs(folder / "images", lost, broken)
+    if in_shards(folder / Sbu.IMAGES):
+        return sidecar_pairs(folder / Sbu.IMAGES, lost, broken)
     home, rows = _sbu_rows(folder, broken)
-    places = [folder / "images", home, folder]
+    places = [folder / Sbu.IMAGES, home, folder]
 
     def locate(source: str) -> Sequence[Path]:
         name = PurePosixPath(source.split("?")[0].split("#")[0]).name
@@ -153,7 +149,7 @@ def sbu(folder: Path, lost: Skips | None = None, broken: Skips | None = None) ->
 
 def sbu_file(folder: Path) -> Path | None:
     """The file that `sbu` reads captions from; None if there is none."""
-    candidates = (folder / SBU_JSON, folder / "dataset" / SBU_URLS, folder / SBU_URLS)
+    candidates = (folder / SBU_JSON, folder / Sbu.UNPACKED / SBU_URLS, folder / SBU_URLS)
     return next((path for path in candidates if path.is_file()), None)
 
 

@@ -10,7 +10,8 @@ import pytest
 from pycocoevalcap.cider.cider import Cider
 from pycocoevalcap.tokenizer.ptbtokenizer import PTBTokenizer
 
-from evals.metrics.captions import java_on_path, quiet, tokenise
+from builders.official_java import java_on_path, quiet
+from evals.metrics.captions import tokenise
 from evals.suite_mini import SuiteRequest, make_suite, read_suite
 from evals.suite_mini.captioned import coco_entries, scene_and_descriptions
 from evals.suite_mini.dice import Dice

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from builders.claim_reader import label as read_label
-from evals.benchmarks.snli_ve import score
+from evals.benchmarks.snli_ve import SnliVe
 from evals.suite_mini import entailment
 from evals.suite_mini.captioned import flickr_entries, scene_and_descriptions, scene_of
 from evals.suite_mini.claims import KINDS, Claim
@@ -180,7 +180,7 @@ def test_pairs_without_a_majority_are_few_and_counted(
 def test_the_ideal_reader_scores_what_the_level_says(
     built: tuple[Path, list[Result], Report], levels: dict[str, Any], tmp_path: Path
 ) -> None:
-    """Truth: `evals.benchmarks.snli_ve.score` on the test file."""
+    """Truth: `SnliVe.score` on the test file."""
     root, results, _ = built
     lines = [
         json.dumps({"pairID": row["pairID"], "prediction": label})
@@ -190,7 +190,7 @@ def test_the_ideal_reader_scores_what_the_level_says(
     ]
     path = tmp_path / "predictions.jsonl"
     path.write_text("\n".join(lines))
-    value = score(path, root / "snli_ve" / "snli_ve_test.jsonl").metrics["accuracy"].value
+    value = SnliVe().score(path, root / "snli_ve" / "snli_ve_test.jsonl").metrics["accuracy"].value
     level = levels["accuracy"]
     assert value == pytest.approx(level["ideal"]) and value >= 95.0
     assert level["chance"] == pytest.approx(100 / 3)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from builders.question_reader import answer as read_answer
-from evals.benchmarks.vqa import score
+from evals.benchmarks.vqa import Vqa
 from evals.suite_mini import topics as topics_module
 from evals.suite_mini.answers import most_common, ten_answers
 from evals.suite_mini.captioned import scene_of
@@ -185,7 +185,7 @@ def test_files_are_those_of_vqa_v2_and_nest_as_the_official_ones_do(
 def test_the_server_scores_the_ideal_reader_at_95_or_more(
     built: tuple[Path, list[Result], Report], levels: dict[str, Any], tmp_path: Path
 ) -> None:
-    """Truth: `evals.benchmarks.vqa.score`, the official formula, on the files."""
+    """Truth: `Vqa.score`, the official formula, on the files."""
     root, results, _ = built
     given = [{"question_id": e.question_id, "answer": e.answer} for e in entries(results)]
     questions = root / "vqa" / "v2_OpenEnded_mscoco_test-dev2015_questions.json"
@@ -193,7 +193,7 @@ def test_the_server_scores_the_ideal_reader_at_95_or_more(
     path = tmp_path / "results.json"
     path.write_text(json.dumps([one for one in given if one["question_id"] in dev]))
     server = root / "vqa" / "server" / "v2_mscoco_test-dev2015_annotations.json"
-    found = score(path, [questions], [server]).metrics["accuracy"].value
+    found = Vqa().score(path, [questions], [server]).metrics["accuracy"].value
     assert found >= 95.0
     assert found == pytest.approx(levels["accuracy"]["ideal"])
 

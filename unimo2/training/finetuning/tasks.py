@@ -34,12 +34,16 @@ from unimo2.training.finetuning.classification import (
     judge,
 )
 from unimo2.training.finetuning.config import (
+    GLUE,
+    TASKS,
     AnswerConfig,
     CaptionConfig,
     FinetuneConfig,
     FinetuneRecipe,
     ImageConfig,
     RetrievalConfig,
+    default_config,
+    task_name,
     with_steps,
 )
 from unimo2.training.finetuning.readers import (
@@ -55,6 +59,19 @@ from unimo2.training.finetuning.retrieval import RetrievalData, RetrievalObjecti
 from unimo2.training.finetuning.starting import Start, load_start
 from unimo2.training.pretraining import model_fields
 from unimo2.training.trainer import TrainingBatch
+
+__all__ = [
+    "GLUE",
+    "TASKS",
+    "FinetuningTask",
+    "Prepared",
+    "TrainingData",
+    "checkpoint_config",
+    "default_config",
+    "prepare",
+    "prepare_encoder",
+    "task_name",
+]
 
 # What the trainer is given: a task model, its objective and its training data.
 
@@ -120,41 +137,6 @@ class FinetuningTask:
         save_model(self.model, self.processor, folder, dtype)
 
 
-GLUE = ("sst2", "mnli", "cola", "stsb")
-_DEFAULTS: Mapping[str, FinetuneConfig] = {
-    "flickr": RetrievalConfig(),
-    "vqa": AnswerConfig(),
-    "snli_ve": FinetuneConfig(),
-    "coco": CaptionConfig(),
-    "imagenet": ImageConfig(),
-    **{name: FinetuneConfig() for name in GLUE},
-}
-TASKS = tuple(_DEFAULTS)
-# What early evaluations choose by; higher is better. "recall@1" is the mean of both directions.
-METRICS: Mapping[str, str] = {
-    "flickr": "recall@1",
-    "vqa": "accuracy",
-    "snli_ve": "accuracy",
-    "coco": "CIDEr",
-    "imagenet": "accuracy",
-    "sst2": "accuracy",
-    "mnli": "accuracy",
-    "cola": "matthews",
-    "stsb": "pearson",
-}
-# The split of each task on which its best weights are chosen; ImageNet's is held out of train.
-DEVELOPMENT: Mapping[str, str | None] = {
-    "flickr": "val",
-    "vqa": "val",
-    "snli_ve": "dev",
-    "coco": "val",
-    "imagenet": None,
-    "sst2": "dev",
-    "mnli": "dev_matched",
-    "cola": "dev",
-    "stsb": "dev",
-}
-
 # Images of the training split that retrieval selects on where `eval_limit` leaves it open.
 _SELECTED_ON = 1000
 
@@ -179,24 +161,6 @@ class Prepared:
     held_out: Callable[[PreTrainedModel], float] | None = None
     dropped: str | None = None
     development: Sequence[KarpathyImage] | None = None
-
-
-def task_name(spelled: str) -> str:
-    """The name of a task as typed, "snli-ve" or "snli_ve".
-
-    Raises:
-        UsageError: there is no such task.
-    """
-    name = spelled.replace("-", "_")
-    if name not in TASKS:
-        known = ", ".join(task.replace("_", "-") for task in TASKS)
-        raise UsageError(f"unknown task {spelled!r}; known are: {known}")
-    return name
-
-
-def default_config(task: str) -> FinetuneConfig:
-    """The configuration of a task's kind, which a recipe then changes."""
-    return _DEFAULTS[task]
 
 
 def checkpoint_config(folder: Path) -> dict[str, Any]:
