@@ -1,7 +1,14 @@
-"""Pictures with the text that the web has beside them: most fits, some hardly, some not at all."""
+"""Pictures with a text from the web, pairs for pre-training: Conceptual Captions and SBU.
+
+Most texts say what is to be seen; one in five is noise, as in what was collected from the web.
+"""
 
 from __future__ import annotations
 
+import hashlib
+import json
+import re
+import zlib
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -11,9 +18,12 @@ from evals.suite_mini import lexicon
 from evals.suite_mini.dice import Dice
 from evals.suite_mini.language import ANNOTATORS, Description, describe
 from evals.suite_mini.meaning import Mention, Statement, is_true
+from evals.suite_mini.part import Report
 from evals.suite_mini.pictures import write_scene
+from evals.suite_mini.request import SuiteRequest
 from evals.suite_mini.speaker import Speaker
 from evals.suite_mini.world import COLOURS, SHAPES, Scene, make_scene, split_of
+from unimo2.formats.web_captions import CC_FILES, CC_FOLDERS, SBU_JSON
 
 FITS = "captions that fit"
 OTHER = "captions of another picture"
@@ -156,3 +166,129 @@ def _vague(scene: Scene, dice: Dice) -> Description:
 def _first(descriptions: Sequence[Description]) -> Description:
     """One annotator's: they come in random order."""
     return descriptions[0]
+
+
+_CC_FOLDER = "conceptual_captions"
+_CC_PAIRS = 4_000
+_TSV = f"{_CC_FOLDER}/{CC_FILES['train']}"
+_CC_IMAGES = f"{_CC_FOLDER}/{CC_FOLDERS['train']}"
+_PUNCTUATION = re.compile(r"\s*([,.:])")
+
+
+def cleaned(description: Description, dice: Dice) -> str:
+    """As Google's filter leaves a text: lower case, punctuation apart."""
+    return _PUNCTUATION.sub(r" \1", description.text.lower())
+
+
+class _ConceptualCaptions:
+    name = "conceptual_captions"
+
+    def folders(self, request: SuiteRequest) -> Sequence[str]:
+        return [_CC_IMAGES]
+
+    def jobs(self, request: SuiteRequest) -> Sequence[WebJob]:
+        return [
+            WebJob(self.name, index, _image(_address(index)), cleaned)
+            for index in range(request.scaled(_CC_PAIRS))
+        ]
+
+    def finish(self, root: Path, request: SuiteRequest, results: Sequence[WebWritten]) -> Report:
+        lines = [
+            f"{result.caption.text}\t{_address(index)}\n" for index, result in enumerate(results)
+        ]
+        (root / _TSV).write_text("".join(lines), encoding="utf-8")
+        return Report(
+            counts={"train": len(results)},
+            unit="pairs",
+            digests=[result.digest for result in results],
+            folded=noise_counts(results),
+        )
+
+    def files(self, request: SuiteRequest) -> Sequence[str]:
+        return [_TSV, *(job.path for job in self.jobs(request))]
+
+
+def _address(index: int) -> str:
+    return f"http://pictures.example.org/{index % 97:02d}/drawing-{index:06d}.jpg"
+
+
+def _image(address: str) -> str:
+    """Named by the CRC-32 of the address, as ViLBERT's downloader does."""
+    return f"{_CC_IMAGES}/{zlib.crc32(address.encode('utf-8'))}.jpg"
+
+
+CONCEPTUAL_CAPTIONS = _ConceptualCaptions()
+
+
+_SBU_FOLDER = "sbu"
+_SBU_PAIRS = 4_000
+_SBU_JSON, _SBU_IMAGES = f"{_SBU_FOLDER}/{SBU_JSON}", f"{_SBU_FOLDER}/images"
+_OWNERS = 311
+_BEFORE = (
+    "my favourite one so far.",
+    "another one from last summer.",
+    "i made this for my sister.",
+    "found this in an old box.",
+    "from the weekend.",
+    "practice again.",
+)
+_AFTER = (
+    "what do you think?",
+    "made with my new pencils.",
+    "more to come soon.",
+    "taken with my phone.",
+    "best seen large.",
+    "not my best work.",
+)
+_CHATTER = 0.3
+"""How often an owner says something before the description, and something after it."""
+
+
+def in_owners_words(description: Description, dice: Dice) -> str:
+    """What the owner says of the picture, with a little talk around it."""
+    before = dice.pick(_BEFORE) + " " if dice.chance(_CHATTER) else ""
+    after = " " + dice.pick(_AFTER) if dice.chance(_CHATTER) else ""
+    text = description.text if dice.chance(0.5) else description.text.lower()
+    if after and text[-1] != ".":
+        text += "."
+    return before + text + after
+
+
+class _Sbu:
+    name = "sbu"
+
+    def folders(self, request: SuiteRequest) -> Sequence[str]:
+        return [_SBU_IMAGES]
+
+    def jobs(self, request: SuiteRequest) -> Sequence[WebJob]:
+        return [
+            WebJob(self.name, index, f"{_SBU_IMAGES}/{_file_name(index)}", in_owners_words)
+            for index in range(request.scaled(_SBU_PAIRS))
+        ]
+
+    def finish(self, root: Path, request: SuiteRequest, results: Sequence[WebWritten]) -> Report:
+        indices = range(len(results))
+        content = {
+            "image_urls": [f"http://photos.example.org/{_file_name(index)}" for index in indices],
+            "user_ids": [f"{Dice(_SBU_FOLDER, index).below(_OWNERS):08d}@N00" for index in indices],
+            "captions": [result.caption.text for result in results],
+        }
+        (root / _SBU_JSON).write_text(json.dumps(content), encoding="utf-8")
+        return Report(
+            counts={"train": len(results)},
+            unit="pairs",
+            digests=[result.digest for result in results],
+            folded=noise_counts(results),
+        )
+
+    def files(self, request: SuiteRequest) -> Sequence[str]:
+        return [_SBU_JSON, *(job.path for job in self.jobs(request))]
+
+
+def _file_name(index: int) -> str:
+    """Flickr's names: a number and a secret."""
+    secret = hashlib.sha256(f"sbu {index}".encode()).hexdigest()[:10]
+    return f"{2_300_000_000 + 104_729 * index}_{secret}.jpg"
+
+
+SBU = _Sbu()

@@ -162,4 +162,4 @@ def _path(split: str) -> str:
     return f"{FOLDER}/snli_ve_{split}.jsonl"
 
 
-PART = _SnliVe()
+SNLI_VE = _SnliVe()
