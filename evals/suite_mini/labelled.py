@@ -13,6 +13,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from evals.suite_mini.classes import ALL_CLASSES, IMAGENET_CLASSES, ThingClass
 from evals.suite_mini.dice import Dice
 from evals.suite_mini.part import Report
@@ -20,11 +23,12 @@ from evals.suite_mini.pictures import item_digest, save_jpeg
 from evals.suite_mini.portraits import Portrait, draw_portrait, make_portrait
 from evals.suite_mini.request import SuiteRequest
 
-_FOLDER = "imagenet"
 _MAPPING, _SOLUTION = "LOC_synset_mapping.txt", "LOC_val_solution.csv"
 _SIZES = {"train": 30 * len(IMAGENET_CLASSES), "val": 10 * len(IMAGENET_CLASSES)}
-# ImageNet's public test split is called val.
-_WORLDS = {"train": "train", "val": "test"}
+_SIZE_21K = 5_000
+
+Box = tuple[int, int, int, int]
+"""Around the main thing: left, top, right, bottom in pixels."""
 
 
 @dataclass(frozen=True)
@@ -32,21 +36,27 @@ class Drawn:
     """What a process hands back for a picture."""
 
     digest: str
-    box: tuple[int, int, int, int]
-    """Around the main thing: left, top, right, bottom in pixels."""
+    box: Box
 
 
 @dataclass(frozen=True)
 class ClassPicture:
     """The work of one picture."""
 
+    folder: str
     split: str
+    """"" if the collection has none: it is of the training world."""
     index: int
+
+    @property
+    def classes(self) -> tuple[ThingClass, ...]:
+        """All of the collection."""
+        return IMAGENET_CLASSES if self.folder == "imagenet" else ALL_CLASSES
 
     @property
     def kind(self) -> ThingClass:
         """Classes take turns, so that they have equally many pictures."""
-        return IMAGENET_CLASSES[self.index % len(IMAGENET_CLASSES)]
+        return self.classes[self.index % len(self.classes)]
 
     @property
     def stem(self) -> str:
@@ -58,23 +68,30 @@ class ClassPicture:
     @property
     def path(self) -> str:
         """Relative to the suite's root."""
-        return f"{_FOLDER}/{self.split}/{self.kind.wnid}/{self.stem}.JPEG"
+        return "/".join([self.folder, *self._split, self.kind.wnid, f"{self.stem}.JPEG"])
+
+    @property
+    def _split(self) -> list[str]:
+        return [self.split] if self.split else []
 
     def portrait(self, seed: int) -> Portrait:
         """What is to be seen."""
-        key = (f"{_FOLDER}-{self.split}", _WORLDS[self.split], self.index)
-        return make_portrait(seed, key, self.kind, IMAGENET_CLASSES)
+        # ImageNet's public test split is called val.
+        world = "test" if self.split == "val" else "train"
+        key = ("-".join([self.folder, *self._split]), world, self.index)
+        return make_portrait(seed, key, self.kind, self.classes)
+
+    def draw(self, portrait: Portrait, seed: int) -> tuple[NDArray[np.uint8], Box]:
+        """Pixels, and the box around the main thing."""
+        dice = Dice(seed, self.folder, *self._split, self.index, "picture")
+        return draw_portrait(portrait, dice)
 
     def run(self, root: Path, seed: int) -> Drawn:
         """Draw and save it."""
         portrait = self.portrait(seed)
-        dice = Dice(seed, _FOLDER, self.split, self.index, "picture")
-        pixels, box = draw_portrait(portrait, dice)
+        pixels, box = self.draw(portrait, seed)
         save_jpeg(root / self.path, pixels)
-        return Drawn(
-            digest=item_digest(portrait.scene, [self.kind.wnid], pixels),
-            box=box,
-        )
+        return Drawn(item_digest(portrait.scene, [self.kind.wnid], pixels), box)
 
 
 class _ImageNet:
@@ -83,11 +100,11 @@ class _ImageNet:
     name = "imagenet"
 
     def folders(self, request: SuiteRequest) -> Sequence[str]:
-        return sorted({str(Path(job.path).parent.as_posix()) for job in self.jobs(request)})
+        return sorted({job.path.rpartition("/")[0] for job in self.jobs(request)})
 
     def jobs(self, request: SuiteRequest) -> Sequence[ClassPicture]:
         return [
-            ClassPicture(split, index)
+            ClassPicture(self.name, split, index)
             for split, size in _SIZES.items()
             for index in range(request.scaled(size))
         ]
@@ -95,13 +112,13 @@ class _ImageNet:
     def finish(self, root: Path, request: SuiteRequest, results: Sequence[Drawn]) -> Report:
         jobs = self.jobs(request)
         lines = [f"{kind.wnid} {', '.join(kind.names)}\n" for kind in IMAGENET_CLASSES]
-        (root / _FOLDER / _MAPPING).write_text("".join(lines), encoding="utf-8")
+        (root / self.name / _MAPPING).write_text("".join(lines), encoding="utf-8")
         rows = ["ImageId,PredictionString\n"]
         for job, drawn in zip(jobs, results, strict=True):
             if job.split == "val":
                 # Every box ends with a space, as in the official file.
                 rows.append(f"{job.stem},{job.kind.wnid} {' '.join(map(str, drawn.box))} \n")
-        (root / _FOLDER / _SOLUTION).write_text("".join(rows), encoding="utf-8")
+        (root / self.name / _SOLUTION).write_text("".join(rows), encoding="utf-8")
         return Report(
             counts=dict(Counter(job.split for job in jobs)),
             unit="images",
@@ -109,44 +126,8 @@ class _ImageNet:
         )
 
     def files(self, request: SuiteRequest) -> Sequence[str]:
-        names = [f"{_FOLDER}/{_MAPPING}", f"{_FOLDER}/{_SOLUTION}"]
+        names = [f"{self.name}/{_MAPPING}", f"{self.name}/{_SOLUTION}"]
         return names + [job.path for job in self.jobs(request)]
-
-
-IMAGENET = _ImageNet()
-
-
-_FOLDER_21K = "imagenet21k"
-_IMAGES = 5_000
-
-
-@dataclass(frozen=True)
-class ClassPicture21k:
-    """The work of one picture."""
-
-    index: int
-
-    @property
-    def kind(self) -> ThingClass:
-        """Classes take turns, so that they have equally many pictures."""
-        return ALL_CLASSES[self.index % len(ALL_CLASSES)]
-
-    @property
-    def path(self) -> str:
-        """Relative to the suite's root."""
-        wnid = self.kind.wnid
-        return f"{_FOLDER_21K}/{wnid}/{wnid}_{self.index}.JPEG"
-
-    def portrait(self, seed: int) -> Portrait:
-        """What is to be seen."""
-        return make_portrait(seed, (_FOLDER_21K, "train", self.index), self.kind, ALL_CLASSES)
-
-    def run(self, root: Path, seed: int) -> str:
-        """Draw and save it; the digest of the item."""
-        portrait = self.portrait(seed)
-        pixels, _ = draw_portrait(portrait, Dice(seed, _FOLDER_21K, self.index, "picture"))
-        save_jpeg(root / self.path, pixels)
-        return item_digest(portrait.scene, [self.kind.wnid], pixels)
 
 
 class _ImageNet21k:
@@ -155,18 +136,19 @@ class _ImageNet21k:
     name = "imagenet21k"
 
     def folders(self, request: SuiteRequest) -> Sequence[str]:
-        return sorted({f"{_FOLDER_21K}/{job.kind.wnid}" for job in self.jobs(request)})
+        return sorted({job.path.rpartition("/")[0] for job in self.jobs(request)})
 
-    def jobs(self, request: SuiteRequest) -> Sequence[ClassPicture21k]:
-        return [ClassPicture21k(index) for index in range(request.scaled(_IMAGES))]
+    def jobs(self, request: SuiteRequest) -> Sequence[ClassPicture]:
+        return [ClassPicture(self.name, "", index) for index in range(request.scaled(_SIZE_21K))]
 
-    def finish(self, root: Path, request: SuiteRequest, results: Sequence[str]) -> Report:
+    def finish(self, root: Path, request: SuiteRequest, results: Sequence[Drawn]) -> Report:
         lines = [f"{kind.wnid}\t{', '.join(kind.names)}\n" for kind in ALL_CLASSES]
-        (root / _FOLDER_21K / "words.txt").write_text("".join(lines), encoding="utf-8")
-        return Report(counts={"train": len(results)}, unit="images", digests=results)
+        (root / self.name / "words.txt").write_text("".join(lines), encoding="utf-8")
+        digests = [drawn.digest for drawn in results]
+        return Report(counts={"train": len(results)}, unit="images", digests=digests)
 
     def files(self, request: SuiteRequest) -> Sequence[str]:
-        return [f"{_FOLDER_21K}/words.txt", *(job.path for job in self.jobs(request))]
+        return [f"{self.name}/words.txt", *(job.path for job in self.jobs(request))]
 
 
-IMAGENET21K = _ImageNet21k()
+IMAGENET, IMAGENET21K = _ImageNet(), _ImageNet21k()

@@ -42,6 +42,8 @@ _VAGUE_PHRASES = (
     "{opening} a {noun} among other {things}",
 )
 
+_PAIRS = 4_000
+
 Wording = Callable[[Description, Dice], str]
 """How a web site puts what an annotator says."""
 
@@ -168,61 +170,7 @@ def _first(descriptions: Sequence[Description]) -> Description:
     return descriptions[0]
 
 
-_CC_FOLDER = "conceptual_captions"
-_CC_PAIRS = 4_000
-_TSV = f"{_CC_FOLDER}/{CC_FILES['train']}"
-_CC_IMAGES = f"{_CC_FOLDER}/{CC_FOLDERS['train']}"
 _PUNCTUATION = re.compile(r"\s*([,.:])")
-
-
-def cleaned(description: Description, dice: Dice) -> str:
-    """As Google's filter leaves a text: lower case, punctuation apart."""
-    return _PUNCTUATION.sub(r" \1", description.text.lower())
-
-
-class _ConceptualCaptions:
-    name = "conceptual_captions"
-
-    def folders(self, request: SuiteRequest) -> Sequence[str]:
-        return [_CC_IMAGES]
-
-    def jobs(self, request: SuiteRequest) -> Sequence[WebJob]:
-        return [
-            WebJob(self.name, index, _image(_address(index)), cleaned)
-            for index in range(request.scaled(_CC_PAIRS))
-        ]
-
-    def finish(self, root: Path, request: SuiteRequest, results: Sequence[WebWritten]) -> Report:
-        lines = [
-            f"{result.caption.text}\t{_address(index)}\n" for index, result in enumerate(results)
-        ]
-        (root / _TSV).write_text("".join(lines), encoding="utf-8")
-        return Report(
-            counts={"train": len(results)},
-            unit="pairs",
-            digests=[result.digest for result in results],
-            folded=noise_counts(results),
-        )
-
-    def files(self, request: SuiteRequest) -> Sequence[str]:
-        return [_TSV, *(job.path for job in self.jobs(request))]
-
-
-def _address(index: int) -> str:
-    return f"http://pictures.example.org/{index % 97:02d}/drawing-{index:06d}.jpg"
-
-
-def _image(address: str) -> str:
-    """Named by the CRC-32 of the address, as ViLBERT's downloader does."""
-    return f"{_CC_IMAGES}/{zlib.crc32(address.encode('utf-8'))}.jpg"
-
-
-CONCEPTUAL_CAPTIONS = _ConceptualCaptions()
-
-
-_SBU_FOLDER = "sbu"
-_SBU_PAIRS = 4_000
-_SBU_JSON, _SBU_IMAGES = f"{_SBU_FOLDER}/{SBU_JSON}", f"{_SBU_FOLDER}/images"
 _OWNERS = 311
 _BEFORE = (
     "my favourite one so far.",
@@ -254,26 +202,44 @@ def in_owners_words(description: Description, dice: Dice) -> str:
     return before + text + after
 
 
-class _Sbu:
-    name = "sbu"
+def cleaned(description: Description, dice: Dice) -> str:
+    """As Google's filter leaves a text: lower case, punctuation apart."""
+    return _PUNCTUATION.sub(r" \1", description.text.lower())
+
+
+@dataclass(frozen=True)
+class WebPart:
+    """One collection of pairs from the web.
+
+    Attributes:
+        name: of the data set, its folder too.
+        listing: the file of captions and addresses.
+        image: path of a picture by its number, from the address as the downloaders name it.
+        wording: how the site puts a description.
+        write: the listing's text from the captions.
+    """
+
+    name: str
+    listing: str
+    image: Callable[[int], str]
+    wording: Wording
+    write: Callable[[Sequence[str]], str]
 
     def folders(self, request: SuiteRequest) -> Sequence[str]:
-        return [_SBU_IMAGES]
+        """Of the pictures."""
+        return [f"{self.name}/{self.image(0)}".rpartition("/")[0]]
 
     def jobs(self, request: SuiteRequest) -> Sequence[WebJob]:
+        """One for each picture."""
         return [
-            WebJob(self.name, index, f"{_SBU_IMAGES}/{_file_name(index)}", in_owners_words)
-            for index in range(request.scaled(_SBU_PAIRS))
+            WebJob(self.name, index, f"{self.name}/{self.image(index)}", self.wording)
+            for index in range(request.scaled(_PAIRS))
         ]
 
     def finish(self, root: Path, request: SuiteRequest, results: Sequence[WebWritten]) -> Report:
-        indices = range(len(results))
-        content = {
-            "image_urls": [f"http://photos.example.org/{_file_name(index)}" for index in indices],
-            "user_ids": [f"{Dice(_SBU_FOLDER, index).below(_OWNERS):08d}@N00" for index in indices],
-            "captions": [result.caption.text for result in results],
-        }
-        (root / _SBU_JSON).write_text(json.dumps(content), encoding="utf-8")
+        """Write the listing."""
+        text = self.write([result.caption.text for result in results])
+        (root / self.name / self.listing).write_text(text, encoding="utf-8")
         return Report(
             counts={"train": len(results)},
             unit="pairs",
@@ -282,13 +248,42 @@ class _Sbu:
         )
 
     def files(self, request: SuiteRequest) -> Sequence[str]:
-        return [_SBU_JSON, *(job.path for job in self.jobs(request))]
+        """The listing and the pictures."""
+        return [f"{self.name}/{self.listing}", *(job.path for job in self.jobs(request))]
 
 
-def _file_name(index: int) -> str:
+def _address(index: int) -> str:
+    return f"http://pictures.example.org/{index % 97:02d}/drawing-{index:06d}.jpg"
+
+
+def _cc_image(index: int) -> str:
+    """Named by the CRC-32 of the address, as ViLBERT's downloader does."""
+    return f"{CC_FOLDERS['train']}/{zlib.crc32(_address(index).encode('utf-8'))}.jpg"
+
+
+def _tsv(captions: Sequence[str]) -> str:
+    return "".join(f"{text}\t{_address(index)}\n" for index, text in enumerate(captions))
+
+
+def _photo(index: int) -> str:
     """Flickr's names: a number and a secret."""
     secret = hashlib.sha256(f"sbu {index}".encode()).hexdigest()[:10]
     return f"{2_300_000_000 + 104_729 * index}_{secret}.jpg"
 
 
-SBU = _Sbu()
+def _sbu_image(index: int) -> str:
+    return f"images/{_photo(index)}"
+
+
+def _lists(captions: Sequence[str]) -> str:
+    indices = range(len(captions))
+    content = {
+        "image_urls": [f"http://photos.example.org/{_photo(index)}" for index in indices],
+        "user_ids": [f"{Dice('sbu', index).below(_OWNERS):08d}@N00" for index in indices],
+        "captions": list(captions),
+    }
+    return json.dumps(content)
+
+
+CONCEPTUAL_CAPTIONS = WebPart("conceptual_captions", CC_FILES["train"], _cc_image, cleaned, _tsv)
+SBU = WebPart("sbu", SBU_JSON, _sbu_image, in_owners_words, _lists)

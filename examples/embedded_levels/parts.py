@@ -11,9 +11,7 @@ from typing import Any
 from evals.suite_mini import labelled, snli_ve, vqa
 from evals.suite_mini.captioned import coco_entries, flickr_entries, scene_and_descriptions
 from evals.suite_mini.classes import IMAGENET_CLASSES
-from evals.suite_mini.dice import Dice
 from evals.suite_mini.meaning import Statement, is_true
-from evals.suite_mini.portraits import draw_portrait
 from evals.suite_mini.request import SuiteRequest
 from evals.suite_mini.texts import TASKS, GlueRow
 from evals.suite_mini.vqa import Entry
@@ -87,7 +85,9 @@ def _imagenet(request: SuiteRequest) -> dict[str, Level]:
     jobs = labelled.IMAGENET.jobs(request)
     train = [job for job in jobs if job.split == "train"]
     val = [job for job in jobs if job.split == "val"]
-    counts = {job: colour_counts(_pixels(job, request.seed)) for job in jobs}
+    counts = {
+        job: colour_counts(job.draw(job.portrait(request.seed), request.seed)[0]) for job in jobs
+    }
     frequent = Counter(job.kind.wnid for job in train).most_common(1)[0][0]
     colours = colour_reader_accuracy(
         [counts[job] for job in train],
@@ -102,11 +102,6 @@ def _imagenet(request: SuiteRequest) -> dict[str, Level]:
         one_modality={"colours only": colours},
     )
     return {"accuracy": level}
-
-
-def _pixels(job: labelled.ClassPicture, seed: int) -> Any:
-    dice = Dice(seed, "imagenet", job.split, job.index, "picture")
-    return draw_portrait(job.portrait(seed), dice)[0]
 
 
 def _true_classes(job: labelled.ClassPicture, seed: int) -> int:

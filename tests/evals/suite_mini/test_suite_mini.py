@@ -17,6 +17,7 @@ from evals.suite_mini.render import render
 from evals.suite_mini.suite import NEEDS
 from evals.suite_mini.suite import PARTS as ALL_PARTS
 from evals.suite_mini.world import make_scene
+from examples.embedded_levels.__main__ import kept_levels
 from unimo2.errors import MissingData, UsageError
 from unimo2.formats.images import load_image
 from unimo2.formats.karpathy import KarpathyImage, read_karpathy
@@ -26,6 +27,7 @@ SMALLEST = SuiteRequest(seed=0, scale=0.001, flickr_test=4)
 PARTS = ["coco", "flickr30k"]
 QUICK_PARTS = ["flickr30k", "sbu"]
 """What these tests need; other parts have tests of their own."""
+WHOLE_FINGERPRINT = "eb9b3fbe1b77abdc4f0729f8e273d75e92de4bc40aa3d2323c50825ec1dcf6d2"
 TINY_FINGERPRINTS = {
     "coco": "e29ddcfe8abefbff975f0804aec95097b3368c2bb8093ca575a7d5ed47583417",
     "flickr30k": "a629cee09982073509cf28fc113fd26ca96ddc16744848cc1b358ca1eecdba34",
@@ -54,6 +56,16 @@ def test_fingerprint_is_the_same_on_every_machine(tiny: Path) -> None:
     """Against the fingerprints noted above; a wanted change of the data needs a new VERSION."""
     content = read_suite(tiny)
     assert content is not None and content["fingerprints"] == TINY_FINGERPRINTS
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1_800)
+def test_fingerprint_of_the_whole_suite(tmp_path: Path) -> None:
+    """Against the one noted above, of which every level and every record of the package speaks."""
+    content = make_suite(tmp_path / "whole", SuiteRequest())
+    assert content["fingerprint"] == WHOLE_FINGERPRINT
+    assert {entry["fingerprint"] for entry in kept_levels()} <= {*content["fingerprints"].values()}
+    assert set(content["levels"]) >= {"flickr", "vqa", "coco", "imagenet", "mnli"}
 
 
 def test_number_of_processes_does_not_matter(tiny: Path, tmp_path: Path) -> None:
