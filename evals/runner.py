@@ -211,7 +211,7 @@ def _prepare(
     if request.batch_size is not None and request.batch_size < 1:
         raise UsageError(f"--batch-size {request.batch_size}: at least 1 is needed")
     alternatives = benchmark.alternatives(request)
-    suite = suites.resolve(request.suite, request.data_root)
+    suite = suites.resolve(request.suite, request.data_root, [benchmark.name])
     card, model = None, given
     if model is None:
         card = zoo.resolve(request.model)

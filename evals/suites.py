@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -41,19 +41,26 @@ class Suite:
     fingerprints: Mapping[str, str] = field(default_factory=dict)
 
 
-def resolve(suite: str | None = None, data_root: str | Path | None = None) -> Suite:
+def resolve(
+    suite: str | None = None,
+    data_root: str | Path | None = None,
+    needs: Sequence[str] | None = (),
+) -> Suite:
     """Find the data that a command means.
 
     Args:
         suite: "mini", "paper", or None for what the data root holds (mini without a data root).
         data_root: A folder of data sets; None for the embedded suite's own place.
+        needs: Benchmarks and data sets that the command reads, all if None: what the embedded suite
+            lacks of them at its own place is drawn.
 
     Returns:
         The suite.
 
     Raises:
         UsageError: An unknown suite; "paper" without a data root; a root that is another suite.
-        MissingData: There is no such folder, or the embedded suite has not been made yet.
+        MissingData: There is no such folder, or the embedded suite has not been made yet and
+            nothing of it is needed.
         BadData: A `suite.json` that cannot be read.
     """
     if suite is not None and suite not in SUITES:
@@ -64,7 +71,7 @@ def resolve(suite: str | None = None, data_root: str | Path | None = None) -> Su
                 "suite 'paper' is real data: say where it lies with --data-root or UNIMO2_DATA "
                 "(a folder that holds flickr30k/, coco/ ... in their official layouts)"
             )
-        return _embedded()
+        return _embedded(needs)
     root = Path(data_root).expanduser()
     if not root.is_dir():
         raise MissingData(
@@ -76,12 +83,18 @@ def resolve(suite: str | None = None, data_root: str | Path | None = None) -> Su
     return found
 
 
-def _embedded() -> Suite:
-    """The embedded suite at its default place."""
+def _embedded(needs: Sequence[str] | None) -> Suite:
+    """The embedded suite at its default place, with what is needed of it."""
     from evals import suite_mini
+    from evals.datasets.registry import all_data_sets
 
     root = suite_mini.default_root()
-    if not (root / DESCRIPTION).is_file():
+    if needs is None:
+        suite_mini.ensure()
+    elif needs:
+        sets = all_data_sets().values()
+        suite_mini.ensure(one.name for one in sets if {one.name, one.benchmark} & {*needs})
+    elif not (root / DESCRIPTION).is_file():
         raise MissingData(f"the mini suite is not at {root}; make it with 'unimo2 data make-mini'")
     return _read(root)
 

@@ -23,7 +23,7 @@ from pathlib import Path
 
 import zoo
 from evals.registry import get_benchmark
-from evals.suite_mini import VERSION
+from evals.suite_mini.suite import VERSION
 
 ZOO = Path(zoo.__file__).parent
 PRETRAINED = "mini"

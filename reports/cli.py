@@ -127,7 +127,8 @@ def ablate(
     from evals.ablation.plan import Estimator
 
     root = find_data_root(data_root, suite)
-    study = ablation.Study(suites.resolve(suite, root), output, device.value, limit, rerank or None)
+    data = suites.resolve(suite, root, needs=None)
+    study = ablation.Study(data, output, device.value, limit, rerank or None)
     pick = partial(_recipe, budget=budget, seed=seed)
     rows = _rows(study.suite, pick, config, k or [], c or [], one_to_one, without or [], full)
     plan = ablation.make_plan(study, rows, Estimator(study.rerank))

@@ -383,7 +383,7 @@ def make_mini(
     with progress_bar("drawing") as advance:
         content = make_suite(place, request, processes, advance)
     keep_fingerprints(place)
-    for line in _summary(content):
+    for line in (*_summary(content), *request.notices()):
         typer.echo(line)
     typer.echo(f"{place} ({time.perf_counter() - began:.1f} s)")
 
@@ -426,7 +426,8 @@ def show(
     from evals.suites import resolve
     from unimo2.formats.images import load_image
 
-    chosen = choose(dataset, resolve(suite, find_data_root(data_root, suite)).root, split, n)
+    found = resolve(suite, find_data_root(data_root, suite), [dataset.replace("-", "_")])
+    chosen = choose(dataset, found.root, split, n)
     for line in chosen.skipped:
         typer.echo(f"left out: {line}", err=True)
     if not chosen.samples:

@@ -57,7 +57,7 @@ def dictionary(
     from evals.suite_mini.patches import flickr_scenes
     from evals.suites import resolve
 
-    scorer, root = _scorer(model, device), resolve(None, data_root).root
+    scorer, root = _scorer(model, device), resolve(None, data_root, ["flickr30k"]).root
     images = _images(root, split, limit)
     content: dict[str, Any] = {"model": scorer.name, "split": split}
     if interventions:

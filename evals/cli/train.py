@@ -93,7 +93,7 @@ def pretrain(
             "training.eval_every: pre-training has no early evaluation; 'unimo2 eval' measures the "
             "model that it leaves"
         )
-    root = resolve(None, data_root).root
+    root = resolve(None, data_root, needs=None).root
     summary = _train(recipe, root, output, resume, device)
     say(
         f"trained {summary.steps} steps in {summary.seconds:.0f} s "
@@ -315,7 +315,7 @@ def finetune(
     }
     assignments = list(set_ or [])
     assignments += [f"{key}={value}" for key, value in asked.items() if value is not None]
-    root = resolve(suite, find_data_root(data_root, suite)).root
+    root = resolve(suite, find_data_root(data_root, suite), [name]).root
     request = _Request(name, model, _checkpoint(model, name), root, resume, device)
     recipe = _recipe(request, config, assignments)
     require_resume(resume)

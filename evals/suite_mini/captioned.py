@@ -1,4 +1,4 @@
-"""Captioned pictures in Karpathy's layouts: what Flickr30k and COCO share.
+"""Captioned pictures in Karpathy's layouts: Flickr30k, and COCO with its own annotation file.
 
 A collection is a list of entries. An entry says which scene to draw and where its picture goes;
 entries are independent of one another, so any process can write any of them. Other data sets that
@@ -17,7 +17,9 @@ from typing import Any
 
 from evals.suite_mini.dice import Dice
 from evals.suite_mini.language import Description, describe
+from evals.suite_mini.part import Report
 from evals.suite_mini.pictures import write_scene
+from evals.suite_mini.render import SIDE
 from evals.suite_mini.request import SuiteRequest
 from evals.suite_mini.world import Scene, make_scene
 from unimo2.formats.layout import CocoFiles, Flickr30kFiles
@@ -170,3 +172,89 @@ def write_karpathy(
             record["cocoid"] = entry.cocoid
         images.append(record)
     json_path.write_text(json.dumps({"images": images, "dataset": dataset}), encoding="utf-8")
+
+
+_FLICKR_JSON = Flickr30kFiles(Path()).annotations.as_posix()
+
+
+class _Flickr30k:
+    name = "flickr30k"
+
+    def folders(self, request: SuiteRequest) -> Sequence[str]:
+        return [FLICKR_IMAGES]
+
+    def jobs(self, request: SuiteRequest) -> Sequence[PictureJob]:
+        return [PictureJob(entry) for entry in flickr_entries(request)]
+
+    def finish(self, root: Path, request: SuiteRequest, results: Sequence[Written]) -> Report:
+        entries = flickr_entries(request)
+        write_karpathy(root / _FLICKR_JSON, self.name, entries, results)
+        return Report(
+            counts=split_counts(entries),
+            unit="images with 5 captions each",
+            digests=[result.digest for result in results],
+        )
+
+    def files(self, request: SuiteRequest) -> Sequence[str]:
+        return [_FLICKR_JSON, *(entry.path for entry in flickr_entries(request))]
+
+
+FLICKR30K = _Flickr30k()
+
+
+_COCO_JSON = CocoFiles(Path()).annotations.as_posix()
+_ANNOTATIONS = f"{COCO_FOLDER}/annotations"
+_REFERENCES = CocoFiles(Path()).references("val2014").as_posix()
+_LICENCE = {"id": 1, "name": "Drawn by unimo2 data make-mini", "url": ""}
+
+
+class _Coco:
+    name = "coco"
+
+    def folders(self, request: SuiteRequest) -> Sequence[str]:
+        return [_ANNOTATIONS, *sorted({entry.folder for entry in coco_entries(request)})]
+
+    def jobs(self, request: SuiteRequest) -> Sequence[PictureJob]:
+        return [PictureJob(entry) for entry in coco_entries(request)]
+
+    def finish(self, root: Path, request: SuiteRequest, results: Sequence[Written]) -> Report:
+        entries = coco_entries(request)
+        write_karpathy(root / _COCO_JSON, self.name, entries, results)
+        _write_references(root / _REFERENCES, entries, results)
+        return Report(
+            counts=split_counts(entries),
+            unit="images with 5 captions each",
+            digests=[result.digest for result in results],
+        )
+
+    def files(self, request: SuiteRequest) -> Sequence[str]:
+        return [_COCO_JSON, _REFERENCES, *(entry.path for entry in coco_entries(request))]
+
+
+def _write_references(path: Path, entries: Sequence[Entry], written: Sequence[Written]) -> None:
+    """Save the captions of all images in val2014 as COCO's own annotation file has them."""
+    chosen = [
+        (entry, result)
+        for entry, result in zip(entries, written, strict=True)
+        if entry.folder.endswith("val2014")
+    ]
+    images = [
+        {"license": 1, "file_name": entry.filename, "coco_url": "", "height": SIDE, "width": SIDE}
+        | {"date_captured": "2026-01-01 00:00:00", "flickr_url": "", "id": entry.cocoid}
+        for entry, _ in chosen
+    ]
+    captions = [(entry.cocoid, text) for entry, result in chosen for text, _ in result.captions]
+    annotations = [
+        {"image_id": image, "id": number, "caption": text}
+        for number, (image, text) in enumerate(captions, start=1)
+    ]
+    content = {
+        "info": {"description": "COCO captions of the mini suite", "version": "1.0", "year": 2026},
+        "images": images,
+        "licenses": [_LICENCE],
+        "annotations": annotations,
+    }
+    path.write_text(json.dumps(content), encoding="utf-8")
+
+
+COCO = _Coco()

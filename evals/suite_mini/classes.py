@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from evals.suite_mini import lexicon
 from evals.suite_mini.meaning import Mention
-from evals.suite_mini.rare_shapes import RARE_SILHOUETTES
+from evals.suite_mini.shapes import RARE_SILHOUETTES
 from evals.suite_mini.world import COLOURS, SHAPES, SIZES, TEXTURES, colours_on
 
 RARE_SHAPES = tuple(RARE_SILHOUETTES)

@@ -11,13 +11,207 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
-from evals.suite_mini.claims import KINDS, Claim, clause
 from evals.suite_mini.dice import Dice
 from evals.suite_mini.pairing import Found, answer_pairs
+from evals.suite_mini.phrases import answer_phrase, topic_phrases
 from evals.suite_mini.speaker import sentence
 from evals.suite_mini.topics import Topic, topics
-from evals.suite_mini.unseen import unseen_attribute, unseen_clause
 from evals.suite_mini.world import Scene
+
+CLAIM_KINDS: dict[str, int] = {
+    "exists-in-colour": 100,
+    "on": 40,
+    "exists": 16,
+    "is": 8,
+    "count": 4,
+    "shape-at": 2,
+    "place": 2,
+    "relation": 2,
+    "shape": 2,
+    "colours-of": 1,
+    "bigger": 1,
+    "same-colour": 1,
+    "same-size": 1,
+    "more": 1,
+    "alike": 1,
+    "neighbour": 1,
+    "empty": 1,
+}
+"""How often a statement is about each kind of topic.
+
+Mostly what a glance shows, as in SNLI; questions have weights of their own, in
+`evals.suite_mini.topics`.
+"""
+
+_THERE_IS = (
+    (
+        "there is {a0}",
+        "the picture shows {a0}",
+        "you can see {a0}",
+        "{a0} can be seen",
+        "{a0} is in the picture",
+    ),
+    ("there is no {one0}", "the picture shows no {one0}", "no {one0} can be seen"),
+)
+# Slots are those of `topic_phrases`. For yes/no topics: what is said for "yes", and for "no".
+_CLOSED: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "exists": _THERE_IS,
+    "exists-in-colour": _THERE_IS,
+    "is": (("{the0} is {is1}",), ("{the0} is not {is1}",)),
+    "relation": (
+        ("{the0} is {rel} {the1}", "{the0} stands {rel} {the1}", "{the0} can be seen {rel} {the1}"),
+        ("{the0} is not {rel} {the1}", "{the0} does not stand {rel} {the1}"),
+    ),
+    "bigger": (
+        (
+            "{the0} is bigger than {the1}",
+            "{the0} is larger than {the1}",
+            "{the1} is smaller than {the0}",
+        ),
+        ("{the0} is not bigger than {the1}", "{the1} is not smaller than {the0}"),
+    ),
+    "same-colour": (
+        ("{the0} and {the1} have the same color", "{the0} is the same color as {the1}"),
+        ("{the0} and {the1} have different colors", "{the0} is not the same color as {the1}"),
+    ),
+    "same-size": (
+        ("{the0} and {the1} have the same size", "{the0} is as big as {the1}"),
+        ("{the0} and {the1} have different sizes", "{the0} is not the same size as {the1}"),
+    ),
+    "more": (
+        ("there are more {many0} than {many1}", "you can see more {many0} than {many1}"),
+        ("there are not more {many0} than {many1}",),
+    ),
+    "alike": (
+        ("two of the things have the same shape", "a shape appears more than once"),
+        ("all the things have different shapes", "no shape appears twice"),
+    ),
+    "on": (
+        ("the things are {on}", "everything is {on}", "this is {on}"),
+        ("the things are not {on}", "this is not {on}"),
+    ),
+}
+# For the others: {value} is the answer.
+_OPEN: dict[str, tuple[str, ...]] = {
+    "colours-of": ("the {many0} are {value}", "all the {many0} are {value}"),
+    "shape": ("{the0} is {value}", "{the0} has the shape of {value}"),
+    "shape-at": ("there is {value} {is0}", "{value} is {is0}", "you can see {value} {is0}"),
+    "neighbour": ("there is {value} {rel} {the0}", "{value} stands {rel} {the0}"),
+    "place": ("{the0} is {value}", "{the0} stands {value}", "you can see {the0} {value}"),
+    "empty": ("the {edge} {line} is empty", "nothing stands in the {edge} {line}"),
+}
+_COUNTS: dict[str, tuple[str, ...]] = {
+    "0": ("there are no {many0}", "no {many0} can be seen"),
+    "1": ("there is exactly one {one0}", "you can see exactly one {one0}"),
+    "more": ("there are exactly {value} {many0}", "you can see exactly {value} {many0}"),
+}
+
+
+@dataclass(frozen=True)
+class Claim:
+    """The statement that a topic has a certain answer."""
+
+    topic: Topic
+    answer: str
+
+    def holds(self, known: Mapping[Topic, str]) -> bool:
+        """Whether it is true of a scene.
+
+        Args:
+            known: what can be asked of the scene, with the answers; the claim's topic is there.
+        """
+        return known[self.topic] == self.answer
+
+
+def clause(claim: Claim, dice: Dice) -> str:
+    """The claim in words, without a capital and a full stop."""
+    kind = claim.topic.kind
+    phrases = topic_phrases(claim.topic, dice)
+    if kind in _CLOSED:
+        return dice.pick(_CLOSED[kind][claim.answer == "no"]).format_map(phrases)
+    if kind == "count":
+        templates = _COUNTS.get(claim.answer, _COUNTS["more"])
+    else:
+        templates = _OPEN[kind]
+    phrases["value"] = answer_phrase(claim.answer, dice)
+    phrases["edge"] = claim.answer
+    return dice.pick(templates).format_map(phrases)
+
+
+_WHO = (
+    "a girl",
+    "a boy",
+    "an old man",
+    "a teacher",
+    "a painter",
+    "a nurse",
+    "two friends",
+    "a tall woman",
+    "somebody's aunt",
+    "our neighbours",
+    "a farmer",
+    "a student",
+)
+_BEFORE = ("yesterday", "last week", "an hour ago", "in the morning", "in winter", "long ago")
+_SOON = ("tomorrow", "soon", "next week", "in a moment", "before lunch", "later today")
+_EVENTS = ("a birthday", "a school book", "a contest", "a poster", "a party", "a game", "a friend")
+_ABOUT_THE_PICTURE = (
+    "{who} made the picture",
+    "{who} drew all this {before}",
+    "the picture belongs to {who}",
+    "this is the favourite picture of {who}",
+    "the picture was made {before}",
+    "the picture was made for {event}",
+    "one more thing will be added {soon}",
+    "{who} wanted to move one of the things {before}",
+    "there was one more thing here {before}",
+    "{who} wiped something away {before}",
+    "everything looked different {before}",
+    "a name is written on the back of the picture",
+    "the picture will be sold {soon}",
+    "music was playing when the picture was made",
+    "{who} dreamed of this scene {before}",
+    "someone out of sight was watching",
+    "{who} counted the things {before}",
+    "the picture won a prize {before}",
+    "{who} hoped to see the picture {soon}",
+    "everything will be painted over {soon}",
+    "making the picture took an hour",
+    "the picture was a present for {who}",
+    "the picture made {who} happy",
+    "one of the things will fall down {soon}",
+)
+_ABOUT_A_THING = (
+    "{who} painted {before}",
+    "is loved by {who}",
+    "belongs to {who}",
+    "was moved here {before}",
+    "will be gone {soon}",
+    "took an hour to draw",
+    "is meant for {event}",
+    "was bigger {before}",
+    "had another color {before}",
+)
+
+
+def unseen_clause(dice: Dice) -> str:
+    """As in: a girl drew all this yesterday."""
+    return _filled(dice.pick(_ABOUT_THE_PICTURE), dice)
+
+
+def unseen_attribute(dice: Dice) -> str:
+    """What follows "which" about a thing, as in: belongs to two friends."""
+    return _filled(dice.pick(_ABOUT_A_THING), dice)
+
+
+def _filled(template: str, dice: Dice) -> str:
+    return template.format(
+        who=dice.pick(_WHO),
+        before=dice.pick(_BEFORE),
+        soon=dice.pick(_SOON),
+        event=dice.pick(_EVENTS),
+    )
+
 
 _AND = (
     "{0}, and {1}",
@@ -106,7 +300,7 @@ def hypothesis_pairs(
     forms = dice.shuffled([list(Form)[number % len(Form)] for number in range(pairs)])
     made = []
     # With a small group there are fewer pairs than forms.
-    for pair, form in zip(answer_pairs(scenes, KINDS, pairs, dice), forms, strict=False):
+    for pair, form in zip(answer_pairs(known, CLAIM_KINDS, pairs, dice), forms, strict=False):
         claim = _claim(pair, dice)
         truths = [claim.holds(known[found.picture]) for found in pair]
         right = pair[truths.index(True)]
@@ -178,7 +372,7 @@ def _second_claim(
     candidates = list(right)
     for _ in range(_TRIES):
         topic = dice.pick(candidates)
-        if topic == claim.topic or topic.kind not in KINDS or topic not in wrong:
+        if topic == claim.topic or topic.kind not in CLAIM_KINDS or topic not in wrong:
             continue
         if not false_in_wrong or right[topic] != wrong[topic]:
             return Claim(topic, right[topic])

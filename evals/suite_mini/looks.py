@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from functools import cache
+from operator import attrgetter
+from typing import Any, NamedTuple
 
 from evals.suite_mini import lexicon
 from evals.suite_mini.dice import Dice
@@ -20,8 +22,7 @@ _AFTER_NOUN_CHANCE = 0.3
 _THING_NOUNS = (("thing", "things"), ("object", "objects"), ("figure", "figures"))
 
 
-@dataclass(frozen=True)
-class Look:
+class Look(NamedTuple):
     """Some of a thing's properties; what is None is left open."""
 
     shape: str | None = None
@@ -47,22 +48,30 @@ class Look:
 
     def form(self) -> tuple[str, ...]:
         """The names of the properties that are given."""
-        return tuple(name for name in ATTRIBUTES if getattr(self, name) is not None)
+        return _form(self)
 
 
-def look_of(thing: Thing, form: Sequence[str]) -> Look:
-    """The look of a thing that gives the named properties; its region is its cell."""
-    values = {
-        "shape": thing.shape,
-        "colour": thing.colour,
-        "size": thing.size,
-        "texture": thing.texture,
-        "region": CELLS[thing.cell],
-    }
-    return Look(**{name: values[name] for name in form})
+@cache
+def _form(look: Look) -> tuple[str, ...]:
+    return tuple(name for name in ATTRIBUTES if getattr(look, name) is not None)
 
 
-def referents(scene: Scene, forms: Sequence[Sequence[str]]) -> Iterator[tuple[Look, Thing]]:
+@cache
+def _values(form: tuple[str, ...]) -> Callable[[Thing], Any]:
+    """What gives a thing's named properties; its region is its cell."""
+    return attrgetter(*("cell" if name == "region" else name for name in form))
+
+
+@cache
+def _look(form: tuple[str, ...], values: Any) -> Look:
+    """The look with these properties."""
+    named = dict(zip(form, values if len(form) > 1 else (values,), strict=True))
+    if "region" in named:
+        named["region"] = CELLS[named["region"]]
+    return Look(**named)
+
+
+def referents(scene: Scene, forms: Sequence[tuple[str, ...]]) -> Iterator[tuple[Look, Thing]]:
     """All looks of these forms that one thing of the scene has and no other.
 
     Args:
@@ -73,10 +82,10 @@ def referents(scene: Scene, forms: Sequence[Sequence[str]]) -> Iterator[tuple[Lo
         The look and the thing that it points out.
     """
     for form in forms:
-        for thing in scene.things:
-            look = look_of(thing, form)
-            if sum(map(look.fits, scene.things)) == 1:
-                yield look, thing
+        found = [_values(form)(thing) for thing in scene.things]
+        for thing, values in zip(scene.things, found, strict=True):
+            if found.count(values) == 1:
+                yield _look(form, values), thing
 
 
 def noun_phrase(look: Look, dice: Dice, plural: bool) -> str:

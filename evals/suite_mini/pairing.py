@@ -6,8 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from evals.suite_mini.dice import Dice
-from evals.suite_mini.topics import Topic, topics
-from evals.suite_mini.world import Scene
+from evals.suite_mini.topics import Topic
 
 _TRIES = 40
 _GROUP = 40
@@ -58,12 +57,12 @@ _Forms = dict[tuple[object, ...], dict[Topic, dict[str, list[int]]]]
 
 
 def answer_pairs(
-    scenes: Sequence[Scene], kinds: Mapping[str, int], pairs: int, dice: Dice
+    known: Sequence[Mapping[Topic, str]], kinds: Mapping[str, int], pairs: int, dice: Dice
 ) -> list[tuple[Found, Found]]:
     """Topics, each found in two pictures that answer it differently.
 
     Args:
-        scenes: of the group, at least two.
+        known: what can be asked of each picture of the group, with the answers; two at least.
         kinds: how often each kind of topic is wanted, in proportion.
         pairs: how many are wanted; there are fewer if the group is too small for them.
         dice: for everything that is left open.
@@ -72,9 +71,9 @@ def answer_pairs(
         The two members of each pair, in random order. Answers of one topic come as evenly as the
         scenes allow, pictures are used equally often, and none is asked the same thing twice.
     """
-    table = _table(scenes)
+    table = _table(known, kinds)
     names, weights = list(kinds), list(kinds.values())
-    uses = [0] * len(scenes)
+    uses = [0] * len(known)
     taken: set[tuple[int, Topic]] = set()
     found: list[tuple[Found, Found]] = []
     for _ in range(pairs * _TRIES):
@@ -95,14 +94,15 @@ def answer_pairs(
     return found
 
 
-def _table(scenes: Sequence[Scene]) -> dict[str, _Forms]:
+def _table(known: Sequence[Mapping[Topic, str]], kinds: Mapping[str, int]) -> dict[str, _Forms]:
     """Kind -> form -> topic -> answer -> pictures; topics with one answer only are left out."""
-    known: dict[Topic, dict[str, list[int]]] = {}
-    for number, scene in enumerate(scenes):
-        for topic, answer in topics(scene):
-            known.setdefault(topic, {}).setdefault(answer, []).append(number)
+    found: dict[Topic, dict[str, list[int]]] = {}
+    for number, own in enumerate(known):
+        for topic, answer in own.items():
+            if topic.kind in kinds:
+                found.setdefault(topic, {}).setdefault(answer, []).append(number)
     table: dict[str, _Forms] = {}
-    for topic, answers in known.items():
+    for topic, answers in found.items():
         if len(answers) > 1:
             forms = table.setdefault(topic.kind, {})
             forms.setdefault(topic.form(), {})[topic] = answers

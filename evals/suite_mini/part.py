@@ -53,7 +53,7 @@ class Report:
 
 
 class Part(Protocol):
-    """One data set of the suite; a module-level object `PART` in `evals/suite_mini/parts/`.
+    """One data set of the suite; `PARTS` in `suite` lists them.
 
     Attributes:
         name: its name in `unimo2 data list`, and its key in suite.json.

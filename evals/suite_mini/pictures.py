@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +11,20 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from evals.suite_mini.dice import Dice
-from evals.suite_mini.fingerprint import item_digest
 from evals.suite_mini.render import render
 from evals.suite_mini.world import Scene
+
+
+def item_digest(scene: Scene, captions: Sequence[str], pixels: NDArray[np.uint8]) -> str:
+    """sha256 of one picture: its scene graph, its captions and its pixels [height, width, 3]."""
+    text = "\n".join([scene.key(), *captions, "x".join(str(size) for size in pixels.shape), ""])
+    return hashlib.sha256(text.encode() + pixels.tobytes()).hexdigest()
+
+
+def combined(digests: Iterable[str]) -> str:
+    """sha256 over the digests of all items, in order."""
+    return hashlib.sha256("\n".join(digests).encode()).hexdigest()
+
 
 _JPEG_QUALITY = 95
 

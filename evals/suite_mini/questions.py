@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from evals.suite_mini.dice import Dice
 from evals.suite_mini.pairing import answer_pairs
 from evals.suite_mini.phrases import topic_phrases
-from evals.suite_mini.topics import KINDS, Topic
+from evals.suite_mini.topics import KINDS, Topic, topics
 from evals.suite_mini.world import Scene
 
 _IS_THERE = (
@@ -190,7 +190,7 @@ def balanced_pairs(scenes: Sequence[Scene], pairs: int, dice: Dice) -> list[tupl
         The two members of each pair, equal in their text and different in their answers.
     """
     asked = []
-    for pair in answer_pairs(scenes, KINDS, pairs, dice):
+    for pair in answer_pairs([dict(topics(scene)) for scene in scenes], KINDS, pairs, dice):
         text = wording(pair[0].topic, dice)
         first, second = (Asked(one.picture, text, one.topic, one.answer) for one in pair)
         asked.append((first, second))

@@ -10,8 +10,15 @@ from numpy.typing import NDArray
 
 from evals.suite_mini.backgrounds import Canvas, Colour, draw_background, jittered, packed
 from evals.suite_mini.dice import Dice
-from evals.suite_mini.rare_shapes import RARE_DETAILS, RARE_SILHOUETTES
-from evals.suite_mini.shapes import DETAILS, SILHOUETTES, Mask, Plane, texture_mask
+from evals.suite_mini.shapes import (
+    DETAILS,
+    RARE_DETAILS,
+    RARE_SILHOUETTES,
+    SILHOUETTES,
+    Mask,
+    Plane,
+    texture_mask,
+)
 from evals.suite_mini.world import GRID, Scene, Thing
 
 Axis = NDArray[np.float64]  # [1, width] or [height, 1]

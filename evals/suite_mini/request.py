@@ -27,6 +27,21 @@ class SuiteRequest:
         if self.flickr_test < 2:
             raise UsageError(f"a retrieval test needs 2 images or more, not {self.flickr_test}")
 
+    def notices(self) -> list[str]:
+        """What a user should know of a suite of other sizes or of another seed."""
+        notices = []
+        if self.seed != 0 or self.scale > 1.0:
+            notices.append(
+                "bookwiki, openwebtext, cola, mnli, sst2, stsb: texts that come with the package, the "
+                "same for every seed and no more than at scale 1"
+            )
+        if self != SuiteRequest():
+            notices.append(
+                "ceilings and floors are kept for the usual suite; for others "
+                "'python -m examples.embedded_levels FOLDER' in the repository computes them"
+            )
+        return notices
+
     def scaled(self, size: int, smallest: int = _SMALLEST_SPLIT) -> int:
         """The size of a split at this scale, rounded up, and never so small that it is useless."""
         return max(smallest, math.ceil(size * self.scale))

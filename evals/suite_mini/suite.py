@@ -1,28 +1,33 @@
-"""The embedded suite on disk: made once, whole or not at all, and recognised when it is there."""
+"""The embedded suite on disk: drawn part by part, each whole or not at all, and recognised there."""
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
-import pkgutil
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Sequence
-from contextlib import closing
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import asdict
-from functools import cache
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from evals.suite_mini import parts as parts_package
-from evals.suite_mini.fingerprint import combined
+from evals.suite_mini.captioned import COCO, FLICKR30K
+from evals.suite_mini.labelled import IMAGENET, IMAGENET21K
+from evals.suite_mini.open_images import OPEN_IMAGES
 from evals.suite_mini.part import Part, Report
+from evals.suite_mini.pictures import combined
 from evals.suite_mini.request import SuiteRequest
+from evals.suite_mini.snli_ve import SNLI_VE
 from evals.suite_mini.texts import CORPORA, TASKS
+from evals.suite_mini.visual_genome import VISUAL_GENOME
+from evals.suite_mini.vqa import VQA
+from evals.suite_mini.web import CONCEPTUAL_CAPTIONS, SBU
 from evals.suite_mini.workers import results_by_part
-from unimo2.errors import UsageError
+from unimo2.errors import MissingData, UsageError
+from unimo2.files import write_text
 
 VERSION = 5
 """Goes up whenever the same seed gives other data."""
@@ -30,29 +35,22 @@ VERSION = 5
 SUITE_FILE = "suite.json"
 LEVELS_FILE = Path(__file__).with_name("levels.json")
 """Ceilings and floors by the fingerprint of a part, computed by `examples/embedded_levels`."""
+
 _ABANDONED_SECONDS = 3_600.0
 
 Progress = Callable[[int, int], None]
 """Called with the number of jobs done so far and in all."""
 
-
-@cache
-def all_parts() -> tuple[Part, ...]:
-    """Every part of the suite: the object `PART` of each module in `evals/suite_mini/parts/`.
-
-    Returns:
-        In the order of their names.
-
-    Raises:
-        ValueError: two modules give the same name.
-    """
-    modules = pkgutil.iter_modules(parts_package.__path__, f"{parts_package.__name__}.")
-    found: list[Part] = [import_module(module.name).PART for module in modules]
-    found += [*CORPORA, *TASKS]
-    names = [part.name for part in found]
-    if len(set(names)) != len(names):
-        raise ValueError(f"parts of one name: {sorted(names)}")
-    return tuple(sorted(found, key=lambda part: part.name))
+_ALL: tuple[Part, ...] = (
+    *(FLICKR30K, COCO, VQA, SNLI_VE, IMAGENET),
+    *(VISUAL_GENOME, CONCEPTUAL_CAPTIONS, SBU, IMAGENET21K, OPEN_IMAGES),
+    *CORPORA,
+    *TASKS,
+)
+PARTS: Mapping[str, Part] = {part.name: part for part in sorted(_ALL, key=lambda part: part.name)}
+"""Every data set of the suite by its name."""
+NEEDS = {"snli_ve": "flickr30k", "vqa": "coco"}
+"""Parts that speak of the pictures of another one."""
 
 
 def default_root(seed: int = 0, scale: float = 1.0) -> Path:
@@ -72,22 +70,57 @@ def read_suite(root: Path) -> dict[str, Any] | None:
     return content if isinstance(content, dict) and content.get("suite") == "mini" else None
 
 
+def ensure(parts: Iterable[str] | None = None, root: Path | None = None) -> Path:
+    """Draw what the suite lacks of some parts; progress is shown on a terminal.
+
+    Args:
+        parts: names of data sets, all if None; names that the suite does not have are left alone.
+        root: where the suite lies or is to lie; its default place if None.
+
+    Returns:
+        The root.
+
+    Raises:
+        UsageError: the folder holds something else.
+        MissingData: nothing can be written there.
+    """
+    from unimo2.cli.console import progress_bar, say
+
+    root = default_root() if root is None else root
+    wanted = PARTS if parts is None else {name for name in parts if name in PARTS}
+    chosen = {*wanted, *(NEEDS[name] for name in wanted if name in NEEDS)}
+    found = read_suite(root) or {}
+    held = SuiteRequest(**{name: found[name] for name in asdict(SuiteRequest()) if name in found})
+    missing = [name for name in PARTS if name in chosen and not _is_there(root, held, found, name)]
+    if missing:
+        say(f"drawing {', '.join(missing)} of the mini suite in {root}", err=True)
+        try:
+            with progress_bar("drawing") as advance:
+                make_suite(root, held, None, advance, missing)
+        except OSError as error:
+            raise MissingData(
+                f"the mini suite cannot be drawn in {root}: {error}; set XDG_CACHE_HOME to a folder "
+                "with room for it"
+            ) from error
+    return root
+
+
 def make_suite(
     root: Path,
     request: SuiteRequest,
     processes: int | None = None,
     on_progress: Progress | None = None,
-    parts: Sequence[Part] | None = None,
+    parts: Iterable[str] | None = None,
 ) -> dict[str, Any]:
-    """Write the suite, unless it is there already.
+    """Draw the parts of the suite that are not there already.
 
     Args:
-        root: the data root to be. It is made in a folder beside it and renamed at the end.
+        root: the data root to be. Parts are drawn in a folder beside it and moved at the end.
         request: seed and sizes.
         processes: how many to use; as many as there are processors if None. Has no influence on
             the data.
         on_progress: see `Progress`.
-        parts: which data sets it has; all that there are if None.
+        parts: names of data sets; all that there are if None.
 
     Returns:
         The content of `suite.json`.
@@ -96,33 +129,35 @@ def make_suite(
         UsageError: the folder holds something else, which is left alone.
     """
     root = Path(os.path.abspath(root))
-    chosen = all_parts() if parts is None else tuple(parts)
     existing = read_suite(root)
-    if existing is not None and _answers(existing, request):
-        if _is_complete(root, request, existing, chosen):
-            return existing
     _refuse_foreign(root, request, existing)
+    names = PARTS if parts is None else set(parts)
+    missing = [
+        part
+        for name, part in PARTS.items()
+        if name in names and not _is_there(root, request, existing or {}, name)
+    ]
+    if existing is not None and not missing:
+        return existing
     root.parent.mkdir(parents=True, exist_ok=True)
     _clear_abandoned(root)
     partial_root = Path(tempfile.mkdtemp(prefix=f".{root.name}.partial-", dir=root.parent))
     try:
-        content = _write(partial_root, request, chosen, processes, on_progress)
+        reports = _draw(partial_root, request, missing, processes, on_progress)
         partial_root.chmod(0o755)  # mkdtemp makes folders that nobody else may read
-        if root.exists():
-            shutil.rmtree(root)
-        partial_root.rename(root)
+        return _publish(partial_root, root, request, reports)
     finally:
         shutil.rmtree(partial_root, ignore_errors=True)
-    return content
 
 
-def _write(
+def _draw(
     root: Path,
     request: SuiteRequest,
     parts: Sequence[Part],
     processes: int | None,
     on_progress: Progress | None,
-) -> dict[str, Any]:
+) -> dict[str, Report]:
+    """Write the files of parts, but not the suite's description."""
     for part in parts:
         for folder in part.folders(request):
             (root / folder).mkdir(parents=True, exist_ok=True)
@@ -132,17 +167,73 @@ def _write(
     with closing(results_by_part(root, request.seed, jobs, count, on_progress)) as results:
         for part, own in zip(parts, results, strict=True):
             reports[part.name] = part.finish(root, request, own)
-    content = _content(request, reports)
-    (root / SUITE_FILE).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    return reports
+
+
+def _publish(
+    partial_root: Path, root: Path, request: SuiteRequest, reports: Mapping[str, Report]
+) -> dict[str, Any]:
+    """Give what was drawn its place; the description, which says what is there, comes last.
+
+    Whoever is stopped in between leaves files that nothing speaks of and that the next one
+    replaces with the same; whoever draws the same at the same time replaces them likewise.
+    """
+    content = _described(request, {}, reports)
+    description = partial_root / SUITE_FILE
+    write_text(description, json.dumps(content, indent=2) + "\n")
+    try:
+        partial_root.rename(root)  # if nothing is there, all of it appears at once
+        return content
+    except OSError:
+        if not root.is_dir():
+            raise
+    description.unlink()
+    with _locked(root):
+        existing = read_suite(root)
+        _refuse_foreign(root, request, existing)
+        _move(partial_root, root)
+        content = _described(request, existing or {}, reports)
+        write_text(root / SUITE_FILE, json.dumps(content, indent=2) + "\n")
     return content
 
 
-def _content(request: SuiteRequest, reports: dict[str, Report]) -> dict[str, Any]:
-    """What `suite.json` says."""
-    fingerprints = {name: combined(report.digests) for name, report in reports.items()}
-    kept = json.loads(LEVELS_FILE.read_text(encoding="utf-8"))
-    levels: dict[str, Any] = {}
-    for entry in kept:
+def _move(source: Path, target: Path) -> None:
+    """Move all in a folder into another one, folders before files: annotations come last."""
+    for entry in sorted(source.iterdir(), key=lambda entry: (entry.is_file(), entry.name)):
+        goal = target / entry.name
+        try:
+            entry.replace(goal)
+        except OSError:  # a folder with something in it
+            if not (entry.is_dir() and goal.is_dir()):
+                raise
+            _move(entry, goal)
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Wait for other processes that add parts to the same suite."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _described(
+    request: SuiteRequest, existing: Mapping[str, Any], reports: Mapping[str, Report]
+) -> dict[str, Any]:
+    """What `suite.json` says with the parts that were there and those that were drawn."""
+    drawn = {
+        "fingerprints": {name: combined(report.digests) for name, report in reports.items()},
+        "counts": {name: dict(report.counts) for name, report in reports.items()},
+        "units": {name: report.unit for name, report in reports.items()},
+        "folded": {name: dict(report.folded) for name, report in reports.items() if report.folded},
+    }
+    held = {kind: dict(sorted({**existing.get(kind, {}), **drawn[kind]}.items())) for kind in drawn}
+    fingerprints = held["fingerprints"]
+    levels: dict[str, Any] = dict(existing.get("levels", {}))
+    for entry in json.loads(LEVELS_FILE.read_text(encoding="utf-8")):
         if fingerprints.get(entry["part"]) == entry["fingerprint"]:
             levels |= entry["levels"]
     return {
@@ -150,10 +241,7 @@ def _content(request: SuiteRequest, reports: dict[str, Report]) -> dict[str, Any
         "version": VERSION,
         **asdict(request),
         "fingerprint": combined(f"{name} {value}" for name, value in fingerprints.items()),
-        "fingerprints": fingerprints,
-        "counts": {name: dict(report.counts) for name, report in reports.items()},
-        "units": {name: report.unit for name, report in reports.items()},
-        "folded": {name: dict(report.folded) for name, report in reports.items() if report.folded},
+        **held,
         "levels": dict(sorted(levels.items())),
     }
 
@@ -164,37 +252,26 @@ def _processors() -> int:
     return os.cpu_count() or 1
 
 
-def _answers(content: dict[str, Any], request: SuiteRequest) -> bool:
-    """Whether the suite on disk was made for this request; equal requests give equal data."""
-    expected = {"version": VERSION, **asdict(request)}
-    return all(content.get(field) == value for field, value in expected.items())
-
-
-def _is_complete(
-    root: Path, request: SuiteRequest, content: dict[str, Any], parts: Sequence[Part]
-) -> bool:
-    """Whether every part, and every file that belongs to it, is still there."""
-    written = content.get("fingerprints")
-    if not isinstance(written, dict) or any(part.name not in written for part in parts):
+def _is_there(root: Path, request: SuiteRequest, content: Mapping[str, Any], name: str) -> bool:
+    """Whether a part, and every file that belongs to it, is there."""
+    if name not in content.get("fingerprints", ()):
         return False
     expected: dict[str, set[str]] = {}
-    for part in parts:
-        for path in part.files(request):
-            folder, _, name = path.rpartition("/")
-            expected.setdefault(folder, set()).add(name)
+    for path in PARTS[name].files(request):
+        folder, _, file = path.rpartition("/")
+        expected.setdefault(folder, set()).add(file)
     # One listing a folder: a stat for each of tens of thousands of files takes far longer.
     return all(
-        (root / folder).is_dir() and names <= set(os.listdir(root / folder))
-        for folder, names in expected.items()
+        (root / folder).is_dir() and files <= set(os.listdir(root / folder))
+        for folder, files in expected.items()
     )
 
 
 def _refuse_foreign(root: Path, request: SuiteRequest, existing: dict[str, Any] | None) -> None:
-    """Only an empty folder, or a damaged copy of the very same suite, may be replaced."""
-    if existing is not None and not _answers(existing, request):
-        held = ", ".join(
-            f"{field} {existing.get(field)}" for field in ("version", *asdict(request))
-        )
+    """Only an empty folder, or a part of the very same suite, may be added to."""
+    asked = {"version": VERSION, **asdict(request)}
+    if existing is not None and any(existing.get(name) != value for name, value in asked.items()):
+        held = ", ".join(f"{name} {existing.get(name)}" for name in asked)
         raise UsageError(
             f"{root} holds another mini suite ({held}); choose another --root, or delete that folder"
         )

@@ -6,9 +6,10 @@ one thing and no other, and relations that are half true are left alone.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from itertools import permutations
+from typing import NamedTuple
 
 from evals.suite_mini.looks import CELLS, EDGES, Look, referents
 from evals.suite_mini.meaning import related
@@ -25,8 +26,7 @@ from evals.suite_mini.world import (
 _DIRECTIONS = ("left", "right", "above", "below")
 
 
-@dataclass(frozen=True)
-class Topic:
+class Topic(NamedTuple):
     """A question's meaning."""
 
     kind: str
@@ -44,43 +44,52 @@ Answered = Iterator[tuple[Topic, str]]
 """Topics that are askable of a scene, each once, with their canonical answers."""
 
 
+# The topics that are askable of every scene, or of many.
+_LOOKS = {
+    "shape": tuple(Look(shape=shape) for shape in SHAPES),
+    "colour": tuple(Look(colour=colour) for colour in COLOURS),
+    "size": tuple(Look(size=size) for size in SIZES),
+    "texture": tuple(Look(texture=texture) for texture in TEXTURES),
+    "region": tuple(Look(region=edge) for edge in EDGES),
+}
+_EXISTS = [Topic("exists", (look,)) for look in (*_LOOKS["shape"], *_LOOKS["texture"][1:])]
+_EXISTS_IN_COLOUR = [Topic("exists-in-colour", (look,)) for look in _LOOKS["colour"]]
+_COUNT = [Topic("count", (look,)) for look in (Look(), *sum(_LOOKS.values(), ()))]
+_MORE = [
+    (Topic("more", (Look(shape=first), Look(shape=second))), first, second)
+    for first, second in permutations(SHAPES, 2)
+]
+_IS: tuple[tuple[tuple[tuple[str, ...], ...], tuple[Look, ...]], ...] = (
+    ((("shape",), ("size",), ("region",), ("size", "shape")), _LOOKS["colour"]),
+    ((("shape",), ("colour",), ("region",), ("colour", "shape")), _LOOKS["size"]),
+    ((("shape",), ("colour",), ("region",)), _LOOKS["texture"]),
+    ((("shape",), ("colour",)), _LOOKS["region"]),
+)
+
+
 def _yes(truth: bool) -> str:
     return "yes" if truth else "no"
 
 
 def _exists(scene: Scene) -> Answered:
     """Is there a star, a striped thing?"""
-    looks = [Look(shape=shape) for shape in SHAPES]
-    looks += [Look(texture=texture) for texture in TEXTURES[1:]]
-    for look in looks:
-        yield Topic("exists", (look,)), _yes(bool(look.among(scene)))
+    shapes = {thing.shape for thing in scene.things}
+    textures = {thing.texture for thing in scene.things}
+    for topic in _EXISTS:
+        (look,) = topic.looks
+        yield topic, _yes(look.shape in shapes or look.texture in textures)
 
 
 def _exists_in_colour(scene: Scene) -> Answered:
     """Is there a red thing?"""
-    for colour in COLOURS:
-        look = Look(colour=colour)
-        yield Topic("exists-in-colour", (look,)), _yes(bool(look.among(scene)))
+    colours = {thing.colour for thing in scene.things}
+    for topic in _EXISTS_IN_COLOUR:
+        yield topic, _yes(topic.looks[0].colour in colours)
 
 
 def _is(scene: Scene) -> Answered:
     """Is the star red? Is the small thing striped? Is the fish at the top?"""
-    asked: tuple[tuple[tuple[tuple[str, ...], ...], tuple[Look, ...]], ...] = (
-        (
-            (("shape",), ("size",), ("region",), ("size", "shape")),
-            tuple(Look(colour=colour) for colour in COLOURS),
-        ),
-        (
-            (("shape",), ("colour",), ("region",), ("colour", "shape")),
-            tuple(Look(size=size) for size in SIZES),
-        ),
-        (
-            (("shape",), ("colour",), ("region",)),
-            tuple(Look(texture=texture) for texture in TEXTURES),
-        ),
-        ((("shape",), ("colour",)), tuple(Look(region=edge) for edge in EDGES)),
-    )
-    for forms, properties in asked:
+    for forms, properties in _IS:
         for look, thing in referents(scene, forms):
             for value in properties:
                 yield Topic("is", (look, value)), _yes(value.fits(thing))
@@ -124,11 +133,10 @@ def _same(scene: Scene) -> Answered:
 
 def _more(scene: Scene) -> Answered:
     """Are there more stars than houses? Asked where there is one or the other."""
-    numbers = {shape: len(Look(shape=shape).among(scene)) for shape in SHAPES}
-    for first, second in permutations(SHAPES, 2):
-        if numbers[first] or numbers[second]:
-            looks = (Look(shape=first), Look(shape=second))
-            yield Topic("more", looks), _yes(numbers[first] > numbers[second])
+    numbers = Counter(thing.shape for thing in scene.things)
+    for topic, first, second in _MORE:
+        if first in numbers or second in numbers:
+            yield topic, _yes(numbers[first] > numbers[second])
 
 
 def _alike(scene: Scene) -> Answered:
@@ -145,16 +153,8 @@ def _on(scene: Scene) -> Answered:
 
 def _count(scene: Scene) -> Answered:
     """How many stars, red things, striped things, things at the top, things are there?"""
-    looks = [
-        Look(),
-        *(Look(shape=shape) for shape in SHAPES),
-        *(Look(colour=colour) for colour in COLOURS),
-        *(Look(size=size) for size in SIZES),
-        *(Look(texture=texture) for texture in TEXTURES),
-        *(Look(region=edge) for edge in EDGES),
-    ]
-    for look in looks:
-        yield Topic("count", (look,)), str(len(look.among(scene)))
+    for topic in _COUNT:
+        yield topic, str(sum(map(topic.looks[0].fits, scene.things)))
 
 
 def _colour(scene: Scene) -> Answered:
@@ -163,10 +163,9 @@ def _colour(scene: Scene) -> Answered:
     for look, thing in referents(scene, forms):
         yield Topic("colour", (look,)), thing.colour
     for shape in SHAPES:
-        look = Look(shape=shape)
-        things = look.among(scene)
-        if len(things) > 1 and len({thing.colour for thing in things}) == 1:
-            yield Topic("colours-of", (look,)), things[0].colour
+        colours = [thing.colour for thing in scene.things if thing.shape == shape]
+        if len(colours) > 1 and len(set(colours)) == 1:
+            yield Topic("colours-of", (Look(shape=shape),)), colours[0]
 
 
 def _shape(scene: Scene) -> Answered:

@@ -1,7 +1,14 @@
-"""Pictures with the text that the web has beside them: most fits, some hardly, some not at all."""
+"""Pictures with a text from the web, pairs for pre-training: Conceptual Captions and SBU.
+
+Most texts say what is to be seen; one in five is noise, as in what was collected from the web.
+"""
 
 from __future__ import annotations
 
+import hashlib
+import json
+import re
+import zlib
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -11,9 +18,12 @@ from evals.suite_mini import lexicon
 from evals.suite_mini.dice import Dice
 from evals.suite_mini.language import ANNOTATORS, Description, describe
 from evals.suite_mini.meaning import Mention, Statement, is_true
+from evals.suite_mini.part import Report
 from evals.suite_mini.pictures import write_scene
+from evals.suite_mini.request import SuiteRequest
 from evals.suite_mini.speaker import Speaker
 from evals.suite_mini.world import COLOURS, SHAPES, Scene, make_scene, split_of
+from unimo2.formats.web_captions import CC_FILES, CC_FOLDERS, SBU_JSON
 
 FITS = "captions that fit"
 OTHER = "captions of another picture"
@@ -31,6 +41,8 @@ _VAGUE_PHRASES = (
     "{noun} {background}",
     "{opening} a {noun} among other {things}",
 )
+
+_PAIRS = 4_000
 
 Wording = Callable[[Description, Dice], str]
 """How a web site puts what an annotator says."""
@@ -156,3 +168,122 @@ def _vague(scene: Scene, dice: Dice) -> Description:
 def _first(descriptions: Sequence[Description]) -> Description:
     """One annotator's: they come in random order."""
     return descriptions[0]
+
+
+_PUNCTUATION = re.compile(r"\s*([,.:])")
+_OWNERS = 311
+_BEFORE = (
+    "my favourite one so far.",
+    "another one from last summer.",
+    "i made this for my sister.",
+    "found this in an old box.",
+    "from the weekend.",
+    "practice again.",
+)
+_AFTER = (
+    "what do you think?",
+    "made with my new pencils.",
+    "more to come soon.",
+    "taken with my phone.",
+    "best seen large.",
+    "not my best work.",
+)
+_CHATTER = 0.3
+"""How often an owner says something before the description, and something after it."""
+
+
+def in_owners_words(description: Description, dice: Dice) -> str:
+    """What the owner says of the picture, with a little talk around it."""
+    before = dice.pick(_BEFORE) + " " if dice.chance(_CHATTER) else ""
+    after = " " + dice.pick(_AFTER) if dice.chance(_CHATTER) else ""
+    text = description.text if dice.chance(0.5) else description.text.lower()
+    if after and text[-1] != ".":
+        text += "."
+    return before + text + after
+
+
+def cleaned(description: Description, dice: Dice) -> str:
+    """As Google's filter leaves a text: lower case, punctuation apart."""
+    return _PUNCTUATION.sub(r" \1", description.text.lower())
+
+
+@dataclass(frozen=True)
+class WebPart:
+    """One collection of pairs from the web.
+
+    Attributes:
+        name: of the data set, its folder too.
+        listing: the file of captions and addresses.
+        image: path of a picture by its number, from the address as the downloaders name it.
+        wording: how the site puts a description.
+        write: the listing's text from the captions.
+    """
+
+    name: str
+    listing: str
+    image: Callable[[int], str]
+    wording: Wording
+    write: Callable[[Sequence[str]], str]
+
+    def folders(self, request: SuiteRequest) -> Sequence[str]:
+        """Of the pictures."""
+        return [f"{self.name}/{self.image(0)}".rpartition("/")[0]]
+
+    def jobs(self, request: SuiteRequest) -> Sequence[WebJob]:
+        """One for each picture."""
+        return [
+            WebJob(self.name, index, f"{self.name}/{self.image(index)}", self.wording)
+            for index in range(request.scaled(_PAIRS))
+        ]
+
+    def finish(self, root: Path, request: SuiteRequest, results: Sequence[WebWritten]) -> Report:
+        """Write the listing."""
+        text = self.write([result.caption.text for result in results])
+        (root / self.name / self.listing).write_text(text, encoding="utf-8")
+        return Report(
+            counts={"train": len(results)},
+            unit="pairs",
+            digests=[result.digest for result in results],
+            folded=noise_counts(results),
+        )
+
+    def files(self, request: SuiteRequest) -> Sequence[str]:
+        """The listing and the pictures."""
+        return [f"{self.name}/{self.listing}", *(job.path for job in self.jobs(request))]
+
+
+def _address(index: int) -> str:
+    return f"http://pictures.example.org/{index % 97:02d}/drawing-{index:06d}.jpg"
+
+
+def _cc_image(index: int) -> str:
+    """Named by the CRC-32 of the address, as ViLBERT's downloader does."""
+    return f"{CC_FOLDERS['train']}/{zlib.crc32(_address(index).encode('utf-8'))}.jpg"
+
+
+def _tsv(captions: Sequence[str]) -> str:
+    return "".join(f"{text}\t{_address(index)}\n" for index, text in enumerate(captions))
+
+
+def _photo(index: int) -> str:
+    """Flickr's names: a number and a secret."""
+    secret = hashlib.sha256(f"sbu {index}".encode()).hexdigest()[:10]
+    return f"{2_300_000_000 + 104_729 * index}_{secret}.jpg"
+
+
+def _sbu_image(index: int) -> str:
+    return f"images/{_photo(index)}"
+
+
+def _lists(captions: Sequence[str]) -> str:
+    indices = range(len(captions))
+    content = {
+        "image_urls": [f"http://photos.example.org/{_photo(index)}" for index in indices],
+        "user_ids": [f"{Dice('sbu', index).below(_OWNERS):08d}@N00" for index in indices],
+        "captions": list(captions),
+    }
+    return json.dumps(content)
+
+
+CONCEPTUAL_CAPTIONS = WebPart("conceptual_captions", CC_FILES["train"], _cc_image, cleaned, _tsv)
+SBU = WebPart("sbu", SBU_JSON, _sbu_image, in_owners_words, _lists)

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import multiprocessing
 import signal
-from collections.abc import Callable, Generator, Iterable, Sequence
+import sys
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from itertools import islice
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from evals.suite_mini.part import Job
@@ -43,8 +46,24 @@ def results_by_part(
         return
     # Spawned, not forked: the caller may have threads (torch has), which do not survive a fork.
     context = multiprocessing.get_context("spawn")
-    with context.Pool(min(processes, len(chunks)), initializer=_leave_interrupts) as pool:
+    with _no_main():
+        pool = context.Pool(min(processes, len(chunks)), initializer=_leave_interrupts)
+    with pool:
         yield from _regrouped(pool.imap(work, chunks), jobs, on_progress)
+
+
+@contextmanager
+def _no_main() -> Iterator[None]:
+    """Let new processes not run the caller's script, which need not be guarded for that.
+
+    They import what they need by its name, and nothing of it lies in the script.
+    """
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
 
 
 def _regrouped(

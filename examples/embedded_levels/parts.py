@@ -8,15 +8,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from evals.suite_mini import labelled, snli_ve, vqa
 from evals.suite_mini.captioned import coco_entries, flickr_entries, scene_and_descriptions
 from evals.suite_mini.classes import IMAGENET_CLASSES
-from evals.suite_mini.dice import Dice
 from evals.suite_mini.meaning import Statement, is_true
-from evals.suite_mini.parts import imagenet, snli_ve, vqa
-from evals.suite_mini.portraits import draw_portrait
 from evals.suite_mini.request import SuiteRequest
 from evals.suite_mini.texts import TASKS, GlueRow
-from evals.suite_mini.vqa_files import Entry
+from evals.suite_mini.vqa import Entry
 from examples.embedded_levels.blind import bag_of_words_guesses, commonest, habit_guesses
 from examples.embedded_levels.captions import CIDER, cider_level
 from examples.embedded_levels.colours import colour_counts, colour_reader_accuracy
@@ -84,10 +82,12 @@ def _flickr(request: SuiteRequest) -> dict[str, Level]:
 
 def _imagenet(request: SuiteRequest) -> dict[str, Level]:
     """What can be reached, and what colours alone give."""
-    jobs = imagenet.PART.jobs(request)
+    jobs = labelled.IMAGENET.jobs(request)
     train = [job for job in jobs if job.split == "train"]
     val = [job for job in jobs if job.split == "val"]
-    counts = {job: colour_counts(_pixels(job, request.seed)) for job in jobs}
+    counts = {
+        job: colour_counts(job.draw(job.portrait(request.seed), request.seed)[0]) for job in jobs
+    }
     frequent = Counter(job.kind.wnid for job in train).most_common(1)[0][0]
     colours = colour_reader_accuracy(
         [counts[job] for job in train],
@@ -104,12 +104,7 @@ def _imagenet(request: SuiteRequest) -> dict[str, Level]:
     return {"accuracy": level}
 
 
-def _pixels(job: imagenet.ClassPicture, seed: int) -> Any:
-    dice = Dice(seed, "imagenet", job.split, job.index, "picture")
-    return draw_portrait(job.portrait(seed), dice)[0]
-
-
-def _true_classes(job: imagenet.ClassPicture, seed: int) -> int:
+def _true_classes(job: labelled.ClassPicture, seed: int) -> int:
     """How many classes are true of the picture's scene: one."""
     scene = job.portrait(seed).scene
     return sum(is_true(Statement((kind.kind,)), scene) for kind in IMAGENET_CLASSES)
@@ -117,7 +112,7 @@ def _true_classes(job: imagenet.ClassPicture, seed: int) -> int:
 
 def _vqa(request: SuiteRequest) -> dict[str, Level]:
     entries: dict[str, list[Entry]] = {"train": [], "test-dev": []}
-    for job in vqa.PART.jobs(request):
+    for job in vqa.VQA.jobs(request):
         if isinstance(job, vqa.QuestionJob) and job.split in entries:
             result = job.run(_NOWHERE, request.seed)
             entries[job.split] += [entry for pair in result.pairs for entry in pair]
@@ -135,7 +130,7 @@ def _snli_ve(request: SuiteRequest) -> dict[str, Level]:
     # Columns: text, gold label, what the scene says, form.
     columns: dict[str, list[list[str]]] = {}
     for split in ("train", "test"):
-        jobs = [job for job in snli_ve.PART.jobs(request) if job.split == split]
+        jobs = [job for job in snli_ve.SNLI_VE.jobs(request) if job.split == split]
         kept = [
             (row["sentence2"], row["gold_label"], label, form)
             for result in (job.run(_NOWHERE, request.seed) for job in jobs)

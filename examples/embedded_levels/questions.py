@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Sequence
 
 from evals.metrics.vqa import accuracies
-from evals.suite_mini.vqa_files import Entry, question_type
+from evals.suite_mini.vqa import Entry, question_type
 from examples.embedded_levels.blind import commonest, habit_guesses
 from examples.embedded_levels.level import Level
 from unimo2.formats.vqa import Annotation, Answer, normalise

@@ -132,7 +132,6 @@ def test_mistakes_are_one_line_and_status_2(
         (["eval", "sst2", "--model", "mini", "--data-root", str(data)], "is no text_classifier"),
         (["eval", "flickr", "--model", "mini", "--data-root", str(data)], "add --zero-shot"),
         (["eval", "flickr", "--zero-shot", "--data-root", nowhere], "no data folder at"),
-        (["eval", "flickr", "--zero-shot"], "make it with 'unimo2 data make-mini'"),
         (["eval", "flickr", "--zero-shot", "--suite", "paper"], "--data-root or UNIMO2_DATA"),
         (
             ["eval", "flickr", "--zero-shot", "--model", "no-such", "--data-root", str(data)],

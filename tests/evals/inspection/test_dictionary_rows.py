@@ -11,7 +11,6 @@ from test_interventions import _scorer
 
 from evals.inspection.dictionary_rows import inspect
 from evals.suite_mini import SuiteRequest, make_suite
-from evals.suite_mini.parts import flickr30k
 from evals.suite_mini.patches import ATTRIBUTES, flickr_scenes, patch_values
 from evals.suite_mini.world import Scene, Thing
 from unimo2.cli import main
@@ -23,7 +22,7 @@ from unimo2.formats.karpathy import KarpathyImage, read_karpathy
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("dictionary") / "suite"
-    make_suite(folder, SuiteRequest(scale=0.001, flickr_test=10), 1, parts=[flickr30k.PART])
+    make_suite(folder, SuiteRequest(scale=0.001, flickr_test=10), 1, parts=["flickr30k"])
     return folder
 
 

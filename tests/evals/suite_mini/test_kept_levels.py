@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 
 from evals.suite_mini import SuiteRequest, make_suite
-from evals.suite_mini.parts import flickr30k
 from evals.suite_mini.suite import LEVELS_FILE
 from examples.embedded_levels.__main__ import kept_levels, main
 from examples.embedded_levels.parts import levels_of
@@ -42,7 +41,7 @@ def test_levels_are_written_into_a_suite(monkeypatch, tmp_path: Path, capsys) ->
     """A suite of another seed has none until they are computed; the package's stay as they are."""
     root, before = tmp_path / "suite", LEVELS_FILE.read_text()
     request = SuiteRequest(seed=4, scale=0.001, flickr_test=5)
-    assert make_suite(root, request, 1, None, [flickr30k.PART])["levels"] == {}
+    assert make_suite(root, request, 1, None, ["flickr30k"])["levels"] == {}
     monkeypatch.setattr("sys.argv", ["embedded_levels", str(root)])
     main()
     levels = json.loads((root / "suite.json").read_text())["levels"]

@@ -1,6 +1,8 @@
 """The embedded suite on disk: deterministic, disjoint, whole, in the official formats."""
 
 import json
+import subprocess
+import sys
 from collections import Counter
 from pathlib import Path
 
@@ -8,22 +10,24 @@ import numpy as np
 import pytest
 
 from evals.datasets.registry import all_data_sets
-from evals.suite_mini import SuiteRequest, all_parts, default_root, make_suite, read_suite
-from evals.suite_mini import parts as parts_package
+from evals.suite_mini import SuiteRequest, default_root, ensure, make_suite, read_suite
 from evals.suite_mini.captioned import coco_entries, flickr_entries, scene_and_descriptions
 from evals.suite_mini.dice import Dice
-from evals.suite_mini.parts import coco, flickr30k, sbu
 from evals.suite_mini.render import render
+from evals.suite_mini.suite import NEEDS
+from evals.suite_mini.suite import PARTS as ALL_PARTS
 from evals.suite_mini.world import make_scene
-from unimo2.errors import UsageError
+from examples.embedded_levels.__main__ import kept_levels
+from unimo2.errors import MissingData, UsageError
 from unimo2.formats.images import load_image
 from unimo2.formats.karpathy import KarpathyImage, read_karpathy
 
 TINY = SuiteRequest(seed=0, scale=0.01, flickr_test=12)
 SMALLEST = SuiteRequest(seed=0, scale=0.001, flickr_test=4)
-PARTS = [coco.PART, flickr30k.PART]
-QUICK_PARTS = [flickr30k.PART, sbu.PART]
+PARTS = ["coco", "flickr30k"]
+QUICK_PARTS = ["flickr30k", "sbu"]
 """What these tests need; other parts have tests of their own."""
+WHOLE_FINGERPRINT = "eb9b3fbe1b77abdc4f0729f8e273d75e92de4bc40aa3d2323c50825ec1dcf6d2"
 TINY_FINGERPRINTS = {
     "coco": "e29ddcfe8abefbff975f0804aec95097b3368c2bb8093ca575a7d5ed47583417",
     "flickr30k": "a629cee09982073509cf28fc113fd26ca96ddc16744848cc1b358ca1eecdba34",
@@ -52,6 +56,16 @@ def test_fingerprint_is_the_same_on_every_machine(tiny: Path) -> None:
     """Against the fingerprints noted above; a wanted change of the data needs a new VERSION."""
     content = read_suite(tiny)
     assert content is not None and content["fingerprints"] == TINY_FINGERPRINTS
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1_800)
+def test_fingerprint_of_the_whole_suite(tmp_path: Path) -> None:
+    """Against the one noted above, of which every level and every record of the package speaks."""
+    content = make_suite(tmp_path / "whole", SuiteRequest())
+    assert content["fingerprint"] == WHOLE_FINGERPRINT
+    assert {entry["fingerprint"] for entry in kept_levels()} <= {*content["fingerprints"].values()}
+    assert set(content["levels"]) >= {"flickr", "vqa", "coco", "imagenet", "mnli"}
 
 
 def test_number_of_processes_does_not_matter(tiny: Path, tmp_path: Path) -> None:
@@ -167,17 +181,16 @@ def test_finished_suite_is_left_alone_and_a_damaged_one_is_made_again(tmp_path: 
     assert picture.is_file()
 
 
-def test_every_module_of_parts_is_found() -> None:
-    """Against the files of the package: one part each, in the order of their names."""
-    folder = Path(parts_package.__path__[0])
-    modules = [path.stem for path in folder.glob("*.py") if path.stem != "__init__"]
-    names = [part.name for part in all_parts()]
-    assert len(names) == len(modules) + 6 and names == sorted(names)
-    assert {"coco", "flickr30k"} <= set(names) <= set(all_data_sets())
+def test_the_catalogue_knows_every_part() -> None:
+    """Against the data sets that the project reads, and the parts that others speak of."""
+    names = list(ALL_PARTS)
+    assert len(names) == 16 and names == sorted(names)
+    assert set(names) <= set(all_data_sets())
+    assert {*NEEDS, *NEEDS.values()} <= set(names)
 
 
 def test_part_that_is_missing_makes_the_suite_incomplete(tmp_path: Path) -> None:
-    """A suite of one part is made again when two are asked for, and then left alone."""
+    """A suite of one part is added to when two are asked for, and then left alone."""
     root = tmp_path / "suite"
     one = make_suite(root, SMALLEST, 1, None, QUICK_PARTS[:1])
     assert list(one["counts"]) == ["flickr30k"]
@@ -185,6 +198,109 @@ def test_part_that_is_missing_makes_the_suite_incomplete(tmp_path: Path) -> None
     assert list(two["counts"]) == ["flickr30k", "sbu"]
     assert two["fingerprints"]["flickr30k"] == one["fingerprints"]["flickr30k"]
     assert make_suite(root, SMALLEST, 1, None, QUICK_PARTS[:1]) == two
+
+
+def bytes_of(root: Path) -> dict[str, bytes]:
+    """Every file by its path."""
+    paths = [path for path in root.rglob("*") if path.is_file()]
+    return {str(path.relative_to(root)): path.read_bytes() for path in paths}
+
+
+@pytest.fixture(scope="module")
+def at_once(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """Every file of a small suite with all parts."""
+    root = tmp_path_factory.mktemp("suites") / "all"
+    make_suite(root, SMALLEST, processes=1)
+    return bytes_of(root)
+
+
+def test_parts_one_by_one_are_the_same_as_all_at_once(
+    at_once: dict[str, bytes], tmp_path: Path
+) -> None:
+    """Against every file, the description too; parts share folders, so their order is turned round."""
+    root = tmp_path / "suite"
+    for name in reversed(ALL_PARTS):
+        assert name in make_suite(root, SMALLEST, 1, None, [name])["fingerprints"]
+    assert bytes_of(root) == at_once
+    assert [path.name for path in tmp_path.iterdir()] == ["suite"]
+
+
+def test_ensure_draws_what_is_needed_and_missing(
+    at_once: dict[str, bytes], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of VQA its pictures as well, of the size that the suite there has; once."""
+    root = tmp_path / "suite"
+    make_suite(root, SMALLEST, 1, None, ["flickr30k"])
+    assert ensure(["vqa", "no part of the suite"], root) == root
+    assert "drawing coco, vqa of the mini suite in" in capsys.readouterr().err
+    content = read_suite(root)
+    assert content is not None and list(content["fingerprints"]) == ["coco", "flickr30k", "vqa"]
+    found = bytes_of(root)
+    assert all(at_once[name] == text for name, text in found.items() if name != "suite.json")
+    ensure(["flickr30k", "vqa"], root)
+    assert capsys.readouterr().err == "" and bytes_of(root) == found
+
+
+def test_ensure_says_where_nothing_can_be_written(tmp_path: Path) -> None:
+    """A file is where the cache folder should be."""
+    (tmp_path / "cache").write_text("")
+    with pytest.raises(MissingData, match="cannot be drawn in .*XDG_CACHE_HOME"):
+        ensure(["sst2"], tmp_path / "cache" / "suite")
+
+
+@pytest.mark.parametrize("moves", range(6))
+def test_whoever_is_stopped_leaves_no_half_part(
+    moves: int, at_once: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Stopped while parts get their place: the description speaks of whole parts; then all is drawn."""
+    root, calls = tmp_path / "suite", [0]
+    first = make_suite(root, SMALLEST, 1, None, ["vqa", "mnli"])
+    replace = Path.replace
+
+    def stopped(source: Path, target: Path) -> Path:
+        calls[0] += 1
+        if calls[0] > moves:
+            raise KeyboardInterrupt
+        return replace(source, target)
+
+    monkeypatch.setattr(Path, "replace", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        make_suite(root, SMALLEST, 1, None, ["coco", "cola", "sst2", "bookwiki"])
+    monkeypatch.setattr(Path, "replace", replace)
+    assert read_suite(root) == first
+    found = bytes_of(root)
+    assert all(at_once[name] == text for name, text in found.items() if name != "suite.json")
+    make_suite(root, SMALLEST, 1)
+    assert bytes_of(root) == at_once
+
+
+SCRIPT = """
+import sys
+from pathlib import Path
+from evals.suite_mini import SuiteRequest, make_suite
+request = SuiteRequest(seed=0, scale=0.001, flickr_test=4)
+make_suite(Path(sys.argv[1]), request, 2, None, sys.argv[2:])
+"""
+"""Not guarded by its name, as processes that are spawned usually need."""
+
+
+def test_processes_that_draw_at_once_do_not_disturb_each_other(
+    at_once: dict[str, bytes], tmp_path: Path
+) -> None:
+    """Two draw the same parts and a third another one, each with two processes of its own."""
+    script, root = tmp_path / "draw.py", tmp_path / "suite"
+    script.write_text(SCRIPT)
+    runs = [
+        subprocess.Popen([sys.executable, script, root, *names], cwd=Path(__file__).parents[3])
+        for names in (["flickr30k", "coco"], ["flickr30k", "coco"], ["vqa", "sbu"])
+    ]
+    assert [run.wait() for run in runs] == [0, 0, 0]
+    content = read_suite(root)
+    assert content is not None
+    assert list(content["fingerprints"]) == ["coco", "flickr30k", "sbu", "vqa"]
+    found = bytes_of(root)
+    assert all(at_once[name] == text for name, text in found.items() if name != "suite.json")
+    assert make_suite(root, SMALLEST, 1, None, content["fingerprints"]) == content
 
 
 def test_interrupted_run_leaves_nothing(tmp_path: Path) -> None:

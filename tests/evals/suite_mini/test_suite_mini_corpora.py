@@ -17,10 +17,21 @@ from evals.suite_mini.captioned import coco_entries, scene_and_descriptions
 from evals.suite_mini.dice import Dice
 from evals.suite_mini.meaning import is_true
 from evals.suite_mini.part import Part
-from evals.suite_mini.parts import coco, conceptual_captions, sbu, visual_genome
-from evals.suite_mini.regions import region_phrases
 from evals.suite_mini.render import render
-from evals.suite_mini.web import DETAIL, FITS, NOISE, OTHER, VAGUE, Wording, web_caption
+from evals.suite_mini.visual_genome import region_phrases
+from evals.suite_mini.web import (
+    CONCEPTUAL_CAPTIONS,
+    DETAIL,
+    FITS,
+    NOISE,
+    OTHER,
+    SBU,
+    VAGUE,
+    Wording,
+    cleaned,
+    in_owners_words,
+    web_caption,
+)
 from evals.suite_mini.world import Scene, make_scene, split_of
 from examples.embedded_levels.captions import cider_level
 from unimo2.formats import web_captions
@@ -30,7 +41,7 @@ from unimo2.formats.karpathy import read_karpathy
 from unimo2.formats.visual_genome import read_regions
 
 REQUEST = SuiteRequest(scale=0.004, flickr_test=4)
-PARTS = [coco.PART, conceptual_captions.PART, sbu.PART, visual_genome.PART]
+PARTS = ["coco", "conceptual_captions", "sbu", "visual_genome"]
 FINGERPRINTS = {
     "coco": "d13621413ce819802c415e79ae8ef1d126a68c3c56388dc2b880703e584e69a1",
     "conceptual_captions": "1deb4abfd61cb62baa07f892ec198f73a3c9e5cd1268331b1075c24c2e51f1f3",
@@ -191,7 +202,7 @@ def test_sbu_is_read_back(root: Path) -> None:
     assert len(content["user_ids"]) == len(pairs)
 
 
-@pytest.mark.parametrize("part", [conceptual_captions.PART, sbu.PART], ids=lambda part: part.name)
+@pytest.mark.parametrize("part", [CONCEPTUAL_CAPTIONS, SBU], ids=lambda part: part.name)
 def test_paths_are_unique_at_full_size(part: Part) -> None:
     """Against the number of pairs: no two share a file, not even by their CRC-32."""
     files = part.files(SuiteRequest())
@@ -200,7 +211,7 @@ def test_paths_are_unique_at_full_size(part: Part) -> None:
 
 @pytest.mark.parametrize(
     ("collection", "wording"),
-    [("conceptual_captions", conceptual_captions.cleaned), ("sbu", sbu.in_owners_words)],
+    [("conceptual_captions", cleaned), ("sbu", in_owners_words)],
 )
 def test_a_fifth_of_the_web_is_noise(collection: str, wording: Wording) -> None:
     """Against the scene graphs of 500 pictures: what fits is true, what does not is false."""
@@ -223,8 +234,8 @@ def test_noise_is_counted(root: Path) -> None:
     suite = read_suite(root)
     assert suite is not None
     wordings: dict[str, Wording] = {
-        "conceptual_captions": conceptual_captions.cleaned,
-        "sbu": sbu.in_owners_words,
+        "conceptual_captions": cleaned,
+        "sbu": in_owners_words,
     }
     for name, wording in wordings.items():
         kinds = Counter(

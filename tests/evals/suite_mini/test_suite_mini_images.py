@@ -25,17 +25,15 @@ from evals.suite_mini.classes import (
     can_be_seen,
 )
 from evals.suite_mini.dice import Dice
-from evals.suite_mini.fingerprint import combined
+from evals.suite_mini.labelled import IMAGENET, IMAGENET21K
+from evals.suite_mini.open_images import OPEN_IMAGES
 from evals.suite_mini.part import Part, Report
-from evals.suite_mini.parts.imagenet import PART as IMAGENET
-from evals.suite_mini.parts.imagenet21k import PART as IMAGENET21K
-from evals.suite_mini.parts.open_images import PART as OPEN_IMAGES
+from evals.suite_mini.pictures import combined
 from evals.suite_mini.portraits import draw_portrait, world_of
-from evals.suite_mini.rare_shapes import RARE_DETAILS, RARE_SILHOUETTES
 from evals.suite_mini.render import _PAINTS, Place, render, render_placed
 from evals.suite_mini.request import SuiteRequest
-from evals.suite_mini.shapes import SILHOUETTES
-from evals.suite_mini.suite import all_parts, make_suite
+from evals.suite_mini.shapes import RARE_DETAILS, RARE_SILHOUETTES, SILHOUETTES
+from evals.suite_mini.suite import make_suite
 from evals.suite_mini.world import (
     BACKGROUNDS,
     COLOURS,
@@ -158,8 +156,7 @@ def test_classes_are_many_and_partly_fine_grained() -> None:
 def test_captions_have_the_words_of_captioned_classes_and_of_no_other(tmp_path: Path) -> None:
     """Against the lexicon, and against every word in the files of all pairs at a small scale."""
     pairs = ("coco", "conceptual_captions", "sbu", "visual_genome")
-    parts = [part for part in all_parts() if part.name in pairs]
-    make_suite(tmp_path / "pairs", SuiteRequest(scale=0.004), processes=1, parts=parts)
+    make_suite(tmp_path / "pairs", SuiteRequest(scale=0.004), processes=1, parts=pairs)
     files = [path for path in (tmp_path / "pairs").rglob("*") if path.suffix in (".json", ".tsv")]
     said = " ".join(path.read_text() for path in files).lower()
     words = set(re.findall(r"[a-z]+(?:-[a-z]+)*", said))

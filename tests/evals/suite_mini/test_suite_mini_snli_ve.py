@@ -11,22 +11,21 @@ from builders.claim_reader import label as read_label
 from evals.benchmarks.snli_ve import SnliVe
 from evals.suite_mini import entailment
 from evals.suite_mini.captioned import flickr_entries, scene_and_descriptions, scene_of
-from evals.suite_mini.claims import KINDS, Claim
 from evals.suite_mini.dice import Dice
-from evals.suite_mini.entailment import Form, hypothesis_pairs
-from evals.suite_mini.fingerprint import combined
+from evals.suite_mini.entailment import CLAIM_KINDS, Claim, Form, hypothesis_pairs
 from evals.suite_mini.looks import Look
 from evals.suite_mini.pairing import shares
 from evals.suite_mini.part import Report
-from evals.suite_mini.parts.snli_ve import (
-    PART,
+from evals.suite_mini.pictures import combined
+from evals.suite_mini.request import SuiteRequest
+from evals.suite_mini.snli_ve import (
+    SNLI_VE,
     HypothesisJob,
     Result,
     annotator_labels,
     gold_label,
     pictures,
 )
-from evals.suite_mini.request import SuiteRequest
 from evals.suite_mini.topics import Topic, topics
 from evals.suite_mini.world import Scene, Thing, split_of
 from examples.embedded_levels.blind import bag_of_words_guesses, habit_guesses
@@ -38,10 +37,10 @@ SPLITS = ("train", "dev", "test")
 
 
 def build(root: Path, request: SuiteRequest) -> tuple[list[Result], Report]:
-    for folder in PART.folders(request):
+    for folder in SNLI_VE.folders(request):
         (root / folder).mkdir(parents=True, exist_ok=True)
-    results = [job.run(root, request.seed) for job in PART.jobs(request)]
-    return results, PART.finish(root, request, results)
+    results = [job.run(root, request.seed) for job in SNLI_VE.jobs(request)]
+    return results, SNLI_VE.finish(root, request, results)
 
 
 @pytest.fixture(scope="module")
@@ -70,12 +69,12 @@ def test_every_label_is_what_an_independent_judge_finds_in_the_scene(
     assert not wrong
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", CLAIM_KINDS)
 def test_the_judge_agrees_about_every_kind_of_claim(
     kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Truth: tests/builders/claim_reader.py; the rare kinds, too, whatever their weights are."""
-    monkeypatch.setattr(entailment, "KINDS", {kind: 1})
+    monkeypatch.setattr(entailment, "CLAIM_KINDS", {kind: 1})
     entries = [entry for entry in flickr_entries(REQUEST) if entry.split == "train"][:120]
     scenes = [scene_of(REQUEST.seed, entry) for entry in entries]
     pairs = hypothesis_pairs(scenes, 9, Dice(0, kind))
@@ -163,7 +162,7 @@ def test_files_are_in_the_official_layout(built: tuple[Path, list[Result], Repor
             assert captions[int(number)].text == pair.caption
             assert len(row["annotator_labels"]) in (1, 5)
             assert gold_label(row["annotator_labels"]) == row["gold_label"]
-    assert all((root / path).is_file() for path in PART.files(REQUEST))
+    assert all((root / path).is_file() for path in SNLI_VE.files(REQUEST))
 
 
 def test_pairs_without_a_majority_are_few_and_counted(
@@ -223,7 +222,7 @@ def test_same_seed_same_digest_and_another_seed_another(tmp_path: Path) -> None:
 def test_sizes_at_scale_1() -> None:
     """Truth: the sizes of the issue."""
     wanted = Counter[str]()
-    for job in PART.jobs(SuiteRequest()):
+    for job in SNLI_VE.jobs(SuiteRequest()):
         assert isinstance(job, HypothesisJob)
         wanted[job.split] += 2 * job.pairs
     assert wanted == {"train": 30_000, "dev": 1_500, "test": 1_500}
@@ -269,6 +268,6 @@ def test_a_group_without_differences_has_no_pairs() -> None:
 
 def test_hypotheses_are_the_same_on_every_machine() -> None:
     """Truth: a digest computed once; also under other hash seeds of Python."""
-    results = [job.run(Path(), 0) for job in PART.jobs(SuiteRequest(scale=0.01))]
+    results = [job.run(Path(), 0) for job in SNLI_VE.jobs(SuiteRequest(scale=0.01))]
     digests = [digest for result in results for digest in result.digests]
     assert combined(digests).startswith("051118aef24b8119")

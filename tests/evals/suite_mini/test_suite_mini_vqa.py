@@ -13,14 +13,13 @@ from evals.suite_mini import topics as topics_module
 from evals.suite_mini.answers import most_common, ten_answers
 from evals.suite_mini.captioned import scene_of
 from evals.suite_mini.dice import Dice
-from evals.suite_mini.fingerprint import combined
 from evals.suite_mini.looks import Look
 from evals.suite_mini.part import Report
-from evals.suite_mini.parts.vqa import PART, QuestionJob, Result, pictures
+from evals.suite_mini.pictures import combined
 from evals.suite_mini.questions import balanced_pairs
 from evals.suite_mini.request import SuiteRequest
 from evals.suite_mini.topics import KINDS, Topic, topics
-from evals.suite_mini.vqa_files import NO_TYPE, Entry, question_type
+from evals.suite_mini.vqa import NO_TYPE, VQA, Entry, QuestionJob, Result, pictures, question_type
 from evals.suite_mini.world import Scene, Thing, make_scene, split_of
 from examples.embedded_levels.parts import levels_of
 from unimo2.formats.vqa import read_annotations, read_questions
@@ -30,10 +29,10 @@ TRAIN, VAL = "train2014", "val2014"
 
 
 def build(root: Path, request: SuiteRequest) -> tuple[list[Result], Report]:
-    for folder in PART.folders(request):
+    for folder in VQA.folders(request):
         (root / folder).mkdir(parents=True, exist_ok=True)
-    results = [job.run(root, request.seed) for job in PART.jobs(request)]
-    return results, PART.finish(root, request, results)
+    results = [job.run(root, request.seed) for job in VQA.jobs(request)]
+    return results, VQA.finish(root, request, results)
 
 
 @pytest.fixture(scope="module")
@@ -156,7 +155,7 @@ def test_files_are_those_of_vqa_v2_and_nest_as_the_official_ones_do(
     """Truth: the official field names, and test-dev within all test questions."""
     root, results, report = built
     folder = root / "vqa"
-    assert all((root / path).is_file() for path in PART.files(REQUEST))
+    assert all((root / path).is_file() for path in VQA.files(REQUEST))
     for split, year in (("train", TRAIN), ("val", VAL)):
         questions = read_questions([folder / f"v2_OpenEnded_mscoco_{year}_questions.json"])
         annotations = read_annotations([folder / f"v2_mscoco_{year}_annotations.json"])
@@ -267,7 +266,7 @@ def test_question_types_are_first_words(question: str, expected: str) -> None:
 def test_jobs_are_cheap_to_list_and_cover_the_sizes_asked_for() -> None:
     """Truth: the sizes of the issue at scale 1."""
     wanted = Counter[str]()
-    for job in PART.jobs(SuiteRequest()):
+    for job in VQA.jobs(SuiteRequest()):
         if isinstance(job, QuestionJob):
             wanted[job.split] += 2 * job.pairs
     assert wanted["train"] == 60_000
@@ -277,6 +276,6 @@ def test_jobs_are_cheap_to_list_and_cover_the_sizes_asked_for() -> None:
 
 def test_questions_are_the_same_on_every_machine() -> None:
     """Truth: a digest computed once; also under other hash seeds of Python."""
-    jobs = [job for job in PART.jobs(SuiteRequest(scale=0.01)) if isinstance(job, QuestionJob)]
+    jobs = [job for job in VQA.jobs(SuiteRequest(scale=0.01)) if isinstance(job, QuestionJob)]
     digests = [digest for job in jobs for digest in job.run(Path(), 0).digests]
     assert combined(digests).startswith("7a14b2403962004b")

@@ -204,4 +204,4 @@ def _csv(rows: Iterable[Sequence[object]]) -> str:
     return text.getvalue()
 
 
-PART = _OpenImages()
+OPEN_IMAGES = _OpenImages()

@@ -163,4 +163,4 @@ def _path(split: str) -> str:
     return SnliVeFiles(Path()).pairs(split).as_posix()
 
 
-PART = _SnliVe()
+SNLI_VE = _SnliVe()
