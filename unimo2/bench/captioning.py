@@ -36,34 +36,21 @@ Search = Callable[[], list[list[int]]]
 
 @dataclass(frozen=True)
 class Searcher:
-    """One way of captioning the same images.
+    """One way of captioning the same images."""
 
-    Attributes:
-        name: For the table.
-        parameters: Of its decoder, word embeddings included.
-        search: Does it.
-    """
-
-    name: str
-    parameters: int
-    search: Search
+    name: str  # For the table
+    parameters: int  # Of its decoder, word embeddings included
+    search: Search  # Does it
 
 
 @dataclass(frozen=True)
 class SearcherSpeed:
-    """Figures of one way; seconds are medians over the rounds.
+    """Figures of one way; seconds are medians over the rounds."""
 
-    Attributes:
-        name: Of the way.
-        parameters: Of its decoder.
-        captions_per_second: Captions a second.
-        slower: Its time / ours, the median of the rounds' ratios.
-    """
-
-    name: str
-    parameters: int
-    captions_per_second: float
-    slower: float
+    name: str  # Of the way
+    parameters: int  # Of its decoder
+    captions_per_second: float  # Captions a second
+    slower: float  # Its time / ours, the median of the rounds' ratios
 
 
 @dataclass(frozen=True)

@@ -27,29 +27,17 @@ _FIRST_WORD = 4  # ids below are special tokens
 
 @dataclass(frozen=True)
 class TrainSpeed:
-    """Figures of one kind of batch; seconds are medians over rounds.
+    """Figures of one kind of batch; seconds are medians over rounds."""
 
-    Attributes:
-        kind: "pairs", "images" (two views each) or "texts".
-        dtype: "float32", or "bfloat16" for autocast.
-        samples: in one step.
-        step_ms: milliseconds of a step: forward, backward, clipping, update.
-        samples_per_second: samples / step.
-        tflop: 10^12 operations of a step's matrix products and attention, forward and backward.
-        rate: 10^12 operations a second that it reaches.
-        matmul_rate: the same of plain matrix products of the model's own shapes.
-        share: rate / matmul_rate, the median of the rounds' ratios.
-    """
-
-    kind: str
-    dtype: str
-    samples: int
-    step_ms: float
-    samples_per_second: float
-    tflop: float
-    rate: float
-    matmul_rate: float
-    share: float
+    kind: str  # "pairs", "images" (two views each) or "texts"
+    dtype: str  # "float32", or "bfloat16" for autocast
+    samples: int  # in one step
+    step_ms: float  # milliseconds of a step: forward, backward, clipping, update
+    samples_per_second: float  # samples / step
+    tflop: float  # 10^12 operations of a step's matrix products and attention, forward and backward
+    rate: float  # 10^12 operations a second that it reaches
+    matmul_rate: float  # the same of plain matrix products of the model's own shapes
+    share: float  # rate / matmul_rate, the median of the rounds' ratios
 
 
 def measure(

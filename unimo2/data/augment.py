@@ -21,24 +21,17 @@ _LUMA = (0.2989, 0.587, 0.114)
 
 @dataclass(frozen=True)
 class Augmentation:
-    """How much views differ.
+    """How much views differ."""
 
-    Attributes:
-        smallest_crop: share of the image's area that a crop has at least; SimCLR: 0.08.
-        aspect: widest aspect ratio of a crop (and the narrowest is its inverse); SimCLR: 4 / 3.
-        rotation: largest angle, in degrees to both sides; the paper does not say.
-        colour: strength s of the colour distortion: brightness, contrast and saturation change by
-            a factor up to 0.8 s from 1, hue by up to 0.2 s turns; SimCLR: 1.
-        colour_share: share of the views whose colours are distorted; SimCLR: 0.8.
-        gray_share: share of the views that lose their colours; SimCLR: 0.2.
-    """
-
-    smallest_crop: float = 0.08
+    smallest_crop: float = 0.08  # share of the image's area that a crop has at least; SimCLR: 0.08
+    # widest aspect ratio of a crop (and the narrowest is its inverse); SimCLR: 4 / 3
     aspect: float = 4 / 3
-    rotation: float = 15.0
+    rotation: float = 15.0  # largest angle, in degrees to both sides; the paper does not say
+    # strength s of the colour distortion: brightness, contrast and saturation change by a factor up
+    # to 0.8 s from 1, hue by up to 0.2 s turns; SimCLR: 1
     colour: float = 1.0
-    colour_share: float = 0.8
-    gray_share: float = 0.2
+    colour_share: float = 0.8  # share of the views whose colours are distorted; SimCLR: 0.8
+    gray_share: float = 0.2  # share of the views that lose their colours; SimCLR: 0.2
 
     def draw(self, views: int, generator: torch.Generator) -> Tensor:
         """Uniform numbers in [0, 1) for `augment`, float32 [views, numbers]."""

@@ -30,34 +30,21 @@ def moved(batch: Batch, device: torch.device) -> Batch:
 
 @dataclass(frozen=True)
 class PairBatch:
-    """Image-text pairs with the numbers that decide their masks and negatives.
+    """Image-text pairs with the numbers that decide their masks and negatives."""
 
-    Attributes:
-        pixel_values: float32 [B, 3, S, S], normalised.
-        input_ids: int64 [B, N], padded on the right.
-        attention_mask: int64 [B, N], 1 at real tokens.
-        masked_ids: int64 [R, N], the first R texts with spans hidden; R may be 0.
-        labels: int64 [R, N], -100 where nothing is to be predicted.
-        image_index: int64 [B], which image of the corpora each sample shows.
-        negative_noise: float32 [B, 2 or more] in [0, 1): for the hard text and the hard image, or for
-            the partners in a group.
-        position: int64 [B], the place of each sample in the batch of all processes.
-        prompts: how many of the samples are pseudo pairs made of labels.
-        seed: for what else is drawn at random in the step.
-        fused: whether the step trains fusion, or the towers alone.
-    """
-
-    pixel_values: Tensor
-    input_ids: Tensor
-    attention_mask: Tensor
-    masked_ids: Tensor
-    labels: Tensor
-    image_index: Tensor
+    pixel_values: Tensor  # float32 [B, 3, S, S], normalised
+    input_ids: Tensor  # int64 [B, N], padded on the right
+    attention_mask: Tensor  # int64 [B, N], 1 at real tokens
+    masked_ids: Tensor  # int64 [R, N], the first R texts with spans hidden; R may be 0
+    labels: Tensor  # int64 [R, N], -100 where nothing is to be predicted
+    image_index: Tensor  # int64 [B], which image of the corpora each sample shows
+    # float32 [B, 2 or more] in [0, 1): for the hard text and the hard image, or for the partners in
+    # a group
     negative_noise: Tensor
-    position: Tensor
-    prompts: int = 0
-    seed: int = 0
-    fused: bool = True
+    position: Tensor  # int64 [B], the place of each sample in the batch of all processes
+    prompts: int = 0  # how many of the samples are pseudo pairs made of labels
+    seed: int = 0  # for what else is drawn at random in the step
+    fused: bool = True  # whether the step trains fusion, or the towers alone
 
     @property
     def counts(self) -> dict[str, int]:
@@ -71,13 +58,9 @@ class PairBatch:
 
 @dataclass(frozen=True)
 class ImageBatch:
-    """Two views of each image.
+    """Two views of each image."""
 
-    Attributes:
-        views: float32 [2 B, 3, S, S], normalised; rows i and B + i show the same image.
-    """
-
-    views: Tensor
+    views: Tensor  # float32 [2 B, 3, S, S], normalised; rows i and B + i show the same image
 
     @property
     def counts(self) -> dict[str, int]:
@@ -91,15 +74,10 @@ class ImageBatch:
 
 @dataclass(frozen=True)
 class LabelledBatch:
-    """Images with their classes.
+    """Images with their classes."""
 
-    Attributes:
-        pixel_values: float32 [B, 3, S, S], normalised.
-        targets: float32 [B, classes], a distribution each.
-    """
-
-    pixel_values: Tensor
-    targets: Tensor
+    pixel_values: Tensor  # float32 [B, 3, S, S], normalised
+    targets: Tensor  # float32 [B, classes], a distribution each
 
     @property
     def counts(self) -> dict[str, int]:
@@ -113,17 +91,11 @@ class LabelledBatch:
 
 @dataclass(frozen=True)
 class TextBatch:
-    """Texts with spans hidden.
+    """Texts with spans hidden."""
 
-    Attributes:
-        masked_ids: int64 [B, N], padded on the right.
-        attention_mask: int64 [B, N], 1 at real tokens.
-        labels: int64 [B, N], -100 where nothing is to be predicted.
-    """
-
-    masked_ids: Tensor
-    attention_mask: Tensor
-    labels: Tensor
+    masked_ids: Tensor  # int64 [B, N], padded on the right
+    attention_mask: Tensor  # int64 [B, N], 1 at real tokens
+    labels: Tensor  # int64 [B, N], -100 where nothing is to be predicted
 
     @property
     def counts(self) -> dict[str, int]:
@@ -137,17 +109,11 @@ class TextBatch:
 
 @dataclass(frozen=True)
 class MixedBatch:
-    """All that a step holds; kinds that it does not hold are None.
+    """All that a step holds; kinds that it does not hold are None."""
 
-    Attributes:
-        pairs: image-text pairs, pseudo pairs among them.
-        images: images alone.
-        texts: texts alone.
-    """
-
-    pairs: PairBatch | None = None
-    images: ImageBatch | None = None
-    texts: TextBatch | None = None
+    pairs: PairBatch | None = None  # image-text pairs, pseudo pairs among them
+    images: ImageBatch | None = None  # images alone
+    texts: TextBatch | None = None  # texts alone
 
     @property
     def counts(self) -> dict[str, int]:

@@ -20,15 +20,10 @@ _TRAINING_SPLITS = ("train", "restval")
 
 @dataclass(frozen=True)
 class CaptionedImage:
-    """One image with what is said about it: captions, phrases, or names of its classes.
+    """One image with what is said about it: captions, phrases, or names of its classes."""
 
-    Attributes:
-        path: absolute path of the image, or its place in a shard.
-        texts: one or more.
-    """
-
-    path: ImageSource
-    texts: tuple[str, ...]
+    path: ImageSource  # absolute path of the image, or its place in a shard
+    texts: tuple[str, ...]  # one or more
 
 
 def read_pairs(

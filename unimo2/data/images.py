@@ -26,15 +26,10 @@ UNDECODABLE = "image that cannot be decoded"
 
 
 class PixelSource(Protocol):
-    """Images of one size.
+    """Images of one size."""
 
-    Attributes:
-        fingerprint: sha256 of what is known of them without decoding all.
-        broken: images that could not be decoded so far.
-    """
-
-    fingerprint: str
-    broken: Skips
+    fingerprint: str  # sha256 of what is known of them without decoding all
+    broken: Skips  # images that could not be decoded so far
 
     def __len__(self) -> int:
         """Their number."""

@@ -29,15 +29,10 @@ _TRIES = 20
 
 @dataclass(frozen=True)
 class Drawn:
-    """Samples of a step, not loaded yet.
+    """Samples of a step, not loaded yet."""
 
-    Attributes:
-        images: int64 [b], which image of its corpus each sample shows.
-        captions: int64 [b], which caption of its corpus.
-    """
-
-    images: Tensor
-    captions: Tensor
+    images: Tensor  # int64 [b], which image of its corpus each sample shows
+    captions: Tensor  # int64 [b], which caption of its corpus
 
     def __getitem__(self, rows: slice) -> Drawn:
         """Some of the samples."""
@@ -46,17 +41,11 @@ class Drawn:
 
 @dataclass(frozen=True)
 class Loaded:
-    """Samples as tensors.
+    """Samples as tensors."""
 
-    Attributes:
-        pixels: float32 [b, 3, S, S], normalised.
-        tokens: int64 [n] each, token ids of the captions.
-        images: int64 [b], which image each sample shows.
-    """
-
-    pixels: Tensor
-    tokens: list[Tensor]
-    images: Tensor
+    pixels: Tensor  # float32 [b, 3, S, S], normalised
+    tokens: list[Tensor]  # int64 [n] each, token ids of the captions
+    images: Tensor  # int64 [b], which image each sample shows
 
 
 class PairCorpus:

@@ -46,15 +46,10 @@ def spread(position: torch.Tensor, share: float) -> torch.Tensor:
 
 @dataclass(frozen=True)
 class Share:
-    """Which part of every batch is computed: a process's, or one of its parts in accumulation.
+    """Which part of every batch is computed: a process's, or one of its parts in accumulation."""
 
-    Attributes:
-        rank: number of this part, from 0.
-        world: number of parts; the batch is divided evenly.
-    """
-
-    rank: int = 0
-    world: int = 1
+    rank: int = 0  # number of this part, from 0
+    world: int = 1  # number of parts; the batch is divided evenly
 
     def rows(self, batch_size: int, name: str = "batch_size") -> slice:
         """The rows of a batch of `batch_size` that belong to this part.

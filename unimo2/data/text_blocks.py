@@ -71,13 +71,9 @@ def blocks(lines: Iterable[TextLine], processor: Unimo2Processor, length: int) -
 
 
 class Blocks(Protocol):
-    """Blocks of text.
+    """Blocks of text."""
 
-    Attributes:
-        fingerprint: sha256 of what is known of them.
-    """
-
-    fingerprint: str
+    fingerprint: str  # sha256 of what is known of them
 
     def __len__(self) -> int:
         """Their number."""

@@ -17,15 +17,10 @@ from unimo2.processing import Unimo2Processor
 
 
 class Captions(Protocol):
-    """Captions of a corpus.
+    """Captions of a corpus."""
 
-    Attributes:
-        fingerprint: sha256 over them.
-        longest: tokens of the longest that there can be, special ones included.
-    """
-
-    fingerprint: str
-    longest: int
+    fingerprint: str  # sha256 over them
+    longest: int  # tokens of the longest that there can be, special ones included
 
     def lengths(self) -> Tensor:
         """How long each is, int64 [captions], in any one unit."""

@@ -97,17 +97,11 @@ _IGNORED = ".transformers_version"
 
 @dataclass(frozen=True)
 class Best:
-    """The evaluation that has gone best so far.
+    """The evaluation that has gone best so far."""
 
-    Attributes:
-        step: optimiser steps done before it.
-        name: which value decides, for example "accuracy"; higher is better.
-        value: that value.
-    """
-
-    step: int
-    name: str
-    value: float
+    step: int  # optimiser steps done before it
+    name: str  # which value decides, for example "accuracy"; higher is better
+    value: float  # that value
 
 
 @dataclass(frozen=True)
@@ -116,28 +110,18 @@ class TrainingState:
 
     The learning rate and all random numbers are functions of (seed, step), so `step` also holds
     the position in the data, the schedule and the state of every generator.
-
-    Attributes:
-        step: optimiser steps done.
-        seconds: training time so far.
-        precision: what "auto" was settled to, so that a resumed run computes alike.
-        identity: configuration, model and data that the run belongs to.
-        model: state dict of what is trained: the model within its losses.
-        optimizer: state dict of the optimiser.
-        samples: how many samples of each kind were trained on.
-        best: the fields of the best evaluation so far (`Best`), whose weights are saved elsewhere.
-        changes: values that were changed on the way, each with the step, in words.
     """
 
-    step: int
-    seconds: float
-    precision: str
-    identity: Mapping[str, Any]
-    model: Mapping[str, Tensor]
-    optimizer: Mapping[str, Any]
-    samples: Mapping[str, int]
+    step: int  # optimiser steps done
+    seconds: float  # training time so far
+    precision: str  # what "auto" was settled to, so that a resumed run computes alike
+    identity: Mapping[str, Any]  # configuration, model and data that the run belongs to
+    model: Mapping[str, Tensor]  # state dict of what is trained: the model within its losses
+    optimizer: Mapping[str, Any]  # state dict of the optimiser
+    samples: Mapping[str, int]  # how many samples of each kind were trained on
+    # the fields of the best evaluation so far (`Best`), whose weights are saved elsewhere
     best: Mapping[str, Any] | None
-    changes: Sequence[str] = ()
+    changes: Sequence[str] = ()  # values that were changed on the way, each with the step, in words
 
 
 def save_state(folder: Path, state: TrainingState) -> None:

@@ -44,23 +44,14 @@ _PROMPTS = "batch_size times training.prompt_share"
 
 @dataclass(frozen=True)
 class Plan:
-    """How many samples of each kind a step holds, over all processes.
+    """How many samples of each kind a step holds, over all processes."""
 
-    Attributes:
-        mixed: whether the step belongs to the second phase.
-        turn: number of the step among those of its phase, from 0.
-        pairs: pairs of the corpora of pairs.
-        prompts: pseudo pairs.
-        images: images of which two views are made.
-        texts: blocks of text.
-    """
-
-    mixed: bool
-    turn: int
-    pairs: int
-    prompts: int = 0
-    images: int = 0
-    texts: int = 0
+    mixed: bool  # whether the step belongs to the second phase
+    turn: int  # number of the step among those of its phase, from 0
+    pairs: int  # pairs of the corpora of pairs
+    prompts: int = 0  # pseudo pairs
+    images: int = 0  # images of which two views are made
+    texts: int = 0  # blocks of text
 
 
 class Corpora:

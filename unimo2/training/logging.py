@@ -25,40 +25,25 @@ COUNTS = "dictionary_counts"
 
 @dataclass(frozen=True)
 class Evaluated:
-    """The latest evaluation, by the value that decides which weights are kept.
+    """The latest evaluation, by the value that decides which weights are kept."""
 
-    Attributes:
-        step: optimiser steps done before it.
-        name: of the value.
-        value: that of this evaluation.
-        best: the highest so far.
-    """
-
-    step: int
-    name: str
-    value: float
-    best: float
+    step: int  # optimiser steps done before it
+    name: str  # of the value
+    value: float  # that of this evaluation
+    best: float  # the highest so far
 
 
 @dataclass(frozen=True)
 class Progress:
-    """News from a run.
+    """News from a run."""
 
-    Attributes:
-        step: optimiser steps done.
-        steps: of the whole run.
-        remaining_seconds: estimate from the speed of this start of the run.
-        values: what the line in log.jsonl says: losses, speed, learning rate, dictionary, ...
-        warning: what should be seen, in one line; None where all is well.
-        evaluation: the latest one of this start of the run; None before it.
-    """
-
-    step: int
-    steps: int
-    remaining_seconds: float
+    step: int  # optimiser steps done
+    steps: int  # of the whole run
+    remaining_seconds: float  # estimate from the speed of this start of the run
+    # what the line in log.jsonl says: losses, speed, learning rate, dictionary, ..
     values: Mapping[str, float | int | None]
-    warning: str | None = None
-    evaluation: Evaluated | None = None
+    warning: str | None = None  # what should be seen, in one line; None where all is well
+    evaluation: Evaluated | None = None  # the latest one of this start of the run; None before it
 
 
 class Interval:

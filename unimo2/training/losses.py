@@ -83,15 +83,10 @@ def draw_partners(
 
 @dataclass(frozen=True)
 class Groups:
-    """Pairs that are alike; every image of a group is matched with every text of it.
+    """Pairs that are alike; every image of a group is matched with every text of it."""
 
-    Attributes:
-        members: int64 [r, g], rows of samples, different ones in a group.
-        hidden: bool [r, g, g], image by text: no true pair, and no negative either.
-    """
-
-    members: Tensor
-    hidden: Tensor
+    members: Tensor  # int64 [r, g], rows of samples, different ones in a group
+    hidden: Tensor  # bool [r, g, g], image by text: no true pair, and no negative either
 
 
 def group_of(members: Tensor, usable: Tensor, input_ids: Tensor, image_index: Tensor) -> Groups:

@@ -41,58 +41,38 @@ from unimo2.training.losses import (
 
 @dataclass(frozen=True)
 class _Everyone:
-    """The pairs of all processes, in the order of the processes.
+    """The pairs of all processes, in the order of the processes."""
 
-    Attributes:
-        images: float32 [B, D], contrastive features.
-        texts: float32 [B, D].
-        input_ids: int64 [B, N].
-        image_index: int64 [B].
-        order: int64 [B], the rows in the order of their places in the batch, which is the same
-            however many processes there are.
-        own: int64 [b], where this process's rows are.
-    """
-
-    images: Tensor
-    texts: Tensor
-    input_ids: Tensor
-    image_index: Tensor
+    images: Tensor  # float32 [B, D], contrastive features
+    texts: Tensor  # float32 [B, D]
+    input_ids: Tensor  # int64 [B, N]
+    image_index: Tensor  # int64 [B]
+    # int64 [B], the rows in the order of their places in the batch, which is the same however many
+    # processes there are
     order: Tensor
-    own: Tensor
+    own: Tensor  # int64 [b], where this process's rows are
 
 
 @dataclass(frozen=True)
 class _Negatives:
-    """Pairs to be matched: r true ones, then a hard text for each image, then the reverse.
+    """Pairs to be matched: r true ones, then a hard text for each image, then the reverse."""
 
-    Attributes:
-        images: int64 [3 r], rows of `_Everyone`.
-        texts: int64 [3 r], rows of `_Everyone`.
-        usable: bool [3 r], False where a row has no negative at all.
-    """
-
-    images: Tensor
-    texts: Tensor
-    usable: Tensor
+    images: Tensor  # int64 [3 r], rows of `_Everyone`
+    texts: Tensor  # int64 [3 r], rows of `_Everyone`
+    usable: Tensor  # bool [3 r], False where a row has no negative at all
 
 
 @dataclass(frozen=True)
 class LossWeights:
-    """Weight of each loss in the sum that is minimised (ours: the paper states none).
+    """Weight of each loss in the sum that is minimised (ours: the paper states none)."""
 
-    Attributes:
-        mlm, itm, contrastive: losses of pairs.
-        grounding: of pairs, of images and of texts, each.
-        vcl: loss of images alone.
-        text: masked language modelling of texts alone.
-    """
-
+    # mlm, itm, contrastive: losses of pairs
     mlm: float = 1.0
     itm: float = 1.0
     contrastive: float = 1.0
-    grounding: float = 1.0
-    vcl: float = 1.0
-    text: float = 1.0
+    grounding: float = 1.0  # of pairs, of images and of texts, each
+    vcl: float = 1.0  # loss of images alone
+    text: float = 1.0  # masked language modelling of texts alone
 
 
 class PairObjective(nn.Module):

@@ -58,19 +58,12 @@ _TOKENIZER_LINES = 2_000_000
 
 @dataclass(frozen=True)
 class Prepared:
-    """What `unimo2.training.pretraining.pretrain` is given.
+    """What `unimo2.training.pretraining.pretrain` is given."""
 
-    Attributes:
-        processor: with a tokenizer trained on the captions.
-        model_config: with that tokenizer's size.
-        corpora: decoded and tokenised.
-        skips: what was left out of them: images that are not on disk, rows that cannot be used.
-    """
-
-    processor: Unimo2Processor
-    model_config: Unimo2Config
-    corpora: Corpora
-    skips: Skips
+    processor: Unimo2Processor  # with a tokenizer trained on the captions
+    model_config: Unimo2Config  # with that tokenizer's size
+    corpora: Corpora  # decoded and tokenised
+    skips: Skips  # what was left out of them: images that are not on disk, rows that cannot be used
 
 
 def model_fields() -> dict[str, object]:
@@ -150,19 +143,13 @@ def find_tokenizer(training: PretrainConfig, texts: Iterable[str]) -> PreTrained
 
 @dataclass(frozen=True)
 class _Found:
-    """What lies in a data root: images with texts, labelled images with prompts, and texts.
+    """What lies in a data root: images with texts, labelled images with prompts, and texts."""
 
-    Attributes:
-        pairs: of the corpora of pairs.
-        labelled: of the corpora of images, with prompts made of their labels.
-        folders: of the corpora of text.
-        skips: counts lines of text that cannot be read.
-    """
-
-    pairs: list[CaptionedImage] | Index
+    pairs: list[CaptionedImage] | Index  # of the corpora of pairs
+    # of the corpora of images, with prompts made of their labels
     labelled: list[CaptionedImage] | Index
-    folders: list[Path]
-    skips: Skips
+    folders: list[Path]  # of the corpora of text
+    skips: Skips  # counts lines of text that cannot be read
 
     def all_texts(self) -> Iterator[str]:
         """What a tokenizer is trained on: captions, prompts, and lines of text."""

@@ -38,19 +38,14 @@ Config = TypeVar("Config", bound=LoopConfig)
 
 @dataclass(frozen=True)
 class Recipe:
-    """A training configuration together with the model it is for.
+    """A training configuration together with the model it is for."""
 
-    Attributes:
-        name: of the recipe: "mini", or the file's stem.
-        preset: the `Unimo2Config` preset the model starts from ("mini", "base", "released").
-        model: fields of `Unimo2Config` that differ from the preset.
-        training: the training configuration.
-    """
-
-    name: str
+    name: str  # of the recipe: "mini", or the file's stem
+    # the `Unimo2Config` preset the model starts from ("mini", "base", "released")
     preset: str = "mini"
+    # fields of `Unimo2Config` that differ from the preset
     model: Mapping[str, Any] = field(default_factory=dict)
-    training: PretrainConfig = field(default_factory=PretrainConfig)
+    training: PretrainConfig = field(default_factory=PretrainConfig)  # the training configuration
 
 
 def load_recipe(name_or_file: str) -> Recipe:

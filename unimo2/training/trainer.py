@@ -112,28 +112,17 @@ _PACKAGES = ("torch", "timm", "transformers", "accelerate", "tokenizers", "numpy
 
 @dataclass(frozen=True)
 class TrainSummary:
-    """What a finished run says about itself (also in train.json).
+    """What a finished run says about itself (also in train.json)."""
 
-    Attributes:
-        steps: optimiser steps done, over all starts of the run.
-        seconds: training time over all starts, without reading data.
-        samples_per_second: samples of all kinds a second over that time.
-        samples: how many samples of each kind were trained on.
-        precision: "fp32" or "bf16", as "auto" was settled.
-        resumed_from: the step at which this start of the run began.
-        losses: the last line of losses in the log.
-        model_folder: where `from_pretrained` finds the weights.
-        best: the evaluation whose weights these are; None where nothing selects (the last then).
-    """
-
-    steps: int
-    seconds: float
-    samples_per_second: float
-    samples: Mapping[str, int]
-    precision: str
-    resumed_from: int
-    losses: Mapping[str, float | int | None]
-    model_folder: Path
+    steps: int  # optimiser steps done, over all starts of the run
+    seconds: float  # training time over all starts, without reading data
+    samples_per_second: float  # samples of all kinds a second over that time
+    samples: Mapping[str, int]  # how many samples of each kind were trained on
+    precision: str  # "fp32" or "bf16", as "auto" was settled
+    resumed_from: int  # the step at which this start of the run began
+    losses: Mapping[str, float | int | None]  # the last line of losses in the log
+    model_folder: Path  # where `from_pretrained` finds the weights
+    # the evaluation whose weights these are; None where nothing selects (the last then)
     best: Best | None = None
 
 

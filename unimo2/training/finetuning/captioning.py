@@ -38,21 +38,13 @@ from unimo2.training.finetuning.config import CaptionConfig
 
 @dataclass(frozen=True)
 class CaptionBatch:
-    """Images, and captions of each.
+    """Images, and captions of each."""
 
-    Attributes:
-        pixel_values: float32 [b, 3, S, S].
-        input_ids: int64 [b * c, n], the c captions of an image side by side.
-        attention_mask: int64 [b * c, n].
-        tag_ids: int64 [b, g], object tags of the images; None for none.
-        tag_mask: int64 [b, g], 1 at their real tokens.
-    """
-
-    pixel_values: Tensor
-    input_ids: Tensor
-    attention_mask: Tensor
-    tag_ids: Tensor | None = None
-    tag_mask: Tensor | None = None
+    pixel_values: Tensor  # float32 [b, 3, S, S]
+    input_ids: Tensor  # int64 [b * c, n], the c captions of an image side by side
+    attention_mask: Tensor  # int64 [b * c, n]
+    tag_ids: Tensor | None = None  # int64 [b, g], object tags of the images; None for none
+    tag_mask: Tensor | None = None  # int64 [b, g], 1 at their real tokens
 
     @property
     def counts(self) -> dict[str, int]:
@@ -66,19 +58,12 @@ class CaptionBatch:
 
 @dataclass(frozen=True)
 class ImageTags:
-    """Object tags of training images.
+    """Object tags of training images."""
 
-    Attributes:
-        source: the file, as its reader describes it.
-        rows: token ids of each image's tags, none for an image without.
-        padding: what shorter ones are filled up with.
-        longest: tokens that the model has positions for.
-    """
-
-    source: Mapping[str, Any]
-    rows: Sequence[Sequence[int]]
-    padding: int
-    longest: int
+    source: Mapping[str, Any]  # the file, as its reader describes it
+    rows: Sequence[Sequence[int]]  # token ids of each image's tags, none for an image without
+    padding: int  # what shorter ones are filled up with
+    longest: int  # tokens that the model has positions for
 
     def of(self, images: Tensor) -> TagTokens | None:
         """Tags of some images, int64 [b]; None where none of them has any."""
@@ -218,19 +203,12 @@ class CaptionObjective(nn.Module):
 
 @dataclass(frozen=True)
 class _Words:
-    """What the text tower reads: captions, each with the object tags of its image before it.
+    """What the text tower reads: captions, each with the object tags of its image before it."""
 
-    Attributes:
-        ids: [b c, g + n].
-        mask: the same, 1 at real tokens.
-        positions: the same; None without tags, where the tower counts itself.
-        context: g.
-    """
-
-    ids: Tensor
-    mask: Tensor
-    positions: Tensor | None
-    context: int
+    ids: Tensor  # [b c, g + n]
+    mask: Tensor  # the same, 1 at real tokens
+    positions: Tensor | None  # the same; None without tags, where the tower counts itself
+    context: int  # g
 
 
 def _words(batch: CaptionBatch, first: int) -> _Words:

@@ -24,20 +24,13 @@ TaskModel = Unimo2ForPairs | Unimo2ForImages | Unimo2ForTexts
 
 @dataclass(frozen=True)
 class LabelledBatch:
-    """Images, texts or both, with what is to be said of them.
+    """Images, texts or both, with what is to be said of them."""
 
-    Attributes:
-        labels: int64 [b] classes, float32 [b] numbers, or float32 [b, c] soft targets.
-        pixel_values: float32 [b, 3, S, S], normalised.
-        input_ids: int64 [b, n].
-        attention_mask: int64 [b, n], 1 at real tokens.
-        token_type_ids: int64 [b, n], for text encoders that tell a pair's sentences apart.
-    """
-
-    labels: Tensor
-    pixel_values: Tensor | None = None
-    input_ids: Tensor | None = None
-    attention_mask: Tensor | None = None
+    labels: Tensor  # int64 [b] classes, float32 [b] numbers, or float32 [b, c] soft targets
+    pixel_values: Tensor | None = None  # float32 [b, 3, S, S], normalised
+    input_ids: Tensor | None = None  # int64 [b, n]
+    attention_mask: Tensor | None = None  # int64 [b, n], 1 at real tokens
+    # int64 [b, n], for text encoders that tell a pair's sentences apart
     token_type_ids: Tensor | None = None
 
     @property

@@ -25,44 +25,35 @@ Config = TypeVar("Config", bound="FinetuneConfig")
 
 @dataclass(frozen=True)
 class FinetuneConfig(LoopConfig):
-    """What all fine-tuning has in common.
+    """What all fine-tuning has in common."""
 
-    Attributes (beside those of `LoopConfig`, whose `dictionary_floor` is 0 here: one task's inputs
-    may well need few rows):
-        epochs: passes over the training samples, from which the number of steps follows; 0 takes
-            `steps` as it is.
-        decay_epochs: epochs after which the learning rate is divided by 10 (Table 9); none for
-            linear decay.
-        batch_size: samples a step over all processes.
-        grounding_weight: weight of the dictionary's loss (equation 3) in the sum that is minimised.
-            Ours: 0, the paper states none for fine-tuning.
-        image_size: side of the square that images are resized to, in pixels; 0 for the model's.
-        max_text_length: tokens kept of a text, special tokens included.
-        length_window: batches within which samples are put together by the length of their texts;
-            1 for plain random batches.
-        augment: "none"; "crop" takes a part of each image at random, at least four fifths of it;
-            "flip" also mirrors half of them.
-        label_smoothing: share of the target that is spread over all classes.
-        image_gigabytes: images are held decoded in memory if they take at most that; else they are
-            decoded batch by batch.
-        eval_epochs: epochs between early evaluations on the development split where `eval_every`
-            (in steps) is 0; 0 for none but the one at the end.
-        eval_limit: samples of an early evaluation; 0 for all.
-    """
-
-    dictionary_floor: float = 0.0
+    dictionary_floor: float = 0.0  # one task's inputs may well need few rows
+    # passes over the training samples, from which the number of steps follows; 0 takes `steps` as
+    # it is
     epochs: float = 10.0
+    # epochs after which the learning rate is divided by 10 (Table 9); none for linear decay
     decay_epochs: tuple[int, ...] = ()
-    batch_size: int = 32
+    batch_size: int = 32  # samples a step over all processes
+    # weight of the dictionary's loss (equation 3) in the sum that is minimised. Ours: 0, the paper
+    # states none for fine-tuning.
     grounding_weight: float = 0.0
+    # side of the square that images are resized to, in pixels; 0 for the model's
     image_size: int = 0
-    max_text_length: int = 128
+    max_text_length: int = 128  # tokens kept of a text, special tokens included
+    # batches within which samples are put together by the length of their texts; 1 for plain random
+    # batches
     length_window: int = 16
+    # "none"; "crop" takes a part of each image at random, at least four fifths of it; "flip" also
+    # mirrors half of them
     augment: Literal["none", "crop", "flip"] = "none"
-    label_smoothing: float = 0.0
+    label_smoothing: float = 0.0  # share of the target that is spread over all classes
+    # images are held decoded in memory if they take at most that; else they are decoded batch by
+    # batch
     image_gigabytes: float = 2.0
+    # epochs between early evaluations on the development split where `eval_every` (in steps) is 0;
+    # 0 for none but the one at the end
     eval_epochs: float = 1.0
-    eval_limit: int = 0
+    eval_limit: int = 0  # samples of an early evaluation; 0 for all
 
     def __post_init__(self) -> None:
         """Refuse values that cannot be meant.
@@ -85,37 +76,32 @@ class FinetuneConfig(LoopConfig):
 
 @dataclass(frozen=True)
 class RetrievalConfig(FinetuneConfig):
-    """Fine-tuning for retrieval: circle loss over negatives, beside the contrastive loss.
+    """Fine-tuning for retrieval: circle loss over negatives, beside the contrastive loss."""
 
-    Attributes (beside those of `FinetuneConfig`):
-        negatives: negative images of each text, and negative texts of each image (released
-            code: 10).
-        negatives_from: "corpus" draws them at random from all training images (released code);
-            "batch" takes them from the batch, whose images and texts are encoded once. Ours.
-        hard_share: with "batch", the share of them drawn by the contrastive scores; the rest
-            uniformly. Ours.
-        circle_weight, contrastive_weight, itm_weight: weights of the circle loss, the contrastive
-            loss within the batch, and the cross entropy of matching over the same pairs. Ours.
-        circle_margin, circle_scale: m and gamma of the circle loss (released code: 0.2 and 1).
-        score_weight: weight of the contrastive score in the score that the circle loss compares
-            (released code: 0.3, its weight in retrieval); 0 for the matching logit alone.
-        captions: which caption of an image a pass takes: "drawn" at random, ours; "each" takes all of
-            them in as many passes, so that an epoch trains on every caption once (released code).
-        select_on: "val" chooses the best weights on the validation split, which is what the paper
-            reports; "train" on `eval_limit` images (1,000 where that is 0) of the training split,
-            which are then not trained on. Ours.
-    """
-
+    # negative images of each text, and negative texts of each image (released code: 10)
     negatives: int = 10
+    # "corpus" draws them at random from all training images (released code); "batch" takes them
+    # from the batch, whose images and texts are encoded once. Ours.
     negatives_from: Literal["corpus", "batch"] = "corpus"
+    # with "batch", the share of them drawn by the contrastive scores; the rest uniformly. Ours.
     hard_share: float = 1.0
+    # circle_weight, contrastive_weight, itm_weight: weights of the circle loss, the contrastive
+    # loss within the batch, and the cross entropy of matching over the same pairs. Ours.
     circle_weight: float = 1.0
     contrastive_weight: float = 1.0
     itm_weight: float = 0.0
+    # circle_margin, circle_scale: m and gamma of the circle loss (released code: 0.2 and 1)
     circle_margin: float = 0.2
     circle_scale: float = 1.0
+    # weight of the contrastive score in the score that the circle loss compares (released code:
+    # 0.3, its weight in retrieval); 0 for the matching logit alone
     score_weight: float = 0.3
+    # which caption of an image a pass takes: "drawn" at random, ours; "each" takes all of them in
+    # as many passes, so that an epoch trains on every caption once (released code)
     captions: Literal["drawn", "each"] = "drawn"
+    # "val" chooses the best weights on the validation split, which is what the paper reports;
+    # "train" on `eval_limit` images (1,000 where that is 0) of the training split, which are then
+    # not trained on. Ours.
     select_on: Literal["val", "train"] = "val"
 
     def __post_init__(self) -> None:
@@ -142,16 +128,12 @@ class RetrievalConfig(FinetuneConfig):
 
 @dataclass(frozen=True)
 class CaptionConfig(FinetuneConfig):
-    """Fine-tuning for captions.
+    """Fine-tuning for captions."""
 
-    Attributes (beside those of `FinetuneConfig`):
-        captions_per_image: captions of an image that are trained together: the image is encoded
-            once for them. An epoch takes about every caption once, whatever this is.
-        object_tags: file of object tags that captions are written with, as of `unimo2 eval coco`;
-            "" for none.
-    """
-
+    # captions of an image that are trained together: the image is encoded once for them. An epoch
+    # takes about every caption once, whatever this is.
     captions_per_image: int = 1
+    # file of object tags that captions are written with, as of `unimo2 eval coco`; "" for none
     object_tags: str = ""
 
     def __post_init__(self) -> None:
@@ -169,20 +151,16 @@ class CaptionConfig(FinetuneConfig):
 
 @dataclass(frozen=True)
 class AnswerConfig(FinetuneConfig):
-    """Fine-tuning for visual question answering.
+    """Fine-tuning for visual question answering."""
 
-    Attributes (beside those of `FinetuneConfig`):
-        train_on: "train", with val as the development split, or "train+val" for the test splits
-            (then there is no development split, and the last weights are kept).
-        answer_threshold: questions whose most common answer an answer must be to become a class
-            (9 gives VQA v2's 3,129).
-        start_from_frequencies: whether a new head begins with how often each answer is given (as
-            its biases), instead of giving every answer one chance in two: a short training then
-            need not learn that first. Ours.
-    """
-
+    # "train", with val as the development split, or "train+val" for the test splits (then there is
+    # no development split, and the last weights are kept)
     train_on: Literal["train", "train+val"] = "train"
+    # questions whose most common answer an answer must be to become a class (9 gives VQA v2's
+    # 3,129)
     answer_threshold: int = 9
+    # whether a new head begins with how often each answer is given (as its biases), instead of
+    # giving every answer one chance in two: a short training then need not learn that first. Ours.
     start_from_frequencies: bool = False
 
     def __post_init__(self) -> None:
@@ -193,13 +171,10 @@ class AnswerConfig(FinetuneConfig):
 
 @dataclass(frozen=True)
 class ImageConfig(FinetuneConfig):
-    """Fine-tuning for image classification.
+    """Fine-tuning for image classification."""
 
-    Attributes (beside those of `FinetuneConfig`):
-        holdout: share of the training images of each class that is kept for development: ImageNet's
-            val is what is reported, and nothing is chosen on it. Ours.
-    """
-
+    # share of the training images of each class that is kept for development: ImageNet's val is
+    # what is reported, and nothing is chosen on it. Ours.
     holdout: float = 0.02
 
     def __post_init__(self) -> None:
@@ -210,18 +185,13 @@ class ImageConfig(FinetuneConfig):
 
 @dataclass(frozen=True)
 class FinetuneRecipe:
-    """A training configuration and what it changes of the model.
+    """A training configuration and what it changes of the model."""
 
-    Attributes:
-        name: of the recipe: "mini-sst2", or the file's stem.
-        training: the training configuration.
-        model: fields of `Unimo2Config` that differ from the checkpoint's (`hidden_dropout`).
-        search: values of training fields that --search tries in every combination.
-    """
-
-    name: str
-    training: FinetuneConfig
+    name: str  # of the recipe: "mini-sst2", or the file's stem
+    training: FinetuneConfig  # the training configuration
+    # fields of `Unimo2Config` that differ from the checkpoint's (`hidden_dropout`)
     model: Mapping[str, Any] = field(default_factory=dict)
+    # values of training fields that --search tries in every combination
     search: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
 
 

@@ -27,22 +27,15 @@ _VQA_ANNOTATIONS = "vqa/v2_mscoco_{split}2014_annotations.json"
 
 @dataclass(frozen=True)
 class Samples:
-    """Labelled samples as they come from the files.
+    """Labelled samples as they come from the files."""
 
-    Attributes:
-        targets: what is to be said of each.
-        labels: names of the classes, in the order of their numbers; empty where the target is a
-            number.
-        texts: of each sample one sentence, or a pair; empty for images alone.
-        images: files, each once; empty for texts alone.
-        image_of: for each sample its place in `images`; empty for texts alone.
-    """
-
-    targets: Targets
+    targets: Targets  # what is to be said of each
+    # names of the classes, in the order of their numbers; empty where the target is a number
     labels: tuple[str, ...]
+    # of each sample one sentence, or a pair; empty for images alone
     texts: tuple[tuple[str, ...], ...] = ()
-    images: tuple[Path, ...] = ()
-    image_of: tuple[int, ...] = ()
+    images: tuple[Path, ...] = ()  # files, each once; empty for texts alone
+    image_of: tuple[int, ...] = ()  # for each sample its place in `images`; empty for texts alone
 
 
 def read_captioned(root: Path, name: str) -> list[KarpathyImage]:

@@ -28,25 +28,16 @@ class RetrievalBatch:
     """Images and texts, and which are negatives of which.
 
     The first B images and the first B texts are the true pairs.
-
-    Attributes:
-        pixel_values: float32 [I, 3, S, S].
-        input_ids: int64 [T, n].
-        attention_mask: int64 [T, n].
-        image_index: int64 [B], which image of the data set each true pair shows.
-        negative_images: int64 [B, k], rows of pixel_values for each text; [B, 0] to draw them from
-            the batch.
-        negative_texts: int64 [B, k], rows of input_ids for each image; or [B, 0].
-        noise: float32 [B, 4, B] in [0, 1), for the draws from the batch; [B, 4, 0] without.
     """
 
-    pixel_values: Tensor
-    input_ids: Tensor
-    attention_mask: Tensor
-    image_index: Tensor
+    pixel_values: Tensor  # float32 [I, 3, S, S]
+    input_ids: Tensor  # int64 [T, n]
+    attention_mask: Tensor  # int64 [T, n]
+    image_index: Tensor  # int64 [B], which image of the data set each true pair shows
+    # int64 [B, k], rows of pixel_values for each text; [B, 0] to draw them from the batch
     negative_images: Tensor
-    negative_texts: Tensor
-    noise: Tensor
+    negative_texts: Tensor  # int64 [B, k], rows of input_ids for each image; or [B, 0]
+    noise: Tensor  # float32 [B, 4, B] in [0, 1), for the draws from the batch; [B, 4, 0] without
 
     @property
     def counts(self) -> dict[str, int]:

@@ -20,15 +20,10 @@ Setting = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Trial:
-    """One run of several.
+    """One run of several."""
 
-    Attributes:
-        setting: the fields of the grid with this run's values; empty without a search.
-        seed: of the run.
-    """
-
-    setting: Setting
-    seed: int
+    setting: Setting  # the fields of the grid with this run's values; empty without a search
+    seed: int  # of the run
 
     @property
     def name(self) -> str:
@@ -40,53 +35,33 @@ class Trial:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a finished run came to.
+    """What a finished run came to."""
 
-    Attributes:
-        metric: which value of the development split.
-        value: that of the best evaluation.
-        step: after how many steps that was.
-        seconds: training time.
-    """
-
-    metric: str
-    value: float
-    step: int
-    seconds: float
+    metric: str  # which value of the development split
+    value: float  # that of the best evaluation
+    step: int  # after how many steps that was
+    seconds: float  # training time
 
 
 @dataclass(frozen=True)
 class Average:
-    """The runs of one setting.
+    """The runs of one setting."""
 
-    Attributes:
-        setting: the grid's values.
-        values: of its seeds, in their order.
-        mean: of them.
-        deviation: standard deviation of a sample; 0 of a single value.
-    """
-
-    setting: Setting
-    values: tuple[float, ...]
-    mean: float
-    deviation: float
+    setting: Setting  # the grid's values
+    values: tuple[float, ...]  # of its seeds, in their order
+    mean: float  # of them
+    deviation: float  # standard deviation of a sample; 0 of a single value
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """What several runs came to.
+    """What several runs came to."""
 
-    Attributes:
-        runs: trials and outcomes, in the order in which they were planned.
-        best: the run with the highest value, of equal ones the first.
-        outcome: of that run.
-        settings: one average a setting, in the order of the grid.
-    """
-
+    # trials and outcomes, in the order in which they were planned
     runs: tuple[tuple[Trial, Outcome], ...]
-    best: Trial
-    outcome: Outcome
-    settings: tuple[Average, ...]
+    best: Trial  # the run with the highest value, of equal ones the first
+    outcome: Outcome  # of that run
+    settings: tuple[Average, ...]  # one average a setting, in the order of the grid
 
     @property
     def chosen(self) -> Average:

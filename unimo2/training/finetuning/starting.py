@@ -23,16 +23,11 @@ _HEAD = "head."
 
 @dataclass(frozen=True)
 class Start(Generic[Model]):
-    """A model before its first step.
+    """A model before its first step."""
 
-    Attributes:
-        model: with the checkpoint's weights, and a new head where it has none of this task.
-        new_head: whether the head is new (or the task has none).
-        dropped: a line that says which head of the checkpoint was left out; None if none was.
-    """
-
-    model: Model
-    new_head: bool
+    model: Model  # with the checkpoint's weights, and a new head where it has none of this task
+    new_head: bool  # whether the head is new (or the task has none)
+    # a line that says which head of the checkpoint was left out; None if none was
     dropped: str | None = None
 
 

@@ -163,21 +163,16 @@ Model = TypeVar("Model", bound=PreTrainedModel)
 
 @dataclass(frozen=True)
 class Prepared:
-    """A task that is ready to be trained.
+    """A task that is ready to be trained."""
 
-    Attributes:
-        task: for the trainer.
-        config: with steps counted.
-        held_out: accuracy in percent of a model on images that were kept for development; None for
-            tasks with a development split.
-        dropped: a line that says which head of the checkpoint was left out; None if none was.
-        development: captioned images that were kept for development; None for a development split.
-    """
-
-    task: FinetuningTask
-    config: FinetuneConfig
+    task: FinetuningTask  # for the trainer
+    config: FinetuneConfig  # with steps counted
+    # accuracy in percent of a model on images that were kept for development; None for tasks with a
+    # development split
     held_out: Callable[[PreTrainedModel], float] | None = None
+    # a line that says which head of the checkpoint was left out; None if none was
     dropped: str | None = None
+    # captioned images that were kept for development; None for a development split
     development: Sequence[KarpathyImage] | None = None
 
 
