@@ -76,17 +76,7 @@ def measure(
 ) -> CaptionSpeed:
     """Caption the same number of images each way, in turn, with random weights.
 
-    Args:
-        config: Sizes.
-        images: In one call.
-        beams: Of an image.
-        tokens: Of every caption; no way may end before.
-        dtype: Of weights and activations.
-        device: Where it runs.
-        repeats: Rounds, all timed in turn.
-
-    Returns:
-        The figures.
+    No way may end before so many tokens.
     """
     searchers = make_searchers(config, images, beams, tokens, dtype, device)
     times = interleave([one.search for one in searchers], device, repeats)
@@ -232,6 +222,5 @@ def _with_cross_attention(
 
 
 def _parameters(*modules: nn.Module) -> int:
-    """Parameters of modules, those that they share once."""
     unique = {id(one): one.numel() for module in modules for one in module.parameters()}
     return sum(unique.values())

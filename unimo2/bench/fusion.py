@@ -79,19 +79,9 @@ def measure(
     device: torch.device,
     repeats: int = 7,
 ) -> FusionSpeed:
-    """Time one layer both ways, a whole fused forward, and plain products of its shapes.
+    """Time one layer both ways, a whole fused forward, and plain products of its shapes, in turn.
 
-    Args:
-        config: Sizes; K grounded tokens.
-        visual: Visual rows (577 for 384 pixels and patches of 16).
-        text: Text rows.
-        batch: Pairs at once.
-        dtype: Of weights and activations.
-        device: Where it runs.
-        repeats: Rounds, all four timed in turn.
-
-    Returns:
-        The figures.
+    There are so many visual rows (577 for 384 pixels and patches of 16) and text rows in a pair.
     """
     transformer = GroundedTransformer(config).eval().to(device, dtype)
     sizes = (visual, config.grounded_tokens, text)

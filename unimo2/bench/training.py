@@ -47,17 +47,9 @@ def measure(
     device: torch.device,
     repeats: int = 5,
 ) -> list[TrainSpeed]:
-    """Time a training step of each kind, and plain matrix products, in turn.
+    """Time a training step of pairs, images and texts, and plain matrix products, in turn.
 
-    Args:
-        config: batch sizes, lengths of texts and weights of losses.
-        model_config: the model.
-        dtype: float32, or bfloat16 for autocast, as the trainer does it.
-        device: where it runs.
-        repeats: rounds, all timed in turn.
-
-    Returns:
-        Figures of pairs, images and texts; kinds whose batch size is 0 are left out.
+    Kinds whose batch size is 0 are left out; bfloat16 is autocast, as the trainer does it.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
@@ -115,7 +107,6 @@ class _Step:
         loss.backward()
 
     def __call__(self, batch: MixedBatch) -> None:
-        """The whole step."""
         self.optimizer.zero_grad()
         self.gradients(batch)
         torch.nn.utils.clip_grad_norm_(self.objective.parameters(), self.clip_norm)
@@ -168,7 +159,6 @@ def _pairs(config: PretrainConfig, side: int, words: int) -> PairBatch:
 def _texts(
     count: int, tokens: int, words: int, config: PretrainConfig
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Ids, mask, and labels at a share of the tokens."""
     ids = torch.randint(_FIRST_WORD, words, (count, tokens))
     wanted = torch.rand(count, tokens) < config.mask_fraction
     return ids, torch.ones_like(ids), torch.where(wanted, ids, -100)

@@ -97,16 +97,7 @@ def _train(recipe: Recipe, root: Path, output: Path, resume: str, device: str) -
         counts = ", ".join(f"{value:,} {name}" for name, value in facts.items() if name in _COUNTS)
         say(f"{kind}: {counts}", err=True)
     with TrainingBar(shown=is_first_process()) as bar:
-        summary = run(
-            recipe.training,
-            prepared.model_config,
-            prepared.processor,
-            prepared.corpora,
-            output,
-            resume=resume,
-            device=device,
-            on_progress=bar,
-        )
+        summary = run(recipe.training, prepared, output, resume, device, on_progress=bar)
     for line in prepared.corpora.undecodable():
         say(f"replaced by others: {line}", err=True)
     return summary

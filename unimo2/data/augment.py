@@ -39,15 +39,9 @@ class Augmentation:
 
 
 def augment(pixels: Tensor, noise: Tensor, spec: Augmentation) -> Tensor:
-    """Make a view of each image.
+    """Make a view of each image: float32 [b, 3, S, S] in [0, 1] to the same.
 
-    Args:
-        pixels: float32 [b, 3, S, S] in [0, 1].
-        noise: float32 [b, numbers] from `spec.draw`, a row a view.
-        spec: how much they differ.
-
-    Returns:
-        float32 [b, 3, S, S] in [0, 1].
+    `noise` is float32 [b, numbers] from `spec.draw`, one row per view.
     """
     grid = F.affine_grid(geometry(noise[:, :5], spec), list(pixels.shape), align_corners=False)
     # A crop is never larger than the image, so that nothing is shrunk and no detail folds over.
@@ -78,13 +72,8 @@ def colours(means: Tensor, noise: Tensor, spec: Augmentation) -> tuple[Tensor, T
     Brightness, contrast, saturation and hue come in an order of their own for each view. Values
     are cut to [0, 1] once at the end and not after each change; hue turns about the gray axis.
 
-    Args:
-        means: [b, 3], the mean red, green and blue of each image.
-        noise: [b, 10].
-        spec: strength and shares.
-
-    Returns:
-        Matrices [b, 3, 3] and offsets [b, 3].
+    From the mean red, green and blue of each image [b, 3] and noise [b, 10] to matrices [b, 3, 3]
+    and offsets [b, 3].
     """
     count = len(noise)
     luma = torch.tensor(_LUMA)

@@ -1,35 +1,34 @@
-"""What a step of pre-training holds, as tensors."""
+"""What a training step holds, as tensors."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TypeVar
 
 import torch
 from torch import Tensor
 
-if TYPE_CHECKING:
-    from _typeshed import DataclassInstance
-
-Batch = TypeVar("Batch", bound="DataclassInstance")
-
-
-def moved(batch: Batch, device: torch.device) -> Batch:
-    """A batch with its tensors on another device.
-
-    Args:
-        batch: a dataclass; what is no tensor stays as it is.
-        device: where to.
-    """
-    values = {field.name: getattr(batch, field.name) for field in fields(batch)}
-    tensors: dict[str, Any] = {
-        name: value.to(device) for name, value in values.items() if isinstance(value, Tensor)
-    }
-    return replace(batch, **tensors)
+_Batch = TypeVar("_Batch", bound="Batch")
 
 
 @dataclass(frozen=True)
-class PairBatch:
+class Batch:
+    """Tensors of a step, and other values beside them."""
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Samples by kind: "pairs", "prompts", "images", "texts"; those that there are."""
+        raise NotImplementedError
+
+    def to(self: _Batch, device: torch.device) -> _Batch:
+        """The same batch on another device; what is not a tensor stays as it is."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        moved = {k: v.to(device) for k, v in values.items() if isinstance(v, (Tensor, Batch))}
+        return replace(self, **moved)
+
+
+@dataclass(frozen=True)
+class PairBatch(Batch):
     """Image-text pairs with the numbers that decide their masks and negatives."""
 
     pixel_values: Tensor  # float32 [B, 3, S, S], normalised
@@ -49,15 +48,12 @@ class PairBatch:
     @property
     def counts(self) -> dict[str, int]:
         """Samples by kind."""
-        return _nonzero(pairs=len(self.pixel_values) - self.prompts, prompts=self.prompts)
-
-    def to(self, device: torch.device) -> PairBatch:
-        """The same batch on another device."""
-        return moved(self, device)
+        counts = {"pairs": len(self.pixel_values) - self.prompts, "prompts": self.prompts}
+        return {kind: number for kind, number in counts.items() if number}
 
 
 @dataclass(frozen=True)
-class ImageBatch:
+class ImageBatch(Batch):
     """Two views of each image."""
 
     views: Tensor  # float32 [2 B, 3, S, S], normalised; rows i and B + i show the same image
@@ -67,30 +63,9 @@ class ImageBatch:
         """Samples by kind."""
         return {"images": len(self.views) // 2}
 
-    def to(self, device: torch.device) -> ImageBatch:
-        """The same batch on another device."""
-        return ImageBatch(self.views.to(device))
-
 
 @dataclass(frozen=True)
-class LabelledBatch:
-    """Images with their classes."""
-
-    pixel_values: Tensor  # float32 [B, 3, S, S], normalised
-    targets: Tensor  # float32 [B, classes], a distribution each
-
-    @property
-    def counts(self) -> dict[str, int]:
-        """Samples by kind."""
-        return {"images": len(self.pixel_values)}
-
-    def to(self, device: torch.device) -> LabelledBatch:
-        """The same batch on another device."""
-        return moved(self, device)
-
-
-@dataclass(frozen=True)
-class TextBatch:
+class TextBatch(Batch):
     """Texts with spans hidden."""
 
     masked_ids: Tensor  # int64 [B, N], padded on the right
@@ -102,35 +77,38 @@ class TextBatch:
         """Samples by kind."""
         return {"texts": len(self.masked_ids)}
 
-    def to(self, device: torch.device) -> TextBatch:
-        """The same batch on another device."""
-        return moved(self, device)
-
 
 @dataclass(frozen=True)
-class MixedBatch:
-    """All that a step holds; kinds that it does not hold are None."""
+class MixedBatch(Batch):
+    """All that a step of pre-training holds; kinds that it does not hold are None."""
 
-    pairs: PairBatch | None = None  # image-text pairs, pseudo pairs among them
-    images: ImageBatch | None = None  # images alone
-    texts: TextBatch | None = None  # texts alone
+    pairs: PairBatch | None = None  # pseudo pairs among them
+    images: ImageBatch | None = None
+    texts: TextBatch | None = None
 
     @property
     def counts(self) -> dict[str, int]:
-        """Samples by kind: "pairs", "prompts", "images", "texts"; those that there are."""
+        """Samples by kind."""
         found: dict[str, int] = {}
         for part in (self.pairs, self.images, self.texts):
             found |= {} if part is None else part.counts
         return found
 
-    def to(self, device: torch.device) -> MixedBatch:
-        """The same batch on another device."""
-        return MixedBatch(
-            self.pairs and self.pairs.to(device),
-            self.images and self.images.to(device),
-            self.texts and self.texts.to(device),
-        )
 
+@dataclass(frozen=True)
+class LabelledBatch(Batch):
+    """Images, texts or both, with what is to be said of them."""
 
-def _nonzero(**counts: int) -> dict[str, int]:
-    return {kind: number for kind, number in counts.items() if number}
+    labels: Tensor  # int64 [b] classes, float32 [b] numbers, or float32 [b, c] soft targets
+    pixel_values: Tensor | None = None  # float32 [b, 3, S, S], normalised
+    input_ids: Tensor | None = None  # int64 [b, n]
+    attention_mask: Tensor | None = None  # int64 [b, n], 1 at real tokens
+    # int64 [b, n], for text encoders that tell a pair's sentences apart
+    token_type_ids: Tensor | None = None
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Samples by kind."""
+        image, text = self.pixel_values is not None, self.input_ids is not None
+        kind = "pairs" if image and text else "images" if image else "texts"
+        return {kind: len(self.labels)}

@@ -29,17 +29,14 @@ class CaptionedImage:
 def read_pairs(
     root: Path, sets: Sequence[str], lost: Skips | None = None
 ) -> Iterator[CaptionedImage]:
-    """The training images of some corpora of pairs, set by set in the order of their files.
+    """The training images of some `PAIR_SETS`, set by set in the order of their files.
 
-    Args:
-        root: data root.
-        sets: which corpora, of `PAIR_SETS`.
-        lost: counts images that are not on disk and rows that cannot be used; None makes the first
-            one an error.
+    `lost` counts images that are not on disk and rows that cannot be used; None makes the first one
+    an error.
 
     Raises:
-        UsageError: an unknown corpus.
-        MissingData: a file is missing or holds no training image.
+        UsageError: An unknown corpus.
+        MissingData: A file is missing or holds no training image.
     """
     return _read(root, sets, PAIR_SETS, "pairs", lost)
 
@@ -47,17 +44,7 @@ def read_pairs(
 def read_labelled(
     root: Path, sets: Sequence[str], lost: Skips | None = None
 ) -> Iterator[CaptionedImage]:
-    """The images of some corpora of images alone, with the names of their classes.
-
-    Args:
-        root: data root.
-        sets: which corpora, of `IMAGE_SETS`.
-        lost: counts what cannot be used; None makes the first one an error.
-
-    Raises:
-        UsageError: an unknown corpus.
-        MissingData: a file is missing or there is no image.
-    """
+    """The images of some `IMAGE_SETS`, with the names of their classes; as `read_pairs`."""
     return _read(root, sets, IMAGE_SETS, "images", lost)
 
 
@@ -143,12 +130,7 @@ IMAGE_SETS: dict[str, Reader] = {"imagenet21k": _imagenet21k, "open_images": _op
 
 
 def prompted(images: Iterable[CaptionedImage], prompts: Sequence[str]) -> Iterator[CaptionedImage]:
-    """Pseudo pairs: every label in every prompt (paper, section 4.1: "a photo of [label]").
-
-    Args:
-        images: with the names of their classes.
-        prompts: sentences with the word "[label]" in them.
-    """
+    """Pseudo pairs: every label in every prompt (paper, section 4.1: "a photo of [label]")."""
     for image in images:
         texts = (p.replace("[label]", label) for label in image.texts for p in prompts)
         yield replace(image, texts=tuple(texts))

@@ -34,8 +34,8 @@ class MaskingSpec:
     tokens here, which is ours; the paper does not say.
 
     With `word_starts`, spans are those of the released code instead: of 0 to `max_span` whole words
-    (0 and 1 both give the one word of the start), of words that were chosen before, too, never over a
-    special token; and the share is rounded up and counts <s> and </s>. It decides for each token
+    (0 and 1 both give the one word of the start), of words that were chosen before, too, never over
+    a special token; and the share is rounded up and counts <s> and </s>. It decides for each token
     (`level="token"`), and may draw the mask token as a random one, which is left out here.
     """
 
@@ -57,22 +57,14 @@ class MaskingSpec:
     pad_id: int = -1  # id of the padding token, which does not count; for spans of whole words
 
     def span_distribution(self) -> Tensor:
-        """Probability of the span lengths from the shortest to max_span, float64.
-
-        The shortest is 1 token, or 0 words.
-        """
+        """Probability of each span length, from 1 token or 0 words to max_span, float64."""
         shortest = 1 if self.word_starts is None else 0
         lengths = torch.arange(self.max_span + 1 - shortest, dtype=torch.float64)
         weights = self.geometric_p * (1.0 - self.geometric_p) ** lengths
         return weights / weights.sum()
 
     def budget(self, input_ids: Tensor, allowed: Tensor) -> Tensor:
-        """Number of tokens to select in each text, at least one where there is any, int64 [B].
-
-        Args:
-            input_ids: int64 [B, N].
-            allowed: bool [B, N], tokens that may be selected.
-        """
+        """Tokens to select in each text, at least one where any is allowed, int64 [B]."""
         real_tokens = allowed.sum(dim=1)
         if self.word_starts is None:
             wanted = (real_tokens.double() * self.fraction).round().long().clamp_min(1)
@@ -113,15 +105,13 @@ def mask_spans(input_ids: Tensor, noise: Tensor, spec: MaskingSpec) -> MaskedTex
     """Hide spans of text until the wanted share of every row is selected.
 
     All rows advance together, one span a round: a start is drawn among the tokens that are not
-    selected yet, so that every round selects at least one token in every unfinished row.
+    selected yet, so that every round selects at least one token in every unfinished row. Special
+    tokens and padding are never touched.
 
     Args:
         input_ids: int64 [B, N] with special tokens and padding, N at most `spec.max_length`.
-        noise: what `spec.draw` returned, one row a text.
-        spec: shares, distribution and special tokens.
-
-    Returns:
-        The masked ids and the labels; special tokens and padding are never touched.
+        noise: What `spec.draw` returned, one row per text.
+        spec: Shares, distribution and special tokens.
     """
     rows, length = input_ids.shape
     allowed = maskable(input_ids, spec)  # [B, N]

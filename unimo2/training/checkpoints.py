@@ -26,13 +26,13 @@ def save_model(model: PreTrainedModel, processor: Any, folder: Path, dtype: str)
     """Write weights (safetensors) and processor, all or nothing; for `TrainingTask.save`.
 
     Args:
-        model: its weights and configuration.
-        processor: a processor or tokenizer, saved beside them; None for none.
-        folder: is replaced as a whole.
-        dtype: of floating-point weights on disk: "float32", "float16" or "bfloat16".
+        model: Its weights and configuration.
+        processor: A processor or tokenizer, saved beside them; None for none.
+        folder: Replaced as a whole.
+        dtype: Floating-point weights on disk: "float32", "float16" or "bfloat16".
 
     Raises:
-        TrainingFailed: the folder cannot be written.
+        TrainingFailed: The folder cannot be written.
     """
     partial = folder.with_name(f"{folder.name}.partial")
     weights = {
@@ -53,11 +53,7 @@ def save_model(model: PreTrainedModel, processor: Any, folder: Path, dtype: str)
 
 
 def save_tensors(module: nn.Module, path: Path) -> None:
-    """Write a module's weights as one safetensors file, all or nothing.
-
-    Raises:
-        TrainingFailed: the file cannot be written.
-    """
+    """Write a module's weights as one safetensors file, all or nothing."""
     weights = {name: value.contiguous() for name, value in module.state_dict().items()}
     try:
         write_atomically(path, lambda stream: stream.write(to_bytes(weights)))
@@ -66,11 +62,7 @@ def save_tensors(module: nn.Module, path: Path) -> None:
 
 
 def copy_folder(source: Path, target: Path) -> None:
-    """Copy a model folder, replacing the target as a whole.
-
-    Raises:
-        TrainingFailed: the target cannot be written.
-    """
+    """Copy a model folder, replacing the target as a whole."""
     partial = target.with_name(f"{target.name}.partial")
     try:
         shutil.rmtree(partial, ignore_errors=True)
@@ -156,11 +148,7 @@ def _why(error: BaseException) -> str:
 
 
 def load_state(folder: Path) -> TrainingState | None:
-    """Read the state of a run, or None where there is none.
-
-    Raises:
-        BadCheckpoint: the file is damaged or was not written by `save_state`.
-    """
+    """Read the state of a run, or None where there is none; BadCheckpoint for a damaged file."""
     path = folder / _FILE
     if not path.is_file():
         return None
@@ -203,16 +191,13 @@ def require_same_run(
     """Refuse to continue a run under another configuration, model or corpus.
 
     Args:
-        saved: identity that the checkpoint was written with.
-        now: identity of this start.
-        folder: of the checkpoint, for the message.
-        may_change: whether values of the training may differ.
+        saved: Identity that the checkpoint was written with.
+        now: Identity of this start.
+        folder: Of the checkpoint, for the message.
+        may_change: Whether values of the training may differ.
 
     Returns:
         What differs, in words; nothing unless `may_change`.
-
-    Raises:
-        BadCheckpoint: naming the first values that differ.
     """
     before, after = dict(flatten(saved)), dict(flatten(now))
     changed = {

@@ -47,14 +47,9 @@ class Progress:
 
 
 class Interval:
-    """Collects what the steps report and averages it over an interval.
-
-    Attributes:
-        samples: how many samples of each kind were trained on, over all processes.
-    """
+    """Collects what the steps report, over all processes, and averages it over an interval."""
 
     def __init__(self) -> None:
-        """Start with nothing collected."""
         self._sums: dict[str, Tensor] = {}
         self._times: Counter[str] = Counter()
         self._counts: Tensor | None = None
@@ -97,14 +92,10 @@ class Interval:
 
 
 def dictionary_use(counts: Tensor) -> dict[str, float]:
-    """How evenly the rows of the dictionary are chosen.
+    """How evenly the rows of the dictionary are chosen, by counts int64 [C].
 
-    Args:
-        counts: int64 [C], how often each row was chosen.
-
-    Returns:
-        "dictionary_used": share of the rows chosen at all, in [0, 1]; "dictionary_perplexity":
-        exp of the entropy of the choices, from 1 (one row) to C (all alike).
+    "dictionary_used": share of the rows chosen at all, in [0, 1]; "dictionary_perplexity": exp of
+    the entropy of the choices, from 1 (one row) to C (all alike).
     """
     share = counts.double() / counts.sum().clamp_min(1)
     entropy = -torch.special.xlogy(share, share).sum()
@@ -117,17 +108,11 @@ def dictionary_use(counts: Tensor) -> dict[str, float]:
 class LogFile:
     """`log.jsonl`: one line an interval, cut back to the checkpoint when a run is resumed.
 
-    Attributes:
-        losses: the last line of losses among those that stayed; empty where there is none.
+    `losses` is the last line of losses among those that stayed; empty where there is none.
     """
 
     def __init__(self, path: Path, keep_until: int) -> None:
-        """Keep the lines up to a step and drop later ones (they are going to be written again).
-
-        Args:
-            path: of the file; need not exist.
-            keep_until: last step whose line stays; 0 starts an empty file.
-        """
+        """Keep the lines up to a step and drop later ones (they are going to be written again)."""
         self.path = path
         kept = [line for line in _lines(path) if _step_of(line) <= keep_until]
         values = [json.loads(line) for line in kept]
@@ -176,12 +161,7 @@ class TrainingBar:
     """
 
     def __init__(self, lines: int = 20, shown: bool = True) -> None:
-        """Prepare the bar.
-
-        Args:
-            lines: about how many lines a whole run prints where there is no terminal.
-            shown: whether anything is drawn: of several processes one speaks.
-        """
+        """Prepare about so many lines where there is no terminal; one process is shown."""
         self._shown = shown
         self._console = Console(stderr=True)
         self._bar = Bar(
@@ -198,7 +178,6 @@ class TrainingBar:
         self._warned = False  # a warning is printed once, until all is well again
 
     def __enter__(self) -> TrainingBar:
-        """Start to draw."""
         if self._shown and self._console.is_terminal:
             self._bar.start()
         return self
@@ -209,7 +188,6 @@ class TrainingBar:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Stop to draw; the last state stays visible."""
         self._bar.stop()
 
     def __call__(self, progress: Progress) -> None:

@@ -64,11 +64,7 @@ def load_recipe(name_or_file: str) -> Recipe:
 
 
 def find_recipe(name_or_file: str) -> Path:
-    """The file of a recipe: `unimo2/training/recipes/NAME.toml`, or a file of the user.
-
-    Raises:
-        MissingData: there is no such recipe.
-    """
+    """The file of a recipe: `unimo2/training/recipes/NAME.toml`, or a file of the user."""
     shipped = CONFIG_FOLDER / f"{name_or_file}.toml"
     path = shipped if shipped.is_file() else Path(name_or_file)
     if not path.is_file():
@@ -78,14 +74,10 @@ def find_recipe(name_or_file: str) -> Path:
 
 
 def read_tables(path: Path, known: set[str]) -> dict[str, dict[str, Any]]:
-    """The tables of a TOML file.
-
-    Args:
-        path: the file.
-        known: names of the tables that it may have.
+    """The tables of a TOML file, of those that are known.
 
     Raises:
-        UsageError: the file is no TOML, has another table, or something outside of tables.
+        UsageError: The file is no TOML, has another table, or something outside of tables.
     """
     try:
         tables = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -113,11 +105,7 @@ def override(recipe: Recipe, assignments: Sequence[str]) -> Recipe:
 
 
 def parse_assignments(assignments: Sequence[str]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Split `key=value` texts into those of the training and (prefix `model.`) of the model.
-
-    Raises:
-        UsageError: a text is no assignment.
-    """
+    """Split `key=value` texts into those of the training and (prefix `model.`) of the model."""
     training: dict[str, Any] = {}
     model: dict[str, Any] = {}
     for text in assignments:
@@ -148,15 +136,12 @@ def _refuse_unknown(given: Mapping[str, Any], known: set[str], where: str) -> No
 
 
 def with_values(config: Config, values: Mapping[str, Any], where: str) -> Config:
-    """A copy of a training configuration with some fields changed.
+    """A copy of a training configuration with some fields changed, each checked against its type.
 
-    Args:
-        config: of pre-training or fine-tuning.
-        values: by name; each is checked against its field's type.
-        where: the file or option they come from, for messages.
+    `where` is the file or option that the values come from, for messages.
 
     Raises:
-        UsageError: an unknown field, or a value of another type or that cannot be meant.
+        UsageError: An unknown field, or a value of another type or that cannot be meant.
     """
     _refuse_unknown(values, {f.name for f in fields(config)}, where)
     hints = get_type_hints(type(config))

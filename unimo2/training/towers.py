@@ -7,10 +7,11 @@ the same at any size: what they leave is read by `unimo2.modeling.towers`, and b
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import timm
 import torch
@@ -19,13 +20,13 @@ from torch import Tensor, nn
 from torch.nn import functional
 from transformers import RobertaForMaskedLM
 
-from unimo2.data.batches import ImageBatch, LabelledBatch, TextBatch
+from unimo2.data.batches import Batch, ImageBatch, LabelledBatch, TextBatch
 from unimo2.data.corpora import read_labelled
-from unimo2.data.images import HeldPixels, decode_images
-from unimo2.data.labelled import LabelledCorpus
-from unimo2.data.pairs import ImageCorpus
+from unimo2.data.images import ImageStore
+from unimo2.data.pairs import ImageCorpus, LabelledCorpus
 from unimo2.data.seeding import WEIGHTS, Share, stream_seed
-from unimo2.data.text_blocks import HeldBlocks, TextCorpus, blocks, text_folders
+from unimo2.data.text_blocks import TextCorpus, blocks, text_folders
+from unimo2.data.texts import TokenTable
 from unimo2.errors import TrainingFailed
 from unimo2.formats.parsing import Skips
 from unimo2.formats.plain_text import text_lines
@@ -37,14 +38,21 @@ from unimo2.modeling.vision import VisualTransformer
 from unimo2.processing import Unimo2Processor, train_tokenizer
 from unimo2.training.checkpoints import save_model
 from unimo2.training.curriculum import augmentation, masking_spec
-from unimo2.training.distributed import mean_cross_entropy, total
+from unimo2.training.distributed import mean_cross_entropy
 from unimo2.training.losses import nt_xent
 from unimo2.training.pretraining import model_config
 from unimo2.training.recipes import Recipe
-from unimo2.training.trainer import TrainingBatch
 
 # A plain ViT of timm: all its sizes are given anew.
 _TIMM_NAME = "vit_tiny_patch16_224"
+
+
+@contextmanager
+def _seeded(seed: int) -> Iterator[None]:
+    """Random weights that follow from the seed; the caller's generator is put back."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(stream_seed(seed, 0, WEIGHTS))
+        yield
 
 
 class _Tower(Unimo2PreTrainedModel):
@@ -54,8 +62,7 @@ class _Tower(Unimo2PreTrainedModel):
 
     def start(self, seed: int) -> None:
         """Initial weights, from the seed."""
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(stream_seed(seed, 0, WEIGHTS))
+        with _seeded(seed):
             self.post_init()
 
     def write(self, folder: Path, processor: Unimo2Processor, dtype: str) -> None:
@@ -67,7 +74,6 @@ class LabelledVit(_Tower):
     """The Visual Transformer with a classifier over its class row."""
 
     def __init__(self, config: Unimo2Config, names: list[str], seed: int) -> None:
-        """Build it for classes of these names."""
         super().__init__(config)
         self.names = names
         self.vision = VisualTransformer(config)
@@ -77,9 +83,9 @@ class LabelledVit(_Tower):
     def forward(self, batch: LabelledBatch) -> dict[str, Tensor]:
         """Cross entropy "loss", and "accuracy": the first choice is one of the image's names."""
         logits = self.head(self.vision(batch.pixel_values)[:, 0])  # [b, classes]
-        loss = functional.cross_entropy(logits.float(), batch.targets)
+        loss = functional.cross_entropy(logits.float(), batch.labels)
         best = logits.detach().argmax(dim=1, keepdim=True)
-        return {"loss": loss, "accuracy": (batch.targets.gather(1, best) > 0).float().mean()}
+        return {"loss": loss, "accuracy": (batch.labels.gather(1, best) > 0).float().mean()}
 
     def write(self, folder: Path, processor: Unimo2Processor, dtype: str) -> None:
         """As a model of timm with its classifier."""
@@ -92,7 +98,6 @@ class ContrastedVit(_Tower):
     """The Visual Transformer under SimCLR's loss (Chen et al., 2020)."""
 
     def __init__(self, config: Unimo2Config, temperature: float, seed: int) -> None:
-        """Build it with SimCLR's projection of two layers."""
         super().__init__(config)
         self.temperature, width = temperature, config.hidden_size
         self.vision = VisualTransformer(config)
@@ -114,9 +119,9 @@ class MaskedRoberta(_Tower):
     """The Text Transformer with RoBERTa's head over masked words."""
 
     def __init__(self, config: Unimo2Config, seed: int) -> None:
-        """Build it."""
         super().__init__(config)
-        self.text = TextTransformer(config)
+        with _seeded(seed):  # RoBERTa draws its own weights, which `start` then leaves alone
+            self.text = TextTransformer(config)
         self.mlm = MlmHead(config)
         self.start(seed)
 
@@ -126,12 +131,8 @@ class MaskedRoberta(_Tower):
         rows, labels = selected_rows(hidden, batch.labels)
         embedding = self.text.roberta.embeddings.word_embeddings.weight
         logits = self.mlm(rows, embedding).float()  # [selected, vocabulary]
-        count = total((batch.labels != IGNORED).sum())
         right = (logits.detach().argmax(dim=1) == labels)[labels != IGNORED]
-        return {
-            "loss": mean_cross_entropy(logits, labels, IGNORED, count),
-            "accuracy": right.float().mean(),
-        }
+        return {"loss": mean_cross_entropy(logits, labels), "accuracy": right.float().mean()}
 
     def write(self, folder: Path, processor: Unimo2Processor, dtype: str) -> None:
         """As `RobertaForMaskedLM` of transformers, with its tokenizer."""
@@ -169,14 +170,6 @@ def _save_vit(
         raise TrainingFailed(f"the ViT cannot be written to {folder}: {error}") from error
 
 
-class _Corpus(Protocol):
-    """What all three corpora of towers have."""
-
-    def describe(self) -> dict[str, object]:
-        """Counts and fingerprint."""
-        ...
-
-
 class TowerTask:
     """A tower, its loss and its corpus, as a task of the trainer."""
 
@@ -189,8 +182,8 @@ class TowerTask:
         self.config = recipe.training
         self.skips = Skips()
         self.objective: _Tower
-        self.batch: Callable[[int, Share], TrainingBatch]
-        self.corpus: _Corpus
+        self.batch: Callable[[int, Share], Batch]
+        self.corpus: TextCorpus | ImageCorpus
         if self.config.trains == "words":
             self._with_texts(recipe, root)
         else:
@@ -207,7 +200,7 @@ class TowerTask:
         tokenizer = train_tokenizer((line.text for line in lines), self.config.vocab_size)
         config = model_config(recipe, len(tokenizer))
         self.processor = Unimo2Processor(tokenizer, config.image_size)
-        packed = HeldBlocks(blocks(lines, self.processor, self.config.text_limit))
+        packed = TokenTable(blocks(lines, self.processor, self.config.text_limit))
         texts = TextCorpus(packed, self.processor, self.config.text_limit)
         masking = masking_spec(tokenizer, self.config, self.config.text_limit)
         self.corpus, self.objective = texts, MaskedRoberta(config, self.config.seed)
@@ -221,23 +214,19 @@ class TowerTask:
         # Pictures need no words: the tokenizer is only there because a processor has one.
         tokenizer = train_tokenizer((), 300)
         self.processor = Unimo2Processor(tokenizer, config.image_size)
-        held = HeldPixels(
-            decode_images([image.path for image in found], config.image_size, training.workers)
-        )
-        corpus: LabelledCorpus | ImageCorpus
+        places = [image.path for image in found]
+        store = ImageStore(places, config.image_size, held=True, workers=training.workers)
+        size, seed, views = training.image_batch, training.seed, augmentation(training)
         if training.trains == "labels":
-            corpus = LabelledCorpus(held, [image.texts for image in found], self.processor)
-            self.objective = LabelledVit(config, corpus.names, training.seed)
+            labelled = LabelledCorpus(store, [image.texts for image in found], self.processor)
+            self.corpus, self.objective = labelled, LabelledVit(config, labelled.names, seed)
+            views = replace(views, gray_share=0.0)  # names speak of colours
+            self.batch = lambda step, share: labelled.labelled_batch(step, size, seed, views, share)
         else:
-            corpus = ImageCorpus(held, self.processor)
-            self.objective = ContrastedVit(config, training.vcl_temperature, training.seed)
-        self.corpus = corpus
-        views = augmentation(training)
-        if training.trains == "labels":  # names speak of colours
-            views = replace(views, gray_share=0.0)
-        self.batch = lambda step, share: corpus.batch(
-            step, training.image_batch, training.seed, views, share
-        )
+            corpus = ImageCorpus(store, self.processor)
+            self.corpus = corpus
+            self.objective = ContrastedVit(config, training.vcl_temperature, seed)
+            self.batch = lambda step, share: corpus.batch(step, size, seed, views, share)
 
     def identity(self) -> dict[str, Any]:
         """Model and corpus."""

@@ -26,6 +26,7 @@ from accelerate.utils import broadcast_object_list
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from unimo2.data.batches import Batch
 from unimo2.data.seeding import DROPOUT, Share, stream_seed
 from unimo2.errors import TrainingFailed, UsageError
 from unimo2.training.checkpoints import (
@@ -53,19 +54,6 @@ OnProgress = Callable[[Progress], None]
 Evaluate = Callable[[PreTrainedModel, int], Mapping[str, float]]
 
 
-class TrainingBatch(Protocol):
-    """What a step computes on."""
-
-    @property
-    def counts(self) -> Mapping[str, int]:
-        """Samples by kind ("pairs", "images", "texts" ...)."""
-        ...
-
-    def to(self, device: torch.device) -> TrainingBatch:
-        """The same batch on another device."""
-        ...
-
-
 class TrainingTask(Protocol):
     """What `train` trains: a model, its losses and its data.
 
@@ -87,7 +75,7 @@ class TrainingTask(Protocol):
         """The losses, with the model in them."""
         ...
 
-    def batch(self, step: int, share: Share) -> TrainingBatch:
+    def batch(self, step: int, share: Share) -> Batch:
         """A part of the batch of a step, on the CPU; a function of its arguments alone."""
         ...
 
@@ -133,18 +121,7 @@ def report(
     changes: Sequence[str],
     accelerator: Accelerator,
 ) -> dict[str, Any]:
-    """The content of train.json: enough to repeat the run.
-
-    Args:
-        summary: of the run.
-        config: as it was at the end.
-        task: what was trained.
-        changes: of the configuration on the way, in words.
-        accelerator: where it ran.
-
-    Returns:
-        Plain values for JSON.
-    """
+    """The content of train.json, plain values: enough to repeat the run."""
     kept = {k: v for k, v in asdict(summary).items() if k not in ("resumed_from", "model_folder")}
     return {
         "command": " ".join(sys.argv),
@@ -165,18 +142,10 @@ def report(
 
 def feed(
     task: TrainingTask, first: int, steps: int, parts: list[Share], ahead: int
-) -> Iterator[tuple[Share, TrainingBatch]]:
-    """The parts of all batches, in order.
+) -> Iterator[tuple[Share, Batch]]:
+    """The parts of all batches from the step `first` to before `steps`, in order.
 
-    Args:
-        task: makes them; a batch is a function of step and share alone.
-        first: the first step.
-        steps: the step before which to stop.
-        parts: of each step.
-        ahead: parts that a thread prepares ahead; 0 prepares each when it is asked for.
-
-    Yields:
-        Each part's share and its batch, on the CPU.
+    A thread prepares `ahead` of them; with 0 each is prepared when it is asked for.
     """
     wanted = ((step, part) for step in range(first, steps) for part in parts)
     if not ahead:
@@ -184,7 +153,7 @@ def feed(
             yield part, task.batch(step, part)
         return
     pool = ThreadPoolExecutor(max_workers=1)
-    waiting: deque[tuple[Share, Future[TrainingBatch]]] = deque()
+    waiting: deque[tuple[Share, Future[Batch]]] = deque()
     try:
         while True:
             for step, part in islice(wanted, ahead + 1 - len(waiting)):
@@ -203,7 +172,6 @@ __all__ = [
     "OnProgress",
     "Share",
     "TrainSummary",
-    "TrainingBatch",
     "TrainingTask",
     "make_accelerator",
     "save_model",
@@ -349,7 +317,6 @@ class _Run:
         return found
 
     def _take_up(self, state: TrainingState, folder: Path, resume: str) -> None:
-        """Go on from a checkpoint."""
         changes = require_same_run(state.identity, self.identity, folder, resume == "changed")
         self.changes = [*state.changes, *(f"step {state.step}: {words}" for words in changes)]
         self.bare.load_state_dict(state.model)
@@ -397,7 +364,7 @@ class _Run:
             if self.step % config.checkpoint_every == 0 or last:
                 self._checkpoint()
 
-    def _optimise(self, parts: Sequence[tuple[Share, TrainingBatch]], interval: Interval) -> None:
+    def _optimise(self, parts: Sequence[tuple[Share, Batch]], interval: Interval) -> None:
         """One optimiser step; nothing is changed if a loss or the gradient is no number."""
         config, device = self.config, self.accelerator.device
         for group in self.optimizer.param_groups:
@@ -446,7 +413,6 @@ class _Run:
         return self.seconds_before + time.perf_counter() - self.started
 
     def _tell(self, on_progress: OnProgress | None) -> None:
-        """Tell the listener how far the run is."""
         if on_progress is None or not self.accelerator.is_main_process:
             return
         elapsed = self.seconds - self.seconds_before
@@ -455,7 +421,6 @@ class _Run:
         on_progress(Progress(self.step, steps, left, self.last, self.warning, self.evaluated))
 
     def _report(self, interval: Interval, seconds: float) -> None:
-        """Write the interval's line."""
         interval.gather(self.accelerator)
         self.last = {
             "step": self.step,
@@ -520,7 +485,6 @@ class _Run:
         self.saved_at = self.step
 
     def _save(self) -> None:
-        """Write output/model from the weights as they are."""
         if self.accelerator.is_main_process:
             self.task.save(self.output / "model", self.config.save_dtype)
         self.accelerator.wait_for_everyone()

@@ -70,15 +70,10 @@ class Comparison:
 
 
 def plan(grid: Mapping[str, Sequence[Any]], seeds: int, first_seed: int) -> list[Trial]:
-    """All runs: every combination of the grid's values with every seed.
-
-    Args:
-        grid: values by field; empty for seeds alone.
-        seeds: how many.
-        first_seed: the others follow it.
+    """All runs: every combination of the grid's values with every seed from `first_seed`.
 
     Raises:
-        UsageError: no seed, or a field without values.
+        UsageError: No seed, or a field without values.
     """
     if seeds < 1:
         raise UsageError(f"--seeds {seeds}: at least one is needed")
@@ -97,20 +92,17 @@ def run_trials(
     identity: Mapping[str, Any],
     run: Callable[[Trial, Path], Outcome],
 ) -> Comparison:
-    """Run what is not finished yet; the table of all runs is written after each.
+    """Run what is not finished yet; the table of all runs (trials.json) is written after each.
 
     Args:
-        trials: from `plan`.
-        folder: gets a folder for each run below trials/, and trials.json.
-        identity: what finished runs must agree with to be kept: task, recipe, data, model.
-        run: trains a trial into a folder and says what it came to.
-
-    Returns:
-        The comparison, also in trials.json.
+        trials: From `plan`.
+        folder: Gets a folder for each run below trials/, and trials.json.
+        identity: What finished runs must agree with to be kept: task, recipe, data, model.
+        run: Trains a trial into a folder and says what it came to.
 
     Raises:
-        UsageError: the folder holds runs of something else.
-        BadData: its trials.json cannot be read.
+        UsageError: The folder holds runs of something else.
+        BadData: Its trials.json cannot be read.
     """
     known = _finished(folder / _TABLE, identity)
     for trial in trials:
@@ -123,7 +115,6 @@ def run_trials(
 
 
 def _finished(path: Path, identity: Mapping[str, Any]) -> dict[str, Outcome]:
-    """The outcomes that a table holds."""
     if not path.is_file():
         return {}
     try:

@@ -38,17 +38,10 @@ def load_start(
 
     The checkpoint's head is kept if it is of the same task and the same classes in the same order;
     another one is dropped, as the authors start STS-B from their MNLI model. New heads are drawn
-    from torch's global generator.
-
-    Args:
-        kind: class of the task's models.
-        folder: a UNIMO-2 checkpoint.
-        task: that is trained for.
-        labels: names of its classes; none for a number, and for tasks without a head.
-        fields: of the configuration that differ from the checkpoint's.
+    from torch's global generator. `fields` of the configuration differ from the checkpoint's.
 
     Raises:
-        BadCheckpoint: the weights are not whole, or cannot be read.
+        BadCheckpoint: The weights are not whole, or cannot be read.
     """
     config = Unimo2Config.from_pretrained(folder)
     changed = Unimo2Config.from_pretrained(folder, **fields)
@@ -84,11 +77,7 @@ def _other_head(
 
 
 def _loaded(kind: type[Model], folder: Path, source: Path | None, **options: Any) -> Model:
-    """The model of some weights; what is wrong with them is said with the folder's name.
-
-    Raises:
-        BadCheckpoint: a weight is missing, unexpected or of another shape.
-    """
+    """The model of some weights; what is wrong with them is said with the folder's name."""
     try:
         model: Model = kind.from_pretrained(source, **options)
     except BadCheckpoint as error:
@@ -109,7 +98,6 @@ def _files(folder: Path) -> list[Path]:
 
 
 def _names(folder: Path) -> list[str]:
-    """Names of a checkpoint's weights."""
     try:
         names: list[str] = []
         for path in _files(folder):

@@ -7,13 +7,14 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol, TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, PreTrainedModel
 
-from unimo2.data.images import Pictures
+from unimo2.data.batches import Batch, LabelledBatch
+from unimo2.data.images import AugmentedImages
 from unimo2.data.seeding import WEIGHTS, Share, stream_seed
 from unimo2.data.texts import TokenTable
 from unimo2.errors import BadCheckpoint, UsageError
@@ -27,7 +28,6 @@ from unimo2.training.checkpoints import save_model
 from unimo2.training.finetuning.captioning import CaptionData, CaptionObjective, ImageTags
 from unimo2.training.finetuning.classification import (
     ClassificationObjective,
-    LabelledBatch,
     LabelledData,
     SoftTargets,
     TaskModel,
@@ -52,39 +52,15 @@ from unimo2.training.finetuning.readers import (
     read_vqa,
 )
 from unimo2.training.finetuning.retrieval import RetrievalData, RetrievalObjective
+from unimo2.training.finetuning.samples import TaskData
 from unimo2.training.finetuning.starting import Start, load_start
 from unimo2.training.pretraining import model_fields
-from unimo2.training.trainer import TrainingBatch
-
-# What the trainer is given: a task model, its objective and its training data.
-
-
-class TrainingData(Protocol):
-    """Training samples of a task."""
-
-    @property
-    def samples(self) -> int:
-        """How many an epoch takes, in the unit of the batch size."""
-        ...
-
-    def batch(self, step: int, share: Share) -> TrainingBatch:
-        """A part of the batch of a step, on the CPU; a function of (seed, step, share)."""
-        ...
-
-    def describe(self) -> Mapping[str, Any]:
-        """Counts and fingerprint, for records: plain values."""
-        ...
 
 
 class FinetuningTask:
     """One task model with its losses and data, as `unimo2.training.trainer.train` takes it.
 
-    Attributes:
-        name: of the benchmark, "snli_ve".
-        model: what is saved and evaluated.
-        objective: the losses over the model.
-        data: training samples.
-        processor: saved beside the weights: a processor, or the tokenizer of a text encoder.
+    The processor is saved beside the weights; of a text encoder it is the tokenizer.
     """
 
     def __init__(
@@ -92,15 +68,14 @@ class FinetuningTask:
         name: str,
         model: PreTrainedModel,
         objective: nn.Module,
-        data: TrainingData,
+        data: TaskData,
         processor: Any,
     ) -> None:
-        """Put the parts together and write the task's name into the model's configuration."""
         self.name, self.model, self.objective = name, model, objective
         self.data, self.processor = data, processor
         model.config.task = name
 
-    def batch(self, step: int, share: Share) -> TrainingBatch:
+    def batch(self, step: int, share: Share) -> Batch:
         """A part of the batch of a step."""
         return self.data.batch(step, share)
 
@@ -177,11 +152,7 @@ class Prepared:
 
 
 def task_name(spelled: str) -> str:
-    """The name of a task as typed, "snli-ve" or "snli_ve".
-
-    Raises:
-        UsageError: there is no such task.
-    """
+    """The name of a task as typed, "snli-ve" or "snli_ve"; UsageError for an unknown one."""
     name = spelled.replace("-", "_")
     if name not in TASKS:
         known = ", ".join(task.replace("_", "-") for task in TASKS)
@@ -195,11 +166,7 @@ def default_config(task: str) -> FinetuneConfig:
 
 
 def checkpoint_config(folder: Path) -> dict[str, Any]:
-    """What the config.json of a model folder says.
-
-    Raises:
-        BadCheckpoint: there is none, or it is no JSON object.
-    """
+    """What the config.json of a model folder says; BadCheckpoint where it is none."""
     path = folder / "config.json"
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
@@ -216,13 +183,13 @@ def prepare(task: str, recipe: FinetuneRecipe, folder: Path, root: Path) -> Prep
     """Read the data, load the checkpoint and build the losses.
 
     Args:
-        task: one of `TASKS`.
-        recipe: its training is of the task's kind (`default_config`).
-        folder: a UNIMO-2 checkpoint with its processor.
-        root: data root.
+        task: One of `TASKS`.
+        recipe: Its training is of the task's kind (`default_config`).
+        folder: A UNIMO-2 checkpoint with its processor.
+        root: Data root.
 
     Raises:
-        UsageError: or one of its kinds (MissingData, BadData, BadCheckpoint).
+        UsageError: Or one of its kinds (MissingData, BadData, BadCheckpoint).
     """
     unknown = sorted(set(recipe.model) - set(model_fields()))
     if unknown:
@@ -273,7 +240,6 @@ class _Workshop:
         return self._ready(start, objective, CaptionData(config, pictures, texts, counts, tags))
 
     def _tags(self, path: Path, images: Sequence[KarpathyImage]) -> ImageTags:
-        """The object tags of the training images."""
         found = read_object_tags(path)
         names = found.of_images([(image.cocoid, image.filename) for image in images])
         tokenizer, positions = self.processor.tokenizer, self._positions()
@@ -301,7 +267,7 @@ class _Workshop:
         )
         held_out = None
         if kept is not None and kept.images:
-            pictures = Pictures(kept.images, self.processor, config.image_gigabytes)
+            pictures = AugmentedImages(kept.images, self.processor, config.image_gigabytes)
             labels = kept.targets.of(torch.arange(len(pictures)))
             held_out = partial(_held_out, pictures, labels, config.batch_size)
         return self._ready(start, objective, self._labelled_data(samples), held_out)
@@ -325,19 +291,22 @@ class _Workshop:
         image_of = samples.image_of if samples.images else None
         return LabelledData(self.config, samples.targets, count, texts, pictures, image_of)
 
-    def _captioned(self, images: Sequence[KarpathyImage]) -> tuple[Pictures, TokenTable, list[int]]:
-        """Images, all their captions, and how many each has."""
+    def _captioned(
+        self, images: Sequence[KarpathyImage]
+    ) -> tuple[AugmentedImages, TokenTable, list[int]]:
         texts = [(caption.text,) for image in images for caption in image.captions]
         pictures = self._pictures(tuple(image.path for image in images))
         return pictures, self._tokens(tuple(texts)), [len(image.captions) for image in images]
 
-    def _pictures(self, paths: tuple[Path, ...]) -> Pictures:
+    def _pictures(self, paths: tuple[Path, ...]) -> AugmentedImages:
         config = self.config
-        return Pictures(paths, self.processor, config.image_gigabytes, config.augment, config.seed)
+        return AugmentedImages(
+            paths, self.processor, config.image_gigabytes, config.augment, config.seed
+        )
 
     def _tokens(self, texts: tuple[tuple[str, ...], ...]) -> TokenTable:
         longest = min(self.config.max_text_length, self._positions())
-        return TokenTable(self.processor.tokenizer, texts, longest)
+        return TokenTable.encode(self.processor.tokenizer, texts, longest)
 
     def _positions(self) -> int:
         """Tokens that the model has positions for."""
@@ -360,7 +329,7 @@ class _Workshop:
         self,
         start: Start[Model],
         objective: nn.Module,
-        data: TrainingData,
+        data: TaskData,
         held_out: Callable[[PreTrainedModel], float] | None = None,
     ) -> Prepared:
         task = FinetuningTask(self.name, start.model, objective, data, self.processor)
@@ -368,7 +337,9 @@ class _Workshop:
 
 
 @torch.no_grad()
-def _held_out(pictures: Pictures, labels: Tensor, batch_size: int, model: PreTrainedModel) -> float:
+def _held_out(
+    pictures: AugmentedImages, labels: Tensor, batch_size: int, model: PreTrainedModel
+) -> float:
     """Accuracy of a model on labelled images, in percent."""
     right = 0
     for rows in torch.arange(len(pictures)).split(batch_size):
@@ -384,12 +355,6 @@ class EncoderObjective(nn.Module):
     """The loss of a model for sequence classification, by the same rules as our own heads."""
 
     def __init__(self, model: PreTrainedModel, label_smoothing: float = 0.0) -> None:
-        """Wrap a model.
-
-        Args:
-            model: gives `logits` of [b, c].
-            label_smoothing: share of the target that is spread over all classes.
-        """
         super().__init__()
         self.model, self.label_smoothing = model, label_smoothing
 
@@ -404,17 +369,14 @@ class EncoderObjective(nn.Module):
 def prepare_encoder(
     task: str, recipe: FinetuneRecipe, name_or_folder: str | Path, root: Path
 ) -> Prepared:
-    """Read the data and load the encoder, with a new head where it has none.
+    """Read the data of a GLUE task and load an encoder, with a new head where it has none.
 
-    Args:
-        task: "sst2", "mnli", "cola" or "stsb".
-        recipe: its `model` table names no field of UNIMO-2's here and must be empty.
-        name_or_folder: a folder, or a repository of the model hub.
-        root: data root.
+    The encoder is a folder, or a repository of the model hub. The recipe's `model` table names no
+    field of UNIMO-2's here and must be empty.
 
     Raises:
-        BadCheckpoint: it cannot be loaded as a text encoder.
-        UsageError: or one of its kinds (MissingData, BadData).
+        BadCheckpoint: It cannot be loaded as a text encoder.
+        UsageError: Or one of its kinds (MissingData, BadData).
     """
     config = recipe.training
     if recipe.model:
@@ -449,7 +411,7 @@ def prepare_encoder(
     misshapen = [str(key[0]) for key in info["mismatched_keys"]]
     _refuse_missing(model, [*info["missing_keys"], *misshapen], name_or_folder)
     limit = min(config.max_text_length, longest(model, tokenizer))
-    texts = TokenTable(tokenizer, samples.texts, limit)
+    texts = TokenTable.encode(tokenizer, samples.texts, limit)
     data = LabelledData(config, samples.targets, len(samples.texts), texts)
     objective = EncoderObjective(model, config.label_smoothing)
     built = FinetuningTask(task, model, objective, data, tokenizer)
