@@ -20,8 +20,9 @@ from unimo2.data.text_blocks import TextCorpus, blocks
 from unimo2.data.texts import TokenTable
 from unimo2.formats.plain_text import TextLine
 from unimo2.training.curriculum import Corpora
+from unimo2.training.distributed import make_accelerator
 from unimo2.training.pretraining import PretrainingTask
-from unimo2.training.trainer import make_accelerator, train
+from unimo2.training.trainer import train
 
 CONFIG = replace(
     tiny.CONFIG,

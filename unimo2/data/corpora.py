@@ -65,14 +65,6 @@ def _read(
             raise MissingData(f"{root / name} holds no {kind} to train on")
 
 
-def _coco(folder: Path, lost: Skips | None) -> Iterator[CaptionedImage]:
-    return _karpathy(folder / "dataset_coco.json", folder)
-
-
-def _flickr30k(folder: Path, lost: Skips | None) -> Iterator[CaptionedImage]:
-    return _karpathy(folder / "dataset_flickr30k.json", folder / "flickr30k-images")
-
-
 def _karpathy(annotations: Path, images: Path) -> Iterator[CaptionedImage]:
     for image in read_karpathy(annotations, images, splits=_TRAINING_SPLITS):
         yield CaptionedImage(image.path, tuple(caption.text for caption in image.captions))
@@ -82,18 +74,6 @@ def _visual_genome(folder: Path, lost: Skips | None) -> Iterator[CaptionedImage]
     for image in read_regions(folder, lost, lost):
         if image.regions:
             yield CaptionedImage(image.path, tuple(region.phrase for region in image.regions))
-
-
-def _conceptual_captions(folder: Path, lost: Skips | None) -> Iterator[CaptionedImage]:
-    return _of_the_web(conceptual_captions(folder, "train", lost, lost))
-
-
-def _sbu(folder: Path, lost: Skips | None) -> Iterator[CaptionedImage]:
-    return _of_the_web(sbu(folder, lost, lost))
-
-
-def _shards(folder: Path, lost: Skips | None) -> Iterator[CaptionedImage]:
-    return _of_the_web(sidecar_pairs(folder, lost, lost))
 
 
 def _of_the_web(pairs: Iterable[WebPair]) -> Iterator[CaptionedImage]:
@@ -111,22 +91,23 @@ def _open_images(folder: Path, lost: Skips | None) -> Iterator[CaptionedImage]:
         yield CaptionedImage(image.path, tuple(label.lower() for label in image.labels))
 
 
+# Corpora of pairs: folders of the data root. Of COCO, train and restval; of the others, train.
+# Conceptual Captions and SBU may be what img2dataset wrote (tar shards, or folders of files) where
+# their images would be; "shards" is any other data of that form.
 PAIR_SETS: dict[str, Reader] = {
-    "coco": _coco,
-    "flickr30k": _flickr30k,
+    "coco": lambda folder, lost: _karpathy(folder / "dataset_coco.json", folder),
+    "flickr30k": lambda folder, lost: _karpathy(
+        folder / "dataset_flickr30k.json", folder / "flickr30k-images"
+    ),
     "visual_genome": _visual_genome,
-    "conceptual_captions": _conceptual_captions,
-    "sbu": _sbu,
-    "shards": _shards,
+    "conceptual_captions": lambda folder, lost: _of_the_web(
+        conceptual_captions(folder, "train", lost, lost)
+    ),
+    "sbu": lambda folder, lost: _of_the_web(sbu(folder, lost, lost)),
+    "shards": lambda folder, lost: _of_the_web(sidecar_pairs(folder, lost, lost)),
 }
-"""Corpora of pairs: folders of the data root. Of COCO, train and restval; of the others, train.
-
-Conceptual Captions and SBU may be what img2dataset wrote (tar shards, or folders of files) where their
-images would be; "shards" is any other data of that form.
-"""
-
+# Corpora of images alone, whose classes have names.
 IMAGE_SETS: dict[str, Reader] = {"imagenet21k": _imagenet21k, "open_images": _open_images}
-"""Corpora of images alone, whose classes have names."""
 
 
 def prompted(images: Iterable[CaptionedImage], prompts: Sequence[str]) -> Iterator[CaptionedImage]:

@@ -39,9 +39,6 @@ class Strings:
         return np.diff(np.frombuffer(self._ends, dtype=np.int64))
 
 
-# Where millions of images lie, without millions of objects.
-
-
 _OWN_FILE = -1  # offset of an image that is in no shard
 
 

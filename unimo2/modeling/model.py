@@ -392,13 +392,17 @@ class Unimo2Model(Unimo2PreTrainedModel):
         """
         images, texts = everyone or (image_features, text_features)
         temperature = self.clamped_temperature
-        there = image_features @ texts.t() / temperature  # [b, B]
-        back = there.t() if everyone is None else text_features @ images.t() / temperature
         if own is None:
-            own = torch.arange(len(there), device=there.device)
-        if twins is not None:
-            there, back = (logits.masked_fill(twins, float("-inf")) for logits in (there, back))
-        return (F.cross_entropy(there, own) + F.cross_entropy(back, own)) / 2
+            own = torch.arange(len(image_features), device=image_features.device)
+
+        def loss(logits: Tensor) -> Tensor:
+            shown = logits if twins is None else logits.masked_fill(twins, float("-inf"))
+            return F.cross_entropy(shown, own)
+
+        there = image_features @ texts.t() / temperature  # [b, B]
+        first = loss(there)
+        back = there.t() if everyone is None else text_features @ images.t() / temperature
+        return (first + loss(back)) / 2
 
     @torch.no_grad()
     def dictionary_scores(

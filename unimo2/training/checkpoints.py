@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -18,8 +18,6 @@ from transformers import PreTrainedModel
 
 from unimo2.errors import BadCheckpoint, TrainingFailed
 from unimo2.files import clear_unfinished, write_atomically, write_text
-
-# Writing trained models and documents, all or nothing.
 
 
 def save_model(model: PreTrainedModel, processor: Any, folder: Path, dtype: str) -> None:
@@ -34,16 +32,25 @@ def save_model(model: PreTrainedModel, processor: Any, folder: Path, dtype: str)
     Raises:
         TrainingFailed: The folder cannot be written.
     """
-    partial = folder.with_name(f"{folder.name}.partial")
     weights = {
         name: value.to(getattr(torch, dtype)) if value.is_floating_point() else value
         for name, value in model.state_dict().items()
     }
-    try:
-        shutil.rmtree(partial, ignore_errors=True)
+
+    def write(partial: Path) -> None:
         model.save_pretrained(partial, state_dict=weights)
         if processor is not None:
             processor.save_pretrained(partial)
+
+    write_folder(folder, write)
+
+
+def write_folder(folder: Path, write: Callable[[Path], object]) -> None:
+    """Let a model be written beside a folder, and then put it in its place, all or nothing."""
+    partial = folder.with_name(f"{folder.name}.partial")
+    try:
+        shutil.rmtree(partial, ignore_errors=True)
+        write(partial)
         shutil.rmtree(folder, ignore_errors=True)
         os.replace(partial, folder)
     # safetensors has an error of its own for a full disk, and tokenizers the bare base class.
@@ -63,15 +70,7 @@ def save_tensors(module: nn.Module, path: Path) -> None:
 
 def copy_folder(source: Path, target: Path) -> None:
     """Copy a model folder, replacing the target as a whole."""
-    partial = target.with_name(f"{target.name}.partial")
-    try:
-        shutil.rmtree(partial, ignore_errors=True)
-        shutil.copytree(source, partial)
-        shutil.rmtree(target, ignore_errors=True)
-        os.replace(partial, target)
-    except OSError as error:
-        shutil.rmtree(partial, ignore_errors=True)
-        raise TrainingFailed(f"the model cannot be copied to {target}: {error}") from error
+    write_folder(target, lambda partial: shutil.copytree(source, partial))
 
 
 def write_json(path: Path, values: Mapping[str, Any]) -> None:

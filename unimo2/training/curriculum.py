@@ -14,26 +14,12 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
+from unimo2.data import seeding
 from unimo2.data.augment import Augmentation, augment
 from unimo2.data.batches import MixedBatch, PairBatch
 from unimo2.data.masking import MaskingSpec, mask_spans, word_starts
 from unimo2.data.pairs import ImageCorpus, Loaded, PairCorpus
-from unimo2.data.seeding import (
-    CAPTIONS,
-    MASKS,
-    MIXED_CAPTIONS,
-    MIXED_ORDER,
-    NEGATIVES,
-    ORDER,
-    PAIR_VIEWS,
-    PROMPT_CAPTIONS,
-    PROMPT_ORDER,
-    RESTARTS,
-    Share,
-    spread,
-    stream,
-    stream_seed,
-)
+from unimo2.data.seeding import Share, spread, stream, stream_seed
 from unimo2.data.text_blocks import TextCorpus
 from unimo2.modeling.padding import pad
 from unimo2.processing import Unimo2Processor
@@ -135,7 +121,11 @@ class Corpora:
     def _pairs(self, step: int, plan: Plan, config: PretrainConfig, share: Share) -> PairBatch:
         """Pairs and pseudo pairs, each kind divided evenly over the parts."""
         seed, whole = config.seed, plan.pairs + plan.prompts
-        purposes = (MIXED_ORDER, MIXED_CAPTIONS) if plan.mixed else (ORDER, CAPTIONS)
+        purposes = (
+            (seeding.MIXED_ORDER, seeding.MIXED_CAPTIONS)
+            if plan.mixed
+            else (seeding.ORDER, seeding.CAPTIONS)
+        )
         rows = share.rows(plan.pairs)
         view = self._view(step, plan.pairs, config, rows)
         parts = [self._drawn(self.pairs, plan.turn, plan.pairs, config, purposes, rows, view)]
@@ -143,7 +133,7 @@ class Corpora:
         longest = self.pairs.longest
         if plan.prompts and self.prompts is not None:
             rows = share.rows(plan.prompts, _PROMPTS)
-            purposes = (PROMPT_ORDER, PROMPT_CAPTIONS)
+            purposes = (seeding.PROMPT_ORDER, seeding.PROMPT_CAPTIONS)
             parts.append(self._drawn(self.prompts, plan.turn, plan.prompts, config, purposes, rows))
             index.append(len(self.pairs) + parts[1].images)
             position.append(plan.pairs + torch.arange(plan.prompts)[rows])
@@ -160,10 +150,10 @@ class Corpora:
         )
         place = place[order]
         spec = self.masking(config, longest)
-        noise = spec.draw(whole, stream(seed, step, MASKS))[place]
+        noise = spec.draw(whole, stream(seed, step, seeding.MASKS))[place]
         masked = mask_spans(ids[:hidden], noise[:hidden], spec)
         numbers = max(2, config.match_group - 1)
-        negatives = torch.rand(whole, numbers, generator=stream(seed, step, NEGATIVES))
+        negatives = torch.rand(whole, numbers, generator=stream(seed, step, seeding.NEGATIVES))
         return PairBatch(
             pixel_values=torch.cat([part.pixels for part in parts])[order],
             input_ids=ids,
@@ -174,7 +164,7 @@ class Corpora:
             negative_noise=negatives[place],
             position=place,
             prompts=len(parts[1].images) if len(parts) > 1 else 0,
-            seed=stream_seed(seed, step, RESTARTS),
+            seed=stream_seed(seed, step, seeding.RESTARTS),
             fused=fused,
         )
 
@@ -200,7 +190,7 @@ class Corpora:
         if config.pair_crop == 1.0 and not config.pair_colour:
             return None
         spec = Augmentation(config.pair_crop, 1.0, 0.0, config.pair_colour, 1.0, 0.0)
-        noise = spec.draw(pairs, stream(config.seed, step, PAIR_VIEWS))[rows]
+        noise = spec.draw(pairs, stream(config.seed, step, seeding.PAIR_VIEWS))[rows]
         return partial(augment, noise=noise, spec=spec)
 
 

@@ -81,9 +81,6 @@ class RowUse(nn.Module):
         self.idle[rows] = 0
 
 
-# Parts of the forward pass that fine-tuning needs in another order than the model's own.
-
-
 def fuse_pooled(
     model: Unimo2Model,
     vision: Tensor | None,

@@ -116,9 +116,6 @@ def mean_cross_entropy(logits: Tensor, labels: Tensor, label_smoothing: float = 
     return losses * (world_size() / count.clamp_min(1))
 
 
-# The process's place among devices and processes, and the trackers that a run reports to.
-
-
 # What trackers call the run's project.
 _PROJECT = "unimo2"
 # Kinds of launch in which every process holds the whole model.

@@ -138,9 +138,6 @@ def _step_of(line: str) -> float:
         return math.inf
 
 
-# A progress bar for training runs.
-
-
 _LOSSES = (
     "loss",
     "mlm",

@@ -26,15 +26,12 @@ from unimo2.modeling.configuration import Unimo2Config
 from unimo2.modeling.heads import Unimo2ForPreTraining
 from unimo2.modeling.towers import load_roberta, load_vit, start_from_towers
 from unimo2.processing import Unimo2Processor, train_tokenizer
-from unimo2.training.checkpoints import save_model, save_tensors
+from unimo2.training.checkpoints import save_tensors
 from unimo2.training.config import PretrainConfig
 from unimo2.training.curriculum import Corpora
 from unimo2.training.objectives import JointObjective
 from unimo2.training.recipes import Recipe
-from unimo2.training.trainer import Evaluate, OnProgress, TrainSummary, train
-
-# From a recipe and a data root to what a pre-training run needs.
-
+from unimo2.training.trainer import Evaluate, OnProgress, TrainingTask, TrainSummary, train
 
 _PRESETS = {
     "base": Unimo2Config.base,
@@ -164,7 +161,7 @@ def find_tokenizer(training: PretrainConfig, texts: Iterable[str]) -> PreTrained
     return found
 
 
-class PretrainingTask:
+class PretrainingTask(TrainingTask):
     """A model with random weights, the losses of pre-training, and its corpora."""
 
     def __init__(self, config: PretrainConfig, prepared: Prepared) -> None:
@@ -197,16 +194,12 @@ class PretrainingTask:
         """Model and corpora."""
         return {"model": self.model.config.to_diff_dict(), "corpora": self.corpora.describe()}
 
-    def describe(self) -> dict[str, Any]:
-        """Model and corpora."""
-        return self.identity()
-
     def save(self, folder: Path, dtype: str) -> None:
         """Write the model and its processor, and beside them the projection of views, if trained.
 
         The projection (`vcl_projection.safetensors`) is needed to train on, not to use the model.
         """
-        save_model(self.model, self.processor, folder, dtype)
+        super().save(folder, dtype)
         if self.objective.projection is not None:
             save_tensors(self.objective.projection, folder.parent / "vcl_projection.safetensors")
 

@@ -22,17 +22,6 @@ else:
 
 CONFIG_FOLDER = Path(__file__).parent / "recipes"
 
-__all__ = [
-    "PretrainConfig",
-    "Recipe",
-    "find_recipe",
-    "load_recipe",
-    "override",
-    "parse_assignments",
-    "read_tables",
-    "with_values",
-]
-
 Config = TypeVar("Config", bound=LoopConfig)
 
 

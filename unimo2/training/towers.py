@@ -6,7 +6,6 @@ the same at any size: what they leave is read by `unimo2.modeling.towers`, and b
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -27,7 +26,6 @@ from unimo2.data.pairs import ImageCorpus, LabelledCorpus
 from unimo2.data.seeding import WEIGHTS, Share, stream_seed
 from unimo2.data.text_blocks import TextCorpus, blocks, text_folders
 from unimo2.data.texts import TokenTable
-from unimo2.errors import TrainingFailed
 from unimo2.formats.parsing import Skips
 from unimo2.formats.plain_text import text_lines
 from unimo2.modeling.configuration import Unimo2Config
@@ -36,12 +34,13 @@ from unimo2.modeling.padding import IGNORED, selected_rows
 from unimo2.modeling.text import TextTransformer, roberta_config
 from unimo2.modeling.vision import VisualTransformer
 from unimo2.processing import Unimo2Processor, train_tokenizer
-from unimo2.training.checkpoints import save_model
+from unimo2.training.checkpoints import save_model, write_folder
 from unimo2.training.curriculum import augmentation, masking_spec
 from unimo2.training.distributed import mean_cross_entropy
 from unimo2.training.losses import nt_xent
 from unimo2.training.pretraining import model_config
 from unimo2.training.recipes import Recipe
+from unimo2.training.trainer import TrainingTask
 
 # A plain ViT of timm: all its sizes are given anew.
 _TIMM_NAME = "vit_tiny_patch16_224"
@@ -158,19 +157,17 @@ def _save_vit(
     }
     model = timm.create_model(_TIMM_NAME, num_classes=len(names), **sizes)
     model.load_state_dict(state)
-    partial = folder.with_name(f"{folder.name}.partial")
-    try:
-        shutil.rmtree(partial, ignore_errors=True)
-        half = model.to(getattr(torch, dtype))
-        described = {"label_names": names} if names else None
-        save_for_hf(half, str(partial), described, model_args=sizes, safe_serialization=True)
-        shutil.rmtree(folder, ignore_errors=True)
-        partial.replace(folder)
-    except OSError as error:
-        raise TrainingFailed(f"the ViT cannot be written to {folder}: {error}") from error
+    half = model.to(getattr(torch, dtype))
+    described = {"label_names": names} if names else None
+    write_folder(
+        folder,
+        lambda partial: save_for_hf(
+            half, str(partial), described, model_args=sizes, safe_serialization=True
+        ),
+    )
 
 
-class TowerTask:
+class TowerTask(TrainingTask):
     """A tower, its loss and its corpus, as a task of the trainer."""
 
     def __init__(self, recipe: Recipe, root: Path) -> None:
@@ -182,17 +179,17 @@ class TowerTask:
         self.config = recipe.training
         self.skips = Skips()
         self.objective: _Tower
-        self.batch: Callable[[int, Share], Batch]
         self.corpus: TextCorpus | ImageCorpus
+        self._batch: Callable[[int, Share], Batch]
         if self.config.trains == "words":
             self._with_texts(recipe, root)
         else:
             self._with_images(recipe, root)
+        self.model = self.objective
 
-    @property
-    def model(self) -> _Tower:
-        """What is trained."""
-        return self.objective
+    def batch(self, step: int, share: Share) -> Batch:
+        """A part of the batch of a step."""
+        return self._batch(step, share)
 
     def _with_texts(self, recipe: Recipe, root: Path) -> None:
         folders = text_folders(root, self.config.text_sets)
@@ -204,7 +201,7 @@ class TowerTask:
         texts = TextCorpus(packed, self.processor, self.config.text_limit)
         masking = masking_spec(tokenizer, self.config, self.config.text_limit)
         self.corpus, self.objective = texts, MaskedRoberta(config, self.config.seed)
-        self.batch = lambda step, share: texts.batch(
+        self._batch = lambda step, share: texts.batch(
             step, self.config.text_batch, self.config.seed, masking, share
         )
 
@@ -221,21 +218,19 @@ class TowerTask:
             labelled = LabelledCorpus(store, [image.texts for image in found], self.processor)
             self.corpus, self.objective = labelled, LabelledVit(config, labelled.names, seed)
             views = replace(views, gray_share=0.0)  # names speak of colours
-            self.batch = lambda step, share: labelled.labelled_batch(step, size, seed, views, share)
+            self._batch = lambda step, share: labelled.labelled_batch(
+                step, size, seed, views, share
+            )
         else:
             corpus = ImageCorpus(store, self.processor)
             self.corpus = corpus
             self.objective = ContrastedVit(config, training.vcl_temperature, seed)
-            self.batch = lambda step, share: corpus.batch(step, size, seed, views, share)
+            self._batch = lambda step, share: corpus.batch(step, size, seed, views, share)
 
     def identity(self) -> dict[str, Any]:
         """Model and corpus."""
         facts = {"model": self.model.config.to_diff_dict(), "trains": self.config.trains}
         return facts | {"corpora": self.corpus.describe()}
-
-    def describe(self) -> dict[str, Any]:
-        """Model and corpus."""
-        return self.identity()
 
     def save(self, folder: Path, dtype: str) -> None:
         """Write the tower."""

@@ -18,7 +18,7 @@ from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from itertools import islice
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from accelerate import Accelerator
@@ -47,52 +47,31 @@ from unimo2.training.distributed import Trackers, make_accelerator
 from unimo2.training.logging import Evaluated, Interval, LogFile, Progress
 from unimo2.training.optimization import build_optimizer, choose_precision, learning_rate_at
 
-# What `unimo2.training.trainer.train` trains: the interface between the loop and a model with its data.
-
-
 OnProgress = Callable[[Progress], None]
 Evaluate = Callable[[PreTrainedModel, int], Mapping[str, float]]
 
 
-class TrainingTask(Protocol):
-    """What `train` trains: a model, its losses and its data.
+class TrainingTask:
+    """What `train` trains: a model, its losses and its data."""
 
-    Attributes:
-        model: what evaluations are given.
-        objective: a module over the model; its forward takes a batch and returns scalars, of which
-            "loss" is minimised and all are logged ("dictionary_counts" int64 [C] apart, from which
-            the use of the dictionary is computed). All its parameters are trained and kept in the
-            checkpoint.
-    """
-
-    @property
-    def model(self) -> PreTrainedModel:
-        """The model."""
-        ...
-
-    @property
-    def objective(self) -> nn.Module:
-        """The losses, with the model in them."""
-        ...
+    model: PreTrainedModel  # what evaluations are given, and is saved
+    processor: Any  # saved beside the model; None for none
+    # A module over the model; its forward takes a batch and returns scalars, of which "loss" is
+    # minimised and all are logged ("dictionary_counts" int64 [C] apart, from which the use of the
+    # dictionary is computed). All its parameters are trained and kept in the checkpoint.
+    objective: nn.Module
 
     def batch(self, step: int, share: Share) -> Batch:
         """A part of the batch of a step, on the CPU; a function of its arguments alone."""
-        ...
+        raise NotImplementedError
 
     def identity(self) -> dict[str, Any]:
         """What a checkpoint must agree with beside the configuration: nested plain values."""
-        ...
-
-    def describe(self) -> dict[str, Any]:
-        """What train.json says about the task: plain values."""
-        ...
+        raise NotImplementedError
 
     def save(self, folder: Path, dtype: str) -> None:
-        """Write the model with all that is needed to use it, all or nothing (see `save_model`)."""
-        ...
-
-
-# What a finished training says about itself, and train.json.
+        """Write the model with all that is needed to use it, all or nothing."""
+        save_model(self.model, self.processor, folder, dtype)
 
 
 _PACKAGES = ("torch", "timm", "transformers", "accelerate", "tokenizers", "numpy")
@@ -127,7 +106,7 @@ def report(
         "command": " ".join(sys.argv),
         "config": asdict(config),
         **({"changes": list(changes)} if changes else {}),
-        **task.describe(),
+        **task.identity(),
         "parameters": sum(p.numel() for p in task.model.parameters()),
         **kept,
         "device": str(accelerator.device),
@@ -135,9 +114,6 @@ def report(
         "threads": torch.get_num_threads(),
         "versions": {name: version(name) for name in _PACKAGES},
     }
-
-
-# Batches for the loop, prepared while the step before computes.
 
 
 def feed(
@@ -165,18 +141,6 @@ def feed(
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
 
-
-__all__ = [
-    "Evaluate",
-    "LoopConfig",
-    "OnProgress",
-    "Share",
-    "TrainSummary",
-    "TrainingTask",
-    "make_accelerator",
-    "save_model",
-    "train",
-]
 
 # Rows of the matrix product by which precision "auto" is settled: the tokens of a mini batch.
 _TIMED_ROWS = 2048

@@ -24,7 +24,7 @@ from unimo2.modeling.generation import tag_tokens
 from unimo2.modeling.heads import Unimo2ForImages, Unimo2ForPairs, Unimo2ForTexts
 from unimo2.modeling.model import Unimo2Model
 from unimo2.processing import Unimo2Processor, load_processor, longest
-from unimo2.training.checkpoints import save_model
+from unimo2.training.finetuning import readers
 from unimo2.training.finetuning.captioning import CaptionData, CaptionObjective, ImageTags
 from unimo2.training.finetuning.classification import (
     ClassificationObjective,
@@ -42,22 +42,14 @@ from unimo2.training.finetuning.config import (
     RetrievalConfig,
     with_steps,
 )
-from unimo2.training.finetuning.readers import (
-    Samples,
-    hold_out,
-    read_captioned,
-    read_glue,
-    read_imagenet,
-    read_snli_ve,
-    read_vqa,
-)
 from unimo2.training.finetuning.retrieval import RetrievalData, RetrievalObjective
 from unimo2.training.finetuning.samples import TaskData
 from unimo2.training.finetuning.starting import Start, load_start
 from unimo2.training.pretraining import model_fields
+from unimo2.training.trainer import TrainingTask
 
 
-class FinetuningTask:
+class FinetuningTask(TrainingTask):
     """One task model with its losses and data, as `unimo2.training.trainer.train` takes it.
 
     The processor is saved beside the weights; of a text encoder it is the tokenizer.
@@ -85,14 +77,6 @@ class FinetuningTask:
         model = self.model.config.to_diff_dict()
         shown = {k: v for k, v in model.items() if k not in ("id2label", "label2id")}
         return {"task": self.name, "model": shown, "data": dict(self.data.describe())}
-
-    def describe(self) -> dict[str, Any]:
-        """The same, for train.json."""
-        return self.identity()
-
-    def save(self, folder: Path, dtype: str) -> None:
-        """Write the model and its processor."""
-        save_model(self.model, self.processor, folder, dtype)
 
 
 GLUE = ("sst2", "mnli", "cola", "stsb")
@@ -221,9 +205,9 @@ class _Workshop:
 
     def retrieval(self) -> Prepared:
         config = cast(RetrievalConfig, self.config)
-        images, kept = read_captioned(self.root, self.name), None
+        images, kept = readers.read_captioned(self.root, self.name), None
         if config.select_on == "train":
-            images, kept = hold_out(images, config.eval_limit or _SELECTED_ON)
+            images, kept = readers.hold_out(images, config.eval_limit or _SELECTED_ON)
         pictures, texts, counts = self._captioned(images)
         start = self._load(Unimo2Model, ())
         data = RetrievalData(config, pictures, texts, counts)
@@ -232,7 +216,7 @@ class _Workshop:
 
     def captions(self) -> Prepared:
         config = cast(CaptionConfig, self.config)
-        images = read_captioned(self.root, self.name)
+        images = readers.read_captioned(self.root, self.name)
         tags = self._tags(Path(config.object_tags), images) if config.object_tags else None
         pictures, texts, counts = self._captioned(images)
         start = self._load(Unimo2Model, ())
@@ -247,18 +231,18 @@ class _Workshop:
         return ImageTags(found.describe(), rows, int(tokenizer.pad_token_id or 0), positions)
 
     def labelled(self) -> Prepared:
-        kept: Samples | None = None
+        kept: readers.Samples | None = None
         kind: type[TaskModel] = Unimo2ForPairs
         if self.name in GLUE:
-            kind, samples = Unimo2ForTexts, read_glue(self.root, self.name)
+            kind, samples = Unimo2ForTexts, readers.read_glue(self.root, self.name)
         elif isinstance(self.config, ImageConfig):
             kind = Unimo2ForImages
-            samples, kept = read_imagenet(self.root, self.config.holdout)
+            samples, kept = readers.read_imagenet(self.root, self.config.holdout)
         elif isinstance(self.config, AnswerConfig):
             splits = self.config.train_on.split("+")
-            samples = read_vqa(self.root, splits, self.config.answer_threshold)
+            samples = readers.read_vqa(self.root, splits, self.config.answer_threshold)
         else:
-            samples = read_snli_ve(self.root)
+            samples = readers.read_snli_ve(self.root)
         start = self._load(kind, samples.labels)
         config = self.config
         self._start_from_frequencies(start, samples)
@@ -272,7 +256,7 @@ class _Workshop:
             held_out = partial(_held_out, pictures, labels, config.batch_size)
         return self._ready(start, objective, self._labelled_data(samples), held_out)
 
-    def _start_from_frequencies(self, start: Start[TaskModel], samples: Samples) -> None:
+    def _start_from_frequencies(self, start: Start[TaskModel], samples: readers.Samples) -> None:
         """Set a new head's biases to the log odds of the answers, if the recipe asks for it."""
         config, targets = self.config, samples.targets
         new, model = start.new_head, start.model
@@ -284,7 +268,7 @@ class _Workshop:
             # An answer that hardly anybody gives still has a finite bias.
             last.bias.copy_(targets.mean().clamp(1e-5, 1.0 - 1e-5).logit())
 
-    def _labelled_data(self, samples: Samples) -> LabelledData:
+    def _labelled_data(self, samples: readers.Samples) -> LabelledData:
         count = len(samples.texts or samples.image_of)
         texts = self._tokens(samples.texts) if samples.texts else None
         pictures = self._pictures(samples.images) if samples.images else None
@@ -348,9 +332,6 @@ def _held_out(
     return 100.0 * right / len(pictures)
 
 
-# GLUE fine-tuning of any transformers text encoder, beside UNIMO-2's own.
-
-
 class EncoderObjective(nn.Module):
     """The loss of a model for sequence classification, by the same rules as our own heads."""
 
@@ -384,7 +365,7 @@ def prepare_encoder(
             f"model.{', model.'.join(recipe.model)}: fields of UNIMO-2, which {name_or_folder} is "
             f"not; use a recipe without them, for example --config {task}"
         )
-    samples = read_glue(root, task)
+    samples = readers.read_glue(root, task)
     names: dict[str, Any] = {"num_labels": 1}
     if samples.labels:
         names = {
