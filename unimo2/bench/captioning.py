@@ -11,7 +11,7 @@ from __future__ import annotations
 import statistics
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -34,23 +34,22 @@ Search = Callable[[], list[list[int]]]
 """Captions all images once; the tokens of each image's best caption, without the start token."""
 
 
-@dataclass(frozen=True)
-class Searcher:
+class Searcher(NamedTuple):
     """One way of captioning the same images."""
 
-    name: str  # For the table
-    parameters: int  # Of its decoder, word embeddings included
-    search: Search  # Does it
+    name: str
+    parameters: int  # of its decoder, word embeddings included
+    search: Search
 
 
 @dataclass(frozen=True)
 class SearcherSpeed:
     """Figures of one way; seconds are medians over the rounds."""
 
-    name: str  # Of the way
-    parameters: int  # Of its decoder
-    captions_per_second: float  # Captions a second
-    slower: float  # Its time / ours, the median of the rounds' ratios
+    name: str
+    parameters: int  # of its decoder
+    captions_per_second: float
+    slower: float  # its time / ours, the median of the rounds' ratios
 
 
 @dataclass(frozen=True)
@@ -87,13 +86,8 @@ def measure(
         tokens=tokens,
         image_rows=image_rows(config),
         ways=tuple(
-            SearcherSpeed(
-                one.name,
-                one.parameters,
-                images / statistics.median(column),
-                ratio(column, times[0]),
-            )
-            for one, column in zip(searchers, times, strict=True)
+            SearcherSpeed(name, size, images / statistics.median(taken), ratio(taken, times[0]))
+            for (name, size, _), taken in zip(searchers, times, strict=True)
         ),
     )
 
@@ -115,17 +109,9 @@ def make_searchers(
 ) -> list[Searcher]:
     """The ways that are compared, ours first; arguments as for `measure`."""
     rows = torch.randn(images, image_rows(config), config.hidden_size).to(device, dtype)
-    settings = GenerationConfig.from_dict(
-        {
-            "num_beams": beams,
-            "do_sample": False,
-            "max_new_tokens": tokens,
-            "min_new_tokens": tokens,
-            "bos_token_id": config.bos_token_id,
-            "eos_token_id": config.eos_token_id,
-            "pad_token_id": config.pad_token_id,
-        }
-    )
+    special = {n: getattr(config, n) for n in ("bos_token_id", "eos_token_id", "pad_token_id")}
+    lengths = {"max_new_tokens": tokens, "min_new_tokens": tokens}
+    settings = GenerationConfig(num_beams=beams, do_sample=False, **lengths, **special)
     start = torch.full((images, 1), config.bos_token_id, device=device)
     return [
         _ours(config, images, BeamSettings(beams, tokens - 1, tokens), dtype, device),

@@ -17,8 +17,8 @@ from unimo2.data.batches import ImageBatch, MixedBatch, PairBatch, TextBatch
 from unimo2.modeling.configuration import Unimo2Config
 from unimo2.modeling.heads import Unimo2ForPreTraining
 from unimo2.training.config import PretrainConfig
+from unimo2.training.objectives import JointObjective
 from unimo2.training.optimization import build_optimizer
-from unimo2.training.pretraining import joint_objective
 
 # Tokens of a caption in the timed batches: about what captions of COCO and of the suite have.
 CAPTION_TOKENS = 24
@@ -92,7 +92,7 @@ class _Step:
         device: torch.device,
     ) -> None:
         whole = Unimo2ForPreTraining(model_config)
-        self.objective = joint_objective(config, whole, with_images=bool(config.image_batch))
+        self.objective = JointObjective(whole, config, bool(config.image_batch))
         self.objective.to(device).train()
         if config.gradient_checkpointing:
             self.objective.pairs.model.gradient_checkpointing_enable()

@@ -58,11 +58,7 @@ class ImageStore:
     """
 
     def __init__(
-        self,
-        sources: Sources | Sequence[ImageSource],
-        side: int,
-        held: bool,
-        workers: int = 4,
+        self, sources: Sources | Sequence[ImageSource], side: int, held: bool, workers: int = 4
     ) -> None:
         """Decode the images, if held; `workers` are threads (PIL decodes without the lock).
 

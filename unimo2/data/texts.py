@@ -35,10 +35,7 @@ class TokenTable:
 
     @classmethod
     def encode(
-        cls,
-        tokenizer: PreTrainedTokenizerBase,
-        texts: Sequence[tuple[str, ...]],
-        max_length: int,
+        cls, tokenizer: PreTrainedTokenizerBase, texts: Sequence[tuple[str, ...]], max_length: int
     ) -> TokenTable:
         """Tokenise texts: one sentence each, or a pair, whose longer sentence is cut first."""
         if not texts:

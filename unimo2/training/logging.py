@@ -138,17 +138,7 @@ def _step_of(line: str) -> float:
         return math.inf
 
 
-_LOSSES = (
-    "loss",
-    "mlm",
-    "itm",
-    "contrastive",
-    "circle",
-    "caption",
-    "grounding",
-    "vcl",
-    "text_mlm",
-)
+_LOSSES = ("loss", "mlm", "itm", "contrastive", "circle", "caption", "grounding", "vcl", "text_mlm")
 
 
 class TrainingBar:

@@ -33,11 +33,7 @@ from unimo2.training.objectives import JointObjective
 from unimo2.training.recipes import Recipe
 from unimo2.training.trainer import Evaluate, OnProgress, TrainingTask, TrainSummary, train
 
-_PRESETS = {
-    "base": Unimo2Config.base,
-    "mini": Unimo2Config.mini,
-    "released": Unimo2Config.released,
-}
+_PRESETS = {"base": Unimo2Config.base, "mini": Unimo2Config.mini, "released": Unimo2Config.released}
 
 
 # Lines of text that a tokenizer is trained on: far more than enough for one.
