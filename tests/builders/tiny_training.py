@@ -40,14 +40,21 @@ CONFIG = PretrainConfig(
 )
 
 
-def held_pairs(pixels, texts, processor, limit: int, setting="images") -> PairCorpus:
+def held_pairs(
+    pixels, texts, processor, limit: int, setting="images (training.batch_size)"
+) -> PairCorpus:
     """Images with captions, both in memory: uint8 [images, 3, S, S] and their texts."""
     index = Index(CaptionedImage(Path("nowhere"), tuple(group)) for group in texts)
     return corpus_of(index, processor, limit, ImageStore.of_pixels(pixels), setting=setting)
 
 
 def corpus_of(
-    index: Index, processor, limit: int, store=None, held=True, setting="images"
+    index: Index,
+    processor,
+    limit: int,
+    store=None,
+    held=True,
+    setting="images (training.batch_size)",
 ) -> PairCorpus:
     """Images with captions, in memory or in files."""
     store = store or ImageStore(index.sources, processor.image_size, held)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,6 +30,14 @@ def stream_seed(seed: int, step: int, purpose: int) -> int:
 def stream(seed: int, step: int, purpose: int) -> torch.Generator:
     """A generator for one stream of random numbers in one step."""
     return torch.Generator().manual_seed(stream_seed(seed, step, purpose))
+
+
+@contextmanager
+def seeded_weights(seed: int) -> Iterator[None]:
+    """Random weights that follow from the seed; the caller's generator is put back."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(stream_seed(seed, 0, WEIGHTS))
+        yield
 
 
 def spread(position: torch.Tensor, share: float) -> torch.Tensor:

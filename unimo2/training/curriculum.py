@@ -142,8 +142,7 @@ class Corpora:
         place = torch.cat(position)
         # The texts that are also masked come first; which those are depends on the sample alone.
         fused = step >= config.fused_from
-        share_masked = config.mlm_share if config.mlm_weight and fused else 0.0
-        masks = spread(place, share_masked)
+        masks = self._masked(place, config) & fused
         order, hidden = (~masks).long().argsort(stable=True), int(masks.sum())
         ids, mask = pad(
             [tokens[row] for row in order.tolist()], self.processor.tokenizer.pad_token_id, longest
@@ -167,6 +166,11 @@ class Corpora:
             seed=stream_seed(seed, step, seeding.RESTARTS),
             fused=fused,
         )
+
+    @staticmethod
+    def _masked(position: Tensor, config: PretrainConfig) -> Tensor:
+        """Which samples of the batch are masked too, bool: a share of them, evenly spread."""
+        return spread(position, config.mlm_share if config.mlm_weight else 0.0)
 
     @staticmethod
     def _drawn(

@@ -85,9 +85,10 @@ class PairObjective(nn.Module):
     def forward(self, batch: PairBatch) -> dict[str, Tensor]:
         """Compute the losses.
 
-        Returns: Scalars "loss" (the weighted sum), "mlm", "itm", "contrastive", "grounding" (those
-        with a weight), "itm_accuracy" in [0, 1], the temperatures; and "dictionary_counts" int64
-        [C], how often each dictionary row was chosen for a true pair (absent without a dictionary).
+        Returns:
+            Scalars "loss" (the weighted sum), "mlm", "itm", "contrastive", "grounding" (those with
+            a weight), "itm_accuracy" in [0, 1], the temperatures; and "dictionary_counts" int64
+            [C], how often each dictionary row was chosen for a true pair, if there is a dictionary.
         """
         model, config, mask = self.model, self.config, batch.attention_mask
         rows = len(batch.masked_ids) if config.mlm_weight and batch.fused else 0

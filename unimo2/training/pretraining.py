@@ -9,14 +9,13 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
-import torch
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from unimo2.data.batches import MixedBatch
 from unimo2.data.corpora import prompted, read_labelled, read_pairs
 from unimo2.data.images import ImageStore
 from unimo2.data.pairs import ImageCorpus, Index, PairCorpus
-from unimo2.data.seeding import WEIGHTS, Share, stream_seed
+from unimo2.data.seeding import Share, seeded_weights
 from unimo2.data.text_blocks import FileBlocks, TextCorpus, blocks, text_folders
 from unimo2.data.texts import TokenTable
 from unimo2.errors import MissingData, UsageError
@@ -168,8 +167,7 @@ class PretrainingTask(TrainingTask):
         """
         self.config = config
         self.processor, self.corpora = prepared.processor, prepared.corpora
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(stream_seed(config.seed, 0, WEIGHTS))
+        with seeded_weights(config.seed):
             whole = Unimo2ForPreTraining(prepared.model_config)
         self.model = whole.unimo2
         if config.vision_tower:

@@ -6,8 +6,7 @@ the same at any size: what they leave is read by `unimo2.modeling.towers`, and b
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,7 +22,7 @@ from unimo2.data.batches import Batch, ImageBatch, LabelledBatch, TextBatch
 from unimo2.data.corpora import read_labelled
 from unimo2.data.images import ImageStore
 from unimo2.data.pairs import ImageCorpus, LabelledCorpus
-from unimo2.data.seeding import WEIGHTS, Share, stream_seed
+from unimo2.data.seeding import Share, seeded_weights
 from unimo2.data.text_blocks import TextCorpus, blocks, text_folders
 from unimo2.data.texts import TokenTable
 from unimo2.formats.parsing import Skips
@@ -46,14 +45,6 @@ from unimo2.training.trainer import TrainingTask
 _TIMM_NAME = "vit_tiny_patch16_224"
 
 
-@contextmanager
-def _seeded(seed: int) -> Iterator[None]:
-    """Random weights that follow from the seed; the caller's generator is put back."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(stream_seed(seed, 0, WEIGHTS))
-        yield
-
-
 class _Tower(Unimo2PreTrainedModel):
     """A tower under its loss: a module that the trainer can train."""
 
@@ -61,7 +52,7 @@ class _Tower(Unimo2PreTrainedModel):
 
     def start(self, seed: int) -> None:
         """Initial weights, from the seed."""
-        with _seeded(seed):
+        with seeded_weights(seed):
             self.post_init()
 
     def write(self, folder: Path, processor: Unimo2Processor, dtype: str) -> None:
@@ -119,7 +110,7 @@ class MaskedRoberta(_Tower):
 
     def __init__(self, config: Unimo2Config, seed: int) -> None:
         super().__init__(config)
-        with _seeded(seed):  # RoBERTa draws its own weights, which `start` then leaves alone
+        with seeded_weights(seed):  # RoBERTa draws its own weights, which `start` then leaves alone
             self.text = TextTransformer(config)
         self.mlm = MlmHead(config)
         self.start(seed)

@@ -29,18 +29,7 @@ from transformers import PreTrainedModel
 from unimo2.data.batches import Batch
 from unimo2.data.seeding import DROPOUT, Share, stream_seed
 from unimo2.errors import TrainingFailed, UsageError
-from unimo2.training.checkpoints import (
-    Best,
-    TrainingState,
-    discard_state,
-    keep_precision,
-    kept_precision,
-    load_state,
-    require_same_run,
-    save_model,
-    save_state,
-    write_json,
-)
+from unimo2.training import checkpoints
 from unimo2.training.config import LoopConfig
 from unimo2.training.dictionary_usage import collapse_warning
 from unimo2.training.distributed import Trackers, make_accelerator
@@ -71,7 +60,7 @@ class TrainingTask:
 
     def save(self, folder: Path, dtype: str) -> None:
         """Write the model with all that is needed to use it, all or nothing."""
-        save_model(self.model, self.processor, folder, dtype)
+        checkpoints.save_model(self.model, self.processor, folder, dtype)
 
 
 _PACKAGES = ("torch", "timm", "transformers", "accelerate", "tokenizers", "numpy")
@@ -90,7 +79,7 @@ class TrainSummary:
     losses: Mapping[str, float | int | None]  # the last line of losses in the log
     model_folder: Path  # where `from_pretrained` finds the weights
     # the evaluation whose weights these are; None where nothing selects (the last then)
-    best: Best | None = None
+    best: checkpoints.Best | None = None
 
 
 def report(
@@ -232,7 +221,7 @@ class _Run:
         self.seconds_before = 0.0
         self.samples: Counter[str] = Counter()
         self.precision: str = ""
-        self.best: Best | None = None
+        self.best: checkpoints.Best | None = None
         self.changes: list[str] = []
         self.last: dict[str, float | int | None] = {}
         self.warning: str | None = None
@@ -244,9 +233,9 @@ class _Run:
         """Take up the run that the output folder holds, or clear the way for a new one."""
         folder = self.output / "checkpoint"
         if resume == "never" and self.accelerator.is_main_process:
-            discard_state(folder)
+            checkpoints.discard_state(folder)
         self.accelerator.wait_for_everyone()
-        state = load_state(folder)
+        state = checkpoints.load_state(folder)
         self._require_one_state(None if state is None else state.step)
         if state is None:
             self.precision = self._settled_precision(folder)
@@ -272,16 +261,20 @@ class _Run:
     def _settled_precision(self, folder: Path) -> str:
         """The number precision of a new run; "auto" as it was settled before a kill, if it was."""
         config, device = self.config, self.accelerator.device
-        kept = kept_precision(folder, device.type) if config.precision == "auto" else None
+        kept = (
+            checkpoints.kept_precision(folder, device.type) if config.precision == "auto" else None
+        )
         width = int(self.task.model.config.hidden_size)
         found = kept or choose_precision(config.precision, device, _TIMED_ROWS, width)
         found = self._agreed(found)
         if self.accelerator.is_main_process and config.precision == "auto" and kept is None:
-            keep_precision(folder, device.type, found)
+            checkpoints.keep_precision(folder, device.type, found)
         return found
 
-    def _take_up(self, state: TrainingState, folder: Path, resume: str) -> None:
-        changes = require_same_run(state.identity, self.identity, folder, resume == "changed")
+    def _take_up(self, state: checkpoints.TrainingState, folder: Path, resume: str) -> None:
+        changes = checkpoints.require_same_run(
+            state.identity, self.identity, folder, resume == "changed"
+        )
         self.changes = [*state.changes, *(f"step {state.step}: {words}" for words in changes)]
         self.bare.load_state_dict(state.model)
         own = [{k: v for k, v in g.items() if k != "params"} for g in self.optimizer.param_groups]
@@ -293,7 +286,7 @@ class _Run:
         if any(words.startswith("training.precision ") for words in changes):
             self.precision = self._settled_precision(folder)
         self.samples = Counter(state.samples)
-        self.best = None if state.best is None else Best(**state.best)
+        self.best = None if state.best is None else checkpoints.Best(**state.best)
 
     def _agreed(self, value: Any) -> Any:
         """The main process's value, on every process."""
@@ -424,16 +417,16 @@ class _Run:
             raise UsageError(f"the evaluation gives no {self.select!r}; it gives {known}")
         value = float(values[self.select])
         if self.best is None or value > self.best.value:
-            self.best = Best(self.step, self.select, value)
+            self.best = checkpoints.Best(self.step, self.select, value)
             self._save()
         self.evaluated = Evaluated(self.step, self.select, value, self.best.value)
 
     def _checkpoint(self) -> None:
         """Store the state; the other processes wait until it is there."""
         if self.accelerator.is_main_process:
-            save_state(
+            checkpoints.save_state(
                 self.output / "checkpoint",
-                TrainingState(
+                checkpoints.TrainingState(
                     step=self.step,
                     seconds=self.seconds,
                     precision=self.precision,
@@ -472,6 +465,6 @@ class _Run:
         )
         if self.accelerator.is_main_process:
             document = report(summary, self.config, self.task, self.changes, self.accelerator)
-            write_json(self.output / "train.json", document)
+            checkpoints.write_json(self.output / "train.json", document)
         self.accelerator.wait_for_everyone()
         return summary

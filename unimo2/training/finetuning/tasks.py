@@ -15,7 +15,7 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer, PreT
 
 from unimo2.data.batches import Batch, LabelledBatch
 from unimo2.data.images import AugmentedImages
-from unimo2.data.seeding import WEIGHTS, Share, stream_seed
+from unimo2.data.seeding import Share, seeded_weights
 from unimo2.data.texts import TokenTable
 from unimo2.errors import BadCheckpoint, UsageError
 from unimo2.formats.karpathy import KarpathyImage
@@ -80,39 +80,22 @@ class FinetuningTask(TrainingTask):
 
 
 GLUE = ("sst2", "mnli", "cola", "stsb")
-_DEFAULTS: Mapping[str, FinetuneConfig] = {
-    "flickr": RetrievalConfig(),
-    "vqa": AnswerConfig(),
-    "snli_ve": FinetuneConfig(),
-    "coco": CaptionConfig(),
-    "imagenet": ImageConfig(),
-    **{name: FinetuneConfig() for name in GLUE},
+# Of each task its configuration; what early evaluations choose by (higher is better; "recall@1" is the
+# mean of both directions); and on which split. ImageNet's is held out of train.
+_SPECS: Mapping[str, tuple[FinetuneConfig, str, str | None]] = {
+    "flickr": (RetrievalConfig(), "recall@1", "val"),
+    "vqa": (AnswerConfig(), "accuracy", "val"),
+    "snli_ve": (FinetuneConfig(), "accuracy", "dev"),
+    "coco": (CaptionConfig(), "CIDEr", "val"),
+    "imagenet": (ImageConfig(), "accuracy", None),
+    "sst2": (FinetuneConfig(), "accuracy", "dev"),
+    "mnli": (FinetuneConfig(), "accuracy", "dev_matched"),
+    "cola": (FinetuneConfig(), "matthews", "dev"),
+    "stsb": (FinetuneConfig(), "pearson", "dev"),
 }
-TASKS = tuple(_DEFAULTS)
-# What early evaluations choose by; higher is better. "recall@1" is the mean of both directions.
-METRICS: Mapping[str, str] = {
-    "flickr": "recall@1",
-    "vqa": "accuracy",
-    "snli_ve": "accuracy",
-    "coco": "CIDEr",
-    "imagenet": "accuracy",
-    "sst2": "accuracy",
-    "mnli": "accuracy",
-    "cola": "matthews",
-    "stsb": "pearson",
-}
-# The split of each task on which its best weights are chosen; ImageNet's is held out of train.
-DEVELOPMENT: Mapping[str, str | None] = {
-    "flickr": "val",
-    "vqa": "val",
-    "snli_ve": "dev",
-    "coco": "val",
-    "imagenet": None,
-    "sst2": "dev",
-    "mnli": "dev_matched",
-    "cola": "dev",
-    "stsb": "dev",
-}
+TASKS = tuple(_SPECS)
+METRICS = {task: metric for task, (_, metric, _) in _SPECS.items()}
+DEVELOPMENT = {task: split for task, (_, _, split) in _SPECS.items()}
 
 # Images of the training split that retrieval selects on where `eval_limit` leaves it open.
 _SELECTED_ON = 1000
@@ -146,7 +129,7 @@ def task_name(spelled: str) -> str:
 
 def default_config(task: str) -> FinetuneConfig:
     """The configuration of a task's kind, which a recipe then changes."""
-    return _DEFAULTS[task]
+    return _SPECS[task][0]
 
 
 def checkpoint_config(folder: Path) -> dict[str, Any]:
@@ -283,10 +266,8 @@ class _Workshop:
         return pictures, self._tokens(tuple(texts)), [len(image.captions) for image in images]
 
     def _pictures(self, paths: tuple[Path, ...]) -> AugmentedImages:
-        config = self.config
-        return AugmentedImages(
-            paths, self.processor, config.image_gigabytes, config.augment, config.seed
-        )
+        size, augment = self.config.image_gigabytes, self.config.augment
+        return AugmentedImages(paths, self.processor, size, augment, self.config.seed)
 
     def _tokens(self, texts: tuple[tuple[str, ...], ...]) -> TokenTable:
         longest = min(self.config.max_text_length, self._positions())
@@ -298,14 +279,8 @@ class _Workshop:
 
     def _load(self, kind: type[Model], labels: tuple[str, ...]) -> Start[Model]:
         """The checkpoint's weights, with a new head where it has none; both follow from the seed."""
-        names: dict[str, Any] = {"num_labels": 1} if not labels else {}
-        if labels:
-            names["id2label"] = dict(enumerate(labels))
-            names["label2id"] = {label: number for number, label in enumerate(labels)}
-        if kind is Unimo2Model:
-            names = {}
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(stream_seed(self.config.seed, 0, WEIGHTS))
+        names = {} if kind is Unimo2Model else _names_of_classes(labels)
+        with seeded_weights(self.config.seed):
             fields = {**names, **self.recipe.model}
             return load_start(kind, self.folder, self.name, labels, fields)
 
@@ -318,6 +293,14 @@ class _Workshop:
     ) -> Prepared:
         task = FinetuningTask(self.name, start.model, objective, data, self.processor)
         return Prepared(task, with_steps(self.config, data.samples), held_out, start.dropped)
+
+
+def _names_of_classes(labels: Sequence[str]) -> dict[str, Any]:
+    """Fields of a model's configuration; without classes the answer is a number."""
+    if not labels:
+        return {"num_labels": 1}
+    numbers = {label: number for number, label in enumerate(labels)}
+    return {"id2label": dict(enumerate(labels)), "label2id": numbers}
 
 
 @torch.no_grad()
@@ -366,22 +349,15 @@ def prepare_encoder(
             f"not; use a recipe without them, for example --config {task}"
         )
     samples = readers.read_glue(root, task)
-    names: dict[str, Any] = {"num_labels": 1}
-    if samples.labels:
-        names = {
-            "id2label": dict(enumerate(samples.labels)),
-            "label2id": {label: number for number, label in enumerate(samples.labels)},
-        }
     try:
         tokenizer = AutoTokenizer.from_pretrained(name_or_folder)
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(stream_seed(config.seed, 0, WEIGHTS))
+        with seeded_weights(config.seed):
             model, info = AutoModelForSequenceClassification.from_pretrained(
                 name_or_folder,
                 dtype=torch.float32,
                 output_loading_info=True,
                 ignore_mismatched_sizes=True,  # a head of other classes; the body is looked at below
-                **names,
+                **_names_of_classes(samples.labels),
             )
     except (OSError, ValueError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:300]
