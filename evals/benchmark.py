@@ -1,27 +1,27 @@
-"""What a benchmark module offers, what it is asked, and what it answers.
-
-A benchmark is one module `evals/benchmarks/<name>.py` with the members of `Benchmark`; `evals.runner` finds
-it by its name, so that a new one needs no list to be edited.
-"""
+"""What a benchmark is, what it is asked, and what it answers."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from evals.distributed import Share
-from evals.metrics.ranking import Floats, Metric
+from evals.metrics.ranking import RESAMPLES, Floats, Metric
 from evals.suites import Suite
+from unimo2.errors import UsageError
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from zoo.protocols import Model
+    from evals.retrieval.dtype_choice import DtypeChoice
+    from evals.scoring import Scored
 
 
 @dataclass(frozen=True)
@@ -52,6 +52,41 @@ def silent(progress: Progress) -> None:
     """Progress that nobody wants to see."""
 
 
+def option(
+    default: Any,
+    help: str,  # noqa: A002
+    *,
+    metavar: str | None = None,
+    min: int | None = None,  # noqa: A002
+    variant: str | None = None,
+) -> Any:
+    """A field of `Request` or of a benchmark's `Options`, declared once for all its uses.
+
+    It becomes an option of the command line, a keyword argument of `evals.run`, a word of the record's
+    command and a part of the variant's name.
+
+    Args:
+        default: Value that is left out of command and variant.
+        help: Text for `--help`.
+        metavar: Placeholder of the value in `--help`.
+        min: Smallest value of a number.
+        variant: Form of a value other than the default in the name of the runs, "rerank-{:g}"; None
+            where such runs are the model's usual ones.
+
+    Returns:
+        The dataclass field.
+    """
+    return field(
+        default=default,
+        metadata={"help": help, "metavar": metavar, "min": min, "variant": variant},
+    )
+
+
+@dataclass(frozen=True)
+class NoOptions:
+    """Of a benchmark without options of its own."""
+
+
 @dataclass(frozen=True)
 class Request:
     """What is to be measured and how; built once, at the edge.
@@ -67,42 +102,38 @@ class Request:
         device: "auto", "cpu", "cuda", "cuda:1" ...
         dtype: "auto" to measure whether bfloat16 will do; None for the model's own choice.
         batch_size: None for the model's own choice, which a long run may replace by a faster one.
-        seed: Of the bootstrap.
-        contrastive_weight: Instead of the model's own; None keeps it.
-        rerank: K of a contrastive shortlist whose pairs alone are fused; None for all pairs.
-        score: Of zero-shot classification: "fused", or "contrastive" for that score alone.
-        templates: Sentences a class of zero-shot classification, 1 or 80.
-        beam_size: Of captioning.
-        object_tags: File of object tags that captions are written with; None for none.
-        image_size: Side of the square that images are resized to; None for the model's own.
+        seed: Seed of the bootstrap.
         features: Folder where what towers give is kept by content; None to keep nothing.
         output: The runs folder.
         fresh: Do not take up an interrupted run.
-        variant: Names these runs beside the model's others.
+        variant: Names these runs beside the model's others; None for a name by the options.
+        options: The benchmark's own, an instance of its `Options`.
     """
 
     benchmark: str
     model: str
-    zero_shot: bool = False
-    data_root: Path | None = None
-    suite: str | None = None
-    split: str = "test"
-    limit: int | None = None
-    device: str = "auto"
-    dtype: str | None = None
-    batch_size: int | None = None
-    seed: int = 0
-    contrastive_weight: float | None = None
-    rerank: int | None = None
-    score: str = "fused"
-    templates: int = 1
-    beam_size: int = 5
-    object_tags: Path | None = None
-    image_size: int | None = None
-    features: Path | None = None
-    output: Path = Path("runs")
-    fresh: bool = False
+    zero_shot: bool = option(False, "Take a pre-trained model as it is.")
+    data_root: Path | None = option(
+        None, "Folder of data sets in their official layouts; UNIMO2_DATA by default."
+    )
+    suite: str | None = option(None, "mini or paper; by default what the data root holds.")
+    split: str = option("test", "Split of the data.")
+    limit: int | None = option(None, "Only the first items (images of ImageNet: spread evenly).")
+    device: str = option("auto", "auto, cpu, cuda, cuda:1 ...")
+    dtype: str | None = option(None, "float32, bfloat16 or float16; the model's own by default.")
+    batch_size: int | None = option(
+        None, "Items or pairs in one call; by default a long run times a few sizes."
+    )
+    seed: int = option(0, "Of the intervals' resampling.", min=0)
+    features: Path | None = option(
+        None,
+        "A folder: what the towers give of each image, and of each text of retrieval, is kept there by "
+        "content, for later runs of the same weights.",
+    )
+    output: Path = option(Path("runs"), "The runs folder.")
+    fresh: bool = option(False, "Begin anew even if such a run was interrupted.")
     variant: str | None = None
+    options: Any = NoOptions()
 
 
 @dataclass(frozen=True)
@@ -176,57 +207,12 @@ def _mean_in_percent(sums: Floats) -> Floats:
     return mean
 
 
-class Comparable(Protocol):
-    """A benchmark module whose runs can be compared item by item."""
-
-    def sample_metrics(self, samples: pd.DataFrame) -> Mapping[str, SampleMetric | ItemMetric]:
-        """The metrics of a run's samples, by the names that its record has."""
-        ...
-
-
-class DtypeChoice(Protocol):
-    """Whether a faster number format is taken, and why."""
-
-    @property
-    def fast(self) -> bool:
-        """Whether it is."""
-        ...
-
-    def note(self, exact: str, fast: str) -> str:
-        """What the record says of it; the arguments are the two number formats."""
-        ...
-
-
-class Precise(Protocol):
-    """A benchmark module that can measure which number format will do."""
-
-    def choose_precision(self, exact: Model, fast: Model, data: Data) -> DtypeChoice:
-        """Compare time and results of a sample."""
-        ...
-
-
-class TwoWays(Protocol):
-    """A benchmark module that needs another capability for another request (zero-shot)."""
-
-    def capability(self, request: Request) -> str:
-        """Key of `zoo.protocols.CAPABILITIES`."""
-        ...
-
-
-class Noticing(Protocol):
-    """A benchmark module that has something to say before a long run begins."""
-
-    def notices(self, request: Request) -> Sequence[str]:
-        """One sentence each."""
-        ...
-
-
 class Data(Protocol):
     """A benchmark's data, read."""
 
     @property
     def fingerprint(self) -> str:
-        """sha256 of everything that the model will see and the truth it is judged by."""
+        """The sha256 of everything that the model will see and the truth it is judged by."""
         ...
 
     def summary(self) -> dict[str, Any]:
@@ -238,39 +224,137 @@ class Data(Protocol):
         ...
 
 
-class Benchmark(Protocol):
-    """The members of a benchmark module.
+class Benchmark(ABC):
+    """A benchmark: what it is, and how a model is measured on it.
+
+    A subclass is found by lying in `evals/benchmarks/`, or by an entry point of the group
+    `unimo2.benchmarks`. Its docstring is the help of `unimo2 eval NAME`.
 
     Attributes:
-        CAPABILITY: Key of `zoo.protocols.CAPABILITIES` that a model needs.
-        SPLIT: The split that it is usually measured on.
+        name: As in records, for example "snli_ve"; the command line writes "snli-ve".
+        title: For a reader, "SNLI-VE".
+        dataset: Name of the data set in `evals.datasets`.
+        task: What is measured, for the record's "protocol".
+        capabilities: Keys of `zoo.protocols.CAPABILITIES`; the first that a model has is used.
+        splits: Names of the splits.
+        default_split: The split that it is usually measured on.
+        dev_split: The split that fine-tuning chooses weights on; None where it holds out its own.
+        main_metric: Name of the metric that a listing shows.
+        validation_metric: What fine-tuning chooses weights by; "" for the main metric.
+        resampled: Unit that intervals resample, in the plural.
+        zero_shot: Whether pre-trained models can be measured without fine-tuning.
+        auto_dtype: Whether `choose_dtype` can measure which number format will do.
+        Options: A frozen dataclass of the benchmark's own options, each an `option`.
+        score: Scores prediction files that somebody made, by the same metrics; None where there is
+            no such format. Its parameters become the command `unimo2 score NAME`.
     """
 
-    CAPABILITY: str
-    SPLIT: str
+    name: ClassVar[str]
+    title: ClassVar[str]
+    dataset: ClassVar[str]
+    task: ClassVar[str]
+    capabilities: ClassVar[tuple[str, ...]]
+    splits: ClassVar[tuple[str, ...]]
+    default_split: ClassVar[str]
+    main_metric: ClassVar[str]
+    dev_split: ClassVar[str | None] = None
+    validation_metric: ClassVar[str] = ""
+    resampled: ClassVar[str] = "images"
+    zero_shot: ClassVar[bool] = False
+    auto_dtype: ClassVar[bool] = False
+    Options: ClassVar[type] = NoOptions
+    score: ClassVar[Callable[..., Scored] | None] = None
 
-    def protocol(self, model: Model, request: Request) -> dict[str, Any]:
-        """Everything about the measurement that its numbers depend on, fit for JSON."""
-        ...
-
+    @abstractmethod
     def read(self, suite: Suite, request: Request) -> Data:
-        """Read the official files and make sure that all inputs are there."""
-        ...
+        """Read the official files of the request's split; make sure that all inputs are there.
 
+        Raises:
+            MissingData: A file is not there.
+            BadData: A broken file, or nothing in it that can be measured.
+            UsageError: A limit below 1, an unknown split.
+        """
+
+    @abstractmethod
     def predict(
-        self,
-        model: Model,
-        data: Data,
-        request: Request,
-        folder: Path,
-        report: Report,
-        share: Share,
-    ) -> object:
+        self, model: Any, data: Any, request: Request, folder: Path, report: Report, share: Share
+    ) -> Any:
         """Run the model on this process's units and keep what is finished in `folder`."""
-        ...
 
+    @abstractmethod
     def measure(
-        self, model: Model, data: Data, request: Request, folder: Path, report: Report
+        self, model: Any, data: Any, request: Request, folder: Path, report: Report
     ) -> Outcome:
         """Run the model, keeping what is finished in `folder`, and compute the metrics."""
-        ...
+
+    @abstractmethod
+    def sample_metrics(self, samples: pd.DataFrame) -> Mapping[str, SampleMetric | ItemMetric]:
+        """The metrics of a run's samples, by the names of its record, for paired comparisons."""
+
+    def details(self, model: Any, request: Request) -> Mapping[str, Any]:
+        """What the benchmark adds to the record's "protocol".
+
+        Raises:
+            IncompatibleModel: The model cannot do what is asked.
+            UsageError: Options that cannot be meant.
+        """
+        return {}
+
+    def protocol(self, model: Any, request: Request) -> dict[str, Any]:
+        """Everything about the measurement that its numbers depend on, fit for JSON."""
+        return {
+            "task": self.task,
+            "zero_shot": request.zero_shot,
+            **self.details(model, request),
+            "interval": f"percentile bootstrap over {self.resampled}, {RESAMPLES:,} resamples",
+        }
+
+    def alternatives(self, request: Request) -> tuple[str, ...]:
+        """The capabilities of which a model needs one, in order of preference."""
+        return self.capabilities
+
+    def notices(self, request: Request) -> Sequence[str]:
+        """What the user should know before a long run begins, one sentence each."""
+        return ()
+
+    def choose_dtype(self, exact: Any, fast: Any, data: Any) -> DtypeChoice:
+        """Compare time and results of a sample in two number formats."""
+        raise NotImplementedError
+
+    def files(self, split: str) -> Sequence[str]:
+        """The annotation files of a split, below the data root."""
+        return ()
+
+    def absence(self, root: Path, split: str) -> str | None:
+        """Why a split cannot be measured here, before anything is read; None if it can."""
+        missing = [name for name in self.files(split) if not (root / name).is_file()]
+        return f"{root / missing[0]} is not there" if missing else None
+
+    def measuring(self, suite: Suite, request: Request) -> Callable[[Any], dict[str, Metric]]:
+        """Read a split once; the function measures models on it, without a record."""
+        data = self.read(suite, request)
+
+        def measured(model: Any) -> dict[str, Metric]:
+            self.protocol(model, request)
+            with TemporaryDirectory() as folder:
+                return dict(self.measure(model, data, request, Path(folder), silent).metrics)
+
+        return measured
+
+    def validating(self, suite: Suite, request: Request) -> Callable[[Any], Mapping[str, float]]:
+        """As `measuring`: the numbers that are logged in training, one of them `selects_by`."""
+        measured = self.measuring(suite, request)
+        # Without the parts by type of question, class and the like.
+        return lambda model: {
+            name: float(metric.value) for name, metric in measured(model).items() if "[" not in name
+        }
+
+    @property
+    def selects_by(self) -> str:
+        """Name of the number that fine-tuning chooses weights by; higher is better."""
+        return self.validation_metric or self.main_metric
+
+    def require_split(self, split: str) -> None:
+        """Refuse a split that the benchmark does not have."""
+        if split not in self.splits:
+            raise UsageError(f"unknown split '{split}'; {self.title} has {', '.join(self.splits)}")

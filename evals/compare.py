@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
 from typing import Any, cast
 
@@ -18,10 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evals import records
-from evals.benchmark import Comparable, ItemMetric, SampleMetric
+from evals.benchmark import ItemMetric, SampleMetric
 from evals.metrics.bootstrap import draws
 from evals.metrics.ranking import RESAMPLES, Floats, Ints, bootstrap_counts
 from evals.records import RECORD, Record
+from evals.registry import get_benchmark
 from unimo2.errors import BadData, UsageError
 
 PERMUTATIONS = 10_000
@@ -280,13 +280,9 @@ def _read(path: Path) -> Record:
 
 
 def _metrics(run: Record) -> dict[str, SampleMetric | ItemMetric]:
-    """A run's metrics as functions of its samples, by its benchmark's own module."""
-    name = run.benchmark
-    module = cast(Comparable, import_module(f"evals.benchmarks.{name.replace('-', '_')}"))
-    if not hasattr(module, "sample_metrics"):
-        raise UsageError(f"runs of the benchmark '{name}' cannot be compared item by item")
+    """A run's metrics as functions of its samples, by its benchmark."""
     folder = cast(Path, run.path).parent
-    return dict(module.sample_metrics(records.read_samples(folder)))
+    return dict(get_benchmark(run.benchmark).sample_metrics(records.read_samples(folder)))
 
 
 def _require_same_data(a: Record, b: Record) -> None:

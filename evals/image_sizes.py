@@ -2,14 +2,36 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import zoo
-from evals.benchmark import Request
+from evals.benchmark import Request, option
 from evals.distributed import Share, own_device
 from unimo2.errors import IncompatibleModel, UsageError
 from zoo.cards import Card
 from zoo.protocols import Model, Resizable
+
+
+def image_size_option() -> Any:
+    """The field `image_size` of a benchmark's options."""
+    return option(
+        None,
+        "Resize images to N x N pixels, a multiple of the patch size; the model's own by default.",
+        metavar="N",
+        variant="image-size-{:g}",
+    )
+
+
+@dataclass(frozen=True)
+class ImageOptions:
+    """Of a benchmark with images.
+
+    Attributes:
+        image_size: Side of the square that images are resized to; None for the model's own.
+    """
+
+    image_size: int | None = image_size_option()
 
 
 def load(card: Card, request: Request, share: Share, dtype: str | None) -> Model:
@@ -25,7 +47,7 @@ def load(card: Card, request: Request, share: Share, dtype: str | None) -> Model
         UsageError: Or one of its kinds, as `zoo.load` and `resize`.
     """
     model = zoo.load_card(card, own_device(request.device, share), dtype)
-    resize(model, request.image_size)
+    resize(model, getattr(request.options, "image_size", None))
     return model
 
 

@@ -11,15 +11,16 @@ from __future__ import annotations
 import json
 import shutil
 import time
+from abc import abstractmethod
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from evals.batch_sizes import Extent, Search
-from evals.benchmark import Outcome, Progress, Report
+from evals.benchmark import Benchmark, Outcome, Progress, Report, Request
 from evals.distributed import ALL, Share
 from unimo2.errors import BadCheckpoint
 from unimo2.files import write_text
@@ -220,38 +221,6 @@ def _in_batches(
     return result, seconds
 
 
-def outcome(
-    store: Store,
-    found: Predictions,
-    metrics: Mapping[str, Metric],
-    samples: pd.DataFrame,
-    unit: str,
-    notes: Sequence[str] = (),
-) -> Outcome:
-    """What a benchmark gives back.
-
-    Args:
-        store: The chunks; removed once the record is written.
-        found: From it.
-        metrics: By name.
-        samples: One row an item.
-        unit: What an item is, in the plural.
-        notes: What a reader must know.
-
-    Returns:
-        The outcome, with the pace.
-    """
-    pace = len(found.values) / found.seconds if found.seconds else 0.0
-    return Outcome(
-        metrics=metrics,
-        samples=samples,
-        seconds=found.seconds,
-        throughput={f"{unit}_per_second": pace},
-        clean_up=store.discard,
-        notes=notes,
-    )
-
-
 def with_room(model: Model, call: Callable[[], Result]) -> Result:
     """Run a model, in half the batch size as often as a GPU has too little memory.
 
@@ -288,3 +257,75 @@ def batch_size(model: Model, size: int | None) -> Iterator[None]:
         yield
     finally:
         model.batch_size = own
+
+
+@dataclass(frozen=True)
+class Results:
+    """What predictions are worth.
+
+    Attributes:
+        metrics: By name; none where nobody here knows the truth.
+        samples: One row per item, from `evals.samples.frame`.
+        notes: What a reader must know.
+    """
+
+    metrics: Mapping[str, Metric]
+    samples: pd.DataFrame
+    notes: Sequence[str] = ()
+
+
+class ItemBenchmark(Benchmark):
+    """A benchmark of items that are predicted one by one: all but retrieval.
+
+    Attributes:
+        unit: What an item is, in the plural: "questions".
+        chunk: Items of a chunk at least.
+    """
+
+    unit: ClassVar[str]
+    chunk: ClassVar[int] = 64
+
+    @abstractmethod
+    def groups(self, data: Any) -> Sequence[Hashable]:
+        """For each item what it shares with those that should be in its call: its image."""
+
+    @abstractmethod
+    def predictor(self, model: Any, data: Any, request: Request) -> Predict:
+        """A function from numbers of items to their predictions."""
+
+    @abstractmethod
+    def results(
+        self, model: Any, data: Any, found: Predictions, request: Request, folder: Path
+    ) -> Results:
+        """Score the predictions of all items; write what an evaluation server takes to `folder`."""
+
+    def predict(
+        self,
+        model: Any,
+        data: Any,
+        request: Request,
+        folder: Path,
+        report: Report,
+        share: Share = ALL,
+    ) -> Store:
+        """Predict the items that are left and keep the predictions in `folder`."""
+        work = Work.of(self.groups(data), self.unit, model.batch_size, self.chunk)
+        predictor = self.predictor(model, data, request)
+        return predict(model, work, predictor, folder, report, share)
+
+    def measure(
+        self, model: Any, data: Any, request: Request, folder: Path, report: Report
+    ) -> Outcome:
+        """Predict all items and score the predictions."""
+        store = self.predict(model, data, request, folder, report)
+        found = store.assemble()
+        results = self.results(model, data, found, request, folder)
+        pace = len(found.values) / found.seconds if found.seconds else 0.0
+        return Outcome(
+            metrics=results.metrics,
+            samples=results.samples,
+            seconds=found.seconds,
+            throughput={f"{self.unit}_per_second": pace},
+            clean_up=store.discard,
+            notes=results.notes,
+        )

@@ -8,19 +8,24 @@ without one is a run that has not finished.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evals.metrics.ranking import Metric
+from evals.protocol import facts
 from unimo2.errors import BadData, MissingData
 from unimo2.files import write_atomically, write_text
 
 if TYPE_CHECKING:
     import pandas as pd
 
-SCHEMA = 1
+SCHEMA = 2  # 1 had sentences in its protocol
+_READ = (1, SCHEMA)
+_LARGEST = 1e12  # of any number that is measured; more is a broken file, and overflows in sums
 RECORD, SAMPLES = "record.json", "samples.parquet"
 MEASURED = Path(__file__).parent / "measured"  # records that ship with the package
 
@@ -35,7 +40,8 @@ class Record:
         benchmark: For example "flickr".
         model: The card's name, or the folder's.
         variant: What distinguishes runs of one model (an ablation's row, another weight), or None.
-        protocol: How it was measured.
+        protocol: How it was measured, in enumerations and numbers (`evals.protocol`); sentences
+            of schema 1 are translated.
         data: fingerprint, root_name, split, images, captions, official, note.
         metrics: By name, for example "image_retrieval/R@1".
         weights_sha256: Of the weights.
@@ -81,11 +87,36 @@ class Record:
     schema: int = SCHEMA
     path: Path | None = field(default=None, compare=False)
 
+    def __post_init__(self) -> None:
+        """A record has the protocol of its schema, wherever it comes from."""
+        object.__setattr__(self, "protocol", facts(self.protocol))
+
     def to_dict(self) -> dict[str, Any]:
         """The content of `record.json`."""
         content = asdict(replace(self, path=None))
         del content["path"]
         return {"schema": content.pop("schema"), **content}
+
+    def _repr_html_(self) -> str:
+        """The metrics as a notebook shows them."""
+        heads = ("metric", "value", "95 % interval", "n", "chance")
+        lines = [
+            (name, f"{m.value:.1f}", f"{m.ci95[0]:.1f} to {m.ci95[1]:.1f}", f"{m.n:,}", _chance(m))
+            for name, m in self.metrics.items()
+        ]
+        rows = [
+            "".join(f"<{tag}>{escape(cell)}</{tag}>" for cell in cells)
+            for tag, cells in (("th", heads), *(("td", line) for line in lines))
+        ]
+        name = self.model + (f"+{self.variant}" if self.variant else "")
+        title = f"{self.benchmark}, {self.data.get('split')} split, suite {self.suite}: {name}"
+        body = "".join(f"<tr>{row}</tr>" for row in rows)
+        return f"<table><caption>{escape(title)}</caption>{body}</table>"
+
+
+def _chance(metric: Metric) -> str:
+    level = "" if metric.chance is None else f"{metric.chance:.3g}"
+    return f"{level} (within noise)" if metric.at_chance else level
 
 
 def write(record: Record, folder: Path) -> Record:
@@ -121,27 +152,58 @@ def read(path: Path) -> Record:
     if path.is_dir():
         path = path / RECORD
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8"), parse_constant=_no_number)
     except FileNotFoundError:
         raise MissingData(f"no record at {path}") from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise BadData(f"record {path} is no valid JSON: {error}") from None
-    if not isinstance(content, dict) or content.get("schema") != SCHEMA:
+    if not isinstance(content, dict) or content.get("schema") not in _READ:
         found = content.get("schema") if isinstance(content, dict) else None
-        raise BadData(f"record {path} has schema {found!r}; this version reads schema {SCHEMA}")
+        raise BadData(f"record {path} has schema {found!r}; this version reads schemas 1 and 2")
     known = {item.name for item in fields(Record)} - {"path"}
     if set(content) != known:
         odd = sorted(set(content) ^ known)
         raise BadData(f"record {path}: missing or unknown keys: {', '.join(odd)}")
     try:
         metrics = {name: _metric(value) for name, value in content.pop("metrics").items()}
-    except (TypeError, ValueError, KeyError, AttributeError) as error:
+    except (TypeError, ValueError, KeyError, AttributeError, OverflowError) as error:
         raise BadData(f"record {path}: a metric cannot be read: {error!r}") from None
-    return Record(**content, metrics=metrics, path=path)
+    for name, kinds in _KINDS.items():
+        if not isinstance(content[name], kinds) or not _is_finite(content[name]):
+            raise BadData(f"record {path}: {name} cannot be {content[name]!r:.80}")
+    return Record(**{**content, "schema": SCHEMA}, metrics=metrics, path=path)
+
+
+_NUMBER = (int, float)
+_KINDS: Mapping[str, type | tuple[type, ...]] = {
+    **dict.fromkeys(("suite", "benchmark", "model", "status", "command", "created"), str),
+    **dict.fromkeys(("device", "dtype", "weights_sha256"), str),
+    **dict.fromkeys(("protocol", "data", "config", "versions", "throughput"), dict),
+    **{"variant": (str, type(None)), "commit": (str, type(None)), "notes": list},
+    **{"seconds": _NUMBER, "peak_memory_mb": _NUMBER, "seed": int},
+}
+
+
+def _no_number(text: str) -> float:
+    raise ValueError(f"{text} is not a number of JSON")
+
+
+def _is_finite(value: object) -> bool:
+    """Whether every number in a value of JSON is one that can be measured."""
+    if isinstance(value, dict):
+        return all(map(_is_finite, value.values()))
+    if isinstance(value, list):
+        return all(map(_is_finite, value))
+    return not isinstance(value, float) or (math.isfinite(value) and abs(value) <= _LARGEST)
 
 
 def _metric(value: Mapping[str, Any]) -> Metric:
     low, high = value["ci95"]
+    chance = [] if value["chance"] is None else [value["chance"]]
+    for number in (value["value"], low, high, value["n"], *chance):
+        whole = isinstance(number, _NUMBER) and not isinstance(number, bool)
+        if not whole or not _is_finite(float(number)):
+            raise ValueError(f"expected a finite number, got {number!r:.40}")
     return Metric(**{**value, "ci95": (low, high)})
 
 

@@ -1,53 +1,117 @@
-"""The benchmarks that there are, found by their modules."""
+"""The benchmarks that there are: those in `evals/benchmarks/`, and those of entry points."""
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from functools import cache
 from importlib import import_module
+from importlib.metadata import entry_points
 from importlib.util import find_spec
+from inspect import isabstract
 from pathlib import Path
-from typing import cast
+from types import ModuleType
 
-from evals.benchmark import Benchmark, Request, TwoWays
+from evals.benchmark import Benchmark
 from unimo2.errors import UsageError
+from zoo import protocols
+
+GROUP = "unimo2.benchmarks"  # entry points: NAME = "module:Class"
+_FOLDER = "evals.benchmarks"
 
 
 def canonical(name: str) -> str:
-    """A benchmark's name as its module and its records have it: "snli_ve" for "snli-ve"."""
+    """A benchmark's name as its records have it: "snli_ve" for "snli-ve"."""
     return name.replace("-", "_")
 
 
-def needed(module: Benchmark, request: Request) -> str:
-    """The capability that a model needs: of the request, where a benchmark has two ways."""
-    if hasattr(module, "capability"):
-        return cast(TwoWays, module).capability(request)
-    return module.CAPABILITY
+def shown(name: str) -> str:
+    """A benchmark's name as the command line spells it: "snli-ve" for "snli_ve"."""
+    return name.replace("_", "-")
 
 
-def module_of(name: str) -> Benchmark:
-    """The benchmark's module, `evals.benchmarks.<name>`.
+def required(alternatives: Sequence[str], has: Callable[[str], bool]) -> str:
+    """The first capability that a model has; the first of all where it has none."""
+    return next((name for name in alternatives if has(name)), alternatives[0])
+
+
+def require_one(alternatives: Sequence[str], model: object) -> str:
+    """The first capability that a loaded model has; IncompatibleModel where it has none."""
+    found = required(alternatives, lambda name: isinstance(model, protocols.CAPABILITIES[name]))
+    protocols.require(model, found)
+    return found
+
+
+def get_benchmark(name: str) -> Benchmark:
+    """Find a benchmark.
 
     Args:
-        name: As a module or as on the command line.
+        name: As in records or as on the command line.
 
     Returns:
-        The module.
+        The benchmark.
 
     Raises:
-        UsageError: There is none.
+        UsageError: There is none of that name.
     """
-    module = canonical(name)
-    if module.isidentifier() and find_spec(f"evals.benchmarks.{module}") is not None:
-        found = import_module(f"evals.benchmarks.{module}")
-        if hasattr(found, "SPLIT"):
-            return cast(Benchmark, found)
-    raise UsageError(f"unknown benchmark '{name}'; known are: {', '.join(benchmarks())}")
+    wanted = canonical(name)
+    # Most benchmarks lie in a module of their name: the others need not be imported.
+    if wanted.isidentifier() and find_spec(f"{_FOLDER}.{wanted}") is not None:
+        for benchmark in _of_module(import_module(f"{_FOLDER}.{wanted}")):
+            if benchmark.name == wanted:
+                return benchmark
+    found = _every().get(wanted)
+    if found is None:
+        raise UsageError(f"unknown benchmark '{name}'; known are: {', '.join(benchmarks())}")
+    return found
 
 
 def benchmarks() -> list[str]:
-    """Names of all benchmarks, as the command line spells them: modules with a usual split."""
-    names = (path.stem for path in sorted((Path(__file__).parent / "benchmarks").glob("*.py")))
-    return [
-        name.replace("_", "-")
-        for name in names
-        if name != "__init__" and hasattr(import_module(f"evals.benchmarks.{name}"), "SPLIT")
-    ]
+    """Names of all benchmarks, as the command line spells them."""
+    return sorted(map(shown, _every()))
+
+
+@cache
+def _every() -> dict[str, Benchmark]:
+    """All benchmarks by name; those of entry points do not replace ours."""
+    folder = Path(__file__).parent / "benchmarks"
+    names = sorted(path.stem for path in folder.glob("*.py") if path.stem != "__init__")
+    ours = (import_module(f"{_FOLDER}.{name}") for name in names)
+    found = {one.name: one for module in ours for one in _of_module(module)}
+    for benchmark in _installed():
+        found.setdefault(benchmark.name, benchmark)
+    return found
+
+
+@cache
+def _of_module(module: ModuleType) -> tuple[Benchmark, ...]:
+    """The benchmarks that a module defines: its concrete classes that have a name."""
+    return tuple(
+        kind()
+        for kind in vars(module).values()
+        if isinstance(kind, type)
+        and issubclass(kind, Benchmark)
+        and kind.__module__ == module.__name__
+        and not isabstract(kind)
+        and hasattr(kind, "name")
+    )
+
+
+def _installed() -> Iterator[Benchmark]:
+    """Benchmarks of other packages; one that cannot be loaded costs a line and not the program."""
+    for point in entry_points(group=GROUP):
+        try:
+            found = point.load()()
+            if not isinstance(found, Benchmark):
+                raise TypeError("expected a subclass of evals.benchmark.Benchmark")
+            missing = [name for name in Benchmark.__annotations__ if not hasattr(found, name)]
+            if missing:
+                raise TypeError(f"it does not say its {', '.join(missing)}")
+        except Exception as error:  # whatever the code of others raises
+            print(
+                f"note: benchmark '{point.name}' ({point.value}) cannot be loaded: "
+                f"{type(error).__name__}: {error}",
+                file=sys.stderr,
+            )
+        else:
+            yield found

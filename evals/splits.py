@@ -105,27 +105,43 @@ class Extent:
 
 def first_items(items: Sequence[Item], limit: int | None, unit: str) -> tuple[Item, ...]:
     """The first items, all without a limit; UsageError for a limit below 1."""
-    _check_limit(limit, unit)
+    check_limit(limit, unit)
     return tuple(items[:limit])
 
 
 def spread_items(items: Sequence[Item], limit: int | None, unit: str) -> tuple[Item, ...]:
     """As many items as the limit says, spread evenly, where the order is one of classes."""
-    _check_limit(limit, unit)
+    check_limit(limit, unit)
     if limit is None or limit >= len(items):
         return tuple(items)
     return tuple(items[place * len(items) // limit] for place in range(limit))
 
 
-def _check_limit(limit: int | None, unit: str) -> None:
+def check_limit(limit: int | None, unit: str) -> None:
+    """Refuse a limit below 1."""
     if limit is not None and limit < 1:
         raise UsageError(f"--limit {limit}: at least 1 is needed ({unit})")
 
 
-def known_split(split: str, known: Iterable[str], benchmark: str) -> None:
-    """Refuse a split that a benchmark does not have."""
-    if split not in known:
-        raise UsageError(f"unknown split '{split}'; {benchmark} has {', '.join(known)}")
+@dataclass(frozen=True)
+class SplitData:
+    """The items of one split; benchmarks add theirs.
+
+    Attributes:
+        extent: How many, of what.
+        fingerprint: The sha256 of items, truth and images.
+    """
+
+    extent: Extent
+    fingerprint: str
+
+    def summary(self) -> dict[str, Any]:
+        """The record's "data"."""
+        return self.extent.summary(self.fingerprint)
+
+    def notes(self) -> list[str]:
+        """What a reader must know about the data."""
+        return self.extent.notes()
 
 
 def fingerprint(split: str, items: Iterable[object], images: Iterable[Path] = ()) -> str:

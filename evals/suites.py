@@ -6,15 +6,20 @@ name and fingerprint (the embedded suite is written with one); any other is the 
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from unimo2.errors import BadData, MissingData, UsageError
+from unimo2.files import write_text
 
 MINI, PAPER = "mini", "paper"
 SUITES = (MINI, PAPER)
+DESCRIPTION = "suite.json"
+KEPT = "benchmarks"  # its entry of what benchmarks read from the suite
 
 
 @dataclass(frozen=True)
@@ -76,16 +81,20 @@ def _embedded() -> Suite:
     from evals import suite_mini
 
     root = suite_mini.default_root()
-    if not (root / "suite.json").is_file():
+    if not (root / DESCRIPTION).is_file():
         raise MissingData(f"the mini suite is not at {root}; make it with 'unimo2 data make-mini'")
     return _read(root)
 
 
-def _read(root: Path) -> Suite:
-    """What a data root says about itself."""
-    path = root / "suite.json"
+def description(root: Path) -> dict[str, Any] | None:
+    """The content of a root's `suite.json`; None for real data, which has none.
+
+    Raises:
+        BadData: It cannot be read, or describes no suite.
+    """
+    path = root / DESCRIPTION
     if not path.is_file():
-        return Suite(PAPER, root, None)
+        return None
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         name, fingerprint = content["suite"], content["fingerprint"]
@@ -93,4 +102,58 @@ def _read(root: Path) -> Suite:
         raise BadData(f"{path} cannot be read as a suite's description: {error!r}") from None
     if name not in SUITES or not isinstance(fingerprint, str):
         raise BadData(f"{path} names the suite {name!r}; known are {', '.join(SUITES)}")
-    return Suite(name, root, fingerprint, content.get("fingerprints", {}))
+    return dict(content)
+
+
+def _read(root: Path) -> Suite:
+    """What a data root says about itself."""
+    content = description(root)
+    if content is None:
+        return Suite(PAPER, root, None)
+    return Suite(content["suite"], root, content["fingerprint"], content.get("fingerprints", {}))
+
+
+def keep_fingerprints(root: Path) -> dict[str, dict[str, str]]:
+    """Write into a suite's description what each benchmark reads from it, unless it is there.
+
+    The fingerprints are those that records have: of everything that a model sees and is judged by.
+    With them a number is matched with the suite's levels without reading the data again.
+
+    Args:
+        root: The data root of a generated suite.
+
+    Returns:
+        For each benchmark the fingerprint of each split that it can be measured on, the usual one
+        first; splits and benchmarks that the suite lacks are left out.
+
+    Raises:
+        BadData: There is no description that can be read.
+    """
+    path = root / DESCRIPTION
+    content = description(root)
+    if content is None:
+        raise BadData(f"{path} is missing; only a generated suite keeps fingerprints")
+    if KEPT not in content:
+        content[KEPT] = _fingerprints(_read(root))
+        with contextlib.suppress(OSError):  # a suite that cannot be written to is read each time
+            write_text(path, json.dumps(content, indent=2) + "\n")
+    kept: dict[str, dict[str, str]] = content[KEPT]
+    return kept
+
+
+def _fingerprints(suite: Suite) -> dict[str, dict[str, str]]:
+    """By the benchmarks' own readers."""
+    from evals.benchmark import Request
+    from evals.registry import benchmarks, get_benchmark
+
+    found: dict[str, dict[str, str]] = {}
+    for benchmark in map(get_benchmark, benchmarks()):
+        for split in dict.fromkeys((benchmark.default_split, *benchmark.splits)):
+            if split == "train":
+                continue  # large, and never measured on
+            options = benchmark.Options()
+            request = Request(benchmark.name, suite.name, split=split, options=options)
+            with contextlib.suppress(UsageError):  # not in this suite
+                read = benchmark.read(suite, request)
+                found.setdefault(benchmark.name, {})[split] = read.fingerprint
+    return found

@@ -1,22 +1,23 @@
-"""A benchmark's metrics of a model in memory, without a record: evaluation in the midst of training."""
+"""Validation in training: a benchmark's metrics of a model in memory, without a record."""
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from evals import prediction, suites
-from evals.benchmark import Request, silent
-from evals.benchmarks import coco
-from evals.metrics.captions import quiet, tokenise
-from evals.registry import canonical, module_of, needed
-from zoo import protocols
+from evals.registry import get_benchmark, require_one
+from evals.runner import make_request
 
 if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
     from evals.metrics.ranking import Metric
-    from zoo.protocols import Captioner, Model
+    from unimo2.training.finetuning.tasks import Prepared
+    from zoo.protocols import Model
+
+Evaluate = Callable[["PreTrainedModel", int], Mapping[str, float]]
 
 
 def measure(
@@ -44,85 +45,68 @@ def measure(
         IncompatibleModel: The model lacks what the benchmark needs.
         UsageError: Or one of its kinds, for data that cannot be read.
     """
-    name = canonical(benchmark)
-    request = _request(name, model.name, root, split, limit, batch_size)
-    protocols.require(model, needed(module_of(name), request))
-    return measuring(benchmark, root, split, limit, batch_size)(model)
+    given = {"data_root": root, "split": split, "limit": limit, "batch_size": batch_size}
+    request, found = make_request(benchmark, model.name, given), get_benchmark(benchmark)
+    require_one(found.alternatives(request), model)
+    with prediction.batch_size(model, batch_size):
+        return found.measuring(suites.resolve(None, root), request)(model)
 
 
-def measuring(
-    benchmark: str, root: Path, split: str, limit: int | None = None, batch_size: int | None = None
-) -> Callable[[Model], dict[str, Metric]]:
-    """Read a split once, and measure models on it; arguments and errors as for `measure`."""
-    name = canonical(benchmark)
-    module = module_of(name)
-    data = module.read(
-        suites.resolve(None, root), _request(name, "", root, split, limit, batch_size)
-    )
-
-    def measured(model: Model) -> dict[str, Metric]:
-        request = _request(name, model.name, root, split, limit, batch_size)
-        module.protocol(model, request)
-        with tempfile.TemporaryDirectory() as folder, prediction.batch_size(model, batch_size):
-            outcome = module.measure(model, data, request, Path(folder), silent)
-        return dict(outcome.metrics)
-
-    return measured
-
-
-def _request(
-    name: str, model: str, root: Path, split: str, limit: int | None, batch_size: int | None
-) -> Request:
-    """What is asked of a benchmark."""
-    return Request(
-        benchmark=name,
-        model=model,
-        data_root=root,
-        split=split,
-        limit=limit,
-        batch_size=batch_size,
-    )
-
-
-# CIDEr of a captioner in memory: what training looks at, without METEOR's and SPICE's programs.
-
-
-def cider_on(
-    root: Path, split: str, limit: int | None = None, object_tags: Path | None = None
-) -> Callable[[Captioner], float]:
-    """Read a split of COCO once, and measure captioners on it.
+def validator(prepared: Prepared, root: Path) -> tuple[Evaluate | None, str | None]:
+    """How fine-tuning looks at its development split.
 
     Args:
+        prepared: The task.
         root: The data root.
-        split: Of Karpathy's.
-        limit: Only the first images of the split.
-        object_tags: File of object tags that captions are written with.
 
     Returns:
-        CIDEr in percent of a model, the same as the benchmark's, captions searched for as there.
+        What the trainer calls, whose numbers have the benchmark's `selects_by`; or None, and why
+        there is no development split.
 
     Raises:
-        UsageError: Or one of its kinds, for data that cannot be read.
+        UsageError: Or one of its kinds, for a split that cannot be read: it is read now, so that this
+            is said before the training and not after an epoch.
     """
-    request = Request(
-        benchmark="coco",
-        model="",
-        data_root=root,
-        split=split,
-        limit=limit,
-        object_tags=object_tags,
-    )
-    data = coco.read(suites.resolve(None, root), request)
-    references = {image: list(texts) for image, texts in data.references.items()}
-    truth = tokenise(references)
+    from evals.retrieval.weight import weighing
+    from unimo2.training.finetuning.config import AnswerConfig, CaptionConfig
 
-    def measure(model: Captioner) -> float:
-        from pycocoevalcap.cider.cider import Cider
+    config, task = prepared.config, prepared.task
+    benchmark = get_benchmark(task.name)
+    if prepared.held_out is not None:
+        accuracy = prepared.held_out
+        return lambda model, step: {benchmark.selects_by: accuracy(model)}, None
+    if prepared.development is not None:
+        return _evaluation(prepared, weighing(prepared.development)), None
+    if isinstance(config, AnswerConfig) and config.train_on != "train":
+        return None, "val is trained on"
+    if benchmark.dev_split is None:
+        return None, "no image is held out"
+    reason = benchmark.absence(root, benchmark.dev_split)
+    if reason is not None:
+        return None, reason
+    given: dict[str, Any] = {"data_root": root, "split": benchmark.dev_split}
+    given["limit"] = config.eval_limit or None
+    if isinstance(config, CaptionConfig):
+        given["object_tags"] = config.object_tags or None
+    request = make_request(benchmark.name, task.name, given)
+    return _evaluation(prepared, benchmark.validating(suites.resolve(None, root), request)), None
 
-        everything = range(len(data.images))
-        captions = coco.captions_of(model, data, everything, request.beam_size)
-        given = tokenise({i: [text] for i, text in zip(data.ids, captions, strict=True)})
-        with quiet():
-            return 100.0 * float(Cider().compute_score(truth, given)[0])
 
-    return measure
+def _evaluation(prepared: Prepared, measure: Callable[[Any], Mapping[str, float]]) -> Evaluate:
+    """What the trainer calls: the model in memory as an adapter, and its numbers."""
+    from unimo2.errors import UndefinedMetric
+    from zoo import task_adapter
+
+    task = prepared.task
+
+    def evaluate(model: PreTrainedModel, step: int) -> Mapping[str, float]:
+        adapter = task_adapter(task.name, model, task.processor, task.name, "")
+        try:
+            found = measure(adapter)
+        except UndefinedMetric:  # the same output for every item correlates with nothing
+            return {get_benchmark(task.name).selects_by: 0.0}
+        if "contrastive_weight" in found:  # the best one; the model keeps it
+            model.config.contrastive_weight = found["contrastive_weight"]
+        return found
+
+    return evaluate

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from evals.benchmark import Request
+from evals.benchmark import Request, option
 from evals.metrics.ranking import Floats, Ranking, rank_classes
+from evals.retrieval.options import PairOptions
 from evals.retrieval.planner import PAIRS_PER_BLOCK
 from evals.retrieval.scorer import score_chosen, score_stacks
 from evals.retrieval.shortlist import SUGGESTED, Mask, top_k, two_tiers
@@ -80,22 +81,50 @@ SCORES = (FUSED, CONTRASTIVE)
 _KEPT = 4096  # sentences whose features are kept; more are encoded anew for each chunk of images
 
 
-def capability(request: Request) -> str:
-    """The capability that a zero-shot run needs.
+@dataclass(frozen=True)
+class ClassOptions(PairOptions):
+    """How classes are scored.
+
+    Attributes:
+        score: "fused", or "contrastive" for that score alone.
+        templates: Sentences per class, 1 or 80.
+    """
+
+    score: str = option(
+        FUSED,
+        "Zero-shot: fused (of a dual encoder its only score), or contrastive for that score alone.",
+        variant="{}",
+    )
+    templates: int = option(
+        1,
+        "Zero-shot: 1, 'a photo of [label]', or CLIP's 80 for ImageNet.",
+        variant="templates-{}",
+    )
+
+
+def alternatives(request: Request) -> tuple[str, ...]:
+    """The capabilities of which a zero-shot run needs one, in order of preference.
 
     Raises:
         UsageError: An unknown score, or options that exclude each other.
     """
-    if request.score not in SCORES:
-        raise UsageError(f"unknown score '{request.score}'; known are {', '.join(SCORES)}")
-    if request.score == CONTRASTIVE:
-        if request.rerank is not None or request.contrastive_weight is not None:
+    options = request.options
+    parts = options.rerank is not None or options.contrastive_weight is not None
+    if options.score not in SCORES:
+        raise UsageError(f"unknown score '{options.score}'; known are {', '.join(SCORES)}")
+    if options.score == CONTRASTIVE:
+        if parts:
             raise UsageError(
                 "--score contrastive is the contrastive score alone: leave --rerank and "
                 "--contrastive-weight out"
             )
-        return "dual_encoder"
-    return "pair_scorer"
+        return ("dual_encoder",)
+    return ("pair_scorer",) if parts else ("pair_scorer", "dual_encoder")
+
+
+def is_fused(model: object, request: Request) -> bool:
+    """Whether classes are scored by looking at image and sentence together."""
+    return request.options.score == FUSED and isinstance(model, protocols.PairScorer)
 
 
 def protocol(model: Model, request: Request) -> dict[str, Any]:
@@ -106,30 +135,31 @@ def protocol(model: Model, request: Request) -> dict[str, Any]:
             shortlist, and the model has no contrastive score of its own.
         UsageError: A shortlist of no candidates, an unknown number of templates.
     """
-    chosen = templates(request.templates)
-    pairs, weight = "exhaustive", None
-    if request.score == CONTRASTIVE:
-        score = "contrastive score alone"
+    options = request.options
+    chosen = templates(options.templates)
+    pairs, weight, rerank = "exhaustive", None, options.rerank
+    if not is_fused(model, request):
+        score = "contrastive score alone" if options.score == CONTRASTIVE else "dot"
     else:
         own = cast("PairScorer", model).contrastive_weight
-        weight = own if request.contrastive_weight is None else request.contrastive_weight
+        weight = own if options.contrastive_weight is None else options.contrastive_weight
         score = "the model's" if weight is None else "itm + contrastive_weight * contrastive"
-        if request.contrastive_weight is not None and own is None:
+        if options.contrastive_weight is not None and own is None:
             raise IncompatibleModel(
                 f"model '{model.name}' has no contrastive part: leave --contrastive-weight out"
             )
-    if request.rerank is not None:
-        if request.rerank < 1:
-            raise UsageError(f"--rerank {request.rerank}: at least 1 candidate is needed")
+    if rerank is not None:
+        if rerank < 1:
+            raise UsageError(f"--rerank {rerank}: at least 1 candidate is needed")
         protocols.require(model, "shortlister")
         pairs = (
-            f"shortlist of {request.rerank} classes an image by contrastive score, fused; the "
+            f"shortlist of {rerank} classes an image by contrastive score, fused; the "
             "others below, by contrastive score"
         )
     return {
         "score": score,
         "pairs": pairs,
-        "rerank": request.rerank,
+        "rerank": rerank,
         "contrastive_weight": weight,
         "templates": len(chosen),
         "prompt": chosen[0] if len(chosen) == 1 else f"mean score over {len(chosen)} templates",
@@ -153,7 +183,7 @@ class ClassScorer:
 
     def __post_init__(self) -> None:
         """Write the sentences."""
-        chosen = templates(self.request.templates)
+        chosen = templates(self.request.options.templates)
         self._per_class = len(chosen)
         self._sentences = prompts([synset.names[0] for synset in self.synsets], chosen)
         self._kept: list[ItemFeatures] | None = None
@@ -163,16 +193,16 @@ class ClassScorer:
     def images_at_once(self) -> int:
         """Images whose pairs are a unit of work: what a kill loses, and when the pace is known."""
         sentences = len(self._sentences)
-        if self.request.score == CONTRASTIVE:
+        if not is_fused(self.model, self.request):
             return _KEPT
-        if self.request.rerank is not None:
-            sentences = min(sentences, self.request.rerank * self._per_class)
+        if self.request.options.rerank is not None:
+            sentences = min(sentences, self.request.options.rerank * self._per_class)
         return max(1, PAIRS_PER_BLOCK // sentences)
 
     @property
     def cheaper(self) -> str | None:
         """What to say of a long exhaustive run, if a shortlist would at least halve it."""
-        exhaustive = self.request.score == FUSED and self.request.rerank is None
+        exhaustive = is_fused(self.model, self.request) and self.request.options.rerank is None
         if not exhaustive or not isinstance(self.model, protocols.Shortlister):
             return None
         if 2 * SUGGESTED > len(self.synsets):
@@ -193,13 +223,13 @@ class ClassScorer:
             The ranking; `best` and `truth` are numbers of classes.
         """
         owner = np.asarray(targets, dtype=np.int64)
-        if self.request.score == CONTRASTIVE:
+        if not is_fused(self.model, self.request):
             return rank_classes(self._similarities(images), owner)
         stacks = self._stacks(images)
-        if self.request.rerank is None:
+        if self.request.options.rerank is None:
             return rank_classes(self._fused(stacks, len(images), None), owner)
         contrastive = self._contrastive(stacks, len(images))
-        shortlist = top_k(contrastive, self.request.rerank, axis=1)
+        shortlist = top_k(contrastive, self.request.options.rerank, axis=1)
         fused = self._fused(stacks, len(images), shortlist)
         places = two_tiers(fused.T, contrastive.T, shortlist.T)
         ranking = rank_classes(places.T, owner)
@@ -233,7 +263,7 @@ class ClassScorer:
         return scores
 
     def _weighted(self, parts: dict[str, Any]) -> Floats:
-        weight = self.request.contrastive_weight
+        weight = self.request.options.contrastive_weight
         if weight is None:
             return parts["score"].astype(np.float64)
         return (parts["itm"] + np.float32(weight) * parts["contrastive"]).astype(np.float64)

@@ -22,8 +22,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import zoo
+from evals.registry import get_benchmark
 from evals.suite_mini import VERSION
-from unimo2.cli.eval_show import TITLES
 
 ZOO = Path(zoo.__file__).parent
 PRETRAINED = "mini"
@@ -88,7 +88,7 @@ def embedded_models() -> list[Embedded]:
         Embedded(
             f"{PRETRAINED}-{task}",
             ("finetune", task),
-            f"The embedded model fine-tuned for the embedded suite's {TITLES[task.replace('-', '_')]}",
+            f"The embedded model fine-tuned for the embedded suite's {get_benchmark(task).title}",
             f"{suite}: train split of {folder}",
         )
         for task, folder in DATA.items()

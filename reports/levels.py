@@ -1,63 +1,70 @@
-"""Ceilings and floors of the embedded suite beside what was measured on it.
+"""Upper bounds and baselines of the embedded suite beside what was measured on it.
 
 They are computed from the scenes when the suite is made, and kept in its `suite.json`: what a reader
-who knows every scene reaches, what guessing, the commonest answer, and one modality alone reach.
-They hold for the split that a benchmark is usually measured on, and stand beside a number only if
-the data on disk has the very fingerprint of its record.
+who knows every scene reaches, what guessing, the majority class, and one modality by itself reach.
+They hold for the split that a benchmark is usually measured on. The suite also keeps the fingerprint
+of what each benchmark reads from it, so that a number's data is recognised without reading any.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from evals import suites
-from evals.benchmark import Request
 from evals.records import Record
-from evals.registry import module_of
-from evals.suite_mini import read_suite
 from evals.suites import MINI
-from reports.arranging import Sheet
-from reports.conditions import Column
-from unimo2.errors import UsageError
+from reports.selection import Column, Sheet
+from unimo2.errors import BadData
 
 GROUP = "Computed from the scenes, not measured"
 
 
-@dataclass
+@dataclass(frozen=True)
 class Levels:
-    """The levels of one suite on disk.
+    """The levels of one suite.
 
     Attributes:
-        root: its folder.
-        values: by benchmark and metric, as in `suite.json`.
+        values: By benchmark and metric, as in `suite.json`.
+        fingerprints: Of the split that they hold for, by benchmark.
     """
 
-    root: Path
     values: Mapping[str, Mapping[str, Mapping[str, Any]]]
-    _fingerprints: dict[str, str | None] = field(default_factory=dict, repr=False)
+    fingerprints: Mapping[str, str]
 
     @classmethod
     def at(cls, root: Path) -> Levels | None:
-        """Those of the suite in a folder; None if no embedded suite is there."""
-        content = read_suite(root)
-        return None if content is None else cls(root, content.get("levels", {}))
+        """Those of the suite in a folder; None if no embedded suite is there.
+
+        A suite that was drawn by an earlier version is read once, and keeps its fingerprints.
+        """
+        try:
+            content = suites.description(root)
+        except BadData:
+            return None
+        if content is None or content["suite"] != MINI:
+            return None
+        kept = suites.keep_fingerprints(root)
+        # The first split of each is the one that the benchmark is usually measured on.
+        first = {name: next(iter(by_split.values()), "") for name, by_split in kept.items()}
+        return cls(content.get("levels", {}), first)
 
     def of(self, record: Record, measure: str) -> dict[str, float]:
         """The levels that a record's number may be compared with.
 
         Args:
-            record: what was measured.
-            measure: name of the metric.
+            record: What was measured.
+            measure: Name of the metric.
 
         Returns:
             By name: "ideal reader", "chance", "majority answer", "bag of words alone"; empty where
             none is known, or the record is of other data than the suite's.
         """
         level = self.values.get(record.benchmark, {}).get(measure)
-        if level is None or not self._fits(record):
+        own = self.fingerprints.get(record.benchmark)
+        if level is None or record.suite != MINI or own != record.data.get("fingerprint"):
             return {}
         named = {
             "ideal reader": level.get("ideal"),
@@ -68,31 +75,13 @@ class Levels:
         named |= {f"{reader.removesuffix(' only')} alone": alone[reader] for reader in alone}
         return {name: float(value) for name, value in named.items() if value is not None}
 
-    def _fits(self, record: Record) -> bool:
-        """Whether the record is of this suite's own data, on the split of the levels."""
-        split = module_of(record.benchmark).SPLIT
-        if record.suite != MINI or record.data.get("split") != split:
-            return False
-        if record.benchmark not in self._fingerprints:
-            self._fingerprints[record.benchmark] = self._fingerprint(record.benchmark, split)
-        return bool(self._fingerprints[record.benchmark] == record.data["fingerprint"])
-
-    def _fingerprint(self, benchmark: str, split: str) -> str | None:
-        """Of the split on disk, by the benchmark's own reader; None if it cannot be read."""
-        request = Request(benchmark, MINI, split=split)
-        try:
-            suite = suites.resolve(MINI, self.root)
-            return module_of(benchmark).read(suite, request).fingerprint
-        except UsageError:
-            return None
-
 
 def level_rows(levels: Levels | None, sheet: Sheet) -> list[tuple[str, Mapping[Column, float]]]:
-    """Ceilings and floors as rows of a sheet.
+    """Upper bounds and baselines as rows of a sheet.
 
     Args:
-        levels: of the suite on disk, or None.
-        sheet: what was measured.
+        levels: Of the suite, or None.
+        sheet: What was measured.
 
     Returns:
         For each kind of level its name and its value by column; empty without any.

@@ -2,29 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-import pandas as pd
-
 from evals.records import Record
+from evals.registry import get_benchmark
 from reports import paper
-from reports.arranging import arrange, comparable
-from reports.conditions import FINETUNED, columns_of, setting_of
-from reports.render import Table
+from reports.render import Grid, Table
+from reports.selection import arrange, columns_of, comparable, setting_name, setting_of
+from reports.tables import plain
+from unimo2.errors import UsageError
 
-# The number that a line shows of a benchmark; all are in the record.
-MAIN_METRICS = {
-    "flickr": "image_retrieval/R@1",
-    "vqa": "accuracy",
-    "snli_ve": "accuracy",
-    "coco": "CIDEr",
-    "imagenet": "accuracy",
-    "sst2": "accuracy",
-    "mnli": "accuracy",
-    "cola": "matthews",
-    "stsb": "pearson",
-}
 _FIELDS = (
     *("suite", "benchmark", "model", "variant", "setting", "split"),
     *("metric", "value", "low", "high", "n", "sample", "date", "record"),
@@ -50,14 +39,16 @@ def record_lines(records: Iterable[Record]) -> list[dict[str, Any]]:
 
 
 def _line(record: Record) -> dict[str, Any]:
-    name = MAIN_METRICS.get(record.benchmark)
+    name = None
+    with contextlib.suppress(UsageError):  # a benchmark of a package that is gone
+        name = get_benchmark(record.benchmark).main_metric
     if name not in record.metrics:
         name = next(iter(record.metrics), None)
     metric = None if name is None else record.metrics[name]
     low, high = (None, None) if metric is None else metric.ci95
     values = (
         *(record.suite, record.benchmark, record.model, record.variant),
-        "fine-tuned" if setting_of(record) == FINETUNED else setting_of(record),
+        setting_name(setting_of(record)),
         record.data.get("split"),
         *(name, None if metric is None else metric.value, low, high),
         None if metric is None else metric.n,
@@ -110,26 +101,30 @@ def listing(records: Sequence[Record], form: str = "text") -> list[Table]:
     """
     lines = record_lines(records)
     if form == "csv":
-        cells = [{name: _exact(line[name]) for name in _FIELDS} for line in lines]
-        measured = pd.DataFrame(cells, columns=list(_FIELDS)).set_index("suite")
+        measured = _grid([{name: plain(line[name]) for name in _FIELDS} for line in lines], _FIELDS)
     else:
-        measured = pd.DataFrame(map(_short, lines), columns=list(_SHORT)).set_index("suite")
-    tables = pd.DataFrame(
-        [
-            {
-                "table": str(line["table"]),
-                "title": line["title"],
-                "measured": _filled(line["columns"], line["measured"]),
-            }
-            for line in table_lines(records)
-        ]
-    ).set_index("table")
+        measured = _grid(list(map(_short, lines)), _SHORT)
+    tables = [
+        {
+            "table": str(line["table"]),
+            "title": line["title"],
+            "measured": _filled(line["columns"], line["measured"]),
+        }
+        for line in table_lines(records)
+    ]
     how = "'unimo2 report --table N ...' shows tables; every number of a run is in its record."
     count = f"{len(lines):,} record{'' if len(lines) == 1 else 's'}"
     return [
         Table(f"Measured: {count}", measured, () if lines else ("Nothing was measured.",)),
-        Table("Tables of the paper", tables, (how,)),
+        Table("Tables of the paper", _grid(tables, ("table", "title", "measured")), (how,)),
     ]
+
+
+def _grid(lines: Sequence[dict[str, str]], names: Sequence[str]) -> Grid:
+    """Lines as rows, the first name as their label."""
+    first, *rest = names
+    labels = [("", line[first]) for line in lines]
+    return Grid(first, rest, labels, [[str(line[name]) for name in rest] for line in lines])
 
 
 _SHORT = ("suite", "benchmark", "model", "setting", "split", "metric", "value", "n", "date")
@@ -146,12 +141,6 @@ def _short(line: dict[str, Any]) -> dict[str, str]:
         "value": interval,
         "n": "" if value is None else f"{line['n']:,}",
     }
-
-
-def _exact(value: object) -> str:
-    if value is None:
-        return ""
-    return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
 def _filled(columns: int, measured: dict[str, int]) -> str:

@@ -18,46 +18,72 @@ figures are fractions of its 1,014 images and 5,070 captions), all other systems
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import csv
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cache
+from itertools import groupby
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import pandas as pd
-
-from reports.render import Table
+from reports.render import Grid, Head, Table
 from unimo2.errors import UsageError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 TABLES = range(1, 11)
 RESULT_TABLES = (1, 2, 3, 4, 5, 10)
 
+Row = dict[str, str]
+"""One row of a file, by column."""
+
 _FOLDER = Path(__file__).parent / "published"
 
 
-def numbers(table: int) -> pd.DataFrame:
-    """The tidy rows of one table, in the paper's order; every field is text.
+def number_rows(table: int) -> tuple[Row, ...]:
+    """The tidy rows of one table, in the paper's order.
 
     Raises:
-        UsageError: the paper has no such table.
+        UsageError: The paper has no such table.
     """
     return _read(f"table{_checked(table):02d}.csv")
 
 
+def column_rows(table: int) -> tuple[Row, ...]:
+    """The columns of one table, one row a number that a cell may hold."""
+    return _of_table("columns.csv", table)
+
+
+def numbers(table: int) -> pd.DataFrame:
+    """`number_rows` as a frame; every field is text."""
+    import pandas as pd
+
+    return pd.DataFrame(number_rows(table))
+
+
 def columns(table: int) -> pd.DataFrame:
-    """The columns of one table, one row a number that a cell may hold; every field is text."""
-    every = _read("columns.csv")
-    return every[every["table"] == str(_checked(table))].reset_index(drop=True)
+    """`column_rows` as a frame; every field is text."""
+    import pandas as pd
+
+    return pd.DataFrame(column_rows(table))
+
+
+def printed_columns(table: int) -> Iterator[list[Row]]:
+    """The columns as they are printed: the numbers of each, in order."""
+    every = sorted(column_rows(table), key=lambda one: int(one["position"]))
+    for _, members in groupby(every, key=lambda one: int(one["position"])):
+        yield list(members)
 
 
 def splits(table: int) -> list[str]:
-    """The split that each of `numbers(table)` was measured on, "" where no benchmark measures it."""
-    wanted = columns(table)
-    keys = zip(wanted["column"], wanted["metric"], strict=True)
-    about = dict(zip(keys, zip(wanted["benchmark"], wanted["split"], strict=True), strict=True))
+    """The split that each of the numbers was measured on, "" where no benchmark measures it."""
+    about = {(one["column"], one["metric"]): one for one in column_rows(table)}
     own = _own_splits(table)
     found = []
-    for _, one in numbers(table).iterrows():
-        benchmark, usual = about.get((one["column"], one["metric"]), ("", ""))
-        first = usual.split()[0] if usual else ""
-        found.append(own.get((one["row"], benchmark), first))
+    for one in number_rows(table):
+        column = about.get((one["column"], one["metric"]), {})
+        first = column.get("split", "").partition(" ")[0]
+        found.append(own.get((one["row"], column.get("benchmark", "")), first))
     return found
 
 
@@ -68,54 +94,75 @@ def title(table: int) -> str:
 
 def caption(table: int) -> str:
     """What a table shows, without its number."""
-    return str(_head(table)["title"])
+    return _head(table)["title"]
+
+
+def one_number_per_column(table: int) -> Grid:
+    """One table with a row per model and a number per column, under (task, metric).
+
+    Texts as printed ("51.3", "65.11"), "-" where the paper has none. Only tables of results (1-5
+    and 10) have such a form; the others are given as printed.
+
+    Raises:
+        UsageError: The paper has no such table.
+    """
+    if table not in RESULT_TABLES:
+        return as_printed(table).grid
+    missing = _head(table)["missing"]
+    rows = number_rows(table)
+    found = {(one["row"], one["column"], one["metric"]): one["value"] for one in rows}
+    each = _first_rows(rows)
+    labels = [
+        # A bare K or C says too little.
+        f"{one['row_group']} {one['row_label']}" if one["row_label"].isdigit() else one["row_label"]
+        for one in each
+    ]
+    heads = [(one["column"], one["metric"]) for one in column_rows(table)]
+    cells = [[found.get((one["row"], *head), missing) for head in heads] for one in each]
+    return Grid(_head(table)["corner"], heads, [("", label) for label in labels], cells)
 
 
 def published(table: int) -> pd.DataFrame:
-    """One table of the paper with the numbers as printed.
-
-    Args:
-        table: 1 to 10.
-
-    Returns:
-        Texts ("51.3", "65.11"), "-" where the paper has none. Tables of results (1-5 and 10) have
-        one number a column, under (task, metric), and a row a model; the others have the paper's
-        cells.
+    """`one_number_per_column` as a frame of texts.
 
     Raises:
-        UsageError: the paper has no such table.
+        UsageError: The paper has no such table.
     """
+    frame = one_number_per_column(table).frame()
     if table in RESULT_TABLES:
-        return _one_number_a_column(table)
-    return as_printed(table).frame
+        frame.columns = frame.columns.set_names(["task", "metric"])
+    return frame
 
 
 def as_printed(table: int) -> Table:
     """One table of the paper in the paper's own layout, several numbers in a cell.
 
     Raises:
-        UsageError: the paper has no such table.
+        UsageError: The paper has no such table.
     """
-    rows, wanted = numbers(table), columns(table)
+    rows = sorted(number_rows(table), key=lambda one: int(one["row"]))
     missing = _head(table)["missing"]
-    cells: dict[object, list[str]] = {}
-    for _, column in wanted.groupby(wanted["position"].astype(int), sort=True):
-        cells[head_of(column)] = [
-            join(_values(row, column), column["separator"].iloc[0], missing)
-            for _, row in rows.groupby(rows["row"].astype(int), sort=True)
-        ]
-    frame = pd.DataFrame(cells, index=_grouped_index(table))
-    frame.columns = _columns(cells)
-    return Table(title(table), frame, notes(table))
+    every = list(printed_columns(table))
+    by_row = [list(members) for _, members in groupby(rows, key=lambda one: one["row"])]
+    cells = [
+        [join(_values(row, column), column[0]["separator"], missing) for column in every]
+        for row in by_row
+    ]
+    labels = [(row[0]["row_group"], row[0]["row_label"]) for row in by_row]
+    heads = _without_empty_lines([head_of(column) for column in every])
+    return Table(title(table), Grid(_head(table)["corner"], heads, labels, cells), notes(table))
 
 
 def notes(table: int) -> tuple[str, ...]:
     """What is odd about a table's numbers, a line each, naming the cells it is about."""
-    rows = numbers(table)
+    found: dict[str, list[Row]] = {}
+    for one in number_rows(table):
+        if one["note"]:
+            found.setdefault(one["note"], []).append(one)
     lines = []
-    for text, about in rows[rows["note"] != ""].groupby("note", sort=False):
-        labels = ", ".join(dict.fromkeys(about["row_label"]))
-        places = dict.fromkeys(zip(about["column"], about["metric"], strict=True))
+    for text, about in found.items():
+        labels = ", ".join(dict.fromkeys(one["row_label"] for one in about))
+        places = {(one["column"], one["metric"]): None for one in about}
         where = f" {' '.join(next(iter(places)))}".rstrip() if len(places) == 1 else ""
         lines.append(f"{labels}{where}: {text}")
     return (*lines, *_split_notes(table))
@@ -123,14 +170,13 @@ def notes(table: int) -> tuple[str, ...]:
 
 def _split_notes(table: int) -> list[str]:
     """A line that names the rows whose Flickr30k figures are of the validation split."""
-    chosen = [row for row, _ in _own_splits(table)]
+    chosen = {row for row, _ in _own_splits(table)}
     if not chosen:
         return []
-    rows = numbers(table).drop_duplicates("row")
-    labels = rows[rows["row"].isin(chosen)]["row_label"]
+    rows = _first_rows(number_rows(table))
+    labels = [one["row_label"] for one in rows if one["row"] in chosen]
     every = len(labels) == len(rows)
-    wanted = columns(table)
-    names = dict.fromkeys(wanted[wanted["benchmark"] == "flickr"]["column"])
+    names = {one["column"]: None for one in column_rows(table) if one["benchmark"] == "flickr"}
     rest = (
         "" if every else ", the other rows' of its test split (1,000): the paper compares the two"
     )
@@ -142,16 +188,12 @@ def _split_notes(table: int) -> list[str]:
 
 def _own_splits(table: int) -> dict[tuple[str, str], str]:
     """The split of rows that have one of their own, by row and benchmark."""
-    every = _read("splits.csv")
-    here = every[every["table"] == str(_checked(table))]
-    keys = zip(here["row"], here["benchmark"], strict=True)
-    return dict(zip(keys, here["split"], strict=True))
+    return {(o["row"], o["benchmark"]): o["split"] for o in _of_table("splits.csv", table)}
 
 
-def head_of(column: pd.DataFrame) -> tuple[str, str, str]:
-    """The three lines of a column's head: its group, its name, what its cells hold."""
-    first = column.iloc[0]
-    return first["column_group"], first["column"], first["printed"]
+def head_of(column: Sequence[Row]) -> tuple[str, str, str]:
+    """The three lines of a printed column's head: its group, its name, what its cells hold."""
+    return column[0]["column_group"], column[0]["column"], column[0]["printed"]
 
 
 def join(values: list[tuple[str, str]], separator: str, missing: str) -> str:
@@ -174,56 +216,33 @@ def join(values: list[tuple[str, str]], separator: str, missing: str) -> str:
     return separator.join(text or missing for text in texts)
 
 
-def _values(row: pd.DataFrame, column: pd.DataFrame) -> list[tuple[str, str]]:
+def _values(row: Sequence[Row], column: Sequence[Row]) -> list[tuple[str, str]]:
     """The numbers of one cell; those that no column announces (epochs, choices) as they come."""
-    here = row[row["column"] == column["column"].iloc[0]]
-    if column["separator"].iloc[0] in ("{}", "; "):
-        return list(zip(here["metric"], here["value"], strict=True))
-    found = dict(zip(here["metric"], here["value"], strict=True))
-    if list(column["metric"]) == [""]:
+    here = [(one["metric"], one["value"]) for one in row if one["column"] == column[0]["column"]]
+    if column[0]["separator"] in ("{}", "; "):
+        return here
+    found = dict(here)
+    if [one["metric"] for one in column] == [""]:
         return [("", found.get("", ""))]
-    return [(metric, found.get(metric, "")) for metric in column["metric"]]
+    return [(one["metric"], found.get(one["metric"], "")) for one in column]
 
 
-def _one_number_a_column(table: int) -> pd.DataFrame:
-    rows, wanted = numbers(table), columns(table)
-    missing, corner = _head(table)["missing"], _head(table)["corner"]
-    found = {
-        (row, column, metric): value
-        for row, column, metric, value in zip(
-            rows["row"], rows["column"], rows["metric"], rows["value"], strict=True
-        )
-    }
-    each = rows.drop_duplicates("row")
-    labels = [
-        f"{group} {label}" if label.isdigit() else label  # a bare K or C says too little
-        for group, label in zip(each["row_group"], each["row_label"], strict=True)
-    ]
-    keys = list(zip(wanted["column"], wanted["metric"], strict=True))
-    data = {key: [found.get((row, *key), missing) for row in each["row"]] for key in keys}
-    frame = pd.DataFrame(data, index=pd.Index(labels, name=corner))
-    frame.columns = pd.MultiIndex.from_tuples(keys, names=["task", "metric"])
-    return frame
+def _first_rows(rows: Iterable[Row]) -> list[Row]:
+    """The first of the numbers of each printed row."""
+    found: dict[str, Row] = {}
+    for one in rows:
+        found.setdefault(one["row"], one)
+    return list(found.values())
 
 
-def _grouped_index(table: int) -> pd.Index:
-    each = numbers(table).drop_duplicates("row")
-    corner = _head(table)["corner"]
-    if not each["row_group"].any():
-        return pd.Index(each["row_label"], name=corner)
-    pairs = zip(each["row_group"], each["row_label"], strict=True)
-    return pd.MultiIndex.from_tuples(pairs, names=["group", corner])
+def _without_empty_lines(heads: Sequence[tuple[str, ...]]) -> list[Head]:
+    """Heads without the lines that are empty in every head."""
+    kept = [line for line in zip(*heads, strict=True) if any(line)]
+    return list(kept[0]) if len(kept) == 1 else list(zip(*kept, strict=True))
 
 
-def _columns(heads: Iterable[object]) -> pd.Index:
-    """Heads as a MultiIndex, without the lines that are empty in every head."""
-    lines = [line for line in zip(*map(tuple, heads), strict=True) if any(line)]  # type: ignore[arg-type]
-    return pd.Index(lines[0]) if len(lines) == 1 else pd.MultiIndex.from_arrays(lines)
-
-
-def _head(table: int) -> pd.Series:
-    heads = _read("titles.csv")
-    return heads[heads["table"] == str(_checked(table))].iloc[0]
+def _head(table: int) -> Row:
+    return _of_table("titles.csv", table)[0]
 
 
 def _checked(table: int) -> int:
@@ -232,5 +251,12 @@ def _checked(table: int) -> int:
     return table
 
 
-def _read(name: str) -> pd.DataFrame:
-    return pd.read_csv(_FOLDER / name, dtype=str, keep_default_na=False)
+def _of_table(name: str, table: int) -> tuple[Row, ...]:
+    number = str(_checked(table))
+    return tuple(one for one in _read(name) if one["table"] == number)
+
+
+@cache
+def _read(name: str) -> tuple[Row, ...]:
+    with (_FOLDER / name).open(encoding="utf-8", newline="") as stream:
+        return tuple(csv.DictReader(stream))

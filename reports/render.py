@@ -1,54 +1,258 @@
-"""Tables as text for a terminal, markdown, CSV, LaTeX or HTML."""
+"""Tables as text for a terminal, Markdown, CSV, LaTeX or HTML.
+
+Cells come from records that anybody may have written. Every form writes them so that they are shown
+and never executed: control characters as escapes, formulas in CSV behind an apostrophe, marks of
+Markdown, HTML and LaTeX escaped.
+"""
 
 from __future__ import annotations
 
 import csv
 import html
 import io
+import re
 import unicodedata
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-
-import pandas as pd
+from dataclasses import InitVar, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from unimo2.errors import UsageError
+from unimo2.files import write_text
 
-# What a table is before it is rendered: a title, a frame of texts, and notes.
+if TYPE_CHECKING:
+    import pandas as pd
+
+Head = str | tuple[str, ...]
+"""A column's name, or its names from the outermost head inwards."""
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Texts in rows and columns.
+
+    Attributes:
+        corner: Head of the row labels.
+        heads: Of the columns.
+        labels: (group, label) of each row; the group is "" where rows stand in none.
+        cells: `[rows][columns]`.
+    """
+
+    corner: str
+    heads: Sequence[Head]
+    labels: Sequence[tuple[str, str]]
+    cells: Sequence[Sequence[str]]
+
+    @classmethod
+    def of(cls, frame: pd.DataFrame) -> Grid:
+        """Of a frame whose index are labels or (group, label), and whose cells are texts."""
+        labels = [key if isinstance(key, tuple) else ("", str(key)) for key in frame.index]
+        cells = [list(map(str, row)) for row in frame.to_numpy()]
+        return cls(str(frame.index.names[-1] or ""), list(frame.columns), labels, cells)
+
+    def frame(self) -> pd.DataFrame:
+        """The same as a frame of texts."""
+        import pandas as pd
+
+        if any(group for group, _ in self.labels):
+            index: pd.Index = pd.MultiIndex.from_tuples(self.labels, names=["group", self.corner])
+        else:
+            index = pd.Index([label for _, label in self.labels], name=self.corner)
+        nested = bool(self.heads) and isinstance(self.heads[0], tuple)
+        columns = pd.MultiIndex.from_tuples(self.heads) if nested else pd.Index(self.heads)
+        return pd.DataFrame([list(row) for row in self.cells], index=index, columns=columns)
 
 
 @dataclass(frozen=True)
 class Table:
-    """A table whose every cell is text, ready to be rendered in any format.
+    """A table whose every cell is text, ready to be rendered in any form.
 
     Attributes:
-        title: one line above the table.
-        frame: index are the row labels, or (group, label) where rows stand in groups; columns are
-            names, or tuples of names from the outermost head inwards.
-        notes: lines beneath the table.
+        title: One line above the table.
+        content: The cells, as a grid or a frame (see `Grid.of`).
+        notes: Lines beneath the table.
     """
 
     title: str
-    frame: pd.DataFrame
+    content: InitVar[Any]
     notes: tuple[str, ...] = ()
+    grid: Grid = field(init=False)
+
+    def __post_init__(self, content: Any) -> None:
+        """Take frames too."""
+        grid = content if isinstance(content, Grid) else Grid.of(content)
+        object.__setattr__(self, "grid", grid)
+
+    @property
+    def frame(self) -> pd.DataFrame:
+        """The cells as a frame of texts."""
+        return self.grid.frame()
+
+    def with_notes(self, more: Sequence[str]) -> Table:
+        """The same table with further lines beneath it."""
+        return Table(self.title, self.grid, (*self.notes, *more))
 
     def heads(self) -> list[str]:
         """The column heads as single lines, the row labels' head first."""
-        return [str(self.frame.index.names[-1] or ""), *map(_flat, self.frame.columns)]
+        return [self.grid.corner, *map(_flat, self.grid.heads)]
 
     def groups(self) -> list[tuple[str, list[list[str]]]]:
         """Rows as lists of cells, label first, under their group's name ("" for none)."""
         groups: list[tuple[str, list[list[str]]]] = []
-        for key, cells in zip(self.frame.index, self.frame.to_numpy(), strict=True):
-            group, label = key if isinstance(key, tuple) else ("", key)
+        for (group, label), cells in zip(self.grid.labels, self.grid.cells, strict=True):
             if not groups or groups[-1][0] != group:
-                groups.append((str(group), []))
-            groups[-1][1].append([str(label), *map(str, cells)])
+                groups.append((group, []))
+            groups[-1][1].append([label, *cells])
         return groups
 
+    def _repr_html_(self) -> str:
+        return to_html(self)
 
-def _flat(column: object) -> str:
+
+def _flat(column: Head) -> str:
     parts = column if isinstance(column, tuple) else (column,)
     return " ".join(str(part) for part in parts if part != "")
+
+
+def render(tables: Sequence[Table], form: str = "text") -> str:
+    """Write tables one beneath the other.
+
+    Args:
+        tables: What to write.
+        form: "text", "md", "csv", "latex" or "html".
+
+    Returns:
+        The document, ending in a line break.
+
+    Raises:
+        UsageError: An unknown form.
+    """
+    if form not in FORMS:
+        raise UsageError(f"--format {form!r}: it must be one of {', '.join(FORMS)}")
+    return "\n".join(FORMS[form](table) for table in tables)
+
+
+def save(text: str, path: Path) -> None:
+    """Write a document: a file atomically, through anything else (a pipe, a device, a link).
+
+    Raises:
+        UsageError: The path is a folder.
+    """
+    path = path.expanduser()
+    if path.is_dir():
+        raise UsageError(f"{path} is a folder; expected a file to write to")
+    if path.exists() and (path.is_symlink() or not path.is_file()):
+        with path.open("w", encoding="utf-8") as stream:
+            stream.write(text)
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_text(path, text)
+
+
+# Everything that a terminal acts upon and that reorders or hides text.
+_UNSEEN = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
+
+
+def visible(text: str) -> str:
+    """A text in one line, with characters that a terminal obeys or hides as escapes."""
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(
+        letter.encode("unicode_escape").decode()
+        if unicodedata.category(letter) in _UNSEEN
+        else letter
+        for letter in text
+    )
+
+
+def to_text(table: Table) -> str:
+    """Aligned columns, two spaces apart; a group's name on a line of its own."""
+    groups = [
+        (visible(name), [list(map(visible, row)) for row in rows]) for name, rows in table.groups()
+    ]
+    heads = list(map(visible, table.heads()))
+    every = [heads, *(row for _, rows in groups for row in rows)]
+    widths = [max(map(_width, column)) for column in zip(*every, strict=True)]
+
+    def line(cells: list[str]) -> str:
+        padded = [c + " " * (w - _width(c)) for c, w in zip(cells, widths, strict=True)]
+        return "  ".join(padded).rstrip()
+
+    rule = "-" * (sum(widths) + 2 * (len(widths) - 1))
+    lines = [visible(table.title), rule, line(heads), rule]
+    for position, (name, rows) in enumerate(groups):
+        if name:
+            lines.append(name)
+        elif position:
+            lines.append(rule)
+        lines += map(line, rows)
+    return "\n".join([*lines, rule, *map(visible, table.notes)]) + "\n"
+
+
+def _width(text: str) -> int:
+    """Columns that a text takes on a terminal."""
+    if text.isascii():
+        return len(text)
+    wide = sum(unicodedata.east_asian_width(letter) in "WF" for letter in text)
+    hidden = sum(unicodedata.category(letter) in ("Mn", "Me") for letter in text)
+    return len(text) + wide - hidden
+
+
+# A mark at which Markdown (with GitHub's extensions) begins something, wherever it stands; "*" and
+# "_" only where they can open or close emphasis, so that "12.3*" and "my_model" stay readable.
+_MARKDOWN = re.compile(
+    r"[\\`<>|~]|\](?=[(\[:])|\*(?=\w)|(?<=\w)\*(?=\w)|(?<!\w)_|_(?!\w)|&(?=#?\w+;)"
+)
+_MARKDOWN_START = re.compile(r"^(#{1,6}(?=\s)|[-+*](?=\s)|\d+(?=[.)]\s)|=+$)")
+
+
+def markdown(text: str) -> str:
+    """A text of one line that Markdown shows as it is."""
+    return _MARKDOWN.sub(lambda found: "\\" + found[0], visible(text)).replace("://", ":\\//")
+
+
+def to_markdown(table: Table) -> str:
+    """A GitHub table; a group's name in italics in a row of its own."""
+
+    def line(cells: Sequence[str]) -> str:
+        return "| " + " | ".join(cells) + " |"
+
+    heads = list(map(markdown, table.heads()))
+    lines = [f"**{markdown(table.title)}**", "", line(heads), line(["---"] * len(heads))]
+    for name, rows in table.groups():
+        if name:
+            lines.append(line([f"*{markdown(name)}*", *[""] * (len(heads) - 1)]))
+        lines += [line(list(map(markdown, row))) for row in rows]
+    notes = [line for note in table.notes for line in ("", _paragraph(note))]
+    return "\n".join([*lines, *notes]) + "\n"
+
+
+def _paragraph(text: str) -> str:
+    """A line of Markdown that begins no heading, list or rule."""
+    return _MARKDOWN_START.sub(lambda found: "\\" + found[0], markdown(text))
+
+
+_FORMULA = re.compile(r"^\s*[=+\-@＝＋－＠]")
+_NUMBER = re.compile(r"[-+]?[\d.,]+(e[-+]?\d+)?( ?%)?|-", re.IGNORECASE)
+
+
+def neutral(cell: str) -> str:
+    """A cell that a spreadsheet shows: what would be a formula stands behind an apostrophe."""
+    text = visible(cell)
+    return f"'{text}" if _FORMULA.match(text) and not _NUMBER.fullmatch(text) else text
+
+
+def to_csv(table: Table) -> str:
+    """Comma-separated rows with the group as first column, title and notes after "#"."""
+    out = io.StringIO()
+    write = csv.writer(out, lineterminator="\n")
+    groups = table.groups()
+    grouped = any(name for name, _ in groups)
+    write.writerow(map(neutral, (["group"] if grouped else []) + table.heads()))
+    for name, rows in groups:
+        write.writerows(map(neutral, ([name] if grouped else []) + row) for row in rows)
+    notes = "".join(f"# {visible(note)}\n" for note in table.notes)
+    return f"# {visible(table.title)}\n{out.getvalue()}{notes}"
 
 
 _LATEX = {
@@ -62,78 +266,18 @@ _LATEX = {
     "}": r"\}",
     "~": r"\textasciitilde{}",
     "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
     "†": r"$\dagger$",
     "±": r"$\pm$",
     "≤": r"$\leq$",
 }
 
 
-def render(tables: Sequence[Table], form: str = "text") -> str:
-    """Write tables one beneath the other.
-
-    Args:
-        tables: what to write.
-        form: "text", "md", "csv", "latex" or "html".
-
-    Returns:
-        The document, ending in a line break.
-
-    Raises:
-        UsageError: an unknown form.
-    """
-    if form not in FORMS:
-        raise UsageError(f"--format {form!r}: it must be one of {', '.join(FORMS)}")
-    return "\n".join(FORMS[form](table) for table in tables)
-
-
-def to_text(table: Table) -> str:
-    """Aligned columns, two spaces apart; a group's name on a line of its own."""
-    heads, groups = table.heads(), table.groups()
-    every = [heads, *(row for _, rows in groups for row in rows)]
-    widths = [max(map(_width, column)) for column in zip(*every, strict=True)]
-
-    def line(cells: list[str]) -> str:
-        padded = [c + " " * (w - _width(c)) for c, w in zip(cells, widths, strict=True)]
-        return "  ".join(padded).rstrip()
-
-    rule = "-" * (sum(widths) + 2 * (len(widths) - 1))
-    lines = [table.title, rule, line(heads), rule]
-    for position, (name, rows) in enumerate(groups):
-        if name:
-            lines.append(name)
-        elif position:
-            lines.append(rule)
-        lines += map(line, rows)
-    return "\n".join([*lines, rule, *table.notes]) + "\n"
-
-
-def to_markdown(table: Table) -> str:
-    """A GitHub table; a group's name in italics in a row of its own."""
-
-    def line(cells: Sequence[str]) -> str:
-        return "| " + " | ".join(cell.replace("|", r"\|") for cell in cells) + " |"
-
-    heads = table.heads()
-    lines = [f"**{table.title}**", "", line(heads), line(["---"] * len(heads))]
-    for name, rows in table.groups():
-        if name:
-            lines.append(line([f"*{name}*", *[""] * (len(heads) - 1)]))
-        lines += map(line, rows)
-    notes = [text for note in table.notes for text in ("", note)]
-    return "\n".join([*lines, *notes]) + "\n"
-
-
-def to_csv(table: Table) -> str:
-    """Comma-separated rows with the group as first column, title and notes after "#"."""
-    out = io.StringIO()
-    write = csv.writer(out, lineterminator="\n")
-    groups = table.groups()
-    grouped = any(name for name, _ in groups)
-    write.writerow((["group"] if grouped else []) + table.heads())
-    for name, rows in groups:
-        write.writerows(([name] if grouped else []) + row for row in rows)
-    notes = "".join(f"# {note}\n" for note in table.notes)
-    return f"# {table.title}\n{out.getvalue()}{notes}"
+def latex(text: str) -> str:
+    """A text that LaTeX sets as it is."""
+    return "".join(_LATEX.get(letter, letter) for letter in visible(text)).replace("--", "-{}-")
 
 
 def to_latex(table: Table) -> str:
@@ -141,11 +285,13 @@ def to_latex(table: Table) -> str:
     heads = table.heads()
 
     def line(cells: Sequence[str]) -> str:
-        return " & ".join(map(_latex, cells)) + r" \\"
+        # An empty group keeps "[" or "*" from being an argument of the command before.
+        safe = "{}" if cells[0].startswith(("[", "*")) else ""
+        return safe + " & ".join(map(latex, cells)) + r" \\"
 
     lines = [
         r"\begin{table}",
-        rf"\caption{{{_latex(table.title)}}}",
+        rf"\caption{{{latex(table.title)}}}",
         rf"\begin{{tabular}}{{l{'c' * (len(heads) - 1)}}}",
         r"\toprule",
         line(heads),
@@ -153,10 +299,10 @@ def to_latex(table: Table) -> str:
     for name, rows in table.groups():
         lines.append(r"\midrule")
         if name:
-            lines.append(rf"\multicolumn{{{len(heads)}}}{{l}}{{\textit{{{_latex(name)}}}}} \\")
+            lines.append(rf"\multicolumn{{{len(heads)}}}{{l}}{{\textit{{{latex(name)}}}}} \\")
         lines += map(line, rows)
     lines += [r"\bottomrule", r"\end{tabular}"]
-    lines += [rf"\\ {{\footnotesize {_latex(note)}}}" for note in table.notes]
+    lines += [rf"\\ {{\footnotesize {latex(note)}}}" for note in table.notes]
     return "\n".join([*lines, r"\end{table}"]) + "\n"
 
 
@@ -165,17 +311,22 @@ def to_html(table: Table) -> str:
     heads = table.heads()
 
     def line(cells: Sequence[str], tag: str) -> str:
-        texts = "".join(f"<{tag}>{html.escape(cell)}</{tag}>" for cell in cells)
+        texts = "".join(f"<{tag}>{escape(cell)}</{tag}>" for cell in cells)
         return f"<tr>{texts}</tr>"
 
-    lines = ["<table>", f"<caption>{html.escape(table.title)}</caption>", line(heads, "th")]
+    lines = ["<table>", f"<caption>{escape(table.title)}</caption>", line(heads, "th")]
     for name, rows in table.groups():
         if name:
-            span = f'<th colspan="{len(heads)}">{html.escape(name)}</th>'
+            span = f'<th colspan="{len(heads)}">{escape(name)}</th>'
             lines.append(f"<tr>{span}</tr>")
         lines += [line(row, "td") for row in rows]
-    notes = [f"<p>{html.escape(note)}</p>" for note in table.notes]
+    notes = [f"<p>{escape(note)}</p>" for note in table.notes]
     return "\n".join([*lines, "</table>", *notes]) + "\n"
+
+
+def escape(text: str) -> str:
+    """A text that HTML shows as it is, in an element or in an attribute."""
+    return html.escape(visible(text))
 
 
 FORMS: dict[str, Callable[[Table], str]] = {
@@ -185,13 +336,3 @@ FORMS: dict[str, Callable[[Table], str]] = {
     "latex": to_latex,
     "html": to_html,
 }
-
-
-def _latex(text: str) -> str:
-    return "".join(_LATEX.get(letter, letter) for letter in text)
-
-
-def _width(text: str) -> int:
-    """Columns that a text takes on a terminal."""
-    wide = sum(unicodedata.east_asian_width(letter) in "WF" for letter in text)
-    return len(text) + wide

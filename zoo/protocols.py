@@ -7,7 +7,7 @@ them. Nothing here imports torch, so that cards can be listed without it.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from unimo2.errors import IncompatibleModel
@@ -208,7 +208,11 @@ class Shortlister(PairScorer, Protocol):
 
 @runtime_checkable
 class DualEncoder(Model, Protocol):
-    """Gives an image and a text one vector each, compared by their dot product."""
+    """Gives an image and a text one vector each, compared by their dot product.
+
+    An adapter whose attribute `similarity` is "cosine" gives vectors of length 1; a mean of several
+    of them is then normalised again before it is compared.
+    """
 
     def embed_images(self, images: Sequence[Image]) -> Tensor:
         """Return `[images, dim]`."""
@@ -223,8 +227,8 @@ class DualEncoder(Model, Protocol):
 class Captioner(Model, Protocol):
     """Describes images in words."""
 
-    def caption(self, images: Sequence[Image], beam_size: int) -> list[str]:
-        """Return one caption per image."""
+    def caption(self, images: Sequence[Image], beam_size: int | None) -> list[str]:
+        """Return one caption per image; None for the model's own number of beams."""
         ...
 
 
@@ -239,9 +243,25 @@ class TagReader(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class Answering:
+    """How a model answers questions, for its record: an adapter's attribute `answering`.
+
+    Attributes:
+        kind: "classes" (a classifier over a vocabulary), "ranked" (a decoder's likeliest of a list) or
+            "generated".
+        vocabulary: All answers that it can give; None where they are generated.
+        search: Settings of the search: beams, lengths, how many answers are ranked.
+    """
+
+    kind: str
+    vocabulary: tuple[str, ...] | None = None
+    search: Mapping[str, object] = field(default_factory=dict)
+
+
 @runtime_checkable
 class Answerer(Model, Protocol):
-    """Answers questions about images (VQA)."""
+    """Answers questions about images (VQA); how, its attribute `answering` may say."""
 
     def answer(self, images: Sequence[Image], questions: Sequence[str]) -> list[str]:
         """Return one answer per (image, question)."""

@@ -5,20 +5,19 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import numpy as np
 
 from evals.batch_sizes import Search
-from evals.benchmark import Outcome, Report, Request, SampleMetric
+from evals.benchmark import Benchmark, Outcome, Report, Request, SampleMetric
+from evals.benchmarks.coco import no_images
 from evals.distributed import ALL, Share
 from evals.metrics.ranking import (
     RECALL_AT,
-    RESAMPLES,
     Ints,
     Metric,
     Ranking,
@@ -28,54 +27,42 @@ from evals.metrics.ranking import (
 )
 from evals.retrieval import dtype_choice, samples, scorer
 from evals.retrieval.coverage import coverage_notes
+from evals.retrieval.options import PairOptions
 from evals.retrieval.planner import Plan, make_plan
 from evals.retrieval.shortlist import Shortlists
+from evals.retrieval.weight import weighing
 from evals.retrieval.writer import BlockWriter, Scores
 from evals.scoring import Scored
-from evals.splits import known_split
+from evals.splits import Extent, SplitData, check_limit
 from evals.suites import MINI, Suite
 from unimo2.errors import BadData, IncompatibleModel, MissingData, UsageError
-from unimo2.formats.karpathy import KarpathyImage, parse_karpathy
+from unimo2.formats.karpathy import KarpathyImage, parse_karpathy, select_karpathy
+from unimo2.formats.layout import Flickr30kFiles
 from zoo import protocols
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from evals.retrieval.dtype_choice import PrecisionChoice
-    from zoo.protocols import Model, PairScorer, Shortlister
+    from evals.retrieval.dtype_choice import DtypeChoice
+    from zoo.protocols import DualEncoder, Model, PairScorer, Shortlister
 
-CAPABILITY = "pair_scorer"
-SPLIT = "test"
-ANNOTATIONS = "flickr30k/dataset_flickr30k.json"
-IMAGES = "flickr30k/flickr30k-images"
+ANNOTATIONS = Flickr30kFiles(Path()).annotations.as_posix()
+IMAGES = Flickr30kFiles(Path()).images.as_posix()
 OFFICIAL = {"train": 29_000, "val": 1_014, "test": 1_000}  # images in Karpathy's splits
 
 
 @dataclass(frozen=True)
-class RetrievalData:
+class RetrievalData(SplitData):
     """Images and captions of one split.
+
+    Published numbers are measured on Karpathy's test split, the paper's own ones on his validation
+    split.
 
     Attributes:
         images: In the order of the annotation file.
-        split: Its name.
-        suite: Name of the suite.
-        root_name: Name of the data root's folder.
-        available: Images that the split has, before a limit.
-        official: These are exactly the images of Karpathy's split: published numbers are measured on
-            his test split, the paper's own ones on his validation split.
-        note: How they differ from the official ones; None if they do not, or for a suite that
-            has no official counts.
-        fingerprint: sha256 of ids, texts and image files.
     """
 
     images: tuple[KarpathyImage, ...]
-    split: str
-    suite: str
-    root_name: str
-    available: int
-    official: bool
-    note: str | None
-    fingerprint: str
 
     @property
     def captions(self) -> list[str]:
@@ -90,26 +77,7 @@ class RetrievalData:
 
     def summary(self) -> dict[str, Any]:
         """The record's "data"."""
-        return {
-            "fingerprint": self.fingerprint,
-            "root_name": self.root_name,
-            "split": self.split,
-            "images": len(self.images),
-            "captions": len(self.captions),
-            "official": self.official,
-            "note": self.note,
-        }
-
-    def notes(self) -> list[str]:
-        """What a reader must know about the data."""
-        if self.note is None:
-            return []
-        if self.suite == MINI:
-            return [f"{self.split} images: {self.note} of this suite"]
-        return [
-            f"{self.split} images: {self.note}; this is not the official split of Flickr30k, "
-            "so it is not comparable with published numbers"
-        ]
+        return {**super().summary(), "captions": len(self.captions)}
 
 
 @dataclass(frozen=True)
@@ -131,42 +99,233 @@ class Work:
     seconds: float
 
 
-def read(suite: Suite, request: Request) -> RetrievalData:
-    """Read one split and make sure that all its image files are there.
+class Flickr(Benchmark):
+    """Flickr30k retrieval: score every image with every caption, recall both ways.
 
-    Args:
-        suite: The data root.
-        request: Gives the split and the limit.
-
-    Returns:
-        The data.
-
-    Raises:
-        MissingData: No annotation file, or an image file is missing.
-        BadData: A broken annotation file, a split without images.
-        UsageError: A limit below 1, an unknown split.
+    With --rerank K a contrastive shortlist chooses the pairs, which a long run may need.
     """
-    if request.limit is not None and request.limit < 1:
-        raise UsageError(f"--limit {request.limit}: at least 1 image is needed")
-    known_split(request.split, OFFICIAL, "Flickr30k")
-    path = suite.root / ANNOTATIONS
-    everything = parse_karpathy(path, suite.root / IMAGES)
-    counts = Counter(image.split for image in everything)
-    if not counts[request.split]:
-        found = ", ".join(f"{split} {count:,}" for split, count in counts.items())
-        raise BadData(f"{path} has no '{request.split}' images (it has: {found})")
-    images = tuple(image for image in everything if image.split == request.split)[: request.limit]
-    official, note = _compare(suite.name, counts, request.split, len(images))
-    return RetrievalData(
-        images=images,
-        split=request.split,
-        suite=suite.name,
-        root_name=suite.root.resolve().name,
-        available=counts[request.split],
-        official=official,
-        note=note,
-        fingerprint=_fingerprint(images, request.split),
-    )
+
+    name = "flickr"
+    title = "Flickr30k retrieval"
+    dataset = "flickr30k"
+    task = "image-text retrieval"
+    capabilities = ("pair_scorer", "dual_encoder")
+    splits = tuple(OFFICIAL)
+    default_split = "test"
+    dev_split = "val"
+    main_metric = "image_retrieval/R@1"
+    validation_metric = "recall@1"  # the mean of both directions
+    zero_shot = True
+    auto_dtype = True
+    Options = PairOptions
+
+    def files(self, split: str) -> Sequence[str]:
+        """Karpathy's file, which holds all splits."""
+        return (ANNOTATIONS,)
+
+    def absence(self, root: Path, split: str) -> str | None:
+        """Why a split cannot be measured here: no file, or no image of the split in it."""
+        return super().absence(root, split) or no_images(root / ANNOTATIONS, split)
+
+    def read(self, suite: Suite, request: Request) -> RetrievalData:
+        """Read one split and make sure that all its image files are there."""
+        check_limit(request.limit, "images")
+        self.require_split(request.split)
+        path = suite.root / ANNOTATIONS
+        split = request.split
+        everything, counts = select_karpathy(path, suite.root / IMAGES, (split,))
+        if not counts[split]:
+            found = ", ".join(f"{split} {count:,}" for split, count in counts.items())
+            raise BadData(f"{path} has no '{split}' images (it has: {found})")
+        images = tuple(everything[: request.limit])
+        official, note = _compare(suite.name, counts, split, len(images))
+        extent = Extent(
+            title="Flickr30k",
+            split=split,
+            suite=suite.name,
+            root_name=suite.root.resolve().name,
+            unit="images",
+            used=len(images),
+            images=None,
+            official=official,
+            note=note,
+        )
+        return RetrievalData(extent, _fingerprint(images, split), images)
+
+    def details(self, model: Model, request: Request) -> dict[str, Any]:
+        """How retrieval is measured.
+
+        Raises:
+            IncompatibleModel: A weight is asked for and the model's score has no such parts; a
+                shortlist, and the model has no contrastive score of its own.
+            UsageError: A shortlist of no candidates.
+        """
+        rerank, weight = request.options.rerank, request.options.contrastive_weight
+        if rerank is not None:
+            if rerank < 1:
+                raise UsageError(f"--rerank {rerank}: at least 1 candidate is needed")
+            protocols.require(model, "shortlister")
+        own = getattr(model, "contrastive_weight", None)
+        if weight is not None and own is None:
+            raise IncompatibleModel(
+                f"model '{model.name}' has no contrastive part: leave --contrastive-weight out"
+            )
+        used = own if weight is None else weight
+        score = "the model's" if used is None else "itm + contrastive_weight * contrastive"
+        return {
+            "pairs": "exhaustive" if rerank is None else _shortlist_rule(rerank),
+            "rerank": rerank,
+            "score": score if isinstance(model, protocols.PairScorer) else "dot",
+            "contrastive_weight": used,
+            "padding": "none",
+            "recall_at": list(RECALL_AT),
+            "ties": "expectation over a random order of equal scores",
+        }
+
+    def choose_dtype(self, exact: PairScorer, fast: PairScorer, data: RetrievalData) -> DtypeChoice:
+        """Compare one caption of each of some images."""
+        sample = data.images[: dtype_choice.SAMPLE]
+        captions = [image.captions[0].text for image in sample]
+        return dtype_choice.choose(exact, fast, [image.path for image in sample], captions)
+
+    def predict(
+        self,
+        model: PairScorer | DualEncoder,
+        data: RetrievalData,
+        request: Request,
+        folder: Path,
+        report: Report,
+        share: Share = ALL,
+    ) -> Work:
+        """Score the pairs that are left, or those of a shortlist, and keep their blocks.
+
+        Args:
+            model: Its pair score is taken where it has one, else the product of its vectors.
+            data: From `read`.
+            request: Gives the batch size and the shortlist.
+            folder: The run folder.
+            report: Called as the work goes on.
+            share: Which blocks are this process's.
+
+        Returns:
+            The plan, and where the blocks are.
+        """
+        writer = BlockWriter(folder, len(data.images))
+        paths = [image.path for image in data.images]
+        started = time.perf_counter()
+        if share.first:
+            _choose(model, data, request, writer, report)
+        share.wait()
+        rerank, shortlists = request.options.rerank, None
+        contrastive = None if rerank is None else writer.kept("contrastive")
+        if contrastive is not None:
+            shortlists = Shortlists.of(contrastive, rerank)
+        seconds = time.perf_counter() - started
+        chosen = None if shortlists is None else shortlists.pairs
+        plan = make_plan(len(data.images), len(data.captions), writer.finished(), chosen)
+        others = [block for unit, block in enumerate(plan.blocks) if not share.takes(unit)]
+        own = replace(plan, remaining=tuple(b for b in plan.remaining if b not in others))
+        if isinstance(model, protocols.PairScorer):
+            size = request.batch_size or model.batch_size
+            search = Search.of_run(folder, size, own.extent, keeps=share.first)
+            seconds += scorer.score(model, paths, data.captions, own, writer, search, report)
+        else:
+            seconds += scorer.score_products(model, paths, data.captions, own, writer, report)
+        return Work(writer, plan, shortlists, contrastive, seconds)
+
+    def measure(
+        self,
+        model: PairScorer | DualEncoder,
+        data: RetrievalData,
+        request: Request,
+        folder: Path,
+        report: Report,
+    ) -> Outcome:
+        """Score the pairs and compute the recalls.
+
+        Args:
+            model: As for `predict`.
+            data: From `read`.
+            request: Gives the batch size, the contrastive weight, the shortlist and the seed.
+            folder: Keeps finished blocks, and receives the score matrices.
+            report: Called as the work goes on.
+
+        Returns:
+            Recalls of the score and, in brackets, of its parts alone; one sample per caption and
+            per image.
+        """
+        work = self.predict(model, data, request, folder, report)
+        parts, block_seconds = work.writer.assemble(work.plan.blocks)
+        seconds = work.seconds + block_seconds
+        if work.contrastive is not None:
+            parts["contrastive"] = work.contrastive
+        weight = getattr(model, "contrastive_weight", None)
+        if request.options.contrastive_weight is not None:
+            weight = request.options.contrastive_weight
+            parts["score"] = parts["itm"] + np.float32(weight) * parts["contrastive"]
+        work.writer.publish(parts)
+        rankings = {name: _rank(parts, name, data.caption_image, work.shortlists) for name in parts}
+        return Outcome(
+            metrics=_metrics(rankings, data.caption_image, request.seed),
+            samples=_samples(rankings, data),
+            seconds=seconds,
+            throughput={"pairs_per_second": work.plan.pairs / seconds if seconds else 0.0},
+            clean_up=work.writer.discard,
+            notes=coverage_notes(request.options.rerank, weight, parts),
+        )
+
+    def validating(
+        self, suite: Suite, request: Request
+    ) -> Callable[[PairScorer], dict[str, float]]:
+        """R@1 at the best weight of the contrastive score, and that weight."""
+        return weighing(self.read(suite, request).images)
+
+    def sample_metrics(self, found: pd.DataFrame) -> dict[str, SampleMetric]:
+        """The recalls of a run's samples, as `measure` leaves them, for paired comparisons."""
+        return samples.metrics(found)
+
+    def score(
+        self,
+        scores: Annotated[Path, ".npy: [images, captions], higher is better."],
+        annotations: Annotated[Path, "dataset_flickr30k.json."],
+        split: Annotated[str, "train, val or test."] = "test",
+        seed: int = 0,
+    ) -> Scored:
+        """Flickr30k retrieval: recall both ways from a score matrix.
+
+        Args:
+            scores: A .npy file, `[images, captions]`, in the order of the split in the annotations;
+                higher is better.
+            annotations: Karpathy's JSON.
+            split: "train", "val" or "test".
+            seed: Seed of the bootstrap.
+
+        Returns:
+            The metrics.
+
+        Raises:
+            MissingData: A file is not there.
+            BadData: A broken file, or a matrix of another shape than the split.
+            UsageError: An unknown split.
+        """
+        self.require_split(split)
+        images = parse_karpathy(annotations, annotations.parent, (split,))
+        owner = np.repeat(np.arange(len(images)), [len(image.captions) for image in images])
+        matrix = _read(scores)
+        if matrix.shape != (len(images), len(owner)):
+            raise BadData(
+                f"{scores}: shape {list(matrix.shape)}; the {split} split of {annotations} has "
+                f"{len(images):,} images and {len(owner):,} captions: expected [images, captions]"
+            )
+        by_image, by_text = _ranked(matrix, owner, scores)
+        metrics = retrieval_metrics(by_image, by_text, owner, seed)
+        notes = (
+            f"{ties:,} {what} have their truth tied with a wrong candidate; equal scores stand in "
+            "random order, in expectation"
+            for what, ties in (("captions", by_image.ties), ("images", by_text.ties))
+            if ties
+        )
+        return Scored(metrics, notes=tuple(notes))
 
 
 def _compare(
@@ -200,145 +359,10 @@ def _fingerprint(images: Sequence[KarpathyImage], split: str) -> str:
     return digest.hexdigest()
 
 
-def protocol(model: Model, request: Request) -> dict[str, Any]:
-    """How retrieval is measured.
-
-    Args:
-        model: A pair scorer.
-        request: What was asked for.
-
-    Returns:
-        The record's "protocol".
-
-    Raises:
-        IncompatibleModel: A weight is asked for and the model's score has no such parts; a
-            shortlist, and the model has no contrastive score of its own.
-        UsageError: A shortlist of no candidates.
-    """
-    if request.rerank is not None:
-        if request.rerank < 1:
-            raise UsageError(f"--rerank {request.rerank}: at least 1 candidate is needed")
-        protocols.require(model, "shortlister")
-    own = cast("PairScorer", model).contrastive_weight
-    weight = request.contrastive_weight
-    if weight is not None and own is None:
-        raise IncompatibleModel(
-            f"model '{model.name}' has no contrastive part: leave --contrastive-weight out"
-        )
-    used = own if weight is None else weight
-    return {
-        "task": "image-text retrieval",
-        "zero_shot": request.zero_shot,
-        "pairs": "exhaustive" if request.rerank is None else _shortlist_rule(request.rerank),
-        "rerank": request.rerank,
-        "score": "the model's" if used is None else "itm + contrastive_weight * contrastive",
-        "contrastive_weight": used,
-        "padding": "none",
-        "recall_at": list(RECALL_AT),
-        "ties": "expectation over a random order of equal scores",
-        "interval": f"percentile bootstrap over images, {RESAMPLES:,} resamples",
-    }
-
-
-def choose_precision(exact: PairScorer, fast: PairScorer, data: RetrievalData) -> PrecisionChoice:
-    """Whether the faster number format will do, by a sample of the split: `--dtype auto`.
-
-    Args:
-        exact: The model in float32.
-        fast: In bfloat16.
-        data: From `read`.
-
-    Returns:
-        The choice.
-    """
-    sample = data.images[: dtype_choice.SAMPLE]
-    captions = [image.captions[0].text for image in sample]
-    return dtype_choice.choose(exact, fast, [image.path for image in sample], captions)
-
-
 def _shortlist_rule(k: int) -> str:
     return (
         f"shortlist of {k} images a caption and {k} captions an image by contrastive score, "
         "fused; the others below, by contrastive score"
-    )
-
-
-def predict(
-    model: PairScorer,
-    data: RetrievalData,
-    request: Request,
-    folder: Path,
-    report: Report,
-    share: Share = ALL,
-) -> Work:
-    """Score the pairs that are left, or those of a shortlist, and keep their blocks in `folder`.
-
-    Args:
-        model: The scorer.
-        data: From `read`.
-        request: Gives the batch size and the shortlist.
-        folder: The run folder.
-        report: Called as the work goes on.
-        share: Which blocks are this process's.
-
-    Returns:
-        The plan, and where the blocks are.
-    """
-    writer = BlockWriter(folder, len(data.images))
-    paths = [image.path for image in data.images]
-    batch_size = request.batch_size or model.batch_size
-    started = time.perf_counter()
-    if share.first:
-        _choose(model, data, request, writer, batch_size, report)
-    share.wait()
-    contrastive = writer.kept("contrastive") if request.rerank is not None else None
-    shortlists = None
-    if contrastive is not None and request.rerank is not None:
-        shortlists = Shortlists.of(contrastive, request.rerank)
-    seconds = time.perf_counter() - started
-    chosen = None if shortlists is None else shortlists.pairs
-    plan = make_plan(len(data.images), len(data.captions), writer.finished(), chosen)
-    others = [block for unit, block in enumerate(plan.blocks) if not share.takes(unit)]
-    own = replace(plan, remaining=tuple(b for b in plan.remaining if b not in others))
-    search = Search.of_run(folder, batch_size, own.extent, keeps=share.first)
-    seconds += scorer.score(model, paths, data.captions, own, writer, search, report)
-    return Work(writer, plan, shortlists, contrastive, seconds)
-
-
-def measure(
-    model: PairScorer, data: RetrievalData, request: Request, folder: Path, report: Report
-) -> Outcome:
-    """Score every image with every caption, or the pairs of a shortlist; compute the recalls.
-
-    Args:
-        model: The scorer.
-        data: From `read`.
-        request: Gives the batch size, the contrastive weight, the shortlist and the seed.
-        folder: Keeps finished blocks, and receives the score matrices.
-        report: Called as the work goes on.
-
-    Returns:
-        Recalls of the score and, in brackets, of its parts alone; one sample per caption and
-        per image.
-    """
-    work = predict(model, data, request, folder, report)
-    parts, block_seconds = work.writer.assemble(work.plan.blocks)
-    seconds = work.seconds + block_seconds
-    if work.contrastive is not None:
-        parts["contrastive"] = work.contrastive
-    weight = model.contrastive_weight
-    if request.contrastive_weight is not None:
-        weight = request.contrastive_weight
-        parts["score"] = parts["itm"] + np.float32(weight) * parts["contrastive"]
-    work.writer.publish(parts)
-    rankings = {name: _rank(parts, name, data.caption_image, work.shortlists) for name in parts}
-    return Outcome(
-        metrics=_metrics(rankings, data.caption_image, request.seed),
-        samples=_samples(rankings, data),
-        seconds=seconds,
-        throughput={"pairs_per_second": work.plan.pairs / seconds if seconds else 0.0},
-        clean_up=work.writer.discard,
-        notes=coverage_notes(request.rerank, weight, parts),
     )
 
 
@@ -355,18 +379,14 @@ def _metrics(
 
 
 def _choose(
-    model: PairScorer,
-    data: RetrievalData,
-    request: Request,
-    writer: BlockWriter,
-    batch_size: int,
-    report: Report,
+    model: Model, data: RetrievalData, request: Request, writer: BlockWriter, report: Report
 ) -> None:
     """Keep the contrastive scores that a shortlist is chosen by, unless they are there already."""
-    if request.rerank is not None and writer.kept("contrastive") is None:
+    if request.options.rerank is not None and writer.kept("contrastive") is None:
         paths = [image.path for image in data.images]
+        size = request.batch_size or model.batch_size
         chooser = cast("Shortlister", model)
-        scores = scorer.contrastive_matrix(chooser, paths, data.captions, batch_size, report)
+        scores = scorer.contrastive_matrix(chooser, paths, data.captions, size, report)
         writer.keep("contrastive", scores)
 
 
@@ -389,43 +409,10 @@ def _samples(rankings: Mapping[str, tuple[Ranking, Ranking]], data: RetrievalDat
     )
 
 
-def sample_metrics(found: pd.DataFrame) -> dict[str, SampleMetric]:
-    """The recalls of a run's samples, as `measure` leaves them, for paired comparisons."""
-    return samples.metrics(found)
-
-
-# Flickr30k recalls from a score matrix that somebody computed.
-
-
-def score(scores: Path, annotations: Path, split: str = "test", seed: int = 0) -> Scored:
-    """Recall both ways, by the functions that `unimo2 eval flickr` uses.
-
-    Args:
-        scores: A .npy file, `[images, captions]`, in the order of the split in the annotations;
-            higher is better.
-        annotations: Karpathy's JSON.
-        split: "train", "val" or "test".
-        seed: Of the bootstrap.
-
-    Returns:
-        The metrics.
-
-    Raises:
-        MissingData: A file is not there.
-        BadData: A broken file, or a matrix of another shape than the split.
-        UsageError: An unknown split.
-    """
-    known_split(split, ("train", "val", "test"), "Flickr30k")
-    images = parse_karpathy(annotations, annotations.parent, (split,))
-    owner = np.repeat(np.arange(len(images)), [len(image.captions) for image in images])
-    matrix = _read(scores)
-    if matrix.shape != (len(images), len(owner)):
-        raise BadData(
-            f"{scores}: shape {list(matrix.shape)}; the {split} split of {annotations} has "
-            f"{len(images):,} images and {len(owner):,} captions: expected [images, captions]"
-        )
+def _ranked(matrix: np.ndarray, owner: Ints, path: Path) -> tuple[Ranking, Ranking]:
+    """Both rankings of somebody's matrix."""
     try:
-        by_image, by_text = rank_images(matrix, owner), rank_texts(matrix, owner)
+        return rank_images(matrix, owner), rank_texts(matrix, owner)
     except BadData as error:
         missing = np.isnan(matrix) if matrix.dtype.kind == "f" else np.array([False])
         shortlisted = missing.any() and not missing.all()
@@ -433,15 +420,7 @@ def score(scores: Path, annotations: Path, split: str = "test", seed: int = 0) -
             "; a run with --rerank leaves them for pairs that it did not score, and its record has "
             "the recalls"
         )
-        raise BadData(f"{scores}: {error}{hint if shortlisted else ''}") from None
-    metrics = retrieval_metrics(by_image, by_text, owner, seed)
-    notes = (
-        f"{ties:,} {what} have their truth tied with a wrong candidate; equal scores stand in "
-        "random order, in expectation"
-        for what, ties in (("captions", by_image.ties), ("images", by_text.ties))
-        if ties
-    )
-    return Scored(metrics, notes=tuple(notes))
+        raise BadData(f"{path}: {error}{hint if shortlisted else ''}") from None
 
 
 def _read(path: Path) -> np.ndarray:

@@ -5,25 +5,26 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 
 from evals import prediction, zero_shot
-from evals.benchmark import Outcome, Report, Request, SampleMetric
+from evals.benchmark import Report, Request, SampleMetric
 from evals.distributed import ALL, Share
 from evals.metrics.bootstrap import means
-from evals.metrics.ranking import RESAMPLES, Floats, Metric, Ranking, hits_at, rank_classes
-from evals.prediction import Work
+from evals.metrics.ranking import Floats, Metric, Ranking, hits_at, rank_classes
+from evals.prediction import ItemBenchmark, Predict, Prediction, Predictions, Results, Work
 from evals.retrieval import dtype_choice
 from evals.samples import frame, subset_means
 from evals.scoring import Scored, answered, missing_note
-from evals.splits import Extent, fingerprint, known_split, spread_items
+from evals.splits import Extent, SplitData, fingerprint, spread_items
 from evals.suites import Suite
-from evals.zero_shot import ONE, prompts
+from evals.zero_shot import ClassOptions
 from unimo2.errors import BadData, IncompatibleModel
 from unimo2.formats.imagenet import (
     MAPPING,
+    SOLUTION,
     LabelledImage,
     Synset,
     find_mapping,
@@ -32,99 +33,240 @@ from unimo2.formats.imagenet import (
     read_synsets,
 )
 from unimo2.formats.images import loaded
-from unimo2.formats.parsing import first_few
+from unimo2.formats.parsing import Skips, first_few
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from evals.retrieval.dtype_choice import PrecisionChoice
-    from zoo.protocols import ImageClassifier, Model, PairScorer
+    from evals.retrieval.dtype_choice import DtypeChoice
+    from zoo.protocols import ImageClassifier, PairScorer
 
-__all__ = [
-    "CAPABILITY",
-    "SPLIT",
-    "measure",
-    "predict",
-    "protocol",
-    "read",
-    "sample_metrics",
-    "score",
-]
-
-CAPABILITY = "image_classifier"
-SPLIT = "val"
-_CHUNK = 64
 _TOP = 5  # the challenge's other figure
 
 
-def capability(request: Request) -> str:
-    """Fine-tuned models classify; zero-shot ones score images with sentences."""
-    return zero_shot.capability(request) if request.zero_shot else CAPABILITY
+@dataclass(frozen=True)
+class ImageNetData(SplitData):
+    """Labelled images of one split.
 
-
-def protocol(model: Model, request: Request) -> dict[str, Any]:
-    """How classes are measured: the record's "protocol"; errors as of `zero_shot.protocol`."""
-    how: dict[str, Any] = {"score": "logit"}
-    if request.zero_shot:
-        how = zero_shot.protocol(model, request)
-    return {
-        "task": "image classification",
-        "zero_shot": request.zero_shot,
-        **how,
-        "padding": "none",
-        "ties": "expectation over a random order of equal scores",
-        "interval": f"percentile bootstrap over images, {RESAMPLES:,} resamples",
-    }
-
-
-def choose_precision(exact: Model, fast: Model, data: ImageNetData) -> PrecisionChoice:
-    """Whether the faster number format will do for zero-shot classification: `--dtype auto`.
-
-    Args:
-        exact: The model in float32, a pair scorer.
-        fast: In bfloat16.
-        data: From `read`.
-
-    Returns:
-        The choice, by one image of each of some classes with their sentences.
+    Attributes:
+        images: All with a path; a limit spreads them evenly over the classes.
+        synsets: All classes to choose from, in the order of their numbers.
+        left_out: A line for each kind of file beside the images that is not read.
     """
-    names = {synset.wnid: synset.names[0] for synset in data.synsets}
-    first = {wnid: path for wnid, path in zip(data.targets[::-1], data.paths[::-1], strict=True)}
-    some = list(first.items())[: dtype_choice.SAMPLE]
-    sentences = prompts([names[wnid] for wnid, _ in some], ONE)
-    paths = [path for _, path in some]
-    return dtype_choice.choose(
-        cast("PairScorer", exact), cast("PairScorer", fast), paths, sentences
-    )
+
+    images: tuple[LabelledImage, ...]
+    synsets: tuple[Synset, ...]
+    left_out: tuple[str, ...] = ()
+
+    @property
+    def paths(self) -> list[Path]:
+        """`[images]`, their files."""
+        return [image.path for image in self.images if image.path is not None]
+
+    @property
+    def targets(self) -> list[str]:
+        """`[images]`, their synset ids."""
+        return [image.wnid for image in self.images]
+
+    def notes(self) -> list[str]:
+        """What a reader must know about the data."""
+        return [*super().notes(), *(f"not read: {line}" for line in self.left_out)]
+
+    def summary(self) -> dict[str, Any]:
+        """The record's "data"."""
+        return {**super().summary(), "classes": len(self.synsets)}
 
 
-def predict(
-    model: Model,
-    data: ImageNetData,
-    request: Request,
-    folder: Path,
-    report: Report,
-    share: Share = ALL,
-) -> prediction.Store:
-    """Classify the images that are left, and keep what was found in `folder`."""
-    numbers = {synset.wnid: number for number, synset in enumerate(data.synsets)}
-    targets, paths = [numbers[wnid] for wnid in data.targets], data.paths
-    scorer: zero_shot.ClassScorer | _Classifier
+class ImageNet(ItemBenchmark):
+    """ImageNet: accuracy of the first guess, by a fine-tuned classifier or with --zero-shot.
+
+    Zero-shot, every image is scored with a sentence for every class by the retrieval score.
+    """
+
+    name = dataset = "imagenet"
+    title = "ImageNet"
+    task = "image classification"
+    capabilities = ("image_classifier",)
+    splits = ("val", "train")
+    default_split = "val"
+    main_metric = "accuracy"
+    zero_shot = True
+    auto_dtype = True
+    Options = ClassOptions
+    unit = "images"
+
+    def alternatives(self, request: Request) -> tuple[str, ...]:
+        """Fine-tuned models classify; zero-shot ones score images with sentences."""
+        return zero_shot.alternatives(request) if request.zero_shot else self.capabilities
+
+    def read(self, suite: Suite, request: Request) -> ImageNetData:
+        """Read one split and make sure that all its image files are there."""
+        self.require_split(request.split)
+        root = suite.root / "imagenet"
+        synsets = tuple(read_synsets(root / MAPPING))
+        left_out = Skips()
+        everything = _labelled(root, request.split, left_out)
+        known = {synset.wnid for synset in synsets}
+        unknown = sorted({image.wnid for image in everything} - known)
+        if unknown:
+            raise BadData(f"{root / MAPPING} lacks classes that have images: {first_few(unknown)}")
+        images = spread_items(everything, request.limit, "images")
+        lines: list[Any] = [[synset.wnid, *synset.names] for synset in synsets]
+        lines += [[image.name, image.wnid] for image in images]
+        paths = [image.path for image in images if image.path is not None]
+        counts = (len(images), len(everything))
+        return ImageNetData(
+            extent=Extent.of(suite, self.dataset, (request.split,), self.unit, *counts),
+            fingerprint=fingerprint(request.split, lines, paths),
+            images=images,
+            synsets=synsets,
+            left_out=tuple(left_out.lines()),
+        )
+
+    def details(self, model: Any, request: Request) -> dict[str, Any]:
+        """How classes are measured; errors as of `zero_shot.protocol`."""
+        how = zero_shot.protocol(model, request) if request.zero_shot else {"score": "logit"}
+        return {
+            **how,
+            "padding": "none",
+            "ties": "expectation over a random order of equal scores",
+        }
+
+    def choose_dtype(self, exact: PairScorer, fast: PairScorer, data: ImageNetData) -> DtypeChoice:
+        """Compare one image of each of some classes with their sentences."""
+        names = {synset.wnid: synset.names[0] for synset in data.synsets}
+        pairs = zip(data.targets[::-1], data.paths[::-1], strict=True)
+        some = list({wnid: path for wnid, path in pairs}.items())[: dtype_choice.SAMPLE]
+        sentences = zero_shot.prompts([names[wnid] for wnid, _ in some], zero_shot.ONE)
+        return dtype_choice.choose(exact, fast, [path for _, path in some], sentences)
+
+    def groups(self, data: ImageNetData) -> range:
+        """Every image by itself."""
+        return range(len(data.images))
+
+    def predict(
+        self,
+        model: Any,
+        data: ImageNetData,
+        request: Request,
+        folder: Path,
+        report: Report,
+        share: Share = ALL,
+    ) -> prediction.Store:
+        """Classify the images that are left, and keep what was found in `folder`."""
+        scorer = _scorer(model, data, request)
+        chunk, hint = self.chunk, None
+        if isinstance(scorer, zero_shot.ClassScorer):
+            chunk, hint = min(chunk, scorer.images_at_once), scorer.cheaper
+        work = Work.of(self.groups(data), self.unit, model.batch_size, chunk)
+        predictor = self._ranked(scorer, data)
+        return prediction.predict(model, work, predictor, folder, report, share, hint)
+
+    def predictor(self, model: Any, data: ImageNetData, request: Request) -> Predict:
+        """Ranks the classes of images."""
+        return self._ranked(_scorer(model, data, request), data)
+
+    def _ranked(self, scorer: zero_shot.ClassScorer | _Classifier, data: ImageNetData) -> Predict:
+        numbers = {synset.wnid: number for number, synset in enumerate(data.synsets)}
+        targets, paths = [numbers[wnid] for wnid in data.targets], data.paths
+
+        def ranked(some: Sequence[int]) -> list[Prediction]:
+            images = loaded([paths[number] for number in some])
+            return _kept(scorer.rank(images, [targets[number] for number in some]), data.synsets)
+
+        return ranked
+
+    def results(
+        self, model: Any, data: ImageNetData, found: Predictions, request: Request, folder: Path
+    ) -> Results:
+        """Accuracy of the first guess, and of the first five; one sample per image."""
+        columns: dict[str, Sequence[Any]] = {
+            "image": [image.name for image in data.images],
+            **{
+                name: found.column(name)
+                for name in ("logit", "truth_score", "better", "tied_wrong")
+            },
+        }
+        first, some = (_hits(columns, k) for k in (1, _TOP))
+        samples = frame(columns, found.column("prediction"), data.targets, first)
+        results = {
+            **accuracy(first, len(data.synsets), request.seed),
+            **accuracy(some, len(data.synsets), request.seed, _TOP),
+        }
+        names = [synset.names[0] for synset in data.synsets]
+        same = len(names) - len(set(names))
+        notes = []
+        if request.zero_shot and same:
+            notes.append(
+                f"{same:,} classes have the name of another: their scores are always equal"
+            )
+        ties = sum(1 for tied in columns["tied_wrong"] if tied)
+        if ties:
+            notes.append(f"{ties:,} images have their class tied with another")
+        return Results(results, samples, notes)
+
+    def sample_metrics(self, samples: pd.DataFrame) -> dict[str, SampleMetric]:
+        """The accuracies of a run's samples, for paired comparisons."""
+        more = samples.assign(score=_hits(samples, _TOP))
+        return {
+            **subset_means(samples, "image", "image"),
+            f"accuracy[top {_TOP}]": subset_means(more, "image", "image")["accuracy"],
+        }
+
+    def score(
+        self,
+        predictions: Annotated[Path, "csv: image,prediction; synset ids."],
+        annotations: Annotated[
+            Path, "The folder val/, with <wnid>/*.JPEG, or LOC_val_solution.csv."
+        ],
+        synsets: Annotated[
+            Path | None, "LOC_synset_mapping.txt; by default the one beside the images."
+        ] = None,
+        allow_missing: bool = False,
+        seed: int = 0,
+    ) -> Scored:
+        """ImageNet: accuracy of the first guess.
+
+        Args:
+            predictions: A csv file `image,prediction` with synset ids.
+            annotations: The folder `val`, or `LOC_val_solution.csv`.
+            synsets: `LOC_synset_mapping.txt`; None for the one that lies with the images. Without
+                any, the classes are those that have images or are predicted.
+            allow_missing: Score the images that have a prediction.
+            seed: Seed of the bootstrap.
+
+        Returns:
+            The metrics.
+
+        Raises:
+            MissingData: A file or folder is not there.
+            BadData: A broken file, an unknown class, an image that is unknown or has no prediction.
+        """
+        labels = {image.name: image.wnid for image in read_labels(annotations)}
+        mapping = find_mapping(annotations) if synsets is None else synsets
+        known = None if mapping is None else {synset.wnid for synset in read_synsets(mapping)}
+        if known is not None:
+            unknown = sorted(set(labels.values()) - known)
+            if unknown:
+                raise BadData(f"{annotations}: classes that {mapping} lacks: {first_few(unknown)}")
+        given = read_predictions(predictions, known)
+        classes = {*labels.values(), *given.values()} if known is None else known
+        chosen = answered(given, list(labels), "images", allow_missing)
+        pairs = [given[key] for key in chosen], [labels[key] for key in chosen]
+        return Scored(
+            metrics=metrics(*pairs, len(classes), seed),
+            missing=len(labels) - len(chosen),
+            notes=missing_note(len(chosen), len(labels), "images"),
+        )
+
+
+def _scorer(
+    model: Any, data: ImageNetData, request: Request
+) -> zero_shot.ClassScorer | _Classifier:
+    """What ranks the classes."""
     if request.zero_shot:
-        scorer = zero_shot.ClassScorer(model, data.synsets, request)
-    else:
-        scorer = _Classifier(cast("ImageClassifier", model), data.synsets)
-
-    def ranked(some: Sequence[int]) -> list[prediction.Prediction]:
-        images = loaded([paths[number] for number in some])
-        truth = [targets[number] for number in some]
-        return _kept(scorer.rank(images, truth), data.synsets)
-
-    chunk, hint = _CHUNK, None
-    if isinstance(scorer, zero_shot.ClassScorer):
-        chunk, hint = min(chunk, scorer.images_at_once), scorer.cheaper
-    work = Work.of(range(len(paths)), "images", model.batch_size, chunk)
-    return prediction.predict(model, work, ranked, folder, report, share, hint)
+        return zero_shot.ClassScorer(model, data.synsets, request)
+    return _Classifier(model, data.synsets)
 
 
 class _Classifier:
@@ -169,57 +311,10 @@ def _kept(ranking: Ranking, synsets: Sequence[Synset]) -> list[prediction.Predic
     ]
 
 
-def measure(
-    model: Model, data: ImageNetData, request: Request, folder: Path, report: Report
-) -> Outcome:
-    """Classify all images and compute the accuracies.
-
-    Args:
-        model: An image classifier; zero-shot a pair scorer or dual encoder.
-        data: From `read`.
-        request: Says how, and gives the seed.
-        folder: Keeps finished chunks.
-        report: Called as the work goes on.
-
-    Returns:
-        Accuracy of the first guess, and of the first five; one sample an image.
-    """
-    store = predict(model, data, request, folder, report)
-    found = store.assemble()
-    columns: dict[str, Sequence[Any]] = {
-        "image": [image.name for image in data.images],
-        **{name: found.column(name) for name in ("logit", "truth_score", "better", "tied_wrong")},
-    }
-    first, some = (_hits(columns, k) for k in (1, _TOP))
-    samples = frame(columns, found.column("prediction"), data.targets, first)
-    results = {
-        **accuracy(first, len(data.synsets), request.seed),
-        **accuracy(some, len(data.synsets), request.seed, _TOP),
-    }
-    names = [synset.names[0] for synset in data.synsets]
-    same = len(names) - len(set(names))
-    notes = []
-    if request.zero_shot and same:
-        notes.append(f"{same:,} classes have the name of another: their scores are always equal")
-    ties = sum(1 for tied in columns["tied_wrong"] if tied)
-    if ties:
-        notes.append(f"{ties:,} images have their class tied with another")
-    return prediction.outcome(store, found, results, samples, "images", notes)
-
-
 def _hits(columns: Any, k: int) -> Floats:
     """Probability that the true class is among the first k, `[images]`."""
     better, tied = (np.asarray(columns[name], dtype=np.int64) for name in ("better", "tied_wrong"))
     return hits_at(k, better, tied, np.ones_like(better))
-
-
-def sample_metrics(samples: pd.DataFrame) -> dict[str, SampleMetric]:
-    """The accuracies of a run's samples, for paired comparisons."""
-    more = samples.assign(score=_hits(samples, _TOP))
-    return {
-        **subset_means(samples, "image", "image"),
-        f"accuracy[top {_TOP}]": subset_means(more, "image", "image")["accuracy"],
-    }
 
 
 def metrics(
@@ -231,7 +326,7 @@ def metrics(
         predictions: `[images]`, synset ids.
         targets: `[images]`, synset ids.
         classes: Number of classes to choose from.
-        seed: Of the bootstrap over images.
+        seed: Seed of the bootstrap over images.
 
     Returns:
         "accuracy".
@@ -246,7 +341,7 @@ def accuracy(values: Floats, classes: int, seed: int, first: int = 1) -> dict[st
     Args:
         values: `[images]`, 0 to 1.
         classes: Number of classes to choose from.
-        seed: Of the bootstrap over images.
+        seed: Seed of the bootstrap over images.
         first: Guesses that count.
 
     Returns:
@@ -257,133 +352,11 @@ def accuracy(values: Floats, classes: int, seed: int, first: int = 1) -> dict[st
     return means(values, whole, np.arange(len(values)), seed, chance=min(1.0, first / classes))
 
 
-def score(
-    predictions: Path,
-    annotations: Path,
-    synsets: Path | None = None,
-    allow_missing: bool = False,
-    seed: int = 0,
-) -> Scored:
-    """Score somebody's classes.
-
-    Args:
-        predictions: A csv file `image,prediction` with synset ids.
-        annotations: The folder `val`, or `LOC_val_solution.csv`.
-        synsets: `LOC_synset_mapping.txt`; None for the one that lies with the images. Without any,
-            the classes are those that have images or are predicted.
-        allow_missing: Score the images that have a prediction.
-        seed: Of the bootstrap.
-
-    Returns:
-        The metrics.
-
-    Raises:
-        MissingData: A file or folder is not there.
-        BadData: A broken file, an unknown class, an image that is unknown or has no prediction.
-    """
-    labels = {image.name: image.wnid for image in read_labels(annotations)}
-    mapping = find_mapping(annotations) if synsets is None else synsets
-    known = None if mapping is None else {synset.wnid for synset in read_synsets(mapping)}
-    if known is not None:
-        unknown = sorted(set(labels.values()) - known)
-        if unknown:
-            raise BadData(f"{annotations}: classes that {mapping} lacks: {first_few(unknown)}")
-    given = read_predictions(predictions, known)
-    classes = {*labels.values(), *given.values()} if known is None else known
-    chosen = answered(given, list(labels), "images", allow_missing)
-    return Scored(
-        metrics=metrics(
-            [given[key] for key in chosen], [labels[key] for key in chosen], len(classes), seed
-        ),
-        missing=len(labels) - len(chosen),
-        notes=missing_note(len(chosen), len(labels), "images"),
-    )
-
-
-# ImageNet from its official files: classes with their names, and the images of a split.
-
-
-SPLITS = ("val", "train")
-_SOLUTION = "LOC_val_solution.csv"
-
-
-@dataclass(frozen=True)
-class ImageNetData:
-    """Labelled images of one split.
-
-    Attributes:
-        images: All with a path; a limit spreads them evenly over the classes.
-        synsets: All classes to choose from, in the order of their numbers.
-        extent: How many.
-        fingerprint: sha256 of classes, labels and images.
-    """
-
-    images: tuple[LabelledImage, ...]
-    synsets: tuple[Synset, ...]
-    extent: Extent
-    fingerprint: str
-
-    @property
-    def paths(self) -> list[Path]:
-        """`[images]`, their files."""
-        return [image.path for image in self.images if image.path is not None]
-
-    @property
-    def targets(self) -> list[str]:
-        """`[images]`, their synset ids."""
-        return [image.wnid for image in self.images]
-
-    def summary(self) -> dict[str, Any]:
-        """The record's "data"."""
-        return {**self.extent.summary(self.fingerprint), "classes": len(self.synsets)}
-
-    def notes(self) -> list[str]:
-        """What a reader must know about the data."""
-        return self.extent.notes()
-
-
-def read(suite: Suite, request: Request) -> ImageNetData:
-    """Read one split and make sure that all its image files are there.
-
-    Args:
-        suite: The data root.
-        request: Gives the split and the limit.
-
-    Returns:
-        The data.
-
-    Raises:
-        MissingData: A file or folder is not there.
-        BadData: A broken file, no images, or a class that the mapping lacks.
-        UsageError: A limit below 1, an unknown split.
-    """
-    known_split(request.split, SPLITS, "ImageNet")
-    root = suite.root / "imagenet"
-    synsets = tuple(read_synsets(root / MAPPING))
-    everything = _labelled(root, request.split)
-    known = {synset.wnid for synset in synsets}
-    unknown = sorted({image.wnid for image in everything} - known)
-    if unknown:
-        raise BadData(f"{root / MAPPING} lacks classes that have images: {first_few(unknown)}")
-    images = spread_items(everything, request.limit, "images")
-    lines: list[Any] = [[synset.wnid, *synset.names] for synset in synsets]
-    lines += [[image.name, image.wnid] for image in images]
-    paths = [image.path for image in images if image.path is not None]
-    return ImageNetData(
-        images=images,
-        synsets=synsets,
-        extent=Extent.of(
-            suite, "imagenet", (request.split,), "images", len(images), len(everything)
-        ),
-        fingerprint=fingerprint(request.split, lines, paths),
-    )
-
-
-def _labelled(root: Path, split: str) -> list[LabelledImage]:
+def _labelled(root: Path, split: str, left_out: Skips) -> list[LabelledImage]:
     """Images in folders named by synset, or as val is distributed: flat, with a file of labels."""
-    folder, solution = root / split, root / _SOLUTION
+    folder, solution = root / split, root / SOLUTION
     sorted_by_class = folder.is_dir() and any(entry.is_dir() for entry in folder.iterdir())
     if sorted_by_class or split != "val" or not solution.is_file():
-        return read_labels(folder)
+        return read_labels(folder, left_out=left_out)
     labels = read_labels(solution)
     return [replace(image, path=folder / f"{image.name}.JPEG") for image in labels]

@@ -5,171 +5,174 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 
-from evals import prediction
-from evals.benchmark import Outcome, Report, Request, SampleMetric
-from evals.distributed import ALL, Share
+from evals.benchmark import Request, SampleMetric
+from evals.image_sizes import ImageOptions
 from evals.metrics.bootstrap import by_label, grouping, means
-from evals.metrics.ranking import RESAMPLES, Metric
-from evals.prediction import Work
+from evals.metrics.ranking import Metric
+from evals.prediction import ItemBenchmark, Predict, Prediction, Predictions, Results
 from evals.samples import columns_of, frame, guesses, subset_means
 from evals.scoring import Scored, answered, missing_note
-from evals.splits import Extent, fingerprint, first_items, known_split
+from evals.splits import Extent, SplitData, fingerprint, first_items
 from evals.suites import Suite
 from unimo2.errors import BadData
 from unimo2.formats.images import loaded
+from unimo2.formats.layout import SnliVeFiles
 from unimo2.formats.snli_ve import LABELS, Pair, read_pairs, read_predictions
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from zoo.protocols import Model, PairClassifier
-
-CAPABILITY = "pair_classifier"
-SPLIT = "test"
-SPLITS = ("train", "dev", "test")
-IMAGES = "flickr30k/flickr30k-images"
-_CHUNK = 64  # pairs; with those of an image together, some 5 images
+    from zoo.protocols import PairClassifier
 
 
 @dataclass(frozen=True)
-class SnliVeData:
+class SnliVeData(SplitData):
     """Labelled pairs of one split.
 
     Attributes:
         pairs: In the order of their file, those without a majority label left out.
         images: `[pairs]`, the image file of each.
         unlabelled: Pairs that are left out.
-        extent: How many, of what.
-        fingerprint: sha256 of pairs and images.
     """
 
     pairs: tuple[Pair, ...]
     images: tuple[Path, ...]
     unlabelled: int
-    extent: Extent
-    fingerprint: str
-
-    def summary(self) -> dict[str, Any]:
-        """The record's "data"."""
-        return self.extent.summary(self.fingerprint)
 
     def notes(self) -> list[str]:
         """What a reader must know about the data."""
-        return [*self.extent.notes(), *_left_out(self.unlabelled)]
+        return [*super().notes(), *_left_out(self.unlabelled)]
 
 
-def read(suite: Suite, request: Request) -> SnliVeData:
-    """Read one split and make sure that all its image files are there.
+class SnliVe(ItemBenchmark):
+    """SNLI-VE: accuracy, overall and by gold label."""
 
-    Args:
-        suite: The data root.
-        request: Gives the split and the limit.
+    name = "snli_ve"
+    title = "SNLI-VE"
+    dataset = "snli_ve"
+    task = "visual entailment"
+    capabilities = ("pair_classifier",)
+    splits = ("train", "dev", "test")
+    default_split = "test"
+    dev_split = "dev"
+    main_metric = "accuracy"
+    unit = "pairs"
+    chunk = 64  # with those of an image together, some 5 images
+    Options = ImageOptions
 
-    Returns:
-        The data.
+    def files(self, split: str) -> Sequence[str]:
+        """The annotation file of a split, below the data root."""
+        return (SnliVeFiles(Path()).pairs(split).as_posix(),)
 
-    Raises:
-        MissingData: A file is not there.
-        BadData: A broken file, or no pair with a label.
-        UsageError: A limit below 1, an unknown split.
-    """
-    known_split(request.split, SPLITS, "SNLI-VE")
-    path = suite.root / "snli_ve" / f"snli_ve_{request.split}.jsonl"
-    everything = read_pairs(path)
-    chosen = first_items(everything, request.limit, "pairs")
-    pairs = tuple(pair for pair in chosen if pair.label is not None)
-    if not pairs:
-        raise BadData(f"{path}: no pair has a gold label")
-    images = tuple(suite.root / IMAGES / f"{pair.image}.jpg" for pair in pairs)
-    lines = [[pair.id, pair.image, pair.hypothesis, pair.label] for pair in pairs]
-    return SnliVeData(
-        pairs=pairs,
-        images=images,
-        unlabelled=len(chosen) - len(pairs),
-        extent=Extent.of(
-            suite,
-            "snli_ve",
-            (request.split,),
-            "pairs",
-            len(chosen),
-            len(everything),
-            len(set(images)),
-        ),
-        fingerprint=fingerprint(request.split, lines, images),
-    )
+    def read(self, suite: Suite, request: Request) -> SnliVeData:
+        """Read one split and make sure that all its image files are there."""
+        self.require_split(request.split)
+        path = suite.root / self.files(request.split)[0]
+        everything = read_pairs(path)
+        chosen = first_items(everything, request.limit, "pairs")
+        pairs = tuple(pair for pair in chosen if pair.label is not None)
+        if not pairs:
+            raise BadData(f"{path}: no pair has a gold label")
+        images = tuple(SnliVeFiles(suite.root).image(pair.image) for pair in pairs)
+        lines = [[pair.id, pair.image, pair.hypothesis, pair.label] for pair in pairs]
+        counts = (len(chosen), len(everything), len(set(images)))
+        return SnliVeData(
+            extent=Extent.of(suite, self.dataset, (request.split,), self.unit, *counts),
+            fingerprint=fingerprint(request.split, lines, images),
+            pairs=pairs,
+            images=images,
+            unlabelled=len(chosen) - len(pairs),
+        )
+
+    def details(self, model: PairClassifier, request: Request) -> dict[str, Any]:
+        """How labels are measured; IncompatibleModel for other classes."""
+        _columns(model)
+        return {
+            "score": "accuracy over pairs with a majority label",
+            "text": "the hypothesis alone",
+            "padding": "none",
+        }
+
+    def groups(self, data: SnliVeData) -> Sequence[Path]:
+        """The image of each pair."""
+        return data.images
+
+    def predictor(self, model: PairClassifier, data: SnliVeData, request: Request) -> Predict:
+        """Classifies pairs."""
+        columns = _columns(model)
+
+        def labels(numbers: Sequence[int]) -> list[Prediction]:
+            images = loaded([data.images[number] for number in numbers])
+            texts = [data.pairs[number].hypothesis for number in numbers]
+            return guesses(model.classify_pairs(images, texts), columns)
+
+        return labels
+
+    def results(
+        self, model: Any, data: SnliVeData, found: Predictions, request: Request, folder: Path
+    ) -> Results:
+        """Accuracy overall and by gold label; one sample per pair."""
+        labels = found.column("prediction")
+        truth = [pair.label for pair in data.pairs]
+        columns: dict[str, Sequence[Any]] = {
+            "pair_id": [pair.id for pair in data.pairs],
+            "image": [pair.image for pair in data.pairs],
+            "gold_label": truth,
+            "logit": found.column("logit"),
+        }
+        scores = [float(given == label) for given, label in zip(labels, truth, strict=True)]
+        samples = frame(columns, labels, truth, scores)
+        return Results(metrics(labels, data.pairs, request.seed), samples)
+
+    def sample_metrics(self, samples: pd.DataFrame) -> dict[str, SampleMetric]:
+        """The accuracies of a run's samples, for paired comparisons."""
+        return subset_means(samples, "pair_id", "image", ("gold_label",))
+
+    def score(
+        self,
+        predictions: Annotated[Path, 'jsonl: {"pairID", "prediction"}.'],
+        annotations: Annotated[Path, "snli_ve_*.jsonl."],
+        allow_missing: bool = False,
+        seed: int = 0,
+    ) -> Scored:
+        """SNLI-VE: accuracy, overall and by gold label.
+
+        Args:
+            predictions: One object {"pairID", "prediction"} per line.
+            annotations: The split's jsonl file.
+            allow_missing: Score the pairs that have a prediction.
+            seed: Seed of the bootstrap.
+
+        Returns:
+            The metrics.
+
+        Raises:
+            MissingData: A file is not there.
+            BadData: A broken file, or a pair that is unknown or has no prediction.
+        """
+        pairs = {pair.id: pair for pair in read_pairs(annotations)}
+        unlabelled = [key for key, pair in pairs.items() if pair.label is None]
+        labelled = [key for key, pair in pairs.items() if pair.label is not None]
+        if not labelled:
+            raise BadData(f"{annotations}: no pair has a gold label")
+        given = read_predictions(predictions)
+        chosen = answered(given, labelled, "pairs", allow_missing, ignored=unlabelled)
+        return Scored(
+            metrics=metrics([given[key] for key in chosen], [pairs[key] for key in chosen], seed),
+            missing=len(labelled) - len(chosen),
+            notes=(
+                *missing_note(len(chosen), len(labelled), "pairs"),
+                *_left_out(len(unlabelled)),
+            ),
+        )
 
 
-def protocol(model: Model, request: Request) -> dict[str, Any]:
-    """How labels are measured: the record's "protocol"; IncompatibleModel for other classes."""
-    classifier = cast("PairClassifier", model)
-    columns_of(classifier.name, classifier.pair_classes, {label: () for label in LABELS})
-    return {
-        "task": "visual entailment",
-        "zero_shot": request.zero_shot,
-        "score": "accuracy over pairs with a majority label",
-        "text": "the hypothesis alone",
-        "padding": "none",
-        "interval": f"percentile bootstrap over images, {RESAMPLES:,} resamples",
-    }
-
-
-def predict(
-    model: PairClassifier,
-    data: SnliVeData,
-    request: Request,
-    folder: Path,
-    report: Report,
-    share: Share = ALL,
-) -> prediction.Store:
-    """Classify the pairs that are left, and keep the labels in `folder`."""
-    work = Work.of(data.images, "pairs", model.batch_size, _CHUNK)
-    columns = columns_of(model.name, model.pair_classes, {label: () for label in LABELS})
-
-    def labels(numbers: Sequence[int]) -> list[prediction.Prediction]:
-        images = loaded([data.images[number] for number in numbers])
-        texts = [data.pairs[number].hypothesis for number in numbers]
-        return guesses(model.classify_pairs(images, texts), columns)
-
-    return prediction.predict(model, work, labels, folder, report, share)
-
-
-def measure(
-    model: PairClassifier, data: SnliVeData, request: Request, folder: Path, report: Report
-) -> Outcome:
-    """Classify all pairs and compute the accuracies.
-
-    Args:
-        model: Classifies pairs.
-        data: From `read`.
-        request: Gives the seed.
-        folder: Keeps finished chunks.
-        report: Called as the work goes on.
-
-    Returns:
-        Accuracy overall and by gold label; one sample a pair.
-    """
-    store = predict(model, data, request, folder, report)
-    found = store.assemble()
-    labels = found.column("prediction")
-    truth = [pair.label for pair in data.pairs]
-    columns: dict[str, Sequence[Any]] = {
-        "pair_id": [pair.id for pair in data.pairs],
-        "image": [pair.image for pair in data.pairs],
-        "gold_label": truth,
-        "logit": found.column("logit"),
-    }
-    scores = [float(given == label) for given, label in zip(labels, truth, strict=True)]
-    results = metrics(labels, data.pairs, request.seed)
-    return prediction.outcome(store, found, results, frame(columns, labels, truth, scores), "pairs")
-
-
-def sample_metrics(samples: pd.DataFrame) -> dict[str, SampleMetric]:
-    """The accuracies of a run's samples, for paired comparisons."""
-    return subset_means(samples, "pair_id", "image", ("gold_label",))
+def _columns(model: PairClassifier) -> list[str]:
+    return columns_of(model.name, model.pair_classes, {label: () for label in LABELS})
 
 
 def _left_out(unlabelled: int) -> list[str]:
@@ -184,7 +187,7 @@ def metrics(predictions: Sequence[str], pairs: Sequence[Pair], seed: int) -> dic
     Args:
         predictions: `[pairs]`.
         pairs: `[pairs]`, all with a gold label; those of one image are resampled together.
-        seed: Of the bootstrap.
+        seed: Seed of the bootstrap.
 
     Returns:
         "accuracy" and "accuracy[gold_label=...]".
@@ -198,38 +201,3 @@ def metrics(predictions: Sequence[str], pairs: Sequence[Pair], seed: int) -> dic
         # No chance level: a model that always says the same gets all of one label right.
         **means(values, by_label("gold_label", labels), group, seed),
     }
-
-
-def score(
-    predictions: Path, annotations: Path, allow_missing: bool = False, seed: int = 0
-) -> Scored:
-    """Score somebody's labels.
-
-    Args:
-        predictions: One object {"pairID", "prediction"} a line.
-        annotations: The split's jsonl file.
-        allow_missing: Score the pairs that have a prediction.
-        seed: Of the bootstrap.
-
-    Returns:
-        The metrics.
-
-    Raises:
-        MissingData: A file is not there.
-        BadData: A broken file, or a pair that is unknown or has no prediction.
-    """
-    pairs = {pair.id: pair for pair in read_pairs(annotations)}
-    unlabelled = [key for key, pair in pairs.items() if pair.label is None]
-    labelled = [key for key, pair in pairs.items() if pair.label is not None]
-    if not labelled:
-        raise BadData(f"{annotations}: no pair has a gold label")
-    given = read_predictions(predictions)
-    chosen = answered(given, labelled, "pairs", allow_missing, ignored=unlabelled)
-    return Scored(
-        metrics=metrics([given[key] for key in chosen], [pairs[key] for key in chosen], seed),
-        missing=len(labelled) - len(chosen),
-        notes=(
-            *missing_note(len(chosen), len(labelled), "pairs"),
-            *_left_out(len(unlabelled)),
-        ),
-    )

@@ -6,127 +6,220 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 
-from evals import prediction
-from evals.benchmark import Outcome, Report, Request, SampleMetric
-from evals.distributed import ALL, Share
+from evals.benchmark import Request, SampleMetric
+from evals.image_sizes import ImageOptions
 from evals.metrics.bootstrap import by_label, grouping, means
-from evals.metrics.ranking import RESAMPLES, Floats, Metric
+from evals.metrics.ranking import Floats, Metric
 from evals.metrics.vqa import accuracies
-from evals.prediction import Work
+from evals.prediction import ItemBenchmark, Predict, Prediction, Predictions, Results
 from evals.samples import frame, subset_means
 from evals.scoring import Scored, answered, missing_note
-from evals.splits import Extent, fingerprint, first_items, known_split
+from evals.splits import Extent, SplitData, fingerprint, first_items
 from evals.suites import Suite
 from unimo2.errors import BadData
 from unimo2.files import write_text
-from unimo2.formats.coco import image_file
 from unimo2.formats.images import loaded
+from unimo2.formats.layout import VqaFiles
 from unimo2.formats.parsing import first_few
 from unimo2.formats.vqa import Annotation, Question, read_annotations, read_questions, read_results
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from zoo.protocols import Answerer, Model
+    from zoo.protocols import Answerer
 
-__all__ = [
-    "CAPABILITY",
-    "SPLIT",
-    "measure",
-    "predict",
-    "protocol",
-    "read",
-    "sample_metrics",
-    "score",
-]
-
-CAPABILITY = "answerer"
-SPLIT = "test-dev"
-_CHUNK = 64  # questions; with those of an image together, some 12 images
 _TYPES = ("answer_type", "question_type")
 
 
-def protocol(model: Model, request: Request) -> dict[str, Any]:
-    """How answers are measured: the record's "protocol"."""
-    return {
-        "task": "visual question answering",
-        "zero_shot": request.zero_shot,
-        "score": "official accuracy: min(1, k / 3), each annotator left out in turn",
-        "padding": "none",
-        "interval": f"percentile bootstrap over images, {RESAMPLES:,} resamples",
-    }
+@dataclass(frozen=True)
+class Files:
+    """Where a split lies.
 
-
-def predict(
-    model: Answerer,
-    data: VqaData,
-    request: Request,
-    folder: Path,
-    report: Report,
-    share: Share = ALL,
-) -> prediction.Store:
-    """Answer the questions that are left, and keep the answers in `folder`."""
-    work = Work.of(data.images, "questions", model.batch_size, _CHUNK)
-
-    def answers(numbers: Sequence[int]) -> list[prediction.Prediction]:
-        images = loaded([data.images[number] for number in numbers])
-        texts = [data.questions[number].text for number in numbers]
-        return [{"prediction": answer} for answer in model.answer(images, texts)]
-
-    return prediction.predict(model, work, answers, folder, report, share)
-
-
-def measure(
-    model: Answerer, data: VqaData, request: Request, folder: Path, report: Report
-) -> Outcome:
-    """Answer all questions; score the answers where the truth is known.
-
-    Args:
-        model: Answers questions.
-        data: From `read`.
-        request: Gives the seed.
-        folder: Keeps finished chunks, and receives the results file that the server takes.
-        report: Called as the work goes on.
-
-    Returns:
-        Accuracies, none where the answers are the server's; one sample a question.
+    Attributes:
+        questions: File of the questions.
+        answers: File of the annotations; of a test split, what the evaluation server holds.
+        hidden: The answers are the server's, and usually not there.
+        images: COCO's folder, which is part of every image's name.
+        subtype: What the server calls the split in names of result files.
     """
-    store = predict(model, data, request, folder, report)
-    found = store.assemble()
-    answers = [str(answer) for answer in found.column("prediction")]
-    entries = [
-        {"question_id": question.id, "answer": answer}
-        for question, answer in zip(data.questions, answers, strict=True)
-    ]
-    name = f"vqa_OpenEnded_mscoco_{SPLITS[data.extent.split].subtype}_{model.name}_results.json"
-    write_text(folder / name, json.dumps(entries, ensure_ascii=False))
-    columns: dict[str, Sequence[Any]] = {
-        "question_id": [question.id for question in data.questions],
-        "image_id": [question.image_id for question in data.questions],
-    }
-    results: dict[str, Metric] = {}
-    notes = [f"{name} in the run folder is what the evaluation server takes"]
-    if data.truth is None:
-        notes.append(
-            f"the answers of {data.extent.split} are on the evaluation server: there is no accuracy"
+
+    questions: str
+    answers: str
+    hidden: bool
+    images: str
+    subtype: str
+
+
+_BELOW = VqaFiles(Path())
+
+
+def _files(split: str) -> Files:
+    return Files(
+        _BELOW.questions(split).as_posix(),
+        _BELOW.annotations(split).as_posix(),
+        split.startswith("test"),
+        VqaFiles.IMAGES[split],
+        VqaFiles.SUBTYPES[split],
+    )
+
+
+SPLITS: Mapping[str, Files] = {split: _files(split) for split in VqaFiles.SUBTYPES}
+
+
+@dataclass(frozen=True)
+class VqaData(SplitData):
+    """Questions of one split.
+
+    Attributes:
+        questions: In the order of their file.
+        images: `[questions]`, the image file of each.
+        truth: Annotation by question; None where the answers are the server's secret.
+    """
+
+    questions: tuple[Question, ...]
+    images: tuple[Path, ...]
+    truth: Mapping[int, Annotation] | None
+
+
+class Vqa(ItemBenchmark):
+    """VQA v2: official accuracy, overall, by answer type and by question type.
+
+    The run folder holds the results file that the evaluation server takes.
+    """
+
+    name = "vqa"
+    title = "VQA v2"
+    dataset = "vqa"
+    task = "visual question answering"
+    capabilities = ("answerer",)
+    splits = tuple(SPLITS)
+    default_split = "test-dev"
+    dev_split = "val"
+    main_metric = "accuracy"
+    unit = "questions"
+    chunk = 64  # with those of an image together, some 12 images
+    Options = ImageOptions
+
+    def files(self, split: str) -> Sequence[str]:
+        """The question file of a split, and its annotations where they are public."""
+        where = SPLITS[split]
+        return (where.questions,) if where.hidden else (where.questions, where.answers)
+
+    def read(self, suite: Suite, request: Request) -> VqaData:
+        """Read one split and make sure that all its image files are there."""
+        self.require_split(request.split)
+        files = SPLITS[request.split]
+        everything = read_questions([suite.root / files.questions])
+        if not everything:
+            raise BadData(f"{suite.root / files.questions}: no questions")
+        questions = first_items(everything, request.limit, "questions")
+        images = tuple(VqaFiles(suite.root).image(request.split, one.image_id) for one in questions)
+        truth = _truth(suite.root / files.answers, files.hidden, questions)
+        counts = (len(questions), len(everything), len(set(images)))
+        return VqaData(
+            extent=Extent.of(suite, self.dataset, (request.split,), self.unit, *counts),
+            fingerprint=fingerprint(request.split, _lines(questions, truth), images),
+            questions=questions,
+            images=images,
+            truth=truth,
         )
-        samples = frame(columns, answers)
-    else:
+
+    def details(self, model: Any, request: Request) -> dict[str, Any]:
+        """How answers are measured."""
+        return {
+            "score": "official accuracy: min(1, k / 3), each annotator left out in turn",
+            "padding": "none",
+        }
+
+    def groups(self, data: VqaData) -> Sequence[Path]:
+        """The image of each question."""
+        return data.images
+
+    def predictor(self, model: Answerer, data: VqaData, request: Request) -> Predict:
+        """Answers questions."""
+
+        def answers(numbers: Sequence[int]) -> list[Prediction]:
+            images = loaded([data.images[number] for number in numbers])
+            texts = [data.questions[number].text for number in numbers]
+            return [{"prediction": answer} for answer in model.answer(images, texts)]
+
+        return answers
+
+    def results(
+        self, model: Any, data: VqaData, found: Predictions, request: Request, folder: Path
+    ) -> Results:
+        """Accuracies, none where the answers are the server's; one sample per question."""
+        answers = [str(answer) for answer in found.column("prediction")]
+        entries = [
+            {"question_id": question.id, "answer": answer}
+            for question, answer in zip(data.questions, answers, strict=True)
+        ]
+        subtype = SPLITS[data.extent.split].subtype
+        name = f"vqa_OpenEnded_mscoco_{subtype}_{model.name}_results.json"
+        write_text(folder / name, json.dumps(entries, ensure_ascii=False))
+        columns: dict[str, Sequence[Any]] = {
+            "question_id": [question.id for question in data.questions],
+            "image_id": [question.image_id for question in data.questions],
+        }
+        notes = [f"{name} in the run folder is what the evaluation server takes"]
+        if data.truth is None:
+            notes.append(
+                f"the answers of {data.extent.split} are on the evaluation server: there is no "
+                "accuracy"
+            )
+            return Results({}, frame(columns, answers), notes)
         truth = [data.truth[question.id] for question in data.questions]
         values = accuracies(answers, truth)
-        results = metrics(values, truth, columns["image_id"], request.seed)
+        found_metrics = metrics(values, truth, columns["image_id"], request.seed)
         columns |= {kind: [getattr(one, kind) for one in truth] for kind in _TYPES}
         samples = frame(columns, answers, [one.most_common for one in truth], values)
-    return prediction.outcome(store, found, results, samples, "questions", notes)
+        return Results(found_metrics, samples, notes)
 
+    def sample_metrics(self, samples: pd.DataFrame) -> dict[str, SampleMetric]:
+        """The accuracies of a run's samples; none without known answers."""
+        return subset_means(samples, "question_id", "image_id", _TYPES)
 
-def sample_metrics(samples: pd.DataFrame) -> dict[str, SampleMetric]:
-    """The accuracies of a run's samples, for paired comparisons; none without known answers."""
-    return subset_means(samples, "question_id", "image_id", _TYPES)
+    def score(
+        self,
+        results: Annotated[Path, 'JSON: [{"question_id", "answer"}, ...].'],
+        questions: Annotated[list[Path], "v2_OpenEnded_*_questions.json, or more."],
+        annotations: Annotated[list[Path], "v2_*_annotations.json, or more."],
+        allow_missing: bool = False,
+        seed: int = 0,
+    ) -> Scored:
+        """VQA v2: official accuracy, overall, by answer type and by question type.
+
+        Args:
+            results: JSON as the evaluation server takes it.
+            questions: Question files.
+            annotations: Annotation files of those questions.
+            allow_missing: Score the questions that are answered.
+            seed: Seed of the bootstrap.
+
+        Returns:
+            The metrics.
+
+        Raises:
+            MissingData: A file is not there.
+            BadData: A broken file; questions and annotations that do not belong together; a
+                question that is unknown or not answered.
+        """
+        asked = {question.id: question for question in read_questions(questions)}
+        truth = {annotation.question_id: annotation for annotation in read_annotations(annotations)}
+        _require_same(asked, truth)
+        given = read_results(results)
+        chosen = answered(given, list(truth), "questions", allow_missing)
+        kept = [truth[key] for key in chosen]
+        values = accuracies([given[key] for key in chosen], kept)
+        return Scored(
+            metrics=metrics(values, kept, [asked[key].image_id for key in chosen], seed),
+            missing=len(truth) - len(chosen),
+            notes=missing_note(len(chosen), len(truth), "questions"),
+        )
 
 
 def metrics(
@@ -138,7 +231,7 @@ def metrics(
         values: `[questions]`, from `accuracies`.
         annotations: `[questions]`.
         images: `[questions]`, the image of each; its questions are resampled together.
-        seed: Of the bootstrap.
+        seed: Seed of the bootstrap.
 
     Returns:
         "accuracy", "accuracy[answer_type=...]" and "accuracy[question_type=...]".
@@ -149,44 +242,6 @@ def metrics(
         **by_label("question_type", [annotation.question_type for annotation in annotations]),
     }
     return means(values, subsets, grouping(images), seed)
-
-
-def score(
-    results: Path,
-    questions: Sequence[Path],
-    annotations: Sequence[Path],
-    allow_missing: bool = False,
-    seed: int = 0,
-) -> Scored:
-    """Score somebody's answers.
-
-    Args:
-        results: JSON as the evaluation server takes it.
-        questions: Question files.
-        annotations: Annotation files of those questions.
-        allow_missing: Score the questions that are answered.
-        seed: Of the bootstrap.
-
-    Returns:
-        The metrics.
-
-    Raises:
-        MissingData: A file is not there.
-        BadData: A broken file; questions and annotations that do not belong together; a question
-            that is unknown or not answered.
-    """
-    asked = {question.id: question for question in read_questions(questions)}
-    truth = {annotation.question_id: annotation for annotation in read_annotations(annotations)}
-    _require_same(asked, truth)
-    given = read_results(results)
-    chosen = answered(given, list(truth), "questions", allow_missing)
-    kept = [truth[key] for key in chosen]
-    values = accuracies([given[key] for key in chosen], kept)
-    return Scored(
-        metrics=metrics(values, kept, [asked[key].image_id for key in chosen], seed),
-        missing=len(truth) - len(chosen),
-        notes=missing_note(len(chosen), len(truth), "questions"),
-    )
 
 
 def _require_same(asked: Mapping[int, Question], truth: Mapping[int, Annotation]) -> None:
@@ -209,123 +264,6 @@ def _require_same(asked: Mapping[int, Question], truth: Mapping[int, Annotation]
                 f"question {key} is about image {asked[key].image_id}, its annotation about "
                 f"{annotation.image_id}"
             )
-
-
-# VQA v2 from its official files: questions, images, and answers where somebody has them.
-
-
-@dataclass(frozen=True)
-class Files:
-    """Where a split lies.
-
-    Attributes:
-        questions: File of the questions.
-        answers: File of the annotations; of a test split, what the evaluation server holds.
-        hidden: The answers are the server's, and usually not there.
-        images: COCO's folder, which is part of every image's name.
-        subtype: What the server calls the split in names of result files.
-    """
-
-    questions: str
-    answers: str
-    hidden: bool
-    images: str
-    subtype: str
-
-
-def _public(images: str) -> Files:
-    return Files(
-        f"vqa/v2_OpenEnded_mscoco_{images}_questions.json",
-        f"vqa/v2_mscoco_{images}_annotations.json",
-        False,
-        images,
-        images,
-    )
-
-
-def _hidden(subtype: str) -> Files:
-    return Files(
-        f"vqa/v2_OpenEnded_mscoco_{subtype}_questions.json",
-        f"vqa/server/v2_mscoco_{subtype}_annotations.json",
-        True,
-        "test2015",
-        subtype,
-    )
-
-
-SPLITS: Mapping[str, Files] = {
-    "train": _public("train2014"),
-    "val": _public("val2014"),
-    "test-dev": _hidden("test-dev2015"),
-    "test-std": _hidden("test2015"),
-}
-
-
-@dataclass(frozen=True)
-class VqaData:
-    """Questions of one split.
-
-    Attributes:
-        questions: In the order of their file.
-        images: `[questions]`, the image file of each.
-        truth: Annotation by question; None where the answers are the server's secret.
-        extent: How many, of what.
-        fingerprint: sha256 of questions, answers and images.
-    """
-
-    questions: tuple[Question, ...]
-    images: tuple[Path, ...]
-    truth: Mapping[int, Annotation] | None
-    extent: Extent
-    fingerprint: str
-
-    def summary(self) -> dict[str, Any]:
-        """The record's "data"."""
-        return self.extent.summary(self.fingerprint)
-
-    def notes(self) -> list[str]:
-        """What a reader must know about the data."""
-        return self.extent.notes()
-
-
-def read(suite: Suite, request: Request) -> VqaData:
-    """Read one split and make sure that all its image files are there.
-
-    Args:
-        suite: The data root.
-        request: Gives the split and the limit.
-
-    Returns:
-        The data.
-
-    Raises:
-        MissingData: A file is not there.
-        BadData: A broken file, or a question without annotation where the answers are public.
-        UsageError: A limit below 1, an unknown split.
-    """
-    known_split(request.split, SPLITS, "VQA")
-    files = SPLITS[request.split]
-    everything = read_questions([suite.root / files.questions])
-    if not everything:
-        raise BadData(f"{suite.root / files.questions}: no questions")
-    questions = first_items(everything, request.limit, "questions")
-    images = tuple(image_file(suite.root, files.images, one.image_id) for one in questions)
-    truth = _truth(suite.root / files.answers, files.hidden, questions)
-    return VqaData(
-        questions=questions,
-        images=images,
-        truth=truth,
-        extent=Extent.of(
-            suite,
-            "vqa",
-            (request.split,),
-            "questions",
-            len(questions),
-            len(everything),
-            len(set(images)),
-        ),
-        fingerprint=fingerprint(request.split, _lines(questions, truth), images),
-    )
 
 
 def _truth(

@@ -1,4 +1,6 @@
 """Which data sets there are, where they come from, how they must lie, and whether they do.
 
-One module a data set in `evals.datasets.catalogue`, found by its being there.
+`catalogue/` has one file per data set (GLUE's tasks share one, and so do plain texts): what it is,
+its licence and source, its official counts, how it is checked, how samples are drawn, and its form
+on the hub. The other modules are what all of them use.
 """

@@ -7,9 +7,9 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from evals.datasets.entry import Findings
+from evals.datasets.entry import Findings, Sample
 from evals.datasets.images import ImageCheck
-from unimo2.formats.karpathy import KarpathyImage, survey_karpathy
+from unimo2.formats.karpathy import KarpathyImage, read_karpathy, survey_karpathy
 from unimo2.formats.parsing import BROKEN_ROW, Skips, numbered_lines
 from unimo2.formats.plain_text import text_files
 from unimo2.formats.web_captions import WebPair
@@ -35,14 +35,7 @@ def check_karpathy(
     called, found = survey_karpathy(json_path, image_root, broken)
     findings = Findings(problems=broken.lines())
     findings.counts.update(_karpathy_counts(found, splits))
-    present = [image for image in found if os.path.isfile(image.path)]
-    for image in present:
-        images.see(image.path)
-    if len(present) < len(found):
-        first = next(image.path for image in found if not os.path.isfile(image.path))
-        findings.problems.append(
-            f"{len(found) - len(present):,} of {len(found):,} images not on disk, first {first}"
-        )
+    findings.problems += check_files(None, (image.path for image in found), images)
     if called is not None and called != name:
         findings.notes.append(f"{json_path.name} calls itself {called!r}, not {name!r}")
     extra = _unnamed(found)
@@ -51,11 +44,17 @@ def check_karpathy(
     return findings
 
 
-def check_files(split: str, paths: Iterable[Path], images: ImageCheck) -> list[str]:
+def karpathy_samples(annotations: Path, images: Path, split: str) -> Iterator[Sample]:
+    """The images of one of Karpathy's splits with their captions, to be shown."""
+    for image in read_karpathy(annotations, images, (split,)):
+        yield Sample(image.path, image.filename, tuple(caption.text for caption in image.captions))
+
+
+def check_files(split: str | None, paths: Iterable[Path], images: ImageCheck) -> list[str]:
     """Show the images of a split that are on disk; a line about those that are not.
 
     Args:
-        split: Its name.
+        split: Its name, for the line; None for a whole data set.
         paths: Where its images should lie.
         images: Is shown every image that is there.
     """
@@ -72,7 +71,8 @@ def check_files(split: str, paths: Iterable[Path], images: ImageCheck) -> list[s
         else:
             lost += 1
             first = first or str(path)
-    return [f"{split}: {lost:,} of {count:,} images not on disk, first {first}"] if lost else []
+    where = f"{split}: " if split else ""
+    return [f"{where}{lost:,} of {count:,} images not on disk, first {first}"] if lost else []
 
 
 def _karpathy_counts(
@@ -100,6 +100,20 @@ def _unnamed(found: Iterable[KarpathyImage]) -> int:
     )
 
 
+def web_samples(pairs: Iterable[WebPair]) -> Iterator[Sample]:
+    """Pairs from the web, to be shown."""
+    return (Sample(pair.path, pair.path.name, (pair.text,)) for pair in pairs)
+
+
+def by_image(lines: Iterable[tuple[Path, str]]) -> Iterator[Sample]:
+    """Put together what is said of the same image, in the order in which images first come."""
+    grouped: dict[Path, list[str]] = {}
+    for path, line in lines:
+        grouped.setdefault(path, []).append(line)
+    for path, own in grouped.items():
+        yield Sample(path, path.name, tuple(own))
+
+
 def check_web_pairs(
     pairs: Iterator[WebPair], split: str, lost: Skips, broken: Skips, images: ImageCheck
 ) -> Findings:
@@ -124,15 +138,18 @@ def check_web_pairs(
     findings = Findings(problems=broken.lines())
     findings.counts = {(split, "pairs"): rows, (split, "images on disk"): there}
     if rows and not there:
-        findings.problems.append(f"{split}: none of the {rows:,} images is on disk, {_first(lost)}")
+        findings.problems.append(
+            f"{split}: none of the {rows:,} images is on disk, {first_of(lost)}"
+        )
     elif lost.total:
-        findings.notes.append(f"{split}: {there:,} of {rows:,} images on disk, {_first(lost)}")
+        findings.notes.append(f"{split}: {there:,} of {rows:,} images on disk, {first_of(lost)}")
     if repeated:
         findings.notes.append(f"{split}: {repeated:,} pairs have an image that came before")
     return findings
 
 
-def _first(lost: Skips) -> str:
+def first_of(lost: Skips) -> str:
+    """Where the first item lies that was left out, as in "first a.txt"."""
     return lost.lines()[0].split(", ", 1)[1]
 
 

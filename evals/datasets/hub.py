@@ -7,11 +7,12 @@ hold (CoLA's sources, MNLI's parses) stays empty in the files; no reader here us
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from evals.datasets.entry import HubFile, HubForm
+from evals.datasets.registry import catalogue_entries
 from unimo2.errors import BadData, MissingData, UsageError
 from unimo2.files import write_atomically
 from unimo2.formats.glue import NO_MAJORITY, TASKS, read_rows_of
@@ -20,105 +21,12 @@ if TYPE_CHECKING:
     from datasets import Dataset, DatasetDict
 
 _SECONDS = 15.0  # for the first answer of the hub
-_STSB = "index genre filename year old_index source1 source2 sentence1 sentence2".split()
-_MNLI = (
-    "index promptID pairID genre sentence1_binary_parse sentence2_binary_parse sentence1_parse "
-    "sentence2_parse sentence1 sentence2"
-).split()
-_FIVE = [f"label{number}" for number in range(1, 6)]
 
 Announce = Callable[[str], None]
 """Called with a line about every file that was written or was there already."""
 
-
-@dataclass(frozen=True)
-class _File:
-    """One official file and the split of the hub that it is made of."""
-
-    split: str
-    name: str
-    columns: tuple[str, ...]
-    """Of the official file; none where it holds lines of text."""
-    header: bool = True
-
-
-@dataclass(frozen=True)
-class HubForm:
-    """Where a data set lies on the hub, and what is made of it.
-
-    Attributes:
-        source: Repository of the hub.
-        config: Its configuration.
-        folder: Of the files, below the data root.
-        files: What is written.
-        texts: Column on the hub -> column of the official file.
-    """
-
-    source: str
-    config: str
-    folder: str
-    files: tuple[_File, ...]
-    texts: Mapping[str, str]
-
-
-def _glue(task: str, folder: str, files: Iterable[_File], texts: Mapping[str, str]) -> HubForm:
-    return HubForm("nyu-mll/glue", task, f"glue/{folder}", tuple(files), texts)
-
-
-_SENTENCE = {"sentence": "sentence"}
-_BARE = TASKS["cola"].bare_columns
-_TEXT = "text/wikitext-2-raw-v1"
-
 HUB_FORMS: Mapping[str, HubForm] = {
-    "sst2": _glue(
-        "sst2",
-        "SST-2",
-        (
-            _File("train", "train.tsv", ("sentence", "label")),
-            _File("validation", "dev.tsv", ("sentence", "label")),
-            _File("test", "test.tsv", ("index", "sentence")),
-        ),
-        _SENTENCE,
-    ),
-    "cola": _glue(
-        "cola",
-        "CoLA",
-        (
-            _File("train", "train.tsv", _BARE, header=False),
-            _File("validation", "dev.tsv", _BARE, header=False),
-            _File("test", "test.tsv", ("index", "sentence")),
-        ),
-        _SENTENCE,
-    ),
-    "stsb": _glue(
-        "stsb",
-        "STS-B",
-        (
-            _File("train", "train.tsv", (*_STSB, "score")),
-            _File("validation", "dev.tsv", (*_STSB, "score")),
-            _File("test", "test.tsv", tuple(_STSB)),
-        ),
-        {"sentence1": "sentence1", "sentence2": "sentence2"},
-    ),
-    "mnli": _glue(
-        "mnli",
-        "MNLI",
-        (
-            _File("train", "train.tsv", (*_MNLI, "label1", "gold_label")),
-            _File("validation_matched", "dev_matched.tsv", (*_MNLI, *_FIVE, "gold_label")),
-            _File("validation_mismatched", "dev_mismatched.tsv", (*_MNLI, *_FIVE, "gold_label")),
-            _File("test_matched", "test_matched.tsv", tuple(_MNLI)),
-            _File("test_mismatched", "test_mismatched.tsv", tuple(_MNLI)),
-        ),
-        {"premise": "sentence1", "hypothesis": "sentence2"},
-    ),
-    "text": HubForm(
-        "Salesforce/wikitext",
-        "wikitext-2-raw-v1",
-        _TEXT,
-        tuple(_File(split, f"{split}.txt", ()) for split in ("train", "validation", "test")),
-        {"text": "text"},
-    ),
+    entry.name: entry.hub for entry in catalogue_entries() if entry.hub is not None
 }
 """What `fetch` knows; "text" is WikiText-2."""
 
@@ -205,7 +113,7 @@ def _split(loaded: DatasetDict, name: str) -> Dataset:
     return loaded[name]
 
 
-def _write(name: str, form: HubForm, file: _File, rows: Dataset, path: Path) -> int:
+def _write(name: str, form: HubForm, file: HubFile, rows: Dataset, path: Path) -> int:
     """Write one file; the number of its rows."""
     missing = [column for column in form.texts if column not in rows.column_names]
     if missing:
@@ -231,7 +139,7 @@ def _text_lines(rows: Dataset) -> Iterator[str]:
         yield row["text"].rstrip("\n") + "\n"
 
 
-def _tsv_lines(name: str, form: HubForm, file: _File, rows: Dataset) -> Iterator[str]:
+def _tsv_lines(name: str, form: HubForm, file: HubFile, rows: Dataset) -> Iterator[str]:
     if file.header:
         yield "\t".join(file.columns) + "\n"
     target = TASKS[name].target
@@ -248,7 +156,7 @@ def _tsv_lines(name: str, form: HubForm, file: _File, rows: Dataset) -> Iterator
         yield "\t".join(cells.get(column, "") for column in file.columns) + "\n"
 
 
-def _label_writer(name: str, file: _File, rows: Dataset) -> Callable[[Any], str]:
+def _label_writer(name: str, file: HubFile, rows: Dataset) -> Callable[[Any], str]:
     """How a label of the hub is written officially; classes go by their name, not by their number."""
     from datasets import ClassLabel
 

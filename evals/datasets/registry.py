@@ -18,18 +18,29 @@ _COUNTED = 200_000  # entries of a folder; counting the millions of a web corpus
 
 
 @cache
+def catalogue_entries() -> tuple[DataSet, ...]:
+    """The data sets that the modules of the catalogue define, file by file."""
+    modules = (
+        import_module(f"{catalogue.__name__}.{module.name}")
+        for module in pkgutil.iter_modules(catalogue.__path__)
+    )
+    return tuple(
+        value for module in modules for value in vars(module).values() if isinstance(value, DataSet)
+    )
+
+
+@cache
 def all_data_sets() -> dict[str, DataSet]:
     """Every data set by name: benchmarks first, then the corpora by kind, each by name.
 
     Raises:
-        ValueError: Two modules of the catalogue give the same name, or one an unknown role.
+        ValueError: Two data sets of the catalogue have the same name, or one an unknown role.
     """
     found: dict[str, DataSet] = {}
-    for module in pkgutil.iter_modules(catalogue.__path__):
-        data_set: DataSet = import_module(f"{catalogue.__name__}.{module.name}").DATA_SET
-        if data_set.name in found or data_set.role not in ROLES:
-            raise ValueError(f"{module.name}: name {data_set.name!r} or role {data_set.role!r}")
-        found[data_set.name] = data_set
+    for entry in catalogue_entries():
+        if entry.name in found or entry.role not in ROLES:
+            raise ValueError(f"data set {entry.name!r} occurs twice, or has role {entry.role!r}")
+        found[entry.name] = entry
     ordered = sorted(found.values(), key=lambda entry: (ROLES.index(entry.role), entry.name))
     return {entry.name: entry for entry in ordered}
 

@@ -18,7 +18,7 @@ _TELLING = 100  # a smaller split of the size of another one is no sign of havin
 
 
 @dataclass(frozen=True)
-class Row:
+class CountRow:
     """One line of the table: what is here beside what there should be.
 
     Attributes:
@@ -54,7 +54,7 @@ class Verdict:
 
     name: str
     state: str
-    rows: tuple[Row, ...]
+    rows: tuple[CountRow, ...]
     problems: tuple[str, ...]
     notes: tuple[str, ...]
 
@@ -158,10 +158,12 @@ def _absent(findings: Findings, expected: Iterable[Official]) -> list[str]:
     return list(dict.fromkeys(row.split for row in expected if row.split not in counted))
 
 
-def _rows(counts: Mapping[tuple[str, str], int], expected: Iterable[Official]) -> tuple[Row, ...]:
+def _rows(
+    counts: Mapping[tuple[str, str], int], expected: Iterable[Official]
+) -> tuple[CountRow, ...]:
     """Official rows with what is here, then what is here beyond them."""
     rows = [
-        Row(
+        CountRow(
             split=row.split,
             unit=row.unit,
             here=counts.get((row.split, row.unit)),
@@ -173,7 +175,7 @@ def _rows(counts: Mapping[tuple[str, str], int], expected: Iterable[Official]) -
     ]
     listed = {(row.split, row.unit) for row in rows}
     rows += [
-        Row(split, unit, count, None, "", "")
+        CountRow(split, unit, count, None, "", "")
         for (split, unit), count in counts.items()
         if (split, unit) not in listed
     ]

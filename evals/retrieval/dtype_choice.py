@@ -27,7 +27,7 @@ _FASTER = 1.1  # less is noise, and not worth another rounding
 
 
 @dataclass(frozen=True)
-class PrecisionChoice:
+class DtypeChoice:
     """What the measurement found.
 
     Attributes:
@@ -62,7 +62,7 @@ def choose(
     images: Sequence[Path],
     captions: Sequence[str],
     seconds: float = _SECONDS,
-) -> PrecisionChoice:
+) -> DtypeChoice:
     """Score a sample with both, caption by caption in turn.
 
     Args:
@@ -98,7 +98,7 @@ def choose(
     before, after = (np.stack(side, axis=1) for side in columns)
     changed, queries = _changed_ranks(before, after)
     speedup = statistics.median(ratios)
-    return PrecisionChoice(
+    return DtypeChoice(
         fast=speedup >= _FASTER and not changed,
         speedup=speedup,
         changed=changed,

@@ -11,13 +11,13 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, TypeVar, cast
 
 import numpy as np
-import torch
 
 from evals.batch_sizes import Search
 from evals.benchmark import Progress, Report
+from evals.prediction import with_room
 from evals.progress import LONG_RUN_SECONDS
 from evals.retrieval.planner import Block, Plan
 from evals.retrieval.shortlist import SUGGESTED, most_pairs
@@ -27,7 +27,9 @@ from unimo2.formats.images import load_image
 from zoo.protocols import ImagePreparer, Shortlister, StackedFeatures
 
 if TYPE_CHECKING:
-    from zoo.protocols import ItemFeatures, PairScorer
+    from torch import Tensor
+
+    from zoo.protocols import DualEncoder, ItemFeatures, Model, PairScorer
 
 Result = TypeVar("Result")
 
@@ -83,6 +85,60 @@ def score(
         texts = _encode_texts(model, captions[block.start : block.stop], search.own)
         _score_block(model, stacks, texts, plan, block, writer, search, clock)
     return image_seconds
+
+
+def score_products(
+    model: DualEncoder,
+    images: Sequence[Path],
+    captions: Sequence[str],
+    plan: Plan,
+    writer: BlockWriter,
+    report: Report,
+) -> float:
+    """As `score`, by the dot products of one vector per image and one per caption.
+
+    Raises:
+        BadData: An image that cannot be decoded.
+        IncompatibleModel: The model does not return one vector per item, or of different lengths.
+        BadCheckpoint: The model returns scores that are not numbers.
+    """
+    if not plan.remaining:
+        return 0.0
+    started = time.perf_counter()
+    report(Progress("images", 0, len(images), None))
+    parts: list[Scores] = []
+    for start in range(0, len(images), model.batch_size):
+        decoded = [load_image(path) for path in images[start : start + model.batch_size]]
+        parts.append(_vectors(model, partial(model.embed_images, decoded), len(decoded)))
+        report(Progress("images", start + len(decoded), len(images), None))
+    vectors = np.concatenate(parts)  # [images, dim]
+    image_seconds = time.perf_counter() - started
+    clock = _Clock(plan, None, report)
+    for block in plan.remaining:
+        began = time.perf_counter()
+        texts = captions[block.start : block.stop]
+        embedded = _vectors(model, partial(model.embed_texts, texts), len(texts))
+        if embedded.shape[1] != vectors.shape[1]:
+            raise IncompatibleModel(
+                f"model '{model.name}': expected vectors of one length, got {vectors.shape[1]} for "
+                f"images and {embedded.shape[1]} for texts"
+            )
+        scores = vectors @ embedded.T  # [images, captions of the block]
+        _check_numbers(model, "score", scores)
+        writer.write(block, {"score": scores}, time.perf_counter() - began)
+        clock.tick(plan.images * len(block))
+    return image_seconds
+
+
+def _vectors(model: DualEncoder, embed: Callable[[], Tensor], items: int) -> Scores:
+    """What a tower gives of some items, `[items, dim]`, on the CPU."""
+    found = with_room(model, embed)
+    if found.ndim != 2 or len(found) != items:
+        raise IncompatibleModel(
+            f"model '{model.name}' embedded {items} items: expected [{items}, dim], got "
+            f"{list(found.shape)}"
+        )
+    return cast("Scores", found.float().cpu().numpy())
 
 
 def contrastive_matrix(
@@ -227,6 +283,8 @@ def fitting(call: Callable[[], Result], size: int) -> Result | None:
         call: Runs the model.
         size: Of its batch; of one item the error is passed on.
     """
+    import torch
+
     try:
         return call()
     except torch.OutOfMemoryError:
@@ -338,7 +396,7 @@ def score_stacks(
     return whole
 
 
-def _check_numbers(model: PairScorer, name: str, part: Scores) -> None:
+def _check_numbers(model: Model, name: str, part: Scores) -> None:
     """Stop at once where a model gives what cannot be ranked."""
     if np.isnan(part).any():
         raise BadCheckpoint(

@@ -7,7 +7,7 @@ score whose text side is not normalised; a model with both sides normalised need
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -91,6 +91,16 @@ def _mean_recall(scores: NDArray[np.float64], caption_image: ArrayLike) -> float
     by_image = rank_images(scores, caption_image).hits(1).mean()
     by_text = rank_texts(scores, caption_image).hits(1).mean()
     return 50.0 * float(by_image + by_text)
+
+
+def weighing(images: Sequence[KarpathyImage]) -> Callable[[PairScorer], dict[str, float]]:
+    """What validation in training measures on some images: R@1 at the best weight, and that weight."""
+
+    def measured(model: PairScorer) -> dict[str, float]:
+        choice = choose_weight(model, images, report=lambda progress: None)
+        return {"recall@1": choice.mean_recall_at_1, "contrastive_weight": choice.weight}
+
+    return measured
 
 
 def choose_weight(

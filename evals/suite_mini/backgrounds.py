@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from evals.suite_mini.dice import Dice
 
-Canvas = NDArray[np.uint8]  # [side, side, 3]
+Canvas = NDArray[np.uint32]  # [side, side] packed colours
 Colour = tuple[int, int, int]
 
 _BASES: dict[str, Colour] = {
@@ -23,6 +23,7 @@ _BASES: dict[str, Colour] = {
     "tiles": (168, 168, 173),
 }
 _BASE_JITTER = 7
+_SPECKS: tuple[Colour, ...] = ((255, 255, 235), (170, 176, 205))
 
 
 def draw_background(name: str, side: int, dice: Dice) -> Canvas:
@@ -34,11 +35,10 @@ def draw_background(name: str, side: int, dice: Dice) -> Canvas:
         dice: for its shade and for where its details lie.
 
     Returns:
-        Canvas [side, side, 3].
+        Canvas [side, side].
     """
     base = jittered(_BASES[name], _BASE_JITTER, dice)
-    canvas = np.empty((side, side, 3), dtype=np.uint8)
-    canvas[:] = base
+    canvas = np.full((side, side), packed(base), dtype=np.uint32)
     _PAINTERS[name](canvas, base, side // 48, dice)
     return canvas
 
@@ -51,23 +51,28 @@ def jittered(colour: Colour, spread: int, dice: Dice) -> Colour:
     return red, green, blue
 
 
-def _shifted(colour: Colour, levels: int) -> Colour:
+def packed(colour: Colour) -> int:
+    """Red, green and blue in one number, eight bits each, red the lowest."""
+    return colour[0] | colour[1] << 8 | colour[2] << 16
+
+
+def _shifted(colour: Colour, levels: int) -> int:
     red, green, blue = (min(255, max(0, level + levels)) for level in colour)
-    return red, green, blue
+    return packed((red, green, blue))
 
 
 def _paper(canvas: Canvas, base: Colour, pixel: int, dice: Dice) -> None:
     """Ruled: a thin bluish line every 8 pixels."""
     start = dice.below(8 * pixel)
     for top in range(start, len(canvas), 8 * pixel):
-        canvas[top : top + pixel] = (176, 196, 226)
+        canvas[top : top + pixel] = packed((176, 196, 226))
 
 
 def _night(canvas: Canvas, base: Colour, pixel: int, dice: Dice) -> None:
     """Dark, with two dozen specks of light."""
     for _ in range(24):
         y, x = dice.below(len(canvas) - pixel), dice.below(len(canvas) - pixel)
-        canvas[y : y + pixel, x : x + pixel] = dice.pick(((255, 255, 235), (170, 176, 205)))
+        canvas[y : y + pixel, x : x + pixel] = packed(dice.pick(_SPECKS))
 
 
 def _sea(canvas: Canvas, base: Colour, pixel: int, dice: Dice) -> None:

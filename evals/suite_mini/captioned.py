@@ -20,8 +20,9 @@ from evals.suite_mini.language import Description, describe
 from evals.suite_mini.pictures import write_scene
 from evals.suite_mini.request import SuiteRequest
 from evals.suite_mini.world import Scene, make_scene
+from unimo2.formats.layout import CocoFiles, Flickr30kFiles
 
-FLICKR_FOLDER, FLICKR_IMAGES = "flickr30k", "flickr30k/flickr30k-images"
+FLICKR_IMAGES = Flickr30kFiles(Path()).images.as_posix()
 COCO_FOLDER = "coco"
 _FLICKR_SIZES = {"train": 2_000, "val": 300}
 _COCO_SIZES = {"train": 10_000, "restval": 2_000, "val": 300, "test": 300}
@@ -106,7 +107,7 @@ def _coco_entry(split: str, index: int) -> Entry:
         world="train" if split == "restval" else split,
         index=index,
         split=split,
-        path=f"{COCO_FOLDER}/{folder}/COCO_{folder}_{cocoid:012d}.jpg",
+        path=CocoFiles(Path()).image(folder, cocoid).as_posix(),
         cocoid=cocoid,
     )
 

@@ -15,6 +15,7 @@ import numpy as np
 T = TypeVar("T")
 
 _WORDS_AT_A_TIME = 64
+_UNIT = 2.0**-53
 
 
 class Dice:
@@ -31,26 +32,28 @@ class Dice:
         self._bits = np.random.PCG64(np.random.SeedSequence(int.from_bytes(digest[:16], "little")))
         self._words: list[int] = []
 
-    def _word(self) -> int:
-        if not self._words:
-            self._words = self._bits.random_raw(_WORDS_AT_A_TIME).tolist()
-        return self._words.pop()
+    def _drawn(self) -> list[int]:
+        """Further words: each choice takes the last one of the list."""
+        self._words = self._bits.random_raw(_WORDS_AT_A_TIME).tolist()
+        return self._words
+
+    # The choices below are made millions of times, hence no method that they share.
 
     def below(self, limit: int) -> int:
         """An integer in [0, limit), limit at most 2**32 (the bias is below limit / 2**32)."""
-        return ((self._word() >> 32) * limit) >> 32
+        return (((self._words or self._drawn()).pop() >> 32) * limit) >> 32
 
     def between(self, low: float, high: float) -> float:
         """A real number in [low, high)."""
-        return low + (high - low) * ((self._word() >> 11) * 2.0**-53)
+        return low + (high - low) * (((self._words or self._drawn()).pop() >> 11) * _UNIT)
 
     def chance(self, probability: float) -> bool:
         """True with this probability."""
-        return self.between(0.0, 1.0) < probability
+        return ((self._words or self._drawn()).pop() >> 11) * _UNIT < probability
 
     def pick(self, items: Sequence[T]) -> T:
         """One of the items, all alike."""
-        return items[self.below(len(items))]
+        return items[(((self._words or self._drawn()).pop() >> 32) * len(items)) >> 32]
 
     def weighted(self, weights: Sequence[int]) -> int:
         """An index, with probability in proportion to its weight."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import cache
 
 from evals.suite_mini import lexicon
 from evals.suite_mini.dice import Dice
@@ -81,48 +82,50 @@ def _word_count(description: Description) -> int:
 
 def _groups(scene: Scene, speaker: Speaker) -> list[Group]:
     """The things worth a phrase, in random order, each described with this or that left out."""
-    alike: dict[tuple[str, str, str, str], list[Thing]] = {}
-    for thing in scene.things:
-        key = (thing.shape, thing.colour, thing.size, thing.texture)
-        alike.setdefault(key, []).append(thing)
-    groups = [
-        Group(tuple(members), _mention(members, scene, speaker.dice)) for members in alike.values()
-    ]
-    groups = speaker.dice.shuffled(groups)
-    if len(groups) > 2 and speaker.dice.chance(_OMIT_THING):
+    dice = speaker.dice
+    groups = dice.shuffled(
+        [Group(members, _mention(members, scene, dice)) for members in scene.alike]
+    )
+    if len(groups) > 2 and dice.chance(_OMIT_THING):
         groups.pop()
     return groups
 
 
 def _mention(members: Sequence[Thing], scene: Scene, dice: Dice) -> Mention:
-    thing = members[0]
-    full = Mention(thing.shape, thing.colour, thing.size, thing.texture, count=len(members))
+    thing, count = members[0], len(members)
     plain = thing.texture == "plain"
     say_texture = dice.chance(_SAY_PLAIN) if plain else not dice.chance(_OMIT_TEXTURE)
-    short = replace(
-        full,
-        colour=None if dice.chance(_OMIT_COLOUR) else full.colour,
-        size=None if dice.chance(_OMIT_SIZE) else full.size,
-        texture=full.texture if say_texture else None,
-    )
-    if sum(short.fits(other) for other in scene.things) == len(members):
+    colour = None if dice.chance(_OMIT_COLOUR) else thing.colour
+    size = None if dice.chance(_OMIT_SIZE) else thing.size
+    short = Mention(thing.shape, colour, size, thing.texture if say_texture else None, count=count)
+    if sum(map(short.fits, scene.things)) == count:
         return short
     # Something else in the scene looks alike: tell them apart.
-    return full
+    return Mention(thing.shape, thing.colour, thing.size, thing.texture, count=count)
 
 
 def _with_place(group: Group, speaker: Speaker) -> Mention:
     """The mention with a place: a cell or an edge for one thing, a shared edge for several."""
-    names = [
-        name
-        for name, cells in REGIONS.items()
-        if all(thing.cell in cells for thing in group.members)
-    ]
-    if not names or speaker.dice.chance(_OMIT_PLACE):
-        return group.mention
+    dice, said = speaker.dice, group.mention
+    names = _regions_around(tuple([thing.cell for thing in group.members]))
+    if not names or dice.chance(_OMIT_PLACE):
+        return said
     # The first name that fits is the most exact one: REGIONS lists single cells before edges.
-    exact = speaker.dice.chance(0.8)
-    return replace(group.mention, region=names[0] if exact else speaker.dice.pick(names))
+    region = names[0] if dice.chance(0.8) else dice.pick(names)
+    return Mention(said.shape, said.colour, said.size, said.texture, region, said.count)
+
+
+@cache
+def _regions_around(cells: tuple[int, ...]) -> list[str]:
+    """The parts of the picture in which all of these cells lie."""
+    return [name for name, region in REGIONS.items() if region.issuperset(cells)]
+
+
+@cache
+def _relations(first: int, second: int) -> list[str]:
+    """All that hold from a thing in the first cell to one in the second."""
+    things = [Thing(cell, "", "", "", "") for cell in (first, second)]
+    return [name for name in RELATIONS if related(name, *things)]
 
 
 def _related_pair(
@@ -133,8 +136,7 @@ def _related_pair(
     if len(single) < 2:
         return None
     first, second = single[:2]
-    true = [name for name in RELATIONS if related(name, first.members[0], second.members[0])]
-    name = speaker.dice.pick(true)
+    name = speaker.dice.pick(_relations(first.members[0].cell, second.members[0].cell))
     clause = (
         f"{speaker.thing(first.mention)} {speaker.say(verbs)} "
         f"{speaker.relation(name)} {speaker.thing(second.mention)}"

@@ -35,26 +35,6 @@ class Job(Protocol):
 
 
 @dataclass(frozen=True)
-class Level:
-    """What a benchmark's metric can be: its ceiling and its floors, computed from scene graphs.
-
-    Attributes:
-        ideal: of a reader who knows every scene and what every sentence says, exactly.
-        chance: of guessing; None where the metric has no such level.
-        majority: of always giving the commonest answer of the training split; None likewise.
-        one_modality: of the best reader of one modality alone, by name ("text only", "image only",
-            "bag of words").
-
-    All in the metric's unit (percent).
-    """
-
-    ideal: float
-    chance: float | None = None
-    majority: float | None = None
-    one_modality: Mapping[str, float] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
 class Report:
     """What a part has written.
 
@@ -62,7 +42,6 @@ class Report:
         counts: items by split; what is counted is named in `unit`.
         unit: for example "images" or "questions".
         digests: sha256 of every item in order: scene, annotations, pixels before encoding.
-        levels: by benchmark ("vqa", "sst2" ...) and metric, as the benchmark's record names them.
         folded: how often an annotation was left out or changed, by reason, for `make-mini`'s
             summary; empty if nothing was.
     """
@@ -70,7 +49,6 @@ class Report:
     counts: Mapping[str, int]
     unit: str
     digests: Sequence[str]
-    levels: Mapping[str, Mapping[str, Level]] = field(default_factory=dict)
     folded: Mapping[str, int] = field(default_factory=dict)
 
 

@@ -8,11 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from evals.suite_mini.backgrounds import Canvas, Colour, draw_background, jittered
+from evals.suite_mini.backgrounds import Canvas, Colour, draw_background, jittered, packed
 from evals.suite_mini.dice import Dice
 from evals.suite_mini.rare_shapes import RARE_DETAILS, RARE_SILHOUETTES
 from evals.suite_mini.shapes import DETAILS, SILHOUETTES, Mask, Plane, texture_mask
 from evals.suite_mini.world import GRID, Scene, Thing
+
+Axis = NDArray[np.float64]  # [1, width] or [height, 1]
 
 SIDE = 48
 """Width and height of a picture in pixels."""
@@ -51,6 +53,7 @@ _DETAIL_PAINTS: dict[str, Colour] = {
 }
 _ALL_SILHOUETTES = {**SILHOUETTES, **RARE_SILHOUETTES}
 _ALL_DETAILS = {**DETAILS, **RARE_DETAILS}
+_DARK, _LIGHT = (30, 30, 34), (250, 250, 250)
 _PAINT_JITTER = 12
 _RADII = {"small": (5.1, 5.8), "large": (7.4, 8.4)}  # pixels
 _OFFSETS = {"small": 2.0, "large": 0.6}  # pixels by which a thing may leave its cell's centre
@@ -117,40 +120,47 @@ def place_in_cell(thing: Thing, dice: Dice) -> Place:
 
 
 def _averaged(canvas: Canvas) -> NDArray[np.uint8]:
-    """Means over squares of supersampled pixels, rounded: integers only, so exact."""
-    sums = np.zeros((SIDE, SIDE, 3), dtype=np.uint16)
-    for row in range(SUPERSAMPLING):
-        for column in range(SUPERSAMPLING):
-            sums += canvas[row::SUPERSAMPLING, column::SUPERSAMPLING]
-    area = SUPERSAMPLING * SUPERSAMPLING
-    return ((sums + area // 2) // area).astype(np.uint8)
+    """Means over squares of supersampled pixels, rounded: integers only, so exact.
+
+    Sums of 16 levels take 12 bits, so red and blue are added up in the halves of one number.
+    """
+    pixels = np.empty((SIDE, SIDE, 3), dtype=np.uint8)
+    for channel, levels in ((0, canvas & 0xFF00FF), (1, canvas >> 8 & 0xFF)):
+        rows = levels.reshape(SIDE, SUPERSAMPLING, -1).sum(axis=1, dtype=np.uint32)
+        sums = rows.reshape(SIDE, SIDE, SUPERSAMPLING).sum(axis=2, dtype=np.uint32)
+        means = (sums + 0x80008) >> 4
+        pixels[..., channel] = means & 0xFF
+        if channel == 0:
+            pixels[..., 2] = means >> 16
+    return pixels
 
 
 def _draw_thing(canvas: Canvas, thing: Thing, place: Place, style: str, dice: Dice) -> None:
     rows, columns, across, down = _local_plane(place.x, place.y, place.radius)
-    u, v = _turned(across, down, dice.between(-_TILT, _TILT))
-    if dice.chance(0.5):  # mirrored: fish swim and moons open both ways
-        u = -u
+    tilt = dice.between(-_TILT, _TILT)
+    # Mirrored: fish swim and moons open both ways.
+    u, v = _turned(across, down, tilt, mirrored=dice.chance(0.5))
     body = _ALL_SILHOUETTES[thing.shape](u, v)
-    detail = _ALL_DETAILS[thing.shape](u, v) & body
-
     paint = jittered(_PAINTS[thing.colour], _PAINT_JITTER, dice)
-    stripes_u, stripes_v = _turned(across, down, dice.pick(_SLANTS) + dice.between(-0.05, 0.05))
-    second = texture_mask(thing.texture, stripes_u + 8.0, stripes_v + 8.0, _period(thing))
-    colours = np.empty((*body.shape, 3), dtype=np.uint8)
-    colours[:] = paint
-    # A texture keeps away from the edge, so that the silhouette stays whole.
-    inside = _eroded(body, _RIMS[thing.size])
-    colours[second & inside] = _second_paint(paint, thing.size)
-    colours[detail] = _DETAIL_PAINTS.get(thing.shape, paint)
+    slant = dice.pick(_SLANTS) + dice.between(-0.05, 0.05)
+    colours = np.full(body.shape, packed(paint), dtype=np.uint32)
+    if thing.texture != "plain":
+        stripes_u, stripes_v = _turned(across, down, slant)
+        second = texture_mask(thing.texture, stripes_u + 8.0, stripes_v + 8.0, _period(thing))
+        # A texture keeps away from the edge, so that the silhouette stays whole.
+        second &= _eroded(body, _RIMS[thing.size])
+        np.copyto(colours, np.uint32(packed(_second_paint(paint, thing.size))), where=second)
+    if thing.shape in _DETAIL_PAINTS:
+        detail = _ALL_DETAILS[thing.shape](u, v)
+        np.copyto(colours, np.uint32(packed(_DETAIL_PAINTS[thing.shape])), where=detail)
     if style == "shaded":
         colours = _lit(colours, across, down)
     # A contour would leave too little of a texture on a small thing.
     if style in ("contour", "sticker") and (thing.size == "large" or thing.texture == "plain"):
         edge = body & ~_eroded(body, SUPERSAMPLING * 3 // 4)
-        colours[edge] = (30, 30, 34) if (style == "contour") != _is_dark(paint) else (250, 250, 250)
-    patch = canvas[rows, columns]
-    patch[body] = colours[body]
+        dark = (style == "contour") != _is_dark(paint)
+        np.copyto(colours, np.uint32(packed(_DARK if dark else _LIGHT)), where=edge)
+    np.copyto(canvas[rows, columns], colours, where=body)
 
 
 def _period(thing: Thing) -> float:
@@ -158,29 +168,25 @@ def _period(thing: Thing) -> float:
     return _PERIODS[thing.size] * (1.2 if thing.texture == "dotted" else 1.0)
 
 
-def _local_plane(x: float, y: float, radius: float) -> tuple[slice, slice, Plane, Plane]:
-    """The part of the canvas around a point, with coordinates in radii from it."""
+def _local_plane(x: float, y: float, radius: float) -> tuple[slice, slice, Axis, Axis]:
+    """The part of the canvas around a point, with coordinates in radii from it along its axes."""
     scale, side = SUPERSAMPLING, SIDE * SUPERSAMPLING
     reach = int(radius * scale) + 2
     top, left = max(int(y * scale) - reach, 0), max(int(x * scale) - reach, 0)
     bottom, right = min(int(y * scale) + reach, side), min(int(x * scale) + reach, side)
     down = (np.arange(top, bottom) + 0.5 - y * scale) / (radius * scale)
     across = (np.arange(left, right) + 0.5 - x * scale) / (radius * scale)
-    shape = (bottom - top, right - left)
-    rows, columns = slice(top, bottom), slice(left, right)
-    return (
-        rows,
-        columns,
-        np.broadcast_to(across[None, :], shape),
-        np.broadcast_to(down[:, None], shape),
-    )
+    return slice(top, bottom), slice(left, right), across[None, :], down[:, None]
 
 
-def _turned(u: Plane, v: Plane, half_tangent: float) -> tuple[Plane, Plane]:
+def _turned(
+    across: Axis, down: Axis, half_tangent: float, mirrored: bool = False
+) -> tuple[Plane, Plane]:
     """Coordinates turned by an angle; its sine and cosine come from tan(angle / 2), exactly."""
     square = half_tangent * half_tangent
     cosine, sine = (1.0 - square) / (1.0 + square), 2.0 * half_tangent / (1.0 + square)
-    return u * cosine + v * sine, v * cosine - u * sine
+    u, v = across * cosine + down * sine, down * cosine - across * sine
+    return (-u if mirrored else u), v
 
 
 def _is_dark(paint: Colour) -> bool:
@@ -201,18 +207,23 @@ def _second_paint(paint: Colour, size: str) -> Colour:
     return other[0], other[1], other[2]
 
 
-def _lit(colours: NDArray[np.uint8], across: Plane, down: Plane) -> NDArray[np.uint8]:
+def _lit(colours: Canvas, across: Axis, down: Axis) -> Canvas:
     """Brighter at the upper left, darker at the lower right."""
     light = np.clip(1.0 - 0.22 * (across + down), 0.65, 1.3)
-    return np.clip(np.floor(colours * light[:, :, None]), 0, 255).astype(np.uint8)
+    lit = np.zeros_like(colours)
+    for shift in (0, 8, 16):
+        levels = np.floor((colours >> shift & 0xFF) * light)
+        lit |= np.minimum(levels, 255.0).astype(np.uint32) << shift
+    return lit
 
 
 def _eroded(mask: Mask, steps: int) -> Mask:
     """The mask without its border of that many (supersampled) pixels."""
-    padded = np.pad(mask, steps)
-    height, width = mask.shape
     inner = mask.copy()
-    for row, column in ((0, 1), (1, 0), (1, 2), (2, 1)):
-        top, left = row * steps, column * steps
-        inner &= padded[top : top + height, left : left + width]
+    inner[:steps] = inner[-steps:] = False
+    inner[:, :steps] = inner[:, -steps:] = False
+    inner[steps:] &= mask[:-steps]
+    inner[:-steps] &= mask[steps:]
+    inner[:, steps:] &= mask[:, :-steps]
+    inner[:, :-steps] &= mask[:, steps:]
     return inner

@@ -32,7 +32,11 @@ _PETALS = ((0.0, -0.6), (0.571, -0.185), (0.353, 0.485), (-0.353, 0.485), (-0.57
 
 def disc(u: Plane, v: Plane, x: float, y: float, radius: float) -> Mask:
     """The points within a radius of (x, y)."""
-    return np.asarray((u - x) * (u - x) + (v - y) * (v - y) <= radius * radius)
+    right, down = u - x, v - y
+    right *= right
+    down *= down
+    right += down
+    return np.asarray(right <= radius * radius)
 
 
 def box(u: Plane, v: Plane, left: float, top: float, right: float, bottom: float) -> Mask:
@@ -43,11 +47,16 @@ def box(u: Plane, v: Plane, left: float, top: float, right: float, bottom: float
 def polygon(u: Plane, v: Plane, corners: Sequence[tuple[float, float]]) -> Mask:
     """Even-odd rule: a point is inside if a ray to the right crosses the border an odd time."""
     inside = np.zeros(u.shape, dtype=bool)
-    for (x0, y0), (x1, y1) in zip(corners, (*corners[1:], corners[0]), strict=True):
-        if y0 == y1:
-            continue
-        crosses = (v < y0) != (v < y1)
-        inside ^= crosses & (u < x0 + (v - y0) * ((x1 - x0) / (y1 - y0)))
+    x0, y0 = corners[-1]
+    start_below = v < y0
+    for x1, y1 in corners:
+        end_below = v < y1
+        if y0 != y1:
+            crossing = v - y0
+            crossing *= (x1 - x0) / (y1 - y0)
+            crossing += x0
+            inside ^= (start_below ^ end_below) & (u < crossing)
+        x0, y0, start_below = x1, y1, end_below
     return inside
 
 

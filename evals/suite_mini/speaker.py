@@ -31,9 +31,8 @@ class Speaker:
 
     def say(self, words: Sequence[T]) -> T:
         """One of several ways to put it: the favourite one, or any."""
-        if self.dice.chance(_HABIT):
-            return words[self._number % len(words)]
-        return self.dice.pick(words)
+        dice = self.dice
+        return words[self._number % len(words)] if dice.chance(_HABIT) else dice.pick(words)
 
     def thing(self, mention: Mention) -> str:
         """A noun phrase with its article or number: "a small red star with stripes"."""

@@ -20,6 +20,7 @@ from evals.suite_mini import parts as parts_package
 from evals.suite_mini.fingerprint import combined
 from evals.suite_mini.part import Part, Report
 from evals.suite_mini.request import SuiteRequest
+from evals.suite_mini.texts import CORPORA, TASKS
 from evals.suite_mini.workers import results_by_part
 from unimo2.errors import UsageError
 
@@ -27,6 +28,8 @@ VERSION = 5
 """Goes up whenever the same seed gives other data."""
 
 SUITE_FILE = "suite.json"
+LEVELS_FILE = Path(__file__).with_name("levels.json")
+"""Ceilings and floors by the fingerprint of a part, computed by `examples/embedded_levels`."""
 _ABANDONED_SECONDS = 3_600.0
 
 Progress = Callable[[int, int], None]
@@ -45,6 +48,7 @@ def all_parts() -> tuple[Part, ...]:
     """
     modules = pkgutil.iter_modules(parts_package.__path__, f"{parts_package.__name__}.")
     found: list[Part] = [import_module(module.name).PART for module in modules]
+    found += [*CORPORA, *TASKS]
     names = [part.name for part in found]
     if len(set(names)) != len(names):
         raise ValueError(f"parts of one name: {sorted(names)}")
@@ -136,11 +140,11 @@ def _write(
 def _content(request: SuiteRequest, reports: dict[str, Report]) -> dict[str, Any]:
     """What `suite.json` says."""
     fingerprints = {name: combined(report.digests) for name, report in reports.items()}
-    levels: dict[str, dict[str, Any]] = {}
-    for report in reports.values():
-        for benchmark, metrics in report.levels.items():
-            own = levels.setdefault(benchmark, {})
-            own |= {metric: asdict(level) for metric, level in metrics.items()}
+    kept = json.loads(LEVELS_FILE.read_text(encoding="utf-8"))
+    levels: dict[str, Any] = {}
+    for entry in kept:
+        if fingerprints.get(entry["part"]) == entry["fingerprint"]:
+            levels |= entry["levels"]
     return {
         "suite": "mini",
         "version": VERSION,
@@ -150,7 +154,7 @@ def _content(request: SuiteRequest, reports: dict[str, Report]) -> dict[str, Any
         "counts": {name: dict(report.counts) for name, report in reports.items()},
         "units": {name: report.unit for name, report in reports.items()},
         "folded": {name: dict(report.folded) for name, report in reports.items() if report.folded},
-        "levels": levels,
+        "levels": dict(sorted(levels.items())),
     }
 
 

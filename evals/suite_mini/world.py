@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 from evals.suite_mini.dice import Dice
 
@@ -86,6 +87,15 @@ class Scene:
             for thing in self.things
         ]
         return "|".join([self.background, *parts])
+
+    @cached_property
+    def alike(self) -> list[tuple[Thing, ...]]:
+        """The things, those together that are alike in everything but their cell."""
+        groups: dict[tuple[str, str, str, str], list[Thing]] = {}
+        for thing in self.things:
+            key = (thing.shape, thing.colour, thing.size, thing.texture)
+            groups.setdefault(key, []).append(thing)
+        return [tuple(members) for members in groups.values()]
 
     def family(self) -> str:
         """What all rearrangements of a scene share: background, shapes, colours."""

@@ -8,8 +8,8 @@ from __future__ import annotations
 import re
 
 from evals.suite_mini import lexicon
-from evals.suite_mini.prose import opinions
-from evals.suite_mini.prose.everyday import HE, SHE
+from examples.embedded_text import opinions
+from examples.embedded_text.everyday import HE, SHE
 
 GOOD = {*opinions.GOOD_ADJECTIVES, *opinions.GOOD_NOUNS, *opinions.GOOD_FEELINGS}
 GOOD |= {word for pair in opinions.GOOD_VERBS for word in pair}

@@ -26,8 +26,8 @@ RAISED = {
 def raising(monkeypatch, tmp_path):
     """The application with one verb that raises the named error."""
 
-    def build() -> typer.Typer:
-        app = build_real()
+    def build(wanted) -> typer.Typer:
+        app = build_real(wanted)
 
         @app.command("raise")
         def raise_(kind: str, k: Annotated[list[int] | None, typer.Option(min=1)] = None) -> None:

@@ -1,6 +1,6 @@
 """The table of ceilings and floors that `data make-mini` and `data list` print."""
 
-from unimo2.cli.data import level_table
+from evals.cli.data import level_table
 
 
 def test_every_level_is_in_its_column() -> None:

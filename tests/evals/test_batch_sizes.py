@@ -223,7 +223,7 @@ def test_an_item_benchmark_says_what_it_found(tmp_path, monkeypatch):
     """Truth: 60 labelled pairs are one chunk of 64, or 30 of 2: four times the 7 that are timed."""
     root = write_snli_ve(tmp_path / "data", pairs=66)
     for chunk, timed in ((64, False), (2, True)):
-        monkeypatch.setattr("evals.benchmarks.snli_ve._CHUNK", chunk)
+        monkeypatch.setattr("evals.benchmarks.snli_ve.SnliVe.chunk", chunk)
         monkeypatch.setattr("evals.prediction._CALLS", 1)
         record = evals.run(
             "snli_ve", model=FakePairClassifier("neutral", batch_size=1), split="dev",
@@ -240,7 +240,7 @@ def test_scores_do_not_depend_on_the_size_that_is_found(tmp_path):
     from zoo.families.unimo2 import Unimo2Scorer
 
     root = write_flickr(tmp_path / "data", images=6, captions=3)
-    data = flickr.read(resolve(None, root), Request("flickr", "tiny"))
+    data = flickr.Flickr().read(resolve(None, root), Request("flickr", "tiny"))
     paths = [image.path for image in data.images]
     tokenizer = train_tokenizer(data.captions, 300)
     torch.manual_seed(0)

@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 
 from builders.retrieval_fakes import write_flickr
-from evals.benchmarks import flickr, imagenet, snli_ve
+from evals.registry import get_benchmark
 from unimo2.errors import BadData, MissingData, UsageError
 
 LABELS = ("entailment", "neutral", "contradiction")
+
+flickr, imagenet, snli_ve = map(get_benchmark, ("flickr", "imagenet", "snli_ve"))
 
 
 def lines(path, rows):

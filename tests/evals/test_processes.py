@@ -16,6 +16,7 @@ from evals import records
 from evals.benchmark import Request
 from evals.benchmarks import flickr
 from evals.distributed import ALL, Share, launched, own_device
+from evals.retrieval.options import PairOptions
 from evals.suites import resolve
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -67,16 +68,16 @@ def test_shares_of_retrieval_are_the_whole(flickr_root, tmp_path, monkeypatch, r
     from evals.retrieval import planner
 
     monkeypatch.setattr(planner, "CAPTIONS_PER_BLOCK", 7)
-    request = Request("flickr", "colours", rerank=rerank)
-    data = flickr.read(resolve(None, flickr_root), request)
-    whole = flickr.measure(ColourScorer(), data, request, tmp_path / "whole", print)
+    request = Request("flickr", "colours", options=PairOptions(rerank=rerank))
+    data = flickr.Flickr().read(resolve(None, flickr_root), request)
+    whole = flickr.Flickr().measure(ColourScorer(), data, request, tmp_path / "whole", print)
     pairs = []
     for index in range(3):
         model = ColourScorer()
-        flickr.predict(model, data, request, tmp_path / "shared", print, Share(index, 3))
+        flickr.Flickr().predict(model, data, request, tmp_path / "shared", print, Share(index, 3))
         pairs.append(model.pairs)
     last = ColourScorer()
-    shared = flickr.measure(last, data, request, tmp_path / "shared", print)
+    shared = flickr.Flickr().measure(last, data, request, tmp_path / "shared", print)
     assert last.pairs == 0
     assert min(pairs) > 0
     assert shared.metrics == whole.metrics

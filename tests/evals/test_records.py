@@ -55,7 +55,7 @@ def test_the_file_has_the_layout_that_others_read(tmp_path: Path) -> None:
     """Truth: the documented keys, and JSON without NaN."""
     path = records.write(_record(), tmp_path).path
     content = json.loads(path.read_text(encoding="utf-8"))
-    assert content["schema"] == 1
+    assert content["schema"] == 2
     assert content["metrics"]["image_retrieval/R@1"] == {
         "value": 50.1, "n": 300, "ci95": [44.0, 56.25], "chance": 1 / 3,
         "at_chance": False, "higher_is_better": True, "ties": 2,
@@ -71,7 +71,14 @@ def test_the_file_has_the_layout_that_others_read(tmp_path: Path) -> None:
     [
         (lambda c: c.pop("seed"), "keys: seed"),
         (lambda c: c.update(colour="red"), "keys: colour"),
-        (lambda c: c.update(schema=2), "schema 2"),
+        (lambda c: c.update(schema=3), "schema 3"),
+        (lambda c: c.update(model=5), "model cannot be 5"),
+        (lambda c: c.update(protocol="zero-shot"), "protocol cannot be"),
+        (lambda c: c.update(seconds=float("nan")), "NaN is not a number"),
+        (lambda c: c["throughput"].update(pairs=1e308), "throughput cannot be"),
+        (lambda c: c["metrics"]["image_retrieval/R@1"].update(value=1e308), "a metric"),
+        (lambda c: c["metrics"]["image_retrieval/R@1"].update(value="99"), "a metric"),
+        (lambda c: c["metrics"]["image_retrieval/R@1"].update(ci95=[0, float("inf")]), "JSON"),
         (lambda c: c["metrics"]["image_retrieval/R@1"].pop("ci95"), "a metric"),
         (lambda c: c["metrics"]["image_retrieval/R@1"].update(odd=1), "a metric"),
         (lambda c: c["metrics"]["image_retrieval/R@1"].update(ci95=[1]), "a metric"),

@@ -79,7 +79,7 @@ def test_the_contrastive_score_alone_is_named(tmp_path, count):
     root = write_imagenet(tmp_path / "data")
     record = run(root, tmp_path, score="contrastive", templates=count)
     check(record, by_loop(root, count, "contrastive"))
-    assert record.protocol["score"] == "contrastive score alone"
+    assert record.protocol["score"] == "contrastive"
     assert record.variant.startswith("contrastive")
 
 
@@ -99,7 +99,7 @@ def test_a_shortlist_ranks_its_classes_first(tmp_path, k):
     record = run(root, tmp_path, model, rerank=k)
     check(record, np.where(contrastive >= border, whole, -1e9))
     assert model.calls == k * CLASSES * IMAGES
-    assert f"shortlist of {k} classes" in record.protocol["pairs"]
+    assert record.protocol["pairs"] == "class_shortlist" and record.protocol["rerank"] == k
 
 
 def test_sentences_are_encoded_once_or_anew_with_the_same_result(tmp_path, monkeypatch):
@@ -173,7 +173,9 @@ def test_a_unit_of_work_holds_a_bounded_number_of_pairs():
     synsets = [Synset(f"n{number:08d}", (f"class{number}",)) for number in range(200)]
 
     def scorer(model=None, **options):
-        request = Request("imagenet", "fake", zero_shot=True, **options)
+        request = Request(
+            "imagenet", "fake", zero_shot=True, options=zero_shot.ClassOptions(**options)
+        )
         return zero_shot.ClassScorer(model or NoisyScorer(), synsets, request)
 
     assert scorer().images_at_once == 20
@@ -192,9 +194,10 @@ def test_a_unit_of_work_holds_a_bounded_number_of_pairs():
 
 def test_the_number_format_of_zero_shot_classes_is_measured(tmp_path, monkeypatch):
     """Truth: one image of each class, with the sentence of its class in the same order."""
-    from evals.benchmarks import imagenet
+    from evals.registry import get_benchmark
     from evals.retrieval import dtype_choice
 
+    imagenet = get_benchmark("imagenet")
     root = write_imagenet(tmp_path / "data", CLASSES, IMAGES)
     seen = {}
 
@@ -203,7 +206,7 @@ def test_the_number_format_of_zero_shot_classes_is_measured(tmp_path, monkeypatc
 
     monkeypatch.setattr(dtype_choice, "choose", choose)
     data = imagenet.read(suites.resolve(None, root), Request("imagenet", "", split="val"))
-    imagenet.choose_precision(NoisyScorer(), NoisyScorer(), data)
+    imagenet.choose_dtype(NoisyScorer(), NoisyScorer(), data)
     named = {IDS[number]: f"a photo of class{number}" for number in range(CLASSES)}
     assert sorted(seen["images"]) == sorted(named)
     assert seen["captions"] == [named[wnid] for wnid in seen["images"]]

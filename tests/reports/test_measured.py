@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 import reports
-from reports.measurements import measured_tables
+from reports.tables import measured_tables
 
 
 def test_measured_and_published_numbers_share_no_table(make_record):

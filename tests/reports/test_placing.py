@@ -7,8 +7,8 @@ import pytest
 import reports
 from evals.metrics.ranking import Metric
 from reports import paper
-from reports.arranging import arrange
-from reports.measurements import measured_tables
+from reports.selection import arrange
+from reports.tables import measured_tables
 from zoo import cards
 
 # What the paper's captions and section 4 say of its columns: table, printed column, place in the

@@ -5,6 +5,7 @@ import torch
 
 import zoo
 from builders.tiny_models import TEXTS, images, processor, task_model
+from unimo2.errors import IncompatibleModel
 from zoo import protocols
 from zoo.feature_cache import IMAGES, FeatureStore
 from zoo.feature_cache import TEXTS as WORDS
@@ -136,9 +137,10 @@ def test_a_damaged_file_is_computed_again(tmp_path, damage, caplog):
     assert (store.hits, caplog.text) == (1, "")
 
 
-def test_text_encoders_keep_none():
+def test_text_encoders_keep_none(tmp_path):
     """Truth: they have no vision tower."""
     from builders.tiny_models import text_encoder
 
     encoder = zoo.task_adapter("sst2", text_encoder(["0", "1"]), processor().tokenizer, "t", "")
-    assert not isinstance(encoder, protocols.FeatureKeeper)
+    with pytest.raises(IncompatibleModel, match="keeps no features: leave --features out"):
+        encoder.keep_features(tmp_path)

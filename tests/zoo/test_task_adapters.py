@@ -201,7 +201,7 @@ def test_an_encoder_without_a_head_is_refused(tmp_path):
     with pytest.raises(BadCheckpoint, match="no adapter"):
         zoo.resolve(tmp_path / "m")
     path.write_text(json.dumps({**config, "architectures": ["RobertaForSequenceClassification"]}))
-    with pytest.raises(BadCheckpoint, match="weights are missing: classifier"):
+    with pytest.raises(BadCheckpoint, match=r"4 weights are missing, .*: classifier\."):
         zoo.load(tmp_path / "m", device="cpu")
 
 

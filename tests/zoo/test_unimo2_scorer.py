@@ -1,5 +1,7 @@
 """UNIMO-2's retrieval score: what is computed once for all pairs changes no score."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 from PIL import Image
@@ -98,15 +100,6 @@ def test_unimo2_can_choose_its_pairs():
 )
 def test_pairs_in_a_call_follow_from_the_models_size(config, pairs):
     """Independent truth: 16 MiB / (37 + 32 + 24 rows x 512 x 4 bytes) by hand; at least one."""
+    tools = SimpleNamespace(image_size=config.image_size)
     with torch.device("meta"):
-        from zoo.families.unimo2_base import items_at_once
-
-        class Sizes:
-            """A model's sizes without its weights."""
-
-            device = torch.device("cpu")
-            dictionary = object()
-            fusion = torch.nn.Linear(1, 1)
-
-        Sizes.config = config
-        assert items_at_once(Sizes(), config.patch_grid**2 + 1 + 24) == pairs
+        assert Unimo2Scorer("sizes", Unimo2Model(config), tools, "").batch_size == pairs

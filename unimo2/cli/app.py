@@ -1,4 +1,7 @@
-"""The one Typer application, and the one place where errors become a line for the user."""
+"""The one Typer application, and the one place where errors become a line for the user.
+
+Verbs are known by name and loaded when they are called.
+"""
 
 from __future__ import annotations
 
@@ -7,19 +10,19 @@ import os
 import sys
 import tempfile
 import traceback
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from importlib import import_module
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
+from types import ModuleType
 from typing import Annotated
 
 import typer
 
 from unimo2 import __version__
-from unimo2.cli import ablate, bench, compare, data, finetune, pretrain, report, score, zoo
-from unimo2.cli import eval as eval_
-from unimo2.cli import inspect as inspect_
 from unimo2.cli.arguments import expand
-from unimo2.errors import Unimo2Error
+from unimo2.errors import Unimo2Error, UsageError
 
 # How the C library keeps memory that tensors on the CPU gave back.
 
@@ -50,8 +53,41 @@ def reuse_freed_memory() -> bool:
 
 
 PROGRAM = "unimo2"
-# In the order of the help.
-VERBS = (data, pretrain, finetune, eval_, score, compare, report, ablate, zoo, bench, inspect_)
+# Every verb lies in the package that it drives: the module whose `register` adds it, and its line in
+# `unimo2 --help`, which loads none of them.
+VERBS = {
+    "pretrain": (
+        "evals.cli.train",
+        "Train a model from random weights and choose its retrieval weight on the validation split.",
+    ),
+    "finetune": ("evals.cli.train", "Train a pre-trained model further for one task."),
+    "compare": (
+        "evals.cli.compare",
+        "Compare two runs item by item: difference of every metric, its interval and p-value.",
+    ),
+    "report": (
+        "reports.cli",
+        "Show tables of the paper and, beneath each, what was measured.",
+    ),
+    "ablate": (
+        "reports.cli",
+        "Train and evaluate variants of one recipe for the same number of steps.",
+    ),
+    "data": (
+        "evals.cli.data",
+        "Data: what there is and what it should be, and the embedded suite.",
+    ),
+    "eval": ("evals.cli.eval", "Measure a model on a benchmark of the paper."),
+    "score": (
+        "evals.cli.score",
+        "Score predictions that somebody else made, by the official metrics.",
+    ),
+    "zoo": ("zoo.cli", "Models: list them, show one, convert the released checkpoint."),
+    "bench": ("evals.cli.bench", "Measure how fast the model's parts are on this machine."),
+    "inspect": ("evals.cli.inspect", "See what a model's parts hold."),
+}
+# Verbs of other packages: an entry point NAME = "package.module" of a module with `register(app)`.
+GROUP = "unimo2.commands"
 INTERRUPTED = 130
 
 # The root of Click's own errors, from Click or from Typer's copy of it, whichever is in use.
@@ -73,8 +109,12 @@ def _show_version(wanted: bool) -> None:
         raise typer.Exit()
 
 
-def build() -> typer.Typer:
-    """The application with every verb registered."""
+def build(wanted: Collection[str] | None = None) -> typer.Typer:
+    """The application.
+
+    Args:
+        wanted: Verbs that are loaded; the others have their name and line only. None for all.
+    """
     app = typer.Typer(
         name=PROGRAM,
         help="UNIMO-2: train it, evaluate it and its neighbours, and set the results beside the "
@@ -100,9 +140,39 @@ def build() -> typer.Typer:
     ) -> None:
         context.obj.debug = debug
 
-    for verb in VERBS:
-        verb.register(app)
+    others = {point.name: point for point in entry_points(group=GROUP) if point.name not in VERBS}
+    chosen = {*VERBS, *others} if wanted is None else set(wanted)
+    for module in dict.fromkeys(module for name, (module, _) in VERBS.items() if name in chosen):
+        import_module(module).register(app)
+    for name, point in others.items():
+        if name in chosen:
+            _installed(point).register(app)
+    loaded = {one.name for one in (*app.registered_commands, *app.registered_groups)}
+    for name, (_, line) in VERBS.items():
+        if name not in loaded:
+            app.command(name, help=line)(_not_loaded)
+    for name, point in others.items():
+        if name not in loaded:
+            package = point.dist.name if point.dist else point.value
+            app.command(name, help=f"Of the package {package}.")(_not_loaded)
     return app
+
+
+def _not_loaded() -> None:
+    """A verb that this call does not need."""
+
+
+def _installed(point: EntryPoint) -> ModuleType:
+    """The module of another package's verb."""
+    try:
+        module: ModuleType = point.load()
+        if not hasattr(module, "register"):
+            raise TypeError("it has no register(app)")
+    except Exception as error:  # whatever the code of others raises
+        raise UsageError(
+            f"command '{point.name}' ({point.value}) cannot be loaded: {type(error).__name__}: {error}"
+        ) from error
+    return module
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -140,9 +210,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: Sequence[str], session: Session) -> int:
-    command = typer.main.get_command(build())
     if f"_{PROGRAM.upper()}_COMPLETE" in os.environ:  # a shell asks how the line could go on
-        command.main(prog_name=PROGRAM)
+        typer.main.get_command(build()).main(prog_name=PROGRAM)
+    verb = next((word for word in arguments if not word.startswith("-")), "")
+    command = typer.main.get_command(build([verb]))
     try:
         # Not `command.main`: it prints errors and interrupts in its own words.
         with command.make_context(PROGRAM, expand(command, arguments), obj=session) as context:

@@ -8,8 +8,9 @@ themselves, so a new list option needs nothing here.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Protocol
 
 from unimo2.errors import UsageError
@@ -48,7 +49,8 @@ class _Level:
 
     names: tuple[str, ...]
     options: Mapping[str, _Option]
-    subcommands: Mapping[str, Command]
+    is_group: bool
+    subcommand: Callable[[str], Command | None]
 
     @classmethod
     def of(cls, command: Command, names: tuple[str, ...]) -> _Level:
@@ -59,7 +61,10 @@ class _Level:
             if name.startswith("-")
         }
         options.setdefault("--help", _Option(0, False))
-        return cls(names, options, getattr(command, "commands", {}))
+        # As the parser asks, because a group may know more names than it lists ("sst2,cola").
+        find = getattr(command, "get_command", lambda context, name: None)
+        is_group = bool(getattr(command, "commands", {}))
+        return cls(names, options, is_group, partial(find, None))
 
 
 @dataclass
@@ -112,14 +117,14 @@ def expand(root: Command, arguments: Sequence[str]) -> list[str]:
             line.copy_rest()
         elif _is_option(token, level):
             _copy_option(line, level, top)
-        elif token in level.subcommands:
+        elif (found := level.subcommand(token)) is not None:
             line.copy(1)
-            level = _Level.of(level.subcommands[token], (*level.names, token))
-        elif level.subcommands:
+            level = _Level.of(found, (*level.names, token))
+        elif level.is_group:
             line.copy_rest()  # Typer says that there is no such command
         else:
             line.copy(1)
-    if level.subcommands and line.written == list(level.names):
+    if level.is_group and line.written == list(level.names):
         line.written.append("--help")
     return line.hoisted + line.written
 

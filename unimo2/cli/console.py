@@ -1,16 +1,19 @@
-"""What verbs share: where the data is, who speaks, and a bar."""
+"""What verbs share: where the data is, who speaks, tables and a bar."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import typer
 
 from unimo2.training.launched import launched_rank
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 # Where the data is, from the command line or the environment.
 
@@ -52,6 +55,35 @@ def say(text: str, err: bool = False) -> None:
     """
     if is_first_process():
         typer.echo(text, err=err)
+
+
+_WIDTH = 120  # of tables in a file or a pipe
+
+
+def output() -> Console:
+    """Standard output; where it is no terminal, wide enough that no name in a table is broken."""
+    from rich.console import Console
+
+    console = Console()
+    return console if console.is_terminal else Console(width=_WIDTH)
+
+
+def columns(rows: Sequence[Sequence[str]], numbers: Collection[int] = ()) -> Iterator[str]:
+    """Rows whose cells line up, as plain text.
+
+    Args:
+        rows: The heading first, all of one length.
+        numbers: Places of the columns that are set to the right.
+
+    Yields:
+        A line per row.
+    """
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        yield "  ".join(
+            f"{cell:>{width}}" if place in numbers else f"{cell:<{width}}"
+            for place, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
 
 
 class Advance(Protocol):

@@ -9,6 +9,7 @@ from pathlib import Path
 from unimo2.errors import MissingData, UsageError
 from unimo2.formats.imagenet import synset_images
 from unimo2.formats.karpathy import read_karpathy
+from unimo2.formats.layout import CocoFiles, Flickr30kFiles
 from unimo2.formats.open_images import read_open_images
 from unimo2.formats.parsing import Skips
 from unimo2.formats.shards import ImageSource
@@ -95,9 +96,9 @@ def _open_images(folder: Path, lost: Skips | None) -> Iterator[CaptionedImage]:
 # Conceptual Captions and SBU may be what img2dataset wrote (tar shards, or folders of files) where
 # their images would be; "shards" is any other data of that form.
 PAIR_SETS: dict[str, Reader] = {
-    "coco": lambda folder, lost: _karpathy(folder / "dataset_coco.json", folder),
+    "coco": lambda folder, lost: _karpathy(CocoFiles(folder.parent).annotations, folder),
     "flickr30k": lambda folder, lost: _karpathy(
-        folder / "dataset_flickr30k.json", folder / "flickr30k-images"
+        Flickr30kFiles(folder.parent).annotations, Flickr30kFiles(folder.parent).images
     ),
     "visual_genome": _visual_genome,
     "conceptual_captions": lambda folder, lost: _of_the_web(

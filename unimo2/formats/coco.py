@@ -32,11 +32,6 @@ class CaptionedImage:
     captions: tuple[str, ...]
 
 
-def image_file(root: Path, folder: str, image_id: int) -> Path:
-    """COCO's file of an image: coco/val2014/COCO_val2014_000000000042.jpg below the data root."""
-    return root / "coco" / folder / f"COCO_{folder}_{image_id:012d}.jpg"
-
-
 def read_captions(path: Path) -> list[CaptionedImage]:
     """Read an annotation file.
 

@@ -16,9 +16,12 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from unimo2.errors import BadData, MissingData
+from unimo2.formats.layout import ImageNet21kFiles, ImageNetFiles
 from unimo2.formats.parsing import (
     BROKEN_ROW,
+    IMAGE_SUFFIXES,
     MISSING_IMAGE,
+    NOT_AN_IMAGE,
     Skips,
     first_few,
     numbered_lines,
@@ -29,9 +32,7 @@ from unimo2.formats.parsing import (
     without_repeats,
 )
 
-MAPPING = "LOC_synset_mapping.txt"
-SOLUTION = "LOC_val_solution.csv"
-IMAGE_SUFFIXES = (".jpeg", ".jpg", ".png")
+MAPPING, SOLUTION = ImageNetFiles.MAPPING, ImageNetFiles.SOLUTION
 NO_CLASS = "image without a class"
 # What systems and notebooks leave beside images: .DS_Store, ._a.JPEG, .ipynb_checkpoints ...
 _NOT_DATA = (".", "__MACOSX")
@@ -114,13 +115,17 @@ def find_above(place: Path, name: str) -> Path | None:
     return None
 
 
-def read_labels(place: Path, broken: Skips | None = None) -> list[LabelledImage]:
+def read_labels(
+    place: Path, broken: Skips | None = None, left_out: Skips | None = None
+) -> list[LabelledImage]:
     """The images of a split and their classes.
 
     Args:
         place: a folder `<wnid>/*.JPEG`, a flat folder with `LOC_val_solution.csv` in it or above,
             or a file such as that one.
         broken: counts what cannot be used; None makes the first such thing an error.
+        left_out: counts files in the images' folders that have no image's name (`IMAGE_SUFFIXES`),
+            and images beside the folders of the classes.
 
     Returns:
         The images, of a folder in the order of their classes and names, of a file in its order.
@@ -132,7 +137,8 @@ def read_labels(place: Path, broken: Skips | None = None) -> list[LabelledImage]
             occurs twice (these only without `broken`).
     """
     if place.is_dir():
-        found = _from_flat(place, broken) if _is_flat(place) else _from_folders(place, broken)
+        read = _from_flat if _is_flat(place) else _from_folders
+        found = read(place, broken, left_out)
     elif place.is_file():
         found = _from_solution(place, broken)
     else:
@@ -180,11 +186,25 @@ def _is_flat(folder: Path) -> bool:
     )
 
 
-def _from_flat(folder: Path, broken: Skips | None) -> Iterator[LabelledImage]:
+def _images_in(folder: Path, left_out: Skips | None) -> dict[str, Path]:
+    """The images of one folder by name, sorted; what lies beside them is counted."""
+    images: dict[str, Path] = {}
+    for name in sorted(os.listdir(folder)):
+        path = folder / name
+        if name.startswith(_NOT_DATA):
+            continue
+        if _is_image(name):
+            images[name] = path
+        elif left_out is not None and name not in (MAPPING, SOLUTION) and path.is_file():
+            left_out.add(NOT_AN_IMAGE, str(path))
+    return images
+
+
+def _from_flat(
+    folder: Path, broken: Skips | None, left_out: Skips | None
+) -> Iterator[LabelledImage]:
     """Images in one folder, with their classes from the file that comes with them."""
-    files = {
-        _name(name): Path(folder, name) for name in sorted(os.listdir(folder)) if _is_image(name)
-    }
+    files = {_name(name): path for name, path in _images_in(folder, left_out).items()}
     solution = find_above(folder, SOLUTION)
     if solution is None:
         raise BadData(
@@ -203,17 +223,22 @@ def _from_flat(folder: Path, broken: Skips | None) -> Iterator[LabelledImage]:
         refuse(NO_CLASS, f"{path}: {solution} does not name this image", broken)
 
 
-def _from_folders(folder: Path, broken: Skips | None) -> Iterator[LabelledImage]:
+def _from_folders(
+    folder: Path, broken: Skips | None, left_out: Skips | None
+) -> Iterator[LabelledImage]:
     odd = []
     for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):
-        if not entry.is_dir() or entry.name.startswith(_NOT_DATA):
+        if entry.name.startswith(_NOT_DATA):
+            continue
+        if not entry.is_dir():
+            if left_out is not None and _is_image(entry.name):
+                left_out.add(NO_CLASS, entry.path)
             continue
         if not _WNID.fullmatch(entry.name):
             odd.append(entry.name)
             continue
-        for name in sorted(os.listdir(entry.path)):
-            if _is_image(name):
-                yield LabelledImage(_name(name), entry.name, Path(entry.path, name))
+        for name, path in _images_in(Path(entry.path), left_out).items():
+            yield LabelledImage(_name(name), entry.name, path)
     if odd:
         refuse(BROKEN_ROW, f"{folder}: folders that are no synset ids: {first_few(odd)}", broken)
 
@@ -265,9 +290,7 @@ def _name(image: str) -> str:
 # (`n01440764 tench, Tinca tinca`), both of which ImageNet distributes.
 
 
-NAME_FILES = ("words.txt", "LOC_synset_mapping.txt")
-SUFFIXES = (".jpeg", ".jpg", ".png", ".webp")
-NOT_AN_IMAGE = "file that is no image"
+NAME_FILES = ImageNet21kFiles.CLASS_NAMES
 UNNAMED = "class without a name"
 
 _SYNSET_FOLDER = re.compile(r"n\d{8}")
@@ -342,7 +365,7 @@ def synset_images(folder: Path, broken: Skips | None = None) -> Iterator[ClassIm
             continue
         for name in sorted(os.listdir(folder / wnid)):
             path = folder / wnid / name
-            if path.suffix.lower() in SUFFIXES:
+            if path.suffix.lower() in IMAGE_SUFFIXES:
                 yield ClassImage(Path(os.path.abspath(path)), wnid, names[wnid])
             else:
                 refuse(NOT_AN_IMAGE, str(path), broken)

@@ -7,12 +7,23 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image
 
 from unimo2.errors import BadData, MissingData
+from unimo2.formats.parsing import refuse_pointer
 from unimo2.formats.shards import ImageSource, TarMember
 
 _SIXTEEN_BIT_STEP = 257  # 65535 / 255: a 16-bit gray level per 8-bit one
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""By EXIF orientation."""
 _DEEP_GRAY_MODES = ("I", "I;16", "I;16L", "I;16B", "I;16N")
 
 
@@ -39,10 +50,13 @@ def load_image(path: str | ImageSource) -> Image.Image:
     try:
         with Image.open(source) as image:
             image.load()
-            return to_rgb(image)
+            rgb = to_rgb(image)
+            return rgb.copy() if rgb is image else rgb
     except MemoryError:
         raise
     except Exception as error:  # Pillow's decoders raise whatever a broken file leads them to
+        content = source.read_bytes() if isinstance(source, Path) else source.getvalue()
+        refuse_pointer(content, f"image {path}")
         reason = " ".join(str(error).split()) or type(error).__name__
         raise BadData(
             f"image cannot be decoded: {path} ({reason}); replace the file or leave it out"
@@ -53,14 +67,14 @@ def to_rgb(image: Image.Image) -> Image.Image:
     """Turn a decoded picture upright and into 8-bit RGB.
 
     Args:
-        image: any mode. A camera's EXIF rotation is applied; 16-bit gray keeps its proportions
+        image: Any mode. A camera's EXIF rotation is applied; 16-bit gray keeps its proportions
             (Pillow alone would clip it to white); an alpha channel is dropped, as the usual
             `convert("RGB")` of training code does.
 
     Returns:
         Image of mode "RGB"; the same object if there was nothing to do.
     """
-    upright = ImageOps.exif_transpose(image)
+    upright = _upright(image)
     if upright.mode == "RGB":
         return upright
     if upright.mode in _DEEP_GRAY_MODES:
@@ -72,21 +86,25 @@ def to_rgb(image: Image.Image) -> Image.Image:
     return upright.convert("RGB")
 
 
-# Pictures of a call: a file that several items share is read once, and stays one object.
+def _upright(image: Image.Image) -> Image.Image:
+    """The picture turned as its metadata says, of which only the orientation is read.
+
+    `ImageOps.exif_transpose` writes the other metadata anew, which fails where that is not sound
+    though the pixels are.
+    """
+    try:
+        turn = _TURNS.get(image.getexif().get(ExifTags.Base.Orientation))
+    except Exception:  # metadata that cannot be read turns nothing
+        turn = None
+    if turn is None:
+        return image
+    upright = image.transpose(turn)
+    # Without the orientation, which would turn it once more.
+    upright.info = {key: image.info[key] for key in ("transparency",) if key in image.info}
+    return upright
 
 
 def loaded(paths: Sequence[Path]) -> list[Image.Image]:
-    """Read the images of some items.
-
-    Args:
-        paths: `[items]`, with repetitions.
-
-    Returns:
-        `[items]` in RGB; the same object for the same path.
-
-    Raises:
-        MissingData: A file is not there.
-        BadData: An image that cannot be decoded.
-    """
+    """`load_image` of `[items]` with repetitions: a path is read once, and stays one object."""
     images = {path: load_image(path) for path in dict.fromkeys(paths)}
     return [images[path] for path in paths]

@@ -25,6 +25,7 @@ from unimo2.formats.parsing import (
     items,
     read_json,
     text,
+    whole,
 )
 
 SPLITS = ("train", "restval", "val", "test")
@@ -82,23 +83,48 @@ def read_karpathy(
 def parse_karpathy(
     json_path: str | Path, image_root: str | Path, splits: Collection[str] | None = None
 ) -> list[KarpathyImage]:
-    """Read the captions alone: as `read_karpathy`, but the image files need not exist."""
+    """Read only the captions: as `read_karpathy`, but the image files need not exist."""
+    images, counts = select_karpathy(json_path, image_root, splits)
+    if not images:
+        held = ", ".join(f"{split} {counts[split]:,}" for split in SPLITS if counts[split])
+        wanted = " or ".join(_known_splits(splits))
+        raise BadData(f"{json_path}: no image of split {wanted}; the file holds {held or 'none'}")
+    return images
+
+
+def select_karpathy(
+    json_path: str | Path, image_root: str | Path, splits: Collection[str] | None = None
+) -> tuple[list[KarpathyImage], Counter[str]]:
+    """Read some splits, and count the images of all.
+
+    Only what is asked for is validated: a fault elsewhere in the file is for 'unimo2 data verify'
+    (`survey_karpathy`).
+
+    Args:
+        json_path: As for `parse_karpathy`.
+        image_root: As for `parse_karpathy`.
+        splits: As for `parse_karpathy`.
+
+    Returns:
+        The images of those splits, in the order of the file, and the number of images by split.
+
+    Raises:
+        MissingData, BadData, UsageError: As `parse_karpathy`, but there may be no image.
+    """
     json_path, image_root = Path(json_path), Path(os.path.abspath(image_root))
     wanted = _known_splits(splits)
-    records = _load(json_path)["images"]
+    others = frozenset(SPLITS) - frozenset(wanted)
     seen = _Seen()
-    images = [
-        _parse_image(record, image_root, index, f"{json_path}: images[{index}]", seen)
-        for index, record in enumerate(records)
-    ]
-    selected = [image for image in images if image.split in wanted]
-    if not selected:
-        counts = Counter(image.split for image in images)
-        held = ", ".join(f"{split} {counts[split]:,}" for split in SPLITS if counts[split])
-        raise BadData(
-            f"{json_path}: no image of split {' or '.join(wanted)}; the file holds {held or 'none'}"
-        )
-    return selected
+    images: list[KarpathyImage] = []
+    counts: Counter[str] = Counter()
+    for index, record in enumerate(_load(json_path)["images"]):
+        split = record.get("split") if isinstance(record, dict) else None
+        if not isinstance(split, str) or split not in others:
+            place = f"{json_path}: images[{index}]"
+            images.append(_parse_image(record, image_root, index, place, seen))
+            split = images[-1].split
+        counts[split] += 1
+    return images, counts
 
 
 def survey_karpathy(
@@ -211,7 +237,8 @@ def _parse_caption(sentence: Any, image_id: int, index: int, place: str, seen: _
     tokens = items(sentence, "tokens", place)
     if not all(isinstance(token, str) for token in tokens):
         raise BadData(f"{place}: 'tokens' must be a list of strings")
-    return Caption(id=identifier, text=text(sentence, "raw", place).strip(), tokens=tuple(tokens))
+    words = tuple(whole(token, f"{place}: a token") for token in tokens)
+    return Caption(id=identifier, text=text(sentence, "raw", place).strip(), tokens=words)
 
 
 def _file_name(record: Any, field: str, place: str) -> str:

@@ -25,6 +25,7 @@ from unimo2.formats.parsing import (
     refuse_repeated,
     require_file,
     text,
+    whole,
 )
 
 TAGS, INSTANCES = "tags", "COCO instances"
@@ -144,7 +145,7 @@ def _of_tags(path: Path) -> tuple[dict[int, tuple[str, ...]], dict[str, tuple[st
     of_name: dict[str, tuple[str, ...]] = {}
     refuse_repeated((_key(name) for name, _ in content), "image", path)
     for name, tags in content:
-        place, key = f"{path}: image {name!r}", _key(name)
+        place, key = f"{path}: image {name!r}", _key(whole(name, f"{path}: the name of an image"))
         if isinstance(key, int):
             of_id[key] = _names(tags, place)
         else:
@@ -163,7 +164,7 @@ def _names(tags: Any, place: str) -> tuple[str, ...]:
     """An image's tags without white space around them."""
     if not isinstance(tags, list) or not all(isinstance(tag, str) and tag.strip() for tag in tags):
         raise BadData(f'{place}: expected a list of names, as ["dog", "frisbee"]; [] for none')
-    return tuple(tag.strip() for tag in tags)
+    return tuple(whole(tag.strip(), f"{place}: a tag") for tag in tags)
 
 
 def _of_instances(path: Path) -> dict[int, tuple[str, ...]]:

@@ -17,33 +17,17 @@ from itertools import groupby
 from pathlib import Path
 
 from unimo2.errors import BadData, MissingData
+from unimo2.formats.layout import OpenImagesFiles
 from unimo2.formats.parsing import BROKEN_ROW, MISSING_IMAGE, Skips, numbered_lines, refuse
 
-LABEL_FILES = (
-    "train-annotations-human-imagelabels-boxable.csv",
-    "oidv6-train-annotations-human-imagelabels-boxable.csv",
-    "oidv7-train-annotations-human-imagelabels-boxable.csv",
-    "train-annotations-human-imagelabels.csv",
-    "oidv6-train-annotations-human-imagelabels.csv",
-    "oidv7-train-annotations-human-imagelabels.csv",
-)
-"""Names under which the training labels were published; the first that is there is read."""
-CLASS_FILES = (
-    "class-descriptions-boxable.csv",
-    "oidv7-class-descriptions-boxable.csv",
-    "class-descriptions.csv",
-    "oidv6-class-descriptions.csv",
-    "oidv7-class-descriptions.csv",
-)
-"""Names of the class lists; all that are there are read."""
-
+LABEL_FILES, CLASS_FILES = OpenImagesFiles.LABELS, OpenImagesFiles.CLASS_NAMES
 _COLUMNS = ["ImageID", "Source", "LabelName", "Confidence"]
 _CLASS_HEADER = ["LabelName", "DisplayName"]
 _IMAGE_ID = re.compile(r"[0-9a-f]{16}")
 
 
 @dataclass(frozen=True)
-class LabelledImage:
+class VerifiedImage:
     """One image with the names of what is in it."""
 
     id: str
@@ -55,7 +39,7 @@ class LabelledImage:
 
 def read_open_images(
     folder: Path, lost: Skips | None = None, broken: Skips | None = None
-) -> Iterator[LabelledImage]:
+) -> Iterator[VerifiedImage]:
     """Stream the training images that have a label.
 
     Args:
@@ -89,7 +73,7 @@ def read_open_images(
         if not labels:
             continue
         if image is not None:
-            yield LabelledImage(identifier, image, tuple(labels))
+            yield VerifiedImage(identifier, image, tuple(labels))
         elif lost is None:
             raise MissingData(
                 f"image not on disk, expected at {folder / 'train' / identifier}.jpg ({path})"

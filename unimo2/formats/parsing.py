@@ -20,6 +20,15 @@ BROKEN_ROW = "broken row"
 DUPLICATE = "id that occurs twice"
 MISSING_IMAGE = "image not on disk"
 UNKNOWN_LABEL = "unknown label"
+NOT_AN_IMAGE = "file that is no image"
+
+IMAGE_SUFFIXES = (
+    *(".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".jpe", ".jfif", ".jp2"),
+    *(".avif", ".apng", ".dib", ".ppm", ".pgm", ".pbm", ".pnm", ".tga", ".ico", ".pcx"),
+)
+"""Names of files that Pillow reads, in lower case, the likeliest first."""
+_LFS = b"version https://git-lfs.github.com/spec/"
+_LFS_LONGEST = 1024  # bytes, by the specification
 
 
 class DuplicateId(BadData):
@@ -89,8 +98,7 @@ def numbered_lines(path: Path, broken: Skips | None = None) -> Iterator[tuple[in
 
 def raw_lines(path: Path) -> Iterator[tuple[int, bytes]]:
     """The lines of a file with their numbers, from 1; MissingData if there is no such file."""
-    if not path.is_file():
-        raise MissingData(f"file not found: {path}")
+    require_file(path, "file")
     with path.open("rb") as stream:
         yield from enumerate(stream, start=1)
 
@@ -148,10 +156,25 @@ def read_text(path: Path, what: str) -> str:
 
 
 def require_file(path: Path, what: str) -> None:
-    """Raise MissingData, naming what the file should hold, if there is no such file."""
+    """Refuse a file that is not there (MissingData), or whose content was not fetched (BadData).
+
+    Args:
+        path: The file.
+        what: What it should hold, for the error.
+    """
     if not path.is_file():
         found = "a folder, not a file" if path.is_dir() else "not found"
         raise MissingData(f"{what} {found}: {path}")
+    if path.stat().st_size <= _LFS_LONGEST:
+        refuse_pointer(path.read_bytes(), str(path))
+
+
+def refuse_pointer(content: bytes, place: str) -> None:
+    """Raise BadData for what git-LFS puts in a file's place until its content is fetched."""
+    if content.startswith(_LFS):
+        raise BadData(
+            f"{place} is a git-LFS pointer: its content was not fetched; run 'git lfs pull'"
+        )
 
 
 def read_json(
@@ -175,10 +198,10 @@ def read_json(
             f"{path}: malformed JSON at line {error.lineno}, column {error.colno}: {error.msg}"
         ) from None
     except (RecursionError, ValueError) as error:
-        raise BadData(f"{path}: malformed JSON: {_undecodable(error)}") from None
+        raise BadData(f"{path}: malformed JSON: {undecodable(error)}") from None
 
 
-def _undecodable(error: Exception) -> str:
+def undecodable(error: Exception) -> str:
     """Why text that looks like JSON cannot be decoded."""
     if isinstance(error, RecursionError):
         return "nested too deeply"
@@ -210,7 +233,7 @@ def read_json_lines(
                 refuse(BROKEN_ROW, fault, broken)
                 continue
             except (RecursionError, ValueError) as error:
-                refuse(BROKEN_ROW, f"{place}: malformed JSON: {_undecodable(error)}", broken)
+                refuse(BROKEN_ROW, f"{place}: malformed JSON: {undecodable(error)}", broken)
                 continue
             yield value, place
 
@@ -333,6 +356,22 @@ def identifier(record: Any, name: str, place: str) -> int:
 def text(record: Any, name: str, place: str) -> str:
     """As `field`, for a string."""
     value: str = field(record, name, str, place)
+    return value if value.isascii() else whole(value, f"{place}: field {name!r}")
+
+
+def whole(value: str, place: str) -> str:
+    """Refuse half of a surrogate pair, which no file and no program takes as text.
+
+    JSON has them where a text was cut to a length in the middle of an emoji.
+    """
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        half = ascii(value[error.start])
+        raise BadData(
+            f"{place} has half of a character, {half}, as of a text cut in the middle of an emoji; "
+            "delete it or write \\ufffd"
+        ) from None
     return value
 
 

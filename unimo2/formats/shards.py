@@ -15,12 +15,19 @@ from itertools import groupby
 from pathlib import Path
 
 from unimo2.errors import BadData, MissingData
-from unimo2.formats.parsing import BROKEN_ROW, DUPLICATE, MISSING_IMAGE, Skips, refuse
+from unimo2.formats.parsing import (
+    BROKEN_ROW,
+    DUPLICATE,
+    IMAGE_SUFFIXES,
+    MISSING_IMAGE,
+    Skips,
+    refuse,
+    undecodable,
+    whole,
+)
 
 SHARD_SUFFIX = ".tar"
 CUT_OFF = "shard that is cut off"
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp")
-"""What images of the web are called."""
 _BLOCK = 512  # bytes; members and the end of the archive are made of these
 
 
@@ -110,7 +117,7 @@ def shard_pairs(
         if image is not None:
             yield ShardPair(place, text, key, image)
         elif lost is None:
-            raise MissingData(f"{place}: a caption, but no image ({', '.join(IMAGE_SUFFIXES)})")
+            raise MissingData(f"{place}: a caption, but no image (.jpg, .png ...)")
         else:
             lost.add(MISSING_IMAGE, place)
 
@@ -158,11 +165,15 @@ def _caption(members: dict[str, TarMember], place: str, broken: Skips | None) ->
         elif ".json" in members:
             fields = json.loads(members[".json"].read())
             caption = fields.get("caption") if isinstance(fields, dict) else None
-            text = caption if isinstance(caption, str) else ""
+            text = whole(caption, "the caption") if isinstance(caption, str) else ""
     except UnicodeDecodeError:
         fault = "the caption is not UTF-8"
     except json.JSONDecodeError as error:
         fault = f"malformed JSON: {error.msg}"
+    except (RecursionError, ValueError) as error:
+        fault = f"malformed JSON: {undecodable(error)}"
+    except BadData as error:
+        fault = str(error)
     text = " ".join(text.split())
     if not text:
         refuse(BROKEN_ROW, f"{place}: {fault}", broken)

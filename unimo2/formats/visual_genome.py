@@ -16,10 +16,18 @@ from typing import Any
 
 from unimo2.errors import BadData, MissingData
 from unimo2.formats.json_stream import json_items
-from unimo2.formats.parsing import BROKEN_ROW, DUPLICATE, MISSING_IMAGE, DuplicateId, Skips, refuse
+from unimo2.formats.layout import VisualGenomeFiles
+from unimo2.formats.parsing import (
+    BROKEN_ROW,
+    DUPLICATE,
+    MISSING_IMAGE,
+    DuplicateId,
+    Skips,
+    refuse,
+    whole,
+)
 
-REGIONS_FILE = "region_descriptions.json"
-IMAGE_FOLDERS = ("VG_100K", "VG_100K_2")
+REGIONS_FILE, IMAGE_FOLDERS = VisualGenomeFiles.REGIONS, VisualGenomeFiles.IMAGES
 
 
 @dataclass(frozen=True)
@@ -120,7 +128,7 @@ def _region(entry: Any, image_id: int, place: str) -> Region:
         raise BadData(f"{place}: field 'phrase' is missing or empty")
     x, y, width, height = (_integer(entry, name, place) for name in ("x", "y", "width", "height"))
     # Phrases were typed by hand and some hold line ends.
-    text = " ".join(phrase.split())
+    text = whole(" ".join(phrase.split()), f"{place}: field 'phrase'")
     return Region(_integer(entry, "region_id", place), text, (x, y, width, height))
 
 

@@ -8,7 +8,6 @@ where the caller gives a `Skips`, and an error where it does not.
 
 from __future__ import annotations
 
-import json
 import os
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -18,24 +17,23 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from unimo2.errors import BadData, MissingData
+from unimo2.formats.layout import ConceptualCaptionsFiles, SbuFiles
 from unimo2.formats.parsing import (
     BROKEN_ROW,
+    IMAGE_SUFFIXES,
     MISSING_IMAGE,
     Skips,
     decoded,
     numbered_lines,
     raw_lines,
+    read_json,
     refuse,
+    whole,
 )
-from unimo2.formats.shards import IMAGE_SUFFIXES, SHARD_SUFFIX, ImageSource, shard_pairs
+from unimo2.formats.shards import SHARD_SUFFIX, ImageSource, shard_pairs
 
-CC_FILES = {"train": "Train_GCC-training.tsv", "val": "Validation_GCC-1.1.0-Validation.tsv"}
-"""The official files of Conceptual Captions."""
-CC_FOLDERS = {"train": "training", "val": "validation"}
-"""Where downloaded images lie, beside them."""
-SBU_JSON = "sbu-captions-all.json"
-SBU_URLS = "SBU_captioned_photo_dataset_urls.txt"
-SBU_CAPTIONS = "SBU_captioned_photo_dataset_captions.txt"
+CC_FILES, CC_FOLDERS = ConceptualCaptionsFiles.CAPTIONS, ConceptualCaptionsFiles.IMAGES
+SBU_JSON, SBU_URLS, SBU_CAPTIONS = SbuFiles.JSON, SbuFiles.URLS, SbuFiles.CAPTIONS
 
 Locate = Callable[[str], Sequence[Path]]
 """Where the image of an address may lie: candidates, the likeliest first."""
@@ -139,10 +137,10 @@ def sbu(folder: Path, lost: Skips | None = None, broken: Skips | None = None) ->
         MissingData: none of the files is there; an image is missing (only without `lost`).
         BadData: lists or files of different lengths; a broken row (only without `broken`).
     """
-    if in_shards(folder / "images"):
-        return sidecar_pairs(folder / "images", lost, broken)
+    if in_shards(folder / SbuFiles.IMAGES):
+        return sidecar_pairs(folder / SbuFiles.IMAGES, lost, broken)
     home, rows = _sbu_rows(folder, broken)
-    places = [folder / "images", home, folder]
+    places = [folder / SbuFiles.IMAGES, home, folder]
 
     def locate(source: str) -> Sequence[Path]:
         name = PurePosixPath(source.split("?")[0].split("#")[0]).name
@@ -153,7 +151,7 @@ def sbu(folder: Path, lost: Skips | None = None, broken: Skips | None = None) ->
 
 def sbu_file(folder: Path) -> Path | None:
     """The file that `sbu` reads captions from; None if there is none."""
-    candidates = (folder / SBU_JSON, folder / "dataset" / SBU_URLS, folder / SBU_URLS)
+    candidates = (folder / SBU_JSON, folder / SbuFiles.UNPACKED / SBU_URLS, folder / SBU_URLS)
     return next((path for path in candidates if path.is_file()), None)
 
 
@@ -193,14 +191,7 @@ def _sbu_text_rows(path: Path, broken: Skips | None) -> Iterator[tuple[str, str,
 
 def _sbu_json_rows(path: Path, broken: Skips | None) -> Iterator[tuple[str, str, str]]:
     """The official JSON is one object of three lists; it has to be read whole (about 0.2 GB)."""
-    try:
-        content: Any = json.loads(path.read_text(encoding="utf-8"))
-    except json.JSONDecodeError as error:
-        raise BadData(
-            f"{path}: malformed JSON at line {error.lineno}, column {error.colno}: {error.msg}"
-        ) from error
-    except UnicodeDecodeError as error:
-        raise BadData(f"{path}: not UTF-8 text (byte {error.start})") from error
+    content: Any = read_json(path, "SBU captions")
     fields = content if isinstance(content, dict) else {}
     sources, captions = fields.get("image_urls"), fields.get("captions")
     if not isinstance(sources, list) or not isinstance(captions, list):
@@ -218,7 +209,12 @@ def _sbu_json_rows(path: Path, broken: Skips | None) -> Iterator[tuple[str, str,
             fault = "no caption" if source.strip() else "no address"
             refuse(BROKEN_ROW, f"{place}: {fault}", broken)
         else:
-            yield place, caption.strip(), source.strip()
+            try:
+                pair = whole(caption.strip(), place), whole(source.strip(), place)
+            except BadData as error:
+                refuse(BROKEN_ROW, str(error), broken)
+                continue
+            yield place, *pair
 
 
 def sidecar_pairs(

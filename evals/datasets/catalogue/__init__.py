@@ -1,1 +1,1 @@
-"""One module a data set, each with a `DATA_SET`; `evals.datasets.registry` finds them."""
+"""The data sets, by the file: every `DataSet` that a module here defines is one; there is no list."""

@@ -2,24 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
-from evals.datasets.checks import check_karpathy
-from evals.datasets.entry import DataSet, Findings, Official, Place
+from evals.datasets.checks import check_karpathy, karpathy_samples
+from evals.datasets.entry import DataSet, Findings, Official, Place, Sample, SampleReader
 from evals.datasets.images import ImageCheck
 from unimo2.formats.karpathy import SPLITS
+from unimo2.formats.layout import CocoFiles
+from unimo2.formats.parsing import Skips
 
 _SOURCE = "dataset_coco.json (Karpathy and Fei-Fei, 2015)"
 _TRAINING = ("train", "restval")
+_BELOW = CocoFiles(Path())
 
 
 def _verify(root: Path, images: ImageCheck) -> Findings:
-    folder = root / "coco"
-    findings = check_karpathy(folder / "dataset_coco.json", folder, "coco", SPLITS, images)
+    at = CocoFiles(root)
+    findings = check_karpathy(at.annotations, at.folder, "coco", SPLITS, images)
     for unit in ("images", "captions"):
         together = sum(findings.counts.get((split, unit), 0) for split in _TRAINING)
         findings.counts["train+restval", unit] = together
     return findings
+
+
+def _samples(root: Path, split: str, skips: Skips) -> Iterator[Sample]:
+    at = CocoFiles(root)
+    return karpathy_samples(at.annotations, at.folder, split)
 
 
 DATA_SET = DataSet(
@@ -33,12 +42,12 @@ DATA_SET = DataSet(
     "dataset_coco.json from caption_datasets.zip at "
     "https://cs.stanford.edu/people/karpathy/deepimagesent/",
     places=(
-        Place(("coco/dataset_coco.json",), "captions and splits"),
-        Place(("coco/train2014/",), "COCO_train2014_*.jpg", needed=False),
-        Place(("coco/val2014/",), "COCO_val2014_*.jpg", needed=False),
-        Place(
-            ("coco/annotations/captions_val2014.json", "coco/annotations/captions_val2017.json"),
+        Place.files("captions and splits", _BELOW.annotations),
+        Place.folders("COCO_train2014_*.jpg", _BELOW.images("train2014")),
+        Place.folders("COCO_val2014_*.jpg", _BELOW.images("val2014")),
+        Place.files(
             "references in the caption server's form",
+            *(_BELOW.references(images) for images in ("val2014", "val2017")),
             needed=False,
         ),
     ),
@@ -65,4 +74,5 @@ DATA_SET = DataSet(
     },
     benchmark="coco",
     verify=_verify,
+    samples=SampleReader(("test", "val", "train", "restval"), _samples),
 )

@@ -5,25 +5,31 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from evals.datasets.checks import check_web_pairs, merge
-from evals.datasets.entry import DataSet, Findings, Official, Place
+from evals.datasets.checks import check_web_pairs, merge, web_samples
+from evals.datasets.entry import DataSet, Findings, Official, Place, Sample, SampleReader
 from evals.datasets.images import ImageCheck
+from unimo2.formats.layout import ConceptualCaptionsFiles as _CC
 from unimo2.formats.parsing import Skips
-from unimo2.formats.web_captions import CC_FILES, CC_FOLDERS, conceptual_captions, in_shards
+from unimo2.formats.web_captions import conceptual_captions, in_shards
 
 _SOURCE = "Sharma et al., 2018, and the official download page"
+_BELOW = _CC(Path()).folder
 
 
 def _verify(root: Path, images: ImageCheck) -> Findings:
-    return merge(_splits(root / "conceptual_captions", images))
+    return merge(_splits(_CC(root).folder, images))
 
 
 def _splits(folder: Path, images: ImageCheck) -> Iterator[Findings]:
-    for split in CC_FILES:
-        if (folder / CC_FILES[split]).is_file() or in_shards(folder / CC_FOLDERS[split]):
+    for split, captions in _CC.CAPTIONS.items():
+        if (folder / captions).is_file() or in_shards(folder / _CC.IMAGES[split]):
             lost, broken = Skips(), Skips()
             pairs = conceptual_captions(folder, split, lost, broken)
             yield check_web_pairs(pairs, split, lost, broken, images)
+
+
+def _samples(root: Path, split: str, skips: Skips) -> Iterator[Sample]:
+    return web_samples(conceptual_captions(_CC(root).folder, split, skips, skips))
 
 
 DATA_SET = DataSet(
@@ -38,19 +44,18 @@ DATA_SET = DataSet(
     places=(
         Place(
             (
-                f"conceptual_captions/{CC_FILES['train']}",
-                "conceptual_captions/training/00000/",
-                "conceptual_captions/training/*.tar",
+                f"{_BELOW}/{_CC.CAPTIONS['train']}",
+                f"{_BELOW}/{_CC.IMAGES['train']}/00000/",
+                f"{_BELOW}/{_CC.IMAGES['train']}/*.tar",
             ),
             "caption<TAB>address, no header; or what img2dataset wrote",
         ),
-        Place(
-            ("conceptual_captions/training/",),
+        Place.folders(
             "<CRC-32 of the address>[.jpg]; or 00000/000000000.jpg with 000000000.txt",
-            needed=False,
+            _BELOW / _CC.IMAGES["train"],
         ),
-        Place((f"conceptual_captions/{CC_FILES['val']}",), "the same for val", needed=False),
-        Place(("conceptual_captions/validation/",), "as training/", needed=False),
+        Place.files("the same for val", _BELOW / _CC.CAPTIONS["val"], needed=False),
+        Place.folders(f"as {_CC.IMAGES['train']}/", _BELOW / _CC.IMAGES["val"]),
     ),
     official=(
         Official("train", "pairs", 3_318_333, _SOURCE, "3.01M"),
@@ -61,4 +66,5 @@ DATA_SET = DataSet(
         "every download has others",
     ),
     verify=_verify,
+    samples=SampleReader(("train", "val"), _samples),
 )

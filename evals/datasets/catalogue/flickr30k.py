@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
-from evals.datasets.checks import check_karpathy
-from evals.datasets.entry import DataSet, Findings, Official, Place
+from evals.datasets.checks import check_karpathy, karpathy_samples
+from evals.datasets.entry import DataSet, Findings, Official, Place, Sample, SampleReader
 from evals.datasets.images import ImageCheck
+from unimo2.formats.layout import Flickr30kFiles
+from unimo2.formats.parsing import Skips
 
 _SOURCE = "dataset_flickr30k.json (Karpathy and Fei-Fei, 2015)"
+_BELOW = Flickr30kFiles(Path())
 
 
 def _verify(root: Path, images: ImageCheck) -> Findings:
-    folder = root / "flickr30k"
-    captions, pictures = folder / "dataset_flickr30k.json", folder / "flickr30k-images"
-    return check_karpathy(captions, pictures, "flickr30k", ("train", "val", "test"), images)
+    at = Flickr30kFiles(root)
+    splits = ("train", "val", "test")
+    return check_karpathy(at.annotations, at.images, "flickr30k", splits, images)
+
+
+def _samples(root: Path, split: str, skips: Skips) -> Iterator[Sample]:
+    at = Flickr30kFiles(root)
+    return karpathy_samples(at.annotations, at.images, split)
 
 
 DATA_SET = DataSet(
@@ -29,8 +38,8 @@ DATA_SET = DataSet(
     "dataset_flickr30k.json from caption_datasets.zip at "
     "https://cs.stanford.edu/people/karpathy/deepimagesent/",
     places=(
-        Place(("flickr30k/dataset_flickr30k.json",), "captions and splits"),
-        Place(("flickr30k/flickr30k-images/",), "<id>.jpg", needed=False),
+        Place.files("captions and splits", _BELOW.annotations),
+        Place.folders("<id>.jpg", _BELOW.images),
     ),
     official=(
         Official("train", "images", 29_000, _SOURCE, "29K"),
@@ -51,4 +60,5 @@ DATA_SET = DataSet(
     },
     benchmark="flickr",
     verify=_verify,
+    samples=SampleReader(("test", "val", "train"), _samples),
 )

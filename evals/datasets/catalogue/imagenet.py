@@ -2,41 +2,39 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
-from evals.datasets.entry import DataSet, Findings, Official, Place
+from evals.datasets.checks import first_of
+from evals.datasets.entry import DataSet, Findings, Official, Place, Sample, SampleReader
 from evals.datasets.images import ImageCheck
 from unimo2.errors import BadData
-from unimo2.formats.imagenet import (
-    MAPPING,
-    SOLUTION,
-    LabelledImage,
-    find_above,
-    read_labels,
-    read_synsets,
-)
-from unimo2.formats.parsing import Skips, first_few
+from unimo2.formats.imagenet import LabelledImage, find_above, read_labels, read_synsets
+from unimo2.formats.layout import ImageNetFiles
+from unimo2.formats.parsing import MISSING_IMAGE, Skips, first_few
 
 _SOURCE = "Russakovsky et al., 2015 (ILSVRC 2012)"
+_BELOW = ImageNetFiles(Path())
 
 
 def _verify(root: Path, images: ImageCheck) -> Findings:
-    folder = root / "imagenet"
+    at = ImageNetFiles(root)
     findings = Findings()
-    known = _check_mapping(folder, findings)
+    known = _check_mapping(at.mapping, findings)
     read: dict[str, list[LabelledImage]] = {}
     for split in ("train", "val"):
-        if not (folder / split).is_dir():
+        if not at.images(split).is_dir():
             continue
-        broken = Skips()
+        broken, left_out = Skips(), Skips()
         try:
-            read[split] = read_labels(folder / split, broken)
+            read[split] = read_labels(at.images(split), broken, left_out)
         except BadData as error:
             findings.problems.append(str(error))
             continue
         findings.problems += broken.lines()
+        if left_out.total:
+            others = f"{left_out.total:,} files beside the images are not read"
+            findings.notes.append(f"{split}: {others}, {first_of(left_out)}")
         _check_split(split, read[split], known, findings)
         for image in read[split]:
             if image.path is not None:
@@ -45,13 +43,12 @@ def _verify(root: Path, images: ImageCheck) -> Findings:
     shared = len({image.name for image in train} & {image.name for image in val})
     if shared:
         findings.problems.append(f"{shared:,} images are in train and in val")
-    findings.problems += _check_solution(folder / "val", val)
+    findings.problems += _check_solution(at.images("val"), val)
     return findings
 
 
-def _check_mapping(folder: Path, findings: Findings) -> Collection[str]:
+def _check_mapping(path: Path, findings: Findings) -> Collection[str]:
     """The classes that have a name; a problem if there is no list of them."""
-    path = folder / MAPPING
     if not path.is_file():
         findings.problems.append(f"no {path}: the classes have no names")
         return ()
@@ -75,17 +72,13 @@ def _check_split(
     unnamed = sorted(classes - set(known)) if known else []
     if unnamed:
         findings.problems.append(
-            f"{split}: {len(unnamed):,} classes that {MAPPING} does not name: {first_few(unnamed)}"
+            f"{split}: {len(unnamed):,} classes that {_BELOW.MAPPING} does not name: {first_few(unnamed)}"
         )
-    folders = {image.path.parent for image in found if image.path is not None}
-    others = sum(len(os.listdir(place)) for place in folders) - len(found)
-    if others:
-        findings.notes.append(f"{split}: {others:,} files beside the images are not read")
 
 
 def _check_solution(folder: Path, found: Sequence[LabelledImage]) -> list[str]:
     """What sorted images say otherwise than the official list of their classes, if that is there."""
-    path = find_above(folder, SOLUTION)
+    path = find_above(folder, _BELOW.SOLUTION)
     flat = any(image.path is not None and image.path.parent == folder for image in found)
     if path is None or flat or not found:
         return []  # flat images have their classes from that very list
@@ -107,6 +100,17 @@ def _check_solution(folder: Path, found: Sequence[LabelledImage]) -> list[str]:
     return problems
 
 
+def _samples(root: Path, split: str, skips: Skips) -> Iterator[Sample]:
+    at = ImageNetFiles(root)
+    names = {synset.wnid: synset.names for synset in read_synsets(at.mapping)}
+    for image in read_labels(at.images(split)):
+        if image.path is None:
+            skips.add(MISSING_IMAGE, image.name)
+        else:
+            label = ", ".join(names.get(image.wnid, ("a class without a name",)))
+            yield Sample(image.path, f"{image.name} ({image.wnid})", (label,))
+
+
 DATA_SET = DataSet(
     name="imagenet",
     title="ImageNet-1k (ILSVRC 2012)",
@@ -116,11 +120,12 @@ DATA_SET = DataSet(
     source="https://www.image-net.org/download.php (or the Kaggle ImageNet object localization "
     "challenge)",
     places=(
-        Place(("imagenet/LOC_synset_mapping.txt",), "names of the classes"),
-        Place(("imagenet/train/",), "<wnid>/*.JPEG", needed=False),
-        Place(
-            ("imagenet/val/",),
-            f"<wnid>/*.JPEG; or *.JPEG as distributed, with {SOLUTION} in imagenet/",
+        Place.files("names of the classes", _BELOW.mapping),
+        Place.folders("<wnid>/*.JPEG", _BELOW.images("train")),
+        Place.folders(
+            f"<wnid>/*.JPEG; or *.JPEG as distributed, with {_BELOW.SOLUTION} in imagenet/",
+            _BELOW.images("val"),
+            needed=True,
         ),
     ),
     official=(
@@ -131,7 +136,8 @@ DATA_SET = DataSet(
         Official("val", "classes", 1_000, _SOURCE),
     ),
     notes=(
-        "as distributed, val is one flat folder and LOC_val_solution.csv names the classes; both forms are read",
+        f"as distributed, val is one flat folder and {_BELOW.SOLUTION} names the classes; both "
+        "forms are read",
     ),
     look_alikes={
         100_000: "as many as the official test images, which have no public classes",
@@ -141,4 +147,5 @@ DATA_SET = DataSet(
     },
     benchmark="imagenet",
     verify=_verify,
+    samples=SampleReader(("val", "train"), _samples),
 )

@@ -2,26 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
-from evals.datasets.entry import DataSet, Findings, Official, Place
+from evals.datasets.entry import DataSet, Findings, Official, Place, Sample, SampleReader
 from evals.datasets.images import ImageCheck
-from unimo2.formats.imagenet import NAME_FILES, synset_images
+from unimo2.formats.imagenet import synset_images
+from unimo2.formats.layout import ImageNet21kFiles
 from unimo2.formats.parsing import Skips
 
 _SOURCE = "ImageNet, release of autumn 2011"
+_BELOW = ImageNet21kFiles(Path()).folder
 
 
 def _verify(root: Path, images: ImageCheck) -> Findings:
     broken = Skips()
     count = 0
     classes: set[str] = set()
-    for image in synset_images(root / "imagenet21k", broken):
+    for image in synset_images(ImageNet21kFiles(root).folder, broken):
         count += 1
         classes.add(image.wnid)
         images.see(image.path)
     counts = {("train", "images"): count, ("train", "classes"): len(classes)}
     return Findings(counts=counts, problems=broken.lines())
+
+
+def _samples(root: Path, split: str, skips: Skips) -> Iterator[Sample]:
+    for image in synset_images(ImageNet21kFiles(root).folder, skips):
+        yield Sample(image.path, f"{image.path.name} ({image.wnid})", (", ".join(image.names),))
 
 
 DATA_SET = DataSet(
@@ -32,8 +40,10 @@ DATA_SET = DataSet(
     licence="ImageNet's terms of access: non-commercial research and education only.",
     source="https://www.image-net.org/download.php",
     places=(
-        Place(tuple(f"imagenet21k/{name}" for name in NAME_FILES), "names of the classes"),
-        Place(("imagenet21k/",), "<wnid>/*.JPEG", needed=False),
+        Place.files(
+            "names of the classes", *(_BELOW / name for name in ImageNet21kFiles.CLASS_NAMES)
+        ),
+        Place.folders("<wnid>/*.JPEG", _BELOW),
     ),
     official=(
         Official("train", "images", 14_197_122, _SOURCE, "14M"),
@@ -41,4 +51,5 @@ DATA_SET = DataSet(
     ),
     notes=("the release of winter 2021 leaves out 2,674 classes of people and has 19,167",),
     verify=_verify,
+    samples=SampleReader(("train",), _samples),
 )

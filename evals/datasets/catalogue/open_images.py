@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
-from evals.datasets.entry import DataSet, Findings, Official, Place
+from evals.datasets.entry import DataSet, Findings, Official, Place, Sample, SampleReader
 from evals.datasets.images import ImageCheck
-from unimo2.formats.open_images import CLASS_FILES, LABEL_FILES, label_file, read_open_images
+from unimo2.formats.layout import OpenImagesFiles
+from unimo2.formats.open_images import label_file, read_open_images
 from unimo2.formats.parsing import Skips
+
+_BELOW = OpenImagesFiles(Path()).folder
 
 
 def _verify(root: Path, images: ImageCheck) -> Findings:
-    folder = root / "open_images"
+    folder = OpenImagesFiles(root).folder
     lost, broken = Skips(), Skips()
     there, labels, repeated = 0, 0, 0
     seen: set[int] = set()
@@ -36,6 +40,11 @@ def _verify(root: Path, images: ImageCheck) -> Findings:
     return findings
 
 
+def _samples(root: Path, split: str, skips: Skips) -> Iterator[Sample]:
+    for image in read_open_images(OpenImagesFiles(root).folder, skips, skips):
+        yield Sample(image.path, image.path.name, (", ".join(image.labels),))
+
+
 DATA_SET = DataSet(
     name="open_images",
     title="Open Images (V4 to V7), images with boxes",
@@ -45,12 +54,14 @@ DATA_SET = DataSet(
     licence="Annotations CC BY 4.0; photos listed as CC BY 2.0.",
     source="https://storage.googleapis.com/openimages/web/download_v7.html",
     places=(
-        Place(tuple(f"open_images/{name}" for name in LABEL_FILES), "verified labels"),
-        Place(tuple(f"open_images/{name}" for name in CLASS_FILES), "names of the labels"),
-        Place(
-            ("open_images/train/", "open_images/train_0/"),
+        Place.files("verified labels", *(_BELOW / name for name in OpenImagesFiles.LABELS)),
+        Place.files(
+            "names of the labels", *(_BELOW / name for name in OpenImagesFiles.CLASS_NAMES)
+        ),
+        Place.folders(
             "<ImageID>.jpg (train_0/ ... train_f/ as the archives unpack)",
-            needed=False,
+            _BELOW / "train",
+            _BELOW / "train_0",
         ),
     ),
     official=(
@@ -58,4 +69,5 @@ DATA_SET = DataSet(
     ),
     notes=("the paper does not say which subset it took; 1.7M is what has boxes",),
     verify=_verify,
+    samples=SampleReader(("train",), _samples),
 )

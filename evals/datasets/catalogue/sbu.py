@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
-from evals.datasets.checks import check_web_pairs
-from evals.datasets.entry import DataSet, Findings, Official, Place
+from evals.datasets.checks import check_web_pairs, web_samples
+from evals.datasets.entry import DataSet, Findings, Official, Place, Sample, SampleReader
 from evals.datasets.images import ImageCheck
+from unimo2.formats.layout import SbuFiles
 from unimo2.formats.parsing import Skips
-from unimo2.formats.web_captions import SBU_CAPTIONS, SBU_JSON, SBU_URLS, sbu
+from unimo2.formats.web_captions import sbu
+
+_BELOW = SbuFiles(Path()).folder
 
 
 def _verify(root: Path, images: ImageCheck) -> Findings:
     lost, broken = Skips(), Skips()
-    return check_web_pairs(sbu(root / "sbu", lost, broken), "train", lost, broken, images)
+    pairs = sbu(SbuFiles(root).folder, lost, broken)
+    return check_web_pairs(pairs, "train", lost, broken, images)
+
+
+def _samples(root: Path, split: str, skips: Skips) -> Iterator[Sample]:
+    return web_samples(sbu(SbuFiles(root).folder, skips, skips))
 
 
 DATA_SET = DataSet(
@@ -26,21 +35,22 @@ DATA_SET = DataSet(
     places=(
         Place(
             (
-                f"sbu/{SBU_JSON}",
-                f"sbu/dataset/{SBU_URLS}",
-                f"sbu/{SBU_URLS}",
-                "sbu/images/00000/",
-                "sbu/images/*.tar",
+                f"{_BELOW}/{SbuFiles.JSON}",
+                f"{_BELOW}/{SbuFiles.UNPACKED}/{SbuFiles.URLS}",
+                f"{_BELOW}/{SbuFiles.URLS}",
+                f"{_BELOW}/{SbuFiles.IMAGES}/00000/",
+                f"{_BELOW}/{SbuFiles.IMAGES}/*.tar",
             ),
-            f"lists image_urls and captions; or addresses, with {SBU_CAPTIONS} beside them",
+            f"lists image_urls and captions; or addresses, with {SbuFiles.CAPTIONS} beside them",
         ),
-        Place(
-            ("sbu/images/", "sbu/dataset/"),
+        Place.folders(
             "<last part of the address>; or what img2dataset wrote",
-            needed=False,
+            _BELOW / SbuFiles.IMAGES,
+            _BELOW / SbuFiles.UNPACKED,
         ),
     ),
     official=(Official("train", "pairs", 1_000_000, "Ordonez et al., 2011", "867K"),),
     notes=("the paper's 867K pairs are fewer than were published: photos vanish from the web",),
     verify=_verify,
+    samples=SampleReader(("train",), _samples),
 )

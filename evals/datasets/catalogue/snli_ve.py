@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
-from evals.datasets.checks import check_files
-from evals.datasets.entry import DataSet, Findings, Official, Place
+from evals.datasets.checks import by_image, check_files
+from evals.datasets.entry import DataSet, Findings, Official, Place, Sample, SampleReader
 from evals.datasets.images import ImageCheck
 from unimo2.errors import BadData
-from unimo2.formats.parsing import Skips
+from unimo2.formats.layout import Flickr30kFiles, SnliVeFiles
+from unimo2.formats.parsing import MISSING_IMAGE, Skips
 from unimo2.formats.snli_ve import LABELS, NO_MAJORITY, read_pairs
 
 _SOURCE = "README of the SNLI-VE repository (Xie et al., 2019)"
-_FILES = {split: f"snli_ve_{split}.jsonl" for split in ("train", "dev", "test")}
+_SPLITS = ("train", "dev", "test")
+_BELOW = SnliVeFiles(Path())
 
 
 def _verify(root: Path, images: ImageCheck) -> Findings:
     findings = Findings()
     first_split: dict[str, str] = {}
-    for split, name in _FILES.items():
-        path = root / "snli_ve" / name
+    at = SnliVeFiles(root)
+    for split in _SPLITS:
+        path = at.pairs(split)
         if not path.is_file():
             continue
         try:
@@ -28,8 +32,7 @@ def _verify(root: Path, images: ImageCheck) -> Findings:
         except BadData as error:
             findings.problems.append(str(error))
             continue
-        pictures = (root / "flickr30k" / "flickr30k-images" / f"{name}.jpg" for name in shown)
-        findings.problems += check_files(split, pictures, images)
+        findings.problems += check_files(split, map(at.image, shown), images)
         shared = Counter(first_split[name] for name in shown if name in first_split)
         findings.problems += [
             f"{count:,} images are in {other} and in {split}" for other, count in shared.items()
@@ -57,6 +60,20 @@ def _check_split(split: str, path: Path, findings: Findings) -> list[str]:
     return shown
 
 
+def _samples(root: Path, split: str, skips: Skips) -> Iterator[Sample]:
+    return by_image(_lines(SnliVeFiles(root), split, skips))
+
+
+def _lines(at: SnliVeFiles, split: str, skips: Skips) -> Iterator[tuple[Path, str]]:
+    """Photo, and label with sentence."""
+    for pair in read_pairs(at.pairs(split)):
+        path = at.image(pair.image)
+        if path.is_file():
+            yield path, f"{pair.label or NO_MAJORITY}: {pair.hypothesis}"
+        else:
+            skips.add(MISSING_IMAGE, str(path))
+
+
 DATA_SET = DataSet(
     name="snli_ve",
     title="SNLI-VE",
@@ -66,10 +83,10 @@ DATA_SET = DataSet(
     licence="Code BSD-2-Clause; SNLI is CC BY-SA 4.0; photos as for Flickr30k.",
     source="https://github.com/necla-ml/SNLI-VE",
     places=(
-        Place(("snli_ve/snli_ve_train.jsonl",), "training pairs"),
-        Place(("snli_ve/snli_ve_dev.jsonl",), "development pairs"),
-        Place(("snli_ve/snli_ve_test.jsonl",), "test pairs"),
-        Place(("flickr30k/flickr30k-images/",), "<Flickr30K_ID>.jpg", needed=False),
+        Place.files("training pairs", _BELOW.pairs("train")),
+        Place.files("development pairs", _BELOW.pairs("dev")),
+        Place.files("test pairs", _BELOW.pairs("test")),
+        Place.folders("<Flickr30K_ID>.jpg", Flickr30kFiles(Path()).images),
     ),
     official=(
         Official("train", "pairs", 529_527, _SOURCE, "529.5K (as images)"),
@@ -100,4 +117,5 @@ DATA_SET = DataSet(
     },
     benchmark="snli_ve",
     verify=_verify,
+    samples=SampleReader(_SPLITS[::-1], _samples),
 )

@@ -1,19 +1,51 @@
-"""Plain text of any origin, such as WikiText; not one of the corpora of the paper."""
+"""Text for pre-training: BookCorpus and Wikipedia, OpenWebText, and plain text of any origin."""
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 from evals.datasets.checks import check_text
-from evals.datasets.entry import DataSet, Findings, Place
+from evals.datasets.entry import DataSet, Findings, HubFile, HubForm, Official, Place
 from evals.datasets.images import ImageCheck
 
 
-def _verify(root: Path, images: ImageCheck) -> Findings:
-    return check_text(root / "text")
+def _verify(folder: str, root: Path, images: ImageCheck) -> Findings:
+    return check_text(root / folder)
 
 
-DATA_SET = DataSet(
+BOOKWIKI = DataSet(
+    name="bookwiki",
+    title="BookCorpus and English Wikipedia",
+    role="text",
+    about="Books and encyclopedia articles, 16 GB of plain text; the first of RoBERTa's corpora.",
+    licence="Wikipedia CC BY-SA; BookCorpus is no longer distributed, books belong to their authors.",
+    source="Wikipedia from https://dumps.wikimedia.org/ (WikiExtractor makes text of it); BookCorpus "
+    "(Zhu et al., 2015) has no official source any more",
+    places=(Place.folders("*.txt, in folders of any depth", Path("bookwiki"), needed=True),),
+    official=(
+        Official("all", "MB", 16_000, "Liu et al., 2019, section 3.2 (16 GB)", "16G", about=True),
+    ),
+    notes=("the paper's table 6 gives a size, not a number of texts",),
+    verify=partial(_verify, "bookwiki"),
+)
+
+OPENWEBTEXT = DataSet(
+    name="openwebtext",
+    title="OpenWebText",
+    role="text",
+    about="Web pages that Reddit links to, 8,013,769 documents; an open replication of WebText.",
+    licence="CC0 for the packaging; pages belong to their owners.",
+    source="https://skylion007.github.io/OpenWebTextCorpus/ (unpack to .txt files)",
+    places=(Place.folders("*.txt, in folders of any depth", Path("openwebtext"), needed=True),),
+    official=(
+        Official("all", "MB", 38_000, "Liu et al., 2019, section 3.2 (38 GB)", "38G", about=True),
+    ),
+    notes=("the paper's table 6 gives a size, not a number of texts",),
+    verify=partial(_verify, "openwebtext"),
+)
+
+TEXT = DataSet(
     name="text",
     title="Plain text (WikiText, or any other)",
     role="text",
@@ -21,7 +53,18 @@ DATA_SET = DataSet(
     "Wikipedia, small enough to try with; not one of the paper's corpora.",
     licence="WikiText CC BY-SA 3.0.",
     source="https://huggingface.co/datasets/Salesforce/wikitext",
-    places=(Place(("text/",), "*.txt, *.tokens or *.raw, in folders of any depth"),),
+    places=(
+        Place.folders(
+            "*.txt, *.tokens or *.raw, in folders of any depth", Path("text"), needed=True
+        ),
+    ),
     official=(),
-    verify=_verify,
+    verify=partial(_verify, "text"),
+    hub=HubForm(
+        "Salesforce/wikitext",
+        "wikitext-2-raw-v1",
+        "text/wikitext-2-raw-v1",
+        tuple(HubFile(split, f"{split}.txt") for split in ("train", "validation", "test")),
+        {"text": "text"},
+    ),
 )

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from array import array
+from collections.abc import Iterator
 from pathlib import Path
 
-from evals.datasets.entry import DataSet, Findings, Official, Place
+from evals.datasets.entry import DataSet, Findings, Official, Place, Sample, SampleReader
 from evals.datasets.images import ImageCheck
+from unimo2.formats.layout import VisualGenomeFiles
 from unimo2.formats.parsing import Skips
-from unimo2.formats.visual_genome import IMAGE_FOLDERS, REGIONS_FILE, read_regions
+from unimo2.formats.visual_genome import read_regions
+
+_PHRASES = 12  # shown, of the fifty that an image has
+_BELOW = VisualGenomeFiles(Path()).folder
 
 
 def _verify(root: Path, images: ImageCheck) -> Findings:
@@ -17,7 +22,7 @@ def _verify(root: Path, images: ImageCheck) -> Findings:
     lost, broken = Skips(), Skips()
     there = 0
     identifiers = array("q")
-    for image in read_regions(root / "visual_genome", lost, broken):
+    for image in read_regions(VisualGenomeFiles(root).folder, lost, broken):
         there += 1
         images.see(image.path)
         identifiers.extend(region.id for region in image.regions)
@@ -34,6 +39,14 @@ def _verify(root: Path, images: ImageCheck) -> Findings:
     return findings
 
 
+def _samples(root: Path, split: str, skips: Skips) -> Iterator[Sample]:
+    for image in read_regions(VisualGenomeFiles(root).folder, skips, skips):
+        lines = [f"{region.phrase} {region.box}" for region in image.regions[:_PHRASES]]
+        rest = len(image.regions) - _PHRASES
+        more = [f"and {rest} more"] if rest > 0 else []
+        yield Sample(image.path, f"{image.id}: phrase (x, y, width, height)", (*lines, *more))
+
+
 DATA_SET = DataSet(
     name="visual_genome",
     title="Visual Genome",
@@ -43,9 +56,11 @@ DATA_SET = DataSet(
     source="https://homes.cs.washington.edu/~ranjay/visualgenome/api.html (images part 1 and 2, "
     "region descriptions, version 1.2 or 1.0)",
     places=(
-        Place((f"visual_genome/{REGIONS_FILE}",), "images with their regions' phrases"),
-        Place((f"visual_genome/{IMAGE_FOLDERS[0]}/",), "<image id>.jpg (part 1)", needed=False),
-        Place((f"visual_genome/{IMAGE_FOLDERS[1]}/",), "<image id>.jpg (part 2)", needed=False),
+        Place.files("images with their regions' phrases", _BELOW / VisualGenomeFiles.REGIONS),
+        *(
+            Place.folders(f"<image id>.jpg (part {part})", _BELOW / folder)
+            for part, folder in enumerate(VisualGenomeFiles.IMAGES, start=1)
+        ),
     ),
     official=(
         Official("train", "images", 108_077, "Visual Genome's home page", "108K"),
@@ -58,4 +73,5 @@ DATA_SET = DataSet(
         ),
     ),
     verify=_verify,
+    samples=SampleReader(("train",), _samples),
 )

@@ -6,7 +6,6 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from evals.suite_mini.caption_levels import CIDER, cider_level
 from evals.suite_mini.captioned import (
     COCO_FOLDER,
     Entry,
@@ -19,10 +18,11 @@ from evals.suite_mini.captioned import (
 from evals.suite_mini.part import Report
 from evals.suite_mini.render import SIDE
 from evals.suite_mini.request import SuiteRequest
+from unimo2.formats.layout import CocoFiles
 
-_JSON = f"{COCO_FOLDER}/dataset_coco.json"
+_JSON = CocoFiles(Path()).annotations.as_posix()
 _ANNOTATIONS = f"{COCO_FOLDER}/annotations"
-_REFERENCES = f"{_ANNOTATIONS}/captions_val2014.json"
+_REFERENCES = CocoFiles(Path()).references("val2014").as_posix()
 _LICENCE = {"id": 1, "name": "Drawn by unimo2 data make-mini", "url": ""}
 
 
@@ -39,19 +39,10 @@ class _Coco:
         entries = coco_entries(request)
         write_karpathy(root / _JSON, self.name, entries, results)
         _write_references(root / _REFERENCES, entries, results)
-        captions = [[text for text, _ in result.captions] for result in results]
-        test = [own for entry, own in zip(entries, captions, strict=True) if entry.split == "test"]
-        training = [
-            text
-            for entry, own in zip(entries, captions, strict=True)
-            if entry.split in ("train", "restval")
-            for text in own
-        ]
         return Report(
             counts=split_counts(entries),
             unit="images with 5 captions each",
             digests=[result.digest for result in results],
-            levels={"coco": {CIDER: cider_level(test, training, request.seed)}},
         )
 
     def files(self, request: SuiteRequest) -> Sequence[str]:

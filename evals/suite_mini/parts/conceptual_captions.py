@@ -12,12 +12,12 @@ from evals.suite_mini.language import Description
 from evals.suite_mini.part import Report
 from evals.suite_mini.request import SuiteRequest
 from evals.suite_mini.web import WebJob, WebWritten, noise_counts
-from unimo2.formats.web_captions import CC_FILES, CC_FOLDERS
+from unimo2.formats.layout import ConceptualCaptionsFiles
 
 _FOLDER = "conceptual_captions"
 _PAIRS = 4_000
-_TSV = f"{_FOLDER}/{CC_FILES['train']}"
-_IMAGES = f"{_FOLDER}/{CC_FOLDERS['train']}"
+_TSV = f"{_FOLDER}/{ConceptualCaptionsFiles.CAPTIONS['train']}"
+_IMAGES = f"{_FOLDER}/{ConceptualCaptionsFiles.IMAGES['train']}"
 _PUNCTUATION = re.compile(r"\s*([,.:])")
 
 

@@ -12,17 +12,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from evals.suite_mini.classes import IMAGENET_CLASSES, ThingClass
-from evals.suite_mini.colour_reader import ColourCounts, colour_counts, colour_reader_accuracy
 from evals.suite_mini.dice import Dice
 from evals.suite_mini.fingerprint import item_digest
-from evals.suite_mini.meaning import Statement, is_true
-from evals.suite_mini.part import Level, Report
+from evals.suite_mini.part import Report
 from evals.suite_mini.pictures import save_jpeg
 from evals.suite_mini.portraits import Portrait, draw_portrait, make_portrait
 from evals.suite_mini.request import SuiteRequest
+from unimo2.formats.layout import ImageNetFiles
 
 _FOLDER = "imagenet"
-_MAPPING, _SOLUTION = "LOC_synset_mapping.txt", "LOC_val_solution.csv"
+_MAPPING, _SOLUTION = ImageNetFiles.MAPPING, ImageNetFiles.SOLUTION
 _SIZES = {"train": 30 * len(IMAGENET_CLASSES), "val": 10 * len(IMAGENET_CLASSES)}
 # ImageNet's public test split is called val.
 _WORLDS = {"train": "train", "val": "test"}
@@ -33,9 +32,6 @@ class Drawn:
     """What a process hands back for a picture."""
 
     digest: str
-    colours: ColourCounts
-    true_classes: int
-    """How many classes are true of the scene: one."""
     box: tuple[int, int, int, int]
     """Around the main thing: left, top, right, bottom in pixels."""
 
@@ -77,10 +73,6 @@ class ClassPicture:
         save_jpeg(root / self.path, pixels)
         return Drawn(
             digest=item_digest(portrait.scene, [self.kind.wnid], pixels),
-            colours=colour_counts(pixels),
-            true_classes=sum(
-                is_true(Statement((kind.kind,)), portrait.scene) for kind in IMAGENET_CLASSES
-            ),
             box=box,
         )
 
@@ -114,34 +106,11 @@ class _ImageNet:
             counts=dict(Counter(job.split for job in jobs)),
             unit="images",
             digests=[drawn.digest for drawn in results],
-            levels={"imagenet": {"accuracy": _accuracy_level(jobs, results)}},
         )
 
     def files(self, request: SuiteRequest) -> Sequence[str]:
         names = [f"{_FOLDER}/{_MAPPING}", f"{_FOLDER}/{_SOLUTION}"]
         return names + [job.path for job in self.jobs(request)]
-
-
-def _accuracy_level(jobs: Sequence[ClassPicture], results: Sequence[Drawn]) -> Level:
-    """What can be reached, and what colours alone give, in percent."""
-    train, val = (
-        [(job, drawn) for job, drawn in zip(jobs, results, strict=True) if job.split == split]
-        for split in ("train", "val")
-    )
-    commonest = Counter(job.kind.wnid for job, _ in train).most_common(1)[0][0]
-    return Level(
-        ideal=100.0 * sum(1.0 / drawn.true_classes for _, drawn in val) / len(val),
-        chance=100.0 / len(IMAGENET_CLASSES),
-        majority=100.0 * sum(job.kind.wnid == commonest for job, _ in val) / len(val),
-        one_modality={
-            "colours only": colour_reader_accuracy(
-                [drawn.colours for _, drawn in train],
-                [job.kind.wnid for job, _ in train],
-                [drawn.colours for _, drawn in val],
-                [job.kind.wnid for job, _ in val],
-            )
-        },
-    )
 
 
 PART = _ImageNet()

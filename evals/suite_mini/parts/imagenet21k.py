@@ -13,8 +13,10 @@ from evals.suite_mini.part import Report
 from evals.suite_mini.pictures import save_jpeg
 from evals.suite_mini.portraits import Portrait, draw_portrait, make_portrait
 from evals.suite_mini.request import SuiteRequest
+from unimo2.formats.layout import ImageNet21kFiles
 
 _FOLDER = "imagenet21k"
+_NAMES = ImageNet21kFiles.CLASS_NAMES[0]
 _IMAGES = 5_000
 
 
@@ -60,11 +62,11 @@ class _ImageNet21k:
 
     def finish(self, root: Path, request: SuiteRequest, results: Sequence[str]) -> Report:
         lines = [f"{kind.wnid}\t{', '.join(kind.names)}\n" for kind in ALL_CLASSES]
-        (root / _FOLDER / "words.txt").write_text("".join(lines), encoding="utf-8")
+        (root / _FOLDER / _NAMES).write_text("".join(lines), encoding="utf-8")
         return Report(counts={"train": len(results)}, unit="images", digests=results)
 
     def files(self, request: SuiteRequest) -> Sequence[str]:
-        return [f"{_FOLDER}/words.txt", *(job.path for job in self.jobs(request))]
+        return [f"{_FOLDER}/{_NAMES}", *(job.path for job in self.jobs(request))]
 
 
 PART = _ImageNet21k()

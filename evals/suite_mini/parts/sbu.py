@@ -12,11 +12,11 @@ from evals.suite_mini.language import Description
 from evals.suite_mini.part import Report
 from evals.suite_mini.request import SuiteRequest
 from evals.suite_mini.web import WebJob, WebWritten, noise_counts
-from unimo2.formats.web_captions import SBU_JSON
+from unimo2.formats.layout import SbuFiles
 
 _FOLDER = "sbu"
 _PAIRS = 4_000
-_JSON, _IMAGES = f"{_FOLDER}/{SBU_JSON}", f"{_FOLDER}/images"
+_JSON, _IMAGES = f"{_FOLDER}/{SbuFiles.JSON}", f"{_FOLDER}/{SbuFiles.IMAGES}"
 _OWNERS = 311
 _BEFORE = (
     "my favourite one so far.",

@@ -13,14 +13,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from evals.suite_mini.blind import bag_of_words_guesses, commonest, habit_guesses
 from evals.suite_mini.captioned import Entry as Picture
 from evals.suite_mini.captioned import flickr_entries, scene_and_descriptions
 from evals.suite_mini.dice import Dice
 from evals.suite_mini.entailment import hypothesis_pairs
 from evals.suite_mini.pairing import shares
-from evals.suite_mini.part import Level, Report
+from evals.suite_mini.part import Report
 from evals.suite_mini.request import SuiteRequest
+from unimo2.formats.layout import SnliVeFiles
 from unimo2.formats.snli_ve import LABELS, NO_MAJORITY
 
 FOLDER = "snli_ve"
@@ -152,7 +152,6 @@ class _SnliVe:
             counts={split: len(own) for split, own in rows.items()},
             unit="pairs",
             digests=[digest for result in results for digest in result.digests],
-            levels={"snli_ve": {"accuracy": _level(results)}},
             folded={_NO_MAJORITY_REASON: undecided} if undecided else {},
         )
 
@@ -161,54 +160,7 @@ class _SnliVe:
 
 
 def _path(split: str) -> str:
-    return f"{FOLDER}/snli_ve_{split}.jsonl"
-
-
-@dataclass(frozen=True)
-class _Items:
-    """The pairs of a split that have a gold label."""
-
-    texts: list[str]
-    gold: list[str]
-    true: list[str]
-    forms: list[str]
-
-
-def _labelled(results: Sequence[Result], split: str) -> _Items:
-    kept = [
-        (row["sentence2"], row["gold_label"], label, form)
-        for result in results
-        if result.split == split
-        for row, label, form in zip(result.rows, result.labels, result.forms, strict=True)
-        if row["gold_label"] != NO_MAJORITY
-    ]
-    texts, gold, true, forms = (list(column) for column in zip(*kept, strict=True))
-    return _Items(texts, gold, true, forms)
-
-
-def _level(results: Sequence[Result]) -> Level:
-    """Percent of the test pairs with a gold label.
-
-    "ideal" reads the scene; "text only" is the best of three readers of the hypothesis alone: by
-    its exact words, by how it is built, and a logistic regression on its words.
-    """
-    train, test = _labelled(results, "train"), _labelled(results, "test")
-
-    def percent(guesses: Sequence[str]) -> float:
-        right = sum(guess == label for guess, label in zip(guesses, test.gold, strict=True))
-        return 100.0 * right / len(test.gold)
-
-    by_habit = [
-        habit_guesses([[key] for key in seen], train.gold, [[key] for key in asked])
-        for seen, asked in ((train.texts, test.texts), (train.forms, test.forms))
-    ]
-    by_words = bag_of_words_guesses(train.texts, train.gold, test.texts)
-    return Level(
-        ideal=percent(test.true),
-        chance=100.0 / len(LABELS),
-        majority=percent([commonest(train.gold)] * len(test.gold)),
-        one_modality={"text only": max(percent(guesses) for guesses in (*by_habit, by_words))},
-    )
+    return SnliVeFiles(Path()).pairs(split).as_posix()
 
 
 PART = _SnliVe()

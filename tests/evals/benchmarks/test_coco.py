@@ -5,14 +5,17 @@ import io
 import json
 import random
 import subprocess
+import sys
 from dataclasses import dataclass
 
 import numpy as np
 import pytest
 
+from builders.official_java import java_on_path, let_spice_answer, quiet
 from evals.benchmarks import coco
 from evals.metrics import captions as caption_metrics
-from evals.metrics.captions import java_on_path, quiet, tokenise
+from evals.metrics import java
+from evals.metrics.captions import tokenise
 from evals.metrics.ranking import bootstrap_counts
 from unimo2.errors import BadData, MissingData
 
@@ -92,10 +95,9 @@ def parts(files):
     results, annotations = files
     references = {i.id: i.captions for i in coco.read_captions(annotations)}
     captions = coco.read_results(results)
-    with java_on_path(), quiet():
-        truth = tokenise(references)
-        given = tokenise({image: [captions[image]] for image in references})
-        return Parts(truth, given, caption_metrics._meteor(truth, given))
+    truth = tokenise(references)
+    given = tokenise({image: [captions[image]] for image in references})
+    return Parts(truth, given, caption_metrics._meteor(truth, given))
 
 
 def test_equal_to_pycocoevalcap(files):
@@ -119,9 +121,9 @@ def test_some_of_the_images(files, tmp_path):
     results, annotations = files
     some = write(tmp_path / "some.json", json.loads(results.read_text())[:15])
     with pytest.raises(BadData, match="25 of 40 images have no prediction"):
-        coco.score(some, annotations)
+        coco.Coco().score(some, annotations)
     expected, _ = official(annotations, some)
-    found = coco.score(some, annotations, allow_missing=True)
+    found = coco.Coco().score(some, annotations, allow_missing=True)
     for name in METRICS:
         assert found.metrics[name].value == pytest.approx(100 * expected[name], abs=1e-10), name
     assert (found.missing, found.metrics["CIDEr"].n) == (25, 15)
@@ -138,8 +140,7 @@ def test_intervals_are_those_of_resampled_corpora(parts):
     given = {place: parts.given[image] for place, image in enumerate(images)}
     expected, _, _ = caption_metrics._bleu(truth, given)
     assert caption_metrics.corpus_bleu(counts @ bleu)[0] == pytest.approx(expected, abs=1e-12)
-    with java_on_path():
-        expected, _, _ = caption_metrics._meteor(truth, given)
+    expected, _, _ = caption_metrics._meteor(truth, given)
     assert caption_metrics.corpus_meteor(counts @ parts.meteor[2])[0] == pytest.approx(
         expected, abs=1e-12
     )
@@ -164,73 +165,108 @@ def test_every_caption_keeps_its_line():
     captions = {
         1: ["A dog\r\nruns.", ""], 2: ["one\u2028two\u2029three\x85four\x0bfive\x0csix"], 3: ["", " ."],
     }  # fmt: skip
-    with java_on_path(), quiet():
-        found = tokenise(captions)
-        assert tokenise({1: [""]}) == {1: [""]}
+    found = tokenise(captions)
+    assert tokenise({1: [""]}) == {1: [""]}
     assert found == {1: ["a dog runs", ""], 2: ["one two three four five six"], 3: ["", ""]}
 
 
-@pytest.mark.parametrize(
-    "found",
-    [{}, {1: ["a dog"]}, {1: ["a dog"], 2: ["a tree"]}, {1: ["a dog"], 2: ["a cat", "a tree"]}],
-)
-def test_a_tokenizer_that_loses_lines_is_noticed(monkeypatch, found):
-    """Against what could come back: nothing, no second image, a line lost, a line moved."""
-    from pycocoevalcap.tokenizer.ptbtokenizer import PTBTokenizer
-
-    monkeypatch.setattr(PTBTokenizer, "tokenize", lambda self, captions: found)
+@pytest.mark.parametrize("lines", [[], ["a dog"], ["a dog", "a cat", "a tree", "more"]])
+def test_a_tokenizer_that_loses_lines_is_noticed(monkeypatch, lines):
+    """Against what could come back: nothing, too little, too much."""
+    monkeypatch.setattr(java, "run", lambda *arguments: "\n".join(lines))
     with pytest.raises(BadData, match="one line for each caption"):
         tokenise({1: ["a dog", "a cat"], 2: ["a tree"]})
 
 
 def test_java_programs_print_nothing(capfd):
-    """Against the terminal, to which the tokenizer writes past Python's own streams."""
-    with java_on_path():
-        tokenise({1: ["a dog"]})
-        assert "PTBTokenizer" in capfd.readouterr().err
-        with quiet():
-            tokenise({1: ["a dog"]})
+    """Against the terminal, to which the tokenizer by itself writes past Python's own streams."""
+    tokenise({1: ["a dog"]})
     assert capfd.readouterr() == ("", "")
+
+
+def test_figures_do_not_depend_on_the_machine(files, parts, monkeypatch, tmp_path):
+    """Against the figures before: an Italian Java, a C locale, a package that nobody may write to."""
+    expected = coco.Coco().score(*files).metrics
+    monkeypatch.setenv("JAVA_TOOL_OPTIONS", "-Duser.language=it -Duser.country=IT")
+    monkeypatch.setenv("LC_ALL", "C")
+    monkeypatch.setattr("tempfile.NamedTemporaryFile", None)  # pycocoevalcap's, beside the package
+    assert coco.Coco().score(*files).metrics == expected
 
 
 def test_spice_is_measured_where_its_models_are(files, parts, monkeypatch):
     """Against a stand-in for SPICE's program: its scores reach the table in the images' order."""
-    from pycocoevalcap.spice import spice as module
-
-    class StandIn:
-        def compute_score(self, gts, res):
-            return 0.0, [{"All": {"f": image / 10_000}} for image in sorted(gts)]
-
-    monkeypatch.setattr(module, "Spice", StandIn)
-    monkeypatch.setattr(caption_metrics, "why_no_spice", lambda: None)
     monkeypatch.setattr(caption_metrics, "_meteor", lambda truth, given: parts.meteor)
-    found = coco.score(*files)
+    let_spice_answer(
+        monkeypatch,
+        lambda entries: [
+            {"image_id": one["image_id"], "scores": {"All": {"f": one["image_id"] / 10_000}}}
+            for one in reversed(entries)
+        ],
+    )
+    found = coco.Coco().score(*files)
     images = [i.id for i in coco.read_captions(files[1])]
     assert found.metrics["SPICE"].value == pytest.approx(np.mean(images) / 100)
     assert found.notes == ()
 
 
-def test_what_spice_fails_at_costs_no_other_metric(files, parts, monkeypatch):
+@pytest.mark.parametrize("answer", ["status", "nothing", "no number"])
+def test_what_spice_fails_at_costs_no_other_metric(files, parts, monkeypatch, answer):
     """Against the metrics where SPICE's models are not there; the reason is a note."""
-    from pycocoevalcap.spice import spice as module
 
-    class Failing:
-        def compute_score(self, gts, res):
-            raise subprocess.CalledProcessError(1, "java")
-
-    class Silent:
-        def compute_score(self, gts, res):
-            return 0.0, [{"All": {"f": float("nan")}} for _ in gts]
+    def failing(entries):
+        if answer == "status":
+            raise BadData("SPICE's program ended with status 1 without an answer")
+        scores = {"All": {"f": None}}
+        return [
+            {"image_id": one["image_id"], "scores": scores}
+            for one in entries[answer == "nothing" :]
+        ]
 
     monkeypatch.setattr(caption_metrics, "_meteor", lambda truth, given: parts.meteor)
-    without = coco.score(*files)
-    monkeypatch.setattr(caption_metrics, "why_no_spice", lambda: None)
-    for stand_in, reason in ((Failing, "ended without a score"), (Silent, "gave no number for")):
-        monkeypatch.setattr(module, "Spice", stand_in)
-        found = coco.score(*files)
-        assert found.metrics == without.metrics and "SPICE" not in found.metrics
-        [note] = found.notes
-        assert note.startswith("SPICE is not measured: its program") and reason in note
+    without = coco.Coco().score(*files)
+    let_spice_answer(monkeypatch, failing)
+    found = coco.Coco().score(*files)
+    assert found.metrics == without.metrics and "SPICE" not in found.metrics
+    [note] = found.notes
+    assert note.startswith("SPICE is not measured: SPICE's program")
+
+
+@pytest.mark.parametrize(
+    ("program", "reason"),
+    [
+        ("import sys; sys.exit('no memory')", "ended with status 1 without an answer: no memory"),
+        ("while True: input(); print('1,0 2,0', flush=True)", "answers in an unknown form"),
+        ("import time; time.sleep(60)", "was stopped by signal 9 without an answer"),
+    ],
+)
+def test_a_meteor_that_fails_says_why_and_ends(parts, monkeypatch, program, reason):
+    """Against programs that die, answer in another form, and never answer."""
+    start = subprocess.Popen
+    monkeypatch.setattr(java, "LIMIT", 1.0)
+    monkeypatch.setattr(java, "_PER_ITEM", 0.0)
+    monkeypatch.setattr(
+        java.subprocess,
+        "Popen",
+        lambda command, **named: start([sys.executable, "-c", program], **named),
+    )
+    with pytest.raises(BadData, match=reason):
+        caption_metrics._meteor(parts.truth, parts.given)
+
+
+def test_what_meteor_fails_at_costs_no_other_metric(files, monkeypatch):
+    """Against the metrics with METEOR."""
+
+    def failing(truth, given):
+        raise BadData("METEOR's program ended")
+
+    expected = coco.Coco().score(*files).metrics
+    monkeypatch.setattr(caption_metrics, "_meteor", failing)
+    found = coco.Coco().score(*files)
+    assert list(found.metrics) == [name for name in METRICS if name != "METEOR"]
+    for name, metric in found.metrics.items():
+        assert (metric.value, metric.n) == (expected[name].value, expected[name].n)
+        assert metric.ci95 == pytest.approx(expected[name].ci95)
+    assert found.notes[0] == "METEOR is not measured: METEOR's program ended"
 
 
 def test_references_without_words_are_refused():
@@ -241,9 +277,9 @@ def test_references_without_words_are_refused():
 
 def test_without_java_nothing_is_scored(files, monkeypatch):
     """Against a machine on which no Java runs."""
-    monkeypatch.setattr("evals.metrics.captions._runs", lambda program: False)
+    monkeypatch.setattr(java, "_runs", lambda program: False)
     with pytest.raises(MissingData, match="no working Java"):
-        coco.score(*files)
+        coco.Coco().score(*files)
 
 
 @pytest.mark.slow
@@ -255,7 +291,7 @@ def test_real_results(real_data, tmp_path):
     known = {image["id"] for image in json.loads(annotations.read_text())["images"]}
     some = write(tmp_path / "some.json", [row for row in content if row["image_id"] in known])
     expected, _ = official(annotations, some)
-    found = coco.score(some, annotations, allow_missing=True).metrics
+    found = coco.Coco().score(some, annotations, allow_missing=True).metrics
     assert found["CIDEr"].n == 126
     for name in METRICS:
         assert found[name].value == pytest.approx(100 * expected[name], abs=1e-10), name
@@ -268,7 +304,7 @@ def test_real_results_of_a_whole_split(real_data):
     annotations = folder / "annotations" / "captions_val2017.json"
     results = folder / "captions_val2017_fakecap_results.json"
     expected, _ = official(annotations, results)
-    found = coco.score(results, annotations, allow_missing=True)
+    found = coco.Coco().score(results, annotations, allow_missing=True)
     assert (found.metrics["CIDEr"].n, found.missing) == (4989, 11)
     for name in METRICS:
         assert found.metrics[name].value == pytest.approx(100 * expected[name], abs=1e-10), name

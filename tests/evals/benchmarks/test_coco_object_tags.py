@@ -71,7 +71,7 @@ def test_tags_go_by_the_number_of_the_image_and_not_by_its_place(tmp_path):
     root = write_coco(tmp_path / "data", images=4)
     images = tuple(read_karpathy(root / "coco/dataset_coco.json", root / "coco", ["test"]))
     extent = Extent.of(resolve(None, root), "coco", ("test",), "images", 4, 4)
-    data = CocoData(images, extent, "f", (("zero",), ("one",), ("two",), ("three",)))
+    data = CocoData(extent, "f", images, (("zero",), ("one",), ("two",), ("three",)))
     said = captions_of(FakeTagReader(), data, [3, 1], beam_size=1)
     assert said == [f"{caption_of(3)} three", f"{caption_of(1)} one"]
 

@@ -124,10 +124,10 @@ def test_official_is_found_by_counting(
 def test_the_embedded_suite_is_no_sample_unless_limited(flickr_root: Path) -> None:
     """Truth: a suite's own counts are all there is."""
     suite = Suite("mini", flickr_root, "f")
-    whole = flickr.read(suite, Request("flickr", "m"))
-    part = flickr.read(suite, Request("flickr", "m", limit=5))
-    assert (whole.official, whole.note, whole.notes()) == (False, None, [])
-    assert part.note == "5 of 20"
+    whole = flickr.Flickr().read(suite, Request("flickr", "m"))
+    part = flickr.Flickr().read(suite, Request("flickr", "m", limit=5))
+    assert (whole.extent.official, whole.extent.note, whole.notes()) == (False, None, [])
+    assert part.extent.note == "5 of 20"
     assert whole.fingerprint != part.fingerprint
 
 
@@ -207,16 +207,16 @@ def test_a_pretrained_model_needs_zero_shot(flickr_root: Path, tmp_path: Path) -
 
 def test_reads_the_real_photos(real_data: Path) -> None:
     """Truth: counts of the sample's own README: 60 test images with five captions each."""
-    data = flickr.read(resolve(None, real_data), Request("flickr", "mini"))
+    data = flickr.Flickr().read(resolve(None, real_data), Request("flickr", "mini"))
     assert (len(data.images), len(data.captions)) == (60, 300)
-    assert (data.official, data.note) == (False, "60 of 1,000")
+    assert (data.extent.official, data.extent.note) == (False, "60 of 1,000")
     assert data.caption_image.tolist() == [i for i in range(60) for _ in range(5)]
 
 
 def test_the_fingerprint_covers_ids_texts_and_pixels(flickr_root: Path) -> None:
     """Truth: a change of one letter gives another fingerprint, a change of another split none."""
     suite, request = resolve(None, flickr_root), Request("flickr", "m")
-    first = flickr.read(suite, request).fingerprint
+    first = flickr.Flickr().read(suite, request).fingerprint
     content = json.loads(_annotations(flickr_root).read_text())
     content["images"].append(
         {
@@ -227,10 +227,10 @@ def test_the_fingerprint_covers_ids_texts_and_pixels(flickr_root: Path) -> None:
         }
     )
     _annotations(flickr_root).write_text(json.dumps(content))
-    assert flickr.read(suite, request).fingerprint == first
+    assert flickr.Flickr().read(suite, request).fingerprint == first
     content["images"][3]["sentences"][2]["raw"] += "!"
     _annotations(flickr_root).write_text(json.dumps(content))
-    assert flickr.read(suite, request).fingerprint != first
+    assert flickr.Flickr().read(suite, request).fingerprint != first
 
 
 def test_the_record_tells_pace_and_memory(flickr_root: Path, tmp_path: Path) -> None:

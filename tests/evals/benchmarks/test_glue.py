@@ -8,6 +8,7 @@ from sklearn.metrics import accuracy_score, matthews_corrcoef
 from evals.benchmarks import glue
 from evals.metrics.correlation import matthews, pearson, spearman
 from evals.metrics.ranking import bootstrap_counts
+from evals.registry import get_benchmark
 from unimo2.errors import BadData
 
 
@@ -122,7 +123,7 @@ def test_real_cola(real_data, tmp_path):
     path = real_data / "glue" / "CoLA" / "dev.tsv"
     labels = [int(line.split("\t")[1]) for line in path.read_text().split("\n") if line]
     given = [1 - label if i % 5 == 0 else label for i, label in enumerate(labels)]
-    scored = glue.score("cola", predictions(tmp_path / "p.tsv", enumerate(given)), path)
+    scored = get_benchmark("cola").score(predictions(tmp_path / "p.tsv", enumerate(given)), path)
     metric = scored.metrics["matthews"]
     assert metric.value == pytest.approx(100 * matthews_corrcoef(labels, given), abs=1e-12)
     assert (metric.n, scored.notes) == (1043, ())
@@ -134,7 +135,9 @@ def test_real_stsb(real_data, tmp_path):
     scores = [float(line.split("\t")[9]) for line in path.read_text().split("\n")[1:] if line]
     noise = np.random.default_rng(3).normal(size=len(scores))
     given = [round(score + extra, 3) for score, extra in zip(scores, noise, strict=True)]
-    found = glue.score("stsb", predictions(tmp_path / "p.tsv", enumerate(given)), path).metrics
+    found = (
+        get_benchmark("stsb").score(predictions(tmp_path / "p.tsv", enumerate(given)), path).metrics
+    )
     assert found["pearson"].value == pytest.approx(
         100 * pearsonr(given, scores).statistic, abs=1e-12
     )
@@ -149,7 +152,9 @@ def test_real_sst2(real_data, tmp_path):
     path = real_data / "glue" / "SST-2" / "dev.tsv"
     labels = [line[-1] for line in path.read_text().split("\n")[1:] if line]
     given = ["1"] * len(labels)
-    found = glue.score("sst2", predictions(tmp_path / "p.tsv", enumerate(given)), path).metrics
+    found = (
+        get_benchmark("sst2").score(predictions(tmp_path / "p.tsv", enumerate(given)), path).metrics
+    )
     assert found["accuracy"].value == pytest.approx(100 * accuracy_score(labels, given), abs=1e-12)
     assert found["accuracy"].n == 6735
 
@@ -165,12 +170,14 @@ def test_missing_and_unknown_rows(dev, tmp_path):
     """Against predictions that leave out two rows, and name one that is not there."""
     some = predictions(tmp_path / "p.tsv", [(2, 1), (0, 0)])
     with pytest.raises(BadData, match="2 of 4 rows have no prediction: 1, 3; --allow-missing"):
-        glue.score("sst2", some, dev)
-    scored = glue.score("sst2", some, dev, allow_missing=True)
+        get_benchmark("sst2").score(some, dev)
+    scored = get_benchmark("sst2").score(some, dev, allow_missing=True)
     assert (scored.metrics["accuracy"].value, scored.metrics["accuracy"].n) == (50.0, 2)
     assert scored.missing == 2 and "the other 2 are scored" in scored.notes[0]
     with pytest.raises(BadData, match="1 predictions for rows .* do not have: 4"):
-        glue.score("sst2", predictions(tmp_path / "q.tsv", [(i, 1) for i in range(5)]), dev)
+        get_benchmark("sst2").score(
+            predictions(tmp_path / "q.tsv", [(i, 1) for i in range(5)]), dev
+        )
 
 
 def test_rows_without_a_majority_are_left_out(tmp_path):
@@ -180,7 +187,7 @@ def test_rows_without_a_majority_are_left_out(tmp_path):
     given = {0: "neutral", 1: "neutral", 2: "neutral"}
     for kept in ({0, 1, 2}, {0, 2}):
         chosen = [(key, given[key]) for key in kept]
-        scored = glue.score("mnli", predictions(tmp_path / "p.tsv", chosen), path)
+        scored = get_benchmark("mnli").score(predictions(tmp_path / "p.tsv", chosen), path)
         assert (scored.metrics["accuracy"].value, scored.metrics["accuracy"].n) == (50.0, 2)
         assert scored.notes == ("1 rows without a majority label ('-') are left out",)
 
@@ -189,7 +196,7 @@ def test_a_test_file_cannot_be_scored(tmp_path):
     """Against a file without labels."""
     path = write(tmp_path / "test.tsv", ("index", "sentence"), (0, "x"))
     with pytest.raises(BadData, match="no row has a label"):
-        glue.score("sst2", predictions(tmp_path / "p.tsv", [(0, 1)]), path)
+        get_benchmark("sst2").score(predictions(tmp_path / "p.tsv", [(0, 1)]), path)
 
 
 def test_worse_than_guessing_is_not_at_chance() -> None:

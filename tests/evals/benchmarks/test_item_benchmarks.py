@@ -71,7 +71,7 @@ def test_the_vqa_servers_file_scores_as_the_run_did(tmp_path):
     files = ([root / f"vqa/{name}"] for name in (
         "v2_OpenEnded_mscoco_val2014_questions.json", "v2_mscoco_val2014_annotations.json"
     ))  # fmt: skip
-    assert vqa.score(path, *files).metrics == record.metrics
+    assert vqa.Vqa().score(path, *files).metrics == record.metrics
     assert 0 < record.metrics["accuracy"].value < 100
 
 
@@ -134,7 +134,7 @@ def test_coco_keeps_what_the_caption_server_takes_and_what_recomputes_every_metr
     said = coco_format.read_results(record.path.parent / "captions_karpathy-test_fake_results.json")
     assert said == {300 + n: caption_of(n).replace("park", "garden") for n in range(12)}
     assert 0 < record.metrics["Bleu_4"].value < 100
-    for name, metric in coco.sample_metrics(samples_of(record)).items():
+    for name, metric in coco.Coco().sample_metrics(samples_of(record)).items():
         value = metric.value(metric.statistics.sum(axis=0)[None])[0]
         assert value == pytest.approx(record.metrics[name].value)
         assert len(metric.items) == 12

@@ -133,7 +133,7 @@ def files(tmp_path):
 def run(files, **options):
     parts = (0, 1)
     questions = [files / f"q{part}.json" for part in parts]
-    return vqa_benchmark.score(
+    return vqa_benchmark.Vqa().score(
         files / "r.json", questions, [files / f"a{part}.json" for part in parts], **options
     )
 
@@ -241,11 +241,15 @@ def test_the_real_sample(real_data, tmp_path):
         for row, answer in zip(source, answers, strict=True)
     ]
     (tmp_path / "r.json").write_text(json.dumps(results))
-    found = vqa_benchmark.score(
-        tmp_path / "r.json",
-        [folder / "allennlp_vqav2_questions.json"],
-        [folder / "allennlp_vqav2_annotations.json"],
-    ).metrics
+    found = (
+        vqa_benchmark.Vqa()
+        .score(
+            tmp_path / "r.json",
+            [folder / "allennlp_vqav2_questions.json"],
+            [folder / "allennlp_vqav2_annotations.json"],
+        )
+        .metrics
+    )
     expected = [accuracy(a, row["answers"]) for a, row in zip(answers, source, strict=True)]
     assert expected[0] == 1.0
     assert found["accuracy"].value == pytest.approx(100 * np.mean(expected), abs=1e-12)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from builders.miniatures import check, here, picture, write
-from evals.datasets import vqa_check
+from evals.datasets.catalogue import vqa as vqa_catalogue
 from unimo2.formats.vqa import Annotation, Question
 from unimo2.training.finetuning.answers import answer_list
 
@@ -138,7 +138,7 @@ def test_a_wrong_split_of_vqa_is_named(
     """Against files with the number of questions of another split (read by a stand-in for speed)."""
     write(tmp_path / "vqa" / QUESTIONS.format(name), "")
     many = [Question(number, 1, "") for number in range(count)]
-    monkeypatch.setattr(vqa_check, "read_questions", lambda paths, broken: many)
+    monkeypatch.setattr(vqa_catalogue, "read_questions", lambda paths, broken: many)
     found = check(tmp_path, "vqa", decodes=False)
     assert any(line.startswith(message) for line in (*found.problems, *found.notes))
 

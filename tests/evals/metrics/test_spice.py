@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from evals.metrics.captions import MODELS, java_on_path, opened_java, spice, why_no_spice
-from unimo2.errors import BadData
+from builders.official_java import let_spice_answer
+from evals.metrics.captions import MODELS, spice, why_no_spice
+from evals.metrics.java import find_java, opened_environment
 
 # What SPICE does with its libraries: it serialises what it has parsed, and keeps it in a database.
 PROGRAM = """
@@ -49,38 +50,23 @@ def test_the_reason_names_what_is_missing(monkeypatch, tmp_path):
 
 def test_scores_stand_in_the_order_of_the_images(monkeypatch):
     """Against a stand-in that, as the program does, answers in the order of the ids."""
-    from pycocoevalcap.spice import spice as module
-
-    class StandIn:
-        def compute_score(self, gts, res):
-            return 0.0, [{"All": {"f": image / 10}} for image in sorted(gts)]
-
-    monkeypatch.setattr(module, "Spice", StandIn)
+    let_spice_answer(
+        monkeypatch,
+        lambda entries: [
+            {"image_id": image, "scores": {"All": {"f": image / 10}}}
+            for image in sorted(one["image_id"] for one in entries)
+        ],
+    )
     assert spice({7: ["a"], 3: ["b"]}, {7: ["a"], 3: ["b"]}).tolist() == [0.7, 0.3]
 
 
-def test_a_program_that_fails_is_one_error(monkeypatch):
-    """Against a program that ends with an error."""
-    from pycocoevalcap.spice import spice as module
-
-    class Failing:
-        def compute_score(self, gts, res):
-            raise subprocess.CalledProcessError(1, "java")
-
-    monkeypatch.setattr(module, "Spice", Failing)
-    with pytest.raises(BadData, match="its program ended without a score"):
-        spice({1: ["a"]}, {1: ["a"]})
-
-
-def test_the_environment_is_put_back(monkeypatch):
-    """Against the environment before, with and without options of the user's own."""
+def test_options_of_the_users_own_are_kept(monkeypatch):
+    """Against the environment, with and without options in it."""
     monkeypatch.setenv("JDK_JAVA_OPTIONS", "-Xmx1G")
-    with opened_java():
-        assert os.environ["JDK_JAVA_OPTIONS"].startswith("-Xmx1G --add-opens=java.base/java.lang=")
-    assert os.environ["JDK_JAVA_OPTIONS"] == "-Xmx1G"
+    found = opened_environment()["JDK_JAVA_OPTIONS"]
+    assert found.startswith("-Xmx1G --add-opens=java.base/java.lang=")
     monkeypatch.delenv("JDK_JAVA_OPTIONS")
-    with opened_java():
-        assert "--add-opens" in os.environ["JDK_JAVA_OPTIONS"]
+    assert opened_environment()["JDK_JAVA_OPTIONS"].startswith("--add-opens")
     assert "JDK_JAVA_OPTIONS" not in os.environ
 
 
@@ -89,11 +75,12 @@ def test_a_newer_java_lets_its_libraries_work(tmp_path):
     folder = Path(find_spec("pycocoevalcap").submodule_search_locations[0]) / "spice" / "lib"
     source = tmp_path / "Keep.java"
     source.write_text(PROGRAM, encoding="utf-8")
-    command = ["java", "-cp", os.pathsep.join(map(str, folder.glob("*.jar"))), source, tmp_path]
-    with java_on_path():
-        modules = subprocess.run(["java", "--list-modules"], capture_output=True, text=True)
-        if "jdk.compiler" not in modules.stdout:
-            pytest.skip("this machine's Java has no compiler for the test's own program")
-        with opened_java():
-            done = subprocess.run(command, capture_output=True, text=True, check=False)
+    java = find_java()
+    command = [java, "-cp", os.pathsep.join(map(str, folder.glob("*.jar"))), source, tmp_path]
+    modules = subprocess.run([java, "--list-modules"], capture_output=True, text=True)
+    if "jdk.compiler" not in modules.stdout:
+        pytest.skip("this machine's Java has no compiler for the test's own program")
+    done = subprocess.run(
+        command, env=opened_environment(), capture_output=True, text=True, check=False
+    )
     assert done.stdout == "{dog=[red, small]}\n", done.stderr

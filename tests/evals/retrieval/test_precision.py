@@ -5,7 +5,7 @@ import pytest
 
 from builders.retrieval_fakes import ColourScorer, write_flickr
 from evals.benchmark import Request
-from evals.benchmarks import flickr, imagenet
+from evals.benchmarks import flickr
 from evals.retrieval.dtype_choice import choose
 from evals.suites import resolve
 
@@ -14,7 +14,7 @@ DELAY = 0.004
 
 def _sample(tmp_path, images: int = 6):
     root = write_flickr(tmp_path / "data", images=images)
-    data = flickr.read(resolve(None, root), Request("flickr", "colours"))
+    data = flickr.Flickr().read(resolve(None, root), Request("flickr", "colours"))
     return [i.path for i in data.images], [i.captions[0].text for i in data.images]
 
 
@@ -56,24 +56,25 @@ def test_a_slow_model_is_measured_on_fewer_captions(tmp_path):
 def test_the_sample_is_one_caption_of_each_image(tmp_path):
     """Truth: the models count what they were shown; 40 images are more than a sample."""
     root = write_flickr(tmp_path / "data", images=40)
-    data = flickr.read(resolve(None, root), Request("flickr", "colours"))
+    data = flickr.Flickr().read(resolve(None, root), Request("flickr", "colours"))
     exact, fast = ColourScorer(), ColourScorer()
-    found = flickr.choose_precision(exact, fast, data)
+    found = flickr.Flickr().choose_dtype(exact, fast, data)
     assert (exact.images, exact.texts) == (fast.images, fast.texts) == (32, 32)
     assert found.changed == 0 and np.isfinite(found.speedup)
 
 
 def test_a_benchmark_that_cannot_measure_it_says_so():
-    """Truth: a module without the function; the message names the formats to choose from."""
-    from types import SimpleNamespace
-
+    """Truth: benchmarks that score no pairs; the message names the formats to choose from."""
+    from evals.registry import get_benchmark
     from evals.runner import _check_dtype
     from unimo2.errors import UsageError
 
-    with pytest.raises(UsageError, match="choose float32 or bfloat16"):
-        _check_dtype(SimpleNamespace(CAPABILITY="pair_scorer"), Request("x", "mini", dtype="auto"))
-    with pytest.raises(UsageError, match="choose float32 or bfloat16"):
-        _check_dtype(imagenet, Request("imagenet", "mini", dtype="auto"))  # of a classifier
-    _check_dtype(SimpleNamespace(), Request("vqa", "mini", dtype="bfloat16"))
-    _check_dtype(flickr, Request("flickr", "mini", dtype="auto"))
-    _check_dtype(imagenet, Request("imagenet", "mini", dtype="auto", zero_shot=True))
+    vqa, imagenet = get_benchmark("vqa"), get_benchmark("imagenet")
+    for benchmark, capability in (
+        (vqa, "pair_scorer"), (imagenet, "image_classifier"), (flickr.Flickr(), "dual_encoder"),
+    ):  # fmt: skip
+        with pytest.raises(UsageError, match="choose float32 or bfloat16"):
+            _check_dtype(benchmark, Request("x", "mini", dtype="auto"), capability)
+    _check_dtype(vqa, Request("vqa", "mini", dtype="bfloat16"), "answerer")
+    for benchmark in (flickr.Flickr(), imagenet):
+        _check_dtype(benchmark, Request("x", "mini", dtype="auto"), "pair_scorer")

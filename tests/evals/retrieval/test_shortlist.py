@@ -100,7 +100,7 @@ def test_pairs_of_a_run_are_those_of_both_shortlists(flickr_root: Path, tmp_path
         np.load(record.path.parent / "contrastive.npy"), matrices["contrastive"]
     )
     assert record.variant == "rerank-3" and record.protocol["rerank"] == 3
-    assert "shortlist of 3 images a caption" in record.protocol["pairs"]
+    assert record.protocol["pairs"] == "shortlists"
     assert "--rerank 3" in record.command
     part = "image_retrieval/R@1[contrastive]"
     assert record.metrics[part] == whole.metrics[part]

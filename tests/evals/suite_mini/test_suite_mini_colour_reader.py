@@ -4,7 +4,7 @@ import itertools
 
 import numpy as np
 
-from evals.suite_mini.colour_reader import colour_counts, colour_reader_accuracy
+from examples.embedded_levels.colours import colour_counts, colour_reader_accuracy
 
 
 def test_colours_are_counted() -> None:

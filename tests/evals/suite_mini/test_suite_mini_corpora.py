@@ -10,9 +10,9 @@ import pytest
 from pycocoevalcap.cider.cider import Cider
 from pycocoevalcap.tokenizer.ptbtokenizer import PTBTokenizer
 
-from evals.metrics.captions import java_on_path, quiet, tokenise
+from builders.official_java import java_on_path, quiet
+from evals.metrics.captions import tokenise
 from evals.suite_mini import SuiteRequest, make_suite, read_suite
-from evals.suite_mini.caption_levels import cider_level
 from evals.suite_mini.captioned import coco_entries, scene_and_descriptions
 from evals.suite_mini.dice import Dice
 from evals.suite_mini.meaning import is_true
@@ -22,6 +22,7 @@ from evals.suite_mini.regions import region_phrases
 from evals.suite_mini.render import render
 from evals.suite_mini.web import DETAIL, FITS, NOISE, OTHER, VAGUE, Wording, web_caption
 from evals.suite_mini.world import Scene, make_scene, split_of
+from examples.embedded_levels.captions import cider_level
 from unimo2.formats import web_captions
 from unimo2.formats.coco import read_captions
 from unimo2.formats.images import load_image

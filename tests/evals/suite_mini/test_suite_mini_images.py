@@ -46,6 +46,7 @@ from evals.suite_mini.world import (
     Thing,
     make_scene,
 )
+from examples.embedded_levels.parts import levels_of
 from unimo2.formats.imagenet import find_mapping, read_labels, read_synsets, synset_images
 from unimo2.formats.open_images import class_names, read_open_images
 
@@ -386,9 +387,9 @@ def test_open_images_are_read_back_with_the_labels_that_are_right(
 # --- levels
 
 
-def test_levels_of_imagenet(suite: tuple[Path, dict[str, Report]]) -> None:
+def test_levels_of_imagenet() -> None:
     """One class is true of each picture, so the ceiling is 100; colours alone stay far below."""
-    level = suite[1]["imagenet"].levels["imagenet"]["accuracy"]
-    assert level.ideal == 100
-    assert level.chance == pytest.approx(100 / 120) == level.majority
-    assert 2 < level.one_modality["colours only"] < 40
+    level = levels_of("imagenet", REQUESTS["imagenet"])["imagenet"]["accuracy"]
+    assert level["ideal"] == 100
+    assert level["chance"] == pytest.approx(100 / 120) == level["majority"]
+    assert 2 < level["one_modality"]["colours only"] < 40

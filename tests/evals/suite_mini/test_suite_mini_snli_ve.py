@@ -3,13 +3,13 @@
 import json
 from collections import Counter, defaultdict
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from builders.claim_reader import label as read_label
-from evals.benchmarks.snli_ve import score
+from evals.benchmarks.snli_ve import SnliVe
 from evals.suite_mini import entailment
-from evals.suite_mini.blind import bag_of_words_guesses, habit_guesses
 from evals.suite_mini.captioned import flickr_entries, scene_and_descriptions, scene_of
 from evals.suite_mini.claims import KINDS, Claim
 from evals.suite_mini.dice import Dice
@@ -29,6 +29,8 @@ from evals.suite_mini.parts.snli_ve import (
 from evals.suite_mini.request import SuiteRequest
 from evals.suite_mini.topics import Topic, topics
 from evals.suite_mini.world import Scene, Thing, split_of
+from examples.embedded_levels.blind import bag_of_words_guesses, habit_guesses
+from examples.embedded_levels.parts import levels_of
 from unimo2.formats.snli_ve import LABELS, read_pairs
 
 REQUEST = SuiteRequest(scale=0.1, flickr_test=40)
@@ -46,6 +48,12 @@ def build(root: Path, request: SuiteRequest) -> tuple[list[Result], Report]:
 def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Result], Report]:
     root = tmp_path_factory.mktemp("mini-snli-ve")
     return root, *build(root, REQUEST)
+
+
+@pytest.fixture(scope="module")
+def levels() -> dict[str, Any]:
+    """Of this request, by metric."""
+    return levels_of("snli_ve", REQUEST)["snli_ve"]
 
 
 def test_every_label_is_what_an_independent_judge_finds_in_the_scene(
@@ -170,10 +178,10 @@ def test_pairs_without_a_majority_are_few_and_counted(
 
 
 def test_the_ideal_reader_scores_what_the_level_says(
-    built: tuple[Path, list[Result], Report], tmp_path: Path
+    built: tuple[Path, list[Result], Report], levels: dict[str, Any], tmp_path: Path
 ) -> None:
-    """Truth: `evals.benchmarks.snli_ve.score` on the test file."""
-    root, results, report = built
+    """Truth: `SnliVe.score` on the test file."""
+    root, results, _ = built
     lines = [
         json.dumps({"pairID": row["pairID"], "prediction": label})
         for result in results
@@ -182,19 +190,17 @@ def test_the_ideal_reader_scores_what_the_level_says(
     ]
     path = tmp_path / "predictions.jsonl"
     path.write_text("\n".join(lines))
-    value = score(path, root / "snli_ve" / "snli_ve_test.jsonl").metrics["accuracy"].value
-    level = report.levels["snli_ve"]["accuracy"]
-    assert value == pytest.approx(level.ideal) and value >= 95.0
-    assert level.chance == pytest.approx(100 / 3)
+    value = SnliVe().score(path, root / "snli_ve" / "snli_ve_test.jsonl").metrics["accuracy"].value
+    level = levels["accuracy"]
+    assert value == pytest.approx(level["ideal"]) and value >= 95.0
+    assert level["chance"] == pytest.approx(100 / 3)
 
 
-def test_readers_of_the_hypothesis_alone_stay_low(
-    built: tuple[Path, list[Result], Report],
-) -> None:
+def test_readers_of_the_hypothesis_alone_stay_low(levels: dict[str, Any]) -> None:
     """Truth: whatever a sentence's words, two labels are equally likely; and chance variation."""
-    level = built[2].levels["snli_ve"]["accuracy"]
-    assert level.majority is not None and level.majority < 45.0
-    assert level.one_modality["text only"] < 60.0
+    level = levels["accuracy"]
+    assert level["majority"] < 45.0
+    assert level["one_modality"]["text only"] < 60.0
 
 
 def test_worlds_are_those_of_flickr30k_and_test_pictures_do_not_grow() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import islice
 from pathlib import Path
 
 import pytest
@@ -10,24 +11,21 @@ import pytest
 from evals.datasets.checks import check_text
 from evals.suite_mini.dice import Dice
 from evals.suite_mini.meaning import related
-from evals.suite_mini.parts import bookwiki, openwebtext
-from evals.suite_mini.prose.corpus import TextPart
-from evals.suite_mini.prose.narrator import Narrator
 from evals.suite_mini.request import SuiteRequest
+from evals.suite_mini.texts import CORPORA, TASKS, GluePart, TextPart, read_lines
 from evals.suite_mini.world import make_scene
+from examples.embedded_text.__main__ import corpus_lines, lines_of, task_lines
+from examples.embedded_text.narrator import Narrator
 from unimo2.formats.plain_text import text_lines
-
-PARTS = (bookwiki.PART, openwebtext.PART)
 
 
 def _written(part: TextPart, root: Path, request: SuiteRequest) -> list[str]:
     for folder in part.folders(request):
         (root / folder).mkdir(parents=True)
-    results = [job.run(root, request.seed) for job in part.jobs(request)]
-    return list(part.finish(root, request, results).digests)
+    return list(part.finish(root, request, []).digests)
 
 
-@pytest.mark.parametrize("part", PARTS, ids=lambda part: part.name)
+@pytest.mark.parametrize("part", CORPORA, ids=lambda part: part.name)
 def test_the_reader_of_plain_text_reads_every_paragraph(part: TextPart, tmp_path: Path) -> None:
     """Truth: as many lines as digests, in the folder that the catalogue names, and no other file."""
     request = SuiteRequest(scale=0.1)
@@ -39,7 +37,7 @@ def test_the_reader_of_plain_text_reads_every_paragraph(part: TextPart, tmp_path
     assert not check_text(tmp_path / part.name).problems
 
 
-@pytest.mark.parametrize("part", PARTS, ids=lambda part: part.name)
+@pytest.mark.parametrize("part", CORPORA, ids=lambda part: part.name)
 def test_paragraphs_are_prose(part: TextPart, tmp_path: Path) -> None:
     """Truth: rules of English spelling: a/an before the sound, capitals, no doubled words or gaps."""
     _written(part, tmp_path, SuiteRequest(scale=0.1))
@@ -50,13 +48,27 @@ def test_paragraphs_are_prose(part: TextPart, tmp_path: Path) -> None:
         assert line.text[-1] in '.?!"', line.text
 
 
-@pytest.mark.parametrize("part", PARTS, ids=lambda part: part.name)
-def test_the_same_seed_gives_the_same_text(part: TextPart, tmp_path: Path) -> None:
-    """Truth: a second run, and a run with another seed."""
-    small = SuiteRequest(scale=0.02)
-    first = _written(part, tmp_path / "first", small)
-    assert first == _written(part, tmp_path / "second", small)
-    assert first != _written(part, tmp_path / "other", SuiteRequest(seed=1, scale=0.02))
+@pytest.mark.parametrize("part", (*CORPORA, *TASKS), ids=lambda part: part.name)
+def test_package_holds_what_the_generator_makes(part: TextPart | GluePart) -> None:
+    """Truth: the first lines of each split, generated anew."""
+    stored = read_lines(part.name)
+    if isinstance(part, TextPart):
+        assert len(stored) == part.paragraphs
+        assert stored[:12] == list(islice(corpus_lines(part, SuiteRequest()), 12))
+        return
+    start = 0
+    for split in part.splits:
+        generated = task_lines(part, split, SuiteRequest())
+        assert stored[start : start + 12] == list(islice(generated, 12))
+        start += part.stored(split, SuiteRequest())
+    assert len(stored) == start
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("part", (*CORPORA, *TASKS), ids=lambda part: part.name)
+def test_package_holds_all_that_the_generator_makes(part: TextPart | GluePart) -> None:
+    """Truth: all of it, generated anew (half a minute)."""
+    assert lines_of(part, SuiteRequest()) == read_lines(part.name)
 
 
 def test_a_narrators_relations_hold_in_the_scene() -> None:

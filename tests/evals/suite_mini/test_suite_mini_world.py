@@ -11,7 +11,6 @@ import pytest
 from evals.suite_mini import SuiteRequest, lexicon
 from evals.suite_mini.captioned import flickr_entries, scene_and_descriptions
 from evals.suite_mini.dice import Dice
-from evals.suite_mini.ideal import chance_recall, holds_as_words, ideal_recall
 from evals.suite_mini.language import Description, tokenize
 from evals.suite_mini.meaning import Link, Mention, Statement, is_true
 from evals.suite_mini.render import _PAINTS, render
@@ -26,6 +25,7 @@ from evals.suite_mini.world import (
     Thing,
     make_scene,
 )
+from examples.embedded_levels.ideal import chance_recall, holds_as_words, ideal_recall
 
 LIKE_FLICKR = [
     scene_and_descriptions(0, entry)

@@ -14,17 +14,13 @@ from unimo2.data.seeding import Share
 from unimo2.errors import UsageError
 from unimo2.modeling.heads import Unimo2ForImages, Unimo2ForPairs, Unimo2ForTexts
 from unimo2.training.finetuning.config import (
+    TASKS,
     FinetuneRecipe,
+    default_config,
     load_finetune_recipe,
     override_finetune,
 )
-from unimo2.training.finetuning.tasks import (
-    TASKS,
-    Prepared,
-    default_config,
-    prepare,
-    prepare_encoder,
-)
+from unimo2.training.finetuning.tasks import Prepared, prepare, prepare_encoder
 from unimo2.training.trainer import TrainSummary, train
 
 CLASSES = {

@@ -301,16 +301,15 @@ def test_training_starts_from_the_towers_that_are_named(tmp_path):
     save_file(vit.state_dict(), tmp_path / "vit.safetensors")
     pairs, processor = tiny.corpus()
     sizes = {"hidden_size": 192, "intermediate_size": 768, "vision_layers": 12, "fusion_layers": 1}
-    config = tiny.model_config(
-        processor,
-        **{**sizes, "text_layers": 2, "image_size": 32, "patch_size": 16},
-        **{"num_attention_heads": 4, "vision_attention_heads": 3},
-    )
+    heads = {"num_attention_heads": 4, "vision_attention_heads": 3}
+    images = {"image_size": 32, "patch_size": 16}
+    config = tiny.model_config(processor, **sizes, **heads, **images, text_layers=2)
     roberta = RobertaModel(
         RobertaConfig(
             **{name: getattr(config, name) for name in ("vocab_size", "hidden_size")},
             **{"intermediate_size": 768, "num_hidden_layers": 2, "num_attention_heads": 4},
             **{"max_position_embeddings": config.max_position_embeddings, "type_vocab_size": 1},
+            layer_norm_eps=config.layer_norm_eps,
         )
     )
     roberta.save_pretrained(tmp_path / "roberta")
@@ -328,7 +327,7 @@ def test_training_starts_from_the_towers_that_are_named(tmp_path):
     )
     assert torch.equal(task.model.fusion.layers[0].up.weight, layer.intermediate.dense.weight)
     with pytest.raises(UsageError, match="other sizes"):
-        other = tiny.model_config(processor, **{**sizes, "text_layers": 1, "image_size": 32})
+        other = tiny.model_config(processor, **sizes, **heads, **images, text_layers=1)
         PretrainingTask(settings, replace(prepared, model_config=other))
 
 

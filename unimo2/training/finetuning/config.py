@@ -236,3 +236,29 @@ def with_steps(config: Config, samples: int) -> Config:
     drops = tuple(sorted({drop for drop in drops if 0 < drop < steps}))
     schedule = config.schedule if not config.decay_epochs else "drops" if drops else "constant"
     return replace(config, steps=steps, eval_every=every, schedule=schedule, drop_at=drops)
+
+
+GLUE = ("sst2", "mnli", "cola", "stsb")
+_DEFAULTS: Mapping[str, FinetuneConfig] = {
+    "flickr": RetrievalConfig(),
+    "vqa": AnswerConfig(),
+    "snli_ve": FinetuneConfig(),
+    "coco": CaptionConfig(),
+    "imagenet": ImageConfig(),
+    **{name: FinetuneConfig() for name in GLUE},
+}
+TASKS = tuple(_DEFAULTS)
+
+
+def task_name(spelled: str) -> str:
+    """The name of a task as typed, "snli-ve" or "snli_ve"; UsageError for an unknown one."""
+    name = spelled.replace("-", "_")
+    if name not in TASKS:
+        known = ", ".join(task.replace("_", "-") for task in TASKS)
+        raise UsageError(f"unknown task {spelled!r}; known are: {known}")
+    return name
+
+
+def default_config(task: str) -> FinetuneConfig:
+    """The configuration of a task's kind, which a recipe then changes."""
+    return _DEFAULTS[task]

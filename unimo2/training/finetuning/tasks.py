@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -34,6 +34,7 @@ from unimo2.training.finetuning.classification import (
     judge,
 )
 from unimo2.training.finetuning.config import (
+    GLUE,
     AnswerConfig,
     CaptionConfig,
     FinetuneConfig,
@@ -79,24 +80,6 @@ class FinetuningTask(TrainingTask):
         return {"task": self.name, "model": shown, "data": dict(self.data.describe())}
 
 
-GLUE = ("sst2", "mnli", "cola", "stsb")
-# Of each task its configuration; what early evaluations choose by (higher is better; "recall@1" is the
-# mean of both directions); and on which split. ImageNet's is held out of train.
-_SPECS: Mapping[str, tuple[FinetuneConfig, str, str | None]] = {
-    "flickr": (RetrievalConfig(), "recall@1", "val"),
-    "vqa": (AnswerConfig(), "accuracy", "val"),
-    "snli_ve": (FinetuneConfig(), "accuracy", "dev"),
-    "coco": (CaptionConfig(), "CIDEr", "val"),
-    "imagenet": (ImageConfig(), "accuracy", None),
-    "sst2": (FinetuneConfig(), "accuracy", "dev"),
-    "mnli": (FinetuneConfig(), "accuracy", "dev_matched"),
-    "cola": (FinetuneConfig(), "matthews", "dev"),
-    "stsb": (FinetuneConfig(), "pearson", "dev"),
-}
-TASKS = tuple(_SPECS)
-METRICS = {task: metric for task, (_, metric, _) in _SPECS.items()}
-DEVELOPMENT = {task: split for task, (_, _, split) in _SPECS.items()}
-
 # Images of the training split that retrieval selects on where `eval_limit` leaves it open.
 _SELECTED_ON = 1000
 
@@ -116,20 +99,6 @@ class Prepared:
     dropped: str | None = None
     # captioned images that were kept for development; None for a development split
     development: Sequence[KarpathyImage] | None = None
-
-
-def task_name(spelled: str) -> str:
-    """The name of a task as typed, "snli-ve" or "snli_ve"; UsageError for an unknown one."""
-    name = spelled.replace("-", "_")
-    if name not in TASKS:
-        known = ", ".join(task.replace("_", "-") for task in TASKS)
-        raise UsageError(f"unknown task {spelled!r}; known are: {known}")
-    return name
-
-
-def default_config(task: str) -> FinetuneConfig:
-    """The configuration of a task's kind, which a recipe then changes."""
-    return _SPECS[task][0]
 
 
 def checkpoint_config(folder: Path) -> dict[str, Any]:

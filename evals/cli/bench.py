@@ -1,0 +1,90 @@
+"""`unimo2 bench`: the commands of `unimo2.cli.bench`, and the speed of the retrieval protocol."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from unimo2.cli.bench import Size, describe, group
+
+if TYPE_CHECKING:
+    from evals.retrieval.bench import RetrievalSpeed
+
+# Images and captions that are timed each round by default: a few seconds a round on two cores.
+_GRIDS = {Size.mini: (100, 4), Size.base: (4, 2)}
+_BASE_IMAGE_SIZE = 384  # zero-shot retrieval too (released code)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verb to the application."""
+    verb = group()
+    verb.command("retrieval")(retrieval)
+    app.add_typer(verb, name="bench")
+
+
+def retrieval(
+    size: Annotated[list[Size] | None, typer.Option(help="mini, base; both by default.")] = None,
+    images: Annotated[int | None, typer.Option(help="Images timed each round.", min=1)] = None,
+    captions: Annotated[int | None, typer.Option(help="Captions, each with all.", min=1)] = None,
+    text: Annotated[int, typer.Option(help="Text rows of a caption.", min=2)] = 16,
+    rerank: Annotated[int, typer.Option(metavar="K", help="Shortlist's size.", min=1)] = 64,
+    dtype: Annotated[list[str] | None, typer.Option(help="float32, bfloat16 ...")] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 ...")] = "auto",
+    batch_size: Annotated[
+        int | None, typer.Option(help="Pairs in one call; chosen by size if left out.", min=1)
+    ] = None,
+    repeats: Annotated[int, typer.Option(help="Rounds, all timed in turn.", min=1)] = 3,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON only.")] = False,
+) -> None:
+    """Time the retrieval protocol against the released algorithm and dense masked fusion.
+
+    A few images and captions are timed; what they mean for Flickr30k's 1,000 x 5,000 is printed.
+    """
+    from evals.retrieval.bench import measure
+    from unimo2.devices import find_device, find_dtype
+    from unimo2.modeling.configuration import Unimo2Config
+
+    where = find_device(device)
+    configs = {
+        Size.mini: Unimo2Config.mini(),
+        Size.base: Unimo2Config.base(image_size=_BASE_IMAGE_SIZE),
+    }
+    figures = {}
+    for chosen in size or list(Size):
+        grid = (images or _GRIDS[chosen][0], captions or _GRIDS[chosen][1], text)
+        dtypes = [find_dtype(name) for name in dtype or ["float32", "bfloat16"]]
+        for speed in measure(configs[chosen], *grid, dtypes, where, repeats, batch_size, rerank):
+            figures[f"{chosen.value}, {speed.dtype}"] = speed
+    if as_json:
+        typer.echo(json.dumps({name: asdict(speed) for name, speed in figures.items()}, indent=2))
+        return
+    typer.echo(f"{describe(where)}, medians of {repeats} rounds timed in turn")
+    exact = next(iter(figures.values())).dtype
+    for name, speed in figures.items():
+        typer.echo(_retrieval_lines(name, speed, exact))
+
+
+def _retrieval_lines(name: str, speed: RetrievalSpeed, exact: str) -> str:
+    lines = [
+        f"\n{name}: {speed.pairs} pairs a round, {speed.batch_size} in a call; "
+        f"{speed.image_ms:.1f} ms an image, {speed.text_ms:.1f} ms a caption, "
+        f"{speed.pair_ms:.2f} ms a pair; projections of an image {speed.projection_mib:.2f} MiB; "
+        f"matrix products {speed.matmul_tflops:.3f} TFLOP/s",
+        "  1,000 images x 5,000 captions              pairs/s     hours  GFLOP a pair: towers fusion"
+        "  of matmul rate     time",
+    ]
+    lines += [
+        f"  {method.name:<42}{method.pairs_per_second:>8,.1f} {method.hours:>9.2f}  "
+        f"{method.tower_gflop:>20.4f} {method.fusion_gflop:>6.2f}  "
+        f"{100 * method.share:>12.0f} % {method.slower:>8.2f}x"
+        for method in speed.methods
+    ]
+    if speed.dtype != exact:
+        lines.append(
+            f"  the released algorithm in {exact} takes {speed.released_ratio:.2f} times as long as "
+            f"this project, exhaustive, in {speed.dtype}"
+        )
+    return "\n".join(lines)

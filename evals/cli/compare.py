@@ -1,0 +1,112 @@
+"""`unimo2 compare`: the paired difference of two runs on the same data."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from unimo2.cli.console import output
+
+if TYPE_CHECKING:
+    from evals.compare import Comparison
+    from evals.records import Record
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verb to the application."""
+    app.command("compare")(compare)
+
+
+def compare(
+    run_a: Annotated[Path, typer.Argument(help="A run folder, or a model's folder of runs.")],
+    run_b: Annotated[Path, typer.Argument(help="Likewise; the difference is B - A.")],
+    part_a: Annotated[
+        str | None,
+        typer.Option(help="Compare with a part of A's score alone: itm or contrastive."),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of resampling and exchanging.", min=0)] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")] = False,
+) -> None:
+    """Compare two runs item by item: difference of every metric, its interval and p-value."""
+    from evals.compare import compare as compare_runs
+
+    found = compare_runs(run_a, run_b, seed, part_a)
+    if as_json:
+        typer.echo(json.dumps(as_content(found), indent=2))
+    else:
+        show(found)
+
+
+def as_content(found: Comparison) -> dict[str, Any]:
+    """What `--json` prints.
+
+    Args:
+        found: The comparison.
+
+    Returns:
+        The runs, what differs between them, and the metrics by name.
+    """
+    from evals.compare import PERMUTATIONS
+    from evals.metrics.ranking import RESAMPLES
+
+    runs = {
+        letter: {"record": str(run.path), "model": run.model, "variant": run.variant}
+        for letter, run in (("a", found.a), ("b", found.b))
+    }
+    return {
+        "runs": runs,
+        "part_a": found.part_a,
+        "benchmark": found.a.benchmark,
+        "suite": found.a.suite,
+        "data": dict(found.a.data),
+        "differs": {name: list(pair) for name, pair in found.differs.items()},
+        "resamples": RESAMPLES,
+        "permutations": PERMUTATIONS,
+        "seed": found.seed,
+        "metrics": {name: asdict(metric) for name, metric in found.metrics.items()},
+    }
+
+
+def show(found: Comparison) -> None:
+    """Print the comparison as a table."""
+    from rich.table import Table
+
+    from evals.compare import PERMUTATIONS
+    from evals.metrics.ranking import RESAMPLES
+
+    table = Table(title=f"{found.a.benchmark}, suite {found.a.suite}: B - A", title_justify="left")
+    table.add_column("metric", no_wrap=True)
+    for name in ("A", "B", "B - A", "95 % interval", "p", "n"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("")
+    for name, metric in found.metrics.items():
+        table.add_row(
+            name.replace("[", r"\["),
+            f"{metric.a:.2f}",
+            f"{metric.b:.2f}",
+            f"{metric.difference:+.2f}",
+            f"{metric.ci95[0]:+.2f} to {metric.ci95[1]:+.2f}",
+            f"{metric.p_value:.4f}",
+            f"{metric.n:,}",
+            "tied" if metric.tied else "",
+        )
+    console = output()
+    console.print(table)
+    part = "" if found.part_a is None else f", the {found.part_a} part of its score alone"
+    lines = [f"A  {_name(found.a)}{part}: {found.a.path}", f"B  {_name(found.b)}: {found.b.path}"]
+    lines += [f"{name}: A {ours}, B {theirs}" for name, (ours, theirs) in found.differs.items()]
+    units = next(iter(found.metrics.values())).units
+    lines.append(
+        f"interval: {RESAMPLES:,} resamples of {units:,} units, the same for both runs; p: "
+        f"{PERMUTATIONS:,} random exchanges of the runs' units, two-sided, each metric by itself"
+    )
+    for line in lines:
+        console.print(line, soft_wrap=True, markup=False, highlight=False)
+
+
+def _name(run: Record) -> str:
+    return run.model if run.variant is None else f"{run.model}+{run.variant}"

@@ -1,0 +1,445 @@
+"""`unimo2 data`: what data there is and what it should be, the embedded suite, and its pictures."""
+
+from __future__ import annotations
+
+import json
+import textwrap
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, fields
+from functools import partial
+from itertools import groupby
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from unimo2.cli.console import VARIABLE, columns, find_data_root, progress_bar
+from unimo2.errors import MissingData, UsageError
+
+if TYPE_CHECKING:
+    from evals.datasets.entry import DataSet
+    from evals.datasets.verify import Verdict
+    from evals.suites import Suite
+
+# Ceilings and floors of a generated suite's benchmarks, as a table.
+
+
+_HEAD = ("benchmark", "metric", "ideal", "chance", "majority", "one modality alone")
+_NUMBERS = (2, 3, 4)
+
+Levels = Mapping[str, Mapping[str, Any]]
+"""By metric: "ideal", "chance", "majority" (numbers, or None) and "one_modality" (by name)."""
+
+
+def level_table(levels: Mapping[str, Levels]) -> Iterator[str]:
+    """The levels of all benchmarks.
+
+    Args:
+        levels: by benchmark, as in `suite.json`.
+
+    Yields:
+        The lines of a table; none without levels.
+    """
+    rows = [
+        (benchmark, metric, *_numbers(level), _one_modality(level) or "-")
+        for benchmark, metrics in levels.items()
+        for metric, level in metrics.items()
+    ]
+    if rows:
+        yield from columns([_HEAD, *rows], _NUMBERS)
+
+
+def _numbers(level: Mapping[str, Any]) -> list[str]:
+    values = (level.get(name) for name in ("ideal", "chance", "majority"))
+    return ["-" if value is None else f"{value:.1f}" for value in values]
+
+
+def _one_modality(level: Mapping[str, Any]) -> str:
+    alone = level.get("one_modality", {})
+    return ", ".join(f"{reader} {value:.1f}" for reader, value in alone.items())
+
+
+# `unimo2 data list` and `unimo2 data verify`: what data there is, and whether it is right.
+
+
+_WIDTH = 110
+_LABEL = 10
+_HEADINGS = {
+    "benchmark": "Benchmarks",
+    "pairs": "Pairs of images and texts, for pre-training",
+    "images": "Labelled images, for pre-training",
+    "text": "Texts, for pre-training",
+}
+
+Names = Annotated[
+    list[str] | None, typer.Argument(help="Data sets or benchmarks; all without a name.")
+]
+Root = Annotated[
+    Path | None,
+    typer.Option("--data-root", help=f"Folder of data sets; {VARIABLE} by default."),
+]
+SuiteName = Annotated[
+    str | None,
+    typer.Option("--suite", help="mini or paper; by default what the data root holds."),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+def list_data_sets(
+    names: Names = None, data_root: Root = None, suite: SuiteName = None, as_json: AsJson = False
+) -> None:
+    """List the data sets: what each is, its licence, where to get it, its layout, what is there."""
+    from evals.datasets.registry import select
+    from evals.suites import PAPER, resolve
+
+    chosen = select(names)
+    root = find_data_root(data_root, suite)
+    found: Suite | None = None
+    hint = f"no data root: name one with --data-root or {VARIABLE}"
+    if root is not None or suite != PAPER:
+        try:
+            found = resolve(suite, root)
+        except MissingData as error:
+            if root is not None:
+                raise
+            hint = str(error)
+    written = _written(found)
+    if as_json:
+        typer.echo(json.dumps(_listed(chosen, found, written), indent=2, ensure_ascii=False))
+        return
+    typer.echo(f"suite {found.name} at {found.root}" if found else hint)
+    role = ""
+    for data_set in chosen:
+        if data_set.role != role:
+            role = data_set.role
+            typer.echo(f"\n{_HEADINGS[role]}")
+        typer.echo(f"\n{data_set.name}: {data_set.title}")
+        for label, text in _description(data_set, found, written):
+            typer.echo(_paragraph(label, text))
+    measured = {entry.benchmark for entry in chosen}
+    levels = {name: own for name, own in written.get("levels", {}).items() if name in measured}
+    if levels:
+        typer.echo(
+            "\nCeilings and floors of this suite's benchmarks, from its scene graphs (percent)\n"
+        )
+        for line in level_table(levels):
+            typer.echo(line)
+
+
+def verify_data_sets(
+    names: Names = None,
+    data_root: Root = None,
+    suite: SuiteName = None,
+    images: Annotated[
+        bool, typer.Option("--images", help="Decode every image, too (minutes to hours).")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Hold the data against the official counts; name what is missing, repeated or broken.
+
+    Exit status 1 if there is a problem. Fewer items than the official ones make a sample, which
+    is said and is no problem.
+    """
+    from evals.datasets.images import ImageCheck
+    from evals.datasets.registry import is_there, select
+    from evals.datasets.verify import NOT_THERE, verify
+    from evals.suites import MINI, resolve
+
+    chosen = select(names)
+    found = resolve(suite, find_data_root(data_root, suite))
+    absent = [data_set for data_set in chosen if not is_there(data_set, found.root)]
+    if absent and (names or len(absent) == len(chosen)):
+        expected = absent[0].places[0].paths[0]
+        raise MissingData(
+            f"{absent[0].name} is not in {found.root}: {expected} not found; see 'unimo2 data list "
+            f"{absent[0].name}'"
+        )
+    written = _written(found) if found.name == MINI else None
+    work = "decoding" if images else "counting"
+    verdicts = []
+    for data_set in chosen:
+        with progress_bar(f"{work} {data_set.name}") as advance:
+            check = ImageCheck(images, partial(advance, total=None))
+            verdicts.append(verify(data_set, found.root, check, written))
+    if as_json:
+        report = {
+            "suite": found.name,
+            "root": str(found.root),
+            "data_sets": [asdict(verdict) for verdict in verdicts],
+            "paper": {entry.name: list(entry.notes) for entry in chosen if entry.notes},
+        }
+        typer.echo(json.dumps(report, indent=2, ensure_ascii=False))
+    else:
+        typer.echo(f"suite {found.name} at {found.root}\n")
+        shown = [verdict for verdict in verdicts if verdict.state != NOT_THERE]
+        notes = _paper_notes(chosen) if written is None else ()
+        for line in (*_table(shown), "", *_verdict_lines(verdicts), *notes):
+            typer.echo(line)
+    if any(verdict.problems for verdict in verdicts):
+        raise typer.Exit(1)
+
+
+def _written(suite: Suite | None) -> Mapping[str, Any]:
+    """The content of a generated suite's description; nothing for real data."""
+    path = suite.root / "suite.json" if suite else None
+    if path is None or not path.is_file():
+        return {}
+    content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return content
+
+
+def _listed(
+    chosen: Sequence[DataSet], suite: Suite | None, written: Mapping[str, Any]
+) -> dict[str, Any]:
+    """What `list` says, for programs."""
+    from evals.datasets.registry import presence
+
+    data_sets = []
+    for data_set in chosen:
+        plain = {
+            item.name: getattr(data_set, item.name)
+            for item in fields(data_set)
+            if item.name not in ("verify", "look_alikes", "places", "official", "samples", "hub")
+        }
+        places = [
+            asdict(place) | {"here": asdict(presence(place, suite.root)) if suite else None}
+            for place in data_set.places
+        ]
+        data_sets.append(
+            plain
+            | {"places": places, "official": [asdict(row) for row in data_set.official]}
+            | {"suite": _of_suite(data_set, written) if written else None}
+        )
+    where = {"suite": suite.name, "root": str(suite.root)} if suite else {"suite": None}
+    return where | {"data_sets": data_sets}
+
+
+def _of_suite(data_set: DataSet, written: Mapping[str, Any]) -> dict[str, Any]:
+    """What a generated suite's description says of one data set: counts, ceilings and floors."""
+    levels = written.get("levels", {})
+    return {
+        "counts": written.get("counts", {}).get(data_set.name, {}),
+        "unit": written.get("units", {}).get(data_set.name),
+        "levels": levels.get(data_set.benchmark, {}),
+    }
+
+
+def _description(
+    data_set: DataSet, suite: Suite | None, written: Mapping[str, Any]
+) -> Iterator[tuple[str, str]]:
+    """Label and text of every paragraph about one data set."""
+    from evals.datasets.registry import presence
+
+    yield "what", data_set.about
+    yield "licence", data_set.licence
+    yield "get it", data_set.source
+    for number, place in enumerate(data_set.places):
+        here = presence(place, suite.root) if suite else None
+        state = "" if here is None else f" [{here.size if here.there else 'not there'}]"
+        shown = here.path if here is not None and here.there else " or ".join(place.paths)
+        yield "" if number else "layout", f"{shown}: {place.what}{state}"
+    by_unit = groupby(data_set.official, key=lambda row: (row.unit, row.source))
+    for number, ((unit, source), rows) in enumerate(by_unit):
+        counts = ", ".join(
+            f"{row.split} {'about ' if row.about else ''}{row.count:,}"
+            + (f" (paper: {row.paper})" if row.paper else "")
+            for row in rows
+        )
+        yield "" if number else "official", f"{unit}: {counts} [{source}]"
+    for note in data_set.notes:
+        yield "note", note
+    if written:
+        about_suite = _of_suite(data_set, written)
+        sizes = ", ".join(f"{split} {count:,}" for split, count in about_suite["counts"].items())
+        unit = f"{about_suite['unit']}: " if about_suite["unit"] else ""
+        yield "this suite", unit + sizes if sizes else "not part of it"
+
+
+def _paragraph(label: str, text: str) -> str:
+    return textwrap.fill(
+        text,
+        width=_WIDTH,
+        initial_indent=f"  {label:<{_LABEL}}  ",
+        subsequent_indent=" " * (_LABEL + 4),
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+
+
+def _table(verdicts: Iterable[Verdict]) -> list[str]:
+    """Counts beside the official ones and the paper's."""
+    rows = [("data set", "split", "counted", "here", "official", "paper")]
+    for verdict in verdicts:
+        for row in verdict.rows:
+            here, official = (
+                "-" if count is None else f"{count:,}" for count in (row.here, row.official)
+            )
+            rows.append((verdict.name, row.split, row.unit, here, official, row.paper))
+    return list(columns(rows, numbers=(3, 4)))
+
+
+def _verdict_lines(verdicts: Sequence[Verdict]) -> Iterator[str]:
+    """A line for each data set, problem and note; one for those that were not looked at."""
+    from evals.datasets.verify import COMPLETE, NOT_THERE, PART, READ, SAMPLE, WRONG
+
+    said = {
+        COMPLETE: "complete",
+        PART: "a part of it, and that is whole",
+        READ: "read; there is no count to hold it against",
+        SAMPLE: "a sample; numbers measured on it stand beside no published ones",
+        WRONG: "has problems",
+    }
+    for verdict in verdicts:
+        if verdict.state in said:
+            yield f"{verdict.name}: {said[verdict.state]}"
+            yield from (f"  problem: {problem}" for problem in verdict.problems)
+            yield from (f"  {note}" for note in verdict.notes)
+    absent = [verdict.name for verdict in verdicts if verdict.state == NOT_THERE]
+    if absent:
+        yield f"{NOT_THERE}: {', '.join(absent)}"
+
+
+def _paper_notes(chosen: Sequence[DataSet]) -> Iterator[str]:
+    """What must be known of the paper's tables 6 and 7 beside these counts."""
+    notes = [(entry.name, note) for entry in chosen for note in entry.notes if "paper" in note]
+    if notes:
+        yield ""
+        yield "about the paper's tables 6 and 7:"
+        yield from (f"  {name}: {note}" for name, note in notes)
+
+
+# `unimo2 data fetch`: text data sets from the Hugging Face hub, as their official files.
+
+
+def fetch_data_sets(
+    names: Annotated[
+        list[str], typer.Argument(help="sst2, cola, stsb, mnli or text (WikiText-2).")
+    ],
+    data_root: Annotated[
+        Path | None,
+        typer.Option("--data-root", help=f"Folder of real data sets; {VARIABLE} by default."),
+    ] = None,
+    source: Annotated[
+        str | None,
+        typer.Option(help="Another repository of the hub, or a local folder, of the same form."),
+    ] = None,
+) -> None:
+    """Take text data sets from the hub by the datasets library, and write their official files.
+
+    Files that are there are left alone.
+    """
+    from evals.datasets.hub import HUB_FORMS, fetch
+    from evals.datasets.registry import select
+
+    root = find_data_root(data_root, None)
+    if root is None:
+        raise UsageError(f"say where to put the data with --data-root or {VARIABLE}")
+    # "glue/sst2" is how the hub's own users call it.
+    chosen = select([name.removeprefix("glue/") for name in names])
+    unknown = [entry.name for entry in chosen if entry.name not in HUB_FORMS]
+    if unknown:
+        raise UsageError(
+            f"{unknown[0]} cannot be fetched, only {', '.join(HUB_FORMS)}; see 'unimo2 data list "
+            f"{unknown[0]}' for where to get it"
+        )
+    for entry in chosen:
+        fetch(entry.name, root.expanduser(), source, typer.echo)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verb to the application."""
+    verb = typer.Typer(help="Data: what there is and what it should be, and the embedded suite.")
+    verb.command("list")(list_data_sets)
+    verb.command("verify")(verify_data_sets)
+    verb.command("fetch")(fetch_data_sets)
+    verb.command("make-mini")(make_mini)
+    verb.command("show")(show)
+    app.add_typer(verb, name="data")
+
+
+def make_mini(
+    root: Annotated[
+        Path | None, typer.Option(help="Where to write it; the user's cache folder by default.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Another seed draws another suite.")] = 0,
+    scale: Annotated[
+        float, typer.Option(help="Multiplies all sizes but that of Flickr's test split.")
+    ] = 1.0,
+    flickr_test: Annotated[
+        int, typer.Option(help="Images of Flickr's test split; the official one has 1,000.")
+    ] = 300,
+    processes: Annotated[
+        int | None, typer.Option(min=1, help="As many as there are processors by default.")
+    ] = None,
+) -> None:
+    """Draw the embedded suite: a scale model of the data sets, in their official formats."""
+    from evals.suite_mini import SuiteRequest, default_root, make_suite
+    from evals.suites import keep_fingerprints
+
+    request = SuiteRequest(seed=seed, scale=scale, flickr_test=flickr_test)
+    place = default_root(seed, scale) if root is None else root.expanduser()
+    began = time.perf_counter()
+    with progress_bar("drawing") as advance:
+        content = make_suite(place, request, processes, advance)
+    keep_fingerprints(place)
+    for line in _summary(content):
+        typer.echo(line)
+    typer.echo(f"{place} ({time.perf_counter() - began:.1f} s)")
+
+
+def _summary(content: Mapping[str, Any]) -> Iterator[str]:
+    """Counts, levels and fingerprints of a suite."""
+    for dataset, splits in content["counts"].items():
+        held = ", ".join(f"{split} {count:,}" for split, count in splits.items())
+        yield f"{dataset}: {sum(splits.values()):,} {content['units'][dataset]} ({held})"
+        for reason, count in content["folded"].get(dataset, {}).items():
+            yield f"  {reason}: {count:,}"
+    yield ""
+    yield from level_table(content["levels"])
+    yield ""
+    for dataset, fingerprint in content["fingerprints"].items():
+        yield f"fingerprint of {dataset}: {fingerprint}"
+    yield f"fingerprint {content['fingerprint']}"
+
+
+def show(
+    dataset: Annotated[
+        str, typer.Argument(help="A data set with pictures: flickr, coco, visual-genome, vqa ...")
+    ],
+    n: Annotated[int, typer.Option("--n", min=1, help="How many images.")] = 12,
+    output: Annotated[Path, typer.Option(help="The picture to write.")] = Path("sheet.png"),
+    data_root: Annotated[
+        Path | None,
+        typer.Option(help=f"Folder of data sets; {VARIABLE} by default."),
+    ] = None,
+    suite: Annotated[
+        str | None, typer.Option(help="mini or paper; by default what the data root holds.")
+    ] = None,
+    split: Annotated[
+        str | None, typer.Option(help="train, val, test ...; the first of them that it has.")
+    ] = None,
+) -> None:
+    """Write a contact sheet: images of a data set with what it says of them."""
+    from evals.datasets.contact_sheet import CaptionedPicture, contact_sheet
+    from evals.datasets.sampling import choose
+    from evals.suites import resolve
+    from unimo2.formats.images import load_image
+
+    chosen = choose(dataset, resolve(suite, find_data_root(data_root, suite)).root, split, n)
+    for line in chosen.skipped:
+        typer.echo(f"left out: {line}", err=True)
+    if not chosen.samples:
+        raise MissingData(f"{chosen.data_set}: no image of split {chosen.split} is there")
+    sheet = contact_sheet(
+        [
+            CaptionedPicture(load_image(sample.path), sample.title, sample.lines)
+            for sample in chosen.samples
+        ]
+    )
+    try:
+        sheet.save(output)
+    except (OSError, ValueError) as error:
+        raise UsageError(f"cannot write {output}: {error}") from error
+    what = f"{len(chosen.samples):,} of the {chosen.total:,} images of {dataset} {chosen.split}"
+    typer.echo(f"{output}: {what}")

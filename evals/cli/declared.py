@@ -1,0 +1,89 @@
+"""Commands made of what benchmarks declare: fields of a dataclass, parameters of a function."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import MISSING, fields
+from typing import Annotated, Any, get_type_hints
+
+import typer
+
+KEYWORD = inspect.Parameter.KEYWORD_ONLY
+REQUIRED = inspect.Parameter.empty
+
+
+def parameter(
+    name: str, kind: Any, default: Any, declared: Mapping[str, Any], typed_as: str | None = None
+) -> inspect.Parameter:
+    """An option of a command.
+
+    Args:
+        name: Of the parameter, "batch_size".
+        kind: Its type.
+        default: Its value if left out; `REQUIRED` for none.
+        declared: "help", and where there are "metavar" and "min".
+        typed_as: What the user types; None for "--batch-size".
+
+    Returns:
+        The parameter of a function that Typer takes for a command.
+    """
+    option = typer.Option(
+        typed_as or f"--{name.replace('_', '-')}",
+        help=declared["help"],
+        metavar=declared.get("metavar"),
+        min=declared.get("min"),
+    )
+    return inspect.Parameter(name, KEYWORD, default=default, annotation=Annotated[kind, option])
+
+
+AS_JSON = parameter("as_json", bool, False, {"help": "Print JSON and nothing else."}, "--json")
+
+
+def options_of(kind: type) -> dict[str, inspect.Parameter]:
+    """The options of a dataclass: its fields with a help text, by name."""
+    hints = get_type_hints(kind)
+    return {
+        one.name: parameter(
+            one.name,
+            hints[one.name],
+            REQUIRED if one.default is MISSING else one.default,
+            one.metadata,
+        )
+        for one in fields(kind)
+        if "help" in one.metadata
+    }
+
+
+def parameters_of(function: Callable[..., Any]) -> list[inspect.Parameter]:
+    """The parameters of a function whose annotations hold a help text; the first one is an argument."""
+    hints = get_type_hints(function, include_extras=True)
+    found = []
+    for place, one in enumerate(inspect.signature(function).parameters.values()):
+        kind, text = hints[one.name], ""
+        if hasattr(kind, "__metadata__"):
+            kind, text = kind.__origin__, kind.__metadata__[0]
+        if place:
+            found.append(parameter(one.name, kind, one.default, {"help": text}))
+        else:
+            annotation = Annotated[kind, typer.Argument(help=text)]
+            found.append(inspect.Parameter(one.name, KEYWORD, annotation=annotation))
+    return found
+
+
+def command(
+    call: Callable[..., None], parameters: Sequence[inspect.Parameter]
+) -> Callable[..., None]:
+    """A function that Typer takes for a command.
+
+    Args:
+        call: Called with the values by name.
+        parameters: From `parameter`, `options_of` and `parameters_of`.
+    """
+
+    def called(**given: Any) -> None:
+        call(**given)
+
+    setattr(called, "__signature__", inspect.Signature(list(parameters)))  # noqa: B010
+    called.__annotations__ = {one.name: one.annotation for one in parameters}
+    return called

@@ -1,0 +1,184 @@
+"""`unimo2 eval`: measure a model on a benchmark by its official protocol."""
+
+from __future__ import annotations
+
+import inspect
+import json
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import typer
+from typer.core import TyperGroup
+
+from evals.benchmark import Request
+from evals.cli.declared import AS_JSON, KEYWORD, command, options_of, parameter
+from evals.registry import benchmarks, get_benchmark, shown
+from unimo2.cli.console import find_data_root
+from unimo2.errors import UsageError
+
+if TYPE_CHECKING:
+    from evals.benchmark import Benchmark
+    from evals.records import Record
+
+PRETRAINED, FINETUNED = "mini", "finetuned"
+ALL = "all"
+_MODEL = parameter(
+    "model",
+    str | None,
+    None,
+    {
+        "help": "A card's name, a model folder, or 'finetuned' for the embedded weights fine-tuned for "
+        "the benchmark, which is the default (with --zero-shot: 'mini')."
+    },
+)
+_MODEL_OF_ALL = parameter(
+    "model",
+    str,
+    FINETUNED,
+    {
+        "help": "A card's name or a model folder: every benchmark that it can do. 'finetuned': each "
+        "benchmark by the embedded weights fine-tuned for it, and retrieval and ImageNet "
+        "zero-shot by 'mini'."
+    },
+)
+_AUTO_DTYPE = (
+    "float32, bfloat16, float16, or auto: bfloat16 where a sample is faster with the same ranks; the "
+    "model's own by default."
+)
+
+
+class _Benchmarks(TyperGroup):
+    """The commands of the verb; "sst2,cola" is the command `all` for these two."""
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        found = super().get_command(ctx, shown(cmd_name))
+        return super().get_command(ctx, ALL) if found is None and "," in cmd_name else found
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verb to the application, a command for each benchmark."""
+    verb = typer.Typer(cls=_Benchmarks, help="Measure a model on a benchmark of the paper.")
+    for name in benchmarks():
+        benchmark = get_benchmark(name)
+        about = inspect.cleandoc(type(benchmark).__doc__ or benchmark.title)
+        one = command(partial(_one, name), _parameters(benchmark))
+        verb.command(name, help=about)(one)
+    verb.command(ALL, help=_ALL_HELP)(command(_several, _parameters(None)))
+    app.add_typer(verb, name="eval")
+
+
+def _parameters(benchmark: Benchmark | None) -> list[inspect.Parameter]:
+    """The options of a benchmark's command; of several together without their own."""
+    common = options_of(Request)
+    zero_shot = common.pop("zero_shot")
+    if benchmark is None:
+        del common["split"]
+        context = inspect.Parameter("context", KEYWORD, annotation=typer.Context)
+        return [context, _MODEL_OF_ALL, *common.values(), AS_JSON]
+    *others, last = benchmark.splits
+    common["split"] = parameter(
+        "split",
+        str,
+        benchmark.default_split,
+        {"help": f"{', '.join(others)} or {last}." if others else f"{last}."},
+    )
+    if benchmark.auto_dtype:
+        common["dtype"] = parameter("dtype", str | None, None, {"help": _AUTO_DTYPE})
+    shared = list(common.values())
+    cut = list(common).index("limit") + 1
+    own = options_of(benchmark.Options).values()
+    first = [zero_shot] if benchmark.zero_shot else []
+    return [*first, _MODEL, *shared[:cut], *own, *shared[cut:], AS_JSON]
+
+
+_ALL_HELP = """Every benchmark that the model can do, and one table of all; a line for each that it cannot.
+
+Names with commas, as in 'unimo2 eval sst2,cola', are those benchmarks only."""
+
+
+def _several(context: typer.Context, as_json: bool, **options: Any) -> None:
+    """Measure what the model can do of all benchmarks, or of those that were typed."""
+    typed = str(context.info_name)
+    names = benchmarks() if typed == ALL else typed.split(",")
+    rows: list[tuple[str, Record | str]] = []
+    for benchmark, zero_shot in _ways([get_benchmark(name.strip()) for name in names]):
+        model = options["model"]
+        named = PRETRAINED if model == FINETUNED and zero_shot else model
+        name = shown(benchmark.name)
+        label = f"{name}, zero-shot" if zero_shot else name
+        asked = {**options, "zero_shot": zero_shot, "model": named}
+        try:
+            rows.append((label, _run(name, asked, quiet=as_json)))
+        except UsageError as error:
+            rows.append((label, str(error)))
+    _report(rows, as_json, "all benchmarks" if typed == ALL else "several benchmarks")
+
+
+def _ways(chosen: list[Benchmark]) -> list[tuple[Benchmark, bool]]:
+    """Every benchmark, those that have both ways zero-shot first."""
+    zero_shot = [(one, True) for one in chosen if one.zero_shot]
+    return zero_shot + [(one, False) for one in chosen]
+
+
+def _report(rows: list[tuple[str, Record | str]], as_json: bool, title: str) -> None:
+    from evals.cli.show import as_content, summary
+    from evals.distributed import launched
+
+    if not launched().first:
+        return
+    if all(isinstance(found, str) for _, found in rows):
+        reasons = "; ".join(dict.fromkeys(str(found) for _, found in rows))
+        raise UsageError(f"nothing could be measured: {reasons}")
+    if as_json:
+        content = {
+            "runs": [as_content(found) for _, found in rows if not isinstance(found, str)],
+            "not_measured": {name: found for name, found in rows if isinstance(found, str)},
+        }
+        typer.echo(json.dumps(content, indent=2))
+    else:
+        summary(rows, title)
+
+
+def _one(benchmark: str, as_json: bool, **options: Any) -> None:
+    """Run one benchmark and print the result."""
+    from evals.cli.show import as_text, show
+    from evals.distributed import launched
+
+    record = _run(benchmark, options, quiet=as_json)
+    if not launched().first:
+        return
+    if as_json:
+        typer.echo(as_text(record))
+    else:
+        show(record)
+
+
+def _run(benchmark: str, options: dict[str, Any], quiet: bool) -> Record:
+    """Run one benchmark with progress on standard error."""
+    from rich.console import Console
+    from transformers.utils.logging import disable_progress_bar
+
+    from evals.distributed import launched
+    from evals.progress import shown as progress_shown
+    from evals.runner import run
+
+    # Of loading weights: --json and a pipe want nothing but results.
+    disable_progress_bar()
+    share = launched()
+    quiet = quiet or not share.first
+    console = Console(stderr=True)
+    default = PRETRAINED if options.get("zero_shot") else FINETUNED
+    root = find_data_root(options["data_root"], options["suite"])
+
+    def notice(text: str) -> None:
+        if not quiet:
+            console.print(f"note    {text}", soft_wrap=True, markup=False, style="yellow")
+
+    with progress_shown(console, quiet=quiet) as report:
+        return run(
+            benchmark,
+            on_progress=report,
+            on_notice=notice,
+            share=share,
+            **{**options, "data_root": root, "model": options["model"] or default},
+        )

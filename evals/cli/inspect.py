@@ -1,0 +1,144 @@
+"""`unimo2 inspect`: what a model's parts hold."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from evals.inspection.dictionary_rows import Rows
+    from evals.inspection.interventions import Interventions
+    from unimo2.formats.karpathy import KarpathyImage
+    from zoo.families.unimo2 import Unimo2Scorer
+
+_SHOWN = 16  # rows of the table
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verb to the application."""
+    verb = typer.Typer(help="See what a model's parts hold.")
+    verb.callback()(_several)
+    verb.command("dictionary")(dictionary)
+    app.add_typer(verb, name="inspect")
+
+
+def _several() -> None:
+    """See what a model's parts hold."""
+
+
+def dictionary(
+    model: Annotated[str, typer.Option(help="A card's name or a model folder.")] = "mini",
+    interventions: Annotated[
+        bool,
+        typer.Option("--interventions", help="Match with rows that are chosen in other ways."),
+    ] = False,
+    split: Annotated[str, typer.Option(help="Of Flickr30k: val or test.")] = "val",
+    limit: Annotated[int | None, typer.Option(help="Only the first images.", min=8)] = None,
+    data_root: Annotated[
+        Path | None,
+        typer.Option(envvar="UNIMO2_DATA", help="Folder of data sets; the mini suite if left out."),
+    ] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 ...")] = "auto",
+    seed: Annotated[int, typer.Option(help="Of random rows and of resampling.", min=0)] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")] = False,
+) -> None:
+    """Show who chooses the dictionary's rows and what is near them; or whether the choice matters."""
+    from rich.console import Console
+
+    from evals.inspection.dictionary_rows import inspect
+    from evals.inspection.interventions import measure
+    from evals.suite_mini.patches import flickr_scenes
+    from evals.suites import resolve
+
+    scorer, root = _scorer(model, device), resolve(None, data_root).root
+    images = _images(root, split, limit)
+    content: dict[str, Any] = {"model": scorer.name, "split": split}
+    if interventions:
+        measured = measure(scorer, images, report=lambda progress: None, seed=seed)
+        content["interventions"] = asdict(measured)
+    else:
+        found = inspect(scorer, images, flickr_scenes(root))
+        content["dictionary"] = asdict(found)
+    if as_json:
+        typer.echo(json.dumps(content, indent=2))
+    elif interventions:
+        _show(measured, scorer.name, split, Console())
+    else:
+        _show_rows(found, scorer.name, split, Console())
+
+
+def _scorer(name: str, device: str) -> Unimo2Scorer:
+    """The model, which must be one of ours for retrieval."""
+    import zoo
+    from unimo2.errors import IncompatibleModel
+    from zoo.families.unimo2 import Unimo2Scorer
+
+    found = zoo.load(name, device=device)
+    if not isinstance(found, Unimo2Scorer):
+        raise IncompatibleModel(f"model '{name}' is no pre-trained UNIMO-2, nor one for retrieval")
+    return found
+
+
+def _images(root: Path, split: str, limit: int | None) -> list[KarpathyImage]:
+    """A split of Flickr30k with its captions."""
+    from unimo2.formats.karpathy import read_karpathy
+    from unimo2.formats.layout import Flickr30kFiles
+
+    files = Flickr30kFiles(root)
+    found = read_karpathy(files.annotations, files.images, [split])
+    return found[:limit]
+
+
+def _show_rows(found: Rows, model: str, split: str, console: Console) -> None:
+    """Print the rows that are used most, and how alike the patches near a row are."""
+    from rich.table import Table
+
+    table = Table(title=f"Dictionary of {model}, the rows used most", title_justify="left")
+    for name in ("row", "images %", "texts %", "both %"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("nearest words")
+    table.add_column("nearest patches, % of the commonest value")
+    for row in found.rows[:_SHOWN]:
+        shares = (f"{100 * share:.0f}" for share in (row.images, row.texts, row.both))
+        alike = sorted(row.purity.values(), key=lambda pair: -pair[1])[:3]
+        shown = ", ".join(f"{value} {100 * share:.0f}" for value, share in alike)
+        table.add_row(str(row.row), *shares, " ".join(row.words), shown)
+    console.print(table)
+    used = sum(row.images + row.texts > 0 for row in found.rows)
+    console.print(f"{used} of {len(found.rows)} rows are chosen by an image or a text of {split}.")
+    for name, share in found.purity.items():
+        chance = 100 * found.chance[name]
+        console.print(
+            f"purity of {name}: {100 * share:.1f} % (all patches of things: {chance:.1f} %)"
+        )
+
+
+def _show(found: Interventions, model: str, split: str, console: Console) -> None:
+    """Print the table of interventions."""
+    from rich.table import Table
+
+    from evals.inspection.interventions import WAYS
+
+    table = Table(title=f"Grounded tokens of {model}", title_justify="left")
+    table.add_column("rows", no_wrap=True)
+    for name in ("R@1 %", "lost", "95 % interval", "correlation"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for row in found.rows:
+        low, high = row.ci95
+        difference = (
+            ("-", "-") if row.way == "pair" else (f"{row.loss:.1f}", f"{low:.1f} to {high:.1f}")
+        )
+        table.add_row(WAYS[row.way], f"{row.recall:.1f}", *difference, f"{row.correlation:.3f}")
+    console.print(table)
+    console.print(
+        f"Flickr30k {split}: each of {found.captions:,} captions with its own image and the "
+        f"{found.candidates - 1} of {found.images} that contrast takes for most like it; lost: "
+        "points against the rows chosen by the pair.",
+        soft_wrap=True,
+    )

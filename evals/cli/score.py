@@ -1,0 +1,87 @@
+"""`unimo2 score`: the official metrics of predictions that somebody else made; no model is needed."""
+
+from __future__ import annotations
+
+import inspect
+import json
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from evals.cli.declared import AS_JSON, command, parameter, parameters_of
+from evals.registry import benchmarks, get_benchmark
+
+if TYPE_CHECKING:
+    from evals.benchmark import Benchmark
+    from evals.scoring import Scored
+
+# What every benchmark's `score` may have besides its files.
+_COMMON = {
+    "allow_missing": parameter(
+        "allow_missing",
+        bool,
+        False,
+        {"help": "Score what is there, and say how many are missing."},
+    ),
+    "seed": parameter("seed", int, 0, {"help": "Of the intervals' resampling.", "min": 0}),
+}
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verb to the application, a command for each benchmark that takes predictions."""
+    verb = typer.Typer(
+        help="Score predictions that somebody else made, by the official metrics. "
+        "docs/prediction-formats.md shows every format."
+    )
+    for name in benchmarks():
+        benchmark = get_benchmark(name)
+        if benchmark.score is None:
+            continue
+        parameters = [_COMMON.get(one.name, one) for one in parameters_of(benchmark.score)]
+        one = command(partial(_score, benchmark), [*parameters, AS_JSON])
+        verb.command(name, help=_about(benchmark))(one)
+    app.add_typer(verb, name="score")
+
+
+def _about(benchmark: Benchmark) -> str:
+    """What the command's help says: of its own kind of files, where `score` names the benchmark."""
+    texts = (inspect.getdoc(benchmark.score) or "", inspect.getdoc(type(benchmark)) or "")
+    own, general = (text.partition("\n\n")[0] for text in texts)
+    return own if own.startswith(benchmark.title) else general
+
+
+def _score(benchmark: Benchmark, as_json: bool, **given: Any) -> None:
+    """Score somebody's files and print the metrics, as JSON or as a table with its notes."""
+    from evals.cli.show import metric_table
+    from unimo2.cli.console import output
+
+    assert benchmark.score is not None
+    predictions: Path = next(iter(given.values()))
+    scored = benchmark.score(**given)
+    if as_json:
+        typer.echo(as_text(scored))
+        return
+    split = f", {given['split']} split" if "split" in given else ""
+    title = f"{benchmark.title}{split}: {predictions.name}"
+    console = output()
+    console.print(metric_table(title, scored.metrics, simple=True))
+    for note in scored.notes:
+        console.print(f"note    {note}", soft_wrap=True, markup=False, style="yellow")
+
+
+def as_text(scored: Scored) -> str:
+    """What `--json` prints.
+
+    Args:
+        scored: The result.
+
+    Returns:
+        JSON: the metrics in the layout of `eval --json`, the number of items without prediction,
+        and what a reader must know.
+    """
+    metrics = {name: asdict(metric) for name, metric in scored.metrics.items()}
+    content = {"metrics": metrics, "missing": scored.missing, "notes": list(scored.notes)}
+    return json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)

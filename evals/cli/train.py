@@ -1,0 +1,521 @@
+"""`unimo2 pretrain` and `unimo2 finetune`: training, with evaluations of the development split."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, cast
+
+import typer
+
+from evals.registry import benchmarks, canonical, get_benchmark, shown
+from unimo2.cli.console import VARIABLE, find_data_root, is_first_process, say
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from unimo2.training.finetuning.config import FinetuneRecipe
+    from unimo2.training.finetuning.search import Comparison, Outcome, Trial
+    from unimo2.training.finetuning.tasks import Prepared
+    from unimo2.training.recipes import Recipe
+    from unimo2.training.trainer import TrainSummary
+
+
+# What a corpus says about itself beside its fingerprint.
+_COUNTS = ("images", "captions", "blocks", "tokens")
+# Images of the validation split that the weight of the contrastive score is chosen on: with five
+# captions each a minute of scoring on two cores.
+_WEIGHT_IMAGES = 200
+
+
+def register(app: typer.Typer) -> None:
+    """Add both verbs."""
+    app.command("pretrain")(pretrain)
+    finetune.__annotations__["task"] = Annotated[str, typer.Argument(help=_tasks())]
+    app.command("finetune")(finetune)
+
+
+def _tasks() -> str:
+    """Which benchmarks a model can be fine-tuned for, and which are there besides."""
+    from unimo2.training.finetuning.config import TASKS
+
+    *others, last = (shown(name) for name in TASKS)
+    text = f"{', '.join(others)} or {last}."
+    more = [name for name in benchmarks() if canonical(name) not in TASKS]
+    return f"{text} Evaluated only: {', '.join(more)}." if more else text
+
+
+def pretrain(
+    config: Annotated[
+        str, typer.Option(help="A configuration's name (mini) or a TOML file.")
+    ] = "mini",
+    data_root: Annotated[
+        Path | None,
+        typer.Option(envvar="UNIMO2_DATA", help="Folder of data sets; the mini suite if left out."),
+    ] = None,
+    output: Annotated[
+        Path, typer.Option(help="Folder for model/, checkpoint/, log.jsonl and train.json.")
+    ] = Path("runs/pretrain"),
+    steps: Annotated[int | None, typer.Option(min=1, help="Optimiser steps.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Of weights, order, masks and dropout.")] = None,
+    resume: Annotated[
+        str,
+        typer.Option(
+            help="auto: go on where a run in the output folder stopped; changed: the same, with "
+            "other training values from there on; never: start over."
+        ),
+    ] = "auto",
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    set_: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", help="Change the configuration: batch_size=32, model.fusion_layers=6."
+        ),
+    ] = None,
+) -> None:
+    """Train a model from random weights and choose its retrieval weight on the validation split."""
+    from evals.suites import resolve
+    from unimo2.errors import UsageError
+    from unimo2.training.distributed import require_place
+    from unimo2.training.recipes import load_recipe, override
+    from unimo2.training.trainer import require_resume
+
+    assignments = list(set_ or [])
+    assignments += [f"steps={steps}"] if steps is not None else []
+    assignments += [f"seed={seed}"] if seed is not None else []
+    recipe = override(load_recipe(config), assignments)
+    require_resume(resume)
+    require_place(device, recipe.training.trackers)
+    if recipe.training.eval_every:
+        raise UsageError(
+            "training.eval_every: pre-training has no early evaluation; 'unimo2 eval' measures the "
+            "model that it leaves"
+        )
+    root = resolve(None, data_root).root
+    summary = _train(recipe, root, output, resume, device)
+    say(
+        f"trained {summary.steps} steps in {summary.seconds:.0f} s "
+        f"({summary.samples_per_second:.0f} samples/s, {summary.precision}): {summary.model_folder}"
+    )
+    if recipe.training.trains == "unimo2":
+        choose_retrieval_weight(summary.model_folder, root, output / "train.json", device)
+
+
+def choose_retrieval_weight(folder: Path, root: Path, train_json: Path, device: str) -> None:
+    """Choose w of `itm + w * contrastive` on Flickr30k's validation split and write it down.
+
+    Args:
+        folder: the model, whose config.json gets the weight.
+        root: data root; without Flickr30k in it the weight stays as it is.
+        train_json: gets how well each weight did.
+        device: to score on.
+
+    Of several launched processes the first chooses.
+    """
+    if not is_first_process():
+        return
+    import zoo
+    from evals.retrieval.weight import choose_weight
+    from unimo2.formats.karpathy import read_karpathy
+    from unimo2.formats.layout import Flickr30kFiles
+    from unimo2.training.checkpoints import write_json
+    from zoo.protocols import PairScorer, require
+
+    annotations = Flickr30kFiles(root).annotations
+    if not annotations.is_file():
+        say(f"retrieval weight left as it is: no {annotations} to choose it on", err=True)
+        return
+    images = read_karpathy(annotations, Flickr30kFiles(root).images, ["val"])
+    images = images[:_WEIGHT_IMAGES]
+    model = zoo.load(folder, device=device)
+    require(model, "pair_scorer")
+    choice = choose_weight(cast(PairScorer, model), images, report=lambda progress: None)
+    for path, key, value in (
+        (folder / "config.json", "contrastive_weight", choice.weight),
+        (train_json, "retrieval_weight", asdict(choice)),
+    ):
+        write_json(path, json.loads(path.read_text(encoding="utf-8")) | {key: value})
+    say(
+        f"retrieval weight {choice.weight:g} (mean R@1 {choice.mean_recall_at_1:.1f} % on "
+        f"{choice.images} validation images, {choice.captions} captions)"
+    )
+
+
+def _train(recipe: Recipe, root: Path, output: Path, resume: str, device: str) -> TrainSummary:
+    """Read the corpora and train on them."""
+    from transformers.utils.logging import disable_progress_bar
+
+    from unimo2.training.logging import TrainingBar
+    from unimo2.training.pretraining import prepare
+    from unimo2.training.pretraining import pretrain as run
+
+    disable_progress_bar()  # of writing weights: an instant
+    if recipe.training.trains != "unimo2":
+        return _train_tower(recipe, root, output, resume, device)
+    prepared = prepare(recipe, root)
+    for line in prepared.skips.lines():
+        say(f"left out: {line}", err=True)
+    for kind, facts in prepared.corpora.describe().items():
+        counts = ", ".join(f"{value:,} {name}" for name, value in facts.items() if name in _COUNTS)
+        say(f"{kind}: {counts}", err=True)
+    with TrainingBar(shown=is_first_process()) as bar:
+        summary = run(recipe.training, prepared, output, resume, device, on_progress=bar)
+    for line in prepared.corpora.undecodable():
+        say(f"replaced by others: {line}", err=True)
+    return summary
+
+
+def _train_tower(
+    recipe: Recipe, root: Path, output: Path, resume: str, device: str
+) -> TrainSummary:
+    """Train one tower by itself."""
+    from unimo2.training.logging import TrainingBar
+    from unimo2.training.towers import TowerTask
+    from unimo2.training.trainer import train
+
+    task = TowerTask(recipe, root)
+    for line in task.skips.lines():
+        say(f"left out: {line}", err=True)
+    with TrainingBar(shown=is_first_process()) as bar:
+        return train(task, recipe.training, output, resume, device, on_progress=bar)
+
+
+@dataclass(frozen=True)
+class _Request:
+    """What the command line asks for, names resolved.
+
+    Attributes:
+        task: one of `unimo2.training.finetuning.tasks.TASKS`.
+        model: what to start from, as typed.
+        folder: a UNIMO-2 checkpoint; None for a text encoder of transformers.
+        root: data root.
+        resume: "auto", "changed" or "never".
+        device: "auto", "cpu" or "cuda".
+    """
+
+    task: str
+    model: str
+    folder: Path | None
+    root: Path
+    resume: str
+    device: str
+
+
+def finetune(
+    task: Annotated[
+        str,
+        typer.Argument(help=""),  # `register` puts the names there
+    ],
+    model: Annotated[
+        str,
+        typer.Option(
+            help="What to start from: a card's name or a model folder; for sst2, mnli, cola and "
+            "stsb also a folder or hub id of any transformers text encoder."
+        ),
+    ] = "mini",
+    data_root: Annotated[
+        Path | None, typer.Option(help=f"Folder of data sets; {VARIABLE} by default.")
+    ] = None,
+    suite: Annotated[
+        str | None, typer.Option(help="mini or paper; by default what the data root holds.")
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder for model/, checkpoint/, log.jsonl and train.json; runs/finetune/TASK "
+            "by default."
+        ),
+    ] = None,
+    config: Annotated[
+        str | None,
+        typer.Option(
+            help="A recipe's name or a TOML file; by the model's size TASK (the paper's) or "
+            "mini-TASK."
+        ),
+    ] = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="Change the recipe: batch_size=32, model.hidden_dropout=0.1."),
+    ] = None,
+    train_on: Annotated[
+        str | None, typer.Option(help="VQA: train, or train+val for the test splits.")
+    ] = None,
+    select_on: Annotated[
+        str | None,
+        typer.Option(
+            help="Flickr30k: val, or train to choose the best weights on images kept from training."
+        ),
+    ] = None,
+    object_tags: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="COCO: names of the objects in each image, which captions are written with, as of "
+            "'unimo2 eval coco'.",
+        ),
+    ] = None,
+    steps: Annotated[int | None, typer.Option(min=1, help="Optimiser steps.")] = None,
+    epochs: Annotated[float | None, typer.Option(help="Passes over the training samples.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Of new heads, order and dropout.")] = None,
+    resume: Annotated[
+        str,
+        typer.Option(
+            help="auto: go on where a run in the output folder stopped; changed: the same, with "
+            "other training values from there on; never: start over."
+        ),
+    ] = "auto",
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    precision: Annotated[str | None, typer.Option(help="auto, fp32 or bf16.")] = None,
+    search: Annotated[
+        bool,
+        typer.Option("--search", help="Try the recipe's grid (Table 8) and keep the best run."),
+    ] = False,
+    seeds: Annotated[
+        int | None,
+        typer.Option(min=1, help="Runs with as many seeds; the best is kept, the mean reported."),
+    ] = None,
+) -> None:
+    """Train a pre-trained model further for one task.
+
+    The weights with the best development metric are kept. A run that was killed goes on where its
+    last checkpoint was.
+    """
+    from evals.suites import resolve
+    from unimo2.errors import UsageError
+    from unimo2.training.distributed import require_place
+    from unimo2.training.trainer import require_resume
+
+    name = _task(task)
+    if steps is not None and epochs is not None:
+        raise UsageError("--steps and --epochs both set the length: leave one out")
+    if object_tags is not None and name != "coco":
+        raise UsageError(f"--object-tags is for coco alone: {task} writes no captions")
+    if select_on is not None and name != "flickr":
+        raise UsageError(f"--select-on is for flickr alone, got {task}: leave it out")
+    asked = {
+        "train_on": train_on,
+        "select_on": select_on,
+        # In quotes, so that no path is taken for a number.
+        "object_tags": None if object_tags is None else json.dumps(str(object_tags)),
+        "steps": steps,
+        "epochs": epochs,
+        "seed": seed,
+        "precision": precision,
+    }
+    assignments = list(set_ or [])
+    assignments += [f"{key}={value}" for key, value in asked.items() if value is not None]
+    root = resolve(suite, find_data_root(data_root, suite)).root
+    request = _Request(name, model, _checkpoint(model, name), root, resume, device)
+    recipe = _recipe(request, config, assignments)
+    require_resume(resume)
+    require_place(device, recipe.training.trackers)
+    where = output or Path("runs/finetune") / name
+    if search or seeds is not None:
+        _run_several(request, recipe, where, search, seeds or 1)
+    else:
+        _describe(_run(request, recipe, where))
+
+
+def _task(spelled: str) -> str:
+    """The name of a task; UsageError for others, and for benchmarks that are evaluated only."""
+    from unimo2.errors import UsageError
+    from unimo2.training.finetuning.config import TASKS, task_name
+
+    if canonical(spelled) not in TASKS and shown(spelled) in benchmarks():
+        known = ", ".join(map(shown, TASKS))
+        raise UsageError(
+            f"'{spelled}' is evaluated only: no model is fine-tuned for it here; known are: {known}"
+        )
+    return task_name(spelled)
+
+
+def _checkpoint(model: str, task: str) -> Path | None:
+    """The folder of a card's or the user's own UNIMO-2; None for a text encoder."""
+    import zoo
+    from unimo2.errors import IncompatibleModel
+    from unimo2.training.finetuning.config import GLUE
+    from unimo2.training.finetuning.tasks import checkpoint_config
+    from zoo import cards
+
+    folder = Path(model).expanduser()
+    if model in cards.read_all():
+        folder = zoo.weights_folder(zoo.resolve(model))
+    if folder.is_dir() and checkpoint_config(folder).get("model_type") == "unimo2":
+        return folder
+    if task in GLUE:
+        return None
+    zoo.resolve(model)  # says what is wrong with a name that is neither card nor folder
+    raise IncompatibleModel(f"{model} is no UNIMO-2 checkpoint, which {task} is fine-tuned from")
+
+
+def _recipe(request: _Request, config: str | None, assignments: Sequence[str]) -> FinetuneRecipe:
+    """The recipe of the command line, or the default one of the model's size."""
+    from unimo2.training.finetuning.config import (
+        PAPER_WIDTH,
+        default_config,
+        default_recipe,
+        load_finetune_recipe,
+        override_finetune,
+    )
+    from unimo2.training.finetuning.tasks import checkpoint_config
+
+    if config is None:
+        width = PAPER_WIDTH
+        if request.folder is not None:
+            width = int(checkpoint_config(request.folder).get("hidden_size", 0))
+        config = default_recipe(request.task, width)
+    recipe = load_finetune_recipe(config, default_config(request.task))
+    return override_finetune(recipe, assignments)
+
+
+def _run(
+    request: _Request, recipe: FinetuneRecipe, output: Path, must_select: bool = False
+) -> TrainSummary:
+    """One training run; with `must_select` it is not begun unless evaluations choose the weights."""
+    from transformers.utils.logging import disable_progress_bar, set_verbosity_error
+
+    from evals.validation import validator
+    from unimo2.errors import UsageError
+    from unimo2.training.logging import TrainingBar
+    from unimo2.training.trainer import train
+
+    disable_progress_bar()  # of writing weights: an instant
+    set_verbosity_error()  # a new head is meant to be missing; other weights are refused
+    prepared = _prepare(request, recipe)
+    _announce(prepared, recipe)
+    evaluate, reason = validator(prepared, request.root)
+    if reason is not None:
+        say(f"no development split ({reason}): the last weights are kept", err=True)
+    if must_select and evaluate is None:
+        raise UsageError(
+            "--search and --seeds compare runs on a development split, and there is none"
+        )
+    with TrainingBar(shown=is_first_process()) as bar:
+        return train(
+            prepared.task,
+            prepared.config,
+            output,
+            resume=request.resume,
+            device=request.device,
+            on_progress=bar,
+            evaluate=evaluate,
+            select=None if evaluate is None else get_benchmark(request.task).selects_by,
+        )
+
+
+def _prepare(request: _Request, recipe: FinetuneRecipe) -> Prepared:
+    """Read the data and load the model."""
+    from unimo2.training.finetuning.tasks import prepare, prepare_encoder
+
+    if request.folder is None:
+        return prepare_encoder(request.task, recipe, request.model, request.root)
+    return prepare(request.task, recipe, request.folder, request.root)
+
+
+def _announce(prepared: Prepared, recipe: FinetuneRecipe) -> None:
+    """What is going to be trained on."""
+    data = prepared.task.data.describe()
+    counts = ", ".join(f"{n:,} {what}" for what, n in data.items() if isinstance(n, int))
+    tags = data.get("object_tags")
+    if tags is not None:
+        counts += f", object tags of {tags['training_images']:,} images from {tags['file']}"
+    say(f"recipe {recipe.name}, {counts}, {prepared.config.steps:,} steps", err=True)
+    if prepared.dropped:
+        say(prepared.dropped, err=True)
+
+
+def _describe(summary: TrainSummary) -> None:
+    """The last lines."""
+    best = summary.best
+    kept = f"; best at step {best.step}: {best.name} {best.value:.1f}" if best else ""
+    say(
+        f"trained {summary.steps} steps in {summary.seconds:.0f} s "
+        f"({summary.samples_per_second:.0f} samples/s, {summary.precision}){kept}: "
+        f"{summary.model_folder}"
+    )
+
+
+def _run_several(
+    request: _Request, recipe: FinetuneRecipe, output: Path, search: bool, seeds: int
+) -> None:
+    """A grid, seeds, or both; the best model is put into output/model."""
+    from unimo2.errors import UsageError
+    from unimo2.training.checkpoints import copy_folder, discard_state
+    from unimo2.training.finetuning.config import with_fields
+    from unimo2.training.finetuning.search import Outcome, plan, run_trials
+    from unimo2.training.launched import launched_processes
+
+    if launched_processes() > 1:
+        raise UsageError(
+            "--search and --seeds train one run after the other, in one process: start them without "
+            "a launcher"
+        )
+    if search and not recipe.search:
+        raise UsageError(
+            f"recipe {recipe.name} has no [search] table; the paper searches sst2, mnli, cola, "
+            "stsb and imagenet"
+        )
+    grid = recipe.search if search else {}
+    trials = plan(grid, seeds, recipe.training.seed)
+    if request.resume == "never":
+        (output / "trials.json").unlink(missing_ok=True)
+
+    def run(trial: Trial, folder: Path) -> Outcome:
+        say(trial.name, err=True)
+        setting = with_fields(recipe, {**trial.setting, "seed": trial.seed})
+        summary = _run(request, setting, folder, must_select=True)
+        assert summary.best is not None
+        discard_state(folder / "checkpoint")  # a finished run is not taken up again
+        best = summary.best
+        return Outcome(best.name, best.value, best.step, summary.seconds)
+
+    comparison = run_trials(trials, output, _identity(request, recipe, list(grid)), run)
+    copy_folder(output / "trials" / comparison.best.name / "model", output / "model")
+    _describe_several(comparison, output)
+
+
+def _identity(
+    request: _Request, recipe: FinetuneRecipe, searched: Sequence[str]
+) -> Mapping[str, Any]:
+    """What runs must have in common to be compared: all but the seed and the fields searched."""
+    from zoo.cards import weights_sha256
+
+    varied = {"seed", *searched}
+    training = {k: v for k, v in recipe.training.identity().items() if k not in varied}
+    weights = request.model if request.folder is None else weights_sha256(request.folder)
+    return {
+        "task": request.task,
+        "model": weights,
+        "data": str(request.root.resolve()),
+        "training": training,
+        "fields": dict(recipe.model),
+    }
+
+
+def _describe_several(comparison: Comparison, output: Path) -> None:
+    """All settings with their means, and the best run."""
+    from rich.console import Console
+
+    Console(soft_wrap=True).print(_table(comparison))
+    outcome = comparison.outcome
+    say(
+        f"best run {comparison.best.name}: {outcome.metric} {outcome.value:.1f} at step "
+        f"{outcome.step}: {output / 'model'}"
+    )
+
+
+def _table(comparison: Comparison) -> Table:
+    """One row a setting."""
+    from rich.table import Table
+
+    table = Table()
+    for title in ("setting", "seeds", f"{comparison.outcome.metric} mean", "std", "best"):
+        table.add_column(title, justify="left" if title == "setting" else "right")
+    for average in comparison.settings:
+        setting = ", ".join(f"{key} {value}" for key, value in average.setting.items())
+        numbers = (average.mean, average.deviation, max(average.values))
+        shown = [f"{number:.2f}" for number in numbers]
+        table.add_row(setting or "as it is", str(len(average.values)), *shown)
+    return table

@@ -1,0 +1,231 @@
+"""How a number was measured, as enumerations and numbers.
+
+Records of schema 1 said it in sentences ("shortlist of 64 images a caption and ..."). `facts` turns
+those into the values of schema 2, `texts` turns the values into sentences for a reader; nothing
+compares sentences. Values that are in no enumeration here are a benchmark's own and stay as they are.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from enum import Enum
+from typing import Any
+
+
+class Score(str, Enum):
+    """Which of a model's scores ranks candidates."""
+
+    OWN = "own"
+    FUSED = "fused"  # itm + contrastive_weight * contrastive
+    CONTRASTIVE = "contrastive"
+    DOT = "dot"  # of one vector per image and text: the whole score of a dual encoder
+    LOGIT = "logit"
+
+
+class Pairs(str, Enum):
+    """Which pairs are scored by the fusion model; shortlists hold `rerank` candidates a query."""
+
+    EXHAUSTIVE = "exhaustive"
+    SHORTLISTS = "shortlists"  # images of each caption, and captions of each image
+    CLASS_SHORTLIST = "class_shortlist"  # classes of each image
+
+
+class Measure(str, Enum):
+    """What turns predictions into numbers, where a benchmark's name does not say it."""
+
+    ACCURACY = "accuracy"
+    MAJORITY_LABEL = "majority_label_accuracy"
+    VQA = "vqa_accuracy"
+    CAPTIONS = "pycocoevalcap"
+    MATTHEWS = "matthews"
+    CORRELATIONS = "pearson_spearman"
+
+
+class Text(str, Enum):
+    """What a model reads of a row."""
+
+    HYPOTHESIS = "hypothesis"
+    SENTENCE = "sentence"
+    SENTENCE_PAIR = "sentence_pair"
+
+
+class Ties(str, Enum):
+    """What becomes of equal scores."""
+
+    EXPECTATION = "expectation"
+
+
+class ClassNames(str, Enum):
+    """Which of a class's names stands in its sentences."""
+
+    FIRST_OF_SYNSET = "first_synset_name"
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A percentile bootstrap.
+
+    Attributes:
+        over: What is drawn, in the plural: "images", "rows".
+        resamples: Number of draws.
+        method: The only one.
+    """
+
+    over: str
+    resamples: int
+    method: str = "percentile_bootstrap"
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """The entries of a record's "protocol" that benchmarks share; `to_dict` gives the entry.
+
+    Attributes:
+        zero_shot: The model is not fine-tuned for the benchmark.
+        interval: Of every metric.
+        measure: None where the benchmark's name says it.
+        score: None where nothing is ranked.
+        pairs: None where no pairs are scored.
+        rerank: Candidates of a shortlist; None without one.
+        contrastive_weight: Of the contrastive score; None without one.
+        text: What is read of a row; None where there is only one thing to read.
+        ties: None where nothing is ranked.
+        templates: Sentences per class; None without classes.
+        prompt: The sentence, where it is only one.
+        class_names: None without classes.
+        recall_at: Ranks of recall; empty for none.
+        beam_size: Of captioning; None without.
+    """
+
+    zero_shot: bool
+    interval: Interval
+    measure: Measure | None = None
+    score: Score | None = None
+    pairs: Pairs | None = None
+    rerank: int | None = None
+    contrastive_weight: float | None = None
+    text: Text | None = None
+    ties: Ties | None = None
+    templates: int | None = None
+    prompt: str | None = None
+    class_names: ClassNames | None = None
+    recall_at: tuple[int, ...] = ()
+    beam_size: int | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, fit for JSON; what does not apply is left out."""
+        return {
+            name: _plain(value)
+            for name, value in asdict(self).items()
+            if value is not None and value != ()
+        }
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Enum):
+        return value.value
+    return list(value) if isinstance(value, tuple) else value
+
+
+# The sentences of schema 1: by entry and text, the entry and value of schema 2. The tasks say no
+# more than the benchmark's name.
+_OWN_NAME = (None, "")
+_SENTENCES: Mapping[tuple[str, str], tuple[str | None, str]] = {
+    ("task", "image-text retrieval"): _OWN_NAME,
+    ("task", "image captioning"): _OWN_NAME,
+    ("task", "image classification"): _OWN_NAME,
+    ("task", "visual entailment"): _OWN_NAME,
+    ("task", "visual question answering"): _OWN_NAME,
+    ("task", "GLUE SST-2"): _OWN_NAME,
+    ("task", "GLUE MNLI"): _OWN_NAME,
+    ("task", "GLUE CoLA"): _OWN_NAME,
+    ("task", "GLUE STS-B"): _OWN_NAME,
+    ("score", "the model's"): ("score", Score.OWN.value),
+    ("score", "itm + contrastive_weight * contrastive"): ("score", Score.FUSED.value),
+    ("score", "contrastive score alone"): ("score", Score.CONTRASTIVE.value),
+    ("score", "accuracy"): ("measure", Measure.ACCURACY.value),
+    ("score", "accuracy over pairs with a majority label"): (
+        "measure",
+        Measure.MAJORITY_LABEL.value,
+    ),
+    ("score", "official accuracy: min(1, k / 3), each annotator left out in turn"): (
+        "measure",
+        Measure.VQA.value,
+    ),
+    ("score", "pycocoevalcap after PTB tokenisation"): ("measure", Measure.CAPTIONS.value),
+    ("score", "Matthews correlation"): ("measure", Measure.MATTHEWS.value),
+    ("score", "Pearson and Spearman correlation"): ("measure", Measure.CORRELATIONS.value),
+    ("text", "the hypothesis alone"): ("text", Text.HYPOTHESIS.value),
+    ("text", "the sentence"): ("text", Text.SENTENCE.value),
+    ("text", "both sentences, as the tokenizer joins a pair"): ("text", Text.SENTENCE_PAIR.value),
+    ("ties", "expectation over a random order of equal scores"): ("ties", Ties.EXPECTATION.value),
+    ("class_names", "the first name of each synset"): (
+        "class_names",
+        ClassNames.FIRST_OF_SYNSET.value,
+    ),
+}
+_BACK = {wanted: (entry, text) for (entry, text), wanted in _SENTENCES.items() if wanted[0]}
+_BELOW = "by contrastive score, fused; the others below, by contrastive score"
+_SHORTLISTS = re.compile(r"shortlist of ([\d,]+) images a caption and \1 captions an image ")
+_CLASS_SHORTLIST = re.compile(r"shortlist of ([\d,]+) classes an image ")
+_INTERVAL = re.compile(r"percentile bootstrap over (\w+), ([\d,]+) resamples")
+_MEAN_OF_TEMPLATES = re.compile(r"mean score over \d+ templates")
+
+
+def facts(protocol: Mapping[str, Any]) -> dict[str, Any]:
+    """The values of schema 2, of a protocol of either schema.
+
+    Args:
+        protocol: A record's "protocol", or what a benchmark module says.
+
+    Returns:
+        The same entries with enumerations and numbers for the sentences of schema 1.
+    """
+    found: dict[str, Any] = {}
+    for name, value in protocol.items():
+        if isinstance(value, str):
+            found |= _fact(name, value)
+        else:
+            found[name] = value
+    return found
+
+
+def _fact(name: str, text: str) -> dict[str, Any]:
+    """What one text of a protocol says."""
+    if (name, text) in _SENTENCES:
+        entry, value = _SENTENCES[name, text]
+        return {} if entry is None else {entry: value}
+    if name == "interval" and (match := _INTERVAL.fullmatch(text)):
+        return {name: asdict(Interval(match[1], int(match[2].replace(",", ""))))}
+    if name == "prompt" and _MEAN_OF_TEMPLATES.fullmatch(text):
+        return {}
+    if name == "pairs" and _SHORTLISTS.match(text):
+        return {name: Pairs.SHORTLISTS.value}
+    if name == "pairs" and _CLASS_SHORTLIST.match(text):
+        return {name: Pairs.CLASS_SHORTLIST.value}
+    return {name: text}
+
+
+def texts(protocol: Mapping[str, Any]) -> dict[str, Any]:
+    """A protocol of schema 2 with sentences for a reader where it has enumerations."""
+    found: dict[str, Any] = {}
+    for name, value in protocol.items():
+        entry, text = _BACK.get((name, value), (name, value)) if _hashable(value) else (name, value)
+        found[entry] = text
+    count = protocol.get("rerank")
+    if protocol.get("pairs") == Pairs.SHORTLISTS:
+        found["pairs"] = f"shortlist of {count} images a caption and {count} captions an image "
+        found["pairs"] += _BELOW
+    if protocol.get("pairs") == Pairs.CLASS_SHORTLIST:
+        found["pairs"] = f"shortlist of {count} classes an image {_BELOW}"
+    interval = protocol.get("interval")
+    if isinstance(interval, Mapping):
+        over, resamples = interval.get("over"), interval.get("resamples")
+        found["interval"] = f"percentile bootstrap over {over}, {resamples:,} resamples"
+    return found
+
+
+def _hashable(value: object) -> bool:
+    return isinstance(value, (str, int, float, bool, type(None)))

@@ -1,0 +1,451 @@
+"""`unimo2 report` and `unimo2 ablate`: the paper's tables with what was measured beneath them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from enum import Enum
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from unimo2.cli.console import VARIABLE, find_data_root
+
+if TYPE_CHECKING:
+    from evals.ablation import Planned, Row, Study
+    from evals.records import Record
+    from evals.suites import Suite
+    from reports.levels import Levels
+    from unimo2.training.recipes import Recipe
+
+_TABLES = (4, 5)
+_RECIPE, _CORPORA_RECIPE = "ablation", "ablation-corpora"
+_RERANK = 64  # a quarter of the pairs of 300 images and 1,500 captions
+
+
+class Device(str, Enum):
+    """Where rows are trained and evaluated."""
+
+    auto = "auto"
+    cpu = "cpu"
+    cuda = "cuda"
+
+
+class Form(str, Enum):
+    """How tables are written."""
+
+    text = "text"
+    md = "md"
+    csv = "csv"
+    latex = "latex"
+    html = "html"
+    json = "json"
+
+
+def register(app: typer.Typer) -> None:
+    """Add both verbs."""
+    app.command("report")(report)
+    app.command("ablate")(ablate)
+
+
+def ablate(
+    k: Annotated[
+        list[int] | None,
+        typer.Option("--k", metavar="K ...", help="Rows with these numbers of grounded tokens."),
+    ] = None,
+    c: Annotated[
+        list[int] | None,
+        typer.Option("--c", metavar="C ...", help="Rows with these sizes of the dictionary."),
+    ] = None,
+    one_to_one: Annotated[
+        bool, typer.Option("--one-to-one", help="A row that maps every token to its nearest.")
+    ] = False,
+    without: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="PART ...",
+            help="Rows without gd, gd-inference, gt, text, images, both; and the full one.",
+        ),
+    ] = None,
+    full: Annotated[
+        bool, typer.Option("--full", help="A row of the recipe as it is, to compare with.")
+    ] = False,
+    budget: Annotated[
+        int | None,
+        typer.Option(min=1, help="Optimiser steps of each row; the recipe's if not given."),
+    ] = None,
+    config: Annotated[
+        str | None,
+        typer.Option(
+            help=f"The recipe that all rows share: a name or a TOML file. If left out {_RECIPE}; "
+            f"{_CORPORA_RECIPE} for --without, if that names text, images or both."
+        ),
+    ] = None,
+    seed: Annotated[
+        int | None,
+        typer.Option(help="Of weights, order, masks and dropout; the recipe's if not given."),
+    ] = None,
+    data_root: Annotated[
+        Path | None,
+        typer.Option(help=f"Folder of data sets; {VARIABLE} or the mini suite if left out."),
+    ] = None,
+    suite: Annotated[
+        str | None, typer.Option(help="mini or paper; by default what the data root holds.")
+    ] = None,
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="Evaluate on the first images of the split only.")
+    ] = None,
+    rerank: Annotated[
+        int,
+        typer.Option(
+            metavar="K",
+            min=0,
+            help="Fuse the K best pairs of each query by contrastive score; 0: every pair.",
+        ),
+    ] = _RERANK,
+    device: Annotated[Device, typer.Option(help="Where to train and evaluate.")] = Device.auto,
+    output: Annotated[Path, typer.Option(help="The runs folder.")] = Path("runs"),
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show the plan and its cost, do nothing.")
+    ] = False,
+    export: Annotated[
+        Path | None,
+        typer.Option(help="Folder to copy the rows' records to, as in evals/measured."),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")] = False,
+) -> None:
+    """Train and evaluate variants of one recipe for the same number of steps.
+
+    Rows that are done are not trained again, whether they lie in the runs folder or come with the
+    package; an interrupted one goes on where it stopped.
+    """
+    from evals import ablation, suites
+    from evals.ablation.plan import Estimator
+
+    root = find_data_root(data_root, suite)
+    study = ablation.Study(suites.resolve(suite, root), output, device.value, limit, rerank or None)
+    pick = partial(_recipe, budget=budget, seed=seed)
+    rows = _rows(study.suite, pick, config, k or [], c or [], one_to_one, without or [], full)
+    plan = ablation.make_plan(study, rows, Estimator(study.rerank))
+    if not as_json:
+        typer.echo(_plan_text(study, plan))
+    found = [] if dry_run else _run(study, plan, quiet=as_json)
+    if as_json:
+        typer.echo(json.dumps(_as_json(plan, found), indent=2))
+    elif not dry_run:
+        typer.echo(_table_text(found))
+    if export is not None and not dry_run:
+        for path in ablation.export(found, export):
+            typer.echo(f"wrote {path}", err=True)
+
+
+def _rows(
+    suite: Suite,
+    pick: Callable[[str], Recipe],
+    config: str | None,
+    tokens: Sequence[int],
+    sizes: Sequence[int],
+    one_to_one: bool,
+    without: Sequence[str],
+    full: bool,
+) -> list[Row]:
+    """The rows that were asked for; two recipes where one that was not named has too few corpora."""
+    from evals.ablation import make_rows
+    from evals.ablation.rows import CORPORA
+
+    if config is not None or CORPORA.isdisjoint(without):
+        recipe = pick(config or _RECIPE)
+        return make_rows(recipe, suite, tokens, sizes, one_to_one, without, full)
+    rows: list[Row] = []
+    if tokens or sizes or one_to_one:
+        rows = make_rows(pick(_RECIPE), suite, tokens, sizes, one_to_one, full=full)
+    return rows + make_rows(pick(_CORPORA_RECIPE), suite, without=without)
+
+
+def _recipe(config: str, budget: int | None, seed: int | None) -> Recipe:
+    from unimo2.training.recipes import load_recipe, override
+
+    changes = {"steps": budget, "seed": seed}
+    given = [f"{name}={value}" for name, value in changes.items() if value is not None]
+    return override(load_recipe(config), given)
+
+
+def _run(study: Study, plan: Sequence[Planned], quiet: bool) -> list[Record]:
+    """Do the rows that are not done, with bars on a terminal."""
+    from contextlib import nullcontext
+
+    from rich.console import Console
+    from transformers.utils.logging import disable_progress_bar
+
+    from evals import ablation
+    from evals.ablation.running import evaluator, trainer
+    from evals.progress import shown
+    from unimo2.training.logging import TrainingBar
+
+    disable_progress_bar()  # of reading weights: an instant
+
+    def announce(planned: Planned) -> None:
+        if not quiet:
+            typer.echo(f"row {planned.row.variant}: {planned.state}", err=True)
+
+    return ablation.run(
+        study,
+        plan,
+        trainer(study, (lambda: nullcontext(None)) if quiet else TrainingBar),
+        evaluator(study, lambda: shown(Console(stderr=True), quiet)),
+        announce,
+    )
+
+
+def _plan_text(study: Study, plan: Sequence[Planned]) -> str:
+    """The plan as a table, with its protocol and its cost in the last lines."""
+    import pandas as pd
+
+    from reports.render import Table, to_text
+
+    lines = [
+        {
+            "K": _when(planned.row.training, "K"),
+            "C": _when(planned.row.training, "C"),
+            "steps": f"{planned.row.training['budget']:,}",
+            "state": planned.state,
+            "training": _time(planned, planned.train_seconds),
+            "evaluation": _time(planned, planned.evaluate_seconds),
+        }
+        for planned in plan
+    ]
+    frame = pd.DataFrame(lines, index=pd.Index([p.row.variant for p in plan], name="row"))
+    recipes = list(dict.fromkeys(planned.row.shared.name for planned in plan))
+    if len(recipes) > 1:
+        frame.insert(0, "recipe", [planned.row.shared.name for planned in plan])
+    names = "', '".join(recipes)
+    title = f"Ablation of the recipe{'s' if len(recipes) > 1 else ''} '{names}'"
+    return to_text(Table(title, frame, (_protocol(study), _cost(plan))))
+
+
+def _protocol(study: Study) -> str:
+    """How rows are evaluated."""
+    if study.rerank is None:
+        return "Evaluated zero-shot on Flickr30k, every image with every caption."
+    return (
+        f"Evaluated zero-shot on Flickr30k: the {study.rerank} best pairs of each query by "
+        "contrastive score are fused (--rerank 0 fuses every pair)."
+    )
+
+
+def _when(training: Mapping[str, Any], field: str) -> str:
+    """K or C of a row; "-" where it has no dictionary."""
+    if training["grounding"] == "none":
+        return "-"
+    whole = field == "K" and training["grounding"] == "nearest"
+    return "each token" if whole else str(training[field])
+
+
+def _time(planned: Planned, seconds: float | None) -> str:
+    from evals.progress import duration
+
+    if planned.state == "done":
+        return "-"
+    return "not known" if seconds is None else f"about {duration(seconds)}"
+
+
+def _cost(plan: Sequence[Planned]) -> str:
+    from evals.progress import duration
+
+    left = [planned for planned in plan if planned.state != "done"]
+    if not left:
+        return "Every row is done."
+    seconds = _seconds(plan)
+    bases = ", ".join(dict.fromkeys(planned.basis for planned in left))
+    return (
+        f"{len(left)} of {len(plan)} rows are to be done, about {duration(seconds)} "
+        f"(estimated from {bases})."
+    )
+
+
+def _seconds(plan: Sequence[Planned]) -> float:
+    """What is left to do, as far as it can be estimated."""
+    return sum((p.train_seconds or 0.0) + (p.evaluate_seconds or 0.0) for p in plan)
+
+
+def _table_text(done: Sequence[Record]) -> str:
+    from reports.render import render
+    from reports.selection import arrange
+    from reports.tables import measured_tables
+
+    tables = [
+        t for number in _TABLES if arrange(number, done)[0] for t in measured_tables(number, done)
+    ]
+    return render(tables, "text")
+
+
+def _as_json(plan: Sequence[Planned], done: Sequence[Record]) -> dict[str, Any]:
+    """The plan and, once the rows are done, what was measured."""
+    from dataclasses import asdict
+
+    rows: list[dict[str, Any]] = []
+    for place, planned in enumerate(plan):
+        training = planned.row.training
+        record = done[place] if done else planned.record
+        metrics = {} if record is None else record.metrics
+        rows.append(
+            {
+                "variant": planned.row.variant,
+                "without": planned.row.without,
+                **{
+                    key: training[key]
+                    for key in ("recipe", "K", "C", "grounding", "budget", "seed")
+                },
+                "state": "done" if done else planned.state,
+                "train_seconds": planned.train_seconds,
+                "evaluate_seconds": planned.evaluate_seconds,
+                "basis": planned.basis,
+                "record": None if record is None else str(record.path),
+                "metrics": {name: asdict(metric) for name, metric in metrics.items()},
+            }
+        )
+    return {"rows": rows, "seconds": _seconds(plan)}
+
+
+def report(
+    table: Annotated[
+        list[int] | None,
+        typer.Option(
+            metavar="N ...", help="Numbers of the paper's tables, 1 to 10; without, what there is."
+        ),
+    ] = None,
+    form: Annotated[Form, typer.Option("--format", help="How to write them.")] = Form.text,
+    runs: Annotated[
+        Path | None,
+        typer.Option(help="Folder of runs whose records are shown; 'runs' if it is there."),
+    ] = None,
+    data_root: Annotated[
+        Path | None,
+        typer.Option(
+            help="Where the mini suite lies, for its ceilings and floors; by default its own place. "
+            "With --html also real data, for texts and pictures of runs on it."
+        ),
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option(help="File to write to; the terminal if left out.")
+    ] = None,
+    html: Annotated[
+        Path | None, typer.Option(help="Folder to write the report site to, to open offline.")
+    ] = None,
+    figure: Annotated[
+        str | None,
+        typer.Option(
+            help="Draw k-sweep, c-sweep, without, retrieval, training or dictionary to --output, "
+            "a file in .svg, .pdf or .png."
+        ),
+    ] = None,
+    images: Annotated[
+        bool | None,
+        typer.Option(
+            "--embed-images/--no-images",
+            help="Pictures of the site: thumbnails of every data set, or references to their files; "
+            "by default thumbnails of the mini suite only.",
+        ),
+    ] = None,
+    dictionary: Annotated[
+        str | None,
+        typer.Option(help="Model whose grounded dictionary the site shows; takes a minute."),
+    ] = None,
+) -> None:
+    """Show tables of the paper and, beneath each, what was measured.
+
+    Measured are the runs in the runs folder and those that come with the package. Numbers of other
+    suites, data sets or protocols never share a column. Without --table: one line for each record,
+    and which tables there are. --html writes a site with tables, figures, runs and their items.
+    """
+    from reports.render import save
+    from reports.selection import gather
+
+    if html is not None:
+        _site(html, runs, data_root, images, dictionary)
+        return
+    if figure is not None:
+        _figure(figure, runs, output)
+        return
+    found = gather(runs)
+    if table:
+        text = _tables(table, found, form, _levels(data_root, found))
+    else:
+        text = _listing(found, form)
+    if output is None:
+        typer.echo(text, nl=False)
+    else:
+        save(text, output)
+        typer.echo(f"wrote {output}", err=True)
+
+
+def _site(
+    folder: Path,
+    runs: Path | None,
+    data_root: Path | None,
+    images: bool | None,
+    dictionary: str | None,
+) -> None:
+    from reports.site import SiteRequest, build
+
+    how = {None: "suite", True: "all", False: "none"}[images]
+    request = SiteRequest(runs, data_root, how, dictionary)
+    found = build(folder, request, lambda text: typer.echo(text, err=True))
+    left_out = f", {found.left_out:,} left out by the budget" if found.left_out else ""
+    typer.echo(
+        f"wrote {found.index} ({found.pages:,} pages, {found.pictures:,} pictures{left_out}, "
+        f"{found.size / 1e6:.1f} MB)",
+        err=True,
+    )
+
+
+def _figure(name: str, runs: Path | None, output: Path | None) -> None:
+    from reports.figures import figure
+    from unimo2.errors import UsageError
+
+    if output is None:
+        raise UsageError("--figure needs --output, a file in .svg, .pdf or .png")
+    figure(name, runs=runs).save(output)
+    typer.echo(f"wrote {output}", err=True)
+
+
+def _tables(
+    numbers: Sequence[int], found: Sequence[Record], form: Form, levels: Levels | None
+) -> str:
+    from reports.render import render
+    from reports.tables import report_json, report_tables
+
+    if form is Form.json:
+        return _json([report_json(number, found, levels) for number in numbers])
+    tables = [one for number in numbers for one in report_tables(number, found, form.value, levels)]
+    return render(tables, form.value)
+
+
+def _listing(found: Sequence[Record], form: Form) -> str:
+    from reports.listing import listing, record_lines, table_lines
+    from reports.render import render
+
+    if form is Form.json:
+        return _json({"records": record_lines(found), "tables": table_lines(found)})
+    return render(listing(found, form.value), form.value)
+
+
+def _levels(data_root: Path | None, found: Sequence[Record]) -> Levels | None:
+    """Ceilings and floors of the mini suite, if it is there and something was measured on it."""
+    from evals.suite_mini import default_root
+    from evals.suites import MINI
+    from reports.levels import Levels
+    from unimo2.errors import MissingData
+
+    if data_root is not None:
+        levels = Levels.at(data_root)
+        if levels is None:
+            raise MissingData(f"--data-root {data_root}: no mini suite is there")
+        return levels
+    return Levels.at(default_root()) if any(one.suite == MINI for one in found) else None
+
+
+def _json(content: object) -> str:
+    return json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"

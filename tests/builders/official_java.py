@@ -1,0 +1,57 @@
+"""Java for official tools that a test runs by their own code, which starts `java` by that name."""
+
+import json
+import os
+import sys
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from evals.metrics import java
+from evals.metrics.java import find_java
+
+
+@contextmanager
+def java_on_path():
+    """Let `java` mean the Java that caption metrics use."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PATH", os.pathsep.join([str(find_java().parent), os.environ["PATH"]]))
+        yield
+
+
+@contextmanager
+def quiet():
+    """Keep out of the terminal what programs print past Python's own streams."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    kept = [os.dup(descriptor) for descriptor in (1, 2)]
+    try:
+        with tempfile.TemporaryFile() as nowhere:
+            for descriptor in (1, 2):
+                os.dup2(nowhere.fileno(), descriptor)
+            yield
+    finally:
+        for descriptor, copy in zip((1, 2), kept, strict=True):
+            os.dup2(copy, descriptor)
+            os.close(copy)
+
+
+def let_spice_answer(monkeypatch, answer):
+    """Put a stand-in in the place of SPICE's program, whose models are not there.
+
+    `answer` takes the entries that the program would read, and gives the list that it would write.
+    """
+    run = java.run
+
+    def stand_in(name, arguments, *others, **named):
+        if name != "SPICE":
+            return run(name, arguments, *others, **named)
+        asked = next(word for word in arguments if word.endswith("in.json"))
+        answered = Path(arguments[arguments.index("-out") + 1])
+        answered.write_text(json.dumps(answer(json.loads(Path(asked).read_text()))))
+        return ""
+
+    monkeypatch.setattr(java, "run", stand_in)
+    monkeypatch.setattr("evals.metrics.captions.why_no_spice", lambda: None)
