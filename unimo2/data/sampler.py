@@ -79,7 +79,7 @@ class EpochSampler:
 
 
 class TextsOfItems:
-    """Which texts belong to which item, and how some of them are drawn; texts are numbered through."""
+    """Which texts belong to which item, and how some are drawn; texts are numbered through."""
 
     def __init__(self, counts: Tensor) -> None:
         """Take the number of texts of each item, int64 [items], one or more."""

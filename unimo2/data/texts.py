@@ -28,7 +28,7 @@ class TokenTable:
         rows = list(ids)
         self.lengths = torch.tensor([len(row) for row in rows], dtype=torch.long)
         self.longest = int(self.lengths.max()) if rows else 0
-        self._starts = (self.lengths.cumsum(dim=0) - self.lengths).tolist()
+        self._starts = self.lengths.cumsum(dim=0) - self.lengths
         self._ids = _flat(rows)
         self._types = None if types is None else _flat(types)
         self._padding = padding
@@ -78,7 +78,8 @@ class TokenTable:
         return pad(self._cut(self._types, rows), 0, self.longest)[0]
 
     def _cut(self, table: Tensor, rows: Tensor) -> list[Tensor]:
-        places = ((self._starts[row], int(self.lengths[row])) for row in rows.tolist())
+        starts, lengths = self._starts[rows].tolist(), self.lengths[rows].tolist()
+        places = zip(starts, lengths, strict=True)
         return [table[start : start + length].long() for start, length in places]
 
     def facts(self) -> dict[str, object]:

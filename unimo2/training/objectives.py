@@ -244,7 +244,7 @@ class PairObjective(nn.Module):
         return loss, correct.float().sum() / max(1, len(correct))
 
     def _fused(self, towers: _Towers, images: Tensor, texts: Tensor) -> Tensor:
-        """Matching logits of pairs of `_Everyone`'s rows, both int64 [pairs]: float32 [pairs, 2]."""
+        """Matching logits, float32 [pairs, 2], of rows of `_Everyone`, int64 [pairs] each."""
         vision, text, mask = towers
         indices = None
         if (scores := self.model.dictionary_scores(*towers)) is not None:

@@ -178,7 +178,7 @@ class RetrievalObjective(nn.Module):
     def _match(
         self, vision: Tensor, text: Tensor, mask: Tensor, pairs: _Pairs
     ) -> tuple[Tensor, Tensor | None]:
-        """Matching logits of all pairs, float32 [pairs, 2], and their dictionary rows [pairs, K]."""
+        """Matching logits of all pairs, float32 [pairs, 2], and dictionary rows [pairs, K]."""
         rows = None
         if (scores := self.model.dictionary_scores(vision, text, mask)) is not None:
             assert self.model.dictionary is not None  # it gave the scores

@@ -9,6 +9,7 @@ from typing import Any, Generic, TypeVar, cast
 
 import torch
 from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file
 from torch import Tensor
 from transformers import PreTrainedModel
 
@@ -110,10 +111,5 @@ def _names(folder: Path) -> list[str]:
 
 def _weights(folder: Path) -> dict[str, Tensor]:
     """A checkpoint's weights in float32, by name."""
-    weights: dict[str, Tensor] = {}
-    for path in _files(folder):
-        with safe_open(path, framework="pt") as file:
-            for name in file.keys():  # noqa: SIM118, no dictionary
-                value = file.get_tensor(name)
-                weights[name] = value.to(torch.float32) if value.is_floating_point() else value
-    return weights
+    weights = {k: v for path in _files(folder) for k, v in load_file(path).items()}
+    return {k: v.to(torch.float32) if v.is_floating_point() else v for k, v in weights.items()}

@@ -247,7 +247,7 @@ class _Workshop:
         return int(checkpoint_config(self.folder).get("max_position_embeddings", 514)) - 2
 
     def _load(self, kind: type[Model], labels: tuple[str, ...]) -> Start[Model]:
-        """The checkpoint's weights, with a new head where it has none; both follow from the seed."""
+        """The checkpoint's weights, and a new head where it has none, from the seed."""
         names = {} if kind is Unimo2Model else _names_of_classes(labels)
         with seeded_weights(self.config.seed):
             fields = {**names, **self.recipe.model}
