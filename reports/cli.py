@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
 from functools import partial
@@ -353,6 +355,14 @@ def report(
         str | None,
         typer.Option(help="Model whose grounded dictionary the site shows; takes a minute."),
     ] = None,
+    card: Annotated[
+        str | None,
+        typer.Option(
+            "--model-card",
+            metavar="MODEL",
+            help="Write a model's card for the Hugging Face hub, with its results.",
+        ),
+    ] = None,
 ) -> None:
     """Show tables of the paper and, beneath each, what was measured.
 
@@ -370,15 +380,25 @@ def report(
         _figure(figure, runs, output)
         return
     found = gather(runs)
-    if table:
-        text = _tables(table, found, form, _levels(data_root, found))
+    if card is not None:
+        from reports.model_card import model_card
+
+        text = model_card(card, found)
+    elif table:
+        text = _tables(table, found, form, _levels(data_root, found), _width(output))
     else:
-        text = _listing(found, form)
+        text = _listing(found, form, _width(output))
     if output is None:
         typer.echo(text, nl=False)
     else:
         save(text, output)
         typer.echo(f"wrote {output}", err=True)
+
+
+def _width(output: Path | None) -> int | None:
+    """Columns of the terminal; None for a file or a pipe."""
+    shown = output is None and sys.stdout.isatty()
+    return shutil.get_terminal_size().columns if shown else None
 
 
 def _site(
@@ -412,7 +432,11 @@ def _figure(name: str, runs: Path | None, output: Path | None) -> None:
 
 
 def _tables(
-    numbers: Sequence[int], found: Sequence[Record], form: Form, levels: Levels | None
+    numbers: Sequence[int],
+    found: Sequence[Record],
+    form: Form,
+    levels: Levels | None,
+    width: int | None,
 ) -> str:
     from reports.render import render
     from reports.tables import report_json, report_tables
@@ -420,16 +444,16 @@ def _tables(
     if form is Form.json:
         return _json([report_json(number, found, levels) for number in numbers])
     tables = [one for number in numbers for one in report_tables(number, found, form.value, levels)]
-    return render(tables, form.value)
+    return render(tables, form.value, width)
 
 
-def _listing(found: Sequence[Record], form: Form) -> str:
+def _listing(found: Sequence[Record], form: Form, width: int | None) -> str:
     from reports.listing import listing, record_lines, table_lines
     from reports.render import render
 
     if form is Form.json:
         return _json({"records": record_lines(found), "tables": table_lines(found)})
-    return render(listing(found, form.value), form.value)
+    return render(listing(found, form.value), form.value, width)
 
 
 def _levels(data_root: Path | None, found: Sequence[Record]) -> Levels | None:

@@ -86,8 +86,9 @@ def _patch(path: Path, number: int, side: int) -> bytes:
     with Image.open(path) as opened:
         picture = opened.convert("RGB")
     width, height = (length / side for length in picture.size)
-    around = (column - 1) * width, (row - 1) * height, (column + 2) * width, (row + 2) * height
-    shown = picture.crop(tuple(map(round, around))).resize((_SIDE, _SIDE), Image.Resampling.NEAREST)
+    left, top = round((column - 1) * width), round((row - 1) * height)
+    around = (left, top, left + round(3 * width), top + round(3 * height))
+    shown = picture.crop(around).resize((_SIDE, _SIDE), Image.Resampling.NEAREST)
     third = _SIDE // 3
     draw = ImageDraw.Draw(shown)
     for inset, colour in enumerate(_OUTLINE):

@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from evals.metrics.ranking import Metric
 from evals.records import Record
 from reports import paper
@@ -47,7 +49,7 @@ LOG = "log.jsonl"
 _DEEPEST = 6  # folders between a runs folder and a log
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 _MARKERS = "osD^vPX"
-_STYLE: Mapping[str, Any] = {
+_STYLE: Any = {
     "text.parse_math": False,  # names with a dollar sign are names
     "axes.unicode_minus": False,
     "font.size": 9,
@@ -81,7 +83,7 @@ class Picture:
 
         out = io.BytesIO()
         metadata = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(form, {})
-        with matplotlib.rc_context(dict(_STYLE)):
+        with matplotlib.rc_context(_STYLE):
             self.figure.savefig(out, format=form, dpi=200, metadata=metadata)
         return out.getvalue()
 
@@ -149,7 +151,7 @@ def figure(name: str, records: Iterable[Record] | None = None, runs: Path | None
     import matplotlib
 
     every = list(gather(runs) if records is None else records)
-    with matplotlib.rc_context(dict(_STYLE)):
+    with matplotlib.rc_context(_STYLE):
         return FIGURES[name](every, runs or RUNS)
 
 
@@ -217,7 +219,7 @@ def _sweep(group: str, letter: str, records: list[Record], _: Path) -> Picture:
     theirs_said = _published_sweep(theirs, group, tasks)
     theirs.set_title("paper, Table 5")
     for axes in (ours, theirs):
-        at = sorted({int(x) for line in axes.lines for x in line.get_xdata()})
+        at = sorted({int(x) for line in axes.lines for x in np.asarray(line.get_xdata())})
         axes.set_xscale("log")
         axes.set_xticks(at, [f"{tick:,}" for tick in at])
         axes.minorticks_off()
@@ -393,7 +395,7 @@ def training_picture(log: Log) -> Picture:
         "dictionary perplexity": [key for key in keys if key == "dictionary_perplexity"],
     }
     shown = {name: members for name, members in groups.items() if members}
-    with matplotlib.rc_context(dict(_STYLE)):
+    with matplotlib.rc_context(_STYLE):
         made, axes = _new(max(1, len(shown)), width=4.0 + 2.6 * (len(shown) - 1))
         said = []
         for own, (name, members) in zip(axes, shown.items(), strict=False):

@@ -534,7 +534,10 @@ class _Site:
             "From right to wrong": [],
             "From wrong to right": [],
         }
-        heads = {(True, False): "From right to wrong", (False, True): "From wrong to right"}
+        heads: dict[tuple[bool | None, bool | None], str] = {
+            (True, False): "From right to wrong",
+            (False, True): "From wrong to right",
+        }
         counts = dict.fromkeys(changed, 0)
         for one in second.items:
             old = before.get(one.key)

@@ -17,7 +17,7 @@ from typing import Any
 
 from unimo2.errors import BadCheckpoint, BadData, IncompatibleModel, MissingData, UsageError
 from zoo.protocols import CAPABILITIES
-from zoo.weights import weights_sha256
+from zoo.weights import weights_sha256 as weights_sha256  # of this module too
 
 if sys.version_info >= (3, 11):
     import tomllib

@@ -54,7 +54,7 @@ def load(card: Card, device: str, dtype: str | None) -> Model:
             f"model '{card.name}': what {_FUNCTION}() returned has the members of no capability; "
             f"add those of one of {', '.join(CAPABILITIES)} (zoo/protocols.py)"
         )
-    return model  # type: ignore[no-any-return]
+    return model
 
 
 def _function(card: Card) -> tuple[Callable[[str, str], Any], str]:

@@ -42,8 +42,6 @@ if TYPE_CHECKING:
 
     from zoo.protocols import Captioner, Model
 
-ANNOTATIONS = CocoFiles(Path()).annotations.as_posix()
-
 
 @dataclass(frozen=True)
 class CocoData(SplitData):
@@ -128,19 +126,20 @@ class Coco(ItemBenchmark):
     chunk = 32
     Options = CocoOptions
 
-    def files(self, split: str) -> Sequence[str]:
+    def files(self, split: str) -> Sequence[Path]:
         """Karpathy's file, which holds all splits."""
-        return (ANNOTATIONS,)
+        return (CocoFiles(Path()).annotations,)
 
     def absence(self, root: Path, split: str) -> str | None:
         """Why a split cannot be measured here: no file, or no image of the split in it."""
-        return super().absence(root, split) or no_images(root / ANNOTATIONS, split)
+        return super().absence(root, split) or no_images(CocoFiles(root).annotations, split)
 
     def read(self, suite: Suite, request: Request) -> CocoData:
         """Read one split; make sure that its image files and Java, which scores, are there."""
         self.require_split(request.split)
-        path = suite.root / ANNOTATIONS
-        everything = parse_karpathy(path, path.parent, (request.split,))
+        at = CocoFiles(suite.root)
+        path = at.annotations
+        everything = parse_karpathy(path, at.folder, (request.split,))
         images = first_items(everything, request.limit, "images")
         bare = [image.filename for image in images if image.cocoid is None]
         if bare:

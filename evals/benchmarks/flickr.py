@@ -46,8 +46,6 @@ if TYPE_CHECKING:
     from evals.retrieval.dtype_choice import DtypeChoice
     from zoo.protocols import DualEncoder, Model, PairScorer, Shortlister
 
-ANNOTATIONS = Flickr30kFiles(Path()).annotations.as_posix()
-IMAGES = Flickr30kFiles(Path()).images.as_posix()
 OFFICIAL = {"train": 29_000, "val": 1_014, "test": 1_000}  # images in Karpathy's splits
 
 
@@ -119,21 +117,22 @@ class Flickr(Benchmark):
     auto_dtype = True
     Options = PairOptions
 
-    def files(self, split: str) -> Sequence[str]:
+    def files(self, split: str) -> Sequence[Path]:
         """Karpathy's file, which holds all splits."""
-        return (ANNOTATIONS,)
+        return (Flickr30kFiles(Path()).annotations,)
 
     def absence(self, root: Path, split: str) -> str | None:
         """Why a split cannot be measured here: no file, or no image of the split in it."""
-        return super().absence(root, split) or no_images(root / ANNOTATIONS, split)
+        return super().absence(root, split) or no_images(Flickr30kFiles(root).annotations, split)
 
     def read(self, suite: Suite, request: Request) -> RetrievalData:
         """Read one split and make sure that all its image files are there."""
         check_limit(request.limit, "images")
         self.require_split(request.split)
-        path = suite.root / ANNOTATIONS
+        at = Flickr30kFiles(suite.root)
+        path = at.annotations
         split = request.split
-        everything, counts = select_karpathy(path, suite.root / IMAGES, (split,))
+        everything, counts = select_karpathy(path, at.images, (split,))
         if not counts[split]:
             found = ", ".join(f"{split} {count:,}" for split, count in counts.items())
             raise BadData(f"{path} has no '{split}' images (it has: {found})")

@@ -49,7 +49,7 @@ class Part:
     """One file of a split.
 
     Attributes:
-        name: What its file and the data catalogue call it, for example "dev_matched".
+        name: Of the file without its ending, and in the data catalogue: "dev_matched".
         label: What tells it from the split's other files: "matched"; "" if there are none.
         submission: The file that the GLUE server takes; None where the labels are public.
     """
@@ -100,10 +100,10 @@ class Glue(ItemBenchmark):
     metric: ClassVar[str] = "accuracy"
     other_names: ClassVar[Mapping[str, Sequence[str]]] = {}
 
-    def files(self, split: str) -> Sequence[str]:
+    def files(self, split: str) -> Sequence[Path]:
         """The files of a split, below the data root."""
         at = GlueFiles(Path())
-        return tuple(at.rows(self.name, part.name).as_posix() for part in self.parts[split])
+        return tuple(at.rows(self.name, part.name) for part in self.parts[split])
 
     def details(self, model: TextClassifier, request: Request) -> dict[str, Any]:
         """How the task is measured; IncompatibleModel for other classes."""
@@ -128,8 +128,8 @@ class Glue(ItemBenchmark):
             chosen += [(part, row) for row in first_items(rows, request.limit, "rows")]
         kept = [(part, row) for part, row in chosen if hidden or row.target is not None]
         if not kept:
-            names = ", ".join(self.files(request.split))
-            raise BadData(f"{names}: no row has a label")
+            names = ", ".join(f"{part.name}.tsv" for part in parts)
+            raise BadData(f"glue/{self.folder}/{names}: no row has a label")
         lines = [[part.name, row.index, row.sentences, row.target] for part, row in kept]
         splits = (request.split, *(part.name for part in parts))
         return GlueData(

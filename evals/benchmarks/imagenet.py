@@ -20,11 +20,9 @@ from evals.samples import frame, subset_means
 from evals.scoring import Scored, answered, missing_note
 from evals.splits import Extent, SplitData, fingerprint, spread_items
 from evals.suites import Suite
-from evals.zero_shot import ClassOptions
+from evals.zero_shot import ClassOptions, ClassScorer
 from unimo2.errors import BadData, IncompatibleModel
 from unimo2.formats.imagenet import (
-    MAPPING,
-    SOLUTION,
     LabelledImage,
     Synset,
     find_mapping,
@@ -33,6 +31,7 @@ from unimo2.formats.imagenet import (
     read_synsets,
 )
 from unimo2.formats.images import loaded
+from unimo2.formats.layout import ImageNetFiles
 from unimo2.formats.parsing import Skips, first_few
 
 if TYPE_CHECKING:
@@ -102,14 +101,14 @@ class ImageNet(ItemBenchmark):
     def read(self, suite: Suite, request: Request) -> ImageNetData:
         """Read one split and make sure that all its image files are there."""
         self.require_split(request.split)
-        root = suite.root / "imagenet"
-        synsets = tuple(read_synsets(root / MAPPING))
+        at = ImageNetFiles(suite.root)
+        synsets = tuple(read_synsets(at.mapping))
         left_out = Skips()
-        everything = _labelled(root, request.split, left_out)
+        everything = _labelled(at, request.split, left_out)
         known = {synset.wnid for synset in synsets}
         unknown = sorted({image.wnid for image in everything} - known)
         if unknown:
-            raise BadData(f"{root / MAPPING} lacks classes that have images: {first_few(unknown)}")
+            raise BadData(f"{at.mapping} lacks classes that have images: {first_few(unknown)}")
         images = spread_items(everything, request.limit, "images")
         lines: list[Any] = [[synset.wnid, *synset.names] for synset in synsets]
         lines += [[image.name, image.wnid] for image in images]
@@ -156,7 +155,7 @@ class ImageNet(ItemBenchmark):
         """Classify the images that are left, and keep what was found in `folder`."""
         scorer = _scorer(model, data, request)
         chunk, hint = self.chunk, None
-        if isinstance(scorer, zero_shot.ClassScorer):
+        if isinstance(scorer, ClassScorer):
             chunk, hint = min(chunk, scorer.images_at_once), scorer.cheaper
         work = Work.of(self.groups(data), self.unit, model.batch_size, chunk)
         predictor = self._ranked(scorer, data)
@@ -166,7 +165,7 @@ class ImageNet(ItemBenchmark):
         """Ranks the classes of images."""
         return self._ranked(_scorer(model, data, request), data)
 
-    def _ranked(self, scorer: zero_shot.ClassScorer | _Classifier, data: ImageNetData) -> Predict:
+    def _ranked(self, scorer: ClassScorer | _Classifier, data: ImageNetData) -> Predict:
         numbers = {synset.wnid: number for number, synset in enumerate(data.synsets)}
         targets, paths = [numbers[wnid] for wnid in data.targets], data.paths
 
@@ -260,12 +259,10 @@ class ImageNet(ItemBenchmark):
         )
 
 
-def _scorer(
-    model: Any, data: ImageNetData, request: Request
-) -> zero_shot.ClassScorer | _Classifier:
+def _scorer(model: Any, data: ImageNetData, request: Request) -> ClassScorer | _Classifier:
     """What ranks the classes."""
     if request.zero_shot:
-        return zero_shot.ClassScorer(model, data.synsets, request)
+        return ClassScorer(model, data.synsets, request)
     return _Classifier(model, data.synsets)
 
 
@@ -352,9 +349,9 @@ def accuracy(values: Floats, classes: int, seed: int, first: int = 1) -> dict[st
     return means(values, whole, np.arange(len(values)), seed, chance=min(1.0, first / classes))
 
 
-def _labelled(root: Path, split: str, left_out: Skips) -> list[LabelledImage]:
+def _labelled(at: ImageNetFiles, split: str, left_out: Skips) -> list[LabelledImage]:
     """Images in folders named by synset, or as val is distributed: flat, with a file of labels."""
-    folder, solution = root / split, root / SOLUTION
+    folder, solution = at.images(split), at.solution
     sorted_by_class = folder.is_dir() and any(entry.is_dir() for entry in folder.iterdir())
     if sorted_by_class or split != "val" or not solution.is_file():
         return read_labels(folder, left_out=left_out)

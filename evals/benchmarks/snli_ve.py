@@ -64,20 +64,21 @@ class SnliVe(ItemBenchmark):
     chunk = 64  # with those of an image together, some 5 images
     Options = ImageOptions
 
-    def files(self, split: str) -> Sequence[str]:
+    def files(self, split: str) -> Sequence[Path]:
         """The annotation file of a split, below the data root."""
-        return (SnliVeFiles(Path()).pairs(split).as_posix(),)
+        return (SnliVeFiles(Path()).pairs(split),)
 
     def read(self, suite: Suite, request: Request) -> SnliVeData:
         """Read one split and make sure that all its image files are there."""
         self.require_split(request.split)
-        path = suite.root / self.files(request.split)[0]
+        at = SnliVeFiles(suite.root)
+        path = at.pairs(request.split)
         everything = read_pairs(path)
         chosen = first_items(everything, request.limit, "pairs")
         pairs = tuple(pair for pair in chosen if pair.label is not None)
         if not pairs:
             raise BadData(f"{path}: no pair has a gold label")
-        images = tuple(SnliVeFiles(suite.root).image(pair.image) for pair in pairs)
+        images = tuple(at.image(pair.image) for pair in pairs)
         lines = [[pair.id, pair.image, pair.hypothesis, pair.label] for pair in pairs]
         counts = (len(chosen), len(everything), len(set(images)))
         return SnliVeData(

@@ -169,8 +169,8 @@ def _empty(title: str, names: Sequence[str], simple: bool = False) -> Table:
     """A table with columns for names and for a metric."""
     from rich import box
 
-    lines = {"box": box.SIMPLE} if simple else {}
-    table = Table(title=title, title_justify="left", **lines)
+    lines = box.SIMPLE if simple else box.HEAVY_HEAD
+    table = Table(title=title, title_justify="left", box=lines)
     for name in names:
         table.add_column(name, justify="right" if name == "recall" else "left", overflow="fold")
     for name in ("%", "95 % interval", "chance", "n"):

@@ -480,7 +480,7 @@ def _identity(
     request: _Request, recipe: FinetuneRecipe, searched: Sequence[str]
 ) -> Mapping[str, Any]:
     """What runs must have in common to be compared: all but the seed and the fields searched."""
-    from zoo.cards import weights_sha256
+    from zoo.weights import weights_sha256
 
     varied = {"seed", *searched}
     training = {k: v for k, v in recipe.training.identity().items() if k not in varied}

@@ -1,16 +1,20 @@
 """Own models: a Python file, a card's file, a folder and another package's entry point."""
 
 import hashlib
+import re
 import sys
 from importlib import metadata
+from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 
 import zoo
 from builders.foreign_models import CAPTIONS, clip_folder, photos
 from unimo2.errors import BadCheckpoint, BadData, IncompatibleModel, MissingData, UsageError
 from zoo import cards, protocols, registry
+from zoo.check import check
 
 FILE = '''
 import torch
@@ -186,3 +190,25 @@ def test_an_unknown_name_says_what_else_can_be_given():
     """Truth: the kinds of models that `resolve` takes."""
     with pytest.raises(UsageError, match="unknown model 'nothing'; .*hub id.*Python file"):
         zoo.resolve("nothing")
+
+
+def test_the_page_about_own_models_does_as_it_says(tmp_path, monkeypatch):
+    """Truth: the page's own card and file, executed; red is nearest to the text that names it."""
+    page = (Path(__file__).resolve().parents[2] / "docs" / "zoo" / "own-models.md").read_text()
+    found = re.findall(r"<!-- (?:card|file): (\S+) -->\n```\w+\n(.*?)```", page, re.DOTALL)
+    assert [name for name, _ in found] == ["my.toml", "my_model.py"]
+    for name, text in found:
+        (tmp_path / name).write_text(text)
+    clip_folder(tmp_path / "my-clip")
+    monkeypatch.chdir(tmp_path)
+    assert zoo.load("my.toml", device="cpu").embed_texts(CAPTIONS).shape == (5, 16)
+    model = zoo.load("my_model.py", device="cpu")
+    red = model.embed_images([Image.new("RGB", (8, 8), (200, 10, 10))])
+    scores = red @ model.embed_texts(["a green one", "a red one", "a blue one"]).T
+    assert scores.argmax().item() == 1
+    assert set(check("my_model.py")["ran"]) == {"dual_encoder"}
+    points(monkeypatch, ("mean-colour", "my_model:load"))
+    monkeypatch.syspath_prepend(str(tmp_path))
+    sys.modules.pop("my_model", None)
+    assert zoo.load("mean-colour", device="cpu").name == "mean-colour"
+    sys.modules.pop("my_model", None)

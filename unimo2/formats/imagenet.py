@@ -60,19 +60,12 @@ class LabelledImage:
 
 
 def read_synsets(path: Path, broken: Skips | None = None) -> list[Synset]:
-    """Read the classes.
-
-    Args:
-        path: `LOC_synset_mapping.txt`.
-        broken: counts lines that cannot be used; None makes the first one an error.
-
-    Returns:
-        The classes in the order of their numbers.
+    """Read the classes of `LOC_synset_mapping.txt` in the order of their numbers.
 
     Raises:
-        MissingData: there is no such file.
-        BadData: a line that is no synset id with names, or an id that occurs twice (these only
-            without `broken`); no class at all.
+        MissingData: There is no such file.
+        BadData: A line without synset id and names, or an id that occurs twice (these only without
+            `broken`); no class at all.
     """
     lines = (
         (line.strip(), f"{path}: line {number}")
@@ -94,14 +87,9 @@ def _synset(line: str, place: str) -> Synset:
 
 
 def find_mapping(place: Path) -> Path | None:
-    """The synset mapping that lies with some images.
+    """The synset mapping in the folder of some images (or labels), or up to four above it.
 
-    Args:
-        place: folder of the images, or a file of labels.
-
-    Returns:
-        `LOC_synset_mapping.txt` in that folder or up to three above it (as distributed, images lie
-        in `ILSVRC/Data/CLS-LOC/val`); None without one.
+    As distributed, images lie in `ILSVRC/Data/CLS-LOC/val`.
     """
     return find_above(place, MAPPING)
 
@@ -121,20 +109,20 @@ def read_labels(
     """The images of a split and their classes.
 
     Args:
-        place: a folder `<wnid>/*.JPEG`, a flat folder with `LOC_val_solution.csv` in it or above,
+        place: A folder `<wnid>/*.JPEG`, a flat folder with `LOC_val_solution.csv` in it or above,
             or a file such as that one.
-        broken: counts what cannot be used; None makes the first such thing an error.
-        left_out: counts files in the images' folders that have no image's name (`IMAGE_SUFFIXES`),
+        broken: See `Skips`.
+        left_out: Counts files in the images' folders that have no image's name (`IMAGE_SUFFIXES`),
             and images beside the folders of the classes.
 
     Returns:
         The images, of a folder in the order of their classes and names, of a file in its order.
 
     Raises:
-        MissingData: neither is there; an image that the file names is not in the flat folder (this
+        MissingData: Neither is there; an image that the file names is not in the flat folder (this
             only without `broken`).
-        BadData: no images; a class that is no synset id, a flat image without a class, a name that
-            occurs twice (these only without `broken`).
+        BadData: No images; a class that is not a synset id, a flat image without a class, a name
+            that occurs twice (these only without `broken`).
     """
     if place.is_dir():
         read = _from_flat if _is_flat(place) else _from_folders
@@ -153,15 +141,11 @@ def read_predictions(path: Path, known: Collection[str] | None) -> dict[str, str
     """Read somebody's classes: a csv file with the header `image,prediction`.
 
     Args:
-        path: the file; images are named with or without folder and suffix.
-        known: the synset ids there are; None where no mapping tells, and any synset id is taken.
+        path: The file; images are named with or without folder and suffix.
+        known: The synset ids there are; None where no mapping tells, and any synset id is taken.
 
     Returns:
         The predicted synset by image name, as in `LabelledImage.name`.
-
-    Raises:
-        MissingData: there is no such file.
-        BadData: another header, a broken row, an unknown synset, an image that occurs twice.
     """
     pairs = []
     for row, place in _csv(path, "ImageNet predictions", ("image", "prediction")):
@@ -311,12 +295,7 @@ class ClassImage:
 def synset_names(folder: Path) -> dict[str, tuple[str, ...]]:
     """What the WordNet ids mean: `{"n01440764": ("tench", "Tinca tinca")}`.
 
-    Args:
-        folder: holds one of `NAME_FILES`; the first that is there is read.
-
-    Raises:
-        MissingData: neither is there.
-        BadData: a row is not an id and names, or an id occurs twice (the line is named).
+    Of the files that list them (`NAME_FILES`), the first that is in the folder is read.
     """
     path = next((folder / name for name in NAME_FILES if (folder / name).is_file()), None)
     if path is None:
@@ -335,19 +314,15 @@ def synset_names(folder: Path) -> dict[str, tuple[str, ...]]:
 
 
 def synset_images(folder: Path, broken: Skips | None = None) -> Iterator[ClassImage]:
-    """Stream the images of a folder of classes.
+    """Stream the images of a folder of classes, by class and file name.
 
     Args:
-        folder: holds `<wnid>/*.JPEG` and one of `NAME_FILES`.
-        broken: counts files that are no images and classes that have no name; None makes the
-            first one an error.
-
-    Yields:
-        Images, class by class and file by file in the order of their names.
+        folder: Holds `<wnid>/*.JPEG` and one of `NAME_FILES`.
+        broken: Counts files that are not images and classes without a name; see `Skips`.
 
     Raises:
-        MissingData: no folder, no names, or no folder of a class.
-        BadData: a class without a name, a file without an image's suffix (only without `broken`).
+        MissingData: No folder, no names, or no folder of a class.
+        BadData: A class without a name, a file without an image's suffix (only without `broken`).
     """
     names = synset_names(folder)
     with os.scandir(folder) as entries:

@@ -28,18 +28,19 @@ _DEEP_GRAY_MODES = ("I", "I;16", "I;16L", "I;16B", "I;16N")
 
 
 def load_image(path: str | ImageSource) -> Image.Image:
-    """Read one picture as it is meant to be seen.
+    """Read one picture as it is meant to be seen: decoded, upright, in RGB.
 
     Args:
-        path: file, on its own or inside a shard, in any format that Pillow decodes (whatever its
+        path: File, on its own or inside a shard, in any format that Pillow decodes (whatever its
             name ends with); of several frames the first is taken.
 
     Returns:
-        Image of mode "RGB", fully decoded (the file is closed), turned upright.
+        Image of mode "RGB", fully decoded (the file is closed), turned upright; its `info["file"]` is
+        the file's name, by which features that were extracted beforehand are found.
 
     Raises:
-        MissingData: there is no such file.
-        BadData: the file cannot be decoded, or is cut off before its end.
+        MissingData: There is no such file.
+        BadData: The file cannot be decoded, or is cut off before its end.
     """
     if isinstance(path, TarMember):
         source: io.BytesIO | Path = io.BytesIO(path.read())
@@ -51,7 +52,9 @@ def load_image(path: str | ImageSource) -> Image.Image:
         with Image.open(source) as image:
             image.load()
             rgb = to_rgb(image)
-            return rgb.copy() if rgb is image else rgb
+            rgb = rgb.copy() if rgb is image else rgb
+            rgb.info["file"] = path.name
+            return rgb
     except MemoryError:
         raise
     except Exception as error:  # Pillow's decoders raise whatever a broken file leads them to
@@ -64,15 +67,10 @@ def load_image(path: str | ImageSource) -> Image.Image:
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
-    """Turn a decoded picture upright and into 8-bit RGB.
+    """Turn a decoded picture upright and into 8-bit RGB; the same object if there is nothing to do.
 
-    Args:
-        image: Any mode. A camera's EXIF rotation is applied; 16-bit gray keeps its proportions
-            (Pillow alone would clip it to white); an alpha channel is dropped, as the usual
-            `convert("RGB")` of training code does.
-
-    Returns:
-        Image of mode "RGB"; the same object if there was nothing to do.
+    A camera's EXIF rotation is applied; 16-bit gray keeps its proportions (Pillow alone would clip it
+    to white); an alpha channel is dropped, as the usual `convert("RGB")` of training code does.
     """
     upright = _upright(image)
     if upright.mode == "RGB":
@@ -93,7 +91,7 @@ def _upright(image: Image.Image) -> Image.Image:
     though the pixels are.
     """
     try:
-        turn = _TURNS.get(image.getexif().get(ExifTags.Base.Orientation))
+        turn = _TURNS.get(image.getexif().get(ExifTags.Base.Orientation, 1))
     except Exception:  # metadata that cannot be read turns nothing
         turn = None
     if turn is None:

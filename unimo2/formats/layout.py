@@ -71,7 +71,7 @@ class VqaFiles(_Layout):
         "test-std": "test2015",
     }
     """What the server calls the splits."""
-    IMAGES: ClassVar[Mapping[str, str]] = SUBTYPES | {"test-dev": "test2015"}
+    IMAGES: ClassVar[Mapping[str, str]] = {**SUBTYPES, "test-dev": "test2015"}
     """COCO's folders of their photos."""
 
     def questions(self, split: str) -> Path:

@@ -47,8 +47,8 @@ class TarMember:
         """Its content.
 
         Raises:
-            MissingData: the shard is not there any more, or the disk does not give it.
-            BadData: the shard is shorter than it was.
+            MissingData: The shard is not there any more, or the disk does not give it.
+            BadData: The shard is shorter than it was.
         """
         try:
             with self.shard.open("rb") as file:
@@ -86,22 +86,18 @@ class ShardPair:
 def shard_pairs(
     shard: Path, lost: Skips | None = None, broken: Skips | None = None
 ) -> Iterator[ShardPair]:
-    """Stream the pairs of one shard.
+    """Stream the pairs of one shard, in its order.
 
     Args:
-        shard: an uncompressed tar. The caption of a sample is its `.txt`, or the field "caption" of
+        shard: An uncompressed tar. The caption of a sample is its `.txt`, or the field "caption" of
             its `.json`.
-        lost: counts captions without an image; None makes the first one an error.
-        broken: counts samples without a readable caption, files that a sample has twice, and a
-            shard that is cut off (what lies before the cut is read); None makes the first one an
-            error.
-
-    Yields:
-        Pairs in the order of the shard.
+        lost: Counts captions without an image; see `Skips`.
+        broken: Counts samples without a readable caption, files that a sample has twice, and a shard
+            that is cut off (what lies before the cut is read).
 
     Raises:
-        MissingData: no such shard; an image is missing (only without `lost`).
-        BadData: no tar, or a compressed one; what `broken` counts (only without it).
+        MissingData: No such shard; an image is missing (only without `lost`).
+        BadData: Not a tar, or a compressed one; what `broken` counts (only without it).
     """
     shard = shard.absolute()
     for key, group in groupby(_members(shard, broken), key=_key):

@@ -24,6 +24,7 @@ from unimo2.formats.parsing import (
     MISSING_IMAGE,
     Skips,
     decoded,
+    first_file,
     numbered_lines,
     raw_lines,
     read_json,
@@ -53,18 +54,10 @@ class WebPair:
 
 
 def captioned_rows(path: Path, broken: Skips | None = None) -> Iterator[tuple[int, str, str]]:
-    """Stream the rows of a TSV of captions and addresses.
+    """Stream a TSV of captions and addresses: line number from 1, caption, address (or image path).
 
-    Args:
-        path: the TSV, without header. No quoting: a `"` is part of the caption.
-        broken: counts rows that cannot be read; None makes the first one an error.
-
-    Yields:
-        Line number from 1, caption, address (or path of an image).
-
-    Raises:
-        MissingData: there is no such file.
-        BadData: a row has not exactly two columns, or one is empty (only without `broken`).
+    There is no header and no quoting: a `"` is part of the caption. `broken` counts rows that have
+    not exactly two columns, or an empty one.
     """
     for number, line in numbered_lines(path, broken):
         columns = line.split("\t")
@@ -83,24 +76,17 @@ def captioned_rows(path: Path, broken: Skips | None = None) -> Iterator[tuple[in
 def conceptual_captions(
     folder: Path, split: str, lost: Skips | None = None, broken: Skips | None = None
 ) -> Iterator[WebPair]:
-    """Stream the pairs of Conceptual Captions.
+    """Stream the pairs of Conceptual Captions whose image is on disk, in the order of the file.
 
     Args:
-        folder: holds the TSV (`CC_FILES`) and, for the images, `CC_FOLDERS`. The image of an
+        folder: Holds the TSV (`CC_FILES`) and, for the images, `CC_FOLDERS`. The image of an
             address is `training/<CRC-32 of the address>`, as the downloader of ViLBERT names it,
             with or without ".jpg"; a second column that is no address is the image's path, from
             `folder` or from `training/`. Where `training/` holds what img2dataset wrote (folders
             `00000/` or shards `*.tar`), the pairs are those of `sidecar_pairs` and no TSV is read.
         split: "train" or "val".
-        lost: counts pairs whose image is not on disk; None makes the first one an error.
-        broken: counts rows that cannot be read; None makes the first one an error.
-
-    Yields:
-        Pairs whose image file is there, in the order of the file.
-
-    Raises:
-        MissingData: no TSV; an image is missing (only without `lost`).
-        BadData: a broken row (only without `broken`).
+        lost: Counts pairs whose image is not on disk; see `Skips`.
+        broken: Counts rows that cannot be read.
     """
     tsv = folder / CC_FILES[split]
     images = folder / CC_FOLDERS[split]
@@ -120,22 +106,15 @@ def conceptual_captions(
 
 
 def sbu(folder: Path, lost: Skips | None = None, broken: Skips | None = None) -> Iterator[WebPair]:
-    """Stream the pairs of the SBU Captioned Photo Dataset.
+    """Stream the pairs of the SBU Captioned Photo Dataset whose image is on disk, in file order.
 
     Args:
-        folder: holds `sbu-captions-all.json`, or the two text files (they are unpacked into
+        folder: Holds `sbu-captions-all.json`, or the two text files (they are unpacked into
             `dataset/`, where they are looked for too). Images lie beside the file or in `images/`,
             each named by the last part of its address. Where `images/` holds what img2dataset
             wrote, the pairs are those of `sidecar_pairs` and no other file is read.
-        lost: counts pairs whose image is not on disk; None makes the first one an error.
-        broken: counts rows that cannot be read; None makes the first one an error.
-
-    Yields:
-        Pairs whose image file is there, in the order of the file.
-
-    Raises:
-        MissingData: none of the files is there; an image is missing (only without `lost`).
-        BadData: lists or files of different lengths; a broken row (only without `broken`).
+        lost: Counts pairs whose image is not on disk; see `Skips`.
+        broken: Counts rows that cannot be read; lists or files of different lengths are an error.
     """
     if in_shards(folder / SbuFiles.IMAGES):
         return sidecar_pairs(folder / SbuFiles.IMAGES, lost, broken)
@@ -223,18 +202,10 @@ def sidecar_pairs(
     """Stream pairs downloaded by img2dataset with `--output_format files` or `webdataset`.
 
     Args:
-        folder: holds folders `00000/`, `00001/` ... with `000000007.jpg` and, beside each image,
-            its caption in `000000007.txt`; or shards `*.tar` of such files.
-        lost: counts captions without an image; None makes the first one an error.
-        broken: counts empty or undecodable captions; None makes the first one an error.
-
-    Yields:
-        Pairs, folder by folder, in the order of their names.
-
-    Raises:
-        MissingData: no such folder; an image is missing (only without `lost`).
-        BadData: an empty caption or one that is not UTF-8, a shard that is cut off (only without
-            `broken`); a compressed shard.
+        folder: Holds folders `00000/`, `00001/` ... with `000000007.jpg` and, beside each image,
+            its caption in `000000007.txt`; or shards `*.tar` of such files. They come by name.
+        lost: Counts captions without an image; see `Skips`.
+        broken: Counts captions that are empty or not UTF-8, and shards that are cut off.
     """
     for shard in sorted_entries(folder):
         if shard.suffix == SHARD_SUFFIX:
@@ -295,9 +266,9 @@ def _on_disk(
             refuse(BROKEN_ROW, fault, broken)
             continue
         candidates = locate(source)
-        path = next((path for path in candidates if os.path.isfile(path)), None)
+        path = first_file(candidates)
         if path is not None:
-            yield WebPair(place, text, source, Path(os.path.abspath(path)))
+            yield WebPair(place, text, source, path)
         elif lost is None:
             raise MissingData(f"{place}: image not on disk, expected at {candidates[0]}")
         else:
