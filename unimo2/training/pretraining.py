@@ -159,6 +159,8 @@ def find_tokenizer(training: PretrainConfig, texts: Iterable[str]) -> PreTrained
 class PretrainingTask(TrainingTask):
     """A model with random weights, the losses of pre-training, and its corpora."""
 
+    objective: JointObjective
+
     def __init__(self, config: PretrainConfig, prepared: Prepared) -> None:
         """Build the model; its weights follow from the seed, or from the configuration's towers.
 
