@@ -463,12 +463,15 @@ def _levels(data_root: Path | None, found: Sequence[Record]) -> Levels | None:
     from reports.levels import Levels
     from unimo2.errors import MissingData
 
+    def tell(line: str) -> None:
+        typer.echo(line, err=True)
+
     if data_root is not None:
-        levels = Levels.at(data_root)
+        levels = Levels.at(data_root, tell)
         if levels is None:
             raise MissingData(f"--data-root {data_root}: no mini suite is there")
         return levels
-    return Levels.at(default_root()) if any(one.suite == MINI for one in found) else None
+    return Levels.at(default_root(), tell) if any(one.suite == MINI for one in found) else None
 
 
 def _json(content: object) -> str:

@@ -40,15 +40,15 @@ def dictionary_rows(
     from evals.suite_mini.patches import flickr_scenes
     from evals.suites import resolve
     from unimo2.formats.karpathy import read_karpathy
+    from unimo2.formats.layout import Flickr30kFiles
     from zoo.families.unimo2 import Unimo2Scorer
 
     scorer = zoo.load(model)
     if not isinstance(scorer, Unimo2Scorer):
         raise IncompatibleModel(f"model '{model}' is not a pre-trained UNIMO-2")
     root = resolve(None, data_root).root
-    folder = root / "flickr30k"
-    annotations = folder / "dataset_flickr30k.json"
-    images = read_karpathy(annotations, folder / "flickr30k-images", ["val"])[:limit]
+    files = Flickr30kFiles(root)
+    images = read_karpathy(files.annotations, files.images, ["val"])[:limit]
     found = inspect(scorer, images, flickr_scenes(root))
     paths = {image.filename: image.path for image in images}
     side = scorer.base.config.image_size // scorer.base.config.patch_size

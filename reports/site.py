@@ -290,18 +290,15 @@ class _Site:
         lines = []
         for number in (1, 2, 3):
             printed = {
-                (one["column"], one["metric"]): one["value"]
-                for one in paper.number_rows(number)
+                (one["column"], one["metric"]): (one["value"], split)
+                for one, split in zip(paper.number_rows(number), paper.splits(number), strict=True)
                 if one["row_label"] == "UNIMO-2"
             }
             sheets = arrange(number, records_of(number, self.whole))[0]
             for column in columns_of(number):
-                line = {
-                    "task": column.task,
-                    "metric": column.metric,
-                    "published": printed.get((column.task, column.metric), "-"),
-                }
-                lines.append({**line, **headline_of(column, sheets)})
+                value, split = printed.get((column.task, column.metric), ("-", ""))
+                line = {"task": column.task, "metric": column.metric, "published": value}
+                lines.append({**line, **headline_of(column, sheets, split)})
         return lines
 
     def _table(self, number: int) -> None:

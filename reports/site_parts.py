@@ -165,8 +165,14 @@ def in_words(value: Any) -> str:
     )
 
 
-def headline_of(column: Column, sheets: Sequence[Sheet]) -> dict[str, str]:
-    """What was measured of a column: on real data if there is any, else the first sheet's."""
+def headline_of(column: Column, sheets: Sequence[Sheet], split: str) -> dict[str, str]:
+    """What was measured of a column: on real data if there is any, else the first sheet's.
+
+    Args:
+        column: Of a table.
+        sheets: What was measured of the table.
+        split: That the published number is of.
+    """
     found = [
         (sheet, row, metric)
         for sheet in sorted(sheets, key=lambda sheet: sheet.suite == MINI)
@@ -178,7 +184,6 @@ def headline_of(column: Column, sheets: Sequence[Sheet]) -> dict[str, str]:
         return {**blank, "comparable": ""}
     sheet, row, metric = found[0]
     record = row.records[column.block]
-    real = sheet.suite != MINI and record.data.get("official")
     return {
         "value": f"{metric.value:.1f}",
         "interval": f"{metric.ci95[0]:.1f} to {metric.ci95[1]:.1f}",
@@ -186,8 +191,17 @@ def headline_of(column: Column, sheets: Sequence[Sheet]) -> dict[str, str]:
         "model": row.label,
         "suite": sheet.suite,
         "address": address_of(record),
-        "comparable": "yes" if real else "no: other data",
+        "comparable": _comparable(record, split),
     }
+
+
+def _comparable(record: Record, split: str) -> str:
+    """Whether a number is of the data, split and protocol of the published one."""
+    if record.suite == MINI or not record.data.get("official"):
+        return "no: other data"
+    if record.data.get("split") != split:
+        return f"no: of {record.data.get('split')}, published is {split}"
+    return f"no: {record.variant}" if record.variant else "yes"
 
 
 def _reference(sheet: Sheet) -> Row | None:

@@ -285,3 +285,28 @@ def test_a_site_without_records_says_so(tmp_path, monkeypatch):
     built = build(tmp_path / "site", SiteRequest(runs=tmp_path / "runs")).index.parent
     assert "not measured" in Path(built / "index.html").read_text(encoding="utf-8")
     assert len(pages(built)) == 16
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({}, "yes"),
+        ({"split": "test"}, "no: of test, published is val"),
+        ({"official": False}, "no: other data"),
+        ({"variant": "rerank-64"}, "no: rerank-64"),
+    ],
+)
+def test_only_the_papers_own_data_split_and_protocol_are_comparable(
+    tmp_path, make_record, monkeypatch, change, says
+):
+    """Against the paper, whose own zero-shot recalls are of the validation split, all pairs."""
+    monkeypatch.setattr(records, "MEASURED", tmp_path / "none")
+    made = make_record("x", change.pop("variant", None), suite="paper")
+    data = {**made.data, "split": "val", "official": True, **change}
+    records.write(replace(made, data=data), tmp_path / "runs" / "paper" / "flickr" / "x" / "a")
+    folder = build(tmp_path / "site", SiteRequest(runs=tmp_path / "runs")).index.parent
+    texts = [text.strip() for text in Page(folder / "index.html").texts if text.strip()]
+    place = texts.index("ZS-IR", texts.index("Comparable?"))
+    assert (
+        texts[place : place + 4] == ["ZS-IR", "R@1", "72.70", "61.0"] and texts[place + 8] == says
+    )

@@ -5,6 +5,7 @@ Shapes: b batch, s image side, p patches, n text tokens, K grounded tokens, D wi
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -21,6 +22,7 @@ from unimo2.modeling.configuration import Unimo2Config
 from unimo2.modeling.fusion import GroundedLayer, GroundedTransformer, join_pooled, joined_width
 from unimo2.modeling.grounding import GroundedDictionary, Grounding
 from unimo2.modeling.text import TextTransformer
+from unimo2.modeling.token_statistics import TEXT
 from unimo2.modeling.vision import VisualTransformer
 
 # Range to which the released code clips the temperature of the contrastive loss.
@@ -220,13 +222,13 @@ class Unimo2Model(Unimo2PreTrainedModel):
         """
         if self.dictionary is None:
             raise UsageError("this model was built with grounding='none': it has no dictionary")
-        tokens = [part[:, 1:] for part in (vision, text) if part is not None]
+        tokens = [part[:, 1:].float() for part in (vision, text) if part is not None]
+        patches = 0 if vision is None else vision.shape[1] - 1
         mask = None
         if text is not None and attention_mask is not None and self.config.padding == "masked":
-            patches = 0 if vision is None else vision.shape[1] - 1
             real = attention_mask.new_ones(len(attention_mask), patches)
             mask = torch.cat([real, attention_mask[:, 1:]], dim=1)
-        return self.dictionary(torch.cat([t.float() for t in tokens], dim=1), mask, with_loss)
+        return self.dictionary(torch.cat(tokens, dim=1), mask, with_loss, patches)
 
     def fuse(
         self,
@@ -375,8 +377,9 @@ class Unimo2Model(Unimo2PreTrainedModel):
         image_features: Tensor,
         text_features: Tensor,
         everyone: tuple[Tensor, Tensor] | None = None,
-        own: Tensor | None = None,
-        twins: Tensor | None = None,
+        targets: Tensor | None = None,
+        hidden: Tensor | None = None,
+        cross_entropy: Callable[[Tensor, Tensor], Tensor] = F.cross_entropy,
     ) -> Tensor:
         """InfoNCE within a batch, the mean of both directions (released code).
 
@@ -384,20 +387,21 @@ class Unimo2Model(Unimo2PreTrainedModel):
             image_features: [b, D] from `image_features`.
             text_features: [b, D] from `text_features`, row i belonging to image i.
             everyone: Images and texts [B, D] that they are compared with; None for each other.
-            own: int64 [b], where the b stand among the B; in their order when None.
-            twins: bool [b, B], pairs that are neither right nor wrong answers.
+            targets: int64 [b], where the b stand among the B; in their order when None.
+            hidden: bool [b, B], pairs that are neither right nor wrong answers.
+            cross_entropy: Of logits [b, B] and targets.
 
         Returns:
             Scalar.
         """
         images, texts = everyone or (image_features, text_features)
         temperature = self.clamped_temperature
-        if own is None:
-            own = torch.arange(len(image_features), device=image_features.device)
+        if targets is None:
+            targets = torch.arange(len(image_features), device=image_features.device)
 
         def loss(logits: Tensor) -> Tensor:
-            shown = logits if twins is None else logits.masked_fill(twins, float("-inf"))
-            return F.cross_entropy(shown, own)
+            shown = logits if hidden is None else logits.masked_fill(hidden, float("-inf"))
+            return cross_entropy(shown, targets)
 
         there = image_features @ texts.t() / temperature  # [b, B]
         first = loss(there)
@@ -422,7 +426,8 @@ class Unimo2Model(Unimo2PreTrainedModel):
         if self.dictionary is None or self.dictionary.nearest:
             return None
         mask = None if self.config.padding == "counted" else attention_mask[:, 1:]
-        return self.dictionary.scores(vision[:, 1:]), self.dictionary.scores(text[:, 1:], mask)
+        text_scores = self.dictionary.scores(text[:, 1:], mask, TEXT)
+        return self.dictionary.scores(vision[:, 1:]), text_scores
 
     def read_pooled(
         self, out: Unimo2Output, first_visual: Tensor | None, first_text: Tensor | None

@@ -182,6 +182,12 @@ class PretrainConfig(LoopConfig):
     # less one that are like it, drawn by `hard_share`, and the true text of each image, and image
     # of each text, is to be found within the group. Ours.
     match_group: int = 0
+    # of matching in groups: weight of finding the partner by logit and contrastive score together,
+    # against the logit alone: matching then learns what contrast does not know. Ours.
+    match_fused: Fraction = 0.0
+    # of matching in groups: share of the images that contrast is trained on; matching is trained on
+    # the others, where contrast is wrong as often as on new images. Ours.
+    contrast_share: AboveZero = 1.0
     # whether matching draws its negatives from the pairs of "all" processes, or of its own
     # "process" (which sends less around). Ours.
     negatives_from: Literal["all", "process"] = "all"
@@ -229,6 +235,8 @@ class PretrainConfig(LoopConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        grouped = self.match_group or (self.match_fused == 0 and self.contrast_share == 1)
+        self.require("match_group", bool(grouped), "above 0 with match_fused or contrast_share")
         alone = self.contrast_steps == 0 or self.contrastive_weight > 0
         self.require("contrast_steps", alone, "0 if contrastive_weight is 0")
         self.require("match_group", self.match_group in (0, *range(2, 65)), "0 or 2 to 64")

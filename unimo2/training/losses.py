@@ -6,8 +6,6 @@ repeated exactly.
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -89,29 +87,6 @@ def draw_several(
     second = torch.where(left, never, gumbel[:, 1]).topk(count - hard, dim=1)
     columns = torch.cat([first.indices, second.indices], dim=1)
     return columns, torch.cat([first.values, second.values], dim=1).isfinite()
-
-
-class Groups(NamedTuple):
-    """Pairs that are alike; every image of a group is matched with every text of it."""
-
-    members: Tensor  # int64 [r, g], rows of samples, different ones in a group
-    hidden: Tensor  # bool [r, g, g], image by text: no true pair, and no negative either
-
-
-def group_of(members: Tensor, usable: Tensor, input_ids: Tensor, image_index: Tensor) -> Groups:
-    """Groups of pairs and their partners.
-
-    Args:
-        members: int64 [r, g], the pair first and then its partners, rows of the following.
-        usable: bool [r, g - 1], which partners count.
-        input_ids: int64 [B, N], padded.
-        image_index: int64 [B], which image each sample shows.
-    """
-    ids, index = input_ids[members], image_index[members]  # [r, g, N], [r, g]
-    counts = torch.cat([torch.ones_like(usable[:, :1]), usable], dim=1)
-    hidden = same_pair(ids, index, ids, index) | ~(counts[:, :, None] & counts[:, None, :])
-    own = torch.eye(members.shape[1], dtype=torch.bool, device=members.device)
-    return Groups(members, hidden & ~own)
 
 
 def circle_loss(

@@ -12,12 +12,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from unimo2.data.batches import ImageBatch, MixedBatch, PairBatch, TextBatch
-from unimo2.data.seeding import spread
 from unimo2.modeling.heads import Unimo2ForPreTraining
 from unimo2.modeling.model import Unimo2Model
 from unimo2.modeling.padding import IGNORED, selected_rows
 from unimo2.training.config import PretrainConfig
-from unimo2.training.dictionary_usage import RowUse, dictionary_news
+from unimo2.training.dictionary_usage import RowUse, dictionary_news, start_from_tokens
 from unimo2.training.distributed import (
     balanced,
     gather,
@@ -29,7 +28,8 @@ from unimo2.training.distributed import (
     world_size,
 )
 from unimo2.training.logging import COUNTS
-from unimo2.training.losses import Groups, draw_negatives, group_of, nt_xent, same_pair
+from unimo2.training.losses import draw_negatives, nt_xent, same_pair
+from unimo2.training.match_groups import GroupMatching, Groups, groups_of
 
 
 class _Towers(NamedTuple):
@@ -81,6 +81,7 @@ class PairObjective(nn.Module):
         """Wrap a model; `row_use` starts rows of the dictionary anew that are out of use."""
         super().__init__()
         self.model, self.config, self.row_use = model, config, row_use
+        self.groups = GroupMatching(config.match_group, config.match_fused, config.contrast_share)
 
     def forward(self, batch: PairBatch) -> dict[str, Tensor]:
         """Compute the losses.
@@ -99,6 +100,10 @@ class PairObjective(nn.Module):
         hidden, text = both[:rows], both[rows:]  # [R, N, H], [B, N, H]
         if self.row_use is not None and model.dictionary is not None and self.training:
             self.row_use.restart(model.dictionary, vision, text, mask, batch.seed)
+        statistics = None if model.dictionary is None else model.dictionary.statistics
+        if model.dictionary is not None and statistics is not None and self.training:
+            if not statistics.batches.any():
+                start_from_tokens(model.dictionary, vision, text, mask, batch.seed)
 
         losses: dict[str, Tensor] = {}
         result = {"contrastive_temperature": model.clamped_temperature.detach().squeeze()}
@@ -119,7 +124,7 @@ class PairObjective(nn.Module):
                 total(mask.new_zeros(()))
                 losses["mlm"] = vision.new_zeros(())
         if config.itm_weight and batch.fused:
-            match = self._match_groups if config.match_group else self._match_classes
+            match = self._match_groups if self.groups.size else self._match_classes
             losses["itm"], result["itm_accuracy"] = match(towers, everyone, batch)
         result |= {name: loss.detach() for name, loss in losses.items()}
         weighted = [getattr(config, f"{name}_weight") * loss for name, loss in losses.items()]
@@ -148,7 +153,15 @@ class PairObjective(nn.Module):
         images, texts, own = everyone.images, everyone.texts, everyone.own
         twins = everyone.twins()
         twins[torch.arange(len(own), device=own.device), own] = False
-        return self.model.contrastive_loss(images[own], texts[own], (images, texts), own, twins)
+        kept = self.groups.contrasted(everyone.image_index)
+        return self.model.contrastive_loss(
+            images[own],
+            texts[own],
+            everyone=(images, texts),
+            targets=own.masked_fill(~kept[own], IGNORED),
+            hidden=twins | (kept[own][:, None] & ~kept),
+            cross_entropy=mean_cross_entropy,
+        )
 
     def _masked_words(self, vision: Tensor, hidden: Tensor, batch: PairBatch) -> Tensor:
         """Cross entropy of the hidden tokens; only their rows go through the head."""
@@ -166,12 +179,15 @@ class PairObjective(nn.Module):
         Negatives are not among the twins, bool [r, B], nor those of other processes if they stay
         out.
         """
-        matched = spread(batch.position, self.config.match_share)
+        share = self.config.match_share
+        matched = self.groups.matched(batch.position, batch.image_index, share)
         excluded = everyone.twins()[matched]
         if self.config.negatives_from == "process":
             others = torch.ones_like(excluded[0])
             others[everyone.own] = False
             excluded = excluded | others
+        if self.groups.contrast_share < 1.0:
+            excluded = excluded | self.groups.contrasted(everyone.image_index)
         return matched, everyone.own[matched], excluded
 
     @torch.no_grad()
@@ -205,30 +221,30 @@ class PairObjective(nn.Module):
         order, temperature = everyone.order, self.model.clamped_temperature
         images, texts = everyone.images.float(), everyone.texts.float()
         alike = (images[own] @ texts.T + texts[own] @ images.T) / (2.0 * temperature)  # [r, B]
-        noise = batch.negative_noise[matched, : self.config.match_group - 1]
+        noise = batch.negative_noise[matched, : self.groups.size - 1]
         columns, usable = draw_negatives(
             alike[:, order], excluded[:, order], noise, self.config.hard_share
         )
         members = torch.cat([own[:, None], order[columns]], dim=1)  # [r, g]
-        return group_of(members, usable, everyone.input_ids, everyone.image_index)
+        return groups_of(members, usable, everyone.input_ids, everyone.image_index)
 
     def _match_groups(
         self, towers: _Towers, everyone: _Everyone, batch: PairBatch
     ) -> tuple[Tensor, Tensor]:
-        """Cross entropy of the true partner within its group, both ways, and the accuracy."""
+        """Loss of finding the partner within a group, and the accuracy of what is ranked."""
         groups = self._groups(everyone, batch)
-        size = (-1, self.config.match_group, self.config.match_group)
-        images = groups.members[:, :, None].expand(size)  # [r, g, g]
-        texts = groups.members[:, None, :].expand(size)
-        logits = self._fused(towers, images.flatten(), texts.flatten())
+        images, texts = groups.pairs
+        logits = self._fused(towers, images, texts)
         # The head is antisymmetric: the score, logit[1], is half of this.
-        scores = (logits[:, 1] - logits[:, 0]).view(size)
-        scores = scores.masked_fill(groups.hidden, float("-inf"))
-        true = torch.arange(self.config.match_group, device=scores.device).repeat(len(scores))
-        ways = [scores.flatten(0, 1), scores.transpose(1, 2).flatten(0, 1)]
-        found = [mean_cross_entropy(way, true) for way in ways]
-        right = [(way.detach().argmax(dim=1) == true).float().sum() for way in ways]
-        return (found[0] + found[1]) / 2, (right[0] + right[1]) / max(1, 2 * len(true))
+        alone = logits[:, 1] - logits[:, 0]
+        loss, accuracy = groups.loss(alone)
+        if self.groups.fused:
+            with torch.no_grad():
+                contrast = (everyone.images[images] * everyone.texts[texts]).sum(dim=1).float()
+                contrast = contrast / self.model.clamped_temperature
+            both, accuracy = groups.loss(alone + contrast)
+            loss = self.groups.fused * both + (1.0 - self.groups.fused) * loss
+        return loss, accuracy
 
     def _match_classes(
         self, towers: _Towers, everyone: _Everyone, batch: PairBatch
