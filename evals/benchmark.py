@@ -321,7 +321,7 @@ class Benchmark(ABC):
         """Compare time and results of a sample in two number formats."""
         raise NotImplementedError
 
-    def files(self, split: str) -> Sequence[str]:
+    def files(self, split: str) -> Sequence[Path]:
         """The annotation files of a split, below the data root."""
         return ()
 

@@ -20,6 +20,7 @@ class Score(str, Enum):
     OWN = "own"
     FUSED = "fused"  # itm + contrastive_weight * contrastive
     CONTRASTIVE = "contrastive"
+    DOT = "dot"  # of one vector per image and text: the whole score of a dual encoder
     LOGIT = "logit"
 
 

@@ -9,7 +9,7 @@ from importlib import import_module
 from importlib.metadata import entry_points
 from importlib.util import find_spec
 from inspect import isabstract
-from pathlib import Path
+from pkgutil import iter_modules
 from types import ModuleType
 
 from evals.benchmark import Benchmark
@@ -74,9 +74,8 @@ def benchmarks() -> list[str]:
 @cache
 def _every() -> dict[str, Benchmark]:
     """All benchmarks by name; those of entry points do not replace ours."""
-    folder = Path(__file__).parent / "benchmarks"
-    names = sorted(path.stem for path in folder.glob("*.py") if path.stem != "__init__")
-    ours = (import_module(f"{_FOLDER}.{name}") for name in names)
+    names = (module.name for module in iter_modules(import_module(_FOLDER).__path__))
+    ours = (import_module(f"{_FOLDER}.{name}") for name in sorted(names))
     found = {one.name: one for module in ours for one in _of_module(module)}
     for benchmark in _installed():
         found.setdefault(benchmark.name, benchmark)

@@ -249,12 +249,13 @@ def _keep_features(model: Model, folder: Path | None, stack: ExitStack) -> None:
 def _check_tuning(card: Card, request: Request) -> None:
     """Refuse a model that is fine-tuned for something else, or a pre-trained one unasked.
 
-    A folder that does not say what it is fine-tuned for is taken at its word.
+    A model that does not say what it was trained for is taken at its word, and so is one that has what
+    is needed where the benchmark measures no pre-trained models.
     """
     tuned = [canonical(name) for name in card.finetuned_for]
     if request.benchmark in tuned or (request.zero_shot and not tuned):
         return
-    if card.source.kind == "folder" and not tuned:
+    if not tuned and (card.untold or not get_benchmark(request.benchmark).zero_shot):
         return
     if tuned and not request.zero_shot:
         raise IncompatibleModel(

@@ -58,7 +58,7 @@ class Extent:
 
         Args:
             suite: The data root.
-            data_set: Name in the data catalogue.
+            data_set: Name in the data catalogue; one of another package need not be there.
             splits: The request's split, and the catalogue's splits that it is made of, if others.
             unit: What an item is, in the plural; the catalogue counts these.
             used: Items that are measured.
@@ -68,14 +68,16 @@ class Extent:
         Returns:
             The extent.
         """
-        entry = all_data_sets()[data_set]
+        entry = all_data_sets().get(data_set)
         counted = splits[1:] or splits[:1]
-        counts = [one.count for one in entry.official if one.split in counted and one.unit == unit]
-        wanted = available if suite.name == MINI else sum(counts)
+        rows = () if entry is None else entry.official
+        counts = [one.count for one in rows if one.split in counted and one.unit == unit]
+        wanted = available if suite.name == MINI or entry is None else sum(counts)
         note = None if used == wanted else f"{used:,} of {wanted:,}"
-        official = suite.name != MINI and note is None
+        official = suite.name != MINI and entry is not None and note is None
+        title = data_set if entry is None else entry.title
         name = suite.root.resolve().name
-        return cls(entry.title, splits[0], suite.name, name, unit, used, images, official, note)
+        return cls(title, splits[0], suite.name, name, unit, used, images, official, note)
 
     def summary(self, fingerprint: str) -> dict[str, Any]:
         """The record's "data"."""

@@ -136,8 +136,8 @@ def keep_fingerprints(root: Path) -> dict[str, dict[str, str]]:
         root: The data root of a generated suite.
 
     Returns:
-        For each benchmark the fingerprint of each split that it can be measured on; splits and
-        benchmarks that the suite lacks are left out.
+        For each benchmark the fingerprint of each split that it can be measured on, the usual one
+        first; splits and benchmarks that the suite lacks are left out.
 
     Raises:
         BadData: There is no description that can be read.
@@ -161,7 +161,7 @@ def _fingerprints(suite: Suite) -> dict[str, dict[str, str]]:
 
     found: dict[str, dict[str, str]] = {}
     for benchmark in map(get_benchmark, benchmarks()):
-        for split in benchmark.splits:
+        for split in dict.fromkeys((benchmark.default_split, *benchmark.splits)):
             if split == "train":
                 continue  # large, and never measured on
             options = benchmark.Options()

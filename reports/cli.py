@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
 from functools import partial
@@ -318,43 +320,124 @@ def report(
         ),
     ] = None,
     form: Annotated[Form, typer.Option("--format", help="How to write them.")] = Form.text,
-    runs: Annotated[Path, typer.Option(help="Folder of runs whose records are shown.")] = Path(
-        "runs"
-    ),
+    runs: Annotated[
+        Path | None,
+        typer.Option(help="Folder of runs whose records are shown; 'runs' if it is there."),
+    ] = None,
     data_root: Annotated[
         Path | None,
         typer.Option(
-            help="Where the mini suite lies, for its ceilings and floors; by default its own place."
+            help="Where the mini suite lies, for its ceilings and floors; by default its own place. "
+            "With --html also real data, for texts and pictures of runs on it."
         ),
     ] = None,
     output: Annotated[
         Path | None, typer.Option(help="File to write to; the terminal if left out.")
+    ] = None,
+    html: Annotated[
+        Path | None, typer.Option(help="Folder to write the report site to, to open offline.")
+    ] = None,
+    figure: Annotated[
+        str | None,
+        typer.Option(
+            help="Draw k-sweep, c-sweep, without, retrieval, training or dictionary to --output, "
+            "a file in .svg, .pdf or .png."
+        ),
+    ] = None,
+    images: Annotated[
+        bool | None,
+        typer.Option(
+            "--embed-images/--no-images",
+            help="Pictures of the site: thumbnails of every data set, or references to their files; "
+            "by default thumbnails of the mini suite only.",
+        ),
+    ] = None,
+    dictionary: Annotated[
+        str | None,
+        typer.Option(help="Model whose grounded dictionary the site shows; takes a minute."),
+    ] = None,
+    card: Annotated[
+        str | None,
+        typer.Option(
+            "--model-card",
+            metavar="MODEL",
+            help="Write a model's card for the Hugging Face hub, with its results.",
+        ),
     ] = None,
 ) -> None:
     """Show tables of the paper and, beneath each, what was measured.
 
     Measured are the runs in the runs folder and those that come with the package. Numbers of other
     suites, data sets or protocols never share a column. Without --table: one line for each record,
-    and which tables there are.
+    and which tables there are. --html writes a site with tables, figures, runs and their items.
     """
-    from evals import records
-    from unimo2.files import write_text
+    from reports.render import save
+    from reports.selection import gather
 
-    found = records.find([records.MEASURED, runs])
-    if table:
-        text = _tables(table, found, form, _levels(data_root, found))
+    if html is not None:
+        _site(html, runs, data_root, images, dictionary)
+        return
+    if figure is not None:
+        _figure(figure, runs, output)
+        return
+    found = gather(runs)
+    if card is not None:
+        from reports.model_card import model_card
+
+        text = model_card(card, found)
+    elif table:
+        text = _tables(table, found, form, _levels(data_root, found), _width(output))
     else:
-        text = _listing(found, form)
+        text = _listing(found, form, _width(output))
     if output is None:
         typer.echo(text, nl=False)
     else:
-        output.parent.mkdir(parents=True, exist_ok=True)
-        write_text(output, text)
+        save(text, output)
         typer.echo(f"wrote {output}", err=True)
 
 
+def _width(output: Path | None) -> int | None:
+    """Columns of the terminal; None for a file or a pipe."""
+    shown = output is None and sys.stdout.isatty()
+    return shutil.get_terminal_size().columns if shown else None
+
+
+def _site(
+    folder: Path,
+    runs: Path | None,
+    data_root: Path | None,
+    images: bool | None,
+    dictionary: str | None,
+) -> None:
+    from reports.site import SiteRequest, build
+
+    how = {None: "suite", True: "all", False: "none"}[images]
+    request = SiteRequest(runs, data_root, how, dictionary)
+    found = build(folder, request, lambda text: typer.echo(text, err=True))
+    left_out = f", {found.left_out:,} left out by the budget" if found.left_out else ""
+    typer.echo(
+        f"wrote {found.index} ({found.pages:,} pages, {found.pictures:,} pictures{left_out}, "
+        f"{found.size / 1e6:.1f} MB)",
+        err=True,
+    )
+
+
+def _figure(name: str, runs: Path | None, output: Path | None) -> None:
+    from reports.figures import figure
+    from unimo2.errors import UsageError
+
+    if output is None:
+        raise UsageError("--figure needs --output, a file in .svg, .pdf or .png")
+    figure(name, runs=runs).save(output)
+    typer.echo(f"wrote {output}", err=True)
+
+
 def _tables(
-    numbers: Sequence[int], found: Sequence[Record], form: Form, levels: Levels | None
+    numbers: Sequence[int],
+    found: Sequence[Record],
+    form: Form,
+    levels: Levels | None,
+    width: int | None,
 ) -> str:
     from reports.render import render
     from reports.tables import report_json, report_tables
@@ -362,16 +445,16 @@ def _tables(
     if form is Form.json:
         return _json([report_json(number, found, levels) for number in numbers])
     tables = [one for number in numbers for one in report_tables(number, found, form.value, levels)]
-    return render(tables, form.value)
+    return render(tables, form.value, width)
 
 
-def _listing(found: Sequence[Record], form: Form) -> str:
+def _listing(found: Sequence[Record], form: Form, width: int | None) -> str:
     from reports.listing import listing, record_lines, table_lines
     from reports.render import render
 
     if form is Form.json:
         return _json({"records": record_lines(found), "tables": table_lines(found)})
-    return render(listing(found, form.value), form.value)
+    return render(listing(found, form.value), form.value, width)
 
 
 def _levels(data_root: Path | None, found: Sequence[Record]) -> Levels | None:
@@ -381,12 +464,15 @@ def _levels(data_root: Path | None, found: Sequence[Record]) -> Levels | None:
     from reports.levels import Levels
     from unimo2.errors import MissingData
 
+    def tell(line: str) -> None:
+        typer.echo(line, err=True)
+
     if data_root is not None:
-        levels = Levels.at(data_root)
+        levels = Levels.at(data_root, tell)
         if levels is None:
             raise MissingData(f"--data-root {data_root}: no mini suite is there")
         return levels
-    return Levels.at(default_root()) if any(one.suite == MINI for one in found) else None
+    return Levels.at(default_root(), tell) if any(one.suite == MINI for one in found) else None
 
 
 def _json(content: object) -> str:

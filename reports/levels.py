@@ -8,7 +8,7 @@ of what each benchmark reads from it, so that a number's data is recognised with
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,10 +35,13 @@ class Levels:
     fingerprints: Mapping[str, str]
 
     @classmethod
-    def at(cls, root: Path) -> Levels | None:
+    def at(cls, root: Path, tell: Callable[[str], None] = lambda line: None) -> Levels | None:
         """Those of the suite in a folder; None if no embedded suite is there.
 
-        A suite that was drawn by an earlier version is read once, and keeps its fingerprints.
+        Args:
+            root: The folder. A suite that was drawn by an earlier version is read once, and keeps
+                its fingerprints.
+            tell: Called with a line before that, which takes some seconds.
         """
         try:
             content = suites.description(root)
@@ -46,6 +49,8 @@ class Levels:
             return None
         if content is None or content["suite"] != MINI:
             return None
+        if suites.KEPT not in content:
+            tell(f"reading {root} once, for the fingerprints of its benchmarks ...")
         kept = suites.keep_fingerprints(root)
         # The first split of each is the one that the benchmark is usually measured on.
         first = {name: next(iter(by_split.values()), "") for name, by_split in kept.items()}

@@ -11,6 +11,7 @@ import csv
 import html
 import io
 import re
+import textwrap
 import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import InitVar, dataclass, field
@@ -114,12 +115,13 @@ def _flat(column: Head) -> str:
     return " ".join(str(part) for part in parts if part != "")
 
 
-def render(tables: Sequence[Table], form: str = "text") -> str:
+def render(tables: Sequence[Table], form: str = "text", width: int | None = None) -> str:
     """Write tables one beneath the other.
 
     Args:
         tables: What to write.
         form: "text", "md", "csv", "latex" or "html".
+        width: Of a terminal: a text table that is wider is folded (see `to_text`).
 
     Returns:
         The document, ending in a line break.
@@ -129,6 +131,8 @@ def render(tables: Sequence[Table], form: str = "text") -> str:
     """
     if form not in FORMS:
         raise UsageError(f"--format {form!r}: it must be one of {', '.join(FORMS)}")
+    if form == "text":
+        return "\n".join(to_text(table, width) for table in tables)
     return "\n".join(FORMS[form](table) for table in tables)
 
 
@@ -165,28 +169,65 @@ def visible(text: str) -> str:
     )
 
 
-def to_text(table: Table) -> str:
-    """Aligned columns, two spaces apart; a group's name on a line of its own."""
+def to_text(table: Table, width: int | None = None) -> str:
+    """Aligned columns, two spaces apart; a group's name on a line of its own.
+
+    Args:
+        table: What to write.
+        width: Columns of the terminal. A wider table is folded: the columns that do not fit follow
+            beneath the others, each part with the row labels. None never folds.
+    """
     groups = [
         (visible(name), [list(map(visible, row)) for row in rows]) for name, rows in table.groups()
     ]
     heads = list(map(visible, table.heads()))
     every = [heads, *(row for _, rows in groups for row in rows)]
     widths = [max(map(_width, column)) for column in zip(*every, strict=True)]
+    parts = [
+        "\n".join(_part(heads, groups, widths, shown, width)) for shown in _folds(widths, width)
+    ]
+    notes = [line for note in table.notes for line in _wrapped(visible(note), width)]
+    return "\n".join([*_wrapped(visible(table.title), width), "\n\n".join(parts), *notes]) + "\n"
 
-    def line(cells: list[str]) -> str:
-        padded = [c + " " * (w - _width(c)) for c, w in zip(cells, widths, strict=True)]
+
+def _part(
+    heads: Sequence[str],
+    groups: Sequence[tuple[str, Sequence[Sequence[str]]]],
+    widths: Sequence[int],
+    shown: Sequence[int],
+    width: int | None,
+) -> list[str]:
+    """The lines of some columns of a table."""
+
+    def line(cells: Sequence[str]) -> str:
+        padded = [cells[at] + " " * (widths[at] - _width(cells[at])) for at in shown]
         return "  ".join(padded).rstrip()
 
-    rule = "-" * (sum(widths) + 2 * (len(widths) - 1))
-    lines = [visible(table.title), rule, line(heads), rule]
+    rule = "-" * (sum(widths[at] for at in shown) + 2 * (len(shown) - 1))
+    lines = [rule, line(heads), rule]
     for position, (name, rows) in enumerate(groups):
         if name:
-            lines.append(name)
+            lines += _wrapped(name, width)
         elif position:
             lines.append(rule)
         lines += map(line, rows)
-    return "\n".join([*lines, rule, *map(visible, table.notes)]) + "\n"
+    return [*lines, rule]
+
+
+def _folds(widths: Sequence[int], width: int | None) -> list[list[int]]:
+    """Which columns stand beside each other: the row labels and as many others as fit."""
+    parts, used = [[0]], widths[0]
+    for at in range(1, len(widths)):
+        if width is not None and len(parts[-1]) > 1 and used + 2 + widths[at] > width:
+            parts.append([0])
+            used = widths[0]
+        parts[-1].append(at)
+        used += 2 + widths[at]
+    return parts
+
+
+def _wrapped(text: str, width: int | None) -> list[str]:
+    return [text] if width is None else textwrap.wrap(text, width) or [text]
 
 
 def _width(text: str) -> int:

@@ -35,7 +35,7 @@ _NO_CONDITION = {
     *("training", "limit", "without", "inference"),
 }
 # Scores that are the model's own; any other is chosen by whoever measures.
-_OWN_SCORES = (Score.OWN, Score.FUSED)
+_OWN_SCORES = (Score.OWN, Score.FUSED, Score.DOT)
 _NO_COUNT = {"fingerprint", "root_name", "split", "official", "note"}
 
 

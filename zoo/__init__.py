@@ -159,10 +159,13 @@ def _folder_card(folder: Path, name: str, source: Source) -> Card:
 
 
 def _card_of_file(path: Path) -> Card:
-    """A card of the user's own; a folder that it names lies relative to it."""
+    """A card of the user's own; folders that it names lie relative to it."""
     if not path.is_file():
         raise MissingData(f"no card at {path}")
     card = cards.read(path)
+    if "features" in card.options:
+        features = path.parent / Path(str(card.options["features"])).expanduser()
+        card = replace(card, options={**card.options, "features": str(features)})
     if card.source.kind in ("folder", "python"):
         location = path.parent / Path(card.source.location).expanduser()
         return replace(card, source=replace(card.source, location=str(location)))

@@ -238,6 +238,44 @@ def columns(card: Card, found: Sequence[str]) -> tuple[str, ...]:
     return card.labels
 
 
+def answer_names(folder: Path, card: Card, found: Sequence[str] = ()) -> tuple[str, ...]:
+    """The answers that a model chooses among.
+
+    Args:
+        folder: Model folder.
+        card: Its option "answers" names a JSON list in the folder; else its `labels` are the answers.
+        found: The model's own names of its columns; none where it can generate instead.
+
+    Returns:
+        One per column, in their order; those of the model where the card has none.
+
+    Raises:
+        BadCheckpoint: The list cannot be read or is of another length, or nothing names the columns.
+    """
+    named = _json_list(folder / str(card.options["answers"])) if "answers" in card.options else ()
+    named = named or card.labels
+    if named and found and len(named) != len(found):
+        raise BadCheckpoint(
+            f"{folder}: {len(named)} answers where the model has {len(found)} columns"
+        )
+    if not named and found and all(re.fullmatch(r"LABEL_\d+", name) for name in found):
+        raise BadCheckpoint(
+            f"{folder}: nothing names the {len(found)} answers; list them in a card's 'labels', or in a "
+            "JSON file of the folder that its option 'answers' names"
+        )
+    return tuple(named or found)
+
+
+def _json_list(path: Path) -> tuple[str, ...]:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        if isinstance(found, list) and found and all(isinstance(one, str) for one in found):
+            return tuple(found)
+    except (OSError, ValueError):
+        pass
+    raise BadCheckpoint(f"{path} is not a JSON list of answers")
+
+
 @contextmanager
 def loading(folder: Path, what: str) -> Iterator[None]:
     """Turn what a library raises or logs while it reads a folder into one line.

@@ -17,7 +17,7 @@ from typing import Any
 
 from unimo2.errors import BadCheckpoint, BadData, IncompatibleModel, MissingData, UsageError
 from zoo.protocols import CAPABILITIES
-from zoo.weights import weights_sha256
+from zoo.weights import weights_sha256 as weights_sha256  # of this module too
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -123,6 +123,11 @@ class Card:
     may_be_unused: tuple[str, ...] = ()
     options: Mapping[str, Any] = field(default_factory=dict)
     published: Mapping[str, tuple[Published, ...]] = field(default_factory=dict)
+
+    @property
+    def untold(self) -> bool:
+        """Whether nothing says what the model was trained for: a folder, hub id or own code as such."""
+        return not self.training_data and not self.finetuned_for and self.adapted_from is None
 
 
 def read(path: Path) -> Card:

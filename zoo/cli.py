@@ -1,4 +1,4 @@
-"""`unimo2 zoo`: which models exist, what is known of each, and conversion of the released one."""
+"""`unimo2 zoo`: which models exist, what is known of each, a trial, and conversions."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ from unimo2.errors import Unimo2Error
 
 if TYPE_CHECKING:
     from unimo2.released.convert import ConversionReport
-    from zoo.cards import Card
 
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -32,45 +31,110 @@ class Grounding(str, Enum):
 
 def register(app: typer.Typer) -> None:
     """Add the verb to the application."""
-    zoo = typer.Typer(help="Models: list them, show one, convert the released checkpoint.")
+    zoo = typer.Typer(
+        help="Models: list them, show one, try one out, convert the released checkpoint."
+    )
     zoo.command("list")(list_models)
     zoo.command("show")(show_model)
+    zoo.command("check")(check_model)
     zoo.command("convert")(convert_released)
+    zoo.command("features")(convert_features)
     app.add_typer(zoo, name="zoo")
 
 
-def list_models(as_json: AsJson = False) -> None:
-    """List every model that has a card."""
-    from zoo import cards
+def list_models(
+    capability: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Only models that can be this.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """List every model that has a card, and those that installed packages register."""
+    from zoo import cards, registry
 
-    found = list(cards.read_all().values())
+    every = list(cards.read_all().values())
+    rows = cards.listing(every, capability)
     if as_json:
-        typer.echo(json.dumps([asdict(card) for card in found], indent=2))
+        shown = {row[0] for row in rows}
+        typer.echo(json.dumps([asdict(card) for card in every if card.name in shown], indent=2))
         return
-    rows = [
-        (card.name, card.family, ", ".join(card.capabilities), card.description) for card in found
-    ]
-    if not rows:
+    if not every:
         raise Unimo2Error("no model has a card: the installation lacks zoo/cards/*.toml")
-    for line in columns([("model", "family", "can be", "what it is"), *rows]):
+    if capability is None:
+        rows += [
+            (
+                point.name,
+                "package",
+                "",
+                "no" if point.problem else "yes",
+                point.problem or point.target,
+            )
+            for point in registry.entry_points().values()
+        ]
+    for line in columns([("model", "family", "can be", "runs", "what it is"), *rows]):
         typer.echo(line)
 
 
 def show_model(
-    name: Annotated[str, typer.Argument(help="A model's name, as `unimo2 zoo list` shows it.")],
+    name: Annotated[str, typer.Argument(help="A model, as `--model` takes it.")],
     as_json: AsJson = False,
 ) -> None:
-    """Show everything that a model's card says."""
+    """Show everything that is known of a model, with published numbers by protocol."""
+    import zoo
     from zoo import cards
+    from zoo.lineage import lineage
 
-    card = cards.find(name)
+    card = zoo.resolve(name)
     if as_json:
         typer.echo(json.dumps(asdict(card), indent=2))
         return
-    lines = _card_lines(card)
-    width = max(len(label) for label, _ in lines)
-    for label, value in lines:
+    found = lineage(card, cards.read_all())
+    rows = cards.lines(card)
+    if len(found.models) > 1:
+        rows.append(("seen along the way", ", ".join(sorted(found.seen))))
+    width = max(len(label) for label, _ in rows)
+    for label, value in rows:
         typer.echo(f"{label:<{width}}  {value}")
+
+
+def check_model(
+    name: Annotated[str, typer.Argument(help="A model, as `--model` takes it.")],
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 ...")] = "auto",
+    dtype: Annotated[
+        str | None, typer.Option(help="float32, bfloat16 or float16; else the family's own.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Load a model strictly and run one item of each thing that it can do."""
+    from zoo.check import check
+
+    found = dict(check(name, device, dtype))
+    if as_json:
+        typer.echo(json.dumps(found, indent=2))
+        return
+    rows = [(key.replace("_", " "), value) for key, value in found.items() if key != "ran"]
+    rows += [(f"as {name}", value) for name, value in found["ran"].items()]
+    width = max(len(label) for label, _ in rows)
+    for label, value in rows:
+        text = ", ".join(f"{a} {b}" for a, b in value.items()) if isinstance(value, dict) else value
+        typer.echo(f"{label:<{width}}  {text}")
+
+
+def convert_features(
+    source: Annotated[Path, typer.Argument(help="TSV of bottom-up attention or LXMERT.")],
+    out: Annotated[Path, typer.Argument(help="Folder to write.")],
+    extractor: Annotated[
+        str, typer.Option(help="What the features were extracted with, for records.")
+    ] = "unknown",
+    as_json: AsJson = False,
+) -> None:
+    """Convert features of image regions to one file per image, without pickle."""
+    from zoo.region_files import convert
+
+    found = convert(source, out, extractor)
+    if as_json:
+        typer.echo(json.dumps(dict(found), indent=2))
+        return
+    typer.echo(f"{found['images']:,} images with {found['regions']:,} regions written to {out}")
 
 
 def convert_released(
@@ -132,21 +196,6 @@ def convert_released(
         return
     for line in _report_lines(report, remarks):
         typer.echo(line)
-
-
-def _card_lines(card: Card) -> list[tuple[str, str]]:
-    """A card as label and value, without what it does not say."""
-    source = f"{card.source.kind}: {card.source.location}"
-    if card.source.revision:
-        source += f" at {card.source.revision}"
-    lines = []
-    for label, value in asdict(card).items():
-        text = source if label == "source" else value
-        if isinstance(value, (list, tuple)):
-            text = ", ".join(value)
-        if text:
-            lines.append((label.replace("_", " "), str(text)))
-    return lines
 
 
 def _report_fields(report: ConversionReport, remarks: Sequence[str]) -> dict[str, Any]:

@@ -47,17 +47,14 @@ def load(card: Card, device: str, dtype: str | None) -> Model:
     except Unimo2Error:
         raise
     except Exception as error:
-        raise BadCheckpoint(
-            f"model '{card.name}' cannot be loaded: {card.source.location} raised "
-            f"{type(error).__name__}: {str(error).strip().splitlines()[:1] or ''}"
-        ) from error
+        raise _failed(card.name, card.source.location, error) from error
     _complete(model, card, code, str(chosen), str(precision).removeprefix("torch."))
     if not any(isinstance(model, protocol) for protocol in CAPABILITIES.values()):
         raise IncompatibleModel(
             f"model '{card.name}': what {_FUNCTION}() returned has the members of no capability; "
             f"add those of one of {', '.join(CAPABILITIES)} (zoo/protocols.py)"
         )
-    return model  # type: ignore[no-any-return]
+    return model
 
 
 def _function(card: Card) -> tuple[Callable[[str, str], Any], str]:
@@ -93,12 +90,17 @@ def _run(path: Path, name: str) -> Any:
     try:
         spec.loader.exec_module(module)
     except Exception as error:
-        raise BadCheckpoint(
-            f"model '{name}' cannot be loaded: {path} raised {type(error).__name__}: {error}"
-        ) from error
+        raise _failed(name, path, error) from error
     finally:
         sys.path.remove(str(path.parent))
     return module
+
+
+def _failed(name: str, place: object, error: Exception) -> BadCheckpoint:
+    reason = (str(error).strip().splitlines() or ["no reason given"])[0]
+    return BadCheckpoint(
+        f"model '{name}' cannot be loaded: {place} raised {type(error).__name__}: {reason}"
+    )
 
 
 def _complete(model: Any, card: Card, code: str, device: str, dtype: str) -> None:

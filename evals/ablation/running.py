@@ -18,13 +18,13 @@ from evals import environment, records, runner, workspace
 from evals.ablation.plan import BENCHMARK, TRAINED, Planned, Study, finished
 from evals.ablation.rows import Row
 from evals.benchmark import Report
-from evals.benchmarks.flickr import ANNOTATIONS, IMAGES
 from evals.records import Record
 from evals.retrieval.weight import WeightChoice, choose_weight
 from unimo2.devices import find_device
 from unimo2.errors import UsageError
 from unimo2.files import write_text
 from unimo2.formats.karpathy import read_karpathy
+from unimo2.formats.layout import Flickr30kFiles
 from unimo2.modeling.model import Unimo2Model
 from unimo2.training.curriculum import Corpora
 from unimo2.training.logging import Progress
@@ -328,7 +328,8 @@ def _part_notes(row: Row) -> list[str]:
 
 def _choose_weight(study: Study, scorer: PairScorer, report: Report) -> WeightChoice | None:
     """The row's weight; None where the data has no validation split to choose it on."""
-    images = read_karpathy(study.suite.root / ANNOTATIONS, study.suite.root / IMAGES, ["val"])
+    at = Flickr30kFiles(study.suite.root)
+    images = read_karpathy(at.annotations, at.images, ["val"])
     return choose_weight(scorer, images[:WEIGHT_IMAGES], report) if images else None
 
 

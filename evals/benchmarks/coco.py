@@ -31,7 +31,8 @@ from unimo2.errors import BadData, IncompatibleModel, UsageError
 from unimo2.files import write_text
 from unimo2.formats.coco import read_captions, read_results
 from unimo2.formats.images import loaded
-from unimo2.formats.karpathy import SPLITS, KarpathyImage, parse_karpathy
+from unimo2.formats.karpathy import SPLITS, KarpathyImage, parse_karpathy, select_karpathy
+from unimo2.formats.layout import CocoFiles
 from unimo2.formats.object_tags import read_object_tags
 from unimo2.formats.parsing import first_few
 from zoo.protocols import TagReader
@@ -40,8 +41,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from zoo.protocols import Captioner, Model
-
-ANNOTATIONS = "coco/dataset_coco.json"
 
 
 @dataclass(frozen=True)
@@ -127,19 +126,20 @@ class Coco(ItemBenchmark):
     chunk = 32
     Options = CocoOptions
 
-    def files(self, split: str) -> Sequence[str]:
+    def files(self, split: str) -> Sequence[Path]:
         """Karpathy's file, which holds all splits."""
-        return (ANNOTATIONS,)
+        return (CocoFiles(Path()).annotations,)
 
     def absence(self, root: Path, split: str) -> str | None:
         """Why a split cannot be measured here: no file, or no image of the split in it."""
-        return super().absence(root, split) or no_images(root / ANNOTATIONS, split)
+        return super().absence(root, split) or no_images(CocoFiles(root).annotations, split)
 
     def read(self, suite: Suite, request: Request) -> CocoData:
         """Read one split; make sure that its image files and Java, which scores, are there."""
         self.require_split(request.split)
-        path = suite.root / ANNOTATIONS
-        everything = parse_karpathy(path, suite.root / "coco", (request.split,))
+        at = CocoFiles(suite.root)
+        path = at.annotations
+        everything = parse_karpathy(path, at.folder, (request.split,))
         images = first_items(everything, request.limit, "images")
         bare = [image.filename for image in images if image.cocoid is None]
         if bare:
@@ -275,7 +275,7 @@ class Coco(ItemBenchmark):
 
 def no_images(path: Path, split: str) -> str | None:
     """What to say of a Karpathy file that has no image of a split; None if it has."""
-    if any(image.split == split for image in parse_karpathy(path, path.parent)):
+    if select_karpathy(path, path.parent, ())[1][split]:
         return None
     return f"{path} has no image of the split {split}"
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -37,7 +36,8 @@ from evals.scoring import Scored
 from evals.splits import Extent, SplitData, check_limit
 from evals.suites import MINI, Suite
 from unimo2.errors import BadData, IncompatibleModel, MissingData, UsageError
-from unimo2.formats.karpathy import KarpathyImage, parse_karpathy
+from unimo2.formats.karpathy import KarpathyImage, parse_karpathy, select_karpathy
+from unimo2.formats.layout import Flickr30kFiles
 from zoo import protocols
 
 if TYPE_CHECKING:
@@ -46,8 +46,6 @@ if TYPE_CHECKING:
     from evals.retrieval.dtype_choice import DtypeChoice
     from zoo.protocols import DualEncoder, Model, PairScorer, Shortlister
 
-ANNOTATIONS = "flickr30k/dataset_flickr30k.json"
-IMAGES = "flickr30k/flickr30k-images"
 OFFICIAL = {"train": 29_000, "val": 1_014, "test": 1_000}  # images in Karpathy's splits
 
 
@@ -119,26 +117,26 @@ class Flickr(Benchmark):
     auto_dtype = True
     Options = PairOptions
 
-    def files(self, split: str) -> Sequence[str]:
+    def files(self, split: str) -> Sequence[Path]:
         """Karpathy's file, which holds all splits."""
-        return (ANNOTATIONS,)
+        return (Flickr30kFiles(Path()).annotations,)
 
     def absence(self, root: Path, split: str) -> str | None:
         """Why a split cannot be measured here: no file, or no image of the split in it."""
-        return super().absence(root, split) or no_images(root / ANNOTATIONS, split)
+        return super().absence(root, split) or no_images(Flickr30kFiles(root).annotations, split)
 
     def read(self, suite: Suite, request: Request) -> RetrievalData:
         """Read one split and make sure that all its image files are there."""
         check_limit(request.limit, "images")
         self.require_split(request.split)
-        path = suite.root / ANNOTATIONS
-        everything = parse_karpathy(path, suite.root / IMAGES)
-        counts = Counter(image.split for image in everything)
+        at = Flickr30kFiles(suite.root)
+        path = at.annotations
         split = request.split
+        everything, counts = select_karpathy(path, at.images, (split,))
         if not counts[split]:
             found = ", ".join(f"{split} {count:,}" for split, count in counts.items())
             raise BadData(f"{path} has no '{split}' images (it has: {found})")
-        images = tuple(image for image in everything if image.split == split)[: request.limit]
+        images = tuple(everything[: request.limit])
         official, note = _compare(suite.name, counts, split, len(images))
         extent = Extent(
             title="Flickr30k",

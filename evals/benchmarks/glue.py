@@ -34,6 +34,7 @@ from evals.suites import Suite
 from unimo2.errors import BadData, IncompatibleModel
 from unimo2.files import write_text
 from unimo2.formats.glue import TASKS, Row, read_predictions, read_rows_of
+from unimo2.formats.layout import GlueFiles
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -48,14 +49,12 @@ class Part:
     """One file of a split.
 
     Attributes:
-        name: What the data catalogue calls it, for example "dev_matched".
-        file: The file's name.
+        name: Of the file without its ending, and in the data catalogue: "dev_matched".
         label: What tells it from the split's other files: "matched"; "" if there are none.
         submission: The file that the GLUE server takes; None where the labels are public.
     """
 
     name: str
-    file: str
     label: str = ""
     submission: str | None = None
 
@@ -101,9 +100,10 @@ class Glue(ItemBenchmark):
     metric: ClassVar[str] = "accuracy"
     other_names: ClassVar[Mapping[str, Sequence[str]]] = {}
 
-    def files(self, split: str) -> Sequence[str]:
+    def files(self, split: str) -> Sequence[Path]:
         """The files of a split, below the data root."""
-        return tuple(f"glue/{self.folder}/{part.file}" for part in self.parts[split])
+        at = GlueFiles(Path())
+        return tuple(at.rows(self.name, part.name) for part in self.parts[split])
 
     def details(self, model: TextClassifier, request: Request) -> dict[str, Any]:
         """How the task is measured; IncompatibleModel for other classes."""
@@ -128,7 +128,7 @@ class Glue(ItemBenchmark):
             chosen += [(part, row) for row in first_items(rows, request.limit, "rows")]
         kept = [(part, row) for part, row in chosen if hidden or row.target is not None]
         if not kept:
-            names = ", ".join(part.file for part in parts)
+            names = ", ".join(f"{part.name}.tsv" for part in parts)
             raise BadData(f"glue/{self.folder}/{names}: no row has a label")
         lines = [[part.name, row.index, row.sentences, row.target] for part, row in kept]
         splits = (request.split, *(part.name for part in parts))
@@ -292,9 +292,9 @@ class Glue(ItemBenchmark):
 def _files(name: str) -> dict[str, tuple[Part, ...]]:
     """The files of a task that has one for each split."""
     return {
-        "train": (Part("train", "train.tsv"),),
-        "dev": (Part("dev", "dev.tsv"),),
-        "test": (Part("test", "test.tsv", submission=f"{name}.tsv"),),
+        "train": (Part("train"),),
+        "dev": (Part("dev"),),
+        "test": (Part("test", submission=f"{name}.tsv"),),
     }
 
 
@@ -317,15 +317,15 @@ class Mnli(Glue):
     task = "GLUE MNLI"
     dev_split = "dev_matched"
     _dev = (
-        Part("dev_matched", "dev_matched.tsv", "matched"),
-        Part("dev_mismatched", "dev_mismatched.tsv", "mismatched"),
+        Part("dev_matched", "matched"),
+        Part("dev_mismatched", "mismatched"),
     )
     _test = (
-        Part("test_matched", "test_matched.tsv", "matched", "MNLI-m.tsv"),
-        Part("test_mismatched", "test_mismatched.tsv", "mismatched", "MNLI-mm.tsv"),
+        Part("test_matched", "matched", "MNLI-m.tsv"),
+        Part("test_mismatched", "mismatched", "MNLI-mm.tsv"),
     )
     parts = {
-        "train": (Part("train", "train.tsv"),),
+        "train": (Part("train"),),
         "dev": _dev,
         "dev_matched": _dev[:1],
         "dev_mismatched": _dev[1:],

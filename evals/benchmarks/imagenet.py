@@ -20,10 +20,9 @@ from evals.samples import frame, subset_means
 from evals.scoring import Scored, answered, missing_note
 from evals.splits import Extent, SplitData, fingerprint, spread_items
 from evals.suites import Suite
-from evals.zero_shot import ClassOptions
+from evals.zero_shot import ClassOptions, ClassScorer
 from unimo2.errors import BadData, IncompatibleModel
 from unimo2.formats.imagenet import (
-    MAPPING,
     LabelledImage,
     Synset,
     find_mapping,
@@ -32,7 +31,8 @@ from unimo2.formats.imagenet import (
     read_synsets,
 )
 from unimo2.formats.images import loaded
-from unimo2.formats.parsing import first_few
+from unimo2.formats.layout import ImageNetFiles
+from unimo2.formats.parsing import Skips, first_few
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -41,7 +41,6 @@ if TYPE_CHECKING:
     from zoo.protocols import ImageClassifier, PairScorer
 
 _TOP = 5  # the challenge's other figure
-_SOLUTION = "LOC_val_solution.csv"
 
 
 @dataclass(frozen=True)
@@ -51,10 +50,12 @@ class ImageNetData(SplitData):
     Attributes:
         images: All with a path; a limit spreads them evenly over the classes.
         synsets: All classes to choose from, in the order of their numbers.
+        left_out: A line for each kind of file beside the images that is not read.
     """
 
     images: tuple[LabelledImage, ...]
     synsets: tuple[Synset, ...]
+    left_out: tuple[str, ...] = ()
 
     @property
     def paths(self) -> list[Path]:
@@ -65,6 +66,10 @@ class ImageNetData(SplitData):
     def targets(self) -> list[str]:
         """`[images]`, their synset ids."""
         return [image.wnid for image in self.images]
+
+    def notes(self) -> list[str]:
+        """What a reader must know about the data."""
+        return [*super().notes(), *(f"not read: {line}" for line in self.left_out)]
 
     def summary(self) -> dict[str, Any]:
         """The record's "data"."""
@@ -96,13 +101,14 @@ class ImageNet(ItemBenchmark):
     def read(self, suite: Suite, request: Request) -> ImageNetData:
         """Read one split and make sure that all its image files are there."""
         self.require_split(request.split)
-        root = suite.root / "imagenet"
-        synsets = tuple(read_synsets(root / MAPPING))
-        everything = _labelled(root, request.split)
+        at = ImageNetFiles(suite.root)
+        synsets = tuple(read_synsets(at.mapping))
+        left_out = Skips()
+        everything = _labelled(at, request.split, left_out)
         known = {synset.wnid for synset in synsets}
         unknown = sorted({image.wnid for image in everything} - known)
         if unknown:
-            raise BadData(f"{root / MAPPING} lacks classes that have images: {first_few(unknown)}")
+            raise BadData(f"{at.mapping} lacks classes that have images: {first_few(unknown)}")
         images = spread_items(everything, request.limit, "images")
         lines: list[Any] = [[synset.wnid, *synset.names] for synset in synsets]
         lines += [[image.name, image.wnid] for image in images]
@@ -113,6 +119,7 @@ class ImageNet(ItemBenchmark):
             fingerprint=fingerprint(request.split, lines, paths),
             images=images,
             synsets=synsets,
+            left_out=tuple(left_out.lines()),
         )
 
     def details(self, model: Any, request: Request) -> dict[str, Any]:
@@ -148,7 +155,7 @@ class ImageNet(ItemBenchmark):
         """Classify the images that are left, and keep what was found in `folder`."""
         scorer = _scorer(model, data, request)
         chunk, hint = self.chunk, None
-        if isinstance(scorer, zero_shot.ClassScorer):
+        if isinstance(scorer, ClassScorer):
             chunk, hint = min(chunk, scorer.images_at_once), scorer.cheaper
         work = Work.of(self.groups(data), self.unit, model.batch_size, chunk)
         predictor = self._ranked(scorer, data)
@@ -158,7 +165,7 @@ class ImageNet(ItemBenchmark):
         """Ranks the classes of images."""
         return self._ranked(_scorer(model, data, request), data)
 
-    def _ranked(self, scorer: zero_shot.ClassScorer | _Classifier, data: ImageNetData) -> Predict:
+    def _ranked(self, scorer: ClassScorer | _Classifier, data: ImageNetData) -> Predict:
         numbers = {synset.wnid: number for number, synset in enumerate(data.synsets)}
         targets, paths = [numbers[wnid] for wnid in data.targets], data.paths
 
@@ -252,12 +259,10 @@ class ImageNet(ItemBenchmark):
         )
 
 
-def _scorer(
-    model: Any, data: ImageNetData, request: Request
-) -> zero_shot.ClassScorer | _Classifier:
+def _scorer(model: Any, data: ImageNetData, request: Request) -> ClassScorer | _Classifier:
     """What ranks the classes."""
     if request.zero_shot:
-        return zero_shot.ClassScorer(model, data.synsets, request)
+        return ClassScorer(model, data.synsets, request)
     return _Classifier(model, data.synsets)
 
 
@@ -344,11 +349,11 @@ def accuracy(values: Floats, classes: int, seed: int, first: int = 1) -> dict[st
     return means(values, whole, np.arange(len(values)), seed, chance=min(1.0, first / classes))
 
 
-def _labelled(root: Path, split: str) -> list[LabelledImage]:
+def _labelled(at: ImageNetFiles, split: str, left_out: Skips) -> list[LabelledImage]:
     """Images in folders named by synset, or as val is distributed: flat, with a file of labels."""
-    folder, solution = root / split, root / _SOLUTION
+    folder, solution = at.images(split), at.solution
     sorted_by_class = folder.is_dir() and any(entry.is_dir() for entry in folder.iterdir())
     if sorted_by_class or split != "val" or not solution.is_file():
-        return read_labels(folder)
+        return read_labels(folder, left_out=left_out)
     labels = read_labels(solution)
     return [replace(image, path=folder / f"{image.name}.JPEG") for image in labels]

@@ -20,14 +20,13 @@ from evals.splits import Extent, SplitData, fingerprint, first_items
 from evals.suites import Suite
 from unimo2.errors import BadData
 from unimo2.formats.images import loaded
+from unimo2.formats.layout import SnliVeFiles
 from unimo2.formats.snli_ve import LABELS, Pair, read_pairs, read_predictions
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from zoo.protocols import PairClassifier
-
-IMAGES = "flickr30k/flickr30k-images"
 
 
 @dataclass(frozen=True)
@@ -65,20 +64,21 @@ class SnliVe(ItemBenchmark):
     chunk = 64  # with those of an image together, some 5 images
     Options = ImageOptions
 
-    def files(self, split: str) -> Sequence[str]:
+    def files(self, split: str) -> Sequence[Path]:
         """The annotation file of a split, below the data root."""
-        return (f"snli_ve/snli_ve_{split}.jsonl",)
+        return (SnliVeFiles(Path()).pairs(split),)
 
     def read(self, suite: Suite, request: Request) -> SnliVeData:
         """Read one split and make sure that all its image files are there."""
         self.require_split(request.split)
-        path = suite.root / self.files(request.split)[0]
+        at = SnliVeFiles(suite.root)
+        path = at.pairs(request.split)
         everything = read_pairs(path)
         chosen = first_items(everything, request.limit, "pairs")
         pairs = tuple(pair for pair in chosen if pair.label is not None)
         if not pairs:
             raise BadData(f"{path}: no pair has a gold label")
-        images = tuple(suite.root / IMAGES / f"{pair.image}.jpg" for pair in pairs)
+        images = tuple(at.image(pair.image) for pair in pairs)
         lines = [[pair.id, pair.image, pair.hypothesis, pair.label] for pair in pairs]
         counts = (len(chosen), len(everything), len(set(images)))
         return SnliVeData(

@@ -22,8 +22,8 @@ from evals.splits import Extent, SplitData, fingerprint, first_items
 from evals.suites import Suite
 from unimo2.errors import BadData
 from unimo2.files import write_text
-from unimo2.formats.coco import image_file
 from unimo2.formats.images import loaded
+from unimo2.formats.layout import VqaFiles
 from unimo2.formats.parsing import first_few
 from unimo2.formats.vqa import Annotation, Question, read_annotations, read_questions, read_results
 
@@ -33,53 +33,6 @@ if TYPE_CHECKING:
     from zoo.protocols import Answerer
 
 _TYPES = ("answer_type", "question_type")
-
-
-@dataclass(frozen=True)
-class Files:
-    """Where a split lies.
-
-    Attributes:
-        questions: File of the questions.
-        answers: File of the annotations; of a test split, what the evaluation server holds.
-        hidden: The answers are the server's, and usually not there.
-        images: COCO's folder, which is part of every image's name.
-        subtype: What the server calls the split in names of result files.
-    """
-
-    questions: str
-    answers: str
-    hidden: bool
-    images: str
-    subtype: str
-
-
-def _public(images: str) -> Files:
-    return Files(
-        f"vqa/v2_OpenEnded_mscoco_{images}_questions.json",
-        f"vqa/v2_mscoco_{images}_annotations.json",
-        False,
-        images,
-        images,
-    )
-
-
-def _hidden(subtype: str) -> Files:
-    return Files(
-        f"vqa/v2_OpenEnded_mscoco_{subtype}_questions.json",
-        f"vqa/server/v2_mscoco_{subtype}_annotations.json",
-        True,
-        "test2015",
-        subtype,
-    )
-
-
-SPLITS: Mapping[str, Files] = {
-    "train": _public("train2014"),
-    "val": _public("val2014"),
-    "test-dev": _hidden("test-dev2015"),
-    "test-std": _hidden("test2015"),
-}
 
 
 @dataclass(frozen=True)
@@ -108,7 +61,7 @@ class Vqa(ItemBenchmark):
     dataset = "vqa"
     task = "visual question answering"
     capabilities = ("answerer",)
-    splits = tuple(SPLITS)
+    splits = tuple(VqaFiles.SUBTYPES)
     default_split = "test-dev"
     dev_split = "val"
     main_metric = "accuracy"
@@ -116,25 +69,26 @@ class Vqa(ItemBenchmark):
     chunk = 64  # with those of an image together, some 12 images
     Options = ImageOptions
 
-    def files(self, split: str) -> Sequence[str]:
+    def files(self, split: str) -> Sequence[Path]:
         """The question file of a split, and its annotations where they are public."""
-        where = SPLITS[split]
-        return (where.questions,) if where.hidden else (where.questions, where.answers)
+        at = VqaFiles(Path())
+        questions = at.questions(split)
+        return (questions,) if _is_hidden(split) else (questions, at.annotations(split))
 
     def read(self, suite: Suite, request: Request) -> VqaData:
         """Read one split and make sure that all its image files are there."""
         self.require_split(request.split)
-        files = SPLITS[request.split]
-        everything = read_questions([suite.root / files.questions])
+        at, split = VqaFiles(suite.root), request.split
+        everything = read_questions([at.questions(split)])
         if not everything:
-            raise BadData(f"{suite.root / files.questions}: no questions")
+            raise BadData(f"{at.questions(split)}: no questions")
         questions = first_items(everything, request.limit, "questions")
-        images = tuple(image_file(suite.root, files.images, one.image_id) for one in questions)
-        truth = _truth(suite.root / files.answers, files.hidden, questions)
+        images = tuple(at.image(split, one.image_id) for one in questions)
+        truth = _truth(at.annotations(split), _is_hidden(split), questions)
         counts = (len(questions), len(everything), len(set(images)))
         return VqaData(
-            extent=Extent.of(suite, self.dataset, (request.split,), self.unit, *counts),
-            fingerprint=fingerprint(request.split, _lines(questions, truth), images),
+            extent=Extent.of(suite, self.dataset, (split,), self.unit, *counts),
+            fingerprint=fingerprint(split, _lines(questions, truth), images),
             questions=questions,
             images=images,
             truth=truth,
@@ -170,7 +124,7 @@ class Vqa(ItemBenchmark):
             {"question_id": question.id, "answer": answer}
             for question, answer in zip(data.questions, answers, strict=True)
         ]
-        subtype = SPLITS[data.extent.split].subtype
+        subtype = VqaFiles.SUBTYPES[data.extent.split]
         name = f"vqa_OpenEnded_mscoco_{subtype}_{model.name}_results.json"
         write_text(folder / name, json.dumps(entries, ensure_ascii=False))
         columns: dict[str, Sequence[Any]] = {
@@ -232,6 +186,11 @@ class Vqa(ItemBenchmark):
             missing=len(truth) - len(chosen),
             notes=missing_note(len(chosen), len(truth), "questions"),
         )
+
+
+def _is_hidden(split: str) -> bool:
+    """Whether the answers are the evaluation server's, and usually not there."""
+    return split.startswith("test")
 
 
 def metrics(

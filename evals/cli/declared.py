@@ -60,15 +60,20 @@ def parameters_of(function: Callable[..., Any]) -> list[inspect.Parameter]:
     hints = get_type_hints(function, include_extras=True)
     found = []
     for place, one in enumerate(inspect.signature(function).parameters.values()):
-        kind, text = hints[one.name], ""
+        kind: Any = hints[one.name]
+        text = ""
         if hasattr(kind, "__metadata__"):
             kind, text = kind.__origin__, kind.__metadata__[0]
         if place:
             found.append(parameter(one.name, kind, one.default, {"help": text}))
         else:
-            annotation = Annotated[kind, typer.Argument(help=text)]
-            found.append(inspect.Parameter(one.name, KEYWORD, annotation=annotation))
+            found.append(_argument(one.name, kind, text))
     return found
+
+
+def _argument(name: str, kind: Any, text: str) -> inspect.Parameter:
+    annotation = Annotated[kind, typer.Argument(help=text)]
+    return inspect.Parameter(name, KEYWORD, annotation=annotation)
 
 
 def command(

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from zoo.families.unimo2 import Unimo2Scorer
 
 _SHOWN = 16  # rows of the table
+_TABLE_WIDTH = 120
 
 
 def register(app: typer.Typer) -> None:
@@ -88,9 +89,10 @@ def _scorer(name: str, device: str) -> Unimo2Scorer:
 def _images(root: Path, split: str, limit: int | None) -> list[KarpathyImage]:
     """A split of Flickr30k with its captions."""
     from unimo2.formats.karpathy import read_karpathy
+    from unimo2.formats.layout import Flickr30kFiles
 
-    folder = root / "flickr30k"
-    found = read_karpathy(folder / "dataset_flickr30k.json", folder / "flickr30k-images", [split])
+    files = Flickr30kFiles(root)
+    found = read_karpathy(files.annotations, files.images, [split])
     return found[:limit]
 
 
@@ -124,20 +126,24 @@ def _show(found: Interventions, model: str, split: str, console: Console) -> Non
 
     from evals.inspection.interventions import WAYS
 
+    console.width = max(console.width, _TABLE_WIDTH)
     table = Table(title=f"Grounded tokens of {model}", title_justify="left")
     table.add_column("rows", no_wrap=True)
-    for name in ("R@1 %", "lost", "95 % interval", "correlation"):
+    for name in ("R@1 %", "lost", "95 % interval", "correlation", "words", "95 % interval"):
         table.add_column(name, justify="right", no_wrap=True)
     for row in found.rows:
-        low, high = row.ci95
-        difference = (
-            ("-", "-") if row.way == "pair" else (f"{row.loss:.1f}", f"{low:.1f} to {high:.1f}")
-        )
-        table.add_row(WAYS[row.way], f"{row.recall:.1f}", *difference, f"{row.correlation:.3f}")
+        lost: tuple[str, ...] = ("-", "-")
+        words: tuple[str, ...] = ("-", "-")
+        if row.way != "pair":
+            lost = (f"{row.loss:.1f}", "{:.1f} to {:.1f}".format(*row.ci95))
+            words = (f"{row.words_loss:.3f}", "{:.3f} to {:.3f}".format(*row.words_ci95))
+        table.add_row(WAYS[row.way], f"{row.recall:.1f}", *lost, f"{row.correlation:.3f}", *words)
     console.print(table)
     console.print(
         f"Flickr30k {split}: each of {found.captions:,} captions with its own image and the "
         f"{found.candidates - 1} of {found.images} that contrast takes for most like it; lost: "
-        "points against the rows chosen by the pair.",
+        "points against the rows chosen by the pair; words: nats that a hidden word costs more than the "
+        f"{found.words:.2f} with those (with another image: {found.wrong_image[0]:.3f}, "
+        "{:.3f} to {:.3f}).".format(*found.wrong_image[1]),
         soft_wrap=True,
     )

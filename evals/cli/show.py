@@ -10,6 +10,7 @@ from rich.table import Table
 
 from evals.registry import get_benchmark
 from unimo2.cli.console import output
+from unimo2.errors import UsageError
 
 if TYPE_CHECKING:
     from evals.metrics.ranking import Metric
@@ -80,10 +81,18 @@ def show(record: Record) -> None:
         console.print(f"note    {note}", soft_wrap=True, markup=False, style="yellow")
 
 
+def _name(benchmark: str) -> str:
+    """A benchmark's title; its name where it is not installed here."""
+    try:
+        return get_benchmark(benchmark).title
+    except UsageError:
+        return benchmark
+
+
 def _title(record: Record) -> str:
     how = "zero-shot" if record.protocol["zero_shot"] else "fine-tuned"
     return (
-        f"{get_benchmark(record.benchmark).title}, {how}: model {record.model}, suite "
+        f"{_name(record.benchmark)}, {how}: model {record.model}, suite "
         f"{record.suite}, {record.data['split']} split"
     )
 
@@ -160,8 +169,8 @@ def _empty(title: str, names: Sequence[str], simple: bool = False) -> Table:
     """A table with columns for names and for a metric."""
     from rich import box
 
-    lines = {"box": box.SIMPLE} if simple else {}
-    table = Table(title=title, title_justify="left", **lines)
+    lines = box.SIMPLE if simple else box.HEAVY_HEAD
+    table = Table(title=title, title_justify="left", box=lines)
     for name in names:
         table.add_column(name, justify="right" if name == "recall" else "left", overflow="fold")
     for name in ("%", "95 % interval", "chance", "n"):

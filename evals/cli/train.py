@@ -119,14 +119,15 @@ def choose_retrieval_weight(folder: Path, root: Path, train_json: Path, device: 
     import zoo
     from evals.retrieval.weight import choose_weight
     from unimo2.formats.karpathy import read_karpathy
+    from unimo2.formats.layout import Flickr30kFiles
     from unimo2.training.checkpoints import write_json
     from zoo.protocols import PairScorer, require
 
-    annotations = root / "flickr30k" / "dataset_flickr30k.json"
+    annotations = Flickr30kFiles(root).annotations
     if not annotations.is_file():
         say(f"retrieval weight left as it is: no {annotations} to choose it on", err=True)
         return
-    images = read_karpathy(annotations, root / "flickr30k" / "flickr30k-images", ["val"])
+    images = read_karpathy(annotations, Flickr30kFiles(root).images, ["val"])
     images = images[:_WEIGHT_IMAGES]
     model = zoo.load(folder, device=device)
     require(model, "pair_scorer")
@@ -486,7 +487,7 @@ def _identity(
     request: _Request, recipe: FinetuneRecipe, searched: Sequence[str]
 ) -> Mapping[str, Any]:
     """What runs must have in common to be compared: all but the seed and the fields searched."""
-    from zoo.cards import weights_sha256
+    from zoo.weights import weights_sha256
 
     varied = {"seed", *searched}
     training = {k: v for k, v in recipe.training.identity().items() if k not in varied}

@@ -26,10 +26,6 @@ def check_karpathy(
         name: What the file should call itself.
         splits: Those it should have; they are counted even if nothing is in them.
         images: Is shown every image that is there.
-
-    Returns:
-        Images and captions of each split; entries that are broken or repeated and images that are
-        not on disk as problems; files that the JSON does not name as a note.
     """
     broken = Skips()
     called, found = survey_karpathy(json_path, image_root, broken)
@@ -51,12 +47,10 @@ def karpathy_samples(annotations: Path, images: Path, split: str) -> Iterator[Sa
 
 
 def check_files(split: str | None, paths: Iterable[Path], images: ImageCheck) -> list[str]:
-    """Show the images of a split that are on disk; a line about those that are not.
+    """Show the images of a split (None for a whole data set) that are on disk.
 
-    Args:
-        split: Its name, for the line; None for a whole data set.
-        paths: Where its images should lie.
-        images: Is shown every image that is there.
+    Returns:
+        A line about those that are not; none if all are.
     """
     # One listing a folder: a stat for each of COCO's 200,000 files takes far longer.
     listed: dict[Path, frozenset[str]] = {}
@@ -138,15 +132,18 @@ def check_web_pairs(
     findings = Findings(problems=broken.lines())
     findings.counts = {(split, "pairs"): rows, (split, "images on disk"): there}
     if rows and not there:
-        findings.problems.append(f"{split}: none of the {rows:,} images is on disk, {_first(lost)}")
+        findings.problems.append(
+            f"{split}: none of the {rows:,} images is on disk, {first_of(lost)}"
+        )
     elif lost.total:
-        findings.notes.append(f"{split}: {there:,} of {rows:,} images on disk, {_first(lost)}")
+        findings.notes.append(f"{split}: {there:,} of {rows:,} images on disk, {first_of(lost)}")
     if repeated:
         findings.notes.append(f"{split}: {repeated:,} pairs have an image that came before")
     return findings
 
 
-def _first(lost: Skips) -> str:
+def first_of(lost: Skips) -> str:
+    """Where the first item lies that was left out, as in "first a.txt"."""
     return lost.lines()[0].split(", ", 1)[1]
 
 
@@ -161,10 +158,7 @@ def merge(parts: Iterable[Findings]) -> Findings:
 
 
 def check_text(folder: Path) -> Findings:
-    """Count a plain-text corpus: files, lines that are not blank, words, megabytes.
-
-    Words are what white space separates; no image is involved.
-    """
+    """Count a plain-text corpus: files, lines that are not blank, words between white space, MB."""
     broken = Skips()
     files, lines, words, size = 0, 0, 0, 0
     for path in text_files(folder):

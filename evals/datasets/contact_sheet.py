@@ -28,14 +28,9 @@ class CaptionedPicture:
 
 
 def contact_sheet(pictures: Sequence[CaptionedPicture], columns: int = 4) -> Image.Image:
-    """Lay pictures out in rows.
+    """Lay out RGB pictures of any size, one or more, in rows of `columns` tiles.
 
-    Args:
-        pictures: at least one; of mode RGB and any size.
-        columns: tiles a row.
-
-    Returns:
-        The sheet, mode RGB; rows are as high as their longest captions need.
+    Rows are as high as their longest captions need.
     """
     font = ImageFont.load_default(_FONT_SIZE)
     rows = [pictures[start : start + columns] for start in range(0, len(pictures), columns)]

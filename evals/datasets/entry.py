@@ -18,18 +18,13 @@ ROLES = ("benchmark", "pairs", "images", "text")
 
 @dataclass(frozen=True)
 class Place:
-    """A file or folder that belongs to a data set.
+    """A file or folder that belongs to a data set."""
 
-    Attributes:
-        paths: Alternatives, relative to the data root; one of them has to be there. A folder's
-            path ends with "/"; the name of a file may hold "*".
-        what: What it holds.
-        needed: Without it, nothing of the data set can be used.
-    """
-
+    # alternatives, relative to the data root; one of them has to be there. A folder's path ends
+    # with "/"; the name of a file may hold "*".
     paths: tuple[str, ...]
-    what: str
-    needed: bool = True
+    what: str  # what it holds
+    needed: bool = True  # without it, nothing of the data set can be used
 
     @classmethod
     def files(cls, what: str, *paths: Path, needed: bool = True) -> Place:
@@ -44,38 +39,25 @@ class Place:
 
 @dataclass(frozen=True)
 class Official:
-    """How much a split of the data set holds as it is distributed.
+    """How much a split of the data set holds as it is distributed."""
 
-    Attributes:
-        split: Its name, as this project names it.
-        unit: What is counted.
-        count: How many.
-        source: Where the number is from.
-        paper: What the paper prints for it in its table 6 or 7; "" if it does not say.
-        about: The count is a rounded one, and nothing is concluded from a small difference.
-    """
-
-    split: str
-    unit: str
-    count: int
-    source: str
-    paper: str = ""
+    split: str  # its name, as this project names it
+    unit: str  # what is counted
+    count: int  # how many
+    source: str  # where the number is from
+    paper: str = ""  # what the paper prints for it in its table 6 or 7; "" if it does not say
+    # the count is a rounded one, and nothing is concluded from a small difference
     about: bool = False
 
 
 @dataclass
 class Findings:
-    """What a verifier saw.
+    """What a verifier saw."""
 
-    Attributes:
-        counts: (split, unit) -> how many there are on disk.
-        problems: What is wrong, one line each.
-        notes: What one should know, though it is not wrong.
-    """
-
+    # (split, unit) -> how many there are on disk
     counts: dict[tuple[str, str], int] = field(default_factory=dict)
-    problems: list[str] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)  # what is wrong, one line each
+    notes: list[str] = field(default_factory=list)  # what one should know, though it is not wrong
 
 
 Verifier = Callable[[Path, "ImageCheck"], Findings]
@@ -85,105 +67,64 @@ set as a whole cannot be read."""
 
 @dataclass(frozen=True)
 class Sample:
-    """One image and what the data set says of it.
+    """One image and what the data set says of it."""
 
-    Attributes:
-        path: Of the image, or its place in a shard.
-        title: What it is called.
-        lines: Captions, labels, questions with their answers.
-    """
-
-    path: ImageSource
-    title: str
-    lines: tuple[str, ...]
+    path: ImageSource  # of the image, or its place in a shard
+    title: str  # what it is called
+    lines: tuple[str, ...]  # captions, labels, questions with their answers
 
 
 @dataclass(frozen=True)
-class Samples:
-    """How a data set is shown.
+class SampleReader:
+    """How a data set is shown."""
 
-    Attributes:
-        splits: Their names; the first one is shown unless told otherwise.
-        read: Gives all samples of a split: takes the data root, the split, and what counts the
-            items that cannot be shown.
-    """
-
-    splits: tuple[str, ...]
+    splits: tuple[str, ...]  # their names; the first one is shown unless told otherwise
+    # gives all samples of a split: takes the data root, the split, and what counts the items that
+    # cannot be shown
     read: Callable[[Path, str, Skips], Iterable[Sample]]
 
 
 @dataclass(frozen=True)
 class HubFile:
-    """One official file and the split of the hub that it is made of.
+    """One official file and the split of the hub that it is made of."""
 
-    Attributes:
-        split: As the hub names it.
-        name: Of the official file.
-        columns: Of the official file; none where it holds lines of text.
-        header: Whether it begins with the columns' names.
-    """
-
-    split: str
-    name: str
-    columns: tuple[str, ...] = ()
-    header: bool = True
+    split: str  # as the hub names it
+    name: str  # of the official file
+    columns: tuple[str, ...] = ()  # of the official file; none where it holds lines of text
+    header: bool = True  # whether it begins with the columns' names
 
 
 @dataclass(frozen=True)
 class HubForm:
-    """Where a data set lies on the Hugging Face hub, and what is made of it.
+    """Where a data set lies on the Hugging Face hub, and what is made of it."""
 
-    Attributes:
-        source: Repository of the hub.
-        config: Its configuration.
-        folder: Of the files, below the data root.
-        files: What is written.
-        texts: Column on the hub -> column of the official file.
-    """
-
-    source: str
-    config: str
-    folder: str
-    files: tuple[HubFile, ...]
-    texts: Mapping[str, str]
+    source: str  # repository of the hub
+    config: str  # its configuration
+    folder: str  # of the files, below the data root
+    files: tuple[HubFile, ...]  # what is written
+    texts: Mapping[str, str]  # column on the hub -> column of the official file
 
 
 @dataclass(frozen=True)
 class DataSet:
-    """One data set.
+    """One data set."""
 
-    Attributes:
-        name: On the command line.
-        title: Its full name.
-        role: One of `ROLES`.
-        about: What it is.
-        licence: In words, with what it is restricted to.
-        source: Where to get it: the official page.
-        places: What has to lie where.
-        official: What it holds as distributed.
-        verify: Counts and checks it.
-        notes: What a reader of the numbers must know.
-        look_alikes: A number of items, in the unit of the first official count, that a split may
-            have by mistake -> what has that number.
-        benchmark: Name of the benchmark that measures on it; None for corpora.
-        samples: How it is shown; None for texts.
-        hub: Its form on the hub; None if it cannot be fetched from there.
-    """
-
-    name: str
-    title: str
-    role: str
-    about: str
-    licence: str
-    source: str
-    places: tuple[Place, ...]
-    official: tuple[Official, ...]
-    verify: Verifier
-    notes: tuple[str, ...] = ()
+    name: str  # on the command line
+    title: str  # its full name
+    role: str  # one of `ROLES`
+    about: str  # what it is
+    licence: str  # in words, with what it is restricted to
+    source: str  # where to get it: the official page
+    places: tuple[Place, ...]  # what has to lie where
+    official: tuple[Official, ...]  # what it holds as distributed
+    verify: Verifier  # counts and checks it
+    notes: tuple[str, ...] = ()  # what a reader of the numbers must know
+    # A number of items, in the unit of the first official count, that a split may have by mistake
+    # -> what has that number
     look_alikes: Mapping[int, str] = field(default_factory=dict)
-    benchmark: str | None = None
-    samples: Samples | None = None
-    hub: HubForm | None = None
+    benchmark: str | None = None  # name of the benchmark that measures on it; None for corpora
+    samples: SampleReader | None = None  # how it is shown; None for texts
+    hub: HubForm | None = None  # its form on the hub; None if it cannot be fetched from there
 
     @property
     def main_unit(self) -> str:

@@ -35,15 +35,14 @@ def fetch(name: str, root: Path, source: str | None = None, announce: Announce =
     """Write the official files of a data set from what the hub has of it.
 
     Args:
-        name: Of the data set, one of `HUB_FORMS`.
+        name: One of `HUB_FORMS`.
         root: The data root; files that are there are left alone, and nothing is asked for if all are.
         source: Another repository of the same form, or a local folder of that form; the usual
             repository if None.
         announce: See `Announce`.
 
     Raises:
-        UsageError: A data set that the hub does not have in a form known here, or a root that is a
-            generated suite.
+        UsageError: A data set without a form here, or a root that is a generated suite.
         MissingData: The hub cannot be reached, or has no such data set.
         BadData: What it has is of another form.
     """

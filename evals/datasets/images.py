@@ -12,14 +12,7 @@ _CHUNK = 256  # images decoded together; bounds what waits in memory
 
 
 class ImageCheck:
-    """Takes the path of every image that is there; decodes them all, or only counts them.
-
-    Attributes:
-        decodes: Whether images are decoded.
-        seen: Number of images shown so far.
-        undecodable: Number of those that cannot be decoded.
-        first: The message about the first of them; "" if there is none.
-    """
+    """Takes the path of every image that is there; decodes them all, or only counts them."""
 
     def __init__(
         self, decodes: bool = False, on_progress: Callable[[int], None] | None = None
@@ -33,7 +26,7 @@ class ImageCheck:
         self.decodes = decodes
         self.seen = 0
         self.undecodable = 0
-        self.first = ""
+        self.first = ""  # the message about the first of them
         self._on_progress = on_progress
         self._waiting: list[ImageSource] = []
 

@@ -67,17 +67,11 @@ def select(names: list[str] | None) -> list[DataSet]:
 
 @dataclass(frozen=True)
 class Presence:
-    """What of a place is there.
+    """What of a place is there."""
 
-    Attributes:
-        path: The alternative that is there, or the first one.
-        there: Whether it is.
-        size: In words: "36.7 MB", "31,783 entries"; "" if it is not there.
-    """
-
-    path: str
-    there: bool
-    size: str
+    path: str  # the alternative that is there, or the first one
+    there: bool  # whether it is
+    size: str  # in words: "36.7 MB", "31,783 entries"; "" if it is not there
 
 
 def presence(place: Place, root: Path) -> Presence:

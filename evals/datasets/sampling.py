@@ -13,22 +13,14 @@ from unimo2.formats.parsing import Skips
 
 
 @dataclass(frozen=True)
-class Chosen:
-    """What was chosen of a split.
+class ChosenSamples:
+    """What was chosen of a split."""
 
-    Attributes:
-        data_set: Its name.
-        split: Which.
-        samples: Evenly spread over the split, in its order.
-        total: How many images the split has.
-        skipped: What cannot be shown, one line a reason.
-    """
-
-    data_set: str
-    split: str
-    samples: tuple[Sample, ...]
-    total: int
-    skipped: tuple[str, ...]
+    data_set: str  # its name
+    split: str  # which
+    samples: tuple[Sample, ...]  # evenly spread over the split, in its order
+    total: int  # how many images the split has
+    skipped: tuple[str, ...]  # what cannot be shown, one line a reason
 
 
 def shown_data_sets() -> list[str]:
@@ -36,22 +28,17 @@ def shown_data_sets() -> list[str]:
     return sorted(entry.name for entry in all_data_sets().values() if entry.samples is not None)
 
 
-def choose(name: str, root: Path, split: str | None, count: int) -> Chosen:
+def choose(name: str, root: Path, split: str | None, count: int) -> ChosenSamples:
     """Choose samples of a split.
 
     Args:
-        name: Of a data set or its benchmark, spelled with "-" or "_".
+        name: Name of a data set or its benchmark, spelled with "-" or "_".
         root: The data root.
-        split: Which; None for the first that the data set has.
+        split: None for the first that the data set has.
         count: How many images, 1 or more; all if there are fewer.
-
-    Returns:
-        The choice.
 
     Raises:
         UsageError: An unknown data set or split, or a data set without images.
-        MissingData: The data set is not there.
-        BadData: It cannot be read.
     """
     (data_set,) = select([name])
     samples = data_set.samples
@@ -64,18 +51,14 @@ def choose(name: str, root: Path, split: str | None, count: int) -> Chosen:
         raise UsageError(f"unknown split {split!r}; those of {data_set.name} are {known}")
     skips = Skips()
     chosen, total = spread(samples.read(root, split, skips), count)
-    return Chosen(data_set.name, split, tuple(chosen), total, tuple(skips.lines()))
+    return ChosenSamples(data_set.name, split, tuple(chosen), total, tuple(skips.lines()))
 
 
 def spread(items: Iterable[Sample], count: int) -> tuple[list[Sample], int]:
     """Choose evenly from a stream of unknown length, holding only a few items in memory.
 
-    Args:
-        items: The stream.
-        count: How many to choose, 1 or more.
-
     Returns:
-        The chosen items in their order, and how many there were.
+        The chosen items (`count` of them, or all) in their order, and how many there were.
     """
     kept: list[Sample] = []
     step, total = 1, 0

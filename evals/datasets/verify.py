@@ -18,51 +18,36 @@ _TELLING = 100  # a smaller split of the size of another one is no sign of havin
 
 
 @dataclass(frozen=True)
-class Row:
-    """One line of the table: what is here beside what there should be.
+class CountRow:
+    """One line of the table: what is here beside what there should be."""
 
-    Attributes:
-        split: Its name.
-        unit: What is counted.
-        here: How many there are; None if that was not counted.
-        official: How many the data set as distributed has (of a generated suite: as it was
-            written); None if nobody says.
-        paper: What the paper prints.
-        source: Where the official number is from.
-    """
-
-    split: str
-    unit: str
-    here: int | None
+    split: str  # its name
+    unit: str  # what is counted
+    here: int | None  # how many there are; None if that was not counted
+    # how many the data set as distributed has (of a generated suite: as it was written); None if
+    # nobody says
     official: int | None
-    paper: str
-    source: str
+    paper: str  # what the paper prints
+    source: str  # where the official number is from
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What is to be said of one data set.
+    """What is to be said of one data set."""
 
-    Attributes:
-        name: Of the data set.
-        state: `COMPLETE`, `PART` (whole splits, not all of them), `SAMPLE`, `WRONG`, `READ`
-            (nothing wrong, and no count to hold it against) or `NOT_THERE`.
-        rows: Counts.
-        problems: What is wrong, one line each; only these make the command fail.
-        notes: What one should know besides.
-    """
-
-    name: str
+    name: str  # of the data set
+    # `COMPLETE`, `PART` (whole splits, not all of them), `SAMPLE`, `WRONG`, `READ` (nothing wrong,
+    # and no count to hold it against) or `NOT_THERE`
     state: str
-    rows: tuple[Row, ...]
-    problems: tuple[str, ...]
-    notes: tuple[str, ...]
+    rows: tuple[CountRow, ...]  # counts
+    problems: tuple[str, ...]  # what is wrong, one line each; only these make the command fail
+    notes: tuple[str, ...]  # what one should know besides
 
 
 def verify(
     data_set: DataSet, root: Path, images: ImageCheck, suite: Mapping[str, Any] | None = None
 ) -> Verdict:
-    """Check one data set of a data root.
+    """Check one data set of a data root; nothing is raised for data that is wrong.
 
     Args:
         data_set: Which.
@@ -70,9 +55,6 @@ def verify(
         images: Is shown every image that is there.
         suite: Content of `suite.json` for a generated suite, whose counts then stand for the
             official ones; None for real data.
-
-    Returns:
-        The verdict; nothing is raised for data that is wrong.
     """
     expected = data_set.official if suite is None else written_counts(data_set, suite)
     if not is_there(data_set, root):
@@ -158,10 +140,12 @@ def _absent(findings: Findings, expected: Iterable[Official]) -> list[str]:
     return list(dict.fromkeys(row.split for row in expected if row.split not in counted))
 
 
-def _rows(counts: Mapping[tuple[str, str], int], expected: Iterable[Official]) -> tuple[Row, ...]:
+def _rows(
+    counts: Mapping[tuple[str, str], int], expected: Iterable[Official]
+) -> tuple[CountRow, ...]:
     """Official rows with what is here, then what is here beyond them."""
     rows = [
-        Row(
+        CountRow(
             split=row.split,
             unit=row.unit,
             here=counts.get((row.split, row.unit)),
@@ -173,7 +157,7 @@ def _rows(counts: Mapping[tuple[str, str], int], expected: Iterable[Official]) -
     ]
     listed = {(row.split, row.unit) for row in rows}
     rows += [
-        Row(split, unit, count, None, "", "")
+        CountRow(split, unit, count, None, "", "")
         for (split, unit), count in counts.items()
         if (split, unit) not in listed
     ]

@@ -18,6 +18,7 @@ from evals.suite_mini.world import Scene
 from unimo2.errors import IncompatibleModel
 from unimo2.formats.images import load_image
 from unimo2.formats.karpathy import KarpathyImage
+from unimo2.modeling.token_statistics import IMAGE, TEXT
 from zoo.families.unimo2 import Unimo2Scorer
 from zoo.protocols import ItemFeatures, StackedFeatures
 
@@ -98,7 +99,9 @@ def inspect(
         scores = torch.stack([text.tensors["scores"] for text in features])
         by_text = _chosen(dictionary.select(scores), len(table))
         both = (by_image[owner] & by_text).float().mean(dim=0)
-        patches = stack.tensors["states"][:, 1:].float() @ table.t()  # [images, p, C]
+        patches = (
+            dictionary.view(stack.tensors["states"][:, 1:].float(), IMAGE) @ table.t()
+        )  # [images, p, C]
         words = _nearest_words(model, said, features, table)
     near = patches.flatten(0, 1).topk(_PATCHES, dim=0).indices
     things, alike = _things(model, images, scenes, patches)
@@ -165,7 +168,9 @@ def _nearest_words(
     """Tokens nearest to each row, by their mean over all occurrences."""
     ids = [torch.tensor(found[1:]) for found in model.tokens(texts)]  # as the dictionary reads them
     every = torch.cat(ids)
+    assert model.base.dictionary is not None
     states = torch.cat([text.tensors["states"][1:].float() for text in features])
+    states = model.base.dictionary.view(states, TEXT)
     known, place, count = every.unique(return_inverse=True, return_counts=True)
     sums = torch.zeros(len(known), len(table)).index_add_(0, place, (states @ table.t()).cpu())
     means = sums / count[:, None]

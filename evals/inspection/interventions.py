@@ -2,7 +2,8 @@
 
 Every caption is matched with its own image and with the images that contrast takes for most like it.
 R@1 among those is measured with the rows that the pair chooses (equation 2), and with rows chosen in
-other ways. Where rows drawn at random do as well, the grounded tokens are places through which
+other ways. So is the loss of hidden words, which tells small differences apart, and next to them what
+is lost with another image altogether: as much as the image tells at all. Where rows drawn at random do as well, the grounded tokens are places through which
 messages pass, and their content says nothing: no ablation of K, C or the dictionary can then show
 anything through matching.
 """
@@ -15,13 +16,17 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from evals.benchmark import Progress, Report
 from evals.metrics.bootstrap import grouping, interval, resampled_sums
 from evals.metrics.ranking import Floats
+from unimo2.data.masking import MaskedText, MaskingSpec, mask_spans
 from unimo2.errors import IncompatibleModel, UsageError
 from unimo2.formats.images import load_image
 from unimo2.formats.karpathy import KarpathyImage
+from unimo2.modeling.padding import IGNORED
+from unimo2.modeling.token_statistics import TEXT
 from zoo.families.unimo2 import Unimo2Scorer
 from zoo.protocols import ItemFeatures, StackedFeatures
 
@@ -36,6 +41,7 @@ WAYS = {
 }
 """How rows are chosen: keys, and what they are called."""
 
+_WRONG_IMAGE = "wrong image"
 _AT_ONCE = 64  # images in a call of the vision tower
 
 
@@ -49,6 +55,8 @@ class Intervention:
         loss: What is lost against "pair", in points.
         ci95: Its interval, paired over captions; captions of one image are drawn together.
         correlation: Of the logits with those of "pair".
+        words_loss: What a hidden word of a caption costs more than with "pair", in nats.
+        words_ci95: Its interval, likewise.
     """
 
     way: str
@@ -56,13 +64,23 @@ class Intervention:
     loss: float
     ci95: tuple[float, float]
     correlation: float
+    words_loss: float
+    words_ci95: tuple[float, float]
 
 
 @dataclass(frozen=True)
 class Interventions:
-    """The table, and what it was measured on."""
+    """The table, and what it was measured on.
+
+    Attributes:
+        rows: One a way.
+        words: What a hidden word costs with the rows of "pair", in nats.
+        wrong_image: What it costs more with the image of another caption, and its interval.
+    """
 
     rows: tuple[Intervention, ...]
+    words: float
+    wrong_image: tuple[float, tuple[float, float]]
     images: int
     captions: int
     candidates: int
@@ -106,15 +124,34 @@ def measure(
     features = model.encode_texts([text for _, text in texts])
     choice = _Choice(model, stack, features, seed)
     logits: dict[str, list[Tensor]] = {way: [] for way in WAYS}
-    for number, ((own, _), text) in enumerate(zip(texts, features, strict=True)):
+    words: dict[str, list[float]] = {way: [] for way in (*WAYS, _WRONG_IMAGE)}
+    hide = _Hiding(model, max(len(text.tensors["states"]) for text in features), seed)
+    for number, ((own, caption), text) in enumerate(zip(texts, features, strict=True)):
         near = _candidates(model.contrastive_scores(stack, text), own, candidates)
-        for way, found in _match(model, stack, text, near, choice(number, near)).items():
+        chosen = choice(near, text.tensors["scores"])
+        for way, found in _match(model, stack, text, near, chosen).items():
             logits[way].append(found)
+        for way, lost in _hidden_words(model, stack, own, hide(caption), choice).items():
+            words[way].append(lost)
         report(Progress("captions", number + 1, len(texts), None))
     group = grouping([row for row, _ in texts])
-    stacked = {way: torch.stack(rows).cpu().numpy() for way, rows in logits.items()}
-    rows = tuple(_row(way, found, stacked["pair"], group, seed) for way, found in stacked.items())
-    return Interventions(rows, len(images), len(texts), candidates)
+    matched = {way: torch.stack(found).cpu().numpy() for way, found in logits.items()}
+    hidden = {way: np.array(found) for way, found in words.items()}
+    worse = {
+        way: _mean_with_interval(found - hidden["pair"], group, seed)
+        for way, found in hidden.items()
+    }
+    rows = [
+        _row(way, found, matched["pair"], worse[way], group, seed) for way, found in matched.items()
+    ]
+    return Interventions(
+        rows=tuple(rows),
+        words=float(hidden["pair"].mean()),
+        wrong_image=worse[_WRONG_IMAGE],
+        images=len(images),
+        captions=len(texts),
+        candidates=candidates,
+    )
 
 
 def _candidates(scores: Tensor, own: int, count: int) -> Tensor:
@@ -125,7 +162,7 @@ def _candidates(scores: Tensor, own: int, count: int) -> Tensor:
 
 
 class _Choice:
-    """Dictionary rows of a caption and some images, in every way."""
+    """Dictionary rows of a text and some images, in every way."""
 
     def __init__(
         self, model: Unimo2Scorer, images: StackedFeatures, texts: Sequence[ItemFeatures], seed: int
@@ -137,9 +174,9 @@ class _Choice:
         self._fixed = self._images.mean(dim=0) + self._texts.mean(dim=0)
         self._dice = torch.Generator().manual_seed(seed)
 
-    def __call__(self, caption: int, near: Tensor) -> dict[str, Tensor]:
-        """Rows [candidates, K] by way."""
-        images, text = self._images[near], self._texts[caption].expand(len(near), -1)
+    def __call__(self, near: Tensor, text: Tensor) -> dict[str, Tensor]:
+        """Rows [candidates, K] by way, of images and the scores of one text, [C]."""
+        images, text = self._images[near], text.expand(len(near), -1)
         noise = torch.rand(images.shape, generator=self._dice).to(images)
         strangers = torch.randint(len(self._images), (len(near),), generator=self._dice)
         speakers = torch.randint(len(self._texts), (len(near),), generator=self._dice)
@@ -175,16 +212,74 @@ def _match(
     return dict(zip(rows, difference.split(count), strict=True))
 
 
-def _row(way: str, logits: Floats, chosen: Floats, group: np.ndarray, seed: int) -> Intervention:
+class _Hiding:
+    """Captions with hidden words; which those are is the same for every model of a tokenizer."""
+
+    def __init__(self, model: Unimo2Scorer, longest: int, seed: int) -> None:
+        tokenizer = model.processor.tokenizer
+        self._spec = MaskingSpec(
+            mask_id=tokenizer.mask_token_id,
+            special_ids=tuple(sorted(set(tokenizer.all_special_ids))),
+            vocab_size=len(tokenizer),
+            max_length=longest,
+        )
+        self._model, self._dice = model, torch.Generator().manual_seed(seed)
+
+    def __call__(self, caption: str) -> MaskedText:
+        ids = torch.tensor(self._model.tokens([caption]))
+        return mask_spans(ids, self._spec.draw(1, self._dice), self._spec)
+
+
+def _hidden_words(
+    model: Unimo2Scorer, images: StackedFeatures, own: int, hidden: MaskedText, choice: _Choice
+) -> dict[str, float]:
+    """Cross entropy of a caption's hidden words by way, and with the next image in its image's place."""
+    device = model.base.device
+    other = (own + 1) % len(images)
+    with torch.inference_mode():
+        states = model.words(hidden.input_ids.to(device))  # [1, tokens, D]
+        scores = model.dictionary_part(states, TEXT)["scores"][0]
+        rows = {way: found[0] for way, found in choice(torch.tensor([own]), scores).items()}
+        rows[_WRONG_IMAGE] = choice(torch.tensor([other]), scores)["pair"][0]
+        shown = torch.tensor([other if way == _WRONG_IMAGE else own for way in rows])
+        vision = images.tensors["states"][shown.to(device)]
+        words = states.expand(len(rows), -1, -1)
+        out = model.base.fuse(vision, words, grounded_indices=torch.stack(list(rows.values())))
+        assert out.fused_text is not None  # a text was given
+        wanted = (hidden.labels[0] != IGNORED).to(device)
+        logits = model.base.mlm_head(out.fused_text[:, wanted]).float()  # [ways, words, vocabulary]
+        labels = hidden.labels[0].to(device)[wanted].expand(len(rows), -1)
+        lost = functional.cross_entropy(logits.transpose(1, 2), labels, reduction="none")
+    return dict(zip(rows, lost.mean(dim=1).tolist(), strict=True))
+
+
+def _mean_with_interval(
+    values: Floats, group: np.ndarray, seed: int
+) -> tuple[float, tuple[float, float]]:
+    """A mean over items, [items], and its interval; items of a group are drawn together."""
+    sums = resampled_sums(np.stack([values, np.ones_like(values)], axis=1), group, seed)
+    mean = float(values.mean())
+    return mean, interval(sums[:, 0] / sums[:, 1], mean)
+
+
+def _row(
+    way: str,
+    logits: Floats,
+    chosen: Floats,
+    words: tuple[float, tuple[float, float]],
+    group: np.ndarray,
+    seed: int,
+) -> Intervention:
     """A line of the table; logits [captions, candidates], the own image first."""
     hits = logits.argmax(axis=1) == 0
     lost = 100.0 * ((chosen.argmax(axis=1) == 0).astype(np.float64) - hits)
-    sums = resampled_sums(np.stack([lost, np.ones_like(lost)], axis=1), group, seed)
-    loss = float(lost.mean())
+    loss, ends = _mean_with_interval(lost, group, seed)
     return Intervention(
         way=way,
         recall=100.0 * float(hits.mean()),
         loss=loss,
-        ci95=interval(sums[:, 0] / sums[:, 1], loss),
+        ci95=ends,
         correlation=float(np.corrcoef(logits.ravel(), chosen.ravel())[0, 1]),
+        words_loss=words[0],
+        words_ci95=words[1],
     )

@@ -8,8 +8,6 @@ from __future__ import annotations
 import warnings
 
 import numpy as np
-from scipy.stats import pearsonr, spearmanr
-from sklearn.metrics import matthews_corrcoef
 
 from evals.metrics.bootstrap import draws, of_draws, resampled_sums
 from evals.metrics.ranking import Floats, Ints, Metric
@@ -29,6 +27,8 @@ def matthews(predictions: Ints, targets: Ints, seed: int) -> Metric:
     Returns:
         The metric; guessing gives 0.
     """
+    from sklearn.metrics import matthews_corrcoef  # like scipy, slow to import for a listing
+
     table = matthews_table(predictions, targets)
     drawn = matthews_of(resampled_sums(table, np.arange(len(table)), seed))
     return of_draws(float(matthews_corrcoef(targets, predictions)), drawn, len(table), 0.0)
@@ -62,6 +62,8 @@ def pearson(predictions: Floats, targets: Floats, seed: int) -> Metric:
     Raises:
         UndefinedMetric: All predictions or all targets are the same, or there are fewer than two.
     """
+    from scipy.stats import pearsonr
+
     _require_spread(predictions, targets)
     with np.errstate(all="ignore"), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of nearly equal values, which the interval shows
@@ -86,6 +88,8 @@ def spearman(predictions: Floats, targets: Floats, seed: int) -> Metric:
 
     Each resample is ranked anew, equal values sharing the mean of their ranks.
     """
+    from scipy.stats import spearmanr
+
     _require_spread(predictions, targets)
     drawn = []
     for counts in draws(len(predictions), seed):

@@ -297,11 +297,12 @@ def within_noise_of_chance(value: float, low: float, chance: float, units: int) 
     Returns:
         True if either test leaves guessing possible.
     """
+    from scipy.stats import binom  # a second to import, which help and listings need not pay
+
     rounding = 1e-9
     if low <= chance + rounding:
         return True
     hits = np.floor(value * units + rounding)
-    from scipy.stats import binom  # takes longer to import than a table to print
 
     return bool(binom.sf(hits - 1, units, min(chance, 1.0)) > 0.025)
 

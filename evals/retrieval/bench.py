@@ -10,6 +10,7 @@ import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from types import SimpleNamespace
 from typing import cast
 
 import torch
@@ -117,8 +118,9 @@ class Bench:
         """Draw a model and its inputs; the arguments are those of `measure`."""
         model = Unimo2Model(config).eval().requires_grad_(False).to(where)
         set_precision(model, dtype)
-        # Nothing here is read from pictures or words, so that the adapter needs no processor.
-        scorer = Unimo2Scorer("random", model, cast(Unimo2Processor, None), "0" * 64)
+        # Nothing here is read from pictures or words: all that is asked of a processor is its size.
+        processor = cast(Unimo2Processor, SimpleNamespace(image_size=config.image_size))
+        scorer = Unimo2Scorer("random", model, processor, "0" * 64)
         scorer.batch_size = batch_size or scorer.batch_size
         generator = torch.Generator().manual_seed(0)
         side = config.image_size

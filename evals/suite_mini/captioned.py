@@ -22,8 +22,9 @@ from evals.suite_mini.pictures import write_scene
 from evals.suite_mini.render import SIDE
 from evals.suite_mini.request import SuiteRequest
 from evals.suite_mini.world import Scene, make_scene
+from unimo2.formats.layout import CocoFiles, Flickr30kFiles
 
-FLICKR_FOLDER, FLICKR_IMAGES = "flickr30k", "flickr30k/flickr30k-images"
+FLICKR_IMAGES = Flickr30kFiles(Path()).images.as_posix()
 COCO_FOLDER = "coco"
 _FLICKR_SIZES = {"train": 2_000, "val": 300}
 _COCO_SIZES = {"train": 10_000, "restval": 2_000, "val": 300, "test": 300}
@@ -108,7 +109,7 @@ def _coco_entry(split: str, index: int) -> Entry:
         world="train" if split == "restval" else split,
         index=index,
         split=split,
-        path=f"{COCO_FOLDER}/{folder}/COCO_{folder}_{cocoid:012d}.jpg",
+        path=CocoFiles(Path()).image(folder, cocoid).as_posix(),
         cocoid=cocoid,
     )
 
@@ -173,7 +174,7 @@ def write_karpathy(
     json_path.write_text(json.dumps({"images": images, "dataset": dataset}), encoding="utf-8")
 
 
-_FLICKR_JSON = f"{FLICKR_FOLDER}/dataset_flickr30k.json"
+_FLICKR_JSON = Flickr30kFiles(Path()).annotations.as_posix()
 
 
 class _Flickr30k:
@@ -201,9 +202,9 @@ class _Flickr30k:
 FLICKR30K = _Flickr30k()
 
 
-_COCO_JSON = f"{COCO_FOLDER}/dataset_coco.json"
+_COCO_JSON = CocoFiles(Path()).annotations.as_posix()
 _ANNOTATIONS = f"{COCO_FOLDER}/annotations"
-_REFERENCES = f"{_ANNOTATIONS}/captions_val2014.json"
+_REFERENCES = CocoFiles(Path()).references("val2014").as_posix()
 _LICENCE = {"id": 1, "name": "Drawn by unimo2 data make-mini", "url": ""}
 
 

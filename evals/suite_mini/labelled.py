@@ -22,8 +22,10 @@ from evals.suite_mini.part import Report
 from evals.suite_mini.pictures import item_digest, save_jpeg
 from evals.suite_mini.portraits import Portrait, draw_portrait, make_portrait
 from evals.suite_mini.request import SuiteRequest
+from unimo2.formats.layout import ImageNet21kFiles, ImageNetFiles
 
-_MAPPING, _SOLUTION = "LOC_synset_mapping.txt", "LOC_val_solution.csv"
+_MAPPING, _SOLUTION = ImageNetFiles.MAPPING, ImageNetFiles.SOLUTION
+_NAMES_21K = ImageNet21kFiles.CLASS_NAMES[0]
 _SIZES = {"train": 30 * len(IMAGENET_CLASSES), "val": 10 * len(IMAGENET_CLASSES)}
 _SIZE_21K = 5_000
 
@@ -143,12 +145,12 @@ class _ImageNet21k:
 
     def finish(self, root: Path, request: SuiteRequest, results: Sequence[Drawn]) -> Report:
         lines = [f"{kind.wnid}\t{', '.join(kind.names)}\n" for kind in ALL_CLASSES]
-        (root / self.name / "words.txt").write_text("".join(lines), encoding="utf-8")
+        (root / self.name / _NAMES_21K).write_text("".join(lines), encoding="utf-8")
         digests = [drawn.digest for drawn in results]
         return Report(counts={"train": len(results)}, unit="images", digests=digests)
 
     def files(self, request: SuiteRequest) -> Sequence[str]:
-        return [f"{self.name}/words.txt", *(job.path for job in self.jobs(request))]
+        return [f"{self.name}/{_NAMES_21K}", *(job.path for job in self.jobs(request))]
 
 
 IMAGENET, IMAGENET21K = _ImageNet(), _ImageNet21k()

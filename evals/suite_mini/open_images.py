@@ -31,10 +31,10 @@ from evals.suite_mini.world import (
     colours_on,
     draw_texture,
 )
+from unimo2.formats.layout import OpenImagesFiles
 
 _FOLDER = "open_images"
-_LABELS = "train-annotations-human-imagelabels-boxable.csv"
-_NAMES = "class-descriptions-boxable.csv"
+_LABELS, _NAMES = OpenImagesFiles.LABELS[0], OpenImagesFiles.CLASS_NAMES[0]
 _IMAGES = 5_000
 _REJECTED_EVERY = 50
 """One more picture for every fifty, of which no label is right."""

@@ -20,6 +20,7 @@ from evals.suite_mini.entailment import hypothesis_pairs
 from evals.suite_mini.pairing import shares
 from evals.suite_mini.part import Report
 from evals.suite_mini.request import SuiteRequest
+from unimo2.formats.layout import SnliVeFiles
 from unimo2.formats.snli_ve import LABELS, NO_MAJORITY
 
 FOLDER = "snli_ve"
@@ -159,7 +160,7 @@ class _SnliVe:
 
 
 def _path(split: str) -> str:
-    return f"{FOLDER}/snli_ve_{split}.jsonl"
+    return SnliVeFiles(Path()).pairs(split).as_posix()
 
 
 SNLI_VE = _SnliVe()

@@ -25,6 +25,7 @@ from evals.suite_mini.pictures import write_scene
 from evals.suite_mini.questions import balanced_pairs
 from evals.suite_mini.request import SuiteRequest
 from evals.suite_mini.topics import Topic
+from unimo2.formats.layout import VqaFiles
 
 # The longest one that a question begins with is its type; spelt as in VQA's own list.
 _QUESTION_TYPES = (
@@ -163,18 +164,7 @@ _PER_PICTURE = {"train": 6.0, "val": 20 / 3, "test-dev": 5.0, "test-rest": 5.0}
 _TEST_PICTURES = {"test-dev": 400, "test-rest": 200}
 _TEST_COLLECTION = "coco-test2015"
 _TEST_ID_OFFSET, _ID_STEP = 2, 8  # captioned.py gives the odd places of every eight to COCO
-_FILES = (
-    "v2_OpenEnded_mscoco_train2014_questions.json",
-    "v2_mscoco_train2014_annotations.json",
-    "v2_mscoco_train2014_complementary_pairs.json",
-    "v2_OpenEnded_mscoco_val2014_questions.json",
-    "v2_mscoco_val2014_annotations.json",
-    "v2_mscoco_val2014_complementary_pairs.json",
-    "v2_OpenEnded_mscoco_test-dev2015_questions.json",
-    "v2_OpenEnded_mscoco_test2015_questions.json",
-    "server/v2_mscoco_test-dev2015_annotations.json",
-    "server/v2_mscoco_test2015_annotations.json",
-)
+_BELOW = VqaFiles(Path())
 
 
 @dataclass(frozen=True)
@@ -260,7 +250,7 @@ def pictures(request: SuiteRequest) -> dict[str, list[Picture]]:
 
 def _test_picture(index: int) -> Picture:
     image_id = _ID_STEP * index + _TEST_ID_OFFSET
-    path = f"{TEST_IMAGES}/COCO_test2015_{image_id:012d}.jpg"
+    path = _BELOW.image("test-std", image_id).as_posix()
     return Picture(_TEST_COLLECTION, "test", index, "test2015", path, image_id)
 
 
@@ -292,25 +282,15 @@ class _Vqa:
             for split, own in pairs.items()
         }
         entries["test-std"] = entries["test-dev"] + entries["test-rest"]
-        folder = root / FOLDER
-        for split, year in (("train", "train2014"), ("val", "val2014")):
+        files = VqaFiles(root)
+        for split in ("train", "val"):
             ids = [(first.question_id, second.question_id) for first, second in pairs[split]]
-            write_complementary_pairs(folder / f"v2_mscoco_{year}_complementary_pairs.json", ids)
-            write_annotations(folder / f"v2_mscoco_{year}_annotations.json", year, entries[split])
-        for split, year in (("test-dev", "test-dev2015"), ("test-std", "test2015")):
-            path = folder / "server" / f"v2_mscoco_{year}_annotations.json"
-            write_annotations(path, year, entries[split])
-        subtypes = {
-            "train": "train2014",
-            "val": "val2014",
-            "test-dev": "test-dev2015",
-            "test-std": "test2015",
-        }
-        for split, year in subtypes.items():
-            path = folder / f"v2_OpenEnded_mscoco_{year}_questions.json"
-            write_questions(path, year, entries[split])
+            write_complementary_pairs(files.complementary_pairs(split), ids)
+        for split, subtype in VqaFiles.SUBTYPES.items():
+            write_annotations(files.annotations(split), subtype, entries[split])
+            write_questions(files.questions(split), subtype, entries[split])
         return Report(
-            counts={split: len(entries[split]) for split in subtypes},
+            counts={split: len(entries[split]) for split in VqaFiles.SUBTYPES},
             unit="questions",
             digests=[digest for result in results for digest in result.digests],
         )
@@ -318,7 +298,10 @@ class _Vqa:
     def files(self, request: SuiteRequest) -> Sequence[str]:
         own = pictures(request)
         images = [picture.path for split in _TEST_PICTURES for picture in own[split]]
-        return [*(f"{FOLDER}/{name}" for name in _FILES), *images]
+        own_files = [_BELOW.complementary_pairs(split) for split in ("train", "val")]
+        for split in VqaFiles.SUBTYPES:
+            own_files += [_BELOW.questions(split), _BELOW.annotations(split)]
+        return [*(path.as_posix() for path in own_files), *images]
 
 
 VQA = _Vqa()

@@ -273,3 +273,37 @@ def blip_folder(folder: Path, kind: str = "ImageTextRetrieval", enc: bool = True
     images.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return model
+
+
+def region_folder(folder: Path, kind: str = "lxmert"):
+    """Save an LXMERT or VisualBERT for VQA with 5 answers and features of 6 numbers.
+
+    Args:
+        folder: To save in.
+        kind: "lxmert" or "visual_bert".
+
+    Returns:
+        The model as it was saved.
+    """
+    import transformers
+
+    tokenizer = words_tokenizer(
+        "[CLS] $A [SEP]", ["[UNK]", "[PAD]", "[CLS]", "[SEP]"], pad_token="[PAD]", cls_token="[CLS]",
+        sep_token="[SEP]",
+    )  # fmt: skip
+    fields = {"vocab_size": len(tokenizer), "hidden_size": 32, "intermediate_size": 48,
+              "num_attention_heads": 4, "pad_token_id": 1}  # fmt: skip
+    torch.manual_seed(0)
+    if kind == "lxmert":
+        config = transformers.LxmertConfig(
+            **fields, num_qa_labels=5, visual_feat_dim=6, l_layers=1, x_layers=2, r_layers=1
+        )
+        model = shaken(transformers.LxmertForQuestionAnswering(config))
+    else:
+        config = transformers.VisualBertConfig(
+            **fields, visual_embedding_dim=6, num_hidden_layers=2, num_labels=5
+        )
+        model = shaken(transformers.VisualBertForQuestionAnswering(config))
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return model

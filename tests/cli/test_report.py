@@ -73,6 +73,11 @@ def test_without_a_table_it_says_what_there_is(capsys):
         (["--table"], "--table needs at least one value"),
         (["--table", "1", "--format", "pdf"], "pdf"),
         (["--table", "1", "--data-root", "nowhere"], "no mini suite"),
+        (["--runs", "nowhere"], "no folder of runs at nowhere"),
+        (["--figure", "k-sweep"], "--figure needs --output"),
+        (["--figure", "pie", "--output", "pie.svg"], "k-sweep, c-sweep"),
+        (["--model-card", "nobody"], "neither a card nor a record"),
+        (["--html", "site", "--runs", "nowhere"], "no folder of runs at nowhere"),
     ],
 )
 def test_mistakes_are_one_line_and_status_2(capsys, arguments, text):
@@ -80,3 +85,29 @@ def test_mistakes_are_one_line_and_status_2(capsys, arguments, text):
     assert main(["report", *arguments]) == 2
     captured = capsys.readouterr()
     assert captured.out == "" and captured.err.count("\n") == 1 and text in captured.err
+
+
+def test_the_site_and_figures_are_written(tmp_path, capsys, monkeypatch):
+    """Against the files, with the records of the package."""
+    monkeypatch.undo()
+    monkeypatch.chdir(tmp_path)
+    assert main(["report", "--html", "site"]) == 0
+    assert "wrote site/index.html" in capsys.readouterr().err
+    assert (tmp_path / "site" / "index.html").is_file()
+    assert main(["report", "--figure", "k-sweep", "--output", "new/k.pdf"]) == 0
+    assert (tmp_path / "new" / "k.pdf").read_bytes().startswith(b"%PDF")
+
+
+def test_a_terminal_gets_folded_tables(capsys, monkeypatch):
+    """Against the width of a terminal; a pipe gets whole lines."""
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    monkeypatch.setenv("COLUMNS", "70")
+    assert main(["report", "--table", "1"]) == 0
+    folded = capsys.readouterr().out
+    monkeypatch.setattr("sys.stdout.isatty", lambda: False, raising=False)
+    assert main(["report", "--table", "1"]) == 0
+    assert (
+        max(map(len, folded.splitlines()))
+        <= 70
+        < max(map(len, capsys.readouterr().out.splitlines()))
+    )

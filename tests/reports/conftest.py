@@ -1,9 +1,18 @@
 """Records made by hand for the tests of what is shown."""
 
+from dataclasses import replace
+
+import pandas as pd
 import pytest
 
+from builders.item_fakes import write_vqa
+from evals import records
 from evals.metrics.ranking import Metric
 from evals.records import Record
+from evals.suites import resolve
+from reports.examples import read_split
+
+EVIL_NAME = '</script><script>alert(1)</script>"><img src=x onerror=alert(1)>\x1b[2J=1+1'
 
 
 def _make_record(
@@ -78,3 +87,34 @@ def make_record():
 def trained():
     """Makes what an ablation's record says about its training; see `_trained`."""
     return _trained
+
+
+@pytest.fixture
+def vqa(tmp_path, make_record, monkeypatch):
+    """A runs folder with two runs on three questions of a small VQA, and its data root."""
+    monkeypatch.setattr(records, "MEASURED", tmp_path / "none")
+    root = write_vqa(tmp_path / "data")
+    data = read_split("vqa", resolve(None, root), "val")
+    about = {**data.summary(), "note": None}
+    for model, right in (("one", 1.0), (EVIL_NAME, 0.0)):
+        samples = pd.DataFrame(
+            {
+                "question_id": [one.id for one in data.questions],
+                "image_id": [one.image_id for one in data.questions],
+                "answer_type": "other",
+                "question_type": "what",
+                "prediction": EVIL_NAME,
+                "target": [data.truth[one.id].most_common for one in data.questions],
+                "score": right,
+            }
+        )
+        metric = Metric(100 * right, len(samples), (90.0 * right, 100 * right), None, False)
+        record = replace(
+            make_record(model, None, zero_shot=False, suite="paper"),
+            **{"benchmark": "vqa", "data": about, "metrics": {"accuracy": metric}},
+            **{"notes": [EVIL_NAME], "command": EVIL_NAME, "device": EVIL_NAME},
+        )
+        folder = tmp_path / "runs" / "paper" / "vqa" / str(right) / "a"
+        records.write(record, folder)
+        records.write_samples(samples, folder)
+    return tmp_path / "runs", root, data

@@ -7,6 +7,7 @@ from dataclasses import replace
 from reports import paper
 from reports.listing import listing, record_lines, table_lines
 from reports.render import render
+from reports.selection import arrange
 
 
 def test_a_line_has_main_metric_interval_and_date(make_record):
@@ -44,3 +45,13 @@ def test_csv_has_every_field(make_record):
     rows = list(csv.DictReader(io.StringIO(block.partition("\n")[2])))
     assert len(rows) == 1 and list(rows[0]) == list(record_lines(records)[0])
     assert rows[0]["value"] == "41" and rows[0]["high"] == "43"
+
+
+def test_the_product_of_a_dual_encoder_stands_beside_the_scores_of_others(make_record):
+    """Against the number of sheets: one of the contrastive part alone is another protocol."""
+    own, dot, part = (
+        replace(make_record(), model=score, protocol={**make_record().protocol, "score": score})
+        for score in ("fused", "dot", "contrastive")
+    )
+    assert len(arrange(1, [own, dot])[0]) == 1
+    assert len(arrange(1, [own, part])[0]) == 2

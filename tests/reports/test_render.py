@@ -73,3 +73,28 @@ def test_an_unknown_form_is_refused():
     """Against the forms that exist."""
     with pytest.raises(UsageError, match="text, md, csv, latex, html"):
         render([], "pdf")
+
+
+@pytest.mark.parametrize("number", paper.TABLES)
+def test_a_wide_table_folds_for_a_terminal(number):
+    """Against the width, and the cells of the unfolded table: each stands there as often."""
+    table = paper.as_printed(number)
+    folded = render([table], "text", 80)
+    rows = [row for _, group in table.groups() for row in group]
+    labels = [table.heads()[0], *(row[0] for row in rows)]
+    narrowest = max(map(len, labels)) + 2 + max(len(cell) for row in rows for cell in row[1:])
+    assert max(map(len, folded.splitlines())) <= max(80, narrowest)
+    whole = render([table])
+    for cell in (cell for row in rows for cell in row[1:]):
+        assert folded.count(cell) >= whole.count(cell)
+    assert render([table], "text", 10_000) == whole
+
+
+def test_a_folded_table_repeats_its_row_labels():
+    """Against three columns of which two fit."""
+    frame = pd.DataFrame({"a": ["1" * 8], "b": ["2" * 8], "c": ["3" * 8]}, index=["row"])
+    lines = render([Table("T", frame)], "text", 24).splitlines()
+    assert [line for line in lines if line.startswith("row")] == [
+        "row  11111111  22222222",
+        "row  33333333",
+    ]

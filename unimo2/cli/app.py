@@ -147,7 +147,8 @@ def build(wanted: Collection[str] | None = None) -> typer.Typer:
     for name, point in others.items():
         if name in chosen:
             _installed(point).register(app)
-    loaded = {one.name for one in (*app.registered_commands, *app.registered_groups)}
+    loaded = {one.name for one in app.registered_commands}
+    loaded |= {one.name for one in app.registered_groups}
     for name, (_, line) in VERBS.items():
         if name not in loaded:
             app.command(name, help=line)(_not_loaded)

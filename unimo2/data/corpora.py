@@ -9,6 +9,7 @@ from pathlib import Path
 from unimo2.errors import MissingData, UsageError
 from unimo2.formats.imagenet import synset_images
 from unimo2.formats.karpathy import read_karpathy
+from unimo2.formats.layout import CocoFiles, Flickr30kFiles
 from unimo2.formats.open_images import read_open_images
 from unimo2.formats.parsing import Skips
 from unimo2.formats.shards import ImageSource
@@ -84,11 +85,12 @@ def _read(
 
 
 def _coco(folder: Path, lost: Skips | None) -> Iterator[CaptionedImage]:
-    return _karpathy(folder / "dataset_coco.json", folder)
+    return _karpathy(CocoFiles(folder.parent).annotations, folder)
 
 
 def _flickr30k(folder: Path, lost: Skips | None) -> Iterator[CaptionedImage]:
-    return _karpathy(folder / "dataset_flickr30k.json", folder / "flickr30k-images")
+    files = Flickr30kFiles(folder.parent)
+    return _karpathy(files.annotations, files.images)
 
 
 def _karpathy(annotations: Path, images: Path) -> Iterator[CaptionedImage]:

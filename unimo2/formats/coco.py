@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from unimo2.errors import BadData
-from unimo2.formats.layout import Coco
 from unimo2.formats.parsing import (
     first_few,
     integer,
@@ -33,23 +32,15 @@ class CaptionedImage:
     captions: tuple[str, ...]
 
 
-def image_file(root: Path, folder: str, image_id: int) -> Path:
-    """COCO's file of an image: coco/val2014/COCO_val2014_000000000042.jpg below the data root."""
-    return Coco(root).image(folder, image_id)
-
-
 def read_captions(path: Path) -> list[CaptionedImage]:
-    """Read an annotation file.
-
-    Args:
-        path: for example `captions_val2014.json`.
+    """Read an annotation file, for example `captions_val2014.json`.
 
     Returns:
         The images in the order of the list "images", the captions of each in the order of the file.
 
     Raises:
-        MissingData: there is no such file.
-        BadData: malformed JSON (the line is named), a field is missing or of the wrong type, an id
+        MissingData: There is no such file.
+        BadData: Malformed JSON (the line is named), a field is missing or of the wrong type, an id
             occurs twice, a caption of an image that is not listed, an image without caption.
     """
     content = read_json(path, "COCO captions")
@@ -86,16 +77,5 @@ def _captions(content: Any, path: Path) -> dict[int, list[str]]:
 
 
 def read_results(path: Path) -> dict[int, str]:
-    """Read somebody's captions, in the caption server's format.
-
-    Args:
-        path: a JSON list of {"image_id", "caption"}.
-
-    Returns:
-        The caption as given, by image id.
-
-    Raises:
-        MissingData: there is no such file.
-        BadData: malformed JSON, an entry without those fields, or an image captioned twice.
-    """
+    """The caption that somebody gives each image id, in the caption server's format."""
     return read_predictions(path, "COCO results", "image_id", "caption")

@@ -92,21 +92,16 @@ class Row:
 
 
 def read_rows_of(task: str, path: Path, broken: Skips | None = None) -> list[Row]:
-    """Read one file of a task.
-
-    Args:
-        task: "sst2", "cola", "stsb" or "mnli".
-        path: `train.tsv`, `dev.tsv`, `dev_matched.tsv`, `test.tsv` ...
-        broken: counts rows that cannot be used; None makes the first one an error.
+    """Read one file of a task (a key of `TASKS`), such as `train.tsv` or `dev_matched.tsv`.
 
     Returns:
         The rows in the order of the file.
 
     Raises:
-        MissingData: there is no such file.
-        BadData: the file is empty or a column is missing; a row has another number of columns (its
-            line is named), an unknown label, a score that is no number from 0 to 5, an index that
-            occurs twice (these only without `broken`).
+        MissingData: There is no such file.
+        BadData: The file is empty or a column is missing; a row has another number of columns (its
+            line is named), an unknown label, a score that is not from 0 to 5, an index that occurs
+            twice (these only without `broken`).
     """
     kind = TASKS[task]
     lines = read_rows(path, f"{task} data", broken)
@@ -128,19 +123,15 @@ def read_rows_of(task: str, path: Path, broken: Skips | None = None) -> list[Row
 
 
 def read_predictions(task: str, path: Path) -> dict[int, str | float]:
-    """Read somebody's predictions, in the format of GLUE submissions.
-
-    Args:
-        task: "sst2", "cola", "stsb" or "mnli".
-        path: a TSV file with the header `index<TAB>prediction`.
+    """Read predictions in the format of GLUE submissions: header `index<TAB>prediction`.
 
     Returns:
         The label as the data has it (predictions may write it in capitals, or as one of
         `Task.other_names`), or the score, by index.
 
     Raises:
-        MissingData: there is no such file.
-        BadData: another header, a broken row, an unknown label, a score that is no finite number,
+        MissingData: There is no such file.
+        BadData: Another header, a broken row, an unknown label, a score that is not a finite number,
             an index that occurs twice.
     """
     kind = TASKS[task]

@@ -16,10 +16,12 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from unimo2.errors import BadData, MissingData
-from unimo2.formats.layout import ImageNet, ImageNet21k
+from unimo2.formats.layout import ImageNet21kFiles, ImageNetFiles
 from unimo2.formats.parsing import (
     BROKEN_ROW,
+    IMAGE_SUFFIXES,
     MISSING_IMAGE,
+    NOT_AN_IMAGE,
     Skips,
     first_few,
     numbered_lines,
@@ -30,8 +32,7 @@ from unimo2.formats.parsing import (
     without_repeats,
 )
 
-MAPPING, SOLUTION = ImageNet.MAPPING, ImageNet.SOLUTION
-IMAGE_SUFFIXES = (".jpeg", ".jpg", ".png")
+MAPPING, SOLUTION = ImageNetFiles.MAPPING, ImageNetFiles.SOLUTION
 NO_CLASS = "image without a class"
 # What systems and notebooks leave beside images: .DS_Store, ._a.JPEG, .ipynb_checkpoints ...
 _NOT_DATA = (".", "__MACOSX")
@@ -59,19 +60,12 @@ class LabelledImage:
 
 
 def read_synsets(path: Path, broken: Skips | None = None) -> list[Synset]:
-    """Read the classes.
-
-    Args:
-        path: `LOC_synset_mapping.txt`.
-        broken: counts lines that cannot be used; None makes the first one an error.
-
-    Returns:
-        The classes in the order of their numbers.
+    """Read the classes of `LOC_synset_mapping.txt` in the order of their numbers.
 
     Raises:
-        MissingData: there is no such file.
-        BadData: a line that is no synset id with names, or an id that occurs twice (these only
-            without `broken`); no class at all.
+        MissingData: There is no such file.
+        BadData: A line without synset id and names, or an id that occurs twice (these only without
+            `broken`); no class at all.
     """
     lines = (
         (line.strip(), f"{path}: line {number}")
@@ -93,14 +87,9 @@ def _synset(line: str, place: str) -> Synset:
 
 
 def find_mapping(place: Path) -> Path | None:
-    """The synset mapping that lies with some images.
+    """The synset mapping in the folder of some images (or labels), or up to four above it.
 
-    Args:
-        place: folder of the images, or a file of labels.
-
-    Returns:
-        `LOC_synset_mapping.txt` in that folder or up to three above it (as distributed, images lie
-        in `ILSVRC/Data/CLS-LOC/val`); None without one.
+    As distributed, images lie in `ILSVRC/Data/CLS-LOC/val`.
     """
     return find_above(place, MAPPING)
 
@@ -114,25 +103,30 @@ def find_above(place: Path, name: str) -> Path | None:
     return None
 
 
-def read_labels(place: Path, broken: Skips | None = None) -> list[LabelledImage]:
+def read_labels(
+    place: Path, broken: Skips | None = None, left_out: Skips | None = None
+) -> list[LabelledImage]:
     """The images of a split and their classes.
 
     Args:
-        place: a folder `<wnid>/*.JPEG`, a flat folder with `LOC_val_solution.csv` in it or above,
+        place: A folder `<wnid>/*.JPEG`, a flat folder with `LOC_val_solution.csv` in it or above,
             or a file such as that one.
-        broken: counts what cannot be used; None makes the first such thing an error.
+        broken: See `Skips`.
+        left_out: Counts files in the images' folders that have no image's name (`IMAGE_SUFFIXES`),
+            and images beside the folders of the classes.
 
     Returns:
         The images, of a folder in the order of their classes and names, of a file in its order.
 
     Raises:
-        MissingData: neither is there; an image that the file names is not in the flat folder (this
+        MissingData: Neither is there; an image that the file names is not in the flat folder (this
             only without `broken`).
-        BadData: no images; a class that is no synset id, a flat image without a class, a name that
-            occurs twice (these only without `broken`).
+        BadData: No images; a class that is not a synset id, a flat image without a class, a name
+            that occurs twice (these only without `broken`).
     """
     if place.is_dir():
-        found = _from_flat(place, broken) if _is_flat(place) else _from_folders(place, broken)
+        read = _from_flat if _is_flat(place) else _from_folders
+        found = read(place, broken, left_out)
     elif place.is_file():
         found = _from_solution(place, broken)
     else:
@@ -147,15 +141,11 @@ def read_predictions(path: Path, known: Collection[str] | None) -> dict[str, str
     """Read somebody's classes: a csv file with the header `image,prediction`.
 
     Args:
-        path: the file; images are named with or without folder and suffix.
-        known: the synset ids there are; None where no mapping tells, and any synset id is taken.
+        path: The file; images are named with or without folder and suffix.
+        known: The synset ids there are; None where no mapping tells, and any synset id is taken.
 
     Returns:
         The predicted synset by image name, as in `LabelledImage.name`.
-
-    Raises:
-        MissingData: there is no such file.
-        BadData: another header, a broken row, an unknown synset, an image that occurs twice.
     """
     pairs = []
     for row, place in _csv(path, "ImageNet predictions", ("image", "prediction")):
@@ -180,11 +170,25 @@ def _is_flat(folder: Path) -> bool:
     )
 
 
-def _from_flat(folder: Path, broken: Skips | None) -> Iterator[LabelledImage]:
+def _images_in(folder: Path, left_out: Skips | None) -> dict[str, Path]:
+    """The images of one folder by name, sorted; what lies beside them is counted."""
+    images: dict[str, Path] = {}
+    for name in sorted(os.listdir(folder)):
+        path = folder / name
+        if name.startswith(_NOT_DATA):
+            continue
+        if _is_image(name):
+            images[name] = path
+        elif left_out is not None and name not in (MAPPING, SOLUTION) and path.is_file():
+            left_out.add(NOT_AN_IMAGE, str(path))
+    return images
+
+
+def _from_flat(
+    folder: Path, broken: Skips | None, left_out: Skips | None
+) -> Iterator[LabelledImage]:
     """Images in one folder, with their classes from the file that comes with them."""
-    files = {
-        _name(name): Path(folder, name) for name in sorted(os.listdir(folder)) if _is_image(name)
-    }
+    files = {_name(name): path for name, path in _images_in(folder, left_out).items()}
     solution = find_above(folder, SOLUTION)
     if solution is None:
         raise BadData(
@@ -203,17 +207,22 @@ def _from_flat(folder: Path, broken: Skips | None) -> Iterator[LabelledImage]:
         refuse(NO_CLASS, f"{path}: {solution} does not name this image", broken)
 
 
-def _from_folders(folder: Path, broken: Skips | None) -> Iterator[LabelledImage]:
+def _from_folders(
+    folder: Path, broken: Skips | None, left_out: Skips | None
+) -> Iterator[LabelledImage]:
     odd = []
     for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):
-        if not entry.is_dir() or entry.name.startswith(_NOT_DATA):
+        if entry.name.startswith(_NOT_DATA):
+            continue
+        if not entry.is_dir():
+            if left_out is not None and _is_image(entry.name):
+                left_out.add(NO_CLASS, entry.path)
             continue
         if not _WNID.fullmatch(entry.name):
             odd.append(entry.name)
             continue
-        for name in sorted(os.listdir(entry.path)):
-            if _is_image(name):
-                yield LabelledImage(_name(name), entry.name, Path(entry.path, name))
+        for name, path in _images_in(Path(entry.path), left_out).items():
+            yield LabelledImage(_name(name), entry.name, path)
     if odd:
         refuse(BROKEN_ROW, f"{folder}: folders that are no synset ids: {first_few(odd)}", broken)
 
@@ -265,9 +274,7 @@ def _name(image: str) -> str:
 # (`n01440764 tench, Tinca tinca`), both of which ImageNet distributes.
 
 
-NAME_FILES = ImageNet21k.CLASS_NAMES
-SUFFIXES = (".jpeg", ".jpg", ".png", ".webp")
-NOT_AN_IMAGE = "file that is no image"
+NAME_FILES = ImageNet21kFiles.CLASS_NAMES
 UNNAMED = "class without a name"
 
 _SYNSET_FOLDER = re.compile(r"n\d{8}")
@@ -288,12 +295,7 @@ class ClassImage:
 def synset_names(folder: Path) -> dict[str, tuple[str, ...]]:
     """What the WordNet ids mean: `{"n01440764": ("tench", "Tinca tinca")}`.
 
-    Args:
-        folder: holds one of `NAME_FILES`; the first that is there is read.
-
-    Raises:
-        MissingData: neither is there.
-        BadData: a row is not an id and names, or an id occurs twice (the line is named).
+    Of the files that list them (`NAME_FILES`), the first that is in the folder is read.
     """
     path = next((folder / name for name in NAME_FILES if (folder / name).is_file()), None)
     if path is None:
@@ -312,19 +314,15 @@ def synset_names(folder: Path) -> dict[str, tuple[str, ...]]:
 
 
 def synset_images(folder: Path, broken: Skips | None = None) -> Iterator[ClassImage]:
-    """Stream the images of a folder of classes.
+    """Stream the images of a folder of classes, by class and file name.
 
     Args:
-        folder: holds `<wnid>/*.JPEG` and one of `NAME_FILES`.
-        broken: counts files that are no images and classes that have no name; None makes the
-            first one an error.
-
-    Yields:
-        Images, class by class and file by file in the order of their names.
+        folder: Holds `<wnid>/*.JPEG` and one of `NAME_FILES`.
+        broken: Counts files that are not images and classes without a name; see `Skips`.
 
     Raises:
-        MissingData: no folder, no names, or no folder of a class.
-        BadData: a class without a name, a file without an image's suffix (only without `broken`).
+        MissingData: No folder, no names, or no folder of a class.
+        BadData: A class without a name, a file without an image's suffix (only without `broken`).
     """
     names = synset_names(folder)
     with os.scandir(folder) as entries:
@@ -342,7 +340,7 @@ def synset_images(folder: Path, broken: Skips | None = None) -> Iterator[ClassIm
             continue
         for name in sorted(os.listdir(folder / wnid)):
             path = folder / wnid / name
-            if path.suffix.lower() in SUFFIXES:
+            if path.suffix.lower() in IMAGE_SUFFIXES:
                 yield ClassImage(Path(os.path.abspath(path)), wnid, names[wnid])
             else:
                 refuse(NOT_AN_IMAGE, str(path), broken)

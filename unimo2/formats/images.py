@@ -7,28 +7,40 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image
 
 from unimo2.errors import BadData, MissingData
+from unimo2.formats.parsing import refuse_pointer
 from unimo2.formats.shards import ImageSource, TarMember
 
 _SIXTEEN_BIT_STEP = 257  # 65535 / 255: a 16-bit gray level per 8-bit one
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""By EXIF orientation."""
 _DEEP_GRAY_MODES = ("I", "I;16", "I;16L", "I;16B", "I;16N")
 
 
 def load_image(path: str | ImageSource) -> Image.Image:
-    """Read one picture as it is meant to be seen.
+    """Read one picture as it is meant to be seen: decoded, upright, in RGB.
 
     Args:
-        path: file, on its own or inside a shard, in any format that Pillow decodes (whatever its
+        path: File, on its own or inside a shard, in any format that Pillow decodes (whatever its
             name ends with); of several frames the first is taken.
 
     Returns:
-        Image of mode "RGB", fully decoded (the file is closed), turned upright.
+        Image of mode "RGB", fully decoded (the file is closed), turned upright; its `info["file"]` is
+        the file's name, by which features that were extracted beforehand are found.
 
     Raises:
-        MissingData: there is no such file.
-        BadData: the file cannot be decoded, or is cut off before its end.
+        MissingData: There is no such file.
+        BadData: The file cannot be decoded, or is cut off before its end.
     """
     if isinstance(path, TarMember):
         source: io.BytesIO | Path = io.BytesIO(path.read())
@@ -39,10 +51,15 @@ def load_image(path: str | ImageSource) -> Image.Image:
     try:
         with Image.open(source) as image:
             image.load()
-            return to_rgb(image)
+            rgb = to_rgb(image)
+            rgb = rgb.copy() if rgb is image else rgb
+            rgb.info["file"] = path.name
+            return rgb
     except MemoryError:
         raise
     except Exception as error:  # Pillow's decoders raise whatever a broken file leads them to
+        content = source.read_bytes() if isinstance(source, Path) else source.getvalue()
+        refuse_pointer(content, f"image {path}")
         reason = " ".join(str(error).split()) or type(error).__name__
         raise BadData(
             f"image cannot be decoded: {path} ({reason}); replace the file or leave it out"
@@ -50,17 +67,12 @@ def load_image(path: str | ImageSource) -> Image.Image:
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
-    """Turn a decoded picture upright and into 8-bit RGB.
+    """Turn a decoded picture upright and into 8-bit RGB; the same object if there is nothing to do.
 
-    Args:
-        image: any mode. A camera's EXIF rotation is applied; 16-bit gray keeps its proportions
-            (Pillow alone would clip it to white); an alpha channel is dropped, as the usual
-            `convert("RGB")` of training code does.
-
-    Returns:
-        Image of mode "RGB"; the same object if there was nothing to do.
+    A camera's EXIF rotation is applied; 16-bit gray keeps its proportions (Pillow alone would clip it
+    to white); an alpha channel is dropped, as the usual `convert("RGB")` of training code does.
     """
-    upright = ImageOps.exif_transpose(image)
+    upright = _upright(image)
     if upright.mode == "RGB":
         return upright
     if upright.mode in _DEEP_GRAY_MODES:
@@ -72,21 +84,25 @@ def to_rgb(image: Image.Image) -> Image.Image:
     return upright.convert("RGB")
 
 
-# Pictures of a call: a file that several items share is read once, and stays one object.
+def _upright(image: Image.Image) -> Image.Image:
+    """The picture turned as its metadata says, of which only the orientation is read.
+
+    `ImageOps.exif_transpose` writes the other metadata anew, which fails where that is not sound
+    though the pixels are.
+    """
+    try:
+        turn = _TURNS.get(image.getexif().get(ExifTags.Base.Orientation, 1))
+    except Exception:  # metadata that cannot be read turns nothing
+        turn = None
+    if turn is None:
+        return image
+    upright = image.transpose(turn)
+    # Without the orientation, which would turn it once more.
+    upright.info = {key: image.info[key] for key in ("transparency",) if key in image.info}
+    return upright
 
 
 def loaded(paths: Sequence[Path]) -> list[Image.Image]:
-    """Read the images of some items.
-
-    Args:
-        paths: `[items]`, with repetitions.
-
-    Returns:
-        `[items]` in RGB; the same object for the same path.
-
-    Raises:
-        MissingData: A file is not there.
-        BadData: An image that cannot be decoded.
-    """
+    """`load_image` of `[items]` with repetitions: a path is read once, and stays one object."""
     images = {path: load_image(path) for path in dict.fromkeys(paths)}
     return [images[path] for path in paths]

@@ -17,7 +17,8 @@ from typing import IO, Any
 import ijson
 import numpy as np
 
-from unimo2.errors import BadData, MissingData
+from unimo2.errors import BadData
+from unimo2.formats.parsing import require_file
 
 _CHUNK = 1 << 18  # bytes read at a time
 _DEEPEST = 500  # ijson's memory grows with the square of the depth
@@ -64,8 +65,7 @@ def json_items_under(path: Path, name: str) -> Iterator[Any]:
 
 
 def _stream(path: Path, opening: str, name: str | None, unlike: BadData) -> Iterator[Any]:
-    if not path.is_file():
-        raise MissingData(f"file not found: {path}")
+    require_file(path, "file")
     first, escaped, keys, depth = _look(path, name)
     if first != opening and (first or name is None):
         raise unlike

@@ -17,14 +17,14 @@ from typing import Any
 
 from unimo2.errors import BadData, MissingData, UsageError
 from unimo2.formats.parsing import (
-    BROKEN_ROW,
-    DUPLICATE,
     DuplicateId,
     Skips,
     integer,
     items,
     read_json,
+    reason_for,
     text,
+    whole,
 )
 
 SPLITS = ("train", "restval", "val", "test")
@@ -58,20 +58,20 @@ class KarpathyImage:
 def read_karpathy(
     json_path: str | Path, image_root: str | Path, splits: Collection[str] | None = None
 ) -> list[KarpathyImage]:
-    """Read the captions and make sure that the images are on disk.
+    """Read the captions of some splits, and make sure that the images are on disk.
 
     Args:
-        json_path: the JSON file.
-        image_root: folder of the images. Flickr's lie in it directly, COCO's in `filepath` below.
-        splits: which of "train", "restval", "val", "test" to return; all if None.
+        json_path: The JSON file.
+        image_root: Folder of the images. Flickr's lie in it directly, COCO's in `filepath` below.
+        splits: Which of `SPLITS` to return; all if None.
 
     Returns:
         The images of those splits, in the order of the file.
 
     Raises:
-        MissingData: the JSON file, or an image of the splits asked for, is not there.
-        BadData: the JSON is malformed (the line is named), a field is missing or of the wrong
-            type, a split is unknown, an id or file name occurs twice, or no image is left.
+        MissingData: The JSON file, or an image of the splits asked for, is not there.
+        BadData: The JSON is malformed (the line is named), a field is missing or of the wrong type, a
+            split is unknown, an id or file name occurs twice, or no image is left.
         UsageError: `splits` names a split that does not exist.
     """
     images = parse_karpathy(json_path, image_root, splits)
@@ -82,23 +82,37 @@ def read_karpathy(
 def parse_karpathy(
     json_path: str | Path, image_root: str | Path, splits: Collection[str] | None = None
 ) -> list[KarpathyImage]:
-    """Read the captions alone: as `read_karpathy`, but the image files need not exist."""
+    """Read only the captions: as `read_karpathy`, but the image files need not exist."""
+    images, counts = select_karpathy(json_path, image_root, splits)
+    if not images:
+        held = ", ".join(f"{split} {counts[split]:,}" for split in SPLITS if counts[split])
+        wanted = " or ".join(_known_splits(splits))
+        raise BadData(f"{json_path}: no image of split {wanted}; the file holds {held or 'none'}")
+    return images
+
+
+def select_karpathy(
+    json_path: str | Path, image_root: str | Path, splits: Collection[str] | None = None
+) -> tuple[list[KarpathyImage], Counter[str]]:
+    """Read some splits as `parse_karpathy` does, and count the images of all splits.
+
+    Only what is asked for is validated (there may be no image of it): a fault elsewhere in the file
+    is for 'unimo2 data verify' (`survey_karpathy`).
+    """
     json_path, image_root = Path(json_path), Path(os.path.abspath(image_root))
     wanted = _known_splits(splits)
-    records = _load(json_path)["images"]
+    others = frozenset(SPLITS) - frozenset(wanted)
     seen = _Seen()
-    images = [
-        _parse_image(record, image_root, index, f"{json_path}: images[{index}]", seen)
-        for index, record in enumerate(records)
-    ]
-    selected = [image for image in images if image.split in wanted]
-    if not selected:
-        counts = Counter(image.split for image in images)
-        held = ", ".join(f"{split} {counts[split]:,}" for split in SPLITS if counts[split])
-        raise BadData(
-            f"{json_path}: no image of split {' or '.join(wanted)}; the file holds {held or 'none'}"
-        )
-    return selected
+    images: list[KarpathyImage] = []
+    counts: Counter[str] = Counter()
+    for index, record in enumerate(_load(json_path)["images"]):
+        split = record.get("split") if isinstance(record, dict) else None
+        if not isinstance(split, str) or split not in others:
+            place = f"{json_path}: images[{index}]"
+            images.append(_parse_image(record, image_root, index, place, seen))
+            split = images[-1].split
+        counts[split] += 1
+    return images, counts
 
 
 def survey_karpathy(
@@ -107,31 +121,24 @@ def survey_karpathy(
     """Read what can be read, for a report on the file and not for use.
 
     Args:
-        json_path: the JSON file.
-        image_root: as for `parse_karpathy`; the image files need not exist.
-        broken: counts the images that cannot be used, those with an id that occurs twice apart.
+        json_path: The JSON file.
+        image_root: As for `read_karpathy`; the image files need not exist.
+        broken: Counts the images that cannot be used, those with an id that occurs twice apart.
 
     Returns:
         What the file calls itself ("flickr30k", "coco"; None if it does not say), and the images
         that are whole, in the order of the file.
-
-    Raises:
-        MissingData: the file is not there.
-        BadData: the file as a whole is not JSON of this form.
     """
     json_path, image_root = Path(json_path), Path(os.path.abspath(image_root))
     content = _load(json_path)
     seen = _Seen()
     images: list[KarpathyImage] = []
     for index, record in enumerate(content["images"]):
+        place = f"{json_path}: images[{index}]"
         try:
-            images.append(
-                _parse_image(record, image_root, index, f"{json_path}: images[{index}]", seen)
-            )
-        except DuplicateId as error:
-            broken.add(DUPLICATE, str(error))
+            images.append(_parse_image(record, image_root, index, place, seen))
         except BadData as error:
-            broken.add(BROKEN_ROW, str(error))
+            broken.add(reason_for(error), str(error))
     name = content.get("dataset")
     return name if isinstance(name, str) else None, images
 
@@ -209,9 +216,12 @@ def _parse_caption(sentence: Any, image_id: int, index: int, place: str, seen: _
     if owner != image_id:
         raise BadData(f"{place}: imgid {owner} inside the image with imgid {image_id}")
     tokens = items(sentence, "tokens", place)
-    if not all(isinstance(token, str) for token in tokens):
-        raise BadData(f"{place}: 'tokens' must be a list of strings")
-    return Caption(id=identifier, text=text(sentence, "raw", place).strip(), tokens=tuple(tokens))
+    try:
+        whole(" ".join(tokens), f"{place}: a token")
+    except TypeError:
+        raise BadData(f"{place}: 'tokens' must be a list of strings") from None
+    written = text(sentence, "raw", place).strip()
+    return Caption(id=identifier, text=written, tokens=tuple(tokens))
 
 
 def _file_name(record: Any, field: str, place: str) -> str:

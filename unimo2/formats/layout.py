@@ -24,7 +24,7 @@ class _Layout:
         return self.root / self.NAME
 
 
-class Flickr30k(_Layout):
+class Flickr30kFiles(_Layout):
     """Flickr30k in Karpathy's split."""
 
     NAME = "flickr30k"
@@ -39,7 +39,7 @@ class Flickr30k(_Layout):
         return self.folder / "flickr30k-images"
 
 
-class Coco(_Layout):
+class CocoFiles(_Layout):
     """COCO's photos and captions; `images` is the folder of a year, such as "val2014"."""
 
     NAME = "coco"
@@ -60,7 +60,7 @@ class Coco(_Layout):
         return self.images(images) / f"COCO_{images}_{image_id:012d}.jpg"
 
 
-class Vqa(_Layout):
+class VqaFiles(_Layout):
     """VQA v2.0, whose photos are COCO's; splits are "train", "val", "test-dev" and "test-std"."""
 
     NAME = "vqa"
@@ -71,7 +71,7 @@ class Vqa(_Layout):
         "test-std": "test2015",
     }
     """What the server calls the splits."""
-    IMAGES: ClassVar[Mapping[str, str]] = SUBTYPES | {"test-dev": "test2015"}
+    IMAGES: ClassVar[Mapping[str, str]] = {**SUBTYPES, "test-dev": "test2015"}
     """COCO's folders of their photos."""
 
     def questions(self, split: str) -> Path:
@@ -86,10 +86,10 @@ class Vqa(_Layout):
         return self.folder / f"v2_mscoco_{self.SUBTYPES[split]}_complementary_pairs.json"
 
     def image(self, split: str, image_id: int) -> Path:
-        return Coco(self.root).image(self.IMAGES[split], image_id)
+        return CocoFiles(self.root).image(self.IMAGES[split], image_id)
 
 
-class SnliVe(_Layout):
+class SnliVeFiles(_Layout):
     """SNLI-VE, whose photos are those of Flickr30k; splits are "train", "dev" and "test"."""
 
     NAME = "snli_ve"
@@ -99,10 +99,10 @@ class SnliVe(_Layout):
 
     def image(self, name: str) -> Path:
         """The photo that a pair names."""
-        return Flickr30k(self.root).images / f"{name}.jpg"
+        return Flickr30kFiles(self.root).images / f"{name}.jpg"
 
 
-class ImageNet(_Layout):
+class ImageNetFiles(_Layout):
     """ImageNet-1k; splits are "train" and "val"."""
 
     NAME = "imagenet"
@@ -123,15 +123,15 @@ class ImageNet(_Layout):
         return self.folder / split
 
 
-class ImageNet21k(_Layout):
+class ImageNet21kFiles(_Layout):
     """The whole of ImageNet: one folder per class."""
 
     NAME = "imagenet21k"
-    CLASS_NAMES = ("words.txt", ImageNet.MAPPING)
+    CLASS_NAMES = ("words.txt", ImageNetFiles.MAPPING)
     """Alternatives: the first that is there is read."""
 
 
-class Glue(_Layout):
+class GlueFiles(_Layout):
     """The tasks of GLUE; splits are named as the files are ("dev", "dev_matched" ...)."""
 
     NAME = "glue"
@@ -150,7 +150,7 @@ class Glue(_Layout):
         return self.task(task) / f"{split}.tsv"
 
 
-class VisualGenome(_Layout):
+class VisualGenomeFiles(_Layout):
     """Visual Genome's region descriptions; images lie as their two archives unpack."""
 
     NAME = "visual_genome"
@@ -158,7 +158,7 @@ class VisualGenome(_Layout):
     IMAGES = ("VG_100K", "VG_100K_2")
 
 
-class ConceptualCaptions(_Layout):
+class ConceptualCaptionsFiles(_Layout):
     """Conceptual Captions; splits are "train" and "val"."""
 
     NAME = "conceptual_captions"
@@ -170,7 +170,7 @@ class ConceptualCaptions(_Layout):
     """Folders of downloaded images, which are ours to choose."""
 
 
-class Sbu(_Layout):
+class SbuFiles(_Layout):
     """The SBU Captioned Photo Dataset: one JSON, or two text files of which lines belong together."""
 
     NAME = "sbu"
@@ -182,7 +182,7 @@ class Sbu(_Layout):
     IMAGES = "images"
 
 
-class OpenImages(_Layout):
+class OpenImagesFiles(_Layout):
     """Open Images V4 to V7."""
 
     NAME = "open_images"

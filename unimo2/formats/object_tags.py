@@ -25,6 +25,7 @@ from unimo2.formats.parsing import (
     refuse_repeated,
     require_file,
     text,
+    whole,
 )
 
 TAGS, INSTANCES = "tags", "COCO instances"
@@ -38,40 +39,23 @@ _LONGEST_ID = 18  # digits; longer ones are file names
 
 @dataclass(frozen=True)
 class ObjectTags:
-    """What a file says of images.
+    """What a file says of images."""
 
-    Attributes:
-        file: Its name.
-        sha256: Of its content.
-        source: "tags" or "COCO instances".
-        of_id: Tags by image id.
-        of_name: Tags by file name.
-    """
-
-    file: str
-    sha256: str
-    source: str
-    of_id: Mapping[int, tuple[str, ...]]
-    of_name: Mapping[str, tuple[str, ...]]
+    file: str  # its name
+    sha256: str  # of its content
+    source: str  # "tags" or "COCO instances"
+    of_id: Mapping[int, tuple[str, ...]]  # tags by image id
+    of_name: Mapping[str, tuple[str, ...]]  # tags by file name
 
     def of(self, image_id: int | None, file_name: str) -> tuple[str, ...]:
-        """The tags of an image, none where the file says nothing of it.
-
-        Args:
-            image_id: COCO's; None where it is not known.
-            file_name: With or without folders.
-        """
+        """The tags of an image (COCO's id where it is known, and file name); none where the file has none."""
         name = PurePosixPath(file_name).name
         if image_id is not None and image_id in self.of_id:
             return self.of_id[image_id]
         return self.of_name.get(name, ())
 
     def of_images(self, images: Sequence[tuple[int | None, str]]) -> tuple[tuple[str, ...], ...]:
-        """The tags of several images, given as for `of`.
-
-        Raises:
-            BadData: The file says nothing of any of them.
-        """
+        """The tags of several images, given as for `of`; BadData if no image has any."""
         found = tuple(self.of(*image) for image in images)
         if not any(found):
             key, name = images[0]
@@ -93,17 +77,11 @@ class ObjectTags:
 
 
 def read_object_tags(path: Path) -> ObjectTags:
-    """Read a file of object tags; asked again, an unchanged file is not read again.
-
-    Args:
-        path: A JSON of tags, or an `instances_*.json` of COCO.
-
-    Returns:
-        The tags.
+    """Read a JSON of tags or an `instances_*.json`; an unchanged file is not read again.
 
     Raises:
         MissingData: There is no such file.
-        BadData: Malformed JSON, neither of the two forms, a tag that is no text or blank, an image
+        BadData: Malformed JSON, neither of the two forms, a tag that is not text or blank, an image
             that comes twice, or no tags at all.
     """
     require_file(path, _WHAT)
@@ -144,7 +122,7 @@ def _of_tags(path: Path) -> tuple[dict[int, tuple[str, ...]], dict[str, tuple[st
     of_name: dict[str, tuple[str, ...]] = {}
     refuse_repeated((_key(name) for name, _ in content), "image", path)
     for name, tags in content:
-        place, key = f"{path}: image {name!r}", _key(name)
+        place, key = f"{path}: image {name!r}", _key(whole(name, f"{path}: the name of an image"))
         if isinstance(key, int):
             of_id[key] = _names(tags, place)
         else:
@@ -163,7 +141,7 @@ def _names(tags: Any, place: str) -> tuple[str, ...]:
     """An image's tags without white space around them."""
     if not isinstance(tags, list) or not all(isinstance(tag, str) and tag.strip() for tag in tags):
         raise BadData(f'{place}: expected a list of names, as ["dog", "frisbee"]; [] for none')
-    return tuple(tag.strip() for tag in tags)
+    return tuple(whole(tag.strip(), f"{place}: a tag") for tag in tags)
 
 
 def _of_instances(path: Path) -> dict[int, tuple[str, ...]]:

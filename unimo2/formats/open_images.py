@@ -9,7 +9,6 @@ and with the header `LabelName,DisplayName` in V7. Names with commas are quoted.
 from __future__ import annotations
 
 import csv
-import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,17 +16,24 @@ from itertools import groupby
 from pathlib import Path
 
 from unimo2.errors import BadData, MissingData
-from unimo2.formats.layout import OpenImages
-from unimo2.formats.parsing import BROKEN_ROW, MISSING_IMAGE, Skips, numbered_lines, refuse
+from unimo2.formats.layout import OpenImagesFiles
+from unimo2.formats.parsing import (
+    BROKEN_ROW,
+    MISSING_IMAGE,
+    Skips,
+    first_file,
+    numbered_lines,
+    refuse,
+)
 
-LABEL_FILES, CLASS_FILES = OpenImages.LABELS, OpenImages.CLASS_NAMES
+LABEL_FILES, CLASS_FILES = OpenImagesFiles.LABELS, OpenImagesFiles.CLASS_NAMES
 _COLUMNS = ["ImageID", "Source", "LabelName", "Confidence"]
 _CLASS_HEADER = ["LabelName", "DisplayName"]
 _IMAGE_ID = re.compile(r"[0-9a-f]{16}")
 
 
 @dataclass(frozen=True)
-class LabelledImage:
+class VerifiedImage:
     """One image with the names of what is in it."""
 
     id: str
@@ -39,23 +45,17 @@ class LabelledImage:
 
 def read_open_images(
     folder: Path, lost: Skips | None = None, broken: Skips | None = None
-) -> Iterator[LabelledImage]:
-    """Stream the training images that have a label.
+) -> Iterator[VerifiedImage]:
+    """Stream the training images that are on disk and have a label that is right.
 
     Args:
-        folder: holds one of `LABEL_FILES`, at least one of `CLASS_FILES`, and the images, in
+        folder: Holds one of `LABEL_FILES`, at least one of `CLASS_FILES`, and the images, in
             `train/<ImageID>.jpg` or as the archives unpack, `train_<first digit>/<ImageID>.jpg`.
-        lost: counts images that are not on disk; None makes the first one an error.
-        broken: counts rows that cannot be read and labels without a name; None makes the first
-            one an error.
+        lost: Counts images that are not on disk; see `Skips`.
+        broken: Counts rows that cannot be read and labels without a name.
 
     Yields:
-        Images that are on disk and have at least one label that is right, in the order of the
-        file, which lists the rows of an image together.
-
-    Raises:
-        MissingData: a file is missing; an image is not on disk (only without `lost`).
-        BadData: another header; a broken row, a label without a name (only without `broken`).
+        Images in the order of the file, which lists the rows of an image together.
     """
     path = label_file(folder)
     if path is None:
@@ -69,11 +69,12 @@ def read_open_images(
                 refuse("label without a name", fault, broken)
             elif right:
                 labels[names[label]] = None
-        image = _find_image(folder, identifier)
         if not labels:
             continue
+        folders = (folder / "train", folder / f"train_{identifier[0]}")
+        image = first_file(place / f"{identifier}.jpg" for place in folders)
         if image is not None:
-            yield LabelledImage(identifier, image, tuple(labels))
+            yield VerifiedImage(identifier, image, tuple(labels))
         elif lost is None:
             raise MissingData(
                 f"image not on disk, expected at {folder / 'train' / identifier}.jpg ({path})"
@@ -89,12 +90,7 @@ def label_file(folder: Path) -> Path | None:
 
 
 def class_names(folder: Path) -> dict[str, str]:
-    """What the labels mean: `{"/m/011k07": "Tortoise"}`.
-
-    Raises:
-        MissingData: there is no class list.
-        BadData: a row has not two columns, or a label has two names.
-    """
+    """What the labels mean: `{"/m/011k07": "Tortoise"}`."""
     paths = [folder / name for name in CLASS_FILES if (folder / name).is_file()]
     if not paths:
         raise MissingData(f"Open Images class names not found: {folder / CLASS_FILES[0]}")
@@ -146,11 +142,3 @@ def _rows(path: Path, broken: Skips | None) -> Iterator[tuple[int, list[str]]]:
             continue
         if row:
             yield number, row
-
-
-def _find_image(folder: Path, identifier: str) -> Path | None:
-    for name in ("train", f"train_{identifier[0]}"):
-        path = folder / name / f"{identifier}.jpg"
-        if os.path.isfile(path):
-            return Path(os.path.abspath(path))
-    return None

@@ -6,6 +6,7 @@ Every error names the file and the place in it, in one line.
 from __future__ import annotations
 
 import json
+import os
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Iterator
 from pathlib import Path
@@ -20,6 +21,15 @@ BROKEN_ROW = "broken row"
 DUPLICATE = "id that occurs twice"
 MISSING_IMAGE = "image not on disk"
 UNKNOWN_LABEL = "unknown label"
+NOT_AN_IMAGE = "file that is no image"
+
+IMAGE_SUFFIXES = (
+    *(".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".jpe", ".jfif", ".jp2"),
+    *(".avif", ".apng", ".dib", ".ppm", ".pgm", ".pbm", ".pnm", ".tga", ".ico", ".pcx"),
+)
+"""Names of files that Pillow reads, in lower case, the likeliest first."""
+_LFS = b"version https://git-lfs.github.com/spec/"
+_LFS_LONGEST = 1024  # bytes, by the specification
 
 
 class DuplicateId(BadData):
@@ -33,7 +43,8 @@ class UnknownLabel(BadData):
 class Skips:
     """What a reader left out: how often for which reason, and where first.
 
-    A reader that is given one counts and goes on; without one it raises at the first fault.
+    Every reader that takes `broken` (rows that cannot be used) or `lost` (images that are not on
+    disk) counts there and goes on; without one it raises BadData or MissingData at the first fault.
     """
 
     def __init__(self) -> None:
@@ -65,21 +76,11 @@ class Skips:
 
 
 def numbered_lines(path: Path, broken: Skips | None = None) -> Iterator[tuple[int, str]]:
-    r"""Stream a UTF-8 text file.
+    r"""Stream a UTF-8 text file: each line's number, from 1, and its text without the line end.
 
     Only "\n" ends a line (a caption may hold the other characters that Python's `splitlines` takes
-    for line ends); a "\r" before it and a byte order mark at the file's start are taken off.
-
-    Args:
-        path: the file.
-        broken: counts lines that are not UTF-8; None makes the first one an error.
-
-    Yields:
-        The line's number, from 1, and its text without the line end.
-
-    Raises:
-        MissingData: there is no such file.
-        BadData: a line is not UTF-8 (only without `broken`).
+    for line ends); a "\r" before it and a byte order mark at the file's start are taken off. A line
+    that is not UTF-8 is counted in `broken`.
     """
     for number, line in raw_lines(path):
         text = decoded(line, path, number, broken)
@@ -89,8 +90,7 @@ def numbered_lines(path: Path, broken: Skips | None = None) -> Iterator[tuple[in
 
 def raw_lines(path: Path) -> Iterator[tuple[int, bytes]]:
     """The lines of a file with their numbers, from 1; MissingData if there is no such file."""
-    if not path.is_file():
-        raise MissingData(f"file not found: {path}")
+    require_file(path, "file")
     with path.open("rb") as stream:
         yield from enumerate(stream, start=1)
 
@@ -127,18 +127,11 @@ Item = TypeVar("Item")
 
 
 def read_text(path: Path, what: str) -> str:
-    """The content of a text file.
+    """The content of a UTF-8 file, with its line ends as they are and without a byte order mark.
 
     Args:
-        path: the file, UTF-8 with or without a byte order mark.
-        what: what it should hold, for the error.
-
-    Returns:
-        The text with its line ends as they are.
-
-    Raises:
-        MissingData: there is no such file.
-        BadData: it is not UTF-8.
+        path: The file.
+        what: What it should hold, for the error where it is not there.
     """
     require_file(path, what)
     try:
@@ -148,10 +141,25 @@ def read_text(path: Path, what: str) -> str:
 
 
 def require_file(path: Path, what: str) -> None:
-    """Raise MissingData, naming what the file should hold, if there is no such file."""
+    """Refuse a file that is not there (MissingData), or whose content was not fetched (BadData)."""
     if not path.is_file():
         found = "a folder, not a file" if path.is_dir() else "not found"
         raise MissingData(f"{what} {found}: {path}")
+    if path.stat().st_size <= _LFS_LONGEST:
+        refuse_pointer(path.read_bytes(), str(path))
+
+
+def first_file(candidates: Iterable[Path]) -> Path | None:
+    """The first file that is there, as an absolute path."""
+    return next((Path(os.path.abspath(path)) for path in candidates if os.path.isfile(path)), None)
+
+
+def refuse_pointer(content: bytes, place: str) -> None:
+    """Raise BadData for what git-LFS puts in a file's place until its content is fetched."""
+    if content.startswith(_LFS):
+        raise BadData(
+            f"{place} is a git-LFS pointer: its content was not fetched; run 'git lfs pull'"
+        )
 
 
 def read_json(
@@ -160,13 +168,9 @@ def read_json(
     """The content of a JSON file.
 
     Args:
-        path: as for `read_text`.
-        what: as for `read_text`.
-        of_pairs: makes something else than a dictionary of an object's keys and values.
-
-    Raises:
-        MissingData: as `read_text`.
-        BadData: as `read_text`, or malformed JSON.
+        path: The file.
+        what: What it should hold, for the error where it is not there.
+        of_pairs: Makes something else than a dictionary of an object's keys and values.
     """
     try:
         return json.loads(read_text(path, what), object_pairs_hook=of_pairs)
@@ -175,10 +179,10 @@ def read_json(
             f"{path}: malformed JSON at line {error.lineno}, column {error.colno}: {error.msg}"
         ) from None
     except (RecursionError, ValueError) as error:
-        raise BadData(f"{path}: malformed JSON: {_undecodable(error)}") from None
+        raise BadData(f"{path}: malformed JSON: {undecodable(error)}") from None
 
 
-def _undecodable(error: Exception) -> str:
+def undecodable(error: Exception) -> str:
     """Why text that looks like JSON cannot be decoded."""
     if isinstance(error, RecursionError):
         return "nested too deeply"
@@ -188,17 +192,7 @@ def _undecodable(error: Exception) -> str:
 def read_json_lines(
     path: Path, what: str, broken: Skips | None = None
 ) -> Iterator[tuple[Any, str]]:
-    """Stream a file with one JSON value a line, each with its place; blank lines are skipped.
-
-    Args:
-        path: the file.
-        what: what it should hold, for the error.
-        broken: counts lines that cannot be read; None makes the first one an error.
-
-    Raises:
-        MissingData: there is no such file.
-        BadData: a line is malformed or not UTF-8 (only without `broken`).
-    """
+    """Stream a file with one JSON value per line, each with its place; blank lines are skipped."""
     require_file(path, what)
     for number, line in numbered_lines(path, broken):
         if line.strip():
@@ -210,7 +204,7 @@ def read_json_lines(
                 refuse(BROKEN_ROW, fault, broken)
                 continue
             except (RecursionError, ValueError) as error:
-                refuse(BROKEN_ROW, f"{place}: malformed JSON: {_undecodable(error)}", broken)
+                refuse(BROKEN_ROW, f"{place}: malformed JSON: {undecodable(error)}", broken)
                 continue
             yield value, place
 
@@ -218,10 +212,7 @@ def read_json_lines(
 def read_rows(
     path: Path, what: str, broken: Skips | None = None
 ) -> Iterator[tuple[list[str], str]]:
-    """Stream the rows of a TSV file without quoting, each with its place; blank lines are skipped.
-
-    Arguments and errors as for `read_json_lines`.
-    """
+    """Stream the rows of a TSV file without quoting, each with its place; empty lines are skipped."""
     require_file(path, what)
     for number, line in numbered_lines(path, broken):
         if line:
@@ -233,15 +224,12 @@ def parsed(
     parse: Callable[[Raw, str], Item],
     broken: Skips | None = None,
 ) -> Iterator[Item]:
-    """What a parser makes of records, each with its place.
+    """What a parser makes of records; `broken` counts those for which it raises BadData.
 
     Args:
-        records: record and place, for messages.
-        parse: makes an item of both, or raises BadData.
-        broken: counts records that cannot be parsed; None makes the first one an error.
-
-    Raises:
-        BadData: a record cannot be parsed (only without `broken`).
+        records: Record and place, for messages.
+        parse: Makes an item of both.
+        broken: See `Skips`.
     """
     for record, place in records:
         try:
@@ -259,17 +247,14 @@ def without_repeats(
     path: str | Path,
     broken: Skips | None = None,
 ) -> list[Item]:
-    """Items whose id has not come before.
+    """Items whose id has not come before; `broken` counts the others.
 
     Args:
-        found: the items.
-        key: the id of one.
-        name: what the id is called in the file.
-        path: the file.
-        broken: counts items that come again; None makes them an error.
-
-    Raises:
-        BadData: some are repeated; the first few are named (only without `broken`).
+        found: The items.
+        key: Gives the id of one.
+        name: What the id is called in the file.
+        path: The file.
+        broken: See `Skips`.
     """
     if broken is None:
         kept = list(found)
@@ -284,19 +269,13 @@ def without_repeats(
 
 
 def field(record: Any, name: str, kind: type, place: str) -> Any:
-    """A field of a JSON object.
+    """A field of a JSON object, of the type that it must have; true and false are not integers.
 
     Args:
-        record: the object.
-        name: of the field.
-        kind: the type it must have; true and false are no integers.
-        place: of the object, for the error.
-
-    Returns:
-        Its value.
-
-    Raises:
-        BadData: `record` is no object, or the field is missing or of another type.
+        record: The object.
+        name: Name of the field.
+        kind: Its type.
+        place: Place of the object, for the error.
     """
     if not isinstance(record, dict):
         raise BadData(f"{place}: expected an object, found {type(record).__name__}")
@@ -333,6 +312,22 @@ def identifier(record: Any, name: str, place: str) -> int:
 def text(record: Any, name: str, place: str) -> str:
     """As `field`, for a string."""
     value: str = field(record, name, str, place)
+    return value if value.isascii() else whole(value, f"{place}: field {name!r}")
+
+
+def whole(value: str, place: str) -> str:
+    """Refuse half of a surrogate pair, which no file and no program takes as text.
+
+    JSON has them where a text was cut to a length in the middle of an emoji.
+    """
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        half = ascii(value[error.start])
+        raise BadData(
+            f"{place} has half of a character, {half}, as of a text cut in the middle of an emoji; "
+            "delete it or write \\ufffd"
+        ) from None
     return value
 
 
@@ -357,16 +352,7 @@ def optional_integer(record: Any, name: str, place: str) -> int | None:
 
 
 def refuse_repeated(identifiers: Iterable[Hashable], name: str, path: str | Path) -> None:
-    """Refuse ids that come twice.
-
-    Args:
-        identifiers: all of them, in the order of the file.
-        name: what they are called there.
-        path: the file.
-
-    Raises:
-        BadData: some are repeated; the first few are named.
-    """
+    """Raise BadData where ids, which `path` calls `name`, come twice; the first few are named."""
     repeated = [key for key, count in Counter(identifiers).items() if count > 1]
     if repeated:
         raise BadData(f"{path}: {name} occurs more than once: {first_few(repeated)}")
@@ -384,17 +370,13 @@ def read_predictions(path: Path, what: str, id_field: str, text_field: str) -> d
     """Somebody's predictions, as the COCO and VQA servers take them: a list of {id, text}.
 
     Args:
-        path: the JSON file.
-        what: for the message where there is no such file.
-        id_field: name of the whole number that says which item is meant.
-        text_field: name of the prediction.
+        path: The JSON file.
+        what: What it should hold, for the error where it is not there.
+        id_field: Name of the whole number that says which item is meant.
+        text_field: Name of the prediction.
 
     Returns:
         The text as given, by id.
-
-    Raises:
-        MissingData: there is no such file.
-        BadData: malformed JSON, an entry without those fields, or an id that comes twice.
     """
     content = read_json(path, what)
     if not isinstance(content, list):

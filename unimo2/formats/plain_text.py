@@ -24,20 +24,13 @@ class TextLine:
 
 
 def text_lines(folder: Path, broken: Skips | None = None) -> Iterator[TextLine]:
-    """Stream a plain-text corpus: every line of every file that is not blank.
+    """Stream a plain-text corpus: every line of every file that is not blank, stripped.
 
     Args:
-        folder: a folder with files of `TEXT_SUFFIXES` in it or below it, or one file. They come
-            in a fixed order, so that a run can go on where it stopped.
-        broken: counts lines that are not UTF-8; None makes the first one an error.
-
-    Yields:
-        Lines without the white space around them. WikiText's headings (` = Title = `) and its
-        `<unk>` are lines and words like any other.
-
-    Raises:
-        MissingData: there is no such folder, or no such file in it.
-        BadData: a line is not UTF-8 (only without `broken`).
+        folder: A folder with files of `TEXT_SUFFIXES` in it or below it, or one file. They come in
+            a fixed order, so that a run can be resumed. WikiText's headings (` = Title = `) and its
+            `<unk>` are lines and words like any other.
+        broken: Counts lines that are not UTF-8; see `Skips`.
     """
     for path in text_files(folder):
         for number, line in numbered_lines(path, broken):
@@ -50,9 +43,6 @@ def text_files(folder: Path) -> Iterator[Path]:
     """The files of a text corpus, folder by folder, by name; `folder` itself if it is a file.
 
     One folder at a time is listed: OpenWebText unpacks to eight million files.
-
-    Raises:
-        MissingData: there is no such folder, or no file of `TEXT_SUFFIXES` in it or below it.
     """
     if folder.is_file():
         yield folder

@@ -15,12 +15,19 @@ from itertools import groupby
 from pathlib import Path
 
 from unimo2.errors import BadData, MissingData
-from unimo2.formats.parsing import BROKEN_ROW, DUPLICATE, MISSING_IMAGE, Skips, refuse
+from unimo2.formats.parsing import (
+    BROKEN_ROW,
+    DUPLICATE,
+    IMAGE_SUFFIXES,
+    MISSING_IMAGE,
+    Skips,
+    refuse,
+    undecodable,
+    whole,
+)
 
 SHARD_SUFFIX = ".tar"
 CUT_OFF = "shard that is cut off"
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp")
-"""What images of the web are called."""
 _BLOCK = 512  # bytes; members and the end of the archive are made of these
 
 
@@ -40,8 +47,8 @@ class TarMember:
         """Its content.
 
         Raises:
-            MissingData: the shard is not there any more, or the disk does not give it.
-            BadData: the shard is shorter than it was.
+            MissingData: The shard is not there any more, or the disk does not give it.
+            BadData: The shard is shorter than it was.
         """
         try:
             with self.shard.open("rb") as file:
@@ -79,22 +86,18 @@ class ShardPair:
 def shard_pairs(
     shard: Path, lost: Skips | None = None, broken: Skips | None = None
 ) -> Iterator[ShardPair]:
-    """Stream the pairs of one shard.
+    """Stream the pairs of one shard, in its order.
 
     Args:
-        shard: an uncompressed tar. The caption of a sample is its `.txt`, or the field "caption" of
+        shard: An uncompressed tar. The caption of a sample is its `.txt`, or the field "caption" of
             its `.json`.
-        lost: counts captions without an image; None makes the first one an error.
-        broken: counts samples without a readable caption, files that a sample has twice, and a
-            shard that is cut off (what lies before the cut is read); None makes the first one an
-            error.
-
-    Yields:
-        Pairs in the order of the shard.
+        lost: Counts captions without an image; see `Skips`.
+        broken: Counts samples without a readable caption, files that a sample has twice, and a shard
+            that is cut off (what lies before the cut is read).
 
     Raises:
-        MissingData: no such shard; an image is missing (only without `lost`).
-        BadData: no tar, or a compressed one; what `broken` counts (only without it).
+        MissingData: No such shard; an image is missing (only without `lost`).
+        BadData: Not a tar, or a compressed one; what `broken` counts (only without it).
     """
     shard = shard.absolute()
     for key, group in groupby(_members(shard, broken), key=_key):
@@ -110,7 +113,7 @@ def shard_pairs(
         if image is not None:
             yield ShardPair(place, text, key, image)
         elif lost is None:
-            raise MissingData(f"{place}: a caption, but no image ({', '.join(IMAGE_SUFFIXES)})")
+            raise MissingData(f"{place}: a caption, but no image (.jpg, .png ...)")
         else:
             lost.add(MISSING_IMAGE, place)
 
@@ -158,11 +161,15 @@ def _caption(members: dict[str, TarMember], place: str, broken: Skips | None) ->
         elif ".json" in members:
             fields = json.loads(members[".json"].read())
             caption = fields.get("caption") if isinstance(fields, dict) else None
-            text = caption if isinstance(caption, str) else ""
+            text = whole(caption, "the caption") if isinstance(caption, str) else ""
     except UnicodeDecodeError:
         fault = "the caption is not UTF-8"
     except json.JSONDecodeError as error:
         fault = f"malformed JSON: {error.msg}"
+    except (RecursionError, ValueError) as error:
+        fault = f"malformed JSON: {undecodable(error)}"
+    except BadData as error:
+        fault = str(error)
     text = " ".join(text.split())
     if not text:
         refuse(BROKEN_ROW, f"{place}: {fault}", broken)

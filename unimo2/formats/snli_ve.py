@@ -42,18 +42,11 @@ class Pair:
 
 
 def read_pairs(path: Path, broken: Skips | None = None) -> list[Pair]:
-    """Read one split.
-
-    Args:
-        path: the jsonl file.
-        broken: counts lines that cannot be used; None makes the first one an error.
-
-    Returns:
-        All pairs in the order of the file, those without a gold label too.
+    """Read all pairs of one split in the order of the file, those without a gold label too.
 
     Raises:
-        MissingData: there is no such file.
-        BadData: a malformed line, a missing field, an unknown label, a pairID that occurs twice (these
+        MissingData: There is no such file.
+        BadData: A malformed line, a missing field, an unknown label, a pairID that occurs twice (these
             only without `broken`); no pair at all.
     """
     found = parsed(read_json_lines(path, "SNLI-VE pairs", broken), _pair, broken)
@@ -64,18 +57,7 @@ def read_pairs(path: Path, broken: Skips | None = None) -> list[Pair]:
 
 
 def read_predictions(path: Path) -> dict[str, str]:
-    """Read somebody's labels: one object {"pairID", "prediction"} a line.
-
-    Args:
-        path: the jsonl file.
-
-    Returns:
-        The label by pair, in lower case whatever it is written in.
-
-    Raises:
-        MissingData: there is no such file.
-        BadData: a malformed line, a missing field, an unknown label, a pair that occurs twice.
-    """
+    """Read somebody's labels: one object {"pairID", "prediction"} per line, in any case."""
     rows = [
         (text(record, "pairID", place), _predicted(text(record, "prediction", place), place))
         for record, place in read_json_lines(path, "SNLI-VE predictions")

@@ -8,7 +8,6 @@ The file is one list; each item is an image, `{"id": 1, "regions": [...]}` (`ima
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,10 +15,20 @@ from typing import Any
 
 from unimo2.errors import BadData, MissingData
 from unimo2.formats.json_stream import json_items
-from unimo2.formats.layout import VisualGenome
-from unimo2.formats.parsing import BROKEN_ROW, DUPLICATE, MISSING_IMAGE, DuplicateId, Skips, refuse
+from unimo2.formats.layout import VisualGenomeFiles
+from unimo2.formats.parsing import (
+    MISSING_IMAGE,
+    DuplicateId,
+    Skips,
+    first_file,
+    integer,
+    items,
+    parsed,
+    reason_for,
+    text,
+)
 
-REGIONS_FILE, IMAGE_FOLDERS = VisualGenome.REGIONS, VisualGenome.IMAGES
+REGIONS_FILE, IMAGE_FOLDERS = VisualGenomeFiles.REGIONS, VisualGenomeFiles.IMAGES
 
 
 @dataclass(frozen=True)
@@ -45,20 +54,15 @@ class RegionImage:
 def read_regions(
     folder: Path, lost: Skips | None = None, broken: Skips | None = None
 ) -> Iterator[RegionImage]:
-    """Stream the images with their phrases; the file is never held in memory.
+    """Stream the images on disk with their phrases, in the order of the file.
+
+    The file is never held in memory; an image without regions has none.
 
     Args:
-        folder: holds `region_descriptions.json`, `VG_100K/` and `VG_100K_2/`.
-        lost: counts images that are not on disk; None makes the first one an error.
-        broken: counts regions and images that cannot be used; None makes the first one an error.
-
-    Yields:
-        Images that are on disk, in the order of the file; an image without regions has none.
-
-    Raises:
-        MissingData: no file; an image is not on disk (only without `lost`).
-        BadData: malformed JSON (the line is named); an image or a region without its fields, an
-            empty phrase, an image id that occurs twice (only without `broken`).
+        folder: Holds `region_descriptions.json`, `VG_100K/` and `VG_100K_2/`.
+        lost: Counts images that are not on disk; see `Skips`.
+        broken: Counts regions and images that cannot be used: without their fields, with an empty
+            phrase or an image id that occurs twice.
     """
     path = folder / REGIONS_FILE
     seen: set[int] = set()
@@ -73,9 +77,9 @@ def read_regions(
         except BadData as error:
             if broken is None:
                 raise
-            broken.add(DUPLICATE if isinstance(error, DuplicateId) else BROKEN_ROW, str(error))
+            broken.add(reason_for(error), str(error))
             continue
-        image = _find_image(folder, identifier)
+        image = first_file(folder / name / f"{identifier}.jpg" for name in IMAGE_FOLDERS)
         if image is not None:
             yield RegionImage(identifier, image, regions)
         elif lost is None:
@@ -88,52 +92,23 @@ def read_regions(
 
 
 def _image_id(item: Any, place: str) -> int:
-    if not isinstance(item, dict):
-        raise BadData(f"{place}: expected an object, found {type(item).__name__}")
-    for field in ("id", "image_id"):
-        if field in item:
-            return _integer(item, field, place)
-    raise BadData(f"{place}: field 'id' is missing")
+    has_other_name = isinstance(item, dict) and "id" not in item and "image_id" in item
+    return integer(item, "image_id" if has_other_name else "id", place)
 
 
 def _regions(item: dict[str, Any], image_id: int, place: str, broken: Skips | None) -> list[Region]:
-    entries = item.get("regions")
-    if not isinstance(entries, list):
-        raise BadData(f"{place}: expected a list 'regions'")
-    found: list[Region] = []
-    for number, entry in enumerate(entries):
-        try:
-            found.append(_region(entry, image_id, f"{place}.regions[{number}]"))
-        except BadData as error:
-            refuse(BROKEN_ROW, str(error), broken)
-    return found
+    entries = items(item, "regions", place)
+    records = ((entry, f"{place}.regions[{number}]") for number, entry in enumerate(entries))
+    return list(parsed(records, lambda entry, at: _region(entry, image_id, at), broken))
 
 
 def _region(entry: Any, image_id: int, place: str) -> Region:
-    if not isinstance(entry, dict):
-        raise BadData(f"{place}: expected an object, found {type(entry).__name__}")
-    owner = _integer(entry, "image_id", place) if "image_id" in entry else image_id
+    # Phrases were typed by hand and some hold line ends.
+    phrase = " ".join(text(entry, "phrase", place).split())
+    if not phrase:
+        raise BadData(f"{place}: field 'phrase' is empty")
+    owner = integer(entry, "image_id", place) if "image_id" in entry else image_id
     if owner != image_id:
         raise BadData(f"{place}: image_id {owner} inside the image with id {image_id}")
-    phrase = entry.get("phrase")
-    if not isinstance(phrase, str) or not phrase.strip():
-        raise BadData(f"{place}: field 'phrase' is missing or empty")
-    x, y, width, height = (_integer(entry, name, place) for name in ("x", "y", "width", "height"))
-    # Phrases were typed by hand and some hold line ends.
-    text = " ".join(phrase.split())
-    return Region(_integer(entry, "region_id", place), text, (x, y, width, height))
-
-
-def _integer(entry: dict[str, Any], field: str, place: str) -> int:
-    value = entry.get(field)
-    if not isinstance(value, int) or isinstance(value, bool):
-        raise BadData(f"{place}: field {field!r} must be a whole number, found {value!r}")
-    return value
-
-
-def _find_image(folder: Path, identifier: int) -> Path | None:
-    for name in IMAGE_FOLDERS:
-        path = folder / name / f"{identifier}.jpg"
-        if os.path.isfile(path):
-            return Path(os.path.abspath(path))
-    return None
+    x, y, width, height = (integer(entry, name, place) for name in ("x", "y", "width", "height"))
+    return Region(integer(entry, "region_id", place), phrase, (x, y, width, height))

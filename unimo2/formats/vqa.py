@@ -65,18 +65,11 @@ class Annotation:
 
 
 def read_questions(paths: Sequence[Path], broken: Skips | None = None) -> list[Question]:
-    """Read question files.
-
-    Args:
-        paths: one or more, for example those of train and val.
-        broken: counts questions that cannot be used; None makes the first one an error.
-
-    Returns:
-        The questions in the order of the files.
+    """Read question files, for example those of train and val, in their order.
 
     Raises:
-        MissingData: a file is not there.
-        BadData: malformed JSON (the line is named); a field is missing or of the wrong type, or a
+        MissingData: A file is not there.
+        BadData: Malformed JSON (the line is named); a field is missing or of the wrong type, or a
             question id occurs twice (these only without `broken`).
     """
     found = parsed(_records(paths, "questions"), _question, broken)
@@ -84,28 +77,13 @@ def read_questions(paths: Sequence[Path], broken: Skips | None = None) -> list[Q
 
 
 def read_annotations(paths: Sequence[Path], broken: Skips | None = None) -> list[Annotation]:
-    """Read annotation files; arguments and errors as for `read_questions`, and answers are needed.
-
-    Returns:
-        The annotations in the order of the files.
-    """
+    """Read annotation files as `read_questions` does; each has one answer or more."""
     found = parsed(_records(paths, "annotations"), _annotation, broken)
     return without_repeats(found, lambda one: one.question_id, "question_id", _names(paths), broken)
 
 
 def read_results(path: Path) -> dict[int, str]:
-    """Read somebody's answers, in the evaluation server's format.
-
-    Args:
-        path: a JSON list of {"question_id", "answer"}.
-
-    Returns:
-        The answer as given, by question id.
-
-    Raises:
-        MissingData: there is no such file.
-        BadData: malformed JSON, an entry without those fields, or a question answered twice.
-    """
+    """The answer that somebody gives each question id, in the evaluation server's format."""
     return read_predictions(path, "VQA results", "question_id", "answer")
 
 
@@ -210,26 +188,15 @@ _CONTRACTIONS["somebody'd"] = "somebodyd"
 
 
 def clean(answer: str) -> str:
-    """What is done to every answer, raw or not: line ends and tabs become spaces, ends are trimmed.
-
-    Args:
-        answer: as given.
-
-    Returns:
-        The answer on one line.
-    """
+    """What is done to every answer: line ends and tabs become spaces, ends are trimmed."""
     return answer.replace("\n", " ").replace("\t", " ").strip()
 
 
 def normalise(answer: str) -> str:
-    """The form in which answers are compared where the ten annotators do not all agree.
+    """The form in which cleaned answers are compared where the annotators do not all agree.
 
-    Args:
-        answer: from `clean`.
-
-    Returns:
-        The answer without articles and most punctuation, in lower case, number words up to ten as
-        digits, contractions with their apostrophes.
+    It lacks articles and most punctuation, and has lower case, number words up to ten as digits and
+    contractions with their apostrophes.
     """
     words = []
     for word in _without_punctuation(answer).lower().split():

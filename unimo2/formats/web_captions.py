@@ -8,7 +8,6 @@ where the caller gives a `Skips`, and an error where it does not.
 
 from __future__ import annotations
 
-import json
 import os
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -18,20 +17,24 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from unimo2.errors import BadData, MissingData
-from unimo2.formats.layout import ConceptualCaptions, Sbu
+from unimo2.formats.layout import ConceptualCaptionsFiles, SbuFiles
 from unimo2.formats.parsing import (
     BROKEN_ROW,
+    IMAGE_SUFFIXES,
     MISSING_IMAGE,
     Skips,
     decoded,
+    first_file,
     numbered_lines,
     raw_lines,
+    read_json,
     refuse,
+    whole,
 )
-from unimo2.formats.shards import IMAGE_SUFFIXES, SHARD_SUFFIX, ImageSource, shard_pairs
+from unimo2.formats.shards import SHARD_SUFFIX, ImageSource, shard_pairs
 
-CC_FILES, CC_FOLDERS = ConceptualCaptions.CAPTIONS, ConceptualCaptions.IMAGES
-SBU_JSON, SBU_URLS, SBU_CAPTIONS = Sbu.JSON, Sbu.URLS, Sbu.CAPTIONS
+CC_FILES, CC_FOLDERS = ConceptualCaptionsFiles.CAPTIONS, ConceptualCaptionsFiles.IMAGES
+SBU_JSON, SBU_URLS, SBU_CAPTIONS = SbuFiles.JSON, SbuFiles.URLS, SbuFiles.CAPTIONS
 
 Locate = Callable[[str], Sequence[Path]]
 """Where the image of an address may lie: candidates, the likeliest first."""
@@ -51,18 +54,10 @@ class WebPair:
 
 
 def captioned_rows(path: Path, broken: Skips | None = None) -> Iterator[tuple[int, str, str]]:
-    """Stream the rows of a TSV of captions and addresses.
+    """Stream a TSV of captions and addresses: line number from 1, caption, address (or image path).
 
-    Args:
-        path: the TSV, without header. No quoting: a `"` is part of the caption.
-        broken: counts rows that cannot be read; None makes the first one an error.
-
-    Yields:
-        Line number from 1, caption, address (or path of an image).
-
-    Raises:
-        MissingData: there is no such file.
-        BadData: a row has not exactly two columns, or one is empty (only without `broken`).
+    There is no header and no quoting: a `"` is part of the caption. `broken` counts rows that have
+    not exactly two columns, or an empty one.
     """
     for number, line in numbered_lines(path, broken):
         columns = line.split("\t")
@@ -81,24 +76,17 @@ def captioned_rows(path: Path, broken: Skips | None = None) -> Iterator[tuple[in
 def conceptual_captions(
     folder: Path, split: str, lost: Skips | None = None, broken: Skips | None = None
 ) -> Iterator[WebPair]:
-    """Stream the pairs of Conceptual Captions.
+    """Stream the pairs of Conceptual Captions whose image is on disk, in the order of the file.
 
     Args:
-        folder: holds the TSV (`CC_FILES`) and, for the images, `CC_FOLDERS`. The image of an
+        folder: Holds the TSV (`CC_FILES`) and, for the images, `CC_FOLDERS`. The image of an
             address is `training/<CRC-32 of the address>`, as the downloader of ViLBERT names it,
             with or without ".jpg"; a second column that is no address is the image's path, from
             `folder` or from `training/`. Where `training/` holds what img2dataset wrote (folders
             `00000/` or shards `*.tar`), the pairs are those of `sidecar_pairs` and no TSV is read.
         split: "train" or "val".
-        lost: counts pairs whose image is not on disk; None makes the first one an error.
-        broken: counts rows that cannot be read; None makes the first one an error.
-
-    Yields:
-        Pairs whose image file is there, in the order of the file.
-
-    Raises:
-        MissingData: no TSV; an image is missing (only without `lost`).
-        BadData: a broken row (only without `broken`).
+        lost: Counts pairs whose image is not on disk; see `Skips`.
+        broken: Counts rows that cannot be read.
     """
     tsv = folder / CC_FILES[split]
     images = folder / CC_FOLDERS[split]
@@ -118,27 +106,20 @@ def conceptual_captions(
 
 
 def sbu(folder: Path, lost: Skips | None = None, broken: Skips | None = None) -> Iterator[WebPair]:
-    """Stream the pairs of the SBU Captioned Photo Dataset.
+    """Stream the pairs of the SBU Captioned Photo Dataset whose image is on disk, in file order.
 
     Args:
-        folder: holds `sbu-captions-all.json`, or the two text files (they are unpacked into
+        folder: Holds `sbu-captions-all.json`, or the two text files (they are unpacked into
             `dataset/`, where they are looked for too). Images lie beside the file or in `images/`,
             each named by the last part of its address. Where `images/` holds what img2dataset
             wrote, the pairs are those of `sidecar_pairs` and no other file is read.
-        lost: counts pairs whose image is not on disk; None makes the first one an error.
-        broken: counts rows that cannot be read; None makes the first one an error.
-
-    Yields:
-        Pairs whose image file is there, in the order of the file.
-
-    Raises:
-        MissingData: none of the files is there; an image is missing (only without `lost`).
-        BadData: lists or files of different lengths; a broken row (only without `broken`).
+        lost: Counts pairs whose image is not on disk; see `Skips`.
+        broken: Counts rows that cannot be read; lists or files of different lengths are an error.
     """
-    if in_shards(folder / Sbu.IMAGES):
-        return sidecar_pairs(folder / Sbu.IMAGES, lost, broken)
+    if in_shards(folder / SbuFiles.IMAGES):
+        return sidecar_pairs(folder / SbuFiles.IMAGES, lost, broken)
     home, rows = _sbu_rows(folder, broken)
-    places = [folder / Sbu.IMAGES, home, folder]
+    places = [folder / SbuFiles.IMAGES, home, folder]
 
     def locate(source: str) -> Sequence[Path]:
         name = PurePosixPath(source.split("?")[0].split("#")[0]).name
@@ -149,7 +130,7 @@ def sbu(folder: Path, lost: Skips | None = None, broken: Skips | None = None) ->
 
 def sbu_file(folder: Path) -> Path | None:
     """The file that `sbu` reads captions from; None if there is none."""
-    candidates = (folder / SBU_JSON, folder / Sbu.UNPACKED / SBU_URLS, folder / SBU_URLS)
+    candidates = (folder / SBU_JSON, folder / SbuFiles.UNPACKED / SBU_URLS, folder / SBU_URLS)
     return next((path for path in candidates if path.is_file()), None)
 
 
@@ -189,14 +170,7 @@ def _sbu_text_rows(path: Path, broken: Skips | None) -> Iterator[tuple[str, str,
 
 def _sbu_json_rows(path: Path, broken: Skips | None) -> Iterator[tuple[str, str, str]]:
     """The official JSON is one object of three lists; it has to be read whole (about 0.2 GB)."""
-    try:
-        content: Any = json.loads(path.read_text(encoding="utf-8"))
-    except json.JSONDecodeError as error:
-        raise BadData(
-            f"{path}: malformed JSON at line {error.lineno}, column {error.colno}: {error.msg}"
-        ) from error
-    except UnicodeDecodeError as error:
-        raise BadData(f"{path}: not UTF-8 text (byte {error.start})") from error
+    content: Any = read_json(path, "SBU captions")
     fields = content if isinstance(content, dict) else {}
     sources, captions = fields.get("image_urls"), fields.get("captions")
     if not isinstance(sources, list) or not isinstance(captions, list):
@@ -214,7 +188,12 @@ def _sbu_json_rows(path: Path, broken: Skips | None) -> Iterator[tuple[str, str,
             fault = "no caption" if source.strip() else "no address"
             refuse(BROKEN_ROW, f"{place}: {fault}", broken)
         else:
-            yield place, caption.strip(), source.strip()
+            try:
+                pair = whole(caption.strip(), place), whole(source.strip(), place)
+            except BadData as error:
+                refuse(BROKEN_ROW, str(error), broken)
+                continue
+            yield place, *pair
 
 
 def sidecar_pairs(
@@ -223,18 +202,10 @@ def sidecar_pairs(
     """Stream pairs downloaded by img2dataset with `--output_format files` or `webdataset`.
 
     Args:
-        folder: holds folders `00000/`, `00001/` ... with `000000007.jpg` and, beside each image,
-            its caption in `000000007.txt`; or shards `*.tar` of such files.
-        lost: counts captions without an image; None makes the first one an error.
-        broken: counts empty or undecodable captions; None makes the first one an error.
-
-    Yields:
-        Pairs, folder by folder, in the order of their names.
-
-    Raises:
-        MissingData: no such folder; an image is missing (only without `lost`).
-        BadData: an empty caption or one that is not UTF-8, a shard that is cut off (only without
-            `broken`); a compressed shard.
+        folder: Holds folders `00000/`, `00001/` ... with `000000007.jpg` and, beside each image,
+            its caption in `000000007.txt`; or shards `*.tar` of such files. They come by name.
+        lost: Counts captions without an image; see `Skips`.
+        broken: Counts captions that are empty or not UTF-8, and shards that are cut off.
     """
     for shard in sorted_entries(folder):
         if shard.suffix == SHARD_SUFFIX:
@@ -295,9 +266,9 @@ def _on_disk(
             refuse(BROKEN_ROW, fault, broken)
             continue
         candidates = locate(source)
-        path = next((path for path in candidates if os.path.isfile(path)), None)
+        path = first_file(candidates)
         if path is not None:
-            yield WebPair(place, text, source, Path(os.path.abspath(path)))
+            yield WebPair(place, text, source, path)
         elif lost is None:
             raise MissingData(f"{place}: image not on disk, expected at {candidates[0]}")
         else:

@@ -10,6 +10,7 @@ from unimo2.errors import UsageError
 
 _CHOICES: dict[str, tuple[str | None, ...]] = {
     "grounding": ("topk", "nearest", "none"),
+    "grounding_scores": ("summed", "standard"),
     "attention": ("grounded", "dense"),
     "itm_input": ("product", "concat"),
     "head_input": ("product", "concat", "both", "towers", None),
@@ -57,6 +58,11 @@ class Unimo2Config(PretrainedConfig):
         grounded_tokens: K, rows chosen for one input.
         beta: Weight of the commitment term in equation 3.
         grounding_temperature: Initial value of the learned temperature in equation 1.
+        grounding_threshold: What a similarity of equation 1 must reach for the sigmoid to be a half;
+            0 in paper and released code.
+        grounding_scores: Rows with the largest "summed" similarities are chosen (equation 2), or
+            those with the largest in "standard" units: tokens without their kind's mean, of length
+            1, and sums against a row's usual ones (`unimo2.modeling.token_statistics`). Ours.
         contrastive_temperature: Initial value of the learned temperature of the contrastive loss.
         contrastive_projection: Whether the contrastive score is taken between ReLU projections, both
             normalised, instead of the towers' first outputs; None for projections just where there
@@ -113,6 +119,8 @@ class Unimo2Config(PretrainedConfig):
         grounded_tokens: int = 100,
         beta: float = 0.25,
         grounding_temperature: float = 100.0,
+        grounding_threshold: float = 0.0,
+        grounding_scores: str = "summed",
         contrastive_temperature: float = 0.07,
         contrastive_projection: bool | None = False,
         normalize_text: bool = True,
@@ -149,6 +157,8 @@ class Unimo2Config(PretrainedConfig):
         self.grounded_tokens = grounded_tokens
         self.beta = beta
         self.grounding_temperature = grounding_temperature
+        self.grounding_threshold = grounding_threshold
+        self.grounding_scores = grounding_scores
         self.contrastive_temperature = contrastive_temperature
         self.contrastive_projection = contrastive_projection
         self.normalize_text = normalize_text

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from unimo2.modeling.configuration import Unimo2Config
+from unimo2.modeling.token_statistics import IMAGE, TEXT, TokenStatistics
 
 # Range to which the released code clips the temperature of equation 1.
 _TEMPERATURE_RANGE = (1.0, 10000.0)
@@ -40,6 +41,10 @@ class GroundedDictionary(nn.Module):
         self.reduction = config.loss_reduction
         self.nearest = config.grounding == "nearest"
         self.initial_temperature = config.grounding_temperature
+        self.threshold = config.grounding_threshold
+        rows, width = config.dictionary_size, config.hidden_size
+        standard = config.grounding_scores == "standard" and not self.nearest
+        self.statistics = TokenStatistics(rows, width) if standard else None
         self.embedding = nn.Parameter(torch.empty(config.dictionary_size, config.hidden_size))
         self.temperature = nn.Parameter(torch.empty(1))
         self.reset_parameters()
@@ -50,13 +55,20 @@ class GroundedDictionary(nn.Module):
         nn.init.uniform_(self.embedding, -bound, bound)
         nn.init.constant_(self.temperature, self.initial_temperature)
 
-    def forward(self, tokens: Tensor, mask: Tensor | None, with_loss: bool = True) -> Grounding:
+    def forward(
+        self,
+        tokens: Tensor,
+        mask: Tensor | None,
+        with_loss: bool = True,
+        patches: int = 0,
+    ) -> Grounding:
         """Ground a batch of inputs.
 
         Args:
             tokens: [b, n, D] tower outputs without class and first token, patches first.
             mask: [b, n], 0 for tokens that do not count, or None when all do.
             with_loss: Whether equation 3 is computed.
+            patches: How many of the tokens are patches.
 
         Returns:
             The chosen rows, best first, and the loss.
@@ -65,8 +77,18 @@ class GroundedDictionary(nn.Module):
             tokens = tokens.float()
             if self.nearest:
                 return self._nearest(tokens, mask, with_loss)
+            if self.statistics is not None:
+                if self.training and with_loss:
+                    self._note(tokens, mask, patches)
+                tokens = torch.cat(
+                    [
+                        self.view(tokens[:, :patches], IMAGE),
+                        self.view(tokens[:, patches:], TEXT),
+                    ],
+                    dim=1,
+                )
             similarity = self.similarity(tokens, mask)
-            indices = self.select(similarity.sum(dim=1))
+            indices = self.select(self._accumulated(similarity, mask, patches))
             rows = self.embedding.float()[indices]  # [b, K, D]
             if not with_loss:
                 return Grounding(indices, rows, None, None)
@@ -77,24 +99,54 @@ class GroundedDictionary(nn.Module):
         """Equation 1: sigmoid(temperature * token . row), 0 for tokens that do not count.
 
         Args:
-            tokens: [b, n, D].
+            tokens: [b, n, D], as `view` gives them.
             mask: [b, n] or None.
 
         Returns:
             [b, n, C] in float32.
         """
         temperature = self.temperature.float().clamp(*_TEMPERATURE_RANGE)
-        similarity = torch.sigmoid(temperature * (tokens @ self.embedding.float().t()))
+        similarity = tokens @ self.embedding.float().t()
+        similarity = torch.sigmoid(temperature * (similarity - self.threshold))
         return similarity if mask is None else similarity * mask[:, :, None].to(similarity.dtype)
 
-    def scores(self, tokens: Tensor, mask: Tensor | None = None) -> Tensor:
+    def view(self, tokens: Tensor, kind: int) -> Tensor:
+        """Tokens as the dictionary sees them: as they are, or in standard units, [b, n, D]."""
+        return tokens if self.statistics is None else self.statistics.view(tokens, kind)
+
+    def scores(self, tokens: Tensor, mask: Tensor | None = None, kind: int = IMAGE) -> Tensor:
         """Equation 2 for one modality: the similarities summed over its tokens, [b, C].
 
         An image's scores and a text's scores add up to the pair's, so that retrieval computes each
         once.
         """
         with torch.autocast(tokens.device.type, enabled=False):
-            return self.similarity(tokens.float(), mask).sum(dim=1)
+            similarity = self.similarity(self.view(tokens.float(), kind), mask)
+            return self._accumulated(similarity, mask, tokens.shape[1] * (kind == IMAGE))
+
+    def _accumulated(self, similarity: Tensor, mask: Tensor | None, patches: int) -> Tensor:
+        """Sums over tokens, [b, n, C] to [b, C], in standard units where those are used."""
+        if self.statistics is None:
+            return similarity.sum(dim=1)
+        scores = similarity.new_zeros(len(similarity), similarity.shape[2])
+        for kind, part in _kinds(similarity.shape[1], patches):
+            counts = _counts(similarity[:, part], None if mask is None else mask[:, part])
+            sums = similarity[:, part].sum(dim=1)
+            scores = scores + self.statistics.standard(sums, counts, kind)
+        return scores
+
+    @torch.no_grad()
+    def _note(self, tokens: Tensor, mask: Tensor | None, patches: int) -> None:
+        """Take a training batch into the statistics."""
+        assert self.statistics is not None
+        if mask is None:
+            mask = tokens.new_ones(tokens.shape[:2])
+        for kind, part in _kinds(tokens.shape[1], patches):
+            real = mask[:, part]
+            self.statistics.note_tokens(tokens[:, part], real, kind)
+            similarity = self.similarity(self.view(tokens[:, part], kind), real)
+            counts = _counts(similarity, real)
+            self.statistics.note_sums(similarity.sum(dim=1), counts, kind)
 
     def select(self, scores: Tensor) -> Tensor:
         """The K rows with the largest accumulated scores, [b, C] to [b, K], best first."""
@@ -148,6 +200,20 @@ class GroundedDictionary(nn.Module):
             squares = squares * mask[:, :, None].to(squares.dtype)
         if self.reduction == "sum":
             return squares.sum() / len(squares)
-        if mask is None:
-            return squares.mean()
-        return squares.sum() / (mask.sum() * squares.shape[2]).clamp_min(1)
+        # In standard units tokens have length 1, and not one that grows with the dimensions.
+        elements = 1 if self.statistics is not None else squares.shape[2]
+        tokens = squares[..., 0].numel() if mask is None else mask.sum().clamp_min(1)
+        return squares.sum() / (tokens * elements)
+
+
+def _kinds(tokens: int, patches: int) -> list[tuple[int, slice]]:
+    """The kinds of tokens that there are, and where: patches come first."""
+    parts = [(IMAGE, slice(0, patches)), (TEXT, slice(patches, tokens))]
+    return [(kind, part) for kind, part in parts if part.stop > part.start]
+
+
+def _counts(similarity: Tensor, mask: Tensor | None) -> Tensor:
+    """How many tokens count, [b]."""
+    if mask is None:
+        return similarity.new_full((len(similarity),), similarity.shape[1])
+    return mask.sum(dim=1).to(similarity.dtype)

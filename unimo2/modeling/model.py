@@ -220,13 +220,13 @@ class Unimo2Model(Unimo2PreTrainedModel):
         """
         if self.dictionary is None:
             raise UsageError("this model was built with grounding='none': it has no dictionary")
-        tokens = [part[:, 1:] for part in (vision, text) if part is not None]
+        tokens = [part[:, 1:].float() for part in (vision, text) if part is not None]
+        patches = 0 if vision is None else vision.shape[1] - 1
         mask = None
         if text is not None and attention_mask is not None and self.config.padding == "masked":
-            patches = 0 if vision is None else vision.shape[1] - 1
             real = attention_mask.new_ones(len(attention_mask), patches)
             mask = torch.cat([real, attention_mask[:, 1:]], dim=1)
-        return self.dictionary(torch.cat([t.float() for t in tokens], dim=1), mask, with_loss)
+        return self.dictionary(torch.cat(tokens, dim=1), mask, with_loss, patches)
 
     def fuse(
         self,

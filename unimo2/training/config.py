@@ -152,6 +152,11 @@ class PretrainConfig(LoopConfig):
         match_group: 0 for matching as two classes (paper); or pairs of a group: each matched pair
             meets so many less one that are like it, drawn by `hard_share`, and the true text of
             each image, and image of each text, is to be found within the group. Ours.
+        match_fused: of matching in groups: weight of finding the partner by logit and contrastive score
+            together, against the logit alone: matching then learns what contrast does not know. Ours.
+        contrast_share: of matching in groups: share of the images that contrast is trained on;
+            matching is trained on the others, where contrast is wrong as often as on new images.
+            Ours.
         negatives_from: whether matching draws its negatives from the pairs of "all" processes, or of
             its own "process" (which sends less around). Ours.
         restart_unused: batches after which a dictionary row that no input chose starts anew from a
@@ -206,6 +211,8 @@ class PretrainConfig(LoopConfig):
     hard_share: float = 1.0
     match_share: float = 1.0
     match_group: int = 0
+    match_fused: float = 0.0
+    contrast_share: float = 1.0
     negatives_from: Literal["all", "process"] = "all"
     restart_unused: int = 0
     length_window: int = 16
@@ -234,6 +241,18 @@ class PretrainConfig(LoopConfig):
         """Tokens of the longest block of text."""
         return self.text_length or self.max_text_length
 
+    def _require_ranges(self) -> None:
+        """Refuse weights below 0 and shares that are not."""
+        losses = ("mlm", "itm", "contrastive", "grounding", "vcl", "text")
+        for name in (*(f"{loss}_weight" for loss in losses), "text_batch", "restart_unused"):
+            self.require(name, getattr(self, name) >= 0, "at least 0")
+        shares = ("mlm_share", "hard_share", "match_share", "pair_steps", "contrast_steps")
+        for name in (*shares, "match_fused", "vcl_colour", "pair_colour"):
+            self.require(name, 0.0 <= getattr(self, name) <= 1.0, "between 0 and 1")
+        crops = ("vcl_smallest_crop", "pair_crop")
+        for name in ("mask_fraction", "mask_geometric_p", *crops, "contrast_share"):
+            self.require(name, 0.0 < getattr(self, name) <= 1.0, "above 0 and at most 1")
+
     def __post_init__(self) -> None:
         """Refuse values that cannot be meant.
 
@@ -243,9 +262,12 @@ class PretrainConfig(LoopConfig):
         super().__post_init__()
         for name in ("mask_max_span", "length_window", "workers"):
             self.require(name, getattr(self, name) >= 1, "at least 1")
+        grouped = self.match_group or (self.match_fused == 0 and self.contrast_share == 1)
+        self.require("match_group", bool(grouped), "above 0 with match_fused or contrast_share")
         alone = self.contrast_steps == 0 or self.contrastive_weight > 0
         self.require("contrast_steps", alone, "0 if contrastive_weight is 0")
         self.require("match_group", self.match_group in (0, *range(2, 65)), "0 or 2 to 64")
+        self._require_ranges()
         self.require("max_text_length", self.max_text_length >= 3, "at least 3")
         self.require("text_length", self.text_length in (0, *range(3, 1 << 20)), "0 or at least 3")
         self.require("batch_size", self.batch_size >= 2, "at least 2: negatives come from it")
@@ -253,30 +275,8 @@ class PretrainConfig(LoopConfig):
             "image_batch", self.image_batch == 0 or self.image_batch > 1, "0 or at least 2"
         )
         weights = ("mlm_weight", "itm_weight", "contrastive_weight")
-        for name in (
-            *weights,
-            "grounding_weight",
-            "vcl_weight",
-            "text_weight",
-            "text_batch",
-            "restart_unused",
-        ):
-            self.require(name, getattr(self, name) >= 0, "at least 0")
-        self.require(
-            "itm_weight", any(getattr(self, n) > 0 for n in weights), "above 0 if mlm is 0"
-        )
-        shares = (
-            "mlm_share",
-            "hard_share",
-            "match_share",
-            "pair_steps",
-            "vcl_colour",
-            "pair_colour",
-        )
-        for name in (*shares, "pair_colour", "contrast_steps"):
-            self.require(name, 0.0 <= getattr(self, name) <= 1.0, "between 0 and 1")
-        for name in ("mask_fraction", "mask_geometric_p", "vcl_smallest_crop", "pair_crop"):
-            self.require(name, 0.0 < getattr(self, name) <= 1.0, "above 0 and at most 1")
+        above = any(getattr(self, name) > 0 for name in weights)
+        self.require("itm_weight", above, "above 0 if mlm is 0")
         self.require("prompt_share", 0.0 <= self.prompt_share < 1.0, "at least 0 and below 1")
         self.require("vcl_temperature", self.vcl_temperature > 0, "above 0")
         self.require("vcl_rotation", 0 <= self.vcl_rotation <= 180, "between 0 and 180 degrees")

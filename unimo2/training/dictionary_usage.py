@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from unimo2.modeling.grounding import GroundedDictionary
 from unimo2.modeling.model import Unimo2Model, Unimo2Output
+from unimo2.modeling.token_statistics import IMAGE, TEXT
 from unimo2.training.distributed import balanced, of_main
 from unimo2.training.logging import COUNTS
 
@@ -90,13 +91,62 @@ class RowUse(nn.Module):
         if not len(rows):
             return
         real = mask[:, 1:].bool()
-        vectors = torch.cat([vision[:, 1:].flatten(0, 1).float(), text[:, 1:][real].float()])
+        patches, words = _views(dictionary, vision, text)
+        vectors = torch.cat([patches.flatten(0, 1), words[real]])
         generator = torch.Generator().manual_seed(seed)
         drawn = torch.randint(len(vectors), (len(rows),), generator=generator)
         # Every process has other vectors at hand: those of the first one are taken by all.
         chosen = of_main(vectors[drawn.to(vectors.device)].to(dictionary.embedding).contiguous())
         dictionary.embedding[rows] = chosen
         self.idle[rows] = 0
+
+
+def _views(dictionary: GroundedDictionary, vision: Tensor, text: Tensor) -> tuple[Tensor, Tensor]:
+    """Patches and words of tower outputs as the dictionary sees them."""
+    return dictionary.view(vision[:, 1:].float(), IMAGE), dictionary.view(text[:, 1:].float(), TEXT)
+
+
+# Candidates among which the next row is the one that is least like all before.
+_CANDIDATES = 256
+
+
+@torch.no_grad()
+def start_from_tokens(
+    dictionary: GroundedDictionary, vision: Tensor, text: Tensor, mask: Tensor, seed: int
+) -> None:
+    """Begin a dictionary in standard units: rows from patches and words that differ most (ours).
+
+    Args:
+        dictionary: Whose statistics are still empty.
+        vision: [b, m + 1, D] tower outputs of images.
+        text: [b, n, D] tower outputs of texts.
+        mask: [b, n], 1 at real tokens.
+        seed: Of the candidates.
+    """
+    assert dictionary.statistics is not None
+    real, generator = mask[:, 1:], torch.Generator().manual_seed(seed)
+    patches = vision[:, 1:].float()
+    dictionary.statistics.note_tokens(patches, real.new_ones(patches.shape[:2]), IMAGE)
+    dictionary.statistics.note_tokens(text[:, 1:].float(), real, TEXT)
+    seen, words = _views(dictionary, vision, text)
+    half = len(dictionary.embedding) // 2
+    rows = [
+        _spread_out(seen.flatten(0, 1), half, generator),
+        _spread_out(words[real.bool()], len(dictionary.embedding) - half, generator),
+    ]
+    dictionary.embedding.copy_(of_main(torch.cat(rows).to(dictionary.embedding).contiguous()))
+
+
+def _spread_out(vectors: Tensor, count: int, generator: torch.Generator) -> Tensor:
+    """Some of many vectors of length 1, farthest first among a few, [m, D] to [count, D]."""
+    chosen = [vectors[0]]
+    nearest = vectors @ vectors[0]  # cosine with the nearest one chosen
+    for _ in range(count - 1):
+        few = torch.randint(len(vectors), (_CANDIDATES,), generator=generator).to(vectors.device)
+        best = few[nearest[few].argmin()]
+        chosen.append(vectors[best])
+        nearest = torch.maximum(nearest, vectors @ vectors[best])
+    return torch.stack(chosen)
 
 
 # Parts of the forward pass that fine-tuning needs in another order than the model's own.
@@ -179,5 +229,5 @@ def pair_rows(
         return None
     counted = model.config.padding == "counted"
     image_scores = dictionary.scores(vision[:, 1:])  # [i, C]
-    text_scores = dictionary.scores(text[:, 1:], None if counted else mask[:, 1:])  # [t, C]
+    text_scores = dictionary.scores(text[:, 1:], None if counted else mask[:, 1:], TEXT)  # [t, C]
     return dictionary.select(image_scores[images] + text_scores[texts])

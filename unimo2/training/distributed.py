@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from accelerate import Accelerator, DistributedDataParallelKwargs
@@ -19,7 +19,9 @@ from torch import Tensor, distributed
 from torch.nn import functional
 
 from unimo2.errors import UsageError
-from unimo2.modeling.grounding import Grounding
+
+if TYPE_CHECKING:
+    from unimo2.modeling.grounding import Grounding
 
 
 def world_size() -> int:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -79,36 +77,6 @@ def draw_partners(
         drawn.append(column)
         found.append(usable)
     return torch.stack(drawn, dim=1), torch.stack(found, dim=1)
-
-
-@dataclass(frozen=True)
-class Groups:
-    """Pairs that are alike; every image of a group is matched with every text of it.
-
-    Attributes:
-        members: int64 [r, g], rows of samples, different ones in a group.
-        hidden: bool [r, g, g], image by text: no true pair, and no negative either.
-    """
-
-    members: Tensor
-    hidden: Tensor
-
-
-def group_of(members: Tensor, usable: Tensor, input_ids: Tensor, image_index: Tensor) -> Groups:
-    """Groups of pairs and their partners.
-
-    Args:
-        members: int64 [r, g], the pair first and then its partners, rows of the following.
-        usable: bool [r, g - 1], which partners count.
-        input_ids: int64 [B, N], padded.
-        image_index: int64 [B], which image each sample shows.
-    """
-    ids, index = input_ids[members], image_index[members]  # [r, g, N], [r, g]
-    twins = (ids[:, :, None] == ids[:, None]).all(dim=-1) | (index[:, :, None] == index[:, None])
-    counts = torch.cat([torch.ones_like(usable[:, :1]), usable], dim=1)
-    hidden = twins | ~(counts[:, :, None] & counts[:, None, :])
-    own = torch.eye(members.shape[1], dtype=torch.bool, device=members.device)
-    return Groups(members, hidden & ~own)
 
 
 def circle_loss(

@@ -17,7 +17,8 @@ from unimo2.data.seeding import spread
 from unimo2.modeling.heads import Unimo2ForPreTraining
 from unimo2.modeling.model import CONTRASTIVE_TEMPERATURE_RANGE, Unimo2Model
 from unimo2.modeling.padding import IGNORED, selected_rows
-from unimo2.training.dictionary_usage import RowUse, rows_chosen
+from unimo2.modeling.token_statistics import TEXT
+from unimo2.training.dictionary_usage import RowUse, rows_chosen, start_from_tokens
 from unimo2.training.distributed import (
     balanced,
     gather,
@@ -29,14 +30,8 @@ from unimo2.training.distributed import (
     world_size,
 )
 from unimo2.training.logging import COUNTS
-from unimo2.training.losses import (
-    Groups,
-    draw_negatives,
-    draw_partners,
-    group_of,
-    nt_xent,
-    same_pair,
-)
+from unimo2.training.losses import draw_negatives, draw_partners, nt_xent, same_pair
+from unimo2.training.match_groups import GroupMatching, Groups, groups_of
 
 
 @dataclass(frozen=True)
@@ -112,7 +107,7 @@ class PairObjective(nn.Module):
         match_share: float = 1.0,
         row_use: RowUse | None = None,
         negatives_from: Literal["all", "process"] = "all",
-        match_group: int = 0,
+        groups: GroupMatching | None = None,
     ) -> None:
         """Wrap a model.
 
@@ -127,9 +122,8 @@ class PairObjective(nn.Module):
             row_use: starts rows of the dictionary anew that are out of use; None leaves them.
             negatives_from: whether matching draws negatives from all processes or from its own
                 (the tower outputs then need not be sent around).
-            match_group: 0 for matching as two classes, with one negative each way; g for matching
-                within groups of g pairs that are alike by contrastive score: the true text of each
-                image among g, and the true image of each text.
+            groups: how matching within groups of pairs that are alike is trained; None for matching
+                as two classes, with one negative each way.
         """
         super().__init__()
         self.model = model
@@ -138,7 +132,7 @@ class PairObjective(nn.Module):
         self.match_share = match_share
         self.row_use = row_use
         self.own_negatives = negatives_from == "process"
-        self.match_group = match_group
+        self.groups = groups or GroupMatching()
 
     def forward(self, batch: PairBatch) -> dict[str, Tensor]:
         """Compute the losses.
@@ -158,6 +152,12 @@ class PairObjective(nn.Module):
         if self.row_use is not None and self.model.dictionary is not None and self.training:
             self.row_use.restart(self.model.dictionary, vision, text, mask, batch.seed)
 
+        dictionary = self.model.dictionary
+        statistics = None if dictionary is None else dictionary.statistics
+        if dictionary is not None and statistics is not None and self.training:
+            if not statistics.batches.any():
+                start_from_tokens(dictionary, vision, text, mask, batch.seed)
+
         losses: dict[str, Tensor] = {}
         result: dict[str, Tensor] = {}
         everyone = self._everyone(vision, text, batch)
@@ -172,7 +172,7 @@ class PairObjective(nn.Module):
             elif world_size() > 1:  # all processes report the same losses
                 losses["mlm"] = vision.new_zeros(())
         if self.weights.itm and batch.fused:
-            match = self._match_groups if self.match_group else self._match_classes
+            match = self._match_groups if self.groups.size else self._match_classes
             losses["itm"], result["itm_accuracy"] = match(vision, text, mask, everyone, batch)
         result |= {name: loss.detach() for name, loss in losses.items()}
         weighted = [getattr(self.weights, name) * loss for name, loss in losses.items()]
@@ -215,8 +215,11 @@ class PairObjective(nn.Module):
         twins[torch.arange(len(own), device=own.device), own] = False
         there = everyone.images[own] @ everyone.texts.t() / temperature  # [b, B]
         back = everyone.texts[own] @ everyone.images.t() / temperature
+        kept = self.groups.contrasted(everyone.image_index)
+        wanted = own.masked_fill(~kept[own], IGNORED)
+        count, away = total(kept[own].sum()), twins | (kept[own][:, None] & ~kept)
         losses = [
-            functional.cross_entropy(logits.masked_fill(twins, float("-inf")), own)
+            mean_cross_entropy(logits.masked_fill(away, float("-inf")), wanted, IGNORED, count)
             for logits in (there, back)
         ]
         return (losses[0] + losses[1]) / 2
@@ -285,15 +288,17 @@ class PairObjective(nn.Module):
     def _groups(self, everyone: _Everyone, batch: PairBatch) -> Groups:
         """Put pairs together that are alike: each matched one with drawn ones of the batch."""
         temperature = self.model.contrastive_temperature.clamp(*CONTRASTIVE_TEMPERATURE_RANGE)
-        matched = spread(batch.position, self.match_share)
+        matched = self.groups.matched(batch.position, batch.image_index, self.match_share)
         own, order = everyone.own[matched], everyone.order
         images, texts = everyone.images.float(), everyone.texts.float()
         alike = (images[own] @ texts.T + texts[own] @ images.T) / (2.0 * temperature)  # [r, B]
         excluded = self._excluded(everyone, matched)
-        noise = batch.negative_noise[matched, : self.match_group - 1]
+        if self.groups.contrast_share < 1.0:
+            excluded = excluded | self.groups.contrasted(everyone.image_index)
+        noise = batch.negative_noise[matched, : self.groups.size - 1]
         columns, usable = draw_partners(alike[:, order], excluded[:, order], noise, self.hard_share)
         members = torch.cat([own[:, None], order[columns]], dim=1)  # [r, g]
-        return group_of(members, usable, everyone.input_ids, everyone.image_index)
+        return groups_of(members, usable, everyone.input_ids, everyone.image_index)
 
     def _excluded(self, everyone: _Everyone, matched: Tensor) -> Tensor:
         """Which pairs are no negatives of the matched ones, bool [r, B]."""
@@ -307,21 +312,21 @@ class PairObjective(nn.Module):
     def _match_groups(
         self, vision: Tensor, text: Tensor, mask: Tensor, everyone: _Everyone, batch: PairBatch
     ) -> tuple[Tensor, Tensor]:
-        """Cross entropy of the true partner within its group, both ways, and the accuracy."""
+        """Loss of finding the partner within a group, and the accuracy of what is ranked."""
         groups = self._groups(everyone, batch)
-        size = (-1, self.match_group, self.match_group)
-        images = groups.members[:, :, None].expand(size)  # [r, g, g]
-        texts = groups.members[:, None, :].expand(size)
-        logits = self._fused(vision, text, mask, images.flatten(), texts.flatten())
+        images, texts = groups.pairs
+        logits = self._fused(vision, text, mask, images, texts)
         # The head is antisymmetric: the score, logit[1], is half of this.
-        scores = (logits[:, 1] - logits[:, 0]).view(size)
-        scores = scores.masked_fill(groups.hidden, float("-inf"))
-        true = torch.arange(self.match_group, device=scores.device).repeat(len(scores))
-        count = total(torch.tensor(len(true), device=scores.device))
-        ways = [scores.flatten(0, 1), scores.transpose(1, 2).flatten(0, 1)]
-        found = [mean_cross_entropy(way, true, IGNORED, count) for way in ways]
-        right = [(way.detach().argmax(dim=1) == true).float().sum() for way in ways]
-        return (found[0] + found[1]) / 2, (right[0] + right[1]) / max(1, 2 * len(true))
+        alone = logits[:, 1] - logits[:, 0]
+        loss, accuracy = groups.loss(alone)
+        if self.groups.fused:
+            with torch.no_grad():
+                contrast = (everyone.images[images] * everyone.texts[texts]).sum(dim=1).float()
+                temperature = self.model.contrastive_temperature
+                contrast = contrast / temperature.clamp(*CONTRASTIVE_TEMPERATURE_RANGE)
+            both, accuracy = groups.loss(alone + contrast)
+            loss = self.groups.fused * both + (1.0 - self.groups.fused) * loss
+        return loss, accuracy
 
     def _match_classes(
         self, vision: Tensor, text: Tensor, mask: Tensor, everyone: _Everyone, batch: PairBatch
@@ -385,7 +390,7 @@ class PairObjective(nn.Module):
             return None
         counted = self.model.config.padding == "counted"
         image_scores = dictionary.scores(vision[:, 1:])  # [B, C]
-        text_scores = dictionary.scores(text[:, 1:], None if counted else mask[:, 1:])
+        text_scores = dictionary.scores(text[:, 1:], None if counted else mask[:, 1:], TEXT)
         if pairs is None:
             return dictionary.select(image_scores + text_scores)
         image_scores, text_scores = gather_constant(image_scores), gather_constant(text_scores)
@@ -409,7 +414,7 @@ class JointObjective(nn.Module):
         with_images: bool = True,
         restart_unused: int = 0,
         negatives_from: Literal["all", "process"] = "all",
-        match_group: int = 0,
+        groups: GroupMatching | None = None,
     ) -> None:
         """Wrap a model.
 
@@ -422,7 +427,7 @@ class JointObjective(nn.Module):
             with_images: whether there are images alone, so that the projection is trained.
             restart_unused: batches after which dictionary rows out of use start anew; 0 for never.
             negatives_from: see `PairObjective`.
-            match_group: see `PairObjective`.
+            groups: see `PairObjective`.
         """
         super().__init__()
         rows = model.config.dictionary_size
@@ -434,7 +439,7 @@ class JointObjective(nn.Module):
             match_share,
             row_use,
             negatives_from,
-            match_group,
+            groups,
         )
         self.projection = model.vcl_projection if with_images else None
         self.weights = weights

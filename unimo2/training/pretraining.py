@@ -35,6 +35,7 @@ from unimo2.processing import Unimo2Processor, train_tokenizer
 from unimo2.training.checkpoints import save_model, save_tensors
 from unimo2.training.config import PretrainConfig
 from unimo2.training.curriculum import Corpora
+from unimo2.training.match_groups import GroupMatching
 from unimo2.training.objectives import JointObjective, LossWeights
 from unimo2.training.recipes import Recipe
 from unimo2.training.trainer import Evaluate, OnProgress, TrainSummary, train
@@ -314,7 +315,7 @@ def joint_objective(
         with_images=with_images,
         restart_unused=config.restart_unused,
         negatives_from=config.negatives_from,
-        match_group=config.match_group,
+        groups=GroupMatching(config.match_group, config.match_fused, config.contrast_share),
     )
 
 

@@ -8,7 +8,6 @@ in transformers the cross-attention of BLIP does not heed the mask of padded que
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -31,6 +30,7 @@ from unimo2.devices import find_device, find_dtype
 from unimo2.errors import BadCheckpoint
 from zoo.adapter import (
     Adapter,
+    answer_names,
     distinct,
     equal_lengths,
     evaluated,
@@ -55,6 +55,7 @@ _KINDS = {
 }
 _MARKS = re.compile(r"[.!\"()*#:;~]")
 _WORDS, _TOKENS = 50, 35
+_OTHERS = ("backend", "answers")  # options that `zoo.adapter` reads
 
 
 @dataclass(frozen=True)
@@ -69,8 +70,6 @@ class Protocol:
         max_length: Likewise, at most.
         longest_answer: Tokens of a generated answer at most.
         ranked: Answers that are ranked after the choice by their first token (k_test).
-        answers: File of the model's folder with a JSON list of answers to rank; "" for the card's
-            `labels`, and for generating where there are none.
     """
 
     first_token: str = "enc"
@@ -80,7 +79,6 @@ class Protocol:
     max_length: int = 20
     longest_answer: int = 10
     ranked: int = 128
-    answers: str = ""
 
 
 def load(folder: Path, card: Card, device: str = "auto", dtype: str | None = None) -> BlipAdapter:
@@ -88,7 +86,8 @@ def load(folder: Path, card: Card, device: str = "auto", dtype: str | None = Non
 
     Args:
         folder: Holds config.json, the weights, the tokenizer and the image processor.
-        card: The model's card; its options are fields of `Protocol` and "backend".
+        card: The model's card; its options are fields of `Protocol`, "backend", and for VQA "answers", as
+            of `zoo.adapter.answer_names`: with a list of answers they are ranked, else generated.
         device: "auto", "cpu", "cuda", "cuda:1" ...
         dtype: Of the whole model; None for float32. Scores are float32.
 
@@ -104,7 +103,7 @@ def load(folder: Path, card: Card, device: str = "auto", dtype: str | None = Non
         config = AutoConfig.from_pretrained(folder, local_files_only=True)
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
         name = next(name for name in config.architectures if name in _KINDS)
-        options = {key: value for key, value in card.options.items() if key != "backend"}
+        options = {key: value for key, value in card.options.items() if key not in _OTHERS}
         protocol = replace(Protocol(), **options)
     processor = image_processor(folder, card)
     unused = (r".*position_ids", r"(itm_head|vision_proj|text_proj|text_decoder)\..*_queue")
@@ -116,7 +115,7 @@ def load(folder: Path, card: Card, device: str = "auto", dtype: str | None = Non
     if name == "BlipForConditionalGeneration":
         return BlipCaptioner(card.name, model, tools, digest)
     answerer = BlipAnswerer(card.name, model, tools, digest)
-    answerer.answers = _answers(folder, card, protocol)
+    answerer.answers = answer_names(folder, card)
     return answerer
 
 
@@ -397,17 +396,3 @@ def clean_caption(text: str) -> str:
 def clean_question(text: str) -> str:
     """A question as the official code gives it to the model (data/utils.py, pre_question)."""
     return " ".join(_MARKS.sub("", text.lower()).split()[:_WORDS])
-
-
-def _answers(folder: Path, card: Card, protocol: Protocol) -> tuple[str, ...]:
-    """The list of answers to rank."""
-    if not protocol.answers:
-        return card.labels
-    path = folder / protocol.answers
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-        if isinstance(found, list) and found and all(isinstance(one, str) for one in found):
-            return tuple(found)
-    except (OSError, ValueError):
-        pass
-    raise BadCheckpoint(f"{path} is not a JSON list of answers, which the card '{card.name}' names")

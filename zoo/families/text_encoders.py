@@ -115,7 +115,7 @@ def refuse_other_words(
     Raises:
         BadCheckpoint: Token ids beyond the embedding, or far fewer of them than it has rows.
     """
-    rows = int(model.get_input_embeddings().num_embeddings)
+    rows = int(cast(Any, model.get_input_embeddings()).num_embeddings)
     words = max(tokenizer.get_vocab().values()) + 1
     if words > rows or rows - words > max(_SPARE_ROWS, rows // 20):
         raise BadCheckpoint(
@@ -166,7 +166,7 @@ class TransformersTextClassifier(Adapter):
         rows = cast(list[list[int]], encoded["input_ids"])
         started = self.tokens_read > 0
         self.tokens_read += sum(len(row) for row in rows)
-        self.unknown_tokens += sum(row.count(self.tokenizer.unk_token_id) for row in rows)  # type: ignore[arg-type]
+        self.unknown_tokens += sum(row.count(self.tokenizer.unk_token_id) for row in rows)
         if not started and self.unknown_tokens > self.tokens_read * _MOST_UNKNOWN:
             logger.warning(
                 "model '%s': its tokenizer knows no token for %s of %s in the first texts",

@@ -14,12 +14,9 @@ import timm
 import torch
 from PIL.Image import Image
 from safetensors.torch import load_file
-from timm.data import (
-    ImageNetInfo,
-    create_transform,
-    infer_imagenet_subset,
-    resolve_data_config,
-)
+from timm.data.config import resolve_data_config
+from timm.data.imagenet_info import ImageNetInfo, infer_imagenet_subset
+from timm.data.transforms_factory import create_transform
 from timm.models._hub import load_model_config_from_path
 from torch import Tensor
 

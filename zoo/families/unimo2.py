@@ -26,6 +26,7 @@ from unimo2.modeling.generation import BeamSettings, TagTokens, generate, tag_to
 from unimo2.modeling.heads import Unimo2ForImages, Unimo2ForPairs, Unimo2ForTexts
 from unimo2.modeling.model import Unimo2Model, Unimo2PreTrainedModel
 from unimo2.modeling.pair_scoring import FirstLayer, Rows, first_layer, projection_bytes
+from unimo2.modeling.token_statistics import IMAGE, TEXT
 from unimo2.processing import Unimo2Processor, load_processor
 from zoo.adapter import Adapter, class_names, distinct, equal_lengths, evaluated
 from zoo.cards import Card
@@ -131,11 +132,12 @@ class Unimo2Adapter(Adapter):
         """Token ids of texts of one length, [texts, tokens], on the model's device."""
         return torch.tensor([list(row) for row in rows], device=self.base.device)
 
-    def dictionary_part(self, states: Tensor) -> dict[str, Tensor]:
+    def dictionary_part(self, states: Tensor, kind: int) -> dict[str, Tensor]:
         """What choosing grounded tokens needs of one modality.
 
         Args:
             states: [items, tokens, hidden], a tower's outputs, the first token included.
+            kind: `IMAGE` or `TEXT`, of `unimo2.modeling.token_statistics`.
 
         Returns:
             "scores" [items, C], or "nearest" [items, tokens - 1] of the one-to-one map; nothing
@@ -147,7 +149,7 @@ class Unimo2Adapter(Adapter):
         tokens = states[:, 1:].float()
         if dictionary.nearest:
             return {"nearest": dictionary(tokens, None, with_loss=False).indices}
-        return {"scores": dictionary.scores(tokens)}
+        return {"scores": dictionary.scores(tokens, None, kind)}
 
     def grounded_rows(
         self, images: Mapping[str, Tensor], texts: Mapping[str, Tensor]
@@ -193,7 +195,7 @@ class Unimo2PairTask(Unimo2Adapter):
             own = torch.tensor([which[place] for place in places], device=self.base.device)
             part = {name: tensor[own] for name, tensor in pictures.items()}
             text = self.base.encode_text(self.ids([rows[place] for place in places]))
-            chosen = self.grounded_rows(part, self.dictionary_part(text))
+            chosen = self.grounded_rows(part, self.dictionary_part(text, TEXT))
             out = self.base.fuse(part["states"], text, pooled_only=True, grounded_indices=chosen)
             return self.model.classify(out).float()
 
@@ -204,7 +206,7 @@ class Unimo2PairTask(Unimo2Adapter):
         parts = []
         for some in self.cuts(images):
             states = self.vision(self.processor.pixel_values(some))
-            parts.append({"states": states, **self.dictionary_part(states)})
+            parts.append({"states": states, **self.dictionary_part(states, IMAGE)})
         return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
 
 
@@ -382,7 +384,7 @@ class Unimo2Scorer(Unimo2Adapter):
     def encode_pixels(self, pixels: Tensor) -> list[ItemFeatures]:
         """As `encode_images`, of processed pictures [images, 3, side, side]."""
         vision = self.vision(pixels)
-        tensors = self.dictionary_part(vision)
+        tensors = self.dictionary_part(vision, IMAGE)
         tensors.update(states=vision, contrastive=self.base.image_features(vision))
         return [
             ItemFeatures({name: tensor[i] for name, tensor in tensors.items()})
@@ -427,7 +429,7 @@ class Unimo2Scorer(Unimo2Adapter):
         features: dict[int, ItemFeatures] = {}
         for places in equal_lengths(tokens, len(tokens)):
             states = self.words(self.ids([tokens[place] for place in places]))
-            tensors = self.dictionary_part(states)
+            tensors = self.dictionary_part(states, TEXT)
             contrastive = self.base.text_features(states)
             projected = first_layer(self.base).qkv(states)
             tensors.update(states=states, contrastive=contrastive, projected=projected)

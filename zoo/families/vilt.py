@@ -28,8 +28,8 @@ from unimo2.devices import find_device, find_dtype
 from unimo2.errors import BadCheckpoint
 from zoo.adapter import (
     Adapter,
+    answer_names,
     class_names,
-    columns,
     distinct,
     evaluated,
     image_processor,
@@ -89,7 +89,7 @@ def load(folder: Path, card: Card, device: str = "auto", dtype: str | None = Non
     if not answers:
         return ViltScorer(card.name, model, tokenizer, processor, digest)
     answerer = ViltAnswerer(card.name, model, tokenizer, processor, digest)
-    answerer.answers = columns(card, answerer.answers)
+    answerer.answers = answer_names(folder, card, answerer.answers)
     return answerer
 
 

@@ -6,19 +6,19 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from evals.datasets.checks import check_karpathy, karpathy_samples
-from evals.datasets.entry import DataSet, Findings, Official, Place, Sample, Samples
+from evals.datasets.entry import DataSet, Findings, Official, Place, Sample, SampleReader
 from evals.datasets.images import ImageCheck
 from unimo2.formats.karpathy import SPLITS
-from unimo2.formats.layout import Coco
+from unimo2.formats.layout import CocoFiles
 from unimo2.formats.parsing import Skips
 
 _SOURCE = "dataset_coco.json (Karpathy and Fei-Fei, 2015)"
 _TRAINING = ("train", "restval")
-_BELOW = Coco(Path())
+_BELOW = CocoFiles(Path())
 
 
 def _verify(root: Path, images: ImageCheck) -> Findings:
-    at = Coco(root)
+    at = CocoFiles(root)
     findings = check_karpathy(at.annotations, at.folder, "coco", SPLITS, images)
     for unit in ("images", "captions"):
         together = sum(findings.counts.get((split, unit), 0) for split in _TRAINING)
@@ -27,7 +27,7 @@ def _verify(root: Path, images: ImageCheck) -> Findings:
 
 
 def _samples(root: Path, split: str, skips: Skips) -> Iterator[Sample]:
-    at = Coco(root)
+    at = CocoFiles(root)
     return karpathy_samples(at.annotations, at.folder, split)
 
 
@@ -74,5 +74,5 @@ DATA_SET = DataSet(
     },
     benchmark="coco",
     verify=_verify,
-    samples=Samples(("test", "val", "train", "restval"), _samples),
+    samples=SampleReader(("test", "val", "train", "restval"), _samples),
 )

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from evals.datasets.checks import check_web_pairs, merge, web_samples
-from evals.datasets.entry import DataSet, Findings, Official, Place, Sample, Samples
+from evals.datasets.entry import DataSet, Findings, Official, Place, Sample, SampleReader
 from evals.datasets.images import ImageCheck
-from unimo2.formats.layout import ConceptualCaptions as _CC
+from unimo2.formats.layout import ConceptualCaptionsFiles as _CC
 from unimo2.formats.parsing import Skips
 from unimo2.formats.web_captions import conceptual_captions, in_shards
 
@@ -66,5 +66,5 @@ DATA_SET = DataSet(
         "every download has others",
     ),
     verify=_verify,
-    samples=Samples(("train", "val"), _samples),
+    samples=SampleReader(("train", "val"), _samples),
 )

@@ -6,23 +6,23 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from evals.datasets.checks import check_karpathy, karpathy_samples
-from evals.datasets.entry import DataSet, Findings, Official, Place, Sample, Samples
+from evals.datasets.entry import DataSet, Findings, Official, Place, Sample, SampleReader
 from evals.datasets.images import ImageCheck
-from unimo2.formats.layout import Flickr30k
+from unimo2.formats.layout import Flickr30kFiles
 from unimo2.formats.parsing import Skips
 
 _SOURCE = "dataset_flickr30k.json (Karpathy and Fei-Fei, 2015)"
-_BELOW = Flickr30k(Path())
+_BELOW = Flickr30kFiles(Path())
 
 
 def _verify(root: Path, images: ImageCheck) -> Findings:
-    at = Flickr30k(root)
+    at = Flickr30kFiles(root)
     splits = ("train", "val", "test")
     return check_karpathy(at.annotations, at.images, "flickr30k", splits, images)
 
 
 def _samples(root: Path, split: str, skips: Skips) -> Iterator[Sample]:
-    at = Flickr30k(root)
+    at = Flickr30kFiles(root)
     return karpathy_samples(at.annotations, at.images, split)
 
 
@@ -60,5 +60,5 @@ DATA_SET = DataSet(
     },
     benchmark="flickr",
     verify=_verify,
-    samples=Samples(("test", "val", "train"), _samples),
+    samples=SampleReader(("test", "val", "train"), _samples),
 )

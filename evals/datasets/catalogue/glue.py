@@ -10,11 +10,11 @@ from evals.datasets.entry import DataSet, Findings, HubFile, HubForm, Official, 
 from evals.datasets.images import ImageCheck
 from unimo2.errors import BadData
 from unimo2.formats.glue import NO_MAJORITY, TASKS, read_rows_of
-from unimo2.formats.layout import Glue
+from unimo2.formats.layout import GlueFiles
 from unimo2.formats.parsing import Skips
 
 _SOURCE = "the TSV files that GLUE distributes (Wang et al., 2019)"
-_BELOW = Glue(Path())
+_BELOW = GlueFiles(Path())
 _SPLITS = ("train", "dev", "test")
 _MNLI_SPLITS = ("train", "dev_matched", "dev_mismatched", "test_matched", "test_mismatched")
 
@@ -27,7 +27,7 @@ def _verify(task: str, splits: Sequence[str], root: Path, images: ImageCheck) ->
     """
     findings = Findings()
     for split in splits:
-        path = Glue(root).rows(task, split)
+        path = GlueFiles(root).rows(task, split)
         if path.is_file():
             try:
                 _check_file(task, split, path, findings)

@@ -2,36 +2,39 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
-from evals.datasets.entry import DataSet, Findings, Official, Place, Sample, Samples
+from evals.datasets.checks import first_of
+from evals.datasets.entry import DataSet, Findings, Official, Place, Sample, SampleReader
 from evals.datasets.images import ImageCheck
 from unimo2.errors import BadData
 from unimo2.formats.imagenet import LabelledImage, find_above, read_labels, read_synsets
-from unimo2.formats.layout import ImageNet
+from unimo2.formats.layout import ImageNetFiles
 from unimo2.formats.parsing import MISSING_IMAGE, Skips, first_few
 
 _SOURCE = "Russakovsky et al., 2015 (ILSVRC 2012)"
-_BELOW = ImageNet(Path())
+_BELOW = ImageNetFiles(Path())
 
 
 def _verify(root: Path, images: ImageCheck) -> Findings:
-    at = ImageNet(root)
+    at = ImageNetFiles(root)
     findings = Findings()
     known = _check_mapping(at.mapping, findings)
     read: dict[str, list[LabelledImage]] = {}
     for split in ("train", "val"):
         if not at.images(split).is_dir():
             continue
-        broken = Skips()
+        broken, left_out = Skips(), Skips()
         try:
-            read[split] = read_labels(at.images(split), broken)
+            read[split] = read_labels(at.images(split), broken, left_out)
         except BadData as error:
             findings.problems.append(str(error))
             continue
         findings.problems += broken.lines()
+        if left_out.total:
+            others = f"{left_out.total:,} files beside the images are not read"
+            findings.notes.append(f"{split}: {others}, {first_of(left_out)}")
         _check_split(split, read[split], known, findings)
         for image in read[split]:
             if image.path is not None:
@@ -71,10 +74,6 @@ def _check_split(
         findings.problems.append(
             f"{split}: {len(unnamed):,} classes that {_BELOW.MAPPING} does not name: {first_few(unnamed)}"
         )
-    folders = {image.path.parent for image in found if image.path is not None}
-    others = sum(len(os.listdir(place)) for place in folders) - len(found)
-    if others:
-        findings.notes.append(f"{split}: {others:,} files beside the images are not read")
 
 
 def _check_solution(folder: Path, found: Sequence[LabelledImage]) -> list[str]:
@@ -102,7 +101,7 @@ def _check_solution(folder: Path, found: Sequence[LabelledImage]) -> list[str]:
 
 
 def _samples(root: Path, split: str, skips: Skips) -> Iterator[Sample]:
-    at = ImageNet(root)
+    at = ImageNetFiles(root)
     names = {synset.wnid: synset.names for synset in read_synsets(at.mapping)}
     for image in read_labels(at.images(split)):
         if image.path is None:
@@ -148,5 +147,5 @@ DATA_SET = DataSet(
     },
     benchmark="imagenet",
     verify=_verify,
-    samples=Samples(("val", "train"), _samples),
+    samples=SampleReader(("val", "train"), _samples),
 )

@@ -5,21 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from evals.datasets.entry import DataSet, Findings, Official, Place, Sample, Samples
+from evals.datasets.entry import DataSet, Findings, Official, Place, Sample, SampleReader
 from evals.datasets.images import ImageCheck
 from unimo2.formats.imagenet import synset_images
-from unimo2.formats.layout import ImageNet21k
+from unimo2.formats.layout import ImageNet21kFiles
 from unimo2.formats.parsing import Skips
 
 _SOURCE = "ImageNet, release of autumn 2011"
-_BELOW = ImageNet21k(Path()).folder
+_BELOW = ImageNet21kFiles(Path()).folder
 
 
 def _verify(root: Path, images: ImageCheck) -> Findings:
     broken = Skips()
     count = 0
     classes: set[str] = set()
-    for image in synset_images(ImageNet21k(root).folder, broken):
+    for image in synset_images(ImageNet21kFiles(root).folder, broken):
         count += 1
         classes.add(image.wnid)
         images.see(image.path)
@@ -28,7 +28,7 @@ def _verify(root: Path, images: ImageCheck) -> Findings:
 
 
 def _samples(root: Path, split: str, skips: Skips) -> Iterator[Sample]:
-    for image in synset_images(ImageNet21k(root).folder, skips):
+    for image in synset_images(ImageNet21kFiles(root).folder, skips):
         yield Sample(image.path, f"{image.path.name} ({image.wnid})", (", ".join(image.names),))
 
 
@@ -40,7 +40,9 @@ DATA_SET = DataSet(
     licence="ImageNet's terms of access: non-commercial research and education only.",
     source="https://www.image-net.org/download.php",
     places=(
-        Place.files("names of the classes", *(_BELOW / name for name in ImageNet21k.CLASS_NAMES)),
+        Place.files(
+            "names of the classes", *(_BELOW / name for name in ImageNet21kFiles.CLASS_NAMES)
+        ),
         Place.folders("<wnid>/*.JPEG", _BELOW),
     ),
     official=(
@@ -49,5 +51,5 @@ DATA_SET = DataSet(
     ),
     notes=("the release of winter 2021 leaves out 2,674 classes of people and has 19,167",),
     verify=_verify,
-    samples=Samples(("train",), _samples),
+    samples=SampleReader(("train",), _samples),
 )

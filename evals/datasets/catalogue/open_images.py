@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from evals.datasets.entry import DataSet, Findings, Official, Place, Sample, Samples
+from evals.datasets.entry import DataSet, Findings, Official, Place, Sample, SampleReader
 from evals.datasets.images import ImageCheck
-from unimo2.formats.layout import OpenImages
+from unimo2.formats.layout import OpenImagesFiles
 from unimo2.formats.open_images import label_file, read_open_images
 from unimo2.formats.parsing import Skips
 
-_BELOW = OpenImages(Path()).folder
+_BELOW = OpenImagesFiles(Path()).folder
 
 
 def _verify(root: Path, images: ImageCheck) -> Findings:
-    folder = OpenImages(root).folder
+    folder = OpenImagesFiles(root).folder
     lost, broken = Skips(), Skips()
     there, labels, repeated = 0, 0, 0
     seen: set[int] = set()
@@ -41,7 +41,7 @@ def _verify(root: Path, images: ImageCheck) -> Findings:
 
 
 def _samples(root: Path, split: str, skips: Skips) -> Iterator[Sample]:
-    for image in read_open_images(OpenImages(root).folder, skips, skips):
+    for image in read_open_images(OpenImagesFiles(root).folder, skips, skips):
         yield Sample(image.path, image.path.name, (", ".join(image.labels),))
 
 
@@ -54,8 +54,10 @@ DATA_SET = DataSet(
     licence="Annotations CC BY 4.0; photos listed as CC BY 2.0.",
     source="https://storage.googleapis.com/openimages/web/download_v7.html",
     places=(
-        Place.files("verified labels", *(_BELOW / name for name in OpenImages.LABELS)),
-        Place.files("names of the labels", *(_BELOW / name for name in OpenImages.CLASS_NAMES)),
+        Place.files("verified labels", *(_BELOW / name for name in OpenImagesFiles.LABELS)),
+        Place.files(
+            "names of the labels", *(_BELOW / name for name in OpenImagesFiles.CLASS_NAMES)
+        ),
         Place.folders(
             "<ImageID>.jpg (train_0/ ... train_f/ as the archives unpack)",
             _BELOW / "train",
@@ -67,5 +69,5 @@ DATA_SET = DataSet(
     ),
     notes=("the paper does not say which subset it took; 1.7M is what has boxes",),
     verify=_verify,
-    samples=Samples(("train",), _samples),
+    samples=SampleReader(("train",), _samples),
 )

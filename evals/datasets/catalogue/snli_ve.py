@@ -7,22 +7,22 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from evals.datasets.checks import by_image, check_files
-from evals.datasets.entry import DataSet, Findings, Official, Place, Sample, Samples
+from evals.datasets.entry import DataSet, Findings, Official, Place, Sample, SampleReader
 from evals.datasets.images import ImageCheck
 from unimo2.errors import BadData
-from unimo2.formats.layout import Flickr30k, SnliVe
+from unimo2.formats.layout import Flickr30kFiles, SnliVeFiles
 from unimo2.formats.parsing import MISSING_IMAGE, Skips
 from unimo2.formats.snli_ve import LABELS, NO_MAJORITY, read_pairs
 
 _SOURCE = "README of the SNLI-VE repository (Xie et al., 2019)"
 _SPLITS = ("train", "dev", "test")
-_BELOW = SnliVe(Path())
+_BELOW = SnliVeFiles(Path())
 
 
 def _verify(root: Path, images: ImageCheck) -> Findings:
     findings = Findings()
     first_split: dict[str, str] = {}
-    at = SnliVe(root)
+    at = SnliVeFiles(root)
     for split in _SPLITS:
         path = at.pairs(split)
         if not path.is_file():
@@ -61,10 +61,10 @@ def _check_split(split: str, path: Path, findings: Findings) -> list[str]:
 
 
 def _samples(root: Path, split: str, skips: Skips) -> Iterator[Sample]:
-    return by_image(_lines(SnliVe(root), split, skips))
+    return by_image(_lines(SnliVeFiles(root), split, skips))
 
 
-def _lines(at: SnliVe, split: str, skips: Skips) -> Iterator[tuple[Path, str]]:
+def _lines(at: SnliVeFiles, split: str, skips: Skips) -> Iterator[tuple[Path, str]]:
     """Photo, and label with sentence."""
     for pair in read_pairs(at.pairs(split)):
         path = at.image(pair.image)
@@ -86,7 +86,7 @@ DATA_SET = DataSet(
         Place.files("training pairs", _BELOW.pairs("train")),
         Place.files("development pairs", _BELOW.pairs("dev")),
         Place.files("test pairs", _BELOW.pairs("test")),
-        Place.folders("<Flickr30K_ID>.jpg", Flickr30k(Path()).images),
+        Place.folders("<Flickr30K_ID>.jpg", Flickr30kFiles(Path()).images),
     ),
     official=(
         Official("train", "pairs", 529_527, _SOURCE, "529.5K (as images)"),
@@ -117,5 +117,5 @@ DATA_SET = DataSet(
     },
     benchmark="snli_ve",
     verify=_verify,
-    samples=Samples(_SPLITS[::-1], _samples),
+    samples=SampleReader(_SPLITS[::-1], _samples),
 )

@@ -6,14 +6,14 @@ from array import array
 from collections.abc import Iterator
 from pathlib import Path
 
-from evals.datasets.entry import DataSet, Findings, Official, Place, Sample, Samples
+from evals.datasets.entry import DataSet, Findings, Official, Place, Sample, SampleReader
 from evals.datasets.images import ImageCheck
-from unimo2.formats.layout import VisualGenome
+from unimo2.formats.layout import VisualGenomeFiles
 from unimo2.formats.parsing import Skips
 from unimo2.formats.visual_genome import read_regions
 
 _PHRASES = 12  # shown, of the fifty that an image has
-_BELOW = VisualGenome(Path()).folder
+_BELOW = VisualGenomeFiles(Path()).folder
 
 
 def _verify(root: Path, images: ImageCheck) -> Findings:
@@ -22,7 +22,7 @@ def _verify(root: Path, images: ImageCheck) -> Findings:
     lost, broken = Skips(), Skips()
     there = 0
     identifiers = array("q")
-    for image in read_regions(VisualGenome(root).folder, lost, broken):
+    for image in read_regions(VisualGenomeFiles(root).folder, lost, broken):
         there += 1
         images.see(image.path)
         identifiers.extend(region.id for region in image.regions)
@@ -40,7 +40,7 @@ def _verify(root: Path, images: ImageCheck) -> Findings:
 
 
 def _samples(root: Path, split: str, skips: Skips) -> Iterator[Sample]:
-    for image in read_regions(VisualGenome(root).folder, skips, skips):
+    for image in read_regions(VisualGenomeFiles(root).folder, skips, skips):
         lines = [f"{region.phrase} {region.box}" for region in image.regions[:_PHRASES]]
         rest = len(image.regions) - _PHRASES
         more = [f"and {rest} more"] if rest > 0 else []
@@ -56,10 +56,10 @@ DATA_SET = DataSet(
     source="https://homes.cs.washington.edu/~ranjay/visualgenome/api.html (images part 1 and 2, "
     "region descriptions, version 1.2 or 1.0)",
     places=(
-        Place.files("images with their regions' phrases", _BELOW / VisualGenome.REGIONS),
+        Place.files("images with their regions' phrases", _BELOW / VisualGenomeFiles.REGIONS),
         *(
             Place.folders(f"<image id>.jpg (part {part})", _BELOW / folder)
-            for part, folder in enumerate(VisualGenome.IMAGES, start=1)
+            for part, folder in enumerate(VisualGenomeFiles.IMAGES, start=1)
         ),
     ),
     official=(
@@ -73,5 +73,5 @@ DATA_SET = DataSet(
         ),
     ),
     verify=_verify,
-    samples=Samples(("train",), _samples),
+    samples=SampleReader(("train",), _samples),
 )

@@ -7,10 +7,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from evals.datasets.checks import by_image, check_files
-from evals.datasets.entry import DataSet, Findings, Official, Place, Sample, Samples
+from evals.datasets.entry import DataSet, Findings, Official, Place, Sample, SampleReader
 from evals.datasets.images import ImageCheck
 from unimo2.errors import BadData
-from unimo2.formats.layout import Coco, Vqa
+from unimo2.formats.layout import CocoFiles, VqaFiles
 from unimo2.formats.parsing import MISSING_IMAGE, Skips
 from unimo2.formats.vqa import Annotation, Question, read_annotations, read_questions
 
@@ -21,16 +21,16 @@ _ANSWER_TYPES = ("yes/no", "number", "other")
 _ANNOTATORS = 10
 _FREQUENT = 9
 """Questions of which an answer must be the most common one, to be among the 3,129 in use."""
-_BELOW = Vqa(Path())
+_BELOW = VqaFiles(Path())
 
 
 def _verify(root: Path, images: ImageCheck) -> Findings:
     """Count questions, annotations, images and frequent answers; name what does not belong together."""
-    at, findings = Vqa(root), Findings()
+    at, findings = VqaFiles(root), Findings()
     asked: dict[str, dict[int, Question]] = {}
     answered: dict[str, list[Annotation]] = {}
     shown: set[Path] = set()
-    for split in Vqa.SUBTYPES:
+    for split in VqaFiles.SUBTYPES:
         questions, annotations = at.questions(split), at.annotations(split)
         if questions.is_file():
             asked[split] = {one.id: one for one in _questions(split, questions, findings)}
@@ -138,10 +138,10 @@ def _overlaps(asked: Mapping[str, Mapping[int, Question]]) -> list[str]:
 
 
 def _samples(root: Path, split: str, skips: Skips) -> Iterator[Sample]:
-    return by_image(_lines(Vqa(root), split, skips))
+    return by_image(_lines(VqaFiles(root), split, skips))
 
 
-def _lines(at: Vqa, split: str, skips: Skips) -> Iterator[tuple[Path, str]]:
+def _lines(at: VqaFiles, split: str, skips: Skips) -> Iterator[tuple[Path, str]]:
     """Photo, and question with its answers, where these are public."""
     path = at.annotations(split)
     public = split in ("train", "val") and path.is_file()
@@ -177,7 +177,7 @@ DATA_SET = DataSet(
         Place.files("test-dev questions", _BELOW.questions("test-dev")),
         Place.files("all test questions", _BELOW.questions("test-std")),
         *(
-            Place.folders(f"COCO_{images}_*.jpg", Coco(Path()).images(images))
+            Place.folders(f"COCO_{images}_*.jpg", CocoFiles(Path()).images(images))
             for images in ("train2014", "val2014", "test2015")
         ),
     ),
@@ -208,5 +208,5 @@ DATA_SET = DataSet(
     },
     benchmark="vqa",
     verify=_verify,
-    samples=Samples(("val", "train", "test-dev", "test-std"), _samples),
+    samples=SampleReader(("val", "train", "test-dev", "test-std"), _samples),
 )

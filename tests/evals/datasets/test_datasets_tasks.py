@@ -79,7 +79,8 @@ def test_imagenet_counts_images_and_classes(tmp_path: Path) -> None:
     }  # fmt: skip
     (problem,) = found.problems
     assert problem.startswith("1 of 4 images cannot be read") and "n00000001_1.JPEG" in problem
-    assert "train: 1 files beside the images are not read" in found.notes
+    notes = tmp_path / "imagenet" / "train" / "n00000002" / "notes.txt"
+    assert f"train: 1 files beside the images are not read, first {notes}" in found.notes
 
 
 def test_imagenet_without_names_of_its_classes(tmp_path: Path) -> None:

@@ -58,11 +58,12 @@ def _by_way(found: Interventions) -> dict[str, interventions.Intervention]:
     return {row.way: row for row in found.rows}
 
 
+@pytest.mark.parametrize("scores", ["summed", "standard"])
 def test_the_pairs_own_rows_give_the_models_own_ranking(
-    images: list[KarpathyImage], tmp_path: Path
+    scores: str, images: list[KarpathyImage], tmp_path: Path
 ) -> None:
     """Independent truth: the model's forward pass on every caption with every image."""
-    scorer = _scorer(tmp_path, images)
+    scorer = _scorer(tmp_path, images, grounding_scores=scores)
     found = measure(scorer, images, _quiet, candidates=len(images))
     pixels = scorer.processor(images=[load_image(image.path) for image in images])["pixel_values"]
     hits = []
@@ -85,7 +86,30 @@ def test_where_all_rows_are_chosen_no_choice_makes_a_difference(
     scorer = _scorer(tmp_path, images, grounded_tokens=16)
     for row in measure(scorer, images, _quiet, candidates=4).rows:
         assert row.loss == 0.0 and row.ci95 == (0.0, 0.0)
+        assert row.words_loss == pytest.approx(0.0, abs=1e-5)
         assert row.correlation == pytest.approx(1.0, abs=1e-4)
+
+
+def test_hidden_words_are_read_with_the_rows_of_each_way(
+    images: list[KarpathyImage], tmp_path: Path
+) -> None:
+    """Independent truth: the model's own loss of the masked caption, and with the next image."""
+    scorer = _scorer(tmp_path, images)
+    found = measure(scorer, images, _quiet, candidates=2, seed=5)
+    pixels = scorer.processor(images=[load_image(image.path) for image in images])["pixel_values"]
+    texts = [(row, c.text) for row, image in enumerate(images) for c in image.captions]
+    hide = interventions._Hiding(scorer, max(len(scorer.tokens([t])[0]) for _, t in texts), 5)
+    right, wrong = [], []
+    for row, text in texts:
+        hidden = hide(text)
+        for image, losses in ((row, right), ((row + 1) % len(images), wrong)):
+            with torch.no_grad():
+                out = scorer.base(pixels[[image]], hidden.input_ids, labels=hidden.labels)
+            losses.append(float(out.mlm_loss))
+    assert found.words == pytest.approx(np.mean(right), abs=1e-4)
+    assert found.wrong_image[0] == pytest.approx(np.mean(wrong) - np.mean(right), abs=1e-4)
+    low, high = found.wrong_image[1]
+    assert low <= found.wrong_image[0] <= high and _by_way(found)["pair"].words_loss == 0.0
 
 
 def test_rows_that_carry_the_answer_are_missed_when_others_come_in_their_place() -> None:
@@ -94,9 +118,10 @@ def test_rows_that_carry_the_answer_are_missed_when_others_come_in_their_place()
     chosen[:, 0] = 1.0
     other = np.zeros((40, 4))
     other[::2, 0], other[1::2, 1] = 1.0, 1.0
-    row = interventions._row("random", other, chosen, np.repeat(np.arange(20), 2), seed=0)
+    none = (0.0, (0.0, 0.0))
+    row = interventions._row("random", other, chosen, none, np.repeat(np.arange(20), 2), seed=0)
     assert (row.recall, row.loss, row.ci95) == (50.0, 50.0, (50.0, 50.0))  # one of two an image
-    same = interventions._row("pair", chosen, chosen, np.repeat(np.arange(20), 2), seed=0)
+    same = interventions._row("pair", chosen, chosen, none, np.repeat(np.arange(20), 2), seed=0)
     assert (same.recall, same.loss, same.ci95) == (100.0, 0.0, (0.0, 0.0))
 
 

@@ -4,6 +4,7 @@ import pytest
 
 from unimo2.errors import BadData, MissingData
 from unimo2.formats.imagenet import (
+    NO_CLASS,
     LabelledImage,
     Synset,
     find_mapping,
@@ -11,6 +12,8 @@ from unimo2.formats.imagenet import (
     read_predictions,
     read_synsets,
 )
+from unimo2.formats.images import load_image
+from unimo2.formats.parsing import NOT_AN_IMAGE, Skips
 
 KNOWN = {"n01440764", "n01443537"}
 
@@ -46,6 +49,34 @@ def test_images_of_folders(folder):
         LabelledImage("b", "n01443537", val / "n01443537" / "b.JPEG"),
     ]
     assert find_mapping(val) == folder.resolve() / "LOC_synset_mapping.txt"
+
+
+def test_images_of_every_kind_are_read_and_the_rest_is_counted(folder):
+    """Against what was written: names that Pillow reads; the text, the raw photo and a stray one."""
+    val = folder / "val"
+    for name in ("n01440764/d.webp", "n01440764/e.BMP", "n01443537/f.tiff", "n01443537/g.gif"):
+        (val / name).touch()
+    (val / "n01443537" / "h.heic").touch()
+    (val / "stray.JPEG").touch()
+    left_out = Skips()
+    found = read_labels(val, left_out=left_out)
+    assert [image.name for image in found] == list("acdebfg")
+    assert left_out.counts == {NOT_AN_IMAGE: 2, NO_CLASS: 1}
+    assert f"2 x {NOT_AN_IMAGE}, first {val / 'n01440764' / 'notes.txt'}" in left_out.lines()
+
+
+def test_class_folders_of_the_shared_case(shared_cases):
+    """Against the case's own five images, of which three are .webp or .bmp."""
+    data = shared_cases / "13-webp-bmp-class-folders" / "data" / "imagenet" / "val"
+    found = read_labels(data)
+    assert [image.path.name for image in found] == [
+        "a1.JPEG",
+        "a2.webp",
+        "b1.jpg",
+        "b2.bmp",
+        "c1.webp",
+    ]
+    assert {load_image(image.path).mode for image in found} == {"RGB"}
 
 
 def test_what_systems_leave_beside_images_is_no_image(folder):

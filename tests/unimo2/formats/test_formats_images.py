@@ -1,5 +1,8 @@
 """Pictures of every kind become upright 8-bit RGB, and broken ones are named."""
 
+import io
+import struct
+import tarfile
 from pathlib import Path
 
 import numpy as np
@@ -8,8 +11,11 @@ from PIL import Image
 
 from unimo2.errors import BadData, MissingData
 from unimo2.formats.images import load_image, to_rgb
+from unimo2.formats.parsing import IMAGE_SUFFIXES
+from unimo2.formats.shards import shard_pairs
 
 ORIENTATION = 0x0112  # EXIF tag
+POINTER = "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a2146\nsize 12345\n"
 
 
 def corners() -> Image.Image:
@@ -43,6 +49,71 @@ def test_exif_rotation_is_applied(tmp_path: Path, orientation: int, where: tuple
     assert pixels[row, column, 0] > 200 and pixels[row, column, 1] < 60
     opposite = pixels[loaded.height - 1 - row, loaded.width - 1 - column]
     assert opposite.min() > 200
+
+
+def unsound_exif(tag: int, kind: int, value: bytes) -> bytes:
+    """EXIF with orientation 6 and an entry whose type is not the tag's own."""
+    entries = struct.pack("<HHIHH", ORIENTATION, 3, 1, 6, 0) + struct.pack("<HHI", tag, kind, 1)
+    count = struct.pack("<H", 2)
+    return b"Exif\0\0II*\0" + struct.pack("<I", 8) + count + entries + value + bytes(4)
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        (0x0100, 11, struct.pack("<f", 1.5)),  # a width that is no whole number
+        (0x0100, 9, struct.pack("<i", -5)),  # a negative one
+        (0x0103, 4, struct.pack("<I", 70_000)),  # a compression that no 16 bits hold
+        (0x011A, 11, struct.pack("<f", float("nan"))),  # a resolution that is no number
+    ],
+)
+def test_a_sound_picture_needs_no_sound_metadata(
+    tmp_path: Path, entry: tuple[int, int, bytes]
+) -> None:
+    """Against the pixels: metadata that Pillow cannot write anew refuses no picture."""
+    corners().save(tmp_path / "a.jpg", quality=100, subsampling=0, exif=unsound_exif(*entry))
+    loaded = load_image(tmp_path / "a.jpg")
+    assert loaded.size == (6, 8)
+    assert np.asarray(loaded).astype(int)[0, 5].tolist()[0] > 200
+
+
+def test_metadata_that_is_garbage_turns_nothing(tmp_path: Path) -> None:
+    """Against the picture as it was saved."""
+    corners().save(tmp_path / "a.jpg", quality=100, exif=b"Exif\0\0II*\0\xff\xff\xff\xff")
+    assert load_image(tmp_path / "a.jpg").size == (8, 6)
+
+
+def test_a_turned_picture_is_turned_once(tmp_path: Path) -> None:
+    """Against the picture itself: what is upright stays as it is, and has no orientation left."""
+    exif = Image.Exif()
+    exif[ORIENTATION] = 6
+    corners().save(tmp_path / "a.jpg", exif=exif)
+    loaded = load_image(tmp_path / "a.jpg")
+    assert loaded.size == (6, 8) and ORIENTATION not in loaded.getexif()
+    assert to_rgb(loaded) is loaded
+
+
+def test_a_git_lfs_pointer_is_called_one(tmp_path: Path) -> None:
+    """Against the text that git-LFS leaves where it did not fetch a file, alone and in a shard."""
+    (tmp_path / "a.jpg").write_text(POINTER)
+    with pytest.raises(BadData, match=r"a\.jpg is a git-LFS pointer"):
+        load_image(tmp_path / "a.jpg")
+    with tarfile.open(tmp_path / "a.tar", "w") as shard:
+        for name, content in (("1.jpg", POINTER.encode()), ("1.txt", b"a dog")):
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            shard.addfile(member, io.BytesIO(content))
+    (pair,) = shard_pairs(tmp_path / "a.tar")
+    with pytest.raises(BadData, match=r"a\.tar:1\.jpg is a git-LFS pointer"):
+        load_image(pair.image)
+
+
+def test_names_of_images_are_those_that_pillow_reads() -> None:
+    """Against Pillow's own list: each has a reader, and the usual ones are among them."""
+    known = Image.registered_extensions()
+    assert all(known[suffix] in Image.OPEN for suffix in IMAGE_SUFFIXES)
+    assert {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tiff"} <= set(IMAGE_SUFFIXES)
+    assert len(set(IMAGE_SUFFIXES)) == len(IMAGE_SUFFIXES)
 
 
 @pytest.mark.parametrize("mode", ["L", "LA", "1", "P", "RGBA", "CMYK", "YCbCr", "HSV", "I", "I;16"])

@@ -9,7 +9,14 @@ import pytest
 from PIL import Image
 
 from unimo2.errors import BadData, MissingData, UsageError
-from unimo2.formats.karpathy import Caption, parse_karpathy, read_karpathy
+from unimo2.formats.karpathy import (
+    Caption,
+    parse_karpathy,
+    read_karpathy,
+    select_karpathy,
+    survey_karpathy,
+)
+from unimo2.formats.parsing import Skips
 
 FLICKR = """
 {"images": [
@@ -72,6 +79,23 @@ def test_images_must_be_on_disk_only_for_the_splits_asked_for(tmp_path: Path) ->
         read_karpathy(path, tmp_path)
     with pytest.raises(MissingData, match="2 of 2 images"):
         read_karpathy(path, tmp_path / "nowhere")
+
+
+def test_only_the_splits_asked_for_are_validated(tmp_path: Path) -> None:
+    """Against a fault in another split: no reader of test trips over it, the survey counts it."""
+    content = json.loads(FLICKR)
+    content["images"][0]["sentences"][0]["raw"] = None
+    path = write(tmp_path, content)
+    images, counts = select_karpathy(path, tmp_path, ["test"])
+    assert [image.id for image in images] == [1] and counts == {"train": 1, "test": 1}
+    with pytest.raises(BadData, match=r"images\[0\]\.sentences\[0\]: field 'raw'"):
+        parse_karpathy(path, tmp_path, ["train"])
+    broken = Skips()
+    survey_karpathy(path, tmp_path, broken)
+    assert broken.total == 1
+    content["images"][0] |= {"split": "tset"}  # which split was meant?
+    with pytest.raises(BadData, match=r"images\[0\]: unknown split 'tset'"):
+        select_karpathy(write(tmp_path, content), tmp_path, ["test"])
 
 
 def test_malformed_json_names_the_line(tmp_path: Path) -> None:

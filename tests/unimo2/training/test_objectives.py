@@ -14,6 +14,7 @@ from builders.masked_texts import PAD, VOCAB, masked, texts
 from unimo2 import Unimo2Config, Unimo2Model
 from unimo2.data.batches import PairBatch
 from unimo2.training.losses import draw_negatives, draw_partners, same_pair
+from unimo2.training.match_groups import GroupMatching
 from unimo2.training.objectives import LossWeights, PairObjective
 
 
@@ -194,7 +195,9 @@ def test_matching_in_groups_finds_the_true_partner_among_similar_pairs():
     """Truth: each image with each text of a group, fused one by one; twins are left out."""
     torch.manual_seed(0)
     model = Unimo2Model(tiny_config()).eval()
-    objective = PairObjective(model, LossWeights(mlm=0.0), match_share=0.25, match_group=3)
+    objective = PairObjective(
+        model, LossWeights(mlm=0.0), match_share=0.25, groups=GroupMatching(3)
+    )
     batch = tiny_batch(8)
     index = batch.image_index.clone()
     index[0] = index[1]  # two captions of one image
@@ -237,3 +240,50 @@ def test_partners_are_different_and_the_likeliest_come_first():
     assert first[1] / 2000 == pytest.approx(math.exp(3) / total, abs=0.03)
     _, found = draw_partners(similarity, excluded, torch.rand(1, 4, generator=generator))
     assert found.tolist() == [[True, True, True, False]]
+
+
+def test_matching_by_the_fused_score_learns_what_contrast_leaves():
+    """Truth: the loss of logits plus contrastive scores over the temperature, by hand."""
+    torch.manual_seed(0)
+    model = Unimo2Model(tiny_config()).eval()
+    batch = tiny_batch(6)
+    results = {}
+    for fused in (0.0, 1.0, 0.25):
+        objective = PairObjective(model, LossWeights(mlm=0.0), groups=GroupMatching(3, fused))
+        with torch.no_grad():
+            results[fused] = float(objective(batch)["itm"])
+    objective = PairObjective(model, LossWeights(mlm=0.0), groups=GroupMatching(3, 1.0))
+    with torch.no_grad():
+        whole = model(batch.pixel_values, batch.input_ids, batch.attention_mask)
+        everyone = objective._everyone(whole.vision, whole.text, batch)
+        groups = objective._groups(everyone, batch)
+        images, texts = groups.pairs
+        pixels, ids, mask = batch.pixel_values, batch.input_ids, batch.attention_mask
+        logits = model(pixels[images], ids[texts], mask[texts]).itm_logits
+        contrast = (everyone.images[images] * everyone.texts[texts]).sum(1) / 0.07
+        scores = (logits[:, 1] - logits[:, 0] + contrast).view(-1, 3, 3)
+    true = torch.arange(3).repeat(6)
+    ways = (scores.flatten(0, 1), scores.transpose(1, 2).flatten(0, 1))
+    expected = sum(float(functional.cross_entropy(way, true)) for way in ways) / 2
+    assert results[1.0] == pytest.approx(expected, abs=1e-4)
+    assert results[0.25] == pytest.approx(0.25 * results[1.0] + 0.75 * results[0.0], abs=1e-5)
+
+
+def test_matching_is_trained_on_images_that_contrast_does_not_see():
+    """Truth: the shares of many images; contrast by the model's own loss of those that it sees."""
+    matching = GroupMatching(2, contrast_share=0.6)
+    assert matching.contrasted(torch.arange(20_000)).float().mean() == pytest.approx(0.6, abs=0.01)
+    torch.manual_seed(0)
+    model = Unimo2Model(tiny_config()).eval()
+    batch = tiny_batch(8)
+    seen = matching.contrasted(batch.image_index)
+    assert 2 <= int(seen.sum()) <= 6  # of the eight
+    objective = PairObjective(model, LossWeights(mlm=0.0), groups=matching)
+    with torch.no_grad():
+        whole = model(batch.pixel_values, batch.input_ids, batch.attention_mask)
+        everyone = objective._everyone(whole.vision, whole.text, batch)
+        groups = objective._groups(everyone, batch)
+        expected = model.contrastive_loss(everyone.images[seen], everyone.texts[seen])
+        result = objective(batch)
+    torch.testing.assert_close(result["contrastive"], expected, atol=1e-5, rtol=1e-4)
+    assert not seen[groups.members].any() and len(groups.members) == int((~seen).sum())

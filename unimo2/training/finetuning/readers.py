@@ -12,17 +12,19 @@ import torch
 from unimo2.data.seeding import ORDER, stream
 from unimo2.errors import BadData, MissingData, UsageError
 from unimo2.formats import glue, snli_ve, vqa
-from unimo2.formats.coco import image_file
-from unimo2.formats.imagenet import MAPPING, read_labels, read_synsets
+from unimo2.formats.imagenet import read_labels, read_synsets
 from unimo2.formats.karpathy import KarpathyImage, read_karpathy
+from unimo2.formats.layout import (
+    CocoFiles,
+    Flickr30kFiles,
+    GlueFiles,
+    ImageNetFiles,
+    SnliVeFiles,
+    VqaFiles,
+)
 from unimo2.formats.parsing import first_few
 from unimo2.training.finetuning.answers import answer_list, soft_targets
 from unimo2.training.finetuning.classification import Classes, Numbers, SoftTargets, Targets
-
-# Where the files of a task lie in a data root.
-GLUE_FOLDERS = {"sst2": "SST-2", "mnli": "MNLI", "cola": "CoLA", "stsb": "STS-B"}
-_VQA_QUESTIONS = "vqa/v2_OpenEnded_mscoco_{split}2014_questions.json"
-_VQA_ANNOTATIONS = "vqa/v2_mscoco_{split}2014_annotations.json"
 
 
 @dataclass(frozen=True)
@@ -53,14 +55,11 @@ def read_captioned(root: Path, name: str) -> list[KarpathyImage]:
         BadData: a broken file, or an image without captions.
     """
     if name == "flickr":
-        path, folder = (
-            root / "flickr30k/dataset_flickr30k.json",
-            root / "flickr30k/flickr30k-images",
-        )
-        images = read_karpathy(path, folder, ["train"])
+        path = Flickr30kFiles(root).annotations
+        images = read_karpathy(path, Flickr30kFiles(root).images, ["train"])
     else:
-        path = root / "coco/dataset_coco.json"
-        images = read_karpathy(path, root / "coco", ["train", "restval"])
+        path = CocoFiles(root).annotations
+        images = read_karpathy(path, CocoFiles(root).folder, ["train", "restval"])
     bare = [image.filename for image in images if not image.captions]
     if bare:
         raise BadData(f"{path}: images without captions: {first_few(bare)}")
@@ -90,7 +89,7 @@ def hold_out(
 
 def read_glue(root: Path, task: str) -> Samples:
     """The training rows of a GLUE task that have a label."""
-    path = root / "glue" / GLUE_FOLDERS[task] / "train.tsv"
+    path = GlueFiles(root).rows(task, "train")
     rows = [row for row in glue.read_rows_of(task, path) if row.target is not None]
     if not rows:
         raise BadData(f"{path}: no row has a label")
@@ -104,13 +103,13 @@ def read_glue(root: Path, task: str) -> Samples:
 
 def read_snli_ve(root: Path) -> Samples:
     """The training pairs of SNLI-VE that have a label; those marked "-" are left out."""
-    path = root / "snli_ve/snli_ve_train.jsonl"
-    folder = root / "flickr30k/flickr30k-images"
+    files = SnliVeFiles(root)
+    path = files.pairs("train")
     pairs = [pair for pair in snli_ve.read_pairs(path) if pair.label is not None]
     if not pairs:
         raise BadData(f"{path}: no pair has a gold label")
     number = {label: place for place, label in enumerate(snli_ve.LABELS)}
-    images, image_of = _each_once([folder / f"{pair.image}.jpg" for pair in pairs])
+    images, image_of = _each_once([files.image(pair.image) for pair in pairs])
     return Samples(
         Classes([number[str(pair.label)] for pair in pairs]),
         snli_ve.LABELS,
@@ -137,7 +136,7 @@ def read_vqa(root: Path, splits: Sequence[str], threshold: int) -> Samples:
     """
     found: dict[str, list[vqa.Annotation]] = {}
     for split in ("train", "val"):
-        path = root / _VQA_ANNOTATIONS.format(split=split)
+        path = VqaFiles(root).annotations(split)
         if split in splits or path.is_file():
             found[split] = vqa.read_annotations([path])
         if split in splits and not found[split]:
@@ -147,7 +146,7 @@ def read_vqa(root: Path, splits: Sequence[str], threshold: int) -> Samples:
     annotations: list[vqa.Annotation] = []
     files: list[Path] = []
     for split in splits:
-        path = root / _VQA_QUESTIONS.format(split=split)
+        path = VqaFiles(root).questions(split)
         questions = vqa.read_questions([path])
         if not questions:
             raise BadData(f"{path}: no question in it")
@@ -157,7 +156,7 @@ def read_vqa(root: Path, splits: Sequence[str], threshold: int) -> Samples:
             raise BadData(f"{path}: questions without annotation: {first_few(lonely)}")
         asked += questions
         annotations += [known[question.id] for question in questions]
-        files += [image_file(root, f"{split}2014", question.image_id) for question in questions]
+        files += [VqaFiles(root).image(split, question.image_id) for question in questions]
     images, image_of = _each_once(files)
     return Samples(
         SoftTargets(soft_targets(annotations, answers), len(answers)),
@@ -186,7 +185,7 @@ def read_imagenet(root: Path, holdout: float) -> tuple[Samples, Samples]:
         MissingData: a file or folder is not there.
         BadData: a broken file, or a class that the mapping lacks.
     """
-    mapping, folder = root / "imagenet" / MAPPING, root / "imagenet/train"
+    mapping, folder = ImageNetFiles(root).mapping, ImageNetFiles(root).images("train")
     wnids = [synset.wnid for synset in read_synsets(mapping)]
     number = {wnid: place for place, wnid in enumerate(wnids)}
     if not folder.is_dir():

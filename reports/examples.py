@@ -1,0 +1,440 @@
+"""The items of a run as a reader wants to see them: picture, question, answer, truth, score.
+
+A run keeps ids, predictions and scores of its items; texts and pictures are read from the data set,
+by the benchmark's own reader. They are shown only if the data is the very data that was measured.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from evals import records, suites
+from evals.benchmark import Request
+from evals.records import Record
+from evals.registry import get_benchmark
+from unimo2.errors import Unimo2Error
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+MOST = 10_000  # items of a run that a page holds
+_EXTREMES = 500  # of them, the best and the worst of a longer run
+_TOP = 5  # candidates of a query
+RIGHT = 0.5  # a score from which an item counts as right
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """What a query was matched with.
+
+    Attributes:
+        text: A caption, or the name of an image.
+        image: Its file, or None.
+        score: Of the pair.
+        true: Whether it belongs to the query.
+    """
+
+    text: str
+    image: Path | None
+    score: float
+    true: bool
+
+
+@dataclass(frozen=True)
+class Example:
+    """One item.
+
+    Attributes:
+        key: Its id, the same in every run on the same data.
+        about: The question, sentence or caption; "" where there is only a picture.
+        given: What the model said.
+        truth: What it should have said; "" where nobody here knows.
+        score: What that is worth; None where nobody here knows. 0 to 1, or CIDEr of a caption.
+        margin: How sure the model was, small for undecided; None where that is not kept.
+        image: The picture's file, or None.
+        more: Further lines: references, answers of annotators.
+        candidates: Of a query, the best first.
+    """
+
+    key: str
+    about: str
+    given: str
+    truth: str
+    score: float | None
+    margin: float | None = None
+    image: Path | None = None
+    more: Sequence[str] = ()
+    candidates: Sequence[Candidate] = ()
+
+    @property
+    def right(self) -> bool | None:
+        """Whether it counts as right; None where nobody knows."""
+        return None if self.score is None else self.score >= RIGHT
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Items of one run.
+
+    Attributes:
+        items: In the order of the run.
+        of: How many the run has.
+        words: What the fields are called: about, given, truth, score; "" for one that is not shown.
+        note: Why texts and pictures are missing, or "".
+    """
+
+    items: Sequence[Example]
+    of: int
+    words: tuple[str, str, str, str]
+    note: str = ""
+
+    def best(self, count: int) -> list[Example]:
+        """Items with the highest scores."""
+        return sorted(self._scored(), key=lambda one: -_score(one))[:count]
+
+    def worst(self, count: int) -> list[Example]:
+        """Items with the lowest scores, the surest of them first."""
+        return sorted(self._scored(), key=lambda one: (_score(one), -(one.margin or 0)))[:count]
+
+    def undecided(self, count: int) -> list[Example]:
+        """Items with the smallest margins."""
+        known = [one for one in self.items if one.margin is not None]
+        return sorted(known, key=lambda one: one.margin or 0.0)[:count]
+
+    def _scored(self) -> list[Example]:
+        return [one for one in self.items if one.score is not None]
+
+
+def _score(one: Example) -> float:
+    return 0.0 if one.score is None else one.score
+
+
+@dataclass
+class Sources:
+    """The data sets that examples are read from, each once.
+
+    Attributes:
+        root: Data root; the embedded suite lies in its own place, unless this is one.
+    """
+
+    root: Path | None = None
+    _read: dict[tuple[str, str, str], Any] = field(default_factory=dict)
+
+    def of(self, record: Record) -> Any:
+        """The data of a record, or None where it is not here."""
+        key = (record.suite, record.benchmark, str(record.data.get("split")))
+        if key not in self._read:
+            try:
+                suite = self._suite(record.suite)
+                self._read[key] = read_split(record.benchmark, suite, key[2])
+            except (Unimo2Error, OSError):
+                self._read[key] = None
+        return self._read[key]
+
+    def _suite(self, name: str) -> suites.Suite:
+        if self.root is not None and suites.resolve(None, self.root).name == name:
+            return suites.resolve(name, self.root)
+        return suites.resolve(name)
+
+
+def read_split(name: str, suite: suites.Suite, split: str) -> Any:
+    """The data of one split, by the benchmark's own reader."""
+    benchmark = get_benchmark(name)
+    options = benchmark.Options()
+    return benchmark.read(suite, Request(name, suite.name, split=split, options=options))
+
+
+def examples(record: Record, sources: Sources) -> Examples | None:
+    """The items of a run.
+
+    Args:
+        record: Read from a run folder.
+        sources: Where texts and pictures come from.
+
+    Returns:
+        At most `MOST` of them: of a longer run its best and worst and an even choice of the others;
+        None for a run that kept no items.
+    """
+    if record.path is None or not (record.path.parent / records.SAMPLES).is_file():
+        return None
+    samples = records.read_samples(record.path.parent)
+    chosen = _chosen(samples)
+    data = sources.of(record)
+    note = ""
+    if data is None:
+        note = "The data is not here: texts and pictures are left out."
+    elif record.data.get("note") is None and data.fingerprint != record.data.get("fingerprint"):
+        data, note = (
+            None,
+            "The data here is not what was measured: texts and pictures are left out.",
+        )
+    make = _MAKERS.get(record.benchmark, _glue if "target" in samples else _plain)
+    words = _WORDS.get(record.benchmark, ("item", "prediction", "truth", "score"))
+    try:
+        items = make(samples.iloc[chosen], data, record)
+    except (KeyError, AttributeError, IndexError, TypeError, ValueError):
+        # Samples of another version, or of a benchmark that is not ours: shown as they are.
+        items, note = _plain(samples.iloc[chosen], None, record), note or "Shown as kept."
+    return Examples(items, len(samples), words, note)
+
+
+def _chosen(samples: pd.DataFrame) -> Sequence[int]:
+    count = len(samples)
+    if count <= MOST:
+        return range(count)
+    even = np.linspace(0, count - 1, MOST - 2 * _EXTREMES).round().astype(int)
+    column = "score" if "score" in samples else "better" if "better" in samples else None
+    if column is None:
+        return list(map(int, even))
+    order = np.argsort(samples[column].to_numpy(dtype=float), kind="stable")
+    picked = {*map(int, even), *map(int, order[:_EXTREMES]), *map(int, order[-_EXTREMES:])}
+    return sorted(picked)
+
+
+def _lines(samples: pd.DataFrame) -> list[dict[str, Any]]:
+    return [dict(zip(samples.columns, row, strict=True)) for row in samples.itertuples(index=False)]
+
+
+def _number(value: Any) -> float | None:
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        return None
+    return number if np.isfinite(number) else None
+
+
+def _text(value: Any) -> str:
+    if value is None or (isinstance(value, float) and value != value):
+        return ""
+    return (
+        ", ".join(map(str, value)) if isinstance(value, (list, tuple, np.ndarray)) else str(value)
+    )
+
+
+def _plain(samples: pd.DataFrame, data: Any, record: Record) -> list[Example]:
+    """Items of which no more is known than what the run kept."""
+    found = []
+    for number, line in zip(samples.index, _lines(samples), strict=True):
+        key = next(
+            (str(line[n]) for n in ("id", "query", "image", "image_id") if n in line), number
+        )
+        score = _number(line.get("score"))
+        given, truth = _text(line.get("prediction")), _text(line.get("target"))
+        found.append(Example(str(key), "", given, truth, score, _number(line.get("logit"))))
+    return found
+
+
+def _vqa(samples: pd.DataFrame, data: Any, record: Record) -> list[Example]:
+    questions: dict[int, tuple[str, Path]] = {}
+    if data is not None:
+        questions = {
+            one.id: (one.text, path) for one, path in zip(data.questions, data.images, strict=True)
+        }
+    truth = {} if data is None or data.truth is None else data.truth
+    found = []
+    for line in _lines(samples):
+        number = int(line["question_id"])
+        text, path = questions.get(number, ("", None))
+        answers = truth[number].answers if number in truth else ()
+        counted = Counter(answer.text for answer in answers).most_common()
+        said = ", ".join(f"{answer} ({count})" for answer, count in counted)
+        found.append(
+            Example(
+                str(number), text, _text(line["prediction"]), _text(line["target"]),
+                _number(line["score"]), image=path, more=[f"annotators: {said}"] if said else [],
+            )
+        )  # fmt: skip
+    return found
+
+
+def _snli_ve(samples: pd.DataFrame, data: Any, record: Record) -> list[Example]:
+    pairs: dict[str, tuple[str, Path]] = {}
+    if data is not None:
+        pairs = {
+            p.id: (p.hypothesis, path) for p, path in zip(data.pairs, data.images, strict=True)
+        }
+    found = []
+    for line in _lines(samples):
+        text, path = pairs.get(line["pair_id"], ("", None))
+        given, truth = _text(line["prediction"]), _text(line["target"])
+        score, margin = _number(line["score"]), _number(line.get("logit"))
+        found.append(Example(str(line["pair_id"]), text, given, truth, score, margin, path))
+    return found
+
+
+def _coco(samples: pd.DataFrame, data: Any, record: Record) -> list[Example]:
+    paths = {} if data is None else {one.cocoid: one.path for one in data.images}
+    found = []
+    for line in _lines(samples):
+        references = list(map(str, line["target"])) if line["target"] is not None else []
+        found.append(
+            Example(
+                str(line["image_id"]), "", _text(line["prediction"]), "",
+                _number(line["score"]), image=paths.get(int(line["image_id"])),
+                more=[f"reference: {text}" for text in references],
+            )
+        )  # fmt: skip
+    return found
+
+
+def _imagenet(samples: pd.DataFrame, data: Any, record: Record) -> list[Example]:
+    paths, names = {}, {}
+    if data is not None:
+        paths = {one.name: one.path for one in data.images}
+        names = {one.wnid: one.names[0] for one in data.synsets}
+    found = []
+    for line in _lines(samples):
+        given, truth = str(line["prediction"]), str(line["target"])
+        margin = None
+        if line.get("logit") is not None and line.get("truth_score") is not None:
+            gap = float(line["logit"]) - float(line["truth_score"])
+            margin = gap if gap > 0 else None
+        found.append(
+            Example(
+                str(line["image"]), "", names.get(given, given), names.get(truth, truth),
+                _number(line["score"]), margin, paths.get(line["image"]),
+            )
+        )  # fmt: skip
+    return found
+
+
+def _glue(samples: pd.DataFrame, data: Any, record: Record) -> list[Example]:
+    rows = None if data is None else getattr(data, "rows", None)
+    correlation = not any(isinstance(value, str) for value in samples["target"][:1])
+    found = []
+    for place, line in zip(samples.index, _lines(samples), strict=True):
+        sentences = "" if rows is None else " / ".join(rows[place][1].sentences)
+        given, truth = _text(line["prediction"]), _text(line["target"])
+        score = _number(line["score"])
+        if correlation and (pair := (_number(given), _number(truth))) and None not in pair:
+            given, truth = f"{pair[0]:.2f}", f"{pair[1]:.2f}"
+            score = 1.0 - min(1.0, abs(float(given) - float(truth)) / 5.0)
+        key = f"{line.get('part', '')} {line['id']}".strip()
+        found.append(Example(key, sentences, given, truth, score, _number(line.get("logit"))))
+    return found
+
+
+def _flickr(samples: pd.DataFrame, data: Any, record: Record) -> list[Example]:
+    images: dict[int, Any] = {} if data is None else {one.id: one for one in data.images}
+    captions = {c.id: (c.text, one) for one in images.values() for c in one.captions}
+    top = _Top.of(record, images, captions)
+    found = []
+    for line in _lines(samples):
+        query, of_caption = int(line["query"]), line["task"] == "image_retrieval"
+        kept = _kept(line, images, captions, of_caption)
+        shown = top.candidates(query, of_caption) or kept
+        if not any(one.true for one in shown):
+            shown = [*shown, *(one for one in kept if one.true)]
+        text = captions[query][0] if query in captions and of_caption else ""
+        own = None if of_caption or query not in images else images[query].path
+        gap = _number(line["best_score"]), _number(line["truth_score"])
+        runner_up = [one.score for one in shown if not one.true][:1]
+        wrong = runner_up[0] if runner_up else gap[0]
+        margin = None if wrong is None or gap[1] is None else abs(gap[1] - wrong)
+        right = int(line["better"]) == 0 and int(line["tied_wrong"]) == 0
+        found.append(
+            Example(
+                f"{line['task']} {query}", text, f"rank {float(line['rank']):g}", "",
+                1.0 if right else 1.0 / (1.0 + float(line["better"])) * RIGHT, margin or None, own,
+                candidates=shown,
+            )
+        )  # fmt: skip
+    return found
+
+
+def _kept(
+    line: Mapping[str, Any],
+    images: Mapping[int, Any],
+    captions: Mapping[int, Any],
+    of_caption: bool,
+) -> list[Candidate]:
+    """The best and the true candidate, which every run keeps."""
+    found = {}
+    for name in ("best", "truth"):
+        number, score = int(line[name]), float(line[f"{name}_score"])
+        found[number] = _candidate(number, score, name == "truth", images, captions, of_caption)
+    return sorted(found.values(), key=lambda one: -one.score)
+
+
+def _candidate(
+    number: int,
+    score: float,
+    true: bool,
+    images: Mapping[int, Any],
+    captions: Mapping[int, Any],
+    is_image: bool,
+) -> Candidate:
+    if is_image:
+        known = images.get(number)
+        return Candidate(f"image {number}", None if known is None else known.path, score, true)
+    text = captions[number][0] if number in captions else f"caption {number}"
+    return Candidate(text, None, score, true)
+
+
+@dataclass(frozen=True)
+class _Top:
+    """The first candidates of each query, from the score matrix if the run kept it."""
+
+    scores: Any  # [images, captions], or None
+    images: Mapping[int, Any]
+    captions: Mapping[int, Any]
+    rows: Mapping[int, int]  # place of an image in the matrix
+    columns: Mapping[int, int]  # place of a caption
+
+    @classmethod
+    def of(cls, record: Record, images: Mapping[int, Any], captions: Mapping[int, Any]) -> _Top:
+        path = None if record.path is None else record.path.parent / "scores.npy"
+        scores = np.load(path, mmap_mode="r") if path is not None and path.is_file() else None
+        if scores is not None and scores.shape != (len(images), len(captions)):
+            scores = None
+        rows = {number: place for place, number in enumerate(images)}
+        columns = {number: place for place, number in enumerate(captions)}
+        return cls(scores, images, captions, rows, columns)
+
+    def candidates(self, query: int, of_caption: bool) -> list[Candidate]:
+        place = (self.columns if of_caption else self.rows).get(query)
+        if self.scores is None or place is None:
+            return []
+        scores = np.asarray(self.scores[:, place] if of_caption else self.scores[place])
+        scores = np.where(np.isnan(scores), -np.inf, scores)
+        ids = list(self.images if of_caption else self.captions)
+        found = []
+        for number in np.argsort(-scores, kind="stable")[:_TOP]:
+            if np.isfinite(scores[number]):
+                other = ids[number]
+                owner = self.captions[query if of_caption else other][1].id
+                true = owner == (other if of_caption else query)
+                made = _candidate(
+                    other, float(scores[number]), true, self.images, self.captions, of_caption
+                )
+                found.append(made)
+        return found
+
+
+_MAKERS: Mapping[str, Callable[[Any, Any, Record], list[Example]]] = {
+    "flickr": _flickr,
+    "vqa": _vqa,
+    "snli_ve": _snli_ve,
+    "coco": _coco,
+    "imagenet": _imagenet,
+}
+_WORDS = {
+    "flickr": ("query", "the truth is at", "", ""),
+    "vqa": ("question", "answer", "commonest answer", "accuracy"),
+    "snli_ve": ("hypothesis", "label given", "true label", "accuracy"),
+    "coco": ("", "caption", "", "CIDEr of the image"),
+    "imagenet": ("", "class given", "true class", "accuracy"),
+    "stsb": ("sentences", "predicted", "true", "closeness"),
+}
+
+
+def confusions(samples: Sequence[Example], count: int = 20) -> list[tuple[str, str, int]]:
+    """The commonest mistakes of a classifier: the truth, what was given, how often."""
+    wrong = Counter((one.truth, one.given) for one in samples if one.right is False and one.truth)
+    return [(truth, given, times) for (truth, given), times in wrong.most_common(count)]

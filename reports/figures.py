@@ -1,0 +1,437 @@
+"""Figures for papers and for the site: sweeps with the paper's curve beside them, recalls, training.
+
+A figure is drawn by matplotlib without a display and written as SVG, PDF or PNG. Every one has a
+sentence that says what it shows, for those who cannot see it. Colours are Okabe and Ito's, which
+colour-blind readers can tell apart, and every series has a marker of its own.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from evals.metrics.ranking import Metric
+from evals.records import Record
+from reports import paper
+from reports.render import visible
+from reports.selection import (
+    FULL,
+    PARAMETERS,
+    PARTS,
+    RUNS,
+    SIZES,
+    TOKENS,
+    Sheet,
+    arrange,
+    comparable,
+    gather,
+    label_of,
+    setting_name,
+    setting_of,
+    size_of,
+)
+from unimo2.errors import UsageError
+from unimo2.files import write_atomically
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+FORMATS = ("svg", "pdf", "png")
+LOG = "log.jsonl"
+_DEEPEST = 6  # folders between a runs folder and a log
+_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+_MARKERS = "osD^vPX"
+_STYLE: Any = {
+    "text.parse_math": False,  # names with a dollar sign are names
+    "axes.unicode_minus": False,
+    "font.size": 9,
+    "svg.fonttype": "none",
+    "svg.hashsalt": "unimo2",
+    "pdf.fonttype": 42,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.color": "#dddddd",
+    "legend.frameon": False,
+    "figure.constrained_layout.use": True,
+}
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure and what it says.
+
+    Attributes:
+        figure: Of matplotlib.
+        alt: The same in words.
+    """
+
+    figure: Figure
+    alt: str
+
+    def data(self, form: str = "svg") -> bytes:
+        """The content of a file of one of `FORMATS`."""
+        import matplotlib
+
+        out = io.BytesIO()
+        metadata = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(form, {})
+        with matplotlib.rc_context(_STYLE):
+            self.figure.savefig(out, format=form, dpi=200, metadata=metadata)
+        return out.getvalue()
+
+    def save(self, path: Path) -> None:
+        """Write a file; its ending says in which format.
+
+        Raises:
+            UsageError: Another ending.
+        """
+        form = path.suffix.removeprefix(".").lower()
+        if form not in FORMATS:
+            raise UsageError(f"--output {path}: expected a name in .{', .'.join(FORMATS)}")
+        content = self.data(form)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, lambda stream: stream.write(content))
+
+    def _repr_html_(self) -> str:
+        text = self.data("svg").decode("utf-8")
+        return text[text.index("<svg") :]
+
+
+@dataclass(frozen=True)
+class Log:
+    """What a training run wrote while it went on.
+
+    Attributes:
+        name: Of the run: its folder below the runs folder.
+        lines: One for each interval, as in `log.jsonl`.
+    """
+
+    name: str
+    lines: Sequence[Mapping[str, Any]]
+
+    def series(self, key: str) -> tuple[list[float], list[float]]:
+        """Steps and values of one entry, where it is a number."""
+        points = [
+            (float(line["step"]), float(line[key]))
+            for line in self.lines
+            if isinstance(line.get(key), (int, float)) and not isinstance(line[key], bool)
+        ]
+        return [step for step, _ in points], [value for _, value in points]
+
+    def keys(self) -> list[str]:
+        """Names of the entries that are numbers at least twice."""
+        found = dict.fromkeys(key for line in self.lines for key in line)
+        return [key for key in found if len(self.series(key)[0]) > 1]
+
+
+def figure(name: str, records: Iterable[Record] | None = None, runs: Path | None = None) -> Picture:
+    """Draw one of the figures.
+
+    Args:
+        name: One of `FIGURES`.
+        records: Those of the package and of the runs folder if None.
+        runs: Folder of runs, for logs of training; "runs" in the working folder if None.
+
+    Returns:
+        The figure, which a notebook shows; `save` writes it.
+
+    Raises:
+        UsageError: Another name, or nothing to draw.
+    """
+    if name not in FIGURES:
+        raise UsageError(f"--figure {name!r}: it must be one of {', '.join(FIGURES)}")
+    import matplotlib
+
+    every = list(gather(runs) if records is None else records)
+    with matplotlib.rc_context(_STYLE):
+        return FIGURES[name](every, runs or RUNS)
+
+
+def read_logs(runs: Path) -> list[Log]:
+    """The logs of training below a folder, by name; what is no line of JSON is passed over."""
+    logs = []
+    for path in sorted(_found(runs)):
+        lines = []
+        for text in path.read_text(encoding="utf-8", errors="replace").splitlines():
+            try:
+                line = json.loads(text, parse_constant=lambda _: None)
+            except ValueError:
+                continue
+            if isinstance(line, dict) and isinstance(line.get("step"), (int, float)):
+                lines.append(line)
+        if len(lines) > 1:
+            logs.append(Log(path.parent.relative_to(runs).as_posix(), lines))
+    return logs
+
+
+def _found(runs: Path) -> Iterable[Path]:
+    for depth in range(_DEEPEST):
+        yield from runs.glob("*/" * depth + LOG)
+
+
+def _new(columns: int, width: float = 7.0, height: float = 2.8) -> tuple[Figure, list[Axes]]:
+    from matplotlib.figure import Figure
+
+    made = Figure(figsize=(width, height))
+    axes = made.subplots(1, columns, squeeze=False)
+    return made, list(axes[0])
+
+
+def _style(place: int) -> dict[str, Any]:
+    return {
+        "color": _COLOURS[place % len(_COLOURS)],
+        "marker": _MARKERS[place % len(_MARKERS)],
+        "markersize": 4,
+        "linewidth": 1.4,
+    }
+
+
+# Sweeps of K and C, as in Table 5.
+
+
+def _sweep(group: str, letter: str, records: list[Record], _: Path) -> Picture:
+    """Recall at 1 over K or C: measured with intervals, and the paper's, each on its own axis."""
+    sheets = _sheets(PARAMETERS, records)
+    found = [(sheet, [row for row in sheet.rows if row.group == group]) for sheet in sheets]
+    found = [(sheet, rows) for sheet, rows in found if len(rows) > 1]
+    if not found:
+        raise UsageError(
+            f"no sweep of {letter} was measured; 'unimo2 ablate --{letter.lower()} ...' makes one"
+        )
+    sheet, rows = found[-1]
+    made, (ours, theirs) = _new(2)
+    said = []
+    columns = [one for one in sheet.columns if one.metric == "R@1" and one.block in sheet.about]
+    for place, column in enumerate(columns):
+        points = [(int(row.label), m) for row in rows if (m := row.metric(column)) is not None]
+        _draw_points(ours, points, column.task, place)
+        said.append(f"{column.task} {_listed(points)}")
+    ours.set_title(f"measured, {sheet.suite} suite")
+    tasks = [column.task for column in columns]
+    theirs_said = _published_sweep(theirs, group, tasks)
+    theirs.set_title("paper, Table 5")
+    for axes in (ours, theirs):
+        at = sorted({int(x) for line in axes.lines for x in np.asarray(line.get_xdata())})
+        axes.set_xscale("log")
+        axes.set_xticks(at, [f"{tick:,}" for tick in at])
+        axes.minorticks_off()
+        axes.set_xlabel({"K": "K, grounded tokens", "C": "C, size of the dictionary"}[letter])
+        axes.set_ylabel("R@1 (%)")
+        axes.legend()
+    return Picture(
+        made,
+        f"Recall at 1 over {letter}. Measured on the {sheet.suite} suite: {'; '.join(said)}. "
+        f"The paper's, on other data: {'; '.join(theirs_said)}.",
+    )
+
+
+def _published_sweep(axes: Axes, group: str, tasks: Sequence[str]) -> list[str]:
+    rows = [
+        one
+        for one in paper.number_rows(PARAMETERS)
+        if one["row_group"] == group and one["metric"] == "R@1" and one["row_label"].isdigit()
+    ]
+    said = []
+    for place, task in enumerate(tasks):
+        points = sorted(
+            (int(o["row_label"]), float(o["value"])) for o in rows if o["column"] == task
+        )
+        axes.plot(*zip(*points, strict=True), label=task, **_style(place))
+        said.append(f"{task} " + ", ".join(f"{value} at {at:,}" for at, value in points))
+    return said
+
+
+def _draw_points(axes: Axes, points: list[tuple[int, Metric]], label: str, place: int) -> None:
+    points.sort(key=lambda point: point[0])
+    values = [metric.value for _, metric in points]
+    below = [max(0.0, metric.value - metric.ci95[0]) for _, metric in points]
+    above = [max(0.0, metric.ci95[1] - metric.value) for _, metric in points]
+    at = [where for where, _ in points]
+    axes.errorbar(at, values, yerr=[below, above], capsize=3, label=label, **_style(place))
+
+
+def _listed(points: Sequence[tuple[int, Metric]]) -> str:
+    return ", ".join(
+        f"{m.value:.1f} ({m.ci95[0]:.1f} to {m.ci95[1]:.1f}) at {at:,}" for at, m in points
+    )
+
+
+# What is taken away, as in Table 4.
+
+
+def _without(records: list[Record], _: Path) -> Picture:
+    """Differences of recall at 1 to the full training, a dot per row."""
+    sheets = [s for s in _sheets(PARTS, records) if any(row.label == FULL for row in s.rows)]
+    sheets = [sheet for sheet in sheets if len(sheet.rows) > 1]
+    if not sheets:
+        raise UsageError("nothing was taken away; 'unimo2 ablate --without gd ...' does it")
+    sheet = sheets[-1]
+    full = next(row for row in sheet.rows if row.label == FULL)
+    rows = [row for row in sheet.rows if row is not full]
+    made, (axes,) = _new(1, height=1.2 + 0.35 * len(rows))
+    columns = [one for one in sheet.columns if one.metric == "R@1" and one.block in sheet.about]
+    said = []
+    for place, column in enumerate(columns):
+        offset = 0.16 * (place - (len(columns) - 1) / 2)
+        for at, row in enumerate(rows):
+            ours, theirs = row.metric(column), full.metric(column)
+            if ours is None or theirs is None:
+                continue
+            change, half = difference(ours, theirs)
+            axes.errorbar(
+                [change], [at + offset], xerr=[[half], [half]], capsize=3, linestyle="none",
+                label=column.task if at == 0 else None, **_style(place),
+            )  # fmt: skip
+            said.append(f"{row.label} {column.task} {change:+.1f} ± {half:.1f}")
+    axes.axvline(0, color="#555555", linewidth=1)
+    axes.set_yticks(range(len(rows)), [visible(row.label) for row in rows])
+    axes.invert_yaxis()
+    axes.set_xlabel("difference of R@1 to the full training (points)")
+    axes.legend()
+    return Picture(made, f"Differences to the full training: {'; '.join(said)}.")
+
+
+def difference(ours: Metric, theirs: Metric) -> tuple[float, float]:
+    """Ours less theirs, and half its 95 % interval if the two runs were independent."""
+    halves = [(one.ci95[1] - one.ci95[0]) / 2 for one in (ours, theirs)]
+    return ours.value - theirs.value, float((halves[0] ** 2 + halves[1] ** 2) ** 0.5)
+
+
+# Recalls of models.
+
+
+def _retrieval(records: list[Record], _: Path) -> Picture:
+    """Recall at 1, 5 and 10 of every model on Flickr30k, both ways."""
+    newest: dict[str, Record] = {}
+    for record in comparable(records)[0]:
+        if record.benchmark == "flickr" and record.protocol.get("training") is None:
+            where = f"{record.suite}, {record.data.get('split')}"
+            how = setting_name(setting_of(record))
+            newest[f"{label_of(record)} ({how}; {where})"] = record
+    if not newest:
+        raise UsageError("no retrieval was measured; 'unimo2 eval flickr' does it")
+    made, both = _new(2, height=1.4 + 0.5 * len(newest))
+    said = []
+    for axes, task in zip(both, ("image_retrieval", "text_retrieval"), strict=True):
+        for place, k in enumerate((1, 5, 10)):
+            metrics = [record.metrics.get(f"{task}/R@{k}") for record in newest.values()]
+            kept = [(at, metric) for at, metric in enumerate(metrics) if metric is not None]
+            axes.errorbar(
+                [m.value for _, m in kept], [at + 0.18 * (place - 1) for at, _ in kept],
+                xerr=[[m.value - m.ci95[0] for _, m in kept], [m.ci95[1] - m.value for _, m in kept]],
+                capsize=2, linestyle="none", label=f"R@{k}", **_style(place),
+            )  # fmt: skip
+            said += [f"{list(newest)[at]} {task} R@{k} {m.value:.1f}" for at, m in kept]
+        axes.set_title(task.replace("_", " "))
+        axes.set_xlabel("recall (%)")
+        axes.set_xlim(0, 102)
+        axes.set_yticks(range(len(newest)), [visible(name) for name in newest])
+        axes.set_ylim(len(newest) - 0.5, -0.5)
+    both[1].set_yticklabels([])
+    both[0].legend(loc="lower left")
+    size = size_of(next(iter(newest.values())))
+    return Picture(made, f"Recall on {size}: {'; '.join(said)}.")
+
+
+# Training.
+
+_NOT_LOSSES = re.compile(r"step|rate|speed|second|memory|norm|dictionary|temperature|weight|best")
+
+
+def _training(_: list[Record], runs: Path) -> Picture:
+    """Loss over steps, a line per run."""
+    logs = read_logs(runs)
+    if not any("loss" in log.keys() for log in logs):
+        raise UsageError(f"no log of training below {runs}; 'unimo2 pretrain' writes one")
+    made, (axes,) = _new(1)
+    said = []
+    for place, log in enumerate(log for log in logs if "loss" in log.keys()):
+        steps, values = log.series("loss")
+        axes.plot(steps, values, label=visible(log.name), **_line(place))
+        said.append(
+            f"{log.name} from {values[0]:.2f} to {values[-1]:.2f} in {steps[-1]:,.0f} steps"
+        )
+    axes.set(xlabel="step", ylabel="loss")
+    axes.legend()
+    return Picture(made, f"Training loss: {'; '.join(said)}.")
+
+
+def _dictionary(_: list[Record], runs: Path) -> Picture:
+    """How much of the grounded dictionary is in use over steps, and how evenly."""
+    logs = [log for log in read_logs(runs) if "dictionary_used" in log.keys()]
+    if not logs:
+        raise UsageError(f"no log of a dictionary below {runs}; 'unimo2 pretrain' writes one")
+    made, both = _new(2)
+    said = []
+    for place, log in enumerate(logs):
+        for axes, key in zip(both, ("dictionary_used", "dictionary_perplexity"), strict=True):
+            axes.set(xlabel="step", title=key.replace("_", " "))
+            steps, values = log.series(key)
+            if not values:
+                continue
+            axes.plot(steps, values, label=visible(log.name), **_line(place))
+            said.append(f"{log.name} {key} {values[0]:.3g} to {values[-1]:.3g}")
+    both[0].set_ylim(0, 1.02)
+    both[0].legend()
+    return Picture(made, f"Use of the dictionary: {'; '.join(said)}.")
+
+
+def training_picture(log: Log) -> Picture:
+    """Every loss, the evaluations and the dictionary of one run, each on its own axes."""
+    import matplotlib
+
+    keys = log.keys()
+    groups = {
+        "losses": [key for key in keys if not _NOT_LOSSES.search(key)],
+        "dictionary used": [key for key in keys if key == "dictionary_used"],
+        "dictionary perplexity": [key for key in keys if key == "dictionary_perplexity"],
+    }
+    shown = {name: members for name, members in groups.items() if members}
+    with matplotlib.rc_context(_STYLE):
+        made, axes = _new(max(1, len(shown)), width=4.0 + 2.6 * (len(shown) - 1))
+        said = []
+        for own, (name, members) in zip(axes, shown.items(), strict=False):
+            for place, key in enumerate(members):
+                steps, values = log.series(key)
+                own.plot(steps, values, label=visible(key), **_line(place))
+                said.append(f"{key} from {values[0]:.3g} to {values[-1]:.3g}")
+            own.set(title=name, xlabel="step")
+            if len(members) > 1:
+                own.legend(fontsize=7)
+    return Picture(made, f"{log.name}: {'; '.join(said)}.")
+
+
+def _line(place: int) -> dict[str, Any]:
+    dashes = ("-", "--", "-.", ":")
+    return {
+        "color": _COLOURS[place % len(_COLOURS)],
+        "linestyle": dashes[place // len(_COLOURS) % len(dashes)],
+        "linewidth": 1.3,
+    }
+
+
+def _sheets(table: int, records: Iterable[Record]) -> list[Sheet]:
+    whole = comparable(records)[0]
+    return [
+        sheet
+        for sheet in arrange(table, whole)[0]
+        if "training" in next(iter(sheet.about.values())).protocol
+    ]
+
+
+FIGURES: Mapping[str, Callable[[list[Record], Path], Picture]] = {
+    "k-sweep": lambda records, runs: _sweep(TOKENS, "K", records, runs),
+    "c-sweep": lambda records, runs: _sweep(SIZES, "C", records, runs),
+    "without": _without,
+    "retrieval": _retrieval,
+    "training": _training,
+    "dictionary": _dictionary,
+}

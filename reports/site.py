@@ -1,0 +1,595 @@
+"""The report site: a folder of static pages that opens without a network and without a server.
+
+Pages are made by jinja2 from the templates in `reports/site/`; figures are SVG files of matplotlib.
+Every text is escaped for HTML, and control characters are shown as escapes. Scripts sort, copy and
+filter; pages can be read without them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import tempfile
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from evals import protocol
+from evals.records import RECORD, SAMPLES, Record
+from evals.suites import MINI
+from reports import figures, paper
+from reports.examples import Example, Examples, Sources, confusions, examples
+from reports.figures import Picture
+from reports.levels import Levels
+from reports.listing import record_lines, table_lines
+from reports.render import visible
+from reports.selection import RUNS, arrange, columns_of, comparable, gather, label_of, records_of
+from reports.site_parts import (
+    TEMPLATES,
+    Thumbs,
+    address_of,
+    copied_forms,
+    difference_line,
+    environment,
+    facts_of,
+    filled_columns,
+    first_of,
+    headline_of,
+    in_words,
+    metric_line,
+    pairs_of,
+    reference_note,
+    rounded,
+    script,
+    sheet_groups,
+    spaced,
+)
+from reports.tables import measured_tables, sheet_heads, sheet_notes, sheet_title
+from unimo2 import __version__
+from unimo2.errors import Unimo2Error, UsageError
+
+BUDGET = 12_000_000  # bytes of thumbnails in a site, so that the whole stays below 15 MB
+MARK = "unimo2-site.json"  # lies in a folder that a site may be written over
+_ASSETS = ("style.css", "site.js")
+_SHOWN = 6  # examples of a kind on a run's page
+_PAIRS = 12  # comparisons of runs
+_CHANGED = 12  # items of a comparison that went one way
+
+Tell = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class SiteRequest:
+    """What a site is made of.
+
+    Attributes:
+        runs: Folder of runs; "runs" in the working folder if None.
+        data_root: Data for texts and pictures of runs; the embedded suite's own place if None.
+        images: "suite" embeds thumbnails of the embedded suite only, "all" of every data set,
+            "none" refers to the files where they lie.
+        dictionary: Model whose grounded dictionary is shown; None for none.
+        budget: Bytes of thumbnails.
+    """
+
+    runs: Path | None = None
+    data_root: Path | None = None
+    images: str = "suite"
+    dictionary: str | None = None
+    budget: int = BUDGET
+
+
+@dataclass(frozen=True)
+class Built:
+    """What was written.
+
+    Attributes:
+        index: The page to start at.
+        pages: Number of pages.
+        size: Bytes of the whole folder.
+        pictures: Thumbnails in it.
+        left_out: Pictures that the budget had no room for.
+    """
+
+    index: Path
+    pages: int
+    size: int
+    pictures: int
+    left_out: int
+
+
+def build(
+    folder: Path, request: SiteRequest | None = None, tell: Tell = lambda text: None
+) -> Built:
+    """Write a site.
+
+    Args:
+        folder: Where; made if needed. An older site there is replaced, anything else is refused.
+        request: What it shows.
+        tell: Called with a line about each part that may take a while.
+
+    Returns:
+        What was written.
+
+    Raises:
+        UsageError: The folder holds something else.
+        MissingData: The runs folder is named and is not there.
+        BadData: A record cannot be read.
+    """
+    request = request or SiteRequest()
+    folder = folder.expanduser()
+    if folder.exists() and (
+        not folder.is_dir() or (any(folder.iterdir()) and not (folder / MARK).is_file())
+    ):
+        raise UsageError(f"{folder} holds something else; expected a new folder or an older site")
+    records = _once(gather(request.runs))
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    partial = Path(tempfile.mkdtemp(prefix=f".{folder.name}.partial-", dir=folder.parent))
+    try:
+        partial.chmod(0o755)
+        site = _Site(partial, folder, request, records, tell)
+        site.write()
+        if folder.exists():
+            shutil.rmtree(folder)
+        partial.rename(folder)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    pages = sum(path.suffix == ".html" for path in files)
+    size = sum(path.stat().st_size for path in files)
+    thumbs = site.thumbs
+    return Built(folder / "index.html", pages, size, len(thumbs.known), thumbs.left_out)
+
+
+def _once(records: Iterable[Record]) -> list[Record]:
+    """Each run once: of copies, the one beside which its items lie."""
+    found: dict[str, Record] = {}
+    for record in records:
+        address = address_of(record)
+        kept = record.path is not None and (record.path.parent / SAMPLES).is_file()
+        if kept or address not in found:
+            found[address] = record
+    return list(found.values())
+
+
+class _Site:
+    """One site while it is written."""
+
+    def __init__(
+        self, folder: Path, home: Path, request: SiteRequest, records: list[Record], tell: Tell
+    ) -> None:
+        """Look at what there is."""
+        self.folder, self.request, self.records, self.tell = folder, request, records, tell
+        self.thumbs = Thumbs(folder, home.absolute(), request.budget)
+        self.templates = environment()
+        self.whole = comparable(records)[0]
+        self.levels = self._levels()
+        self.logs = figures.read_logs(request.runs or RUNS)
+        self.sources = Sources(request.data_root)
+        self.examples: dict[str, Examples] = {}  # by a run's address
+        self.compared: dict[str, list[dict[str, str]]] = {}
+        self.about = (
+            f"Made by unimo2 {__version__} from {len(records):,} records. Numbers of other suites, "
+            "data or protocols never share a column."
+        )
+        self.pages = [
+            ("Overview", "index.html"),
+            ("Tables", "table-1.html"),
+            ("Ablations", "ablations.html"),
+            ("Training", "training.html"),
+            ("Runs", "runs.html"),
+            ("Compare", "compare.html"),
+            ("Dictionary", "dictionary.html"),
+        ]
+
+    def _levels(self) -> Levels | None:
+        from evals.suite_mini import default_root
+
+        if not any(record.suite == MINI for record in self.records):
+            return None
+        root = self.request.data_root
+        return (None if root is None else Levels.at(root)) or Levels.at(default_root())
+
+    def write(self) -> None:
+        """Write every page."""
+        (self.folder / "data").mkdir()
+        (self.folder / "figures").mkdir()
+        for name in _ASSETS:
+            shutil.copyfile(TEMPLATES / name, self.folder / name)
+        for record in self.records:
+            found = examples(record, self.sources)
+            if found is not None:
+                self.tell(f"items of {label_of(record)} on {record.benchmark}")
+                self.examples[address_of(record)] = found
+        self._comparisons()
+        for record in self.records:
+            self._run(record)
+        for number in paper.TABLES:
+            self._table(number)
+        self._runs()
+        self._ablations()
+        self._training()
+        self._dictionary()
+        self._overview()
+        mark = {"made_by": f"unimo2 {__version__}", "records": len(self.records)}
+        (self.folder / MARK).write_text(json.dumps(mark) + "\n", encoding="utf-8")
+
+    def page(self, name: str, template: str, **content: Any) -> None:
+        """Write one page."""
+        here = "table-1.html" if name.startswith("table-") else name
+        text = self.templates.get_template(template).render(site=self, here=here, **content)
+        (self.folder / name).write_text(text, encoding="utf-8")
+
+    def figure(self, name: str, made: Picture, caption: str) -> dict[str, str]:
+        """Write a figure and say where it is."""
+        address = f"figures/{name}.svg"
+        (self.folder / address).write_bytes(made.data("svg"))
+        return {"address": address, "alt": made.alt, "caption": caption}
+
+    def try_figure(self, name: str, caption: str) -> tuple[dict[str, str] | None, str]:
+        """A figure of `figures.FIGURES`, or None and why there is nothing to draw."""
+        try:
+            made = figures.figure(name, self.records, self.request.runs or RUNS)
+        except UsageError as error:
+            return None, str(error)
+        return self.figure(name, made, caption), ""
+
+    def image(self, record: Record, path: Path | None) -> str | None:
+        """The address of a picture of a run's data."""
+        how = self.request.images
+        own = record.suite == MINI
+        return self.thumbs.address(path, how == "all" or (how == "suite" and own), how == "none")
+
+    # Pages.
+
+    def _overview(self) -> None:
+        records = self.records
+        dates = sorted(record.created[:10] for record in records)
+        facts = [
+            ("Records", f"{len(records):,}"),
+            ("Models", first_of(label_of(record) for record in records)),
+            ("Benchmarks", first_of(record.benchmark for record in records)),
+            ("Suites", first_of(record.suite for record in records)),
+            ("Measured", f"{dates[0]} to {dates[-1]}" if dates else "nothing yet"),
+            ("Machines", first_of(record.device for record in records)),
+            ("Torch", first_of(r.versions.get("torch", "") for r in records)),
+            ("Runs with items", f"{len(self.examples):,}"),
+        ]
+        warnings = []
+        if any(record.suite == MINI for record in records):
+            warnings.append(
+                "Numbers of the suite 'mini' are measured on embedded, drawn scale models of the "
+                "data sets. They are not comparable with the paper's and say nothing about it."
+            )
+        found, _ = self.try_figure("retrieval", "Recall on Flickr30k with 95 % intervals.")
+        tables = [
+            {
+                "address": f"table-{line['table']}.html",
+                "number": line["table"],
+                "title": line["title"],
+                "measured": filled_columns(line["columns"], line["measured"]),
+            }
+            for line in table_lines(records)
+        ]
+        self.page(
+            "index.html",
+            "index.html",
+            lead="What was measured with this project, beside what the paper 'UNIMO-2: End-to-End "
+            "Unified Vision-Language Grounded Learning' (Findings of ACL 2022) reports.",
+            facts=facts,
+            warnings=warnings,
+            headlines=self._headlines(),
+            comparability="A measured number may be compared with the published one only where it "
+            "is of the same data, split and protocol; the last column says so.",
+            figures=[found] if found else [],
+            tables=tables,
+        )
+
+    def _headlines(self) -> list[dict[str, str]]:
+        lines = []
+        for number in (1, 2, 3):
+            printed = {
+                (one["column"], one["metric"]): (one["value"], split)
+                for one, split in zip(paper.number_rows(number), paper.splits(number), strict=True)
+                if one["row_label"] == "UNIMO-2"
+            }
+            sheets = arrange(number, records_of(number, self.whole))[0]
+            for column in columns_of(number):
+                value, split = printed.get((column.task, column.metric), ("-", ""))
+                line = {"task": column.task, "metric": column.metric, "published": value}
+                lines.append({**line, **headline_of(column, sheets, split)})
+        return lines
+
+    def _table(self, number: int) -> None:
+        whole, left_out = comparable(records_of(number, self.records))
+        sheets, remarks = arrange(number, whole)
+        texts = measured_tables(number, whole, self.levels) if sheets else []
+        shown = [
+            {
+                "title": sheet_title(sheet),
+                "heads": [head for head, _, _ in sheet_heads(sheet)],
+                "groups": sheet_groups(sheet, self.levels),
+                "notes": [*sheet_notes(sheet), *reference_note(sheet)],
+                "forms": copied_forms(table),
+            }
+            for sheet, table in zip(sheets, texts, strict=True)
+        ]
+        published = paper.as_printed(number)
+        measurable = number in paper.RESULT_TABLES
+        self.page(
+            f"table-{number}.html",
+            "table.html",
+            number=number,
+            numbers=list(paper.TABLES),
+            caption=paper.caption(number),
+            sheets=shown,
+            nothing="Nothing of this table was measured."
+            if measurable
+            else "A table of settings or data: there is nothing to measure.",
+            remarks=[*left_out, *remarks],
+            published=published,
+            published_forms=copied_forms(published),
+        )
+
+    def _runs(self) -> None:
+        by_path = {str(r.path.as_posix()): r for r in self.records if r.path is not None}
+        lines = []
+        for line in record_lines(self.records):
+            record = by_path.get(str(line["record"]))
+            if record is None:
+                continue
+            value = line["value"]
+            sample = f" ({line['sample']})" if line["sample"] else ""
+            lines.append(
+                {
+                    "address": address_of(record),
+                    "label": label_of(record),
+                    **{key: line[key] for key in ("benchmark", "setting", "suite", "date")},
+                    "split": f"{line['split']}{sample}",
+                    "metric": line["metric"] or "none: the truth is not public",
+                    "value": "" if value is None else f"{value:.1f}",
+                    "interval": "" if value is None else f"{line['low']:.1f} to {line['high']:.1f}",
+                    "n": "" if value is None else f"{line['n']:,}",
+                }
+            )
+        runs = self.request.runs or RUNS
+        unfinished = sorted(
+            path.parent.relative_to(runs).as_posix()
+            for path in runs.glob("*/*/*/*/run.json")
+            if not (path.parent / RECORD).is_file()
+        )
+        lead = f"{len(lines):,} finished runs."
+        self.page("runs.html", "runs.html", lead=lead, lines=lines, unfinished=unfinished)
+
+    def _run(self, record: Record) -> None:
+        address = address_of(record)
+        title = f"{label_of(record)} on {record.benchmark} ({record.data.get('split')})"
+        told = protocol.texts(record.protocol)
+        training = told.pop("training", None)
+        warnings = []
+        if record.data.get("note"):
+            warnings.append(f"A sample of the data: {record.data['note']}.")
+        if record.dirty:
+            warnings.append("The checkout had changes that are in no commit.")
+        if record.status != "done":
+            warnings.append(f"The run is not finished: {record.status}.")
+        config = {"model": record.config, "versions": record.versions, "training": training}
+        self.page(
+            address,
+            "run.html",
+            title=title,
+            warnings=warnings,
+            metrics=[metric_line(name, metric) for name, metric in record.metrics.items()],
+            notes=list(record.notes),
+            facts=[*facts_of(record), *((spaced(k), in_words(v)) for k, v in told.items())],
+            command=record.command,
+            config=json.dumps(config, indent=2, ensure_ascii=True, default=str),
+            examples=self._examples(record, address),
+            compared=self.compared.get(address, []),
+        )
+
+    def _examples(self, record: Record, address: str) -> dict[str, Any] | None:
+        found = self.examples.get(address)
+        if found is None:
+            return None
+        name = address.removesuffix(".html")
+        groups = [
+            ("Worst", found.worst(_SHOWN)),
+            ("Best", found.best(_SHOWN)),
+            ("Most undecided", found.undecided(_SHOWN)),
+        ]
+        cards = [(head, [self.card(record, o) for o in some]) for head, some in groups if some]
+        self._rows(record, found, name)
+        lead = f"{len(found.items):,} of {found.of:,} items are listed below. {found.note}"
+        labels = len({one.truth for one in found.items}) < len(found.items) / 2
+        wrong = confusions(found.items) if labels and record.benchmark != "flickr" else []
+        return {
+            **{"name": name, "lead": lead, "groups": cards, "words": found.words},
+            "confusions": wrong,
+        }
+
+    def _rows(self, record: Record, found: Examples, name: str) -> None:
+        """The items of a run, for the page's script."""
+        images: dict[str, int] = {}
+
+        def place(path: Path | None) -> int | None:
+            address = self.image(record, path)
+            return None if address is None else images.setdefault(address, len(images))
+
+        rows = [
+            [
+                *(visible(text) for text in (one.key, one.about, one.given, one.truth)),
+                rounded(one.score),
+                rounded(one.margin),
+                one.right,
+                place(one.image),
+                list(map(visible, one.more)),
+                [
+                    [visible(c.text), f"{c.score:.3g}", c.true, place(c.image)]
+                    for c in one.candidates
+                ],
+            ]
+            for one in found.items
+        ]
+        content = {"words": found.words, "images": list(images), "rows": rows}
+        text = f"unimo2Rows({script(name)},{script(content)});\n"
+        (self.folder / "data" / f"{name}.js").write_text(text, encoding="utf-8")
+
+    def card(self, record: Record, one: Example) -> dict[str, Any]:
+        """An item as the templates show it."""
+        verdict = {True: "right", False: "wrong", None: ""}[one.right]
+        graded = record.benchmark == "coco"
+        return {
+            "state": "" if graded else verdict,
+            "verdict": "" if graded else verdict.capitalize(),
+            "score": None if one.score is None else f"{one.score:.3g}",
+            "image": self.image(record, one.image),
+            "alt": one.about or one.truth or f"item {one.key}",
+            **{"key": one.key, "about": one.about, "given": one.given},
+            **{"truth": one.truth, "more": one.more},
+            "candidates": [
+                {
+                    **{"text": other.text, "true": other.true, "score": f"{other.score:.3g}"},
+                    "image": self.image(record, other.image),
+                }
+                for other in one.candidates
+            ],
+        }
+
+    def _ablations(self) -> None:
+        wanted = {
+            "k-sweep": "R@1 over K with 95 % intervals, and the paper's Table 5.",
+            "c-sweep": "R@1 over C with 95 % intervals, and the paper's Table 5.",
+            "without": "What is taken away, as differences to the full training (Table 4); "
+            "intervals as if the runs were independent.",
+        }
+        found = [self.try_figure(name, caption) for name, caption in wanted.items()]
+        self.page(
+            "ablations.html",
+            "ablations.html",
+            figures=[made for made, _ in found if made],
+            missing=[why for made, why in found if not made],
+        )
+
+    def _training(self) -> None:
+        logs = []
+        for place, log in enumerate(self.logs):
+            made = figures.training_picture(log)
+            last = log.lines[-1]
+            steps = last["step"]
+            about = f"{len(log.lines):,} lines, the last of step {steps:,.0f}."
+            caption = f"Values over steps of {log.name}."
+            shown = self.figure(f"training-{place}", made, caption)
+            logs.append({"name": log.name, "about": about, "figure": shown})
+        self.page("training.html", "training.html", logs=logs)
+
+    def _comparisons(self) -> None:
+        """Pages of pairs of runs on the same data that kept their items."""
+        from evals.compare import compare
+
+        pairs, left_out = [], []
+        wanted = pairs_of([one for one in self.records if address_of(one) in self.examples])
+        if len(wanted) > _PAIRS:
+            left_out.append(f"{len(wanted) - _PAIRS:,} further pairs have no page.")
+        for a, b in wanted[:_PAIRS]:
+            if a.path is None or b.path is None:
+                continue
+            title = f"{label_of(a)} and {label_of(b)} on {a.benchmark} ({a.data.get('split')})"
+            self.tell(f"comparing {title}")
+            try:
+                found = compare(a.path.parent, b.path.parent)
+            except Unimo2Error as error:
+                left_out.append(f"{title}: {error}")
+                continue
+            ids = (address_of(a), address_of(b))
+            digest = hashlib.sha256("".join(ids).encode()).hexdigest()[:12]
+            address = f"compare-{digest}.html"
+            lines = [difference_line(name, one) for name, one in found.metrics.items()]
+            first = lines[0]
+            said = f"{first['name']} {first['difference']} ({first['verdict']})"
+            pairs.append({"address": address, "title": title, "said": said})
+            for own, other in ((a, b), (b, a)):
+                shown = {"address": address, "label": label_of(other)}
+                self.compared.setdefault(address_of(own), []).append(shown)
+            self._comparison(address, title, (a, b), lines, found.differs)
+        self.page("compare.html", "comparisons.html", pairs=pairs, left_out=left_out)
+
+    def _comparison(
+        self,
+        address: str,
+        title: str,
+        pair: tuple[Record, Record],
+        lines: Sequence[Mapping[str, str]],
+        differs: Mapping[str, tuple[Any, Any]],
+    ) -> None:
+        """The page of one pair, with the items that changed."""
+        a, b = pair
+        first, second = (self.examples[address_of(one)] for one in pair)
+        before = {one.key: one for one in first.items}
+        changed: dict[str, list[dict[str, Any]]] = {
+            "From right to wrong": [],
+            "From wrong to right": [],
+        }
+        heads: dict[tuple[bool | None, bool | None], str] = {
+            (True, False): "From right to wrong",
+            (False, True): "From wrong to right",
+        }
+        counts = dict.fromkeys(changed, 0)
+        for one in second.items:
+            old = before.get(one.key)
+            head = heads.get((old.right, one.right)) if old and old.right is not None else None
+            if head is None or old is None or a.benchmark == "coco":
+                continue
+            counts[head] += 1
+            if len(changed[head]) < _CHANGED:
+                shown = self.card(b, one)
+                changed[head].append({**shown, "given": f"{old.given} (A), {one.given} (B)"})
+        self.page(
+            address,
+            "comparison.html",
+            title=title,
+            a={"address": address_of(a), "label": label_of(a)},
+            b={"address": address_of(b), "label": label_of(b)},
+            lines=lines,
+            differs=_in_words(pair, differs),
+            groups=[(f"{head} ({counts[head]:,})", some) for head, some in changed.items()],
+            words=second.words,
+        )
+
+    def _dictionary(self) -> None:
+        figure, _ = self.try_figure("dictionary", "Use of the dictionary over training steps.")
+        rows: list[dict[str, Any]] = []
+        lead = "No model was named: 'unimo2 report --html DIR --dictionary MODEL' shows its rows."
+        if self.request.dictionary is not None:
+            self.tell(f"the dictionary of {self.request.dictionary}")
+            from reports.dictionary import dictionary_rows
+
+            lead, found = dictionary_rows(self.request.dictionary, self.request.data_root)
+            for row in found:
+                patches = [{**p, "image": self._patch(p)} for p in row.pop("patches")]
+                rows.append({**row, "patches": patches})
+        self.page("dictionary.html", "dictionary.html", lead=lead, figure=figure, rows=rows)
+
+    def _patch(self, patch: Mapping[str, Any]) -> str | None:
+        """Write a patch's pixels as a picture."""
+        if self.request.images == "none" or self.thumbs.budget <= 0:
+            return None
+        content: bytes = patch["content"]
+        address = f"thumbs/{hashlib.sha256(content).hexdigest()[:16]}.png"
+        (self.folder / "thumbs").mkdir(exist_ok=True)
+        (self.folder / address).write_bytes(content)
+        self.thumbs.budget -= len(content)
+        return address
+
+
+def _in_words(
+    pair: tuple[Record, Record], differs: Mapping[str, tuple[Any, Any]]
+) -> list[tuple[str, str]]:
+    """What sets two runs apart, with sentences for the values of a protocol."""
+    told = [protocol.texts(one.protocol) for one in pair]
+    lines = []
+    for name, values in differs.items():
+        said = [own.get(name, value) for own, value in zip(told, values, strict=True)]
+        lines.append((spaced(name), f"{in_words(said[0])} (A), {in_words(said[1])} (B)"))
+    return lines

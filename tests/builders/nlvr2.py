@@ -1,0 +1,195 @@
+"""What a contributor of NLVR2 writes: three files, and no line in any other."""
+
+from pathlib import Path
+
+FILES = {
+    "unimo2/formats/nlvr2.py": '''"""NLVR2's files: a sentence about two photos, true or false."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from unimo2.errors import BadData, MissingData
+
+LABELS = ("False", "True")
+
+
+@dataclass(frozen=True)
+class Example:
+    """A sentence about two photos."""
+
+    id: str
+    sentence: str
+    label: str
+
+    def images(self, root: Path) -> tuple[Path, Path]:
+        """The photos, left and right."""
+        stem = self.id.rpartition("-")[0]
+        left, right = (root / "nlvr2" / "images" / f"{stem}-img{side}.png" for side in (0, 1))
+        return left, right
+
+
+def annotations(root: Path, split: str) -> Path:
+    """The file of a split below a data root."""
+    return root / "nlvr2" / f"{split}.json"
+
+
+def read_examples(path: Path) -> tuple[Example, ...]:
+    """Read a file of one example per line."""
+    if not path.is_file():
+        raise MissingData(f"NLVR2 annotations not found: {path}")
+    try:
+        rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+        return tuple(Example(row["identifier"], row["sentence"], row["label"]) for row in rows)
+    except (ValueError, KeyError, TypeError) as error:
+        raise BadData(f"{path}: not NLVR2's JSON lines ({error!r})") from None
+''',
+    "evals/datasets/catalogue/nlvr2.py": '''"""NLVR2: is a sentence true of two photos."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from evals.datasets.entry import DataSet, Findings, Official, Place
+from evals.datasets.images import ImageCheck
+from unimo2.formats.nlvr2 import annotations, read_examples
+
+SPLITS = ("dev", "test1")
+
+
+def _verify(root: Path, images: ImageCheck) -> Findings:
+    there = [split for split in SPLITS if annotations(root, split).is_file()]
+    return Findings({(s, "pairs"): len(read_examples(annotations(root, s))) for s in there})
+
+
+DATA_SET = DataSet(
+    name="nlvr2",
+    title="NLVR2",
+    role="benchmark",
+    about="Sentences about two photos each, true or false.",
+    licence="CC BY 4.0 (sentences).",
+    source="https://github.com/lil-lab/nlvr/tree/master/nlvr2",
+    places=tuple(Place.files(f"{s} sentences", annotations(Path(), s)) for s in SPLITS),
+    official=(
+        Official("dev", "pairs", 6_982, "Suhr et al., 2019"),
+        Official("test1", "pairs", 6_967, "Suhr et al., 2019"),
+    ),
+    benchmark="nlvr2",
+    verify=_verify,
+)
+''',
+    "evals/benchmarks/nlvr2.py": '''"""NLVR2 accuracy: the two photos stand side by side in one image."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from PIL import Image
+
+from evals.benchmark import Request, SampleMetric
+from evals.image_sizes import ImageOptions
+from evals.metrics.bootstrap import means
+from evals.prediction import ItemBenchmark, Predict, Prediction, Predictions, Results
+from evals.samples import columns_of, frame, guesses, subset_means
+from evals.splits import Extent, SplitData, fingerprint, first_items
+from evals.suites import Suite
+from unimo2.formats.images import loaded
+from unimo2.formats.nlvr2 import LABELS, Example, annotations, read_examples
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from zoo.protocols import PairClassifier
+
+
+@dataclass(frozen=True)
+class Nlvr2Data(SplitData):
+    """Examples of a split with the files of their photos."""
+
+    examples: tuple[Example, ...]
+    images: tuple[tuple[Path, Path], ...]
+
+
+class Nlvr2(ItemBenchmark):
+    """NLVR2: accuracy."""
+
+    name = dataset = "nlvr2"
+    title = "NLVR2"
+    task = "reasoning about two images"
+    capabilities = ("pair_classifier",)
+    splits = ("dev", "test1")
+    default_split = "test1"
+    dev_split = "dev"
+    main_metric = "accuracy"
+    unit = "pairs"
+    Options = ImageOptions
+
+    def files(self, split: str) -> Sequence[Path]:
+        return (annotations(Path(), split),)
+
+    def read(self, suite: Suite, request: Request) -> Nlvr2Data:
+        self.require_split(request.split)
+        everything = read_examples(annotations(suite.root, request.split))
+        examples = first_items(everything, request.limit, self.unit)
+        images = tuple(example.images(suite.root) for example in examples)
+        flat = [path for both in images for path in both]
+        lines = [[one.id, one.sentence, one.label] for one in examples]
+        counts = (len(examples), len(everything), len(set(flat)))
+        return Nlvr2Data(
+            extent=Extent.of(suite, self.dataset, (request.split,), self.unit, *counts),
+            fingerprint=fingerprint(request.split, lines, flat),
+            examples=examples,
+            images=images,
+        )
+
+    def details(self, model: PairClassifier, request: Request) -> dict[str, Any]:
+        return {"score": "accuracy", "images": "side by side"}
+
+    def groups(self, data: Nlvr2Data) -> Sequence[tuple[Path, Path]]:
+        return data.images
+
+    def predictor(self, model: PairClassifier, data: Nlvr2Data, request: Request) -> Predict:
+        columns = columns_of(model.name, model.pair_classes, {label: () for label in LABELS})
+
+        def labels(numbers: Sequence[int]) -> list[Prediction]:
+            images = [_beside(*loaded(data.images[number])) for number in numbers]
+            texts = [data.examples[number].sentence for number in numbers]
+            return guesses(model.classify_pairs(images, texts), columns)
+
+        return labels
+
+    def results(
+        self, model: Any, data: Nlvr2Data, found: Predictions, request: Request, folder: Path
+    ) -> Results:
+        given, truth = found.column("prediction"), [one.label for one in data.examples]
+        hits = np.array([a == b for a, b in zip(given, truth, strict=True)], dtype=np.float64)
+        whole = {"accuracy": np.ones(len(hits), dtype=np.bool_)}
+        metrics = means(hits, whole, np.arange(len(hits)), request.seed, chance=0.5)
+        samples = frame({"id": [one.id for one in data.examples]}, given, truth, hits)
+        return Results(metrics, samples)
+
+    def sample_metrics(self, samples: pd.DataFrame) -> dict[str, SampleMetric]:
+        return subset_means(samples, "id", "id")
+
+
+def _beside(left: Image.Image, right: Image.Image) -> Image.Image:
+    both = Image.new("RGB", (left.width + right.width, max(left.height, right.height)))
+    both.paste(left, (0, 0))
+    both.paste(right, (left.width, 0))
+    return both
+''',
+}
+
+
+def write(folder: Path) -> None:
+    """Write the three files below a folder, as they would lie in the repository."""
+    for name, text in FILES.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")

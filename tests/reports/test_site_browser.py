@@ -1,0 +1,82 @@
+"""The report site in a real browser; skipped where Chromium and its driver are not installed."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from builders import chromium
+from reports.site import SiteRequest, build
+
+pytestmark = pytest.mark.skipif(not chromium.is_there(), reason="no chromium with chromedriver")
+# Of the npm package axe-core; the check of accessibility is skipped without it.
+AXE = Path(os.environ.get("AXE_CORE", "node_modules/axe-core/axe.min.js"))
+
+
+@pytest.fixture
+def folder(tmp_path, vqa):
+    """A site with two runs whose items have pictures."""
+    runs, root, _ = vqa
+    request = SiteRequest(runs=runs, data_root=root, images="all")
+    return build(tmp_path / "site", request).index.parent
+
+
+@pytest.fixture
+def browser(tmp_path):
+    """A browser with a profile of its own."""
+    opened = chromium.Chromium(tmp_path / "profile")
+    yield opened
+    opened.close()
+
+
+def test_every_page_opens_without_an_error_or_a_request_elsewhere(browser, folder):
+    """Against the browser's own log and its requests, at 360 and at 1,440 pixels."""
+    for width in (360, 1440):
+        browser.resize(width, 900)
+        for page in sorted(folder.glob("*.html")):
+            browser.open(page)
+            assert [m for m in browser.log() if m["level"] in ("SEVERE", "WARNING")] == [], page
+            inside = folder.resolve().as_uri()
+            assert [
+                u for u in browser.requests() if not u.startswith((inside, "data:", "chrome:"))
+            ] == []
+            assert browser.run("return document.documentElement.scrollWidth") <= width, page
+            assert browser.run("return window.alerted") is None
+
+
+def test_tables_sort_and_items_can_be_searched(browser, folder):
+    """Against the order of numbers, and the items that hold a word."""
+    browser.open(folder / "table-1.html")
+    browser.run("document.querySelectorAll('thead button')[0].click()")
+    assert browser.run("return document.querySelector('th[aria-sort]').ariaSort") == "ascending"
+    browser.open(next(folder.glob("run-vqa-one*.html")))
+    rows = "return document.querySelectorAll('.browser tbody tr').length"
+    every = browser.run(rows)
+    assert every > 1
+    name = browser.run("return document.querySelector('.browser td').textContent")
+    browser.run(
+        "const i = document.querySelector('.browser input'); i.value = arguments[0];"
+        "i.dispatchEvent(new Event('input'))",
+        name,
+    )
+    found = browser.run_later(f"setTimeout(() => {{ arguments[0]((() => {{ {rows} }})()) }}, 400)")
+    assert 1 <= found < every
+    status = browser.run("return document.querySelector('[role=status]').textContent")
+    assert status.startswith(f"{found} of")
+
+
+@pytest.mark.skipif(not AXE.is_file(), reason="no axe-core; AXE_CORE names its file")
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_nothing_stands_in_a_readers_way(browser, folder, scheme):
+    """Against axe-core's rules of WCAG 2.2 AA: no serious violation, contrast included."""
+    feature = [{"name": "prefers-color-scheme", "value": scheme}]
+    browser.command("Emulation.setEmulatedMedia", {"features": feature})
+    rules = "{runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa']}"
+    for page in sorted(folder.glob("*.html")):
+        browser.open(page)
+        browser.run(AXE.read_text(encoding="utf-8"))
+        found = browser.run_later(
+            f"axe.run(document, {rules}).then((r) => arguments[0](r.violations.map("
+            "(v) => [v.impact, v.id, v.nodes.slice(0, 3).map((n) => n.html)])))"
+        )
+        assert [one for one in found if one[0] in ("serious", "critical")] == [], page
