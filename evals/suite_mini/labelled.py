@@ -25,7 +25,7 @@ from evals.suite_mini.request import SuiteRequest
 from unimo2.formats.layout import ImageNet21kFiles, ImageNetFiles
 
 _MAPPING, _SOLUTION = ImageNetFiles.MAPPING, ImageNetFiles.SOLUTION
-_NAMES = ImageNet21kFiles.CLASS_NAMES[0]
+_NAMES_21K = ImageNet21kFiles.CLASS_NAMES[0]
 _SIZES = {"train": 30 * len(IMAGENET_CLASSES), "val": 10 * len(IMAGENET_CLASSES)}
 _SIZE_21K = 5_000
 
@@ -145,12 +145,12 @@ class _ImageNet21k:
 
     def finish(self, root: Path, request: SuiteRequest, results: Sequence[Drawn]) -> Report:
         lines = [f"{kind.wnid}\t{', '.join(kind.names)}\n" for kind in ALL_CLASSES]
-        (root / self.name / _NAMES).write_text("".join(lines), encoding="utf-8")
+        (root / self.name / _NAMES_21K).write_text("".join(lines), encoding="utf-8")
         digests = [drawn.digest for drawn in results]
         return Report(counts={"train": len(results)}, unit="images", digests=digests)
 
     def files(self, request: SuiteRequest) -> Sequence[str]:
-        return [f"{self.name}/{_NAMES}", *(job.path for job in self.jobs(request))]
+        return [f"{self.name}/{_NAMES_21K}", *(job.path for job in self.jobs(request))]
 
 
 IMAGENET, IMAGENET21K = _ImageNet(), _ImageNet21k()

@@ -6,6 +6,7 @@ import fcntl
 import json
 import os
 import shutil
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -13,6 +14,9 @@ from contextlib import closing, contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
+
+from rich.console import Console
+from rich.progress import Progress as Bars
 
 from evals.suite_mini.captioned import COCO, FLICKR30K
 from evals.suite_mini.labelled import IMAGENET, IMAGENET21K
@@ -84,8 +88,6 @@ def ensure(parts: Iterable[str] | None = None, root: Path | None = None) -> Path
         UsageError: the folder holds something else.
         MissingData: nothing can be written there.
     """
-    from unimo2.cli.console import progress_bar, say
-
     root = default_root() if root is None else root
     wanted = PARTS if parts is None else {name for name in parts if name in PARTS}
     chosen = {*wanted, *(NEEDS[name] for name in wanted if name in NEEDS)}
@@ -93,9 +95,9 @@ def ensure(parts: Iterable[str] | None = None, root: Path | None = None) -> Path
     held = SuiteRequest(**{name: found[name] for name in asdict(SuiteRequest()) if name in found})
     missing = [name for name in PARTS if name in chosen and not _is_there(root, held, found, name)]
     if missing:
-        say(f"drawing {', '.join(missing)} of the mini suite in {root}", err=True)
+        print(f"drawing {', '.join(missing)} of the mini suite in {root}", file=sys.stderr)
         try:
-            with progress_bar("drawing") as advance:
+            with _shown() as advance:
                 make_suite(root, held, None, advance, missing)
         except OSError as error:
             raise MissingData(
@@ -103,6 +105,15 @@ def ensure(parts: Iterable[str] | None = None, root: Path | None = None) -> Path
                 "with room for it"
             ) from error
     return root
+
+
+@contextmanager
+def _shown() -> Iterator[Progress]:
+    """A bar on stderr, gone when the work is done; nothing where stderr is no terminal."""
+    console = Console(stderr=True)
+    with Bars(console=console, transient=True, disable=not console.is_terminal) as bars:
+        task = bars.add_task("drawing", total=None)
+        yield lambda done, total: bars.update(task, completed=done, total=total)
 
 
 def make_suite(

@@ -18,7 +18,7 @@ from evals.suite_mini.render import SIDE
 from evals.suite_mini.request import SuiteRequest
 from evals.suite_mini.speaker import Speaker
 from evals.suite_mini.world import GRID, Scene, Thing, make_scene
-from unimo2.formats.visual_genome import IMAGE_FOLDERS, REGIONS_FILE
+from unimo2.formats.layout import VisualGenomeFiles
 
 _SAY_COLOUR, _SAY_SIZE, _SAY_TEXTURE, _SAY_PLAIN = 0.85, 0.4, 0.6, 0.06
 _SECOND_PHRASE = 0.4
@@ -144,7 +144,7 @@ class _VisualGenome:
     name = "visual_genome"
 
     def folders(self, request: SuiteRequest) -> Sequence[str]:
-        return [f"{_FOLDER}/{folder}" for folder in IMAGE_FOLDERS]
+        return [f"{_FOLDER}/{folder}" for folder in VisualGenomeFiles.IMAGES]
 
     def jobs(self, request: SuiteRequest) -> Sequence[_RegionJob]:
         size = request.scaled(_IMAGES)
@@ -164,7 +164,9 @@ class _VisualGenome:
                     | {"image_id": job.image_id, "phrase": phrase.text, "y": y, "x": x}
                 )
             images.append({"id": job.image_id, "regions": regions})
-        (root / _FOLDER / REGIONS_FILE).write_text(json.dumps(images), encoding="utf-8")
+        (root / _FOLDER / VisualGenomeFiles.REGIONS).write_text(
+            json.dumps(images), encoding="utf-8"
+        )
         return Report(
             counts={"train": len(jobs)},
             unit=f"images with {region_id:,} region phrases",
@@ -172,12 +174,12 @@ class _VisualGenome:
         )
 
     def files(self, request: SuiteRequest) -> Sequence[str]:
-        return [f"{_FOLDER}/{REGIONS_FILE}", *(job.path for job in self.jobs(request))]
+        return [f"{_FOLDER}/{VisualGenomeFiles.REGIONS}", *(job.path for job in self.jobs(request))]
 
 
 def _job(index: int, size: int) -> _RegionJob:
     """The second half of the images lies in the second folder, as the two archives unpack."""
-    folder = IMAGE_FOLDERS[2 * index // size]
+    folder = VisualGenomeFiles.IMAGES[2 * index // size]
     image_id = _FIRST_ID + _ID_STEP * index
     return _RegionJob(index, image_id, f"{_FOLDER}/{folder}/{image_id}.jpg")
 

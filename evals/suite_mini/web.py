@@ -23,7 +23,7 @@ from evals.suite_mini.pictures import write_scene
 from evals.suite_mini.request import SuiteRequest
 from evals.suite_mini.speaker import Speaker
 from evals.suite_mini.world import COLOURS, SHAPES, Scene, make_scene, split_of
-from unimo2.formats.web_captions import CC_FILES, CC_FOLDERS, SBU_JSON
+from unimo2.formats.layout import ConceptualCaptionsFiles, SbuFiles
 
 FITS = "captions that fit"
 OTHER = "captions of another picture"
@@ -258,7 +258,7 @@ def _address(index: int) -> str:
 
 def _cc_image(index: int) -> str:
     """Named by the CRC-32 of the address, as ViLBERT's downloader does."""
-    return f"{CC_FOLDERS['train']}/{zlib.crc32(_address(index).encode('utf-8'))}.jpg"
+    return f"{ConceptualCaptionsFiles.IMAGES['train']}/{zlib.crc32(_address(index).encode('utf-8'))}.jpg"
 
 
 def _tsv(captions: Sequence[str]) -> str:
@@ -272,7 +272,7 @@ def _photo(index: int) -> str:
 
 
 def _sbu_image(index: int) -> str:
-    return f"images/{_photo(index)}"
+    return f"{SbuFiles.IMAGES}/{_photo(index)}"
 
 
 def _lists(captions: Sequence[str]) -> str:
@@ -285,5 +285,7 @@ def _lists(captions: Sequence[str]) -> str:
     return json.dumps(content)
 
 
-CONCEPTUAL_CAPTIONS = WebPart("conceptual_captions", CC_FILES["train"], _cc_image, cleaned, _tsv)
-SBU = WebPart("sbu", SBU_JSON, _sbu_image, in_owners_words, _lists)
+CONCEPTUAL_CAPTIONS = WebPart(
+    "conceptual_captions", ConceptualCaptionsFiles.CAPTIONS["train"], _cc_image, cleaned, _tsv
+)
+SBU = WebPart("sbu", SbuFiles.JSON, _sbu_image, in_owners_words, _lists)

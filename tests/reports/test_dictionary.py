@@ -4,11 +4,11 @@ import io
 from pathlib import Path
 
 import pytest
+from evals.suite_mini.parts import flickr30k
 from PIL import Image
 
 from evals import records
 from evals.suite_mini import SuiteRequest, make_suite
-from evals.suite_mini.parts import flickr30k
 from reports.dictionary import ROWS, dictionary_rows
 from reports.site import SiteRequest, build
 from unimo2.errors import IncompatibleModel
