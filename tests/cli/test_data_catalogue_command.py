@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from examples.embedded_levels.__main__ import main as compute_levels
 from unimo2.cli import main
 from unimo2.cli.console import VARIABLE
 
@@ -13,9 +14,12 @@ SMALL = ["--scale", "0.001", "--flickr-test", "6", "--processes", "1"]
 
 @pytest.fixture(scope="module")
 def suite(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A tiny embedded suite."""
+    """A tiny embedded suite, with the levels of its retrieval test."""
     root = tmp_path_factory.mktemp("data") / "mini"
     assert main(["data", "make-mini", "--root", str(root), *SMALL]) == 0
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("sys.argv", ["embedded_levels", str(root), "--only", "flickr30k"])
+        compute_levels()
     return root
 
 
