@@ -53,13 +53,12 @@ class Report:
 
 
 class Part(Protocol):
-    """One data set of the suite; `PARTS` in `suite` lists them.
+    """One data set of the suite; `PARTS` in `suite` lists them."""
 
-    Attributes:
-        name: its name in `unimo2 data list`, and its key in suite.json.
-    """
-
-    name: str
+    @property
+    def name(self) -> str:
+        """Its name in `unimo2 data list`, and its key in suite.json."""
+        ...
 
     def folders(self, request: SuiteRequest) -> Sequence[str]:
         """Folders to be made beforehand, relative to the suite's root."""

@@ -235,7 +235,7 @@ def _described(
     request: SuiteRequest, existing: Mapping[str, Any], reports: Mapping[str, Report]
 ) -> dict[str, Any]:
     """What `suite.json` says with the parts that were there and those that were drawn."""
-    drawn = {
+    drawn: dict[str, dict[str, Any]] = {
         "fingerprints": {name: combined(report.digests) for name, report in reports.items()},
         "counts": {name: dict(report.counts) for name, report in reports.items()},
         "units": {name: report.unit for name, report in reports.items()},
