@@ -12,7 +12,7 @@ from unimo2.training.recipes import read_tables
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = (ROOT / "docs" / "fidelity.md").read_text(encoding="utf-8")
-CONFIGS = ROOT / "unimo2" / "configs"
+CONFIGS = ROOT / "unimo2" / "training" / "recipes"
 ROWS = [
     [cell.strip() for cell in line.strip("|").split("|")]
     for line in PAGE.splitlines()

@@ -21,6 +21,7 @@ from unimo2.training.recipes import load_recipe, override
 
 ROOT = Path(__file__).resolve().parents[1]
 README = ROOT / "README.md"
+RESULTS = ROOT / "docs" / "results.md"
 DOCUMENTS = sorted([README, *(ROOT / "docs").rglob("*.md")])
 PLACEHOLDER = re.compile(r"\b[A-Z][A-Z_]+\b|\.\.\.|\||\[--|<|…")
 ROWS = [
@@ -72,8 +73,8 @@ def test_every_command_in_the_documents_exists(path):
     for line in commands(path):
         words = expand(root, shlex.split(line)[1:])
         command = root
-        while words and words[0] in getattr(command, "commands", {}):
-            command = command.commands[words.pop(0)]
+        while words and words[0].split(",")[0] in getattr(command, "commands", {}):
+            command = [command.commands[name] for name in words.pop(0).split(",")][-1]
         choices = getattr(command, "commands", {})
         options = {word.partition("=")[0] for word in words if word.startswith("--")}
         assert not choices or not set(words) - options, f"{line}: no such command"
@@ -91,9 +92,9 @@ def words_of(line: str) -> str:
     return " ".join(line.split())
 
 
-def test_tables_in_the_readme_are_those_of_the_shipped_records():
+def test_tables_in_the_documents_are_those_of_the_shipped_records():
     """Truth: `reports` on the records that come with the package, row by row."""
-    text = README.read_text(encoding="utf-8")
+    text = RESULTS.read_text(encoding="utf-8")
     shown = {words_of(line) for line in text.splitlines()}
     numbers = {int(number) for number in re.findall(r"\$ unimo2 report --table (\d+)", text)}
     numbers |= {5} if "$ unimo2 ablate --k" in text else set()
@@ -106,9 +107,10 @@ def test_tables_in_the_readme_are_those_of_the_shipped_records():
         assert rows and not set(rows) - shown, f"Table {number}: {set(rows) - shown}"
 
 
-def test_the_evaluation_in_the_readme_is_the_shipped_record():
-    """Truth: the record of the run that the README shows, figure by figure."""
-    text = README.read_text(encoding="utf-8")
+@pytest.mark.parametrize("path", [README, RESULTS], ids=lambda path: path.name)
+def test_the_evaluation_that_is_shown_is_the_shipped_record(path):
+    """Truth: the record of the run that the documents show, figure by figure."""
+    text = path.read_text(encoding="utf-8")
     block = text.split("$ unimo2 eval flickr --zero-shot --rerank 16\n")[1].split("```")[0]
     found = records.find([records.MEASURED], benchmark="flickr", model="mini")
     (record,) = [record for record in found if record.variant == "rerank-16"]
@@ -121,3 +123,10 @@ def test_the_evaluation_in_the_readme_is_the_shipped_record():
             assert any(f"│ {recall} {figures}" in words_of(line) for line in block.splitlines()), (
                 name
             )
+
+
+def test_the_readme_is_short():
+    """Truth: what a person reads before deciding, at most 200 lines of 100 characters."""
+    lines = README.read_text(encoding="utf-8").splitlines()
+    prose = [line for line in lines if not line.startswith(" ")]  # a citation has long lines
+    assert len(lines) <= 200 and max(map(len, prose)) <= 100

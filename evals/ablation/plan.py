@@ -19,7 +19,8 @@ from evals.suites import Suite
 from unimo2.data.batches import PairBatch
 from unimo2.modeling.configuration import Unimo2Config
 from unimo2.modeling.model import Unimo2Model
-from unimo2.training.objectives import LossWeights, PairObjective
+from unimo2.training.config import PretrainConfig
+from unimo2.training.objectives import PairObjective
 from unimo2.training.pretraining import model_config
 
 BENCHMARK = "flickr"
@@ -236,7 +237,7 @@ def _step(config: Unimo2Config, pairs: int) -> None:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         model = Unimo2Model(config)
-        objective = PairObjective(model, LossWeights())
+        objective = PairObjective(model, PretrainConfig())
         size = config.image_size
         ids = torch.randint(4, config.vocab_size, (pairs, _TOKENS))
         batch = PairBatch(

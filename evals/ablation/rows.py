@@ -12,8 +12,9 @@ from evals.records import Record
 from evals.suites import Suite
 from unimo2.errors import UsageError
 from unimo2.modeling.configuration import Unimo2Config
+from unimo2.training.config import PretrainConfig
 from unimo2.training.pretraining import model_config, model_fields
-from unimo2.training.recipes import PretrainConfig, Recipe
+from unimo2.training.recipes import Recipe
 
 # What a row of an ablation changes in the training that all rows share (paper, Tables 4 and 5).
 

@@ -234,13 +234,12 @@ def trainer(
             shared.clear()
             shared[row.shared.name] = prepare(row.shared, study.suite.root)
         found = shared[row.shared.name]
-        processor = found.processor
+        config = model_config(row.recipe, len(found.processor.tokenizer))
+        own = replace(found, model_config=config, corpora=_corpora_of(row, found))
         with bar() as on_progress:
             summary = pretrain(
                 row.recipe.training,
-                model_config(row.recipe, len(processor.tokenizer)),
-                processor,
-                _corpora_of(row, found),
+                own,
                 folder,
                 resume="auto",
                 device=study.device,

@@ -161,16 +161,7 @@ def _train(recipe: Recipe, root: Path, output: Path, resume: str, device: str) -
         counts = ", ".join(f"{value:,} {name}" for name, value in facts.items() if name in _COUNTS)
         say(f"{kind}: {counts}", err=True)
     with TrainingBar(shown=is_first_process()) as bar:
-        summary = run(
-            recipe.training,
-            prepared.model_config,
-            prepared.processor,
-            prepared.corpora,
-            output,
-            resume=resume,
-            device=device,
-            on_progress=bar,
-        )
+        summary = run(recipe.training, prepared, output, resume, device, on_progress=bar)
     for line in prepared.corpora.undecodable():
         say(f"replaced by others: {line}", err=True)
     return summary
@@ -344,7 +335,8 @@ def _checkpoint(model: str, task: str) -> Path | None:
     """The folder of a card's or the user's own UNIMO-2; None for a text encoder."""
     import zoo
     from unimo2.errors import IncompatibleModel
-    from unimo2.training.finetuning.tasks import GLUE, checkpoint_config
+    from unimo2.training.finetuning.config import GLUE
+    from unimo2.training.finetuning.tasks import checkpoint_config
     from zoo import cards
 
     folder = Path(model).expanduser()
@@ -362,11 +354,12 @@ def _recipe(request: _Request, config: str | None, assignments: Sequence[str]) -
     """The recipe of the command line, or the default one of the model's size."""
     from unimo2.training.finetuning.config import (
         PAPER_WIDTH,
+        default_config,
         default_recipe,
         load_finetune_recipe,
         override_finetune,
     )
-    from unimo2.training.finetuning.tasks import checkpoint_config, default_config
+    from unimo2.training.finetuning.tasks import checkpoint_config
 
     if config is None:
         width = PAPER_WIDTH

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +22,7 @@ from evals.suite_mini.shapes import (
 )
 from evals.suite_mini.world import GRID, Scene, Thing
 
-Axis = NDArray[np.float64]  # [1, width] or [height, 1]
+Axis = NDArray[np.floating[Any]]  # [1, width] or [height, 1]
 
 SIDE = 48
 """Width and height of a picture in pixels."""

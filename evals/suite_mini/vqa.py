@@ -109,7 +109,7 @@ def question_type(question: str) -> str:
 
 
 def write_questions(path: Path, subtype: str, entries: Sequence[Entry]) -> None:
-    """Save `v2_OpenEnded_mscoco_<subtype>_questions.json`."""
+    """Save a questions file."""
     questions = [
         {"image_id": one.image_id, "question": one.question, "question_id": one.question_id}
         for one in entries
@@ -118,7 +118,7 @@ def write_questions(path: Path, subtype: str, entries: Sequence[Entry]) -> None:
 
 
 def write_annotations(path: Path, subtype: str, entries: Sequence[Entry]) -> None:
-    """Save `v2_mscoco_<subtype>_annotations.json`."""
+    """Save an annotations file."""
     annotations = [
         {
             "question_type": question_type(one.question),
@@ -137,7 +137,7 @@ def write_annotations(path: Path, subtype: str, entries: Sequence[Entry]) -> Non
 
 
 def write_complementary_pairs(path: Path, pairs: Sequence[tuple[int, int]]) -> None:
-    """Save `v2_mscoco_<subtype>_complementary_pairs.json`: a list of pairs of question ids."""
+    """Save a file of complementary pairs: a list of pairs of question ids."""
     _write(path, [list(pair) for pair in pairs])
 
 

@@ -13,14 +13,16 @@ import torch
 
 from builders import tiny_processes
 from builders import tiny_training as tiny
-from unimo2.data.images import HeldPixels
-from unimo2.data.pairs import ImageCorpus, held_pairs
+from unimo2.data.images import ImageStore
+from unimo2.data.pairs import ImageCorpus
 from unimo2.data.seeding import Share
-from unimo2.data.text_blocks import HeldBlocks, TextCorpus, blocks
+from unimo2.data.text_blocks import TextCorpus, blocks
+from unimo2.data.texts import TokenTable
 from unimo2.formats.plain_text import TextLine
 from unimo2.training.curriculum import Corpora
+from unimo2.training.distributed import make_accelerator
 from unimo2.training.pretraining import PretrainingTask
-from unimo2.training.trainer import make_accelerator, train
+from unimo2.training.trainer import train
 
 CONFIG = replace(
     tiny.CONFIG,
@@ -52,17 +54,16 @@ def corpora() -> Corpora:
     return Corpora(
         pairs,
         processor,
-        held_pairs(pixels, prompts, processor, 24, "labelled images (training.prompt_share)"),
-        ImageCorpus(HeldPixels(pixels), processor),
-        TextCorpus(HeldBlocks(blocks(LINES, processor, 16)), processor, 16),
+        tiny.held_pairs(pixels, prompts, processor, 24, "labelled images (training.prompt_share)"),
+        ImageCorpus(ImageStore.of_pixels(pixels), processor),
+        TextCorpus(TokenTable(blocks(LINES, processor, 16)), processor, 16),
     )
 
 
 def task(**changes) -> PretrainingTask:
     """A task whose gradients depend on no dropout."""
-    processor = tiny.corpus()[1]
-    config = tiny.model_config(processor, hidden_dropout=0.0, **changes)
-    return PretrainingTask(WHOLE, config, processor, corpora())
+    prepared = tiny.prepared(corpora=corpora(), hidden_dropout=0.0, **changes)
+    return PretrainingTask(WHOLE, prepared)
 
 
 def gradients(of, share: Share, objective=None, step: int = STEP) -> dict[str, torch.Tensor]:

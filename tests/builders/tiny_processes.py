@@ -7,8 +7,12 @@ from pathlib import Path
 import torch
 
 from builders.tiny_tasks import write_model, write_root
-from unimo2.training.finetuning.config import load_finetune_recipe, override_finetune
-from unimo2.training.finetuning.tasks import FinetuningTask, default_config, prepare
+from unimo2.training.finetuning.config import (
+    default_config,
+    load_finetune_recipe,
+    override_finetune,
+)
+from unimo2.training.finetuning.tasks import FinetuningTask, prepare
 
 # In batches of four; one caption of an image is much longer than the other.
 TASKS = {

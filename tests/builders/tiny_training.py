@@ -15,12 +15,14 @@ import numpy as np
 import torch
 
 from unimo2 import Unimo2Config
-from unimo2.data.pairs import PairCorpus, held_pairs
+from unimo2.data.corpora import CaptionedImage
+from unimo2.data.images import ImageStore
+from unimo2.data.pairs import Index, PairCorpus
 from unimo2.processing import Unimo2Processor, train_tokenizer
 from unimo2.training.config import PretrainConfig
 from unimo2.training.curriculum import Corpora
 from unimo2.training.logging import Progress
-from unimo2.training.pretraining import pretrain
+from unimo2.training.pretraining import Prepared, pretrain
 from unimo2.training.trainer import TrainSummary
 
 COLOURS = {"red": (220, 30, 30), "green": (30, 200, 30), "blue": (40, 40, 230), "white": (250,) * 3}
@@ -36,6 +38,35 @@ CONFIG = PretrainConfig(
     precision="fp32",
     max_text_length=24,
 )
+
+
+def held_pairs(
+    pixels, texts, processor, limit: int, setting="images (training.batch_size)"
+) -> PairCorpus:
+    """Images with captions, both in memory: uint8 [images, 3, S, S] and their texts."""
+    index = Index(CaptionedImage(Path("nowhere"), tuple(group)) for group in texts)
+    return corpus_of(index, processor, limit, ImageStore.of_pixels(pixels), setting=setting)
+
+
+def corpus_of(
+    index: Index,
+    processor,
+    limit: int,
+    store=None,
+    held=True,
+    setting="images (training.batch_size)",
+) -> PairCorpus:
+    """Images with captions, in memory or in files."""
+    store = store or ImageStore(index.sources, processor.image_size, held)
+    captions = index.captions(processor.tokenizer, limit, held)
+    return PairCorpus(store, captions, index.counts, processor, setting=setting)
+
+
+def prepared(pairs=None, corpora=None, **changes) -> Prepared:
+    """What pre-training is given: these corpora, or the tiny ones, and a tiny model."""
+    processor = corpus()[1]
+    corpora = corpora or Corpora(pairs or corpus()[0], processor)
+    return Prepared(processor, model_config(processor, **changes), corpora)
 
 
 @cache
@@ -85,12 +116,9 @@ def run(
     output: Path, config: PretrainConfig = CONFIG, resume="auto", on_progress=None, **changes
 ) -> TrainSummary:
     """Train on the tiny corpus."""
-    pairs, processor = corpus()
     return pretrain(
         config,
-        model_config(processor, **changes),
-        processor,
-        Corpora(pairs, processor),
+        prepared(**changes),
         output,
         resume=resume,
         device="cpu",

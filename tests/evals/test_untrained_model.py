@@ -114,7 +114,7 @@ def test_the_adapter_offers_what_it_says(folders: tuple[Path, Path]) -> None:
     assert model.name == "untrained"
     assert model.weights_sha256 == zoo.cards.weights_sha256(folders[1])
     for capability in card.capabilities:
-        zoo.interfaces.require(model, capability)
+        zoo.protocols.require(model, capability)
 
 
 def test_mistakes_are_one_line_and_status_2(

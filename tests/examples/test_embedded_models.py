@@ -89,8 +89,13 @@ def test_a_model_that_is_too_large_is_refused_and_changes_nothing(script, tmp_pa
 
 def test_every_task_has_a_recipe_of_the_embedded_model_s_size(script):
     """Truth: the tasks and recipes of `unimo2 finetune`."""
-    from unimo2.training.finetuning.config import default_recipe, load_finetune_recipe
-    from unimo2.training.finetuning.tasks import TASKS, default_config, task_name
+    from unimo2.training.finetuning.config import (
+        TASKS,
+        default_config,
+        default_recipe,
+        load_finetune_recipe,
+        task_name,
+    )
 
     tasks = [model.arguments[1] for model in script.embedded_models()[1:]]
     assert {task_name(task) for task in tasks} == set(TASKS)

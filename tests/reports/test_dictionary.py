@@ -4,7 +4,6 @@ import io
 from pathlib import Path
 
 import pytest
-from evals.suite_mini.parts import flickr30k
 from PIL import Image
 
 from evals import records
@@ -18,7 +17,7 @@ from unimo2.errors import IncompatibleModel
 def root(tmp_path_factory):
     """An embedded suite with a few images."""
     folder = tmp_path_factory.mktemp("dictionary") / "suite"
-    make_suite(folder, SuiteRequest(scale=0.03, flickr_test=10), 1, parts=[flickr30k.PART])
+    make_suite(folder, SuiteRequest(scale=0.03, flickr_test=10), 1, parts=["flickr30k"])
     return folder
 
 

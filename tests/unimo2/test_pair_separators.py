@@ -48,7 +48,7 @@ def test_pairs_are_joined_as_the_processor_says_and_after_reloading(kind, separa
         alone = found.tokenizer(PAIR[0])["input_ids"]
         assert alone[0] == 0 and alone[-1] == 2 and 2 not in alone[1:-1]
         assert found.tokenizer(*PAIR)["input_ids"] == _joined(found.tokenizer, separators)
-        table = TokenTable(found.tokenizer, [PAIR], 100)
+        table = TokenTable.encode(found.tokenizer, [PAIR], 100)
         assert int(table.lengths[0]) == len(_joined(found.tokenizer, separators))
         cut = found.tokenizer(*PAIR, truncation=True, max_length=10)["input_ids"]
         assert len(cut) == 10 and cut.count(2) == separators + 1 and cut[-1] == 2

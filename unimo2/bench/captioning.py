@@ -11,7 +11,7 @@ from __future__ import annotations
 import statistics
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -34,36 +34,22 @@ Search = Callable[[], list[list[int]]]
 """Captions all images once; the tokens of each image's best caption, without the start token."""
 
 
-@dataclass(frozen=True)
-class Searcher:
-    """One way of captioning the same images.
-
-    Attributes:
-        name: For the table.
-        parameters: Of its decoder, word embeddings included.
-        search: Does it.
-    """
+class Searcher(NamedTuple):
+    """One way of captioning the same images."""
 
     name: str
-    parameters: int
+    parameters: int  # of its decoder, word embeddings included
     search: Search
 
 
 @dataclass(frozen=True)
 class SearcherSpeed:
-    """Figures of one way; seconds are medians over the rounds.
-
-    Attributes:
-        name: Of the way.
-        parameters: Of its decoder.
-        captions_per_second: Captions a second.
-        slower: Its time / ours, the median of the rounds' ratios.
-    """
+    """Figures of one way; seconds are medians over the rounds."""
 
     name: str
-    parameters: int
+    parameters: int  # of its decoder
     captions_per_second: float
-    slower: float
+    slower: float  # its time / ours, the median of the rounds' ratios
 
 
 @dataclass(frozen=True)
@@ -89,17 +75,7 @@ def measure(
 ) -> CaptionSpeed:
     """Caption the same number of images each way, in turn, with random weights.
 
-    Args:
-        config: Sizes.
-        images: In one call.
-        beams: Of an image.
-        tokens: Of every caption; no way may end before.
-        dtype: Of weights and activations.
-        device: Where it runs.
-        repeats: Rounds, all timed in turn.
-
-    Returns:
-        The figures.
+    No way may end before so many tokens.
     """
     searchers = make_searchers(config, images, beams, tokens, dtype, device)
     times = interleave([one.search for one in searchers], device, repeats)
@@ -110,13 +86,8 @@ def measure(
         tokens=tokens,
         image_rows=image_rows(config),
         ways=tuple(
-            SearcherSpeed(
-                one.name,
-                one.parameters,
-                images / statistics.median(column),
-                ratio(column, times[0]),
-            )
-            for one, column in zip(searchers, times, strict=True)
+            SearcherSpeed(name, size, images / statistics.median(taken), ratio(taken, times[0]))
+            for (name, size, _), taken in zip(searchers, times, strict=True)
         ),
     )
 
@@ -138,17 +109,9 @@ def make_searchers(
 ) -> list[Searcher]:
     """The ways that are compared, ours first; arguments as for `measure`."""
     rows = torch.randn(images, image_rows(config), config.hidden_size).to(device, dtype)
-    settings = GenerationConfig.from_dict(
-        {
-            "num_beams": beams,
-            "do_sample": False,
-            "max_new_tokens": tokens,
-            "min_new_tokens": tokens,
-            "bos_token_id": config.bos_token_id,
-            "eos_token_id": config.eos_token_id,
-            "pad_token_id": config.pad_token_id,
-        }
-    )
+    special = {n: getattr(config, n) for n in ("bos_token_id", "eos_token_id", "pad_token_id")}
+    lengths = {"max_new_tokens": tokens, "min_new_tokens": tokens}
+    settings = GenerationConfig(num_beams=beams, do_sample=False, **lengths, **special)
     start = torch.full((images, 1), config.bos_token_id, device=device)
     return [
         _ours(config, images, BeamSettings(beams, tokens - 1, tokens), dtype, device),
@@ -245,6 +208,5 @@ def _with_cross_attention(
 
 
 def _parameters(*modules: nn.Module) -> int:
-    """Parameters of modules, those that they share once."""
     unique = {id(one): one.numel() for module in modules for one in module.parameters()}
     return sum(unique.values())

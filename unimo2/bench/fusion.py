@@ -19,30 +19,19 @@ from unimo2.modeling.fusion import GroundedLayer, GroundedTransformer, Layout, m
 
 @dataclass(frozen=True)
 class FusionSpeed:
-    """Figures of one run; seconds are medians over its rounds.
+    """Figures of one run; seconds are medians over its rounds."""
 
-    Attributes:
-        dtype: Of weights and activations.
-        layer_ms: Milliseconds of one block-structured layer.
-        dense_ms: Milliseconds of the same layer with a dense boolean mask.
-        speedup: dense / block, the median of the rounds' ratios.
-        matmul_path_ratio: Masked attention forward and backward, fused kernel / plain products:
-            what `unimo2.modeling.attention.prefers_matmul` decides by.
-        forward_tflop: 10^12 operations of a whole fused forward pass.
-        forward_rate: 10^12 operations a second that it reaches.
-        matmul_rate: The same of plain matrix products of the layer's own shapes.
-        share: forward / matmul, the median of the rounds' ratios.
-    """
-
-    dtype: str
-    layer_ms: float
-    dense_ms: float
-    speedup: float
+    dtype: str  # Of weights and activations
+    layer_ms: float  # Milliseconds of one block-structured layer
+    dense_ms: float  # Milliseconds of the same layer with a dense boolean mask
+    speedup: float  # dense / block, the median of the rounds' ratios
+    # Masked attention forward and backward, fused kernel / plain products: what
+    # `unimo2.modeling.attention.prefers_matmul` decides by
     matmul_path_ratio: float
-    forward_tflop: float
-    forward_rate: float
-    matmul_rate: float
-    share: float
+    forward_tflop: float  # 10^12 operations of a whole fused forward pass
+    forward_rate: float  # 10^12 operations a second that it reaches
+    matmul_rate: float  # The same of plain matrix products of the layer's own shapes
+    share: float  # forward / matmul, the median of the rounds' ratios
 
 
 def allowed(layout: Layout, device: torch.device) -> Tensor:
@@ -90,19 +79,9 @@ def measure(
     device: torch.device,
     repeats: int = 7,
 ) -> FusionSpeed:
-    """Time one layer both ways, a whole fused forward, and plain products of its shapes.
+    """Time one layer both ways, a whole fused forward, and plain products of its shapes, in turn.
 
-    Args:
-        config: Sizes; K grounded tokens.
-        visual: Visual rows (577 for 384 pixels and patches of 16).
-        text: Text rows.
-        batch: Pairs at once.
-        dtype: Of weights and activations.
-        device: Where it runs.
-        repeats: Rounds, all four timed in turn.
-
-    Returns:
-        The figures.
+    There are so many visual rows (577 for 384 pixels and patches of 16) and text rows in a pair.
     """
     transformer = GroundedTransformer(config).eval().to(device, dtype)
     sizes = (visual, config.grounded_tokens, text)

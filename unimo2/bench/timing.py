@@ -25,18 +25,10 @@ def seconds(call: Callable[[], object], device: torch.device) -> float:
 def interleave(
     calls: Sequence[Callable[[], object]], device: torch.device, repeats: int = 7
 ) -> list[list[float]]:
-    """Time several calls in turn, A B A B ..., after one warm-up of each.
+    """Time several calls in turn, A B A B ..., after one warm-up of each: seconds of each call.
 
     Machines are shared and drift: figures of one round are compared with each other, not with
     those of another round.
-
-    Args:
-        calls: What is timed.
-        device: Where it runs.
-        repeats: Rounds that count.
-
-    Returns:
-        Seconds, one list of `repeats` a call.
     """
     for call in calls:
         call()

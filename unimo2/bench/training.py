@@ -17,8 +17,8 @@ from unimo2.data.batches import ImageBatch, MixedBatch, PairBatch, TextBatch
 from unimo2.modeling.configuration import Unimo2Config
 from unimo2.modeling.heads import Unimo2ForPreTraining
 from unimo2.training.config import PretrainConfig
+from unimo2.training.objectives import JointObjective
 from unimo2.training.optimization import build_optimizer
-from unimo2.training.pretraining import joint_objective
 
 # Tokens of a caption in the timed batches: about what captions of COCO and of the suite have.
 CAPTION_TOKENS = 24
@@ -27,29 +27,17 @@ _FIRST_WORD = 4  # ids below are special tokens
 
 @dataclass(frozen=True)
 class TrainSpeed:
-    """Figures of one kind of batch; seconds are medians over rounds.
+    """Figures of one kind of batch; seconds are medians over rounds."""
 
-    Attributes:
-        kind: "pairs", "images" (two views each) or "texts".
-        dtype: "float32", or "bfloat16" for autocast.
-        samples: in one step.
-        step_ms: milliseconds of a step: forward, backward, clipping, update.
-        samples_per_second: samples / step.
-        tflop: 10^12 operations of a step's matrix products and attention, forward and backward.
-        rate: 10^12 operations a second that it reaches.
-        matmul_rate: the same of plain matrix products of the model's own shapes.
-        share: rate / matmul_rate, the median of the rounds' ratios.
-    """
-
-    kind: str
-    dtype: str
-    samples: int
-    step_ms: float
-    samples_per_second: float
-    tflop: float
-    rate: float
-    matmul_rate: float
-    share: float
+    kind: str  # "pairs", "images" (two views each) or "texts"
+    dtype: str  # "float32", or "bfloat16" for autocast
+    samples: int  # in one step
+    step_ms: float  # milliseconds of a step: forward, backward, clipping, update
+    samples_per_second: float  # samples / step
+    tflop: float  # 10^12 operations of a step's matrix products and attention, forward and backward
+    rate: float  # 10^12 operations a second that it reaches
+    matmul_rate: float  # the same of plain matrix products of the model's own shapes
+    share: float  # rate / matmul_rate, the median of the rounds' ratios
 
 
 def measure(
@@ -59,17 +47,9 @@ def measure(
     device: torch.device,
     repeats: int = 5,
 ) -> list[TrainSpeed]:
-    """Time a training step of each kind, and plain matrix products, in turn.
+    """Time a training step of pairs, images and texts, and plain matrix products, in turn.
 
-    Args:
-        config: batch sizes, lengths of texts and weights of losses.
-        model_config: the model.
-        dtype: float32, or bfloat16 for autocast, as the trainer does it.
-        device: where it runs.
-        repeats: rounds, all timed in turn.
-
-    Returns:
-        Figures of pairs, images and texts; kinds whose batch size is 0 are left out.
+    Kinds whose batch size is 0 are left out; bfloat16 is autocast, as the trainer does it.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
@@ -112,7 +92,7 @@ class _Step:
         device: torch.device,
     ) -> None:
         whole = Unimo2ForPreTraining(model_config)
-        self.objective = joint_objective(config, whole, with_images=bool(config.image_batch))
+        self.objective = JointObjective(whole, config, bool(config.image_batch))
         self.objective.to(device).train()
         if config.gradient_checkpointing:
             self.objective.pairs.model.gradient_checkpointing_enable()
@@ -127,7 +107,6 @@ class _Step:
         loss.backward()
 
     def __call__(self, batch: MixedBatch) -> None:
-        """The whole step."""
         self.optimizer.zero_grad()
         self.gradients(batch)
         torch.nn.utils.clip_grad_norm_(self.objective.parameters(), self.clip_norm)
@@ -180,7 +159,6 @@ def _pairs(config: PretrainConfig, side: int, words: int) -> PairBatch:
 def _texts(
     count: int, tokens: int, words: int, config: PretrainConfig
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Ids, mask, and labels at a share of the tokens."""
     ids = torch.randint(_FIRST_WORD, words, (count, tokens))
     wanted = torch.rand(count, tokens) < config.mask_fraction
     return ids, torch.ones_like(ids), torch.where(wanted, ids, -100)

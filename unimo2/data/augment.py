@@ -21,24 +21,17 @@ _LUMA = (0.2989, 0.587, 0.114)
 
 @dataclass(frozen=True)
 class Augmentation:
-    """How much views differ.
+    """How much views differ."""
 
-    Attributes:
-        smallest_crop: share of the image's area that a crop has at least; SimCLR: 0.08.
-        aspect: widest aspect ratio of a crop (and the narrowest is its inverse); SimCLR: 4 / 3.
-        rotation: largest angle, in degrees to both sides; the paper does not say.
-        colour: strength s of the colour distortion: brightness, contrast and saturation change by
-            a factor up to 0.8 s from 1, hue by up to 0.2 s turns; SimCLR: 1.
-        colour_share: share of the views whose colours are distorted; SimCLR: 0.8.
-        gray_share: share of the views that lose their colours; SimCLR: 0.2.
-    """
-
-    smallest_crop: float = 0.08
+    smallest_crop: float = 0.08  # share of the image's area that a crop has at least; SimCLR: 0.08
+    # widest aspect ratio of a crop (and the narrowest is its inverse); SimCLR: 4 / 3
     aspect: float = 4 / 3
-    rotation: float = 15.0
+    rotation: float = 15.0  # largest angle, in degrees to both sides; the paper does not say
+    # strength s of the colour distortion: brightness, contrast and saturation change by a factor up
+    # to 0.8 s from 1, hue by up to 0.2 s turns; SimCLR: 1
     colour: float = 1.0
-    colour_share: float = 0.8
-    gray_share: float = 0.2
+    colour_share: float = 0.8  # share of the views whose colours are distorted; SimCLR: 0.8
+    gray_share: float = 0.2  # share of the views that lose their colours; SimCLR: 0.2
 
     def draw(self, views: int, generator: torch.Generator) -> Tensor:
         """Uniform numbers in [0, 1) for `augment`, float32 [views, numbers]."""
@@ -46,15 +39,9 @@ class Augmentation:
 
 
 def augment(pixels: Tensor, noise: Tensor, spec: Augmentation) -> Tensor:
-    """Make a view of each image.
+    """Make a view of each image: float32 [b, 3, S, S] in [0, 1] to the same.
 
-    Args:
-        pixels: float32 [b, 3, S, S] in [0, 1].
-        noise: float32 [b, numbers] from `spec.draw`, a row a view.
-        spec: how much they differ.
-
-    Returns:
-        float32 [b, 3, S, S] in [0, 1].
+    `noise` is float32 [b, numbers] from `spec.draw`, one row per view.
     """
     grid = F.affine_grid(geometry(noise[:, :5], spec), list(pixels.shape), align_corners=False)
     # A crop is never larger than the image, so that nothing is shrunk and no detail folds over.
@@ -85,13 +72,8 @@ def colours(means: Tensor, noise: Tensor, spec: Augmentation) -> tuple[Tensor, T
     Brightness, contrast, saturation and hue come in an order of their own for each view. Values
     are cut to [0, 1] once at the end and not after each change; hue turns about the gray axis.
 
-    Args:
-        means: [b, 3], the mean red, green and blue of each image.
-        noise: [b, 10].
-        spec: strength and shares.
-
-    Returns:
-        Matrices [b, 3, 3] and offsets [b, 3].
+    From the mean red, green and blue of each image [b, 3] and noise [b, 10] to matrices [b, 3, 3]
+    and offsets [b, 3].
     """
     count = len(noise)
     luma = torch.tensor(_LUMA)

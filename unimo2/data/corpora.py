@@ -21,31 +21,23 @@ _TRAINING_SPLITS = ("train", "restval")
 
 @dataclass(frozen=True)
 class CaptionedImage:
-    """One image with what is said about it: captions, phrases, or names of its classes.
+    """One image with what is said about it: captions, phrases, or names of its classes."""
 
-    Attributes:
-        path: absolute path of the image, or its place in a shard.
-        texts: one or more.
-    """
-
-    path: ImageSource
-    texts: tuple[str, ...]
+    path: ImageSource  # absolute path of the image, or its place in a shard
+    texts: tuple[str, ...]  # one or more
 
 
 def read_pairs(
     root: Path, sets: Sequence[str], lost: Skips | None = None
 ) -> Iterator[CaptionedImage]:
-    """The training images of some corpora of pairs, set by set in the order of their files.
+    """The training images of some `PAIR_SETS`, set by set in the order of their files.
 
-    Args:
-        root: data root.
-        sets: which corpora, of `PAIR_SETS`.
-        lost: counts images that are not on disk and rows that cannot be used; None makes the first
-            one an error.
+    `lost` counts images that are not on disk and rows that cannot be used; None makes the first one
+    an error.
 
     Raises:
-        UsageError: an unknown corpus.
-        MissingData: a file is missing or holds no training image.
+        UsageError: An unknown corpus.
+        MissingData: A file is missing or holds no training image.
     """
     return _read(root, sets, PAIR_SETS, "pairs", lost)
 
@@ -53,17 +45,7 @@ def read_pairs(
 def read_labelled(
     root: Path, sets: Sequence[str], lost: Skips | None = None
 ) -> Iterator[CaptionedImage]:
-    """The images of some corpora of images alone, with the names of their classes.
-
-    Args:
-        root: data root.
-        sets: which corpora, of `IMAGE_SETS`.
-        lost: counts what cannot be used; None makes the first one an error.
-
-    Raises:
-        UsageError: an unknown corpus.
-        MissingData: a file is missing or there is no image.
-    """
+    """The images of some `IMAGE_SETS`, with the names of their classes; as `read_pairs`."""
     return _read(root, sets, IMAGE_SETS, "images", lost)
 
 
@@ -84,15 +66,6 @@ def _read(
             raise MissingData(f"{root / name} holds no {kind} to train on")
 
 
-def _coco(folder: Path, lost: Skips | None) -> Iterator[CaptionedImage]:
-    return _karpathy(CocoFiles(folder.parent).annotations, folder)
-
-
-def _flickr30k(folder: Path, lost: Skips | None) -> Iterator[CaptionedImage]:
-    files = Flickr30kFiles(folder.parent)
-    return _karpathy(files.annotations, files.images)
-
-
 def _karpathy(annotations: Path, images: Path) -> Iterator[CaptionedImage]:
     for image in read_karpathy(annotations, images, splits=_TRAINING_SPLITS):
         yield CaptionedImage(image.path, tuple(caption.text for caption in image.captions))
@@ -102,18 +75,6 @@ def _visual_genome(folder: Path, lost: Skips | None) -> Iterator[CaptionedImage]
     for image in read_regions(folder, lost, lost):
         if image.regions:
             yield CaptionedImage(image.path, tuple(region.phrase for region in image.regions))
-
-
-def _conceptual_captions(folder: Path, lost: Skips | None) -> Iterator[CaptionedImage]:
-    return _of_the_web(conceptual_captions(folder, "train", lost, lost))
-
-
-def _sbu(folder: Path, lost: Skips | None) -> Iterator[CaptionedImage]:
-    return _of_the_web(sbu(folder, lost, lost))
-
-
-def _shards(folder: Path, lost: Skips | None) -> Iterator[CaptionedImage]:
-    return _of_the_web(sidecar_pairs(folder, lost, lost))
 
 
 def _of_the_web(pairs: Iterable[WebPair]) -> Iterator[CaptionedImage]:
@@ -131,31 +92,27 @@ def _open_images(folder: Path, lost: Skips | None) -> Iterator[CaptionedImage]:
         yield CaptionedImage(image.path, tuple(label.lower() for label in image.labels))
 
 
+# Corpora of pairs: folders of the data root. Of COCO, train and restval; of the others, train.
+# Conceptual Captions and SBU may be what img2dataset wrote (tar shards, or folders of files) where
+# their images would be; "shards" is any other data of that form.
 PAIR_SETS: dict[str, Reader] = {
-    "coco": _coco,
-    "flickr30k": _flickr30k,
+    "coco": lambda folder, lost: _karpathy(CocoFiles(folder.parent).annotations, folder),
+    "flickr30k": lambda folder, lost: _karpathy(
+        Flickr30kFiles(folder.parent).annotations, Flickr30kFiles(folder.parent).images
+    ),
     "visual_genome": _visual_genome,
-    "conceptual_captions": _conceptual_captions,
-    "sbu": _sbu,
-    "shards": _shards,
+    "conceptual_captions": lambda folder, lost: _of_the_web(
+        conceptual_captions(folder, "train", lost, lost)
+    ),
+    "sbu": lambda folder, lost: _of_the_web(sbu(folder, lost, lost)),
+    "shards": lambda folder, lost: _of_the_web(sidecar_pairs(folder, lost, lost)),
 }
-"""Corpora of pairs: folders of the data root. Of COCO, train and restval; of the others, train.
-
-Conceptual Captions and SBU may be what img2dataset wrote (tar shards, or folders of files) where their
-images would be; "shards" is any other data of that form.
-"""
-
+# Corpora of images alone, whose classes have names.
 IMAGE_SETS: dict[str, Reader] = {"imagenet21k": _imagenet21k, "open_images": _open_images}
-"""Corpora of images alone, whose classes have names."""
 
 
 def prompted(images: Iterable[CaptionedImage], prompts: Sequence[str]) -> Iterator[CaptionedImage]:
-    """Pseudo pairs: every label in every prompt (paper, section 4.1: "a photo of [label]").
-
-    Args:
-        images: with the names of their classes.
-        prompts: sentences with the word "[label]" in them.
-    """
+    """Pseudo pairs: every label in every prompt (paper, section 4.1: "a photo of [label]")."""
     for image in images:
         texts = (p.replace("[label]", label) for label in image.texts for p in prompts)
         yield replace(image, texts=tuple(texts))

@@ -34,56 +34,37 @@ class MaskingSpec:
     tokens here, which is ours; the paper does not say.
 
     With `word_starts`, spans are those of the released code instead: of 0 to `max_span` whole words
-    (0 and 1 both give the one word of the start), of words that were chosen before, too, never over a
-    special token; and the share is rounded up and counts <s> and </s>. It decides for each token
+    (0 and 1 both give the one word of the start), of words that were chosen before, too, never over
+    a special token; and the share is rounded up and counts <s> and </s>. It decides for each token
     (`level="token"`), and may draw the mask token as a random one, which is left out here.
-
-    Attributes:
-        mask_id: id of the mask token.
-        special_ids: ids that are never selected and never drawn as a random token.
-        vocab_size: number of token ids.
-        max_length: longest text in tokens; fixes how many random numbers a sample needs.
-        fraction: share of the real tokens (special tokens not counted) to select, in (0, 1].
-        geometric_p: parameter of the geometric distribution of span lengths.
-        max_span: longest span in tokens.
-        mask_share: share of the spans that become the mask token.
-        random_share: share of the spans that become random tokens.
-        level: whether mask, random or original is decided for each "span" or each "token".
-        word_starts: bool [vocab_size], the ids that begin a word (`word_starts`), for spans of whole
-            words; None for spans of tokens.
-        pad_id: id of the padding token, which does not count; for spans of whole words.
     """
 
-    mask_id: int
-    special_ids: tuple[int, ...]
-    vocab_size: int
-    max_length: int
+    mask_id: int  # id of the mask token
+    special_ids: tuple[int, ...]  # ids that are never selected and never drawn as a random token
+    vocab_size: int  # number of token ids
+    max_length: int  # longest text in tokens; fixes how many random numbers a sample needs
+    # share of the real tokens (special tokens not counted) to select, in (0, 1]
     fraction: float = 0.15
-    geometric_p: float = 0.2
-    max_span: int = 10
-    mask_share: float = 0.8
-    random_share: float = 0.1
+    geometric_p: float = 0.2  # parameter of the geometric distribution of span lengths
+    max_span: int = 10  # longest span in tokens
+    mask_share: float = 0.8  # share of the spans that become the mask token
+    random_share: float = 0.1  # share of the spans that become random tokens
+    # whether mask, random or original is decided for each "span" or each "token"
     level: Literal["span", "token"] = "span"
+    # bool [vocab_size], the ids that begin a word (`word_starts`), for spans of whole words; None
+    # for spans of tokens
     word_starts: Tensor | None = field(default=None, compare=False, repr=False)
-    pad_id: int = -1
+    pad_id: int = -1  # id of the padding token, which does not count; for spans of whole words
 
     def span_distribution(self) -> Tensor:
-        """Probability of the span lengths from the shortest to max_span, float64.
-
-        The shortest is 1 token, or 0 words.
-        """
+        """Probability of each span length, from 1 token or 0 words to max_span, float64."""
         shortest = 1 if self.word_starts is None else 0
         lengths = torch.arange(self.max_span + 1 - shortest, dtype=torch.float64)
         weights = self.geometric_p * (1.0 - self.geometric_p) ** lengths
         return weights / weights.sum()
 
     def budget(self, input_ids: Tensor, allowed: Tensor) -> Tensor:
-        """Number of tokens to select in each text, at least one where there is any, int64 [B].
-
-        Args:
-            input_ids: int64 [B, N].
-            allowed: bool [B, N], tokens that may be selected.
-        """
+        """Tokens to select in each text, at least one where any is allowed, int64 [B]."""
         real_tokens = allowed.sum(dim=1)
         if self.word_starts is None:
             wanted = (real_tokens.double() * self.fraction).round().long().clamp_min(1)
@@ -107,17 +88,11 @@ class MaskingSpec:
 
 @dataclass(frozen=True)
 class MaskedText:
-    """Texts with hidden spans.
+    """Texts with hidden spans."""
 
-    Attributes:
-        input_ids: int64 [B, N], with the replacements made.
-        labels: int64 [B, N], the original id where a token was selected and -100 elsewhere.
-        span_ids: int64 [B, N], which span (0, 1, ...) selected the token, -1 where none did.
-    """
-
-    input_ids: Tensor
-    labels: Tensor
-    span_ids: Tensor
+    input_ids: Tensor  # int64 [B, N], with the replacements made
+    labels: Tensor  # int64 [B, N], the original id where a token was selected and -100 elsewhere
+    span_ids: Tensor  # int64 [B, N], which span (0, 1, ...) selected the token, -1 where none did
 
 
 def maskable(input_ids: Tensor, spec: MaskingSpec) -> Tensor:
@@ -130,15 +105,13 @@ def mask_spans(input_ids: Tensor, noise: Tensor, spec: MaskingSpec) -> MaskedTex
     """Hide spans of text until the wanted share of every row is selected.
 
     All rows advance together, one span a round: a start is drawn among the tokens that are not
-    selected yet, so that every round selects at least one token in every unfinished row.
+    selected yet, so that every round selects at least one token in every unfinished row. Special
+    tokens and padding are never touched.
 
     Args:
         input_ids: int64 [B, N] with special tokens and padding, N at most `spec.max_length`.
-        noise: what `spec.draw` returned, one row a text.
-        spec: shares, distribution and special tokens.
-
-    Returns:
-        The masked ids and the labels; special tokens and padding are never touched.
+        noise: What `spec.draw` returned, one row per text.
+        spec: Shares, distribution and special tokens.
     """
     rows, length = input_ids.shape
     allowed = maskable(input_ids, spec)  # [B, N]

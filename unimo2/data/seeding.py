@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -30,14 +32,18 @@ def stream(seed: int, step: int, purpose: int) -> torch.Generator:
     return torch.Generator().manual_seed(stream_seed(seed, step, purpose))
 
 
+@contextmanager
+def seeded_weights(seed: int) -> Iterator[None]:
+    """Random weights that follow from the seed; the caller's generator is put back."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(stream_seed(seed, 0, WEIGHTS))
+        yield
+
+
 def spread(position: torch.Tensor, share: float) -> torch.Tensor:
-    """Which places of a batch belong to a share of it, spread evenly: bool, as `position`.
+    """Which places (int64, from 0) of a batch belong to a share of it, spread evenly: bool.
 
     It depends on the place alone, so that it is the same however many processes there are.
-
-    Args:
-        position: int64, places in the whole batch, from 0.
-        share: 0 to 1.
     """
     # The small number makes 1 / 3 of 3 places 1 and not, by rounding, 0.
     reached = ((position + 1) * share + 1e-9).floor()
@@ -46,25 +52,18 @@ def spread(position: torch.Tensor, share: float) -> torch.Tensor:
 
 @dataclass(frozen=True)
 class Share:
-    """Which part of every batch is computed: a process's, or one of its parts in accumulation.
+    """Which part of every batch is computed: a process's, or one of its parts in accumulation."""
 
-    Attributes:
-        rank: number of this part, from 0.
-        world: number of parts; the batch is divided evenly.
-    """
-
-    rank: int = 0
-    world: int = 1
+    rank: int = 0  # number of this part, from 0
+    world: int = 1  # number of parts; the batch is divided evenly
 
     def rows(self, batch_size: int, name: str = "batch_size") -> slice:
-        """The rows of a batch of `batch_size` that belong to this part.
+        """The rows of a batch of `batch_size` samples over all parts that belong to this part.
 
-        Args:
-            batch_size: samples over all parts.
-            name: of the training field that says so, for the message.
+        `name` is the training field that says so.
 
         Raises:
-            UsageError: the batch cannot be divided evenly.
+            UsageError: The batch cannot be divided evenly.
         """
         if batch_size % self.world:
             raise UsageError(

@@ -16,7 +16,6 @@ class Strings:
     """Strings in one piece of memory: their bytes, and where each ends."""
 
     def __init__(self) -> None:
-        """Begin with none."""
         self._bytes = bytearray()
         self._ends = array("q", [0])
 
@@ -26,24 +25,18 @@ class Strings:
         self._ends.append(len(self._bytes))
 
     def __len__(self) -> int:
-        """Their number."""
         return len(self._ends) - 1
 
     def __getitem__(self, number: int) -> str:
-        """The string of that number, from 0."""
         start, end = self._ends[number], self._ends[number + 1]
         return self._bytes[start:end].decode("utf-8", "surrogateescape")
 
     def __iter__(self) -> Iterator[str]:
-        """All of them, in order."""
         return (self[number] for number in range(len(self)))
 
     def lengths(self) -> np.ndarray:
         """Bytes of each, int64 [strings]."""
         return np.diff(np.frombuffer(self._ends, dtype=np.int64))
-
-
-# Where millions of images lie, without millions of objects.
 
 
 _OWN_FILE = -1  # offset of an image that is in no shard
@@ -53,7 +46,6 @@ class Sources:
     """Places of images: files of their own, and members of shards."""
 
     def __init__(self, sources: Iterable[ImageSource] = ()) -> None:
-        """Begin with some."""
         self._paths, self._names = Strings(), Strings()
         self._offsets, self._sizes = array("q"), array("q")
         for source in sources:
@@ -69,11 +61,9 @@ class Sources:
         self._sizes.append(source.size)
 
     def __len__(self) -> int:
-        """Their number."""
         return len(self._offsets)
 
     def __getitem__(self, number: int) -> ImageSource:
-        """The place of that number, from 0."""
         path, offset = Path(self._paths[number]), self._offsets[number]
         if offset == _OWN_FILE:
             return path

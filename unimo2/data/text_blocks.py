@@ -8,16 +8,16 @@ from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import accumulate, groupby, islice
 from pathlib import Path
-from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from unimo2.data.batches import TextBatch
 from unimo2.data.masking import MaskingSpec, mask_spans
-from unimo2.data.sampler import Passes
+from unimo2.data.sampler import EpochSampler
 from unimo2.data.seeding import TEXT_MASKS, TEXT_ORDER, Share, stream
 from unimo2.data.tables import Strings
+from unimo2.data.texts import TokenTable
 from unimo2.errors import MissingData, UsageError
 from unimo2.formats.plain_text import TextLine, text_files
 from unimo2.modeling.padding import pad
@@ -30,25 +30,20 @@ _LINES_AT_ONCE = 10_000  # that are given to the tokenizer together
 
 
 def text_folders(root: Path, sets: Sequence[str]) -> list[Path]:
-    """The folders of some corpora of text.
-
-    Raises:
-        UsageError: an unknown corpus.
-    """
+    """The folders of some corpora of text; UsageError for an unknown one."""
     for name in sets:
         if name not in TEXT_SETS:
             raise UsageError(f"unknown corpus of text {name!r}; known are: {', '.join(TEXT_SETS)}")
     return [root / name for name in sets]
 
 
-def blocks(lines: Iterable[TextLine], processor: Unimo2Processor, length: int) -> Iterator[Tensor]:
-    """Pack lines into blocks of at most `length` tokens, <s> and </s> included.
+def blocks(
+    lines: Iterable[TextLine], processor: Unimo2Processor, length: int
+) -> Iterator[list[int]]:
+    """Pack lines into the ids of at most `length` tokens, <s> and </s> included.
 
     As RoBERTa's: whole lines after each other until the next one does not fit; a block never goes
     over the end of a file, and a line longer than a block is cut.
-
-    Yields:
-        int64 [n], n at most `length`.
     """
     tokenizer = processor.tokenizer
     start, end = tokenizer.bos_token_id, tokenizer.eos_token_id
@@ -60,84 +55,34 @@ def blocks(lines: Iterable[TextLine], processor: Unimo2Processor, length: int) -
             texts = [f" {line.text}" for line in chunk]
             for ids in tokenizer(texts, add_special_tokens=False)["input_ids"]:
                 if block and len(block) + len(ids) > room:
-                    yield torch.tensor([start, *block, end])
+                    yield [start, *block, end]
                     block = []
                 block += ids
                 while len(block) > room:
-                    yield torch.tensor([start, *block[:room], end])
+                    yield [start, *block[:room], end]
                     block = block[room:]
         if block:
-            yield torch.tensor([start, *block, end])
-
-
-class Blocks(Protocol):
-    """Blocks of text.
-
-    Attributes:
-        fingerprint: sha256 of what is known of them.
-    """
-
-    fingerprint: str
-
-    def __len__(self) -> int:
-        """Their number."""
-        ...
-
-    def facts(self) -> dict[str, object]:
-        """Counts, for records."""
-        ...
-
-    def tokens(self, numbers: Tensor) -> list[Tensor]:
-        """Token ids of some, int64 [n] each, special tokens included."""
-        ...
-
-
-class HeldBlocks:
-    """Blocks in memory."""
-
-    def __init__(self, texts: Iterable[Tensor]) -> None:
-        """Take what `blocks` yields."""
-        self._texts = list(texts)
-        digest = hashlib.sha256()
-        for ids in self._texts:
-            digest.update(ids.numpy().data)
-        self.fingerprint = digest.hexdigest()
-
-    def __len__(self) -> int:
-        """Their number."""
-        return len(self._texts)
-
-    def facts(self) -> dict[str, object]:
-        """Number of blocks, and of tokens in all of them, special ones not counted."""
-        return {"blocks": len(self), "tokens": sum(len(ids) - 2 for ids in self._texts)}
-
-    def tokens(self, numbers: Tensor) -> list[Tensor]:
-        """Token ids of some."""
-        return [self._texts[number] for number in numbers.tolist()]
+            yield [start, *block, end]
 
 
 class TextCorpus:
     """Blocks of text in random order, with hidden spans."""
 
     def __init__(
-        self, texts: Blocks, processor: Unimo2Processor, length: int, shuffle_buffer: int = 0
+        self,
+        texts: TokenTable | FileBlocks,
+        processor: Unimo2Processor,
+        length: int,
+        shuffle_buffer: int = 0,
     ) -> None:
-        """Take blocks.
-
-        Args:
-            texts: in memory or in files.
-            processor: its tokenizer's special tokens are used.
-            length: tokens of the longest block there can be.
-            shuffle_buffer: see `Passes`.
+        """Take blocks of at most `length` tokens, in memory or in files.
 
         Raises:
-            MissingData: there is none.
+            MissingData: There is none.
         """
-        if not len(texts):
-            raise MissingData("the corpus of texts is empty")
         self._texts, self._processor, self._length = texts, processor, length
         name = "blocks of text (training.text_batch)"
-        self._passes = Passes(len(texts), TEXT_ORDER, name, shuffle_buffer)
+        self._epochs = EpochSampler(len(texts), TEXT_ORDER, name, shuffle_buffer)
 
     def describe(self) -> dict[str, object]:
         """Counts and fingerprint, for records."""
@@ -145,20 +90,12 @@ class TextCorpus:
 
     def require(self, size: int) -> None:
         """Raise UsageError where a batch of `size` is more than there is."""
-        self._passes.batches(size)
+        self._epochs.batches(size)
 
     def batch(self, turn: int, size: int, seed: int, spec: MaskingSpec, share: Share) -> TextBatch:
-        """A part of the batch number `turn`.
-
-        Args:
-            turn: number of the batch, from 0.
-            size: blocks in it, over all parts.
-            seed: of order and masks.
-            spec: how spans are hidden; its longest text is at least `length`.
-            share: which part.
-        """
+        """A part of the batch number `turn` (from 0) of `size` blocks."""
         rows = share.rows(size, "text_batch")
-        chosen = self._passes.take(turn, size, seed)[rows]
+        chosen = self._epochs.take(turn, size, seed)[rows]
         noise = spec.draw(size, stream(seed, turn, TEXT_MASKS))[rows]
         pad_id = self._processor.tokenizer.pad_token_id
         ids, mask = pad(self._texts.tokens(chosen), pad_id, self._length)
@@ -184,15 +121,10 @@ class FileBlocks:
     """
 
     def __init__(self, folders: Sequence[Path], processor: Unimo2Processor, length: int) -> None:
-        """List the files.
-
-        Args:
-            folders: of files of text.
-            processor: its tokenizer is used.
-            length: tokens of a block, special ones included.
+        """List the files of some folders, for blocks of `length` tokens, special ones included.
 
         Raises:
-            MissingData: a folder is not there or holds no text.
+            MissingData: A folder is not there or holds no text.
         """
         self._tokenizer, self._room = processor.tokenizer, length - 2
         self._paths = Strings()
@@ -228,7 +160,6 @@ class FileBlocks:
         return max(1, read) / max(1, sum(len(ids) for ids in encoded))
 
     def __len__(self) -> int:
-        """Number of blocks."""
         return self._ends[-1]
 
     def facts(self) -> dict[str, object]:
@@ -260,6 +191,5 @@ class FileBlocks:
 
 
 def _rest_of_word(content: bytes) -> bytes:
-    """What comes before the first white space."""
     parts = content.split(maxsplit=1)
     return b"" if not parts or content[:1].isspace() else parts[0]

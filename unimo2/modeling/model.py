@@ -5,6 +5,7 @@ Shapes: b batch, s image side, p patches, n text tokens, K grounded tokens, D wi
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -21,10 +22,11 @@ from unimo2.modeling.configuration import Unimo2Config
 from unimo2.modeling.fusion import GroundedLayer, GroundedTransformer, join_pooled, joined_width
 from unimo2.modeling.grounding import GroundedDictionary, Grounding
 from unimo2.modeling.text import TextTransformer
+from unimo2.modeling.token_statistics import TEXT
 from unimo2.modeling.vision import VisualTransformer
 
 # Range to which the released code clips the temperature of the contrastive loss.
-CONTRASTIVE_TEMPERATURE_RANGE = (0.001, 0.5)
+_CONTRASTIVE_TEMPERATURE_RANGE = (0.001, 0.5)
 
 
 @dataclass
@@ -365,20 +367,67 @@ class Unimo2Model(Unimo2PreTrainedModel):
             return first.float()
         return F.normalize(first.float(), dim=-1)
 
-    def contrastive_loss(self, image_features: Tensor, text_features: Tensor) -> Tensor:
+    @property
+    def clamped_temperature(self) -> Tensor:
+        """The contrastive temperature, within the range to which the released code clips it, [1]."""
+        return self.contrastive_temperature.float().clamp(*_CONTRASTIVE_TEMPERATURE_RANGE)
+
+    def contrastive_loss(
+        self,
+        image_features: Tensor,
+        text_features: Tensor,
+        everyone: tuple[Tensor, Tensor] | None = None,
+        targets: Tensor | None = None,
+        hidden: Tensor | None = None,
+        cross_entropy: Callable[[Tensor, Tensor], Tensor] = F.cross_entropy,
+    ) -> Tensor:
         """InfoNCE within a batch, the mean of both directions (released code).
 
         Args:
             image_features: [b, D] from `image_features`.
             text_features: [b, D] from `text_features`, row i belonging to image i.
+            everyone: Images and texts [B, D] that they are compared with; None for each other.
+            targets: int64 [b], where the b stand among the B; in their order when None.
+            hidden: bool [b, B], pairs that are neither right nor wrong answers.
+            cross_entropy: Of logits [b, B] and targets.
 
         Returns:
             Scalar.
         """
-        temperature = self.contrastive_temperature.float().clamp(*CONTRASTIVE_TEMPERATURE_RANGE)
-        logits = image_features @ text_features.t() / temperature  # [images, texts]
-        targets = torch.arange(len(logits), device=logits.device)
-        return (F.cross_entropy(logits, targets) + F.cross_entropy(logits.t(), targets)) / 2
+        images, texts = everyone or (image_features, text_features)
+        temperature = self.clamped_temperature
+        if targets is None:
+            targets = torch.arange(len(image_features), device=image_features.device)
+
+        def loss(logits: Tensor) -> Tensor:
+            shown = logits if hidden is None else logits.masked_fill(hidden, float("-inf"))
+            return cross_entropy(shown, targets)
+
+        there = image_features @ texts.t() / temperature  # [b, B]
+        first = loss(there)
+        back = there.t() if everyone is None else text_features @ images.t() / temperature
+        return (first + loss(back)) / 2
+
+    @torch.no_grad()
+    def dictionary_scores(
+        self, vision: Tensor, text: Tensor, attention_mask: Tensor
+    ) -> tuple[Tensor, Tensor] | None:
+        """Equation 2 of images and of texts apart; those of a pair are the sum of both.
+
+        Args:
+            vision: [i, p + 1, D] from `encode_image`.
+            text: [t, n, D] from `encode_text`.
+            attention_mask: [t, n].
+
+        Returns:
+            [i, C] and [t, C], of whose sums `dictionary.select` chooses; None where the model chooses
+            for itself (1-to-1 map, no dictionary).
+        """
+        if self.dictionary is None or self.dictionary.nearest:
+            return None
+        mask = None if self.config.padding == "counted" else attention_mask[:, 1:]
+        text_scores = self.dictionary.scores(text[:, 1:], mask, TEXT)
+        return self.dictionary.scores(vision[:, 1:]), text_scores
 
     def read_pooled(
         self, out: Unimo2Output, first_visual: Tensor | None, first_text: Tensor | None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -19,31 +19,38 @@ from transformers import PreTrainedModel
 from unimo2.errors import BadCheckpoint, TrainingFailed
 from unimo2.files import clear_unfinished, write_atomically, write_text
 
-# Writing trained models and documents, all or nothing.
-
 
 def save_model(model: PreTrainedModel, processor: Any, folder: Path, dtype: str) -> None:
     """Write weights (safetensors) and processor, all or nothing; for `TrainingTask.save`.
 
     Args:
-        model: its weights and configuration.
-        processor: a processor or tokenizer, saved beside them; None for none.
-        folder: is replaced as a whole.
-        dtype: of floating-point weights on disk: "float32", "float16" or "bfloat16".
+        model: Its weights and configuration.
+        processor: A processor or tokenizer, saved beside them; None for none.
+        folder: Replaced as a whole.
+        dtype: Floating-point weights on disk: "float32", "float16" or "bfloat16".
 
     Raises:
-        TrainingFailed: the folder cannot be written.
+        TrainingFailed: The folder cannot be written.
     """
-    partial = folder.with_name(f"{folder.name}.partial")
     weights = {
         name: value.to(getattr(torch, dtype)) if value.is_floating_point() else value
         for name, value in model.state_dict().items()
     }
-    try:
-        shutil.rmtree(partial, ignore_errors=True)
+
+    def write(partial: Path) -> None:
         model.save_pretrained(partial, state_dict=weights)
         if processor is not None:
             processor.save_pretrained(partial)
+
+    write_folder(folder, write)
+
+
+def write_folder(folder: Path, write: Callable[[Path], object]) -> None:
+    """Let a model be written beside a folder, and then put it in its place, all or nothing."""
+    partial = folder.with_name(f"{folder.name}.partial")
+    try:
+        shutil.rmtree(partial, ignore_errors=True)
+        write(partial)
         shutil.rmtree(folder, ignore_errors=True)
         os.replace(partial, folder)
     # safetensors has an error of its own for a full disk, and tokenizers the bare base class.
@@ -53,11 +60,7 @@ def save_model(model: PreTrainedModel, processor: Any, folder: Path, dtype: str)
 
 
 def save_tensors(module: nn.Module, path: Path) -> None:
-    """Write a module's weights as one safetensors file, all or nothing.
-
-    Raises:
-        TrainingFailed: the file cannot be written.
-    """
+    """Write a module's weights as one safetensors file, all or nothing."""
     weights = {name: value.contiguous() for name, value in module.state_dict().items()}
     try:
         write_atomically(path, lambda stream: stream.write(to_bytes(weights)))
@@ -66,20 +69,8 @@ def save_tensors(module: nn.Module, path: Path) -> None:
 
 
 def copy_folder(source: Path, target: Path) -> None:
-    """Copy a model folder, replacing the target as a whole.
-
-    Raises:
-        TrainingFailed: the target cannot be written.
-    """
-    partial = target.with_name(f"{target.name}.partial")
-    try:
-        shutil.rmtree(partial, ignore_errors=True)
-        shutil.copytree(source, partial)
-        shutil.rmtree(target, ignore_errors=True)
-        os.replace(partial, target)
-    except OSError as error:
-        shutil.rmtree(partial, ignore_errors=True)
-        raise TrainingFailed(f"the model cannot be copied to {target}: {error}") from error
+    """Copy a model folder, replacing the target as a whole."""
+    write_folder(target, lambda partial: shutil.copytree(source, partial))
 
 
 def write_json(path: Path, values: Mapping[str, Any]) -> None:
@@ -97,17 +88,11 @@ _IGNORED = ".transformers_version"
 
 @dataclass(frozen=True)
 class Best:
-    """The evaluation that has gone best so far.
+    """The evaluation that has gone best so far."""
 
-    Attributes:
-        step: optimiser steps done before it.
-        name: which value decides, for example "accuracy"; higher is better.
-        value: that value.
-    """
-
-    step: int
-    name: str
-    value: float
+    step: int  # optimiser steps done before it
+    name: str  # which value decides, for example "accuracy"; higher is better
+    value: float  # that value
 
 
 @dataclass(frozen=True)
@@ -116,28 +101,18 @@ class TrainingState:
 
     The learning rate and all random numbers are functions of (seed, step), so `step` also holds
     the position in the data, the schedule and the state of every generator.
-
-    Attributes:
-        step: optimiser steps done.
-        seconds: training time so far.
-        precision: what "auto" was settled to, so that a resumed run computes alike.
-        identity: configuration, model and data that the run belongs to.
-        model: state dict of what is trained: the model within its losses.
-        optimizer: state dict of the optimiser.
-        samples: how many samples of each kind were trained on.
-        best: the fields of the best evaluation so far (`Best`), whose weights are saved elsewhere.
-        changes: values that were changed on the way, each with the step, in words.
     """
 
-    step: int
-    seconds: float
-    precision: str
-    identity: Mapping[str, Any]
-    model: Mapping[str, Tensor]
-    optimizer: Mapping[str, Any]
-    samples: Mapping[str, int]
+    step: int  # optimiser steps done
+    seconds: float  # training time so far
+    precision: str  # what "auto" was settled to, so that a resumed run computes alike
+    identity: Mapping[str, Any]  # configuration, model and data that the run belongs to
+    model: Mapping[str, Tensor]  # state dict of what is trained: the model within its losses
+    optimizer: Mapping[str, Any]  # state dict of the optimiser
+    samples: Mapping[str, int]  # how many samples of each kind were trained on
+    # the fields of the best evaluation so far (`Best`), whose weights are saved elsewhere
     best: Mapping[str, Any] | None
-    changes: Sequence[str] = ()
+    changes: Sequence[str] = ()  # values that were changed on the way, each with the step, in words
 
 
 def save_state(folder: Path, state: TrainingState) -> None:
@@ -172,11 +147,7 @@ def _why(error: BaseException) -> str:
 
 
 def load_state(folder: Path) -> TrainingState | None:
-    """Read the state of a run, or None where there is none.
-
-    Raises:
-        BadCheckpoint: the file is damaged or was not written by `save_state`.
-    """
+    """Read the state of a run, or None where there is none; BadCheckpoint for a damaged file."""
     path = folder / _FILE
     if not path.is_file():
         return None
@@ -219,16 +190,13 @@ def require_same_run(
     """Refuse to continue a run under another configuration, model or corpus.
 
     Args:
-        saved: identity that the checkpoint was written with.
-        now: identity of this start.
-        folder: of the checkpoint, for the message.
-        may_change: whether values of the training may differ.
+        saved: Identity that the checkpoint was written with.
+        now: Identity of this start.
+        folder: Of the checkpoint, for the message.
+        may_change: Whether values of the training may differ.
 
     Returns:
         What differs, in words; nothing unless `may_change`.
-
-    Raises:
-        BadCheckpoint: naming the first values that differ.
     """
     before, after = dict(flatten(saved)), dict(flatten(now))
     changed = {

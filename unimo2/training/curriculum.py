@@ -14,92 +14,52 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
+from unimo2.data import seeding
 from unimo2.data.augment import Augmentation, augment
 from unimo2.data.batches import MixedBatch, PairBatch
 from unimo2.data.masking import MaskingSpec, mask_spans, word_starts
-from unimo2.data.pairs import ImageCorpus, PairCorpus
-from unimo2.data.seeding import (
-    CAPTIONS,
-    MASKS,
-    MIXED_CAPTIONS,
-    MIXED_ORDER,
-    NEGATIVES,
-    ORDER,
-    PAIR_VIEWS,
-    PROMPT_CAPTIONS,
-    PROMPT_ORDER,
-    RESTARTS,
-    Share,
-    spread,
-    stream,
-    stream_seed,
-)
+from unimo2.data.pairs import ImageCorpus, Loaded, PairCorpus
+from unimo2.data.seeding import Share, spread, stream, stream_seed
 from unimo2.data.text_blocks import TextCorpus
 from unimo2.modeling.padding import pad
 from unimo2.processing import Unimo2Processor
-from unimo2.training.recipes import PretrainConfig
+from unimo2.training.config import PretrainConfig
 
 _PROMPTS = "batch_size times training.prompt_share"
 
 
 @dataclass(frozen=True)
 class Plan:
-    """How many samples of each kind a step holds, over all processes.
+    """How many samples of each kind a step holds, over all processes."""
 
-    Attributes:
-        mixed: whether the step belongs to the second phase.
-        turn: number of the step among those of its phase, from 0.
-        pairs: pairs of the corpora of pairs.
-        prompts: pseudo pairs.
-        images: images of which two views are made.
-        texts: blocks of text.
-    """
-
-    mixed: bool
-    turn: int
-    pairs: int
-    prompts: int = 0
-    images: int = 0
-    texts: int = 0
+    mixed: bool  # whether the step belongs to the second phase
+    turn: int  # number of the step among those of its phase, from 0
+    pairs: int  # pairs of the corpora of pairs
+    prompts: int = 0  # pseudo pairs
+    images: int = 0  # images of which two views are made
+    texts: int = 0  # blocks of text
 
 
+@dataclass(frozen=True)
 class Corpora:
     """What a run trains on, and in which order."""
 
-    def __init__(
-        self,
-        pairs: PairCorpus,
-        processor: Unimo2Processor,
-        prompts: PairCorpus | None = None,
-        images: ImageCorpus | None = None,
-        texts: TextCorpus | None = None,
-    ) -> None:
-        """Put corpora together.
-
-        Args:
-            pairs: images with captions.
-            processor: its special tokens are used.
-            prompts: images with prompts made of their labels, as pairs.
-            images: images alone.
-            texts: texts alone.
-        """
-        self.pairs, self.prompts, self.images, self.texts = pairs, prompts, images, texts
-        self._tokenizer = processor.tokenizer
+    pairs: PairCorpus  # images with captions
+    processor: Unimo2Processor  # its special tokens are used
+    prompts: PairCorpus | None = None  # images with prompts made of their labels, as pairs
+    images: ImageCorpus | None = None  # images alone
+    texts: TextCorpus | None = None  # texts alone
 
     def describe(self) -> dict[str, dict[str, object]]:
         """Counts and fingerprints of the corpora that there are, for records."""
-        parts = {
-            "pairs": self.pairs,
-            "prompts": self.prompts,
-            "images": self.images,
-            "texts": self.texts,
-        }
-        return {name: part.describe() for name, part in parts.items() if part is not None}
+        named = {name: getattr(self, name) for name in ("pairs", "prompts", "images", "texts")}
+        return {name: part.describe() for name, part in named.items() if part is not None}
 
     def undecodable(self) -> list[str]:
         """What this process could not decode so far, a line for each reason and kind."""
         parts = (self.pairs, self.prompts, self.images)
-        return [line for part in parts if part is not None for line in part.undecodable()]
+        stores = dict.fromkeys(part.store for part in parts if part is not None)
+        return [line for store in stores for line in store.broken.lines()]
 
     def plan(self, step: int, config: PretrainConfig) -> Plan:
         """What a step holds. Kinds of which there is no corpus are left out."""
@@ -120,13 +80,8 @@ class Corpora:
     def require(self, config: PretrainConfig, share: Share) -> None:
         """Refuse batches that cannot be made, of both phases: the second may be days away.
 
-        Args:
-            config: how many samples of each kind a step holds.
-            share: in how many parts.
-
         Raises:
-            UsageError: a corpus is smaller than its part of a batch, or the batch cannot be
-                divided evenly.
+            UsageError: A corpus is smaller than its part of a batch, or cannot be divided evenly.
         """
         for step in {0, min(config.mixed_from, config.steps - 1)}:
             plan = self.plan(step, config)
@@ -141,12 +96,7 @@ class Corpora:
                     corpus.require(size)
 
     def batch(self, step: int, config: PretrainConfig, share: Share | None = None) -> MixedBatch:
-        """A part of the batch of a step, on the CPU.
-
-        Raises:
-            UsageError: a corpus is smaller than its part of the batch, or the batch cannot be
-                divided evenly.
-        """
+        """A part of the batch of a step, on the CPU."""
         share = share or Share()
         plan = self.plan(step, config)
         pairs = self._pairs(step, plan, config, share)
@@ -161,51 +111,50 @@ class Corpora:
 
     @cached_property
     def _word_starts(self) -> Tensor:
-        """Which tokens begin a word."""
-        return word_starts(self._tokenizer)
+        return word_starts(self.processor.tokenizer)
 
     def masking(self, config: PretrainConfig, longest: int) -> MaskingSpec:
         """How texts of at most `longest` tokens are masked under a configuration."""
         starts = self._word_starts if config.mask_unit == "word" else None
-        return masking_spec(self._tokenizer, config, longest, starts)
+        return masking_spec(self.processor.tokenizer, config, longest, starts)
 
     def _pairs(self, step: int, plan: Plan, config: PretrainConfig, share: Share) -> PairBatch:
         """Pairs and pseudo pairs, each kind divided evenly over the parts."""
-        purposes = (MIXED_ORDER, MIXED_CAPTIONS) if plan.mixed else (ORDER, CAPTIONS)
-        seed, window = config.seed, config.length_window
+        seed, whole = config.seed, plan.pairs + plan.prompts
+        purposes = (
+            (seeding.MIXED_ORDER, seeding.MIXED_CAPTIONS)
+            if plan.mixed
+            else (seeding.ORDER, seeding.CAPTIONS)
+        )
         rows = share.rows(plan.pairs)
-        drawn = self.pairs.draw(plan.turn, plan.pairs, seed, window, purposes)[rows]
         view = self._view(step, plan.pairs, config, rows)
-        loaded, position = self.pairs.load(drawn, view), [torch.arange(plan.pairs)[rows]]
-        tokens, pixels, index = loaded.tokens, [loaded.pixels], [loaded.images]
+        parts = [self._drawn(self.pairs, plan.turn, plan.pairs, config, purposes, rows, view)]
+        index, position = [parts[0].images], [torch.arange(plan.pairs)[rows]]
         longest = self.pairs.longest
         if plan.prompts and self.prompts is not None:
             rows = share.rows(plan.prompts, _PROMPTS)
-            purposes = (PROMPT_ORDER, PROMPT_CAPTIONS)
-            drawn = self.prompts.draw(plan.turn, plan.prompts, seed, window, purposes)[rows]
-            loaded = self.prompts.load(drawn)
-            tokens += loaded.tokens
-            pixels.append(loaded.pixels)
-            index.append(self.pairs.images + loaded.images)
+            purposes = (seeding.PROMPT_ORDER, seeding.PROMPT_CAPTIONS)
+            parts.append(self._drawn(self.prompts, plan.turn, plan.prompts, config, purposes, rows))
+            index.append(len(self.pairs) + parts[1].images)
             position.append(plan.pairs + torch.arange(plan.prompts)[rows])
             longest = max(longest, self.prompts.longest)
+        tokens = [ids for part in parts for ids in part.tokens]
         place = torch.cat(position)
         # The texts that are also masked come first; which those are depends on the sample alone.
         fused = step >= config.fused_from
-        order = (~(self._masked(place, config) & fused)).long().argsort(stable=True)
+        masks = self._masked(place, config) & fused
+        order, hidden = (~masks).long().argsort(stable=True), int(masks.sum())
         ids, mask = pad(
-            [tokens[row] for row in order.tolist()], self._tokenizer.pad_token_id, longest
+            [tokens[row] for row in order.tolist()], self.processor.tokenizer.pad_token_id, longest
         )
         place = place[order]
-        whole = plan.pairs + plan.prompts
         spec = self.masking(config, longest)
-        noise = spec.draw(whole, stream(seed, step, MASKS))[place]
-        hidden = int(self._masked(place, config).sum()) if fused else 0
+        noise = spec.draw(whole, stream(seed, step, seeding.MASKS))[place]
         masked = mask_spans(ids[:hidden], noise[:hidden], spec)
         numbers = max(2, config.match_group - 1)
-        negatives = torch.rand(whole, numbers, generator=stream(seed, step, NEGATIVES))
+        negatives = torch.rand(whole, numbers, generator=stream(seed, step, seeding.NEGATIVES))
         return PairBatch(
-            pixel_values=torch.cat(pixels)[order],
+            pixel_values=torch.cat([part.pixels for part in parts])[order],
             input_ids=ids,
             attention_mask=mask,
             masked_ids=masked.input_ids,
@@ -213,10 +162,29 @@ class Corpora:
             image_index=torch.cat(index)[order],
             negative_noise=negatives[place],
             position=place,
-            prompts=len(drawn.images) if plan.prompts else 0,
-            seed=stream_seed(seed, step, RESTARTS),
+            prompts=len(parts[1].images) if len(parts) > 1 else 0,
+            seed=stream_seed(seed, step, seeding.RESTARTS),
             fused=fused,
         )
+
+    @staticmethod
+    def _masked(position: Tensor, config: PretrainConfig) -> Tensor:
+        """Which samples of the batch are masked too, bool: a share of them, evenly spread."""
+        return spread(position, config.mlm_share if config.mlm_weight else 0.0)
+
+    @staticmethod
+    def _drawn(
+        corpus: PairCorpus,
+        turn: int,
+        size: int,
+        config: PretrainConfig,
+        purposes: tuple[int, int],
+        rows: slice,
+        view: Callable[[Tensor], Tensor] | None = None,
+    ) -> Loaded:
+        """Some rows of the batch number `turn` of a corpus."""
+        chosen = corpus.draw(turn, size, config.seed, config.length_window, purposes)
+        return corpus.load(chosen.items[rows], chosen.texts[rows], view)
 
     @staticmethod
     def _view(
@@ -226,14 +194,8 @@ class Corpora:
         if config.pair_crop == 1.0 and not config.pair_colour:
             return None
         spec = Augmentation(config.pair_crop, 1.0, 0.0, config.pair_colour, 1.0, 0.0)
-        noise = spec.draw(pairs, stream(config.seed, step, PAIR_VIEWS))[rows]
+        noise = spec.draw(pairs, stream(config.seed, step, seeding.PAIR_VIEWS))[rows]
         return partial(augment, noise=noise, spec=spec)
-
-    @staticmethod
-    def _masked(position: Tensor, config: PretrainConfig) -> Tensor:
-        """Which samples of the batch are masked too, bool: a share of them, evenly spread."""
-        share = config.mlm_share if config.mlm_weight else 0.0
-        return spread(position, share)
 
 
 def masking_spec(
@@ -242,10 +204,7 @@ def masking_spec(
     longest: int,
     starts: Tensor | None = None,
 ) -> MaskingSpec:
-    """How texts of at most `longest` tokens are masked under a configuration.
-
-    `starts` are the tokens that begin a word, where whole words are masked and they are known.
-    """
+    """How texts of at most `longest` tokens are masked; `starts` as of `word_starts`, if known."""
     if config.mask_unit == "word" and starts is None:
         starts = word_starts(tokenizer)
     return MaskingSpec(

@@ -17,16 +17,13 @@ from unimo2.training.logging import COUNTS
 def collapse_warning(
     values: Mapping[str, float | int | None], floor: float, size: int, chosen: int
 ) -> str | None:
-    """What to say where a dictionary collapses to a few rows.
+    """One line where a dictionary collapses to a few rows, else None.
 
     Args:
-        values: a line of the log.
-        floor: share of the rows in use below which it is said.
+        values: A line of the log.
+        floor: Share of the rows in use below which it is said.
         size: C, rows of the dictionary.
         chosen: K, rows of one input.
-
-    Returns:
-        One line, or None where all is well or there is no dictionary.
     """
     used = values.get("dictionary_used")
     if used is None or used >= floor:
@@ -39,12 +36,7 @@ def collapse_warning(
 
 
 def rows_chosen(indices: Tensor, size: int) -> Tensor:
-    """How often each row was chosen, int64 [C].
-
-    Args:
-        indices: int64, chosen rows in any shape.
-        size: C, rows of the dictionary.
-    """
+    """How often each of the `size` rows was chosen, int64 [C]; indices in any shape."""
     return torch.bincount(indices.reshape(-1), minlength=size)
 
 
@@ -58,12 +50,6 @@ class RowUse(nn.Module):
     idle: Tensor
 
     def __init__(self, rows: int, patience: int) -> None:
-        """Begin with all rows in use.
-
-        Args:
-            rows: C, rows of the dictionary.
-            patience: batches without use after which a row starts anew.
-        """
         super().__init__()
         self.patience = patience
         # A buffer, so that it is part of the checkpoint.
@@ -78,14 +64,10 @@ class RowUse(nn.Module):
     def restart(
         self, dictionary: GroundedDictionary, vision: Tensor, text: Tensor, mask: Tensor, seed: int
     ) -> None:
-        """Move rows that are out of use to vectors of a batch.
+        """Move rows that are out of use to vectors of a batch, drawn by `seed`.
 
-        Args:
-            dictionary: whose rows they are; nothing must have been computed with it in this step.
-            vision: [b, m + 1, D] tower outputs of images.
-            text: [b, n, D] tower outputs of texts.
-            mask: [b, n], 1 at real tokens.
-            seed: of the choice among the vectors.
+        Nothing must have been computed with the dictionary in this step. `vision` is [b, m + 1, D],
+        `text` [b, n, D] and `mask` [b, n].
         """
         rows = (self.idle >= self.patience).nonzero().squeeze(1)
         if not len(rows):
@@ -116,12 +98,7 @@ def start_from_tokens(
 ) -> None:
     """Begin a dictionary in standard units: rows from patches and words that differ most (ours).
 
-    Args:
-        dictionary: Whose statistics are still empty.
-        vision: [b, m + 1, D] tower outputs of images.
-        text: [b, n, D] tower outputs of texts.
-        mask: [b, n], 1 at real tokens.
-        seed: Of the candidates.
+    Its statistics are still empty; arguments as of `RowUse.restart`.
     """
     assert dictionary.statistics is not None
     real, generator = mask[:, 1:], torch.Generator().manual_seed(seed)
@@ -149,9 +126,6 @@ def _spread_out(vectors: Tensor, count: int, generator: torch.Generator) -> Tens
     return torch.stack(chosen)
 
 
-# Parts of the forward pass that fine-tuning needs in another order than the model's own.
-
-
 def fuse_pooled(
     model: Unimo2Model,
     vision: Tensor | None,
@@ -161,16 +135,9 @@ def fuse_pooled(
 ) -> tuple[Unimo2Output, Tensor | None, Tensor | None]:
     """Fuse tower outputs as far as the pooled outputs need it.
 
-    Args:
-        model: the model.
-        vision: [b, p + 1, D] or None.
-        text: [b, n, D] or None.
-        mask: [b, n] or None.
-        with_grounding_loss: whether equation 3 is computed.
-
     Returns:
-        The output with pooled fields alone; the grounding loss where it was asked for and the
-        model has a dictionary; and the dictionary rows that were chosen, int64 [b, K], or None.
+        The output with pooled fields alone; equation 3 where it was asked for and the model has a
+        dictionary; and the dictionary rows that were chosen, int64 [b, K], or None.
     """
     if model.dictionary is None or (model.dictionary.nearest and not with_grounding_loss):
         return model.fuse(vision, text, mask, pooled_only=True), None, None
@@ -189,15 +156,10 @@ def fuse_pooled(
 
 @torch.no_grad()
 def dictionary_news(model: Unimo2Model, indices: Tensor | None) -> dict[str, Tensor]:
-    """What the log says about the dictionary.
+    """What the log says about the dictionary: nothing where there is none, or no row is known.
 
-    Args:
-        model: the model.
-        indices: rows that were chosen, int64; None where that is not known.
-
-    Returns:
-        How often each row was chosen, int64 [C], under the name from which the log computes its
-        use, and the temperature of the choice; nothing without a dictionary.
+    How often each row was chosen, int64 [C], under the name from which the log computes its use,
+    and the temperature of the choice.
     """
     if model.dictionary is None or indices is None:
         return {}
@@ -205,29 +167,3 @@ def dictionary_news(model: Unimo2Model, indices: Tensor | None) -> dict[str, Ten
     if not model.dictionary.nearest:
         news["grounding_temperature"] = model.dictionary.temperature.detach().squeeze()
     return news
-
-
-@torch.no_grad()
-def pair_rows(
-    model: Unimo2Model, vision: Tensor, text: Tensor, mask: Tensor, images: Tensor, texts: Tensor
-) -> Tensor | None:
-    """Grounded tokens of many pairs from scores summed once for each image and each text.
-
-    Args:
-        model: the model.
-        vision: [i, p + 1, D].
-        text: [t, n, D].
-        mask: [t, n].
-        images: int64 [pairs], rows of vision.
-        texts: int64 [pairs], rows of text.
-
-    Returns:
-        int64 [pairs, K]; None where the model chooses for itself (1-to-1 map, no dictionary).
-    """
-    dictionary = model.dictionary
-    if dictionary is None or dictionary.nearest:
-        return None
-    counted = model.config.padding == "counted"
-    image_scores = dictionary.scores(vision[:, 1:])  # [i, C]
-    text_scores = dictionary.scores(text[:, 1:], None if counted else mask[:, 1:], TEXT)  # [t, C]
-    return dictionary.select(image_scores[images] + text_scores[texts])

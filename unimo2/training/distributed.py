@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from accelerate import Accelerator, DistributedDataParallelKwargs
@@ -19,9 +19,8 @@ from torch import Tensor, distributed
 from torch.nn import functional
 
 from unimo2.errors import UsageError
-
-if TYPE_CHECKING:
-    from unimo2.modeling.grounding import Grounding
+from unimo2.modeling.grounding import Grounding
+from unimo2.modeling.padding import IGNORED
 
 
 def world_size() -> int:
@@ -54,10 +53,7 @@ class _Gather(torch.autograd.Function):
 
 
 def gather(rows: Tensor) -> Tensor:
-    """Rows of all processes, in the order of the processes, with gradients: [b, ...] to [B, ...].
-
-    All processes must give the same shape.
-    """
+    """Rows [b, ...] of all processes, of one shape, in their order, with gradients: [B, ...]."""
     return rows if world_size() == 1 else _Gather.apply(rows)
 
 
@@ -98,12 +94,7 @@ def of_main(value: Tensor) -> Tensor:
 def balanced(grounding: Grounding, tokens: Tensor) -> Tensor:
     """A grounding loss whose mean over processes is that of all tokens together.
 
-    Args:
-        grounding: with its loss.
-        tokens: how many tokens count on this process.
-
-    Returns:
-        Scalar.
+    `tokens` is how many count on this process.
     """
     assert grounding.loss is not None, "computed without a loss"
     if world_size() == 1 or grounding.token_loss is None:
@@ -113,32 +104,16 @@ def balanced(grounding: Grounding, tokens: Tensor) -> Tensor:
     return grounding.loss + surplus * grounding.token_loss
 
 
-def mean_cross_entropy(
-    logits: Tensor, labels: Tensor, ignored: int, count: Tensor, label_smoothing: float = 0.0
-) -> Tensor:
-    """Cross entropy over the rows of all processes that have a label.
+def mean_cross_entropy(logits: Tensor, labels: Tensor, label_smoothing: float = 0.0) -> Tensor:
+    """Cross entropy over the rows of all processes that have a label (not -100).
 
-    Args:
-        logits: float [rows, classes].
-        labels: int64 [rows]; rows with the label `ignored` do not count.
-        ignored: that label.
-        count: int64, rows of all processes that do, from `total`.
-        label_smoothing: share of the target that is spread over all classes.
-
-    Returns:
-        Scalar; its mean over processes is the mean over all rows.
+    Its mean over processes is the mean over all rows; logits are [rows, classes].
     """
+    count = total((labels != IGNORED).sum())
     losses = functional.cross_entropy(
-        logits,
-        labels,
-        ignore_index=ignored,
-        reduction="sum",
-        label_smoothing=label_smoothing,
+        logits, labels, ignore_index=IGNORED, reduction="sum", label_smoothing=label_smoothing
     )
     return losses * (world_size() / count.clamp_min(1))
-
-
-# The process's place among devices and processes, and the trackers that a run reports to.
 
 
 # What trackers call the run's project.
@@ -151,8 +126,7 @@ def require_place(device: str, trackers: Sequence[str]) -> None:
     """Refuse a device or a tracker that is not there, before data is read for it.
 
     Raises:
-        UsageError: "cuda" is asked for and there is none, the device is unknown, or a tracker is
-            not installed.
+        UsageError: A device that is unknown or not there, or a tracker that is not installed.
     """
     if device not in ("auto", "cpu", "cuda"):
         raise UsageError(f"--device {device!r}: it must be auto, cpu or cuda")
@@ -171,19 +145,13 @@ def require_place(device: str, trackers: Sequence[str]) -> None:
 def make_accelerator(
     device: str = "auto", trackers: Sequence[str] = (), output: Path | None = None
 ) -> Accelerator:
-    """The process's place among devices and processes.
+    """The process's place among devices and processes, with trackers that write in `output`.
 
     Number precision is not left to Accelerate: its choice is global to the process, ours belongs
     to a run and is stored in its checkpoint.
 
-    Args:
-        device: "auto", "cpu" or "cuda".
-        trackers: "tensorboard", "wandb" and others that Accelerate knows and that are installed.
-        output: folder in which trackers write.
-
     Raises:
-        UsageError: "cuda" is asked for and there is none, the device is unknown, or a tracker is
-            not installed.
+        UsageError: As `require_place`; or the launcher shards the model.
     """
     require_place(device, trackers)
     on_cpu = device == "cpu" or not torch.cuda.is_available()
@@ -211,12 +179,6 @@ class Trackers:
     """What a run reports to beside its own log; nothing where no tracker was asked for."""
 
     def __init__(self, accelerator: Accelerator, settings: Mapping[str, object]) -> None:
-        """Open the accelerator's trackers, on the main process.
-
-        Args:
-            accelerator: from `make_accelerator`.
-            settings: of the run; lists are written as texts.
-        """
         self._accelerator = accelerator
         if accelerator.log_with:
             plain = {

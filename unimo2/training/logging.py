@@ -25,51 +25,31 @@ COUNTS = "dictionary_counts"
 
 @dataclass(frozen=True)
 class Evaluated:
-    """The latest evaluation, by the value that decides which weights are kept.
+    """The latest evaluation, by the value that decides which weights are kept."""
 
-    Attributes:
-        step: optimiser steps done before it.
-        name: of the value.
-        value: that of this evaluation.
-        best: the highest so far.
-    """
-
-    step: int
-    name: str
-    value: float
-    best: float
+    step: int  # optimiser steps done before it
+    name: str  # of the value
+    value: float  # that of this evaluation
+    best: float  # the highest so far
 
 
 @dataclass(frozen=True)
 class Progress:
-    """News from a run.
+    """News from a run."""
 
-    Attributes:
-        step: optimiser steps done.
-        steps: of the whole run.
-        remaining_seconds: estimate from the speed of this start of the run.
-        values: what the line in log.jsonl says: losses, speed, learning rate, dictionary, ...
-        warning: what should be seen, in one line; None where all is well.
-        evaluation: the latest one of this start of the run; None before it.
-    """
-
-    step: int
-    steps: int
-    remaining_seconds: float
+    step: int  # optimiser steps done
+    steps: int  # of the whole run
+    remaining_seconds: float  # estimate from the speed of this start of the run
+    # what the line in log.jsonl says: losses, speed, learning rate, dictionary, ..
     values: Mapping[str, float | int | None]
-    warning: str | None = None
-    evaluation: Evaluated | None = None
+    warning: str | None = None  # what should be seen, in one line; None where all is well
+    evaluation: Evaluated | None = None  # the latest one of this start of the run; None before it
 
 
 class Interval:
-    """Collects what the steps report and averages it over an interval.
-
-    Attributes:
-        samples: how many samples of each kind were trained on, over all processes.
-    """
+    """Collects what the steps report, over all processes, and averages it over an interval."""
 
     def __init__(self) -> None:
-        """Start with nothing collected."""
         self._sums: dict[str, Tensor] = {}
         self._times: Counter[str] = Counter()
         self._counts: Tensor | None = None
@@ -112,14 +92,10 @@ class Interval:
 
 
 def dictionary_use(counts: Tensor) -> dict[str, float]:
-    """How evenly the rows of the dictionary are chosen.
+    """How evenly the rows of the dictionary are chosen, by counts int64 [C].
 
-    Args:
-        counts: int64 [C], how often each row was chosen.
-
-    Returns:
-        "dictionary_used": share of the rows chosen at all, in [0, 1]; "dictionary_perplexity":
-        exp of the entropy of the choices, from 1 (one row) to C (all alike).
+    "dictionary_used": share of the rows chosen at all, in [0, 1]; "dictionary_perplexity": exp of
+    the entropy of the choices, from 1 (one row) to C (all alike).
     """
     share = counts.double() / counts.sum().clamp_min(1)
     entropy = -torch.special.xlogy(share, share).sum()
@@ -132,17 +108,11 @@ def dictionary_use(counts: Tensor) -> dict[str, float]:
 class LogFile:
     """`log.jsonl`: one line an interval, cut back to the checkpoint when a run is resumed.
 
-    Attributes:
-        losses: the last line of losses among those that stayed; empty where there is none.
+    `losses` is the last line of losses among those that stayed; empty where there is none.
     """
 
     def __init__(self, path: Path, keep_until: int) -> None:
-        """Keep the lines up to a step and drop later ones (they are going to be written again).
-
-        Args:
-            path: of the file; need not exist.
-            keep_until: last step whose line stays; 0 starts an empty file.
-        """
+        """Keep the lines up to a step and drop later ones (they are going to be written again)."""
         self.path = path
         kept = [line for line in _lines(path) if _step_of(line) <= keep_until]
         values = [json.loads(line) for line in kept]
@@ -168,20 +138,7 @@ def _step_of(line: str) -> float:
         return math.inf
 
 
-# A progress bar for training runs.
-
-
-_LOSSES = (
-    "loss",
-    "mlm",
-    "itm",
-    "contrastive",
-    "circle",
-    "caption",
-    "grounding",
-    "vcl",
-    "text_mlm",
-)
+_LOSSES = ("loss", "mlm", "itm", "contrastive", "circle", "caption", "grounding", "vcl", "text_mlm")
 
 
 class TrainingBar:
@@ -191,12 +148,7 @@ class TrainingBar:
     """
 
     def __init__(self, lines: int = 20, shown: bool = True) -> None:
-        """Prepare the bar.
-
-        Args:
-            lines: about how many lines a whole run prints where there is no terminal.
-            shown: whether anything is drawn: of several processes one speaks.
-        """
+        """Prepare about so many lines where there is no terminal; one process is shown."""
         self._shown = shown
         self._console = Console(stderr=True)
         self._bar = Bar(
@@ -213,7 +165,6 @@ class TrainingBar:
         self._warned = False  # a warning is printed once, until all is well again
 
     def __enter__(self) -> TrainingBar:
-        """Start to draw."""
         if self._shown and self._console.is_terminal:
             self._bar.start()
         return self
@@ -224,7 +175,6 @@ class TrainingBar:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Stop to draw; the last state stays visible."""
         self._bar.stop()
 
     def __call__(self, progress: Progress) -> None:

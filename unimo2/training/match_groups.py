@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 
 from unimo2.data.seeding import spread
-from unimo2.modeling.padding import IGNORED
-from unimo2.training.distributed import mean_cross_entropy, total
+from unimo2.training.distributed import mean_cross_entropy
+from unimo2.training.losses import same_pair
 
 # Knuth's multiplier: neighbouring numbers fall far apart.
 _MULTIPLIER, _RANGE = 2_654_435_761, 1 << 32
@@ -23,18 +23,14 @@ _MULTIPLIER, _RANGE = 2_654_435_761, 1 << 32
 
 @dataclass(frozen=True)
 class GroupMatching:
-    """How matching within groups is trained.
+    """How matching within groups is trained."""
 
-    Attributes:
-        size: g, pairs of a group; 0 for matching as two classes.
-        fused: weight of finding the partner by the score that retrieval ranks, logit plus contrastive
-            score, against finding it by the logit alone. What contrast knows then has no gradient.
-        contrast_share: share of the images that contrast is trained on. Matching is trained on the
-            others, where contrast is as often wrong as it will be on images it has never seen.
-    """
-
-    size: int = 0
+    size: int = 0  # g, pairs of a group; 0 for matching as two classes
+    # weight of finding the partner by the score that retrieval ranks, logit plus contrastive score,
+    # against finding it by the logit alone. What contrast knows then has no gradient.
     fused: float = 0.0
+    # share of the images that contrast is trained on. Matching is trained on the others, where
+    # contrast is as often wrong as it will be on images it has never seen.
     contrast_share: float = 1.0
 
     def contrasted(self, image_index: Tensor) -> Tensor:
@@ -44,13 +40,7 @@ class GroupMatching:
         return (image_index * _MULTIPLIER) % _RANGE < self.contrast_share * _RANGE
 
     def matched(self, position: Tensor, image_index: Tensor, share: float) -> Tensor:
-        """Which pairs of a process begin a group, bool [b]: a share of the batch.
-
-        Args:
-            position: int64 [b], places in the whole batch.
-            image_index: int64 [b].
-            share: of the batch.
-        """
+        """Which pairs of a process begin a group, bool [b]: a share of the whole batch."""
         wanted = spread(position, share)
         if self.contrast_share == 1.0:
             return wanted
@@ -60,15 +50,10 @@ class GroupMatching:
 
 @dataclass(frozen=True)
 class Groups:
-    """Pairs that are alike.
+    """Pairs that are alike."""
 
-    Attributes:
-        members: int64 [r, g], rows of all pairs, different ones in a group.
-        hidden: bool [r, g, g], image by text: no true pair, and no negative either.
-    """
-
-    members: Tensor
-    hidden: Tensor
+    members: Tensor  # int64 [r, g], rows of all pairs, different ones in a group
+    hidden: Tensor  # bool [r, g, g], image by text: no true pair, and no negative either
 
     @property
     def pairs(self) -> tuple[Tensor, Tensor]:
@@ -82,15 +67,13 @@ class Groups:
     def loss(self, logits: Tensor) -> tuple[Tensor, Tensor]:
         """Cross entropy of the true partner within its group, both ways, and the accuracy.
 
-        Args:
-            logits: [r g g] of `pairs`.
+        Logits are those of `pairs`, [r g g].
         """
         size = self.hidden.shape[1]
         scores = logits.view(-1, size, size).masked_fill(self.hidden, float("-inf"))
         true = torch.arange(size, device=scores.device).repeat(len(scores))
-        count = total(torch.tensor(len(true), device=scores.device))
         ways = [scores.flatten(0, 1), scores.transpose(1, 2).flatten(0, 1)]
-        found = [mean_cross_entropy(way, true, IGNORED, count) for way in ways]
+        found = [mean_cross_entropy(way, true) for way in ways]
         right = [(way.detach().argmax(dim=1) == true).float().sum() for way in ways]
         return (found[0] + found[1]) / 2, (right[0] + right[1]) / max(1, 2 * len(true))
 
@@ -105,8 +88,7 @@ def groups_of(members: Tensor, usable: Tensor, input_ids: Tensor, image_index: T
         image_index: int64 [B], which image each sample shows.
     """
     ids, index = input_ids[members], image_index[members]  # [r, g, N], [r, g]
-    twins = (ids[:, :, None] == ids[:, None]).all(dim=-1) | (index[:, :, None] == index[:, None])
     counts = torch.cat([torch.ones_like(usable[:, :1]), usable], dim=1)
-    hidden = twins | ~(counts[:, :, None] & counts[:, None, :])
+    hidden = same_pair(ids, index, ids, index) | ~(counts[:, :, None] & counts[:, None, :])
     own = torch.eye(members.shape[1], dtype=torch.bool, device=members.device)
     return Groups(members, hidden & ~own)

@@ -21,16 +21,9 @@ _WORTHWHILE_GAIN = 1.5
 def learning_rate_at(step: int, config: LoopConfig) -> float:
     """Learning rate of a step: linear warm-up, then linear decay (paper, section 4.1) or drops.
 
-    A function of the optimiser step alone: there is no schedule to save and resume, and none that
-    counts anything else under several processes.
-
-    Args:
-        step: 0 for the first optimiser step.
-        config: gives the peak, the number of steps, the share of the warm-up and what follows it.
-
-    Returns:
-        peak * (step + 1) / warm-up in the warm-up; afterwards falling linearly (it would be 0 at
-        the step after the last), constant, or a tenth from each step of `drop_at` on.
+    A function of the optimiser step (from 0) alone: there is no schedule to save and resume, and
+    none that counts anything else under several processes. Linear decay would be 0 at the step
+    after the last.
     """
     warmup = round(config.steps * config.warmup_ratio)
     if step < warmup:
@@ -44,10 +37,9 @@ def learning_rate_at(step: int, config: LoopConfig) -> float:
 def parameter_groups(model: nn.Module, config: LoopConfig) -> list[dict[str, object]]:
     """Split the parameters into those with weight decay, those without, and the temperatures.
 
-    Returns:
-        Groups for an optimiser. "share" is the group's part of the scheduled learning rate:
-        Adam moves a number by about the learning rate, however small its gradient, and a
-        temperature of 0.07 does not survive steps of 0.001.
+    "share" is the group's part of the scheduled learning rate: Adam moves a number by about the
+    learning rate, however small its gradient, and a temperature of 0.07 does not survive steps of
+    0.001.
     """
     decayed, spared, temperatures = [], [], []
     for name, parameter in model.named_parameters():
@@ -83,11 +75,8 @@ def choose_precision(
 ) -> Literal["fp32", "bf16"]:
     """Settle "auto": bf16 where the device has it and a matrix product is clearly faster in it.
 
-    Args:
-        wanted: what the configuration says; anything but "auto" is returned as it is.
-        device: where training runs.
-        rows: rows of the product that is timed: tokens of a batch.
-        hidden_size: its inner size; the outer is four times that, as in a feed-forward layer.
+    The product has `rows` tokens of a batch; its outer size is four times the inner `hidden_size`,
+    as in a feed-forward layer.
     """
     if wanted != "auto":
         return wanted
@@ -102,7 +91,6 @@ def choose_precision(
 
 
 def _fastest_product(left: torch.Tensor, right: torch.Tensor, repeats: int = 15) -> float:
-    """Seconds of the fastest of several matrix products."""
     seconds = []
     for _ in range(repeats):
         start = time.perf_counter()

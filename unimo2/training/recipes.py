@@ -22,35 +22,19 @@ else:
 
 CONFIG_FOLDER = Path(__file__).parent / "recipes"
 
-__all__ = [
-    "PretrainConfig",
-    "Recipe",
-    "find_recipe",
-    "load_recipe",
-    "override",
-    "parse_assignments",
-    "read_tables",
-    "with_values",
-]
-
 Config = TypeVar("Config", bound=LoopConfig)
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """A training configuration together with the model it is for.
+    """A training configuration together with the model it is for."""
 
-    Attributes:
-        name: of the recipe: "mini", or the file's stem.
-        preset: the `Unimo2Config` preset the model starts from ("mini", "base", "released").
-        model: fields of `Unimo2Config` that differ from the preset.
-        training: the training configuration.
-    """
-
-    name: str
+    name: str  # of the recipe: "mini", or the file's stem
+    # the `Unimo2Config` preset the model starts from ("mini", "base", "released")
     preset: str = "mini"
+    # fields of `Unimo2Config` that differ from the preset
     model: Mapping[str, Any] = field(default_factory=dict)
-    training: PretrainConfig = field(default_factory=PretrainConfig)
+    training: PretrainConfig = field(default_factory=PretrainConfig)  # the training configuration
 
 
 def load_recipe(name_or_file: str) -> Recipe:
@@ -69,11 +53,7 @@ def load_recipe(name_or_file: str) -> Recipe:
 
 
 def find_recipe(name_or_file: str) -> Path:
-    """The file of a recipe: `unimo2/training/recipes/NAME.toml`, or a file of the user.
-
-    Raises:
-        MissingData: there is no such recipe.
-    """
+    """The file of a recipe: `unimo2/training/recipes/NAME.toml`, or a file of the user."""
     shipped = CONFIG_FOLDER / f"{name_or_file}.toml"
     path = shipped if shipped.is_file() else Path(name_or_file)
     if not path.is_file():
@@ -83,14 +63,10 @@ def find_recipe(name_or_file: str) -> Path:
 
 
 def read_tables(path: Path, known: set[str]) -> dict[str, dict[str, Any]]:
-    """The tables of a TOML file.
-
-    Args:
-        path: the file.
-        known: names of the tables that it may have.
+    """The tables of a TOML file, of those that are known.
 
     Raises:
-        UsageError: the file is no TOML, has another table, or something outside of tables.
+        UsageError: The file is no TOML, has another table, or something outside of tables.
     """
     try:
         tables = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -118,11 +94,7 @@ def override(recipe: Recipe, assignments: Sequence[str]) -> Recipe:
 
 
 def parse_assignments(assignments: Sequence[str]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Split `key=value` texts into those of the training and (prefix `model.`) of the model.
-
-    Raises:
-        UsageError: a text is no assignment.
-    """
+    """Split `key=value` texts into those of the training and (prefix `model.`) of the model."""
     training: dict[str, Any] = {}
     model: dict[str, Any] = {}
     for text in assignments:
@@ -153,15 +125,12 @@ def _refuse_unknown(given: Mapping[str, Any], known: set[str], where: str) -> No
 
 
 def with_values(config: Config, values: Mapping[str, Any], where: str) -> Config:
-    """A copy of a training configuration with some fields changed.
+    """A copy of a training configuration with some fields changed, each checked against its type.
 
-    Args:
-        config: of pre-training or fine-tuning.
-        values: by name; each is checked against its field's type.
-        where: the file or option they come from, for messages.
+    `where` is the file or option that the values come from, for messages.
 
     Raises:
-        UsageError: an unknown field, or a value of another type or that cannot be meant.
+        UsageError: An unknown field, or a value of another type or that cannot be meant.
     """
     _refuse_unknown(values, {f.name for f in fields(config)}, where)
     hints = get_type_hints(type(config))

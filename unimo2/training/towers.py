@@ -6,11 +6,10 @@ the same at any size: what they leave is read by `unimo2.modeling.towers`, and b
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import timm
 import torch
@@ -19,14 +18,13 @@ from torch import Tensor, nn
 from torch.nn import functional
 from transformers import RobertaForMaskedLM
 
-from unimo2.data.batches import ImageBatch, LabelledBatch, TextBatch
+from unimo2.data.batches import Batch, ImageBatch, LabelledBatch, TextBatch
 from unimo2.data.corpora import read_labelled
-from unimo2.data.images import HeldPixels, decode_images
-from unimo2.data.labelled import LabelledCorpus
-from unimo2.data.pairs import ImageCorpus
-from unimo2.data.seeding import WEIGHTS, Share, stream_seed
-from unimo2.data.text_blocks import HeldBlocks, TextCorpus, blocks, text_folders
-from unimo2.errors import TrainingFailed
+from unimo2.data.images import ImageStore
+from unimo2.data.pairs import ImageCorpus, LabelledCorpus
+from unimo2.data.seeding import Share, seeded_weights
+from unimo2.data.text_blocks import TextCorpus, blocks, text_folders
+from unimo2.data.texts import TokenTable
 from unimo2.formats.parsing import Skips
 from unimo2.formats.plain_text import text_lines
 from unimo2.modeling.configuration import Unimo2Config
@@ -35,13 +33,13 @@ from unimo2.modeling.padding import IGNORED, selected_rows
 from unimo2.modeling.text import TextTransformer, roberta_config
 from unimo2.modeling.vision import VisualTransformer
 from unimo2.processing import Unimo2Processor, train_tokenizer
-from unimo2.training.checkpoints import save_model
+from unimo2.training.checkpoints import save_model, write_folder
 from unimo2.training.curriculum import augmentation, masking_spec
-from unimo2.training.distributed import mean_cross_entropy, total
+from unimo2.training.distributed import mean_cross_entropy
 from unimo2.training.losses import nt_xent
 from unimo2.training.pretraining import model_config
 from unimo2.training.recipes import Recipe
-from unimo2.training.trainer import TrainingBatch
+from unimo2.training.trainer import TrainingTask
 
 # A plain ViT of timm: all its sizes are given anew.
 _TIMM_NAME = "vit_tiny_patch16_224"
@@ -54,8 +52,7 @@ class _Tower(Unimo2PreTrainedModel):
 
     def start(self, seed: int) -> None:
         """Initial weights, from the seed."""
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(stream_seed(seed, 0, WEIGHTS))
+        with seeded_weights(seed):
             self.post_init()
 
     def write(self, folder: Path, processor: Unimo2Processor, dtype: str) -> None:
@@ -67,7 +64,6 @@ class LabelledVit(_Tower):
     """The Visual Transformer with a classifier over its class row."""
 
     def __init__(self, config: Unimo2Config, names: list[str], seed: int) -> None:
-        """Build it for classes of these names."""
         super().__init__(config)
         self.names = names
         self.vision = VisualTransformer(config)
@@ -77,9 +73,9 @@ class LabelledVit(_Tower):
     def forward(self, batch: LabelledBatch) -> dict[str, Tensor]:
         """Cross entropy "loss", and "accuracy": the first choice is one of the image's names."""
         logits = self.head(self.vision(batch.pixel_values)[:, 0])  # [b, classes]
-        loss = functional.cross_entropy(logits.float(), batch.targets)
+        loss = functional.cross_entropy(logits.float(), batch.labels)
         best = logits.detach().argmax(dim=1, keepdim=True)
-        return {"loss": loss, "accuracy": (batch.targets.gather(1, best) > 0).float().mean()}
+        return {"loss": loss, "accuracy": (batch.labels.gather(1, best) > 0).float().mean()}
 
     def write(self, folder: Path, processor: Unimo2Processor, dtype: str) -> None:
         """As a model of timm with its classifier."""
@@ -92,7 +88,6 @@ class ContrastedVit(_Tower):
     """The Visual Transformer under SimCLR's loss (Chen et al., 2020)."""
 
     def __init__(self, config: Unimo2Config, temperature: float, seed: int) -> None:
-        """Build it with SimCLR's projection of two layers."""
         super().__init__(config)
         self.temperature, width = temperature, config.hidden_size
         self.vision = VisualTransformer(config)
@@ -114,9 +109,9 @@ class MaskedRoberta(_Tower):
     """The Text Transformer with RoBERTa's head over masked words."""
 
     def __init__(self, config: Unimo2Config, seed: int) -> None:
-        """Build it."""
         super().__init__(config)
-        self.text = TextTransformer(config)
+        with seeded_weights(seed):  # RoBERTa draws its own weights, which `start` then leaves alone
+            self.text = TextTransformer(config)
         self.mlm = MlmHead(config)
         self.start(seed)
 
@@ -126,12 +121,8 @@ class MaskedRoberta(_Tower):
         rows, labels = selected_rows(hidden, batch.labels)
         embedding = self.text.roberta.embeddings.word_embeddings.weight
         logits = self.mlm(rows, embedding).float()  # [selected, vocabulary]
-        count = total((batch.labels != IGNORED).sum())
         right = (logits.detach().argmax(dim=1) == labels)[labels != IGNORED]
-        return {
-            "loss": mean_cross_entropy(logits, labels, IGNORED, count),
-            "accuracy": right.float().mean(),
-        }
+        return {"loss": mean_cross_entropy(logits, labels), "accuracy": right.float().mean()}
 
     def write(self, folder: Path, processor: Unimo2Processor, dtype: str) -> None:
         """As `RobertaForMaskedLM` of transformers, with its tokenizer."""
@@ -157,27 +148,17 @@ def _save_vit(
     }
     model = timm.create_model(_TIMM_NAME, num_classes=len(names), **sizes)
     model.load_state_dict(state)
-    partial = folder.with_name(f"{folder.name}.partial")
-    try:
-        shutil.rmtree(partial, ignore_errors=True)
-        half = model.to(getattr(torch, dtype))
-        described = {"label_names": names} if names else None
-        save_for_hf(half, str(partial), described, model_args=sizes, safe_serialization=True)
-        shutil.rmtree(folder, ignore_errors=True)
-        partial.replace(folder)
-    except OSError as error:
-        raise TrainingFailed(f"the ViT cannot be written to {folder}: {error}") from error
+    half = model.to(getattr(torch, dtype))
+    described = {"label_names": names} if names else None
+    write_folder(
+        folder,
+        lambda partial: save_for_hf(
+            half, str(partial), described, model_args=sizes, safe_serialization=True
+        ),
+    )
 
 
-class _Corpus(Protocol):
-    """What all three corpora of towers have."""
-
-    def describe(self) -> dict[str, object]:
-        """Counts and fingerprint."""
-        ...
-
-
-class TowerTask:
+class TowerTask(TrainingTask):
     """A tower, its loss and its corpus, as a task of the trainer."""
 
     def __init__(self, recipe: Recipe, root: Path) -> None:
@@ -189,17 +170,17 @@ class TowerTask:
         self.config = recipe.training
         self.skips = Skips()
         self.objective: _Tower
-        self.batch: Callable[[int, Share], TrainingBatch]
-        self.corpus: _Corpus
+        self.corpus: TextCorpus | ImageCorpus
+        self._batch: Callable[[int, Share], Batch]
         if self.config.trains == "words":
             self._with_texts(recipe, root)
         else:
             self._with_images(recipe, root)
+        self.model = self.objective
 
-    @property
-    def model(self) -> _Tower:
-        """What is trained."""
-        return self.objective
+    def batch(self, step: int, share: Share) -> Batch:
+        """A part of the batch of a step."""
+        return self._batch(step, share)
 
     def _with_texts(self, recipe: Recipe, root: Path) -> None:
         folders = text_folders(root, self.config.text_sets)
@@ -207,11 +188,11 @@ class TowerTask:
         tokenizer = train_tokenizer((line.text for line in lines), self.config.vocab_size)
         config = model_config(recipe, len(tokenizer))
         self.processor = Unimo2Processor(tokenizer, config.image_size)
-        packed = HeldBlocks(blocks(lines, self.processor, self.config.text_limit))
+        packed = TokenTable(blocks(lines, self.processor, self.config.text_limit))
         texts = TextCorpus(packed, self.processor, self.config.text_limit)
         masking = masking_spec(tokenizer, self.config, self.config.text_limit)
         self.corpus, self.objective = texts, MaskedRoberta(config, self.config.seed)
-        self.batch = lambda step, share: texts.batch(
+        self._batch = lambda step, share: texts.batch(
             step, self.config.text_batch, self.config.seed, masking, share
         )
 
@@ -221,32 +202,26 @@ class TowerTask:
         # Pictures need no words: the tokenizer is only there because a processor has one.
         tokenizer = train_tokenizer((), 300)
         self.processor = Unimo2Processor(tokenizer, config.image_size)
-        held = HeldPixels(
-            decode_images([image.path for image in found], config.image_size, training.workers)
-        )
-        corpus: LabelledCorpus | ImageCorpus
+        places = [image.path for image in found]
+        store = ImageStore(places, config.image_size, held=True, workers=training.workers)
+        size, seed, views = training.image_batch, training.seed, augmentation(training)
         if training.trains == "labels":
-            corpus = LabelledCorpus(held, [image.texts for image in found], self.processor)
-            self.objective = LabelledVit(config, corpus.names, training.seed)
+            labelled = LabelledCorpus(store, [image.texts for image in found], self.processor)
+            self.corpus, self.objective = labelled, LabelledVit(config, labelled.names, seed)
+            views = replace(views, gray_share=0.0)  # names speak of colours
+            self._batch = lambda step, share: labelled.labelled_batch(
+                step, size, seed, views, share
+            )
         else:
-            corpus = ImageCorpus(held, self.processor)
-            self.objective = ContrastedVit(config, training.vcl_temperature, training.seed)
-        self.corpus = corpus
-        views = augmentation(training)
-        if training.trains == "labels":  # names speak of colours
-            views = replace(views, gray_share=0.0)
-        self.batch = lambda step, share: corpus.batch(
-            step, training.image_batch, training.seed, views, share
-        )
+            corpus = ImageCorpus(store, self.processor)
+            self.corpus = corpus
+            self.objective = ContrastedVit(config, training.vcl_temperature, seed)
+            self._batch = lambda step, share: corpus.batch(step, size, seed, views, share)
 
     def identity(self) -> dict[str, Any]:
         """Model and corpus."""
         facts = {"model": self.model.config.to_diff_dict(), "trains": self.config.trains}
         return facts | {"corpora": self.corpus.describe()}
-
-    def describe(self) -> dict[str, Any]:
-        """Model and corpus."""
-        return self.identity()
 
     def save(self, folder: Path, dtype: str) -> None:
         """Write the tower."""

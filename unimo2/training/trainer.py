@@ -18,7 +18,7 @@ from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from itertools import islice
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from accelerate import Accelerator
@@ -26,85 +26,41 @@ from accelerate.utils import broadcast_object_list
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from unimo2.data.batches import Batch
 from unimo2.data.seeding import DROPOUT, Share, stream_seed
 from unimo2.errors import TrainingFailed, UsageError
-from unimo2.training.checkpoints import (
-    Best,
-    TrainingState,
-    discard_state,
-    keep_precision,
-    kept_precision,
-    load_state,
-    require_same_run,
-    save_model,
-    save_state,
-    write_json,
-)
+from unimo2.training import checkpoints
 from unimo2.training.config import LoopConfig
 from unimo2.training.dictionary_usage import collapse_warning
 from unimo2.training.distributed import Trackers, make_accelerator
 from unimo2.training.logging import Evaluated, Interval, LogFile, Progress
 from unimo2.training.optimization import build_optimizer, choose_precision, learning_rate_at
 
-# What `unimo2.training.trainer.train` trains: the interface between the loop and a model with its data.
-
-
 OnProgress = Callable[[Progress], None]
 Evaluate = Callable[[PreTrainedModel, int], Mapping[str, float]]
 
 
-class TrainingBatch(Protocol):
-    """What a step computes on."""
+class TrainingTask:
+    """What `train` trains: a model, its losses and its data."""
 
-    @property
-    def counts(self) -> Mapping[str, int]:
-        """Samples by kind ("pairs", "images", "texts" ...)."""
-        ...
+    model: PreTrainedModel  # what evaluations are given, and is saved
+    processor: Any  # saved beside the model; None for none
+    # A module over the model; its forward takes a batch and returns scalars, of which "loss" is
+    # minimised and all are logged ("dictionary_counts" int64 [C] apart, from which the use of the
+    # dictionary is computed). All its parameters are trained and kept in the checkpoint.
+    objective: nn.Module
 
-    def to(self, device: torch.device) -> TrainingBatch:
-        """The same batch on another device."""
-        ...
-
-
-class TrainingTask(Protocol):
-    """What `train` trains: a model, its losses and its data.
-
-    Attributes:
-        model: what evaluations are given.
-        objective: a module over the model; its forward takes a batch and returns scalars, of which
-            "loss" is minimised and all are logged ("dictionary_counts" int64 [C] apart, from which
-            the use of the dictionary is computed). All its parameters are trained and kept in the
-            checkpoint.
-    """
-
-    @property
-    def model(self) -> PreTrainedModel:
-        """The model."""
-        ...
-
-    @property
-    def objective(self) -> nn.Module:
-        """The losses, with the model in them."""
-        ...
-
-    def batch(self, step: int, share: Share) -> TrainingBatch:
+    def batch(self, step: int, share: Share) -> Batch:
         """A part of the batch of a step, on the CPU; a function of its arguments alone."""
-        ...
+        raise NotImplementedError
 
     def identity(self) -> dict[str, Any]:
         """What a checkpoint must agree with beside the configuration: nested plain values."""
-        ...
-
-    def describe(self) -> dict[str, Any]:
-        """What train.json says about the task: plain values."""
-        ...
+        raise NotImplementedError
 
     def save(self, folder: Path, dtype: str) -> None:
-        """Write the model with all that is needed to use it, all or nothing (see `save_model`)."""
-        ...
-
-
-# What a finished training says about itself, and train.json.
+        """Write the model with all that is needed to use it, all or nothing."""
+        checkpoints.save_model(self.model, self.processor, folder, dtype)
 
 
 _PACKAGES = ("torch", "timm", "transformers", "accelerate", "tokenizers", "numpy")
@@ -112,29 +68,18 @@ _PACKAGES = ("torch", "timm", "transformers", "accelerate", "tokenizers", "numpy
 
 @dataclass(frozen=True)
 class TrainSummary:
-    """What a finished run says about itself (also in train.json).
+    """What a finished run says about itself (also in train.json)."""
 
-    Attributes:
-        steps: optimiser steps done, over all starts of the run.
-        seconds: training time over all starts, without reading data.
-        samples_per_second: samples of all kinds a second over that time.
-        samples: how many samples of each kind were trained on.
-        precision: "fp32" or "bf16", as "auto" was settled.
-        resumed_from: the step at which this start of the run began.
-        losses: the last line of losses in the log.
-        model_folder: where `from_pretrained` finds the weights.
-        best: the evaluation whose weights these are; None where nothing selects (the last then).
-    """
-
-    steps: int
-    seconds: float
-    samples_per_second: float
-    samples: Mapping[str, int]
-    precision: str
-    resumed_from: int
-    losses: Mapping[str, float | int | None]
-    model_folder: Path
-    best: Best | None = None
+    steps: int  # optimiser steps done, over all starts of the run
+    seconds: float  # training time over all starts, without reading data
+    samples_per_second: float  # samples of all kinds a second over that time
+    samples: Mapping[str, int]  # how many samples of each kind were trained on
+    precision: str  # "fp32" or "bf16", as "auto" was settled
+    resumed_from: int  # the step at which this start of the run began
+    losses: Mapping[str, float | int | None]  # the last line of losses in the log
+    model_folder: Path  # where `from_pretrained` finds the weights
+    # the evaluation whose weights these are; None where nothing selects (the last then)
+    best: checkpoints.Best | None = None
 
 
 def report(
@@ -144,24 +89,13 @@ def report(
     changes: Sequence[str],
     accelerator: Accelerator,
 ) -> dict[str, Any]:
-    """The content of train.json: enough to repeat the run.
-
-    Args:
-        summary: of the run.
-        config: as it was at the end.
-        task: what was trained.
-        changes: of the configuration on the way, in words.
-        accelerator: where it ran.
-
-    Returns:
-        Plain values for JSON.
-    """
+    """The content of train.json, plain values: enough to repeat the run."""
     kept = {k: v for k, v in asdict(summary).items() if k not in ("resumed_from", "model_folder")}
     return {
         "command": " ".join(sys.argv),
         "config": asdict(config),
         **({"changes": list(changes)} if changes else {}),
-        **task.describe(),
+        **task.identity(),
         "parameters": sum(p.numel() for p in task.model.parameters()),
         **kept,
         "device": str(accelerator.device),
@@ -171,23 +105,12 @@ def report(
     }
 
 
-# Batches for the loop, prepared while the step before computes.
-
-
 def feed(
     task: TrainingTask, first: int, steps: int, parts: list[Share], ahead: int
-) -> Iterator[tuple[Share, TrainingBatch]]:
-    """The parts of all batches, in order.
+) -> Iterator[tuple[Share, Batch]]:
+    """The parts of all batches from the step `first` to before `steps`, in order.
 
-    Args:
-        task: makes them; a batch is a function of step and share alone.
-        first: the first step.
-        steps: the step before which to stop.
-        parts: of each step.
-        ahead: parts that a thread prepares ahead; 0 prepares each when it is asked for.
-
-    Yields:
-        Each part's share and its batch, on the CPU.
+    A thread prepares `ahead` of them; with 0 each is prepared when it is asked for.
     """
     wanted = ((step, part) for step in range(first, steps) for part in parts)
     if not ahead:
@@ -195,7 +118,7 @@ def feed(
             yield part, task.batch(step, part)
         return
     pool = ThreadPoolExecutor(max_workers=1)
-    waiting: deque[tuple[Share, Future[TrainingBatch]]] = deque()
+    waiting: deque[tuple[Share, Future[Batch]]] = deque()
     try:
         while True:
             for step, part in islice(wanted, ahead + 1 - len(waiting)):
@@ -207,19 +130,6 @@ def feed(
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
 
-
-__all__ = [
-    "Evaluate",
-    "LoopConfig",
-    "OnProgress",
-    "Share",
-    "TrainSummary",
-    "TrainingBatch",
-    "TrainingTask",
-    "make_accelerator",
-    "save_model",
-    "train",
-]
 
 # Rows of the matrix product by which precision "auto" is settled: the tokens of a mini batch.
 _TIMED_ROWS = 2048
@@ -311,7 +221,7 @@ class _Run:
         self.seconds_before = 0.0
         self.samples: Counter[str] = Counter()
         self.precision: str = ""
-        self.best: Best | None = None
+        self.best: checkpoints.Best | None = None
         self.changes: list[str] = []
         self.last: dict[str, float | int | None] = {}
         self.warning: str | None = None
@@ -323,9 +233,9 @@ class _Run:
         """Take up the run that the output folder holds, or clear the way for a new one."""
         folder = self.output / "checkpoint"
         if resume == "never" and self.accelerator.is_main_process:
-            discard_state(folder)
+            checkpoints.discard_state(folder)
         self.accelerator.wait_for_everyone()
-        state = load_state(folder)
+        state = checkpoints.load_state(folder)
         self._require_one_state(None if state is None else state.step)
         if state is None:
             self.precision = self._settled_precision(folder)
@@ -351,17 +261,20 @@ class _Run:
     def _settled_precision(self, folder: Path) -> str:
         """The number precision of a new run; "auto" as it was settled before a kill, if it was."""
         config, device = self.config, self.accelerator.device
-        kept = kept_precision(folder, device.type) if config.precision == "auto" else None
+        kept = (
+            checkpoints.kept_precision(folder, device.type) if config.precision == "auto" else None
+        )
         width = int(self.task.model.config.hidden_size)
         found = kept or choose_precision(config.precision, device, _TIMED_ROWS, width)
         found = self._agreed(found)
         if self.accelerator.is_main_process and config.precision == "auto" and kept is None:
-            keep_precision(folder, device.type, found)
+            checkpoints.keep_precision(folder, device.type, found)
         return found
 
-    def _take_up(self, state: TrainingState, folder: Path, resume: str) -> None:
-        """Go on from a checkpoint."""
-        changes = require_same_run(state.identity, self.identity, folder, resume == "changed")
+    def _take_up(self, state: checkpoints.TrainingState, folder: Path, resume: str) -> None:
+        changes = checkpoints.require_same_run(
+            state.identity, self.identity, folder, resume == "changed"
+        )
         self.changes = [*state.changes, *(f"step {state.step}: {words}" for words in changes)]
         self.bare.load_state_dict(state.model)
         own = [{k: v for k, v in g.items() if k != "params"} for g in self.optimizer.param_groups]
@@ -373,7 +286,7 @@ class _Run:
         if any(words.startswith("training.precision ") for words in changes):
             self.precision = self._settled_precision(folder)
         self.samples = Counter(state.samples)
-        self.best = None if state.best is None else Best(**state.best)
+        self.best = None if state.best is None else checkpoints.Best(**state.best)
 
     def _agreed(self, value: Any) -> Any:
         """The main process's value, on every process."""
@@ -408,7 +321,7 @@ class _Run:
             if self.step % config.checkpoint_every == 0 or last:
                 self._checkpoint()
 
-    def _optimise(self, parts: Sequence[tuple[Share, TrainingBatch]], interval: Interval) -> None:
+    def _optimise(self, parts: Sequence[tuple[Share, Batch]], interval: Interval) -> None:
         """One optimiser step; nothing is changed if a loss or the gradient is no number."""
         config, device = self.config, self.accelerator.device
         for group in self.optimizer.param_groups:
@@ -457,7 +370,6 @@ class _Run:
         return self.seconds_before + time.perf_counter() - self.started
 
     def _tell(self, on_progress: OnProgress | None) -> None:
-        """Tell the listener how far the run is."""
         if on_progress is None or not self.accelerator.is_main_process:
             return
         elapsed = self.seconds - self.seconds_before
@@ -466,7 +378,6 @@ class _Run:
         on_progress(Progress(self.step, steps, left, self.last, self.warning, self.evaluated))
 
     def _report(self, interval: Interval, seconds: float) -> None:
-        """Write the interval's line."""
         interval.gather(self.accelerator)
         self.last = {
             "step": self.step,
@@ -506,16 +417,16 @@ class _Run:
             raise UsageError(f"the evaluation gives no {self.select!r}; it gives {known}")
         value = float(values[self.select])
         if self.best is None or value > self.best.value:
-            self.best = Best(self.step, self.select, value)
+            self.best = checkpoints.Best(self.step, self.select, value)
             self._save()
         self.evaluated = Evaluated(self.step, self.select, value, self.best.value)
 
     def _checkpoint(self) -> None:
         """Store the state; the other processes wait until it is there."""
         if self.accelerator.is_main_process:
-            save_state(
+            checkpoints.save_state(
                 self.output / "checkpoint",
-                TrainingState(
+                checkpoints.TrainingState(
                     step=self.step,
                     seconds=self.seconds,
                     precision=self.precision,
@@ -531,7 +442,6 @@ class _Run:
         self.saved_at = self.step
 
     def _save(self) -> None:
-        """Write output/model from the weights as they are."""
         if self.accelerator.is_main_process:
             self.task.save(self.output / "model", self.config.save_dtype)
         self.accelerator.wait_for_everyone()
@@ -555,6 +465,6 @@ class _Run:
         )
         if self.accelerator.is_main_process:
             document = report(summary, self.config, self.task, self.changes, self.accelerator)
-            write_json(self.output / "train.json", document)
+            checkpoints.write_json(self.output / "train.json", document)
         self.accelerator.wait_for_everyone()
         return summary

@@ -17,8 +17,9 @@ from unimo2.errors import UsageError
 from unimo2.modeling.model import Unimo2Model, Unimo2Output
 from unimo2.processing import Unimo2Processor, train_tokenizer
 from unimo2.training.checkpoints import save_model
+from unimo2.training.config import PretrainConfig
 from unimo2.training.pretraining import model_config
-from unimo2.training.recipes import PretrainConfig, Recipe
+from unimo2.training.recipes import Recipe
 from zoo.protocols import StackedFeatures
 
 MODEL = {

@@ -13,12 +13,12 @@ from PIL import Image
 from builders import corpora_folders
 from builders import tiny_training as tiny
 from unimo2.data.corpora import prompted, read_labelled, read_pairs
+from unimo2.data.pairs import Index
 from unimo2.data.seeding import CAPTIONS, ORDER, Share, stream
 from unimo2.data.text_blocks import text_folders
 from unimo2.errors import BadData, MissingData, UsageError
 from unimo2.processing import Unimo2Processor
 from unimo2.training.curriculum import Corpora
-from unimo2.training.pretraining import load_pair_corpus
 
 CONFIG = replace(tiny.CONFIG, length_window=2)
 
@@ -32,7 +32,7 @@ def samples(corpora, step, config):
     """Images and captions of a step."""
     size, window = config.batch_size, config.length_window
     drawn = corpora.pairs.draw(step, size, config.seed, window, (ORDER, CAPTIONS))
-    return drawn.images, drawn.captions
+    return drawn.items, drawn.texts[:, 0]
 
 
 def batch(corpora, step, config, share=None):
@@ -167,7 +167,7 @@ def test_pixels_are_those_of_the_processor(karpathy_root):
     tokenizer = tiny.corpus()[1].tokenizer
     processor = Unimo2Processor(tokenizer=tokenizer, image_size=8)
     images = list(read_pairs(karpathy_root, ["coco"]))
-    corpus = load_pair_corpus(images, processor, 24)
+    corpus = tiny.corpus_of(Index(images), processor, 24)
     found = batch(Corpora(corpus, processor), 0, replace(CONFIG, batch_size=2))
     expected = processor(images=[Image.open(image.path) for image in images])["pixel_values"]
     assert torch.equal(found.pixel_values, expected[found.image_index])
@@ -179,7 +179,7 @@ def test_an_image_that_cannot_be_decoded_is_named(karpathy_root):
     images[1].path.write_bytes(b"no image")
     processor = Unimo2Processor(tokenizer=tiny.corpus()[1].tokenizer, image_size=8)
     with pytest.raises(BadData, match="COCO_1"):
-        load_pair_corpus(images, processor, 24)
+        tiny.corpus_of(Index(images), processor, 24)
 
 
 def test_an_empty_corpus_and_an_unknown_one_are_one_line(karpathy_root):
@@ -193,7 +193,7 @@ def test_an_empty_corpus_and_an_unknown_one_are_one_line(karpathy_root):
         (lambda: list(read_pairs(karpathy_root, ["coco"])), (MissingData, BadData)),
         (lambda: list(read_pairs(karpathy_root, ["laion"])), UsageError),
         (lambda: list(read_pairs(karpathy_root, ["flickr30k"])), MissingData),
-        (lambda: load_pair_corpus([], tiny.corpus()[1], 24), MissingData),
+        (lambda: tiny.corpus_of(Index([]), tiny.corpus()[1], 24), MissingData),
     ):
         with pytest.raises(kind) as caught:
             call()

@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from builders.tiny_tasks import WNIDS, write_model, write_root, write_vqa
-from unimo2.data.images import Pictures
-from unimo2.data.sampler import Sampler
-from unimo2.data.seeding import Share
+from unimo2.data.images import AugmentedImages, ImageStore
+from unimo2.data.sampler import EpochSampler, LengthGroupedSampler, TextsOfItems
+from unimo2.data.seeding import CAPTIONS, ORDER, Share
 from unimo2.data.texts import TokenTable
 from unimo2.errors import BadData, UsageError
 from unimo2.formats.images import load_image
@@ -40,56 +40,65 @@ def processor(tmp_path_factory: pytest.TempPathFactory) -> Unimo2Processor:
     return Unimo2Processor.from_pretrained(write_model(tmp_path_factory.mktemp("model")))
 
 
+def sampler(counts, lengths, draw, size=2, seed=3, window=2):
+    """What is chosen at a step, in batches of two and windows of two batches."""
+    epochs = EpochSampler(len(counts), ORDER, "samples")
+    made = LengthGroupedSampler(epochs, TextsOfItems(counts), lengths, CAPTIONS, draw)
+    return lambda step: made.at(step, size, seed, window)
+
+
 @pytest.mark.parametrize("drawn", [2, 3])
 def test_a_pass_takes_every_item_once_whatever_is_asked_for_first(drawn):
     """Independent truth: the set of items; a second object that begins in the middle."""
     counts = torch.tensor([1, 3, 2, 1, 5, 2, 1])
     lengths = torch.arange(int(counts.sum())) % 7
-    passes = Sampler(counts, lengths, 2, window=2, seed=3, drawn=drawn)
-    chosen = [passes.at(step) for step in range(9)]
+    passes = sampler(counts, lengths, drawn)
+    chosen = [passes(step) for step in range(9)]
     for epoch in range(3):
         items = torch.cat([chosen[step].items for step in range(3 * epoch, 3 * epoch + 3)])
         assert len(set(items.tolist())) == 6  # the rest of one is left out
     starts = counts.cumsum(0) - counts
-    for item, texts in ((i, o) for c in chosen for i, o in zip(c.items, c.options, strict=True)):
+    for item, texts in ((i, o) for c in chosen for i, o in zip(c.items, c.texts, strict=True)):
         assert all(starts[item] <= t < starts[item] + counts[item] for t in texts)
         assert len(set(texts.tolist())) == min(drawn, int(counts[item]))
-    again = Sampler(counts, lengths, 2, window=2, seed=3, drawn=drawn)
+    again = sampler(counts, lengths, drawn)
     for step in (7, 2, 5):
-        assert torch.equal(again.at(step).options, chosen[step].options)
-    other = Sampler(counts, lengths, 2, window=2, seed=4, drawn=drawn)
-    assert any(not torch.equal(other.at(s).items, chosen[s].items) for s in range(3))
+        assert torch.equal(again(step).texts, chosen[step].texts)
+    other = sampler(counts, lengths, drawn, seed=4)
+    assert any(not torch.equal(other(s).items, chosen[s].items) for s in range(3))
+    with pytest.raises(UsageError, match="has 7 samples, fewer than the 8 of one step"):
+        sampler(counts, lengths, 1, size=8)(0)
     with pytest.raises(UsageError, match="batch_size=7 or less"):
-        Sampler(counts, lengths, 8, window=2, seed=0, drawn=1)
+        FinetuneConfig().require_samples(7, 8)
 
 
 def test_every_text_of_an_item_comes_once_in_as_many_passes():
     """Independent truth: the set of all texts; 4 passes take each text of 8 items of 4 once."""
     counts, lengths = torch.full((8,), 4), torch.arange(32) % 5
-    passes = Sampler(counts, lengths, 2, window=2, seed=3, drawn=1, in_turn=True)
-    epochs = [[passes.at(16 * epoch + step) for step in range(16)] for epoch in range(3)]
+    passes = sampler(counts, lengths, "in turn")
+    epochs = [[passes(16 * epoch + step) for step in range(16)] for epoch in range(3)]
     for chosen in epochs:
-        assert sorted(torch.cat([c.options for c in chosen]).flatten().tolist()) == list(range(32))
+        assert sorted(torch.cat([c.texts for c in chosen]).flatten().tolist()) == list(range(32))
         for number in range(4):
             one = torch.cat([c.items for c in chosen[4 * number : 4 * number + 4]])
             assert sorted(one.tolist()) == list(range(8))
-    first, second = (torch.cat([c.options for c in chosen]) for chosen in epochs[:2])
+    first, second = (torch.cat([c.texts for c in chosen]) for chosen in epochs[:2])
     assert not torch.equal(first, second)
-    again = Sampler(counts, lengths, 2, window=2, seed=3, drawn=1, in_turn=True)
-    assert torch.equal(again.at(21).options, epochs[1][5].options)  # from the middle
-    drawn = Sampler(counts, lengths, 2, window=2, seed=3, drawn=1)
-    seen = torch.cat([drawn.at(step).options for step in range(16)]).flatten().tolist()
+    again = sampler(counts, lengths, "in turn")
+    assert torch.equal(again(21).texts, epochs[1][5].texts)  # from the middle
+    drawn = sampler(counts, lengths, 1)
+    seen = torch.cat([drawn(step).texts for step in range(16)]).flatten().tolist()
     assert len(set(seen)) < 32  # drawing anew leaves a third of the captions out
-    uneven = Sampler(torch.tensor([1, 3, 2]), lengths, 1, window=1, seed=0, drawn=1, in_turn=True)
-    texts = {int(uneven.at(step).options) for step in range(9)}
+    uneven = sampler(torch.tensor([1, 3, 2]), lengths, "in turn", size=1, seed=0, window=1)
+    texts = {int(uneven(step).texts) for step in range(9)}
     assert texts == set(range(6))
 
 
 def test_batches_of_a_window_hold_texts_of_like_length():
     """Independent truth: sorting the window's lengths and cutting them into batches."""
     lengths = torch.randint(3, 40, (64,), generator=torch.Generator().manual_seed(0))
-    passes = Sampler(torch.ones(64, dtype=torch.int64), lengths, 8, window=8, seed=0, drawn=1)
-    batches = sorted(sorted(lengths[passes.at(step).items].tolist()) for step in range(8))
+    passes = sampler(torch.ones(64, dtype=torch.int64), lengths, 1, size=8, seed=0, window=8)
+    batches = sorted(sorted(lengths[passes(step).items].tolist()) for step in range(8))
     expected = lengths.sort().values.view(8, 8).tolist()
     assert batches == sorted(expected)
 
@@ -99,7 +108,7 @@ def test_padding_is_the_tokenizers(processor):
     singles = [("a red square",), ("it is blue, white and green",), ("red",)]
     pairs = [("a red square", "it is red"), ("it", "here is one square that is blue")]
     for texts in (singles, pairs):
-        table = TokenTable(processor.tokenizer, texts, 12)
+        table = TokenTable.encode(processor.tokenizer, texts, 12)
         rows = torch.tensor([1, 0])
         ids, mask = table.pad(rows)
         columns = [list(column) for column in zip(*(texts[r] for r in rows), strict=True)]
@@ -116,8 +125,8 @@ def test_images_are_the_processors_from_memory_and_from_disk(root, processor):
     paths = sorted((root / "flickr30k/flickr30k-images").glob("*.jpg"))
     rows, later = torch.tensor([3, 0, 3]), torch.tensor([1, 3])
     expected = processor.pixel_values([load_image(paths[row]) for row in rows])
-    held, lazy = Pictures(paths, processor), Pictures(paths, processor, gigabytes=0.0)
-    assert held.in_memory and not lazy.in_memory
+    held, lazy = AugmentedImages(paths, processor), AugmentedImages(paths, processor, gigabytes=0.0)
+    assert held.store.in_memory and not lazy.store.in_memory
     for pictures in (held, lazy):
         found = pictures.batch(rows, later, 0, slice(0, 3), 3)
         assert torch.equal(found, expected)
@@ -129,11 +138,11 @@ def test_images_are_the_processors_from_memory_and_from_disk(root, processor):
 def test_images_are_decoded_once_though_a_step_comes_in_parts(root, processor, monkeypatch):
     """Independent truth: eight images in two steps of two parts each, announced and then taken."""
     paths = sorted((root / "flickr30k/flickr30k-images").glob("*.jpg"))[:8]
-    pictures = Pictures(paths, processor, gigabytes=0.0)
+    pictures = AugmentedImages(paths, processor, gigabytes=0.0)
     decoded = []
-    honest = Pictures._one
+    honest = ImageStore._square
     monkeypatch.setattr(
-        Pictures, "_one", lambda self, row: (decoded.append(row), honest(self, row))[1]
+        ImageStore, "_square", lambda self, row: (decoded.append(row), honest(self, row))[1]
     )
     rows = torch.arange(8).view(2, 2, 2)  # step, part, images
     for step in range(2):
@@ -142,7 +151,7 @@ def test_images_are_decoded_once_though_a_step_comes_in_parts(root, processor, m
             found = pictures.batch(rows[step, part], following, step, slice(0, 2), 2)
             images = [load_image(paths[row]) for row in rows[step, part].tolist()]
             assert torch.equal(found, processor.pixel_values(images))
-    assert sorted(decoded) == list(range(8)) and not pictures._coming
+    assert sorted(decoded) == list(range(8)) and not pictures.store._coming
 
 
 def test_augmentation_is_a_function_of_the_step_and_of_the_place_in_the_whole_batch(
@@ -150,7 +159,7 @@ def test_augmentation_is_a_function_of_the_step_and_of_the_place_in_the_whole_ba
 ):
     """Independent truth: two halves are the whole batch; a crop holds only the image's colours."""
     paths = sorted((root / "flickr30k/flickr30k-images").glob("*.jpg"))
-    pictures = Pictures(paths, processor, augment="flip", seed=5)
+    pictures = AugmentedImages(paths, processor, augment="flip", seed=5)
     rows = torch.arange(8)
     whole = pictures.batch(rows, rows, 7, slice(0, 8), 8)
     halves = [pictures.batch(rows[p], rows[p], 7, p, 8) for p in (slice(0, 4), slice(4, 8))]
@@ -164,8 +173,8 @@ def test_augmentation_is_a_function_of_the_step_and_of_the_place_in_the_whole_ba
 def test_two_processes_compute_the_batch_of_one(root, processor):
     """Independent truth: the whole batch, row by row."""
     samples = read_snli_ve(root)
-    texts = TokenTable(processor.tokenizer, samples.texts, 32)
-    pictures = Pictures(samples.images, processor)
+    texts = TokenTable.encode(processor.tokenizer, samples.texts, 32)
+    pictures = AugmentedImages(samples.images, processor)
     config = FinetuneConfig(batch_size=6)
     data = LabelledData(config, samples.targets, 18, texts, pictures, samples.image_of)
     whole = data.batch(4, Share())

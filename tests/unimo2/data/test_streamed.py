@@ -16,8 +16,9 @@ from builders import corpora_folders
 from builders import tiny_training as tiny
 from unimo2.data.augment import Augmentation
 from unimo2.data.corpora import CaptionedImage, read_pairs
-from unimo2.data.pairs import Index, streamed_images, streamed_pairs
-from unimo2.data.sampler import Passes
+from unimo2.data.images import ImageStore
+from unimo2.data.pairs import ImageCorpus, Index
+from unimo2.data.sampler import EpochSampler
 from unimo2.data.seeding import CAPTIONS, IMAGE_ORDER, ORDER, Share
 from unimo2.data.tables import Sources, Strings
 from unimo2.data.text_blocks import FileBlocks
@@ -90,9 +91,8 @@ def test_a_streamed_run_resumes_bit_by_bit(root, tmp_path):
         again = prepare(Recipe("tiny", "mini", MODEL, config), root)
         assert again.corpora.describe() == this.corpora.describe()
         pretrain(
-            config, this.model_config, this.processor, again.corpora, output,
-            device="cpu", on_progress=listen,
-        )  # fmt: skip
+            config, replace(this, corpora=again.corpora), output, device="cpu", on_progress=listen
+        )
         return (output / "model" / "model.safetensors").read_bytes()
 
     whole = run(tmp_path / "whole")
@@ -126,9 +126,9 @@ def test_shards_are_read_in_place(tmp_path, suffix):
         content = archive.extractfile("000000001.png").read()
     assert Index(found).sources[3].read() == content
     processor = tiny.corpus()[1]
-    corpus = streamed_pairs(Index(found), processor, replace(CONFIG, max_text_length=24), "images")
+    corpus = tiny.corpus_of(Index(found), processor, 24, held=False)
     drawn = corpus.draw(0, 5, 0, 1, (ORDER, CAPTIONS))
-    loaded = corpus.load(drawn)
+    loaded = corpus.load(*drawn)
     red = (loaded.pixels[:, 0, 0, 0] * 0.5 + 0.5) * 255
     numbers = torch.tensor([0, 2, 4, 1, 3])[loaded.images]
     torch.testing.assert_close(red, 20.0 * numbers)
@@ -162,19 +162,19 @@ def test_an_undecodable_image_is_replaced_by_its_neighbour(root):
     found = list(read_pairs(root, ["conceptual_captions"]))
     found[1].path.write_bytes(b"no image")
     processor = tiny.corpus()[1]
-    corpus = streamed_pairs(Index(found), processor, replace(CONFIG, max_text_length=24), "images")
-    loaded = corpus.load(corpus.draw(0, 4, 0, 1, (ORDER, CAPTIONS)))
+    corpus = tiny.corpus_of(Index(found), processor, 24, held=False)
+    loaded = corpus.load(*corpus.draw(0, 4, 0, 1, (ORDER, CAPTIONS)))
     assert sorted(loaded.images.tolist()) == [0, 2, 2, 3]
     for tokens, number in zip(loaded.tokens, loaded.images.tolist(), strict=True):
         text = processor.tokenizer.decode(tokens, skip_special_tokens=True)
         assert text == f"picture {number} of the web"
-    [line] = corpus.undecodable()
+    [line] = corpus.store.broken.lines()
     assert line.startswith("1 x image that cannot be decoded, first ")
     for image in found:
         image.path.write_bytes(b"no image")
     with pytest.raises(BadData, match="cannot be decoded"):
-        corpus.load(corpus.draw(0, 4, 0, 1, (ORDER, CAPTIONS)))
-    images = streamed_images(Index(found), processor, CONFIG)
+        corpus.load(*corpus.draw(0, 4, 0, 1, (ORDER, CAPTIONS)))
+    images = ImageCorpus(ImageStore(Index(found).sources, 16, held=False), processor)
     with pytest.raises(BadData, match="cannot be decoded"):
         images.batch(0, 2, 0, Augmentation(), Share())
 
@@ -229,7 +229,7 @@ def test_strings_come_back_as_they_were():
 
 def test_a_shuffle_buffer_keeps_neighbours_near_and_takes_everything():
     """Truth: a permutation; places in a buffer come from few runs of neighbours."""
-    passes = Passes(1000, IMAGE_ORDER, "images", shuffle_buffer=64)
+    passes = EpochSampler(1000, IMAGE_ORDER, "images", shuffle_buffer=64)
     order = passes.order(0, 0)
     assert sorted(order.tolist()) == list(range(1000))
     runs = {number // 4 for number in order[:64].tolist()}

@@ -13,7 +13,6 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from evals.suite_mini.vqa_files import write_questions
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -21,6 +20,7 @@ from PIL import Image
 from builders.format_cases import CASES, Case
 from evals.datasets.entry import HubFile, HubForm
 from evals.datasets.hub import _tsv_lines
+from evals.suite_mini.vqa import write_questions
 from unimo2.errors import BadData, MissingData
 from unimo2.formats import coco, glue, json_stream, vqa
 from unimo2.formats.images import load_image

@@ -11,7 +11,6 @@ import torch
 from builders import tiny_training as tiny
 from unimo2.modeling.grounding import GroundedDictionary
 from unimo2.training.checkpoints import load_state
-from unimo2.training.curriculum import Corpora
 from unimo2.training.dictionary_usage import RowUse, collapse_warning
 from unimo2.training.logging import Progress, TrainingBar
 from unimo2.training.pretraining import PretrainingTask
@@ -89,11 +88,8 @@ def test_restarts_survive_a_kill(tmp_path):
 
 def test_evaluation_restarts_nothing():
     """Truth: the rows after a forward pass outside training."""
-    pairs, processor = tiny.corpus()
     config = replace(tiny.CONFIG, restart_unused=1)
-    task = PretrainingTask(
-        config, tiny.model_config(processor), processor, Corpora(pairs, processor)
-    )
+    task = PretrainingTask(config, tiny.prepared())
     task.objective.eval()
     before = task.model.dictionary.embedding.detach().clone()
     with torch.no_grad():

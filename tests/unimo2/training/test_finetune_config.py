@@ -4,13 +4,15 @@ import pytest
 
 from unimo2.errors import MissingData, UsageError
 from unimo2.training.finetuning.config import (
+    TASKS,
     FinetuneConfig,
+    default_config,
     default_recipe,
     load_finetune_recipe,
     override_finetune,
+    task_name,
     with_steps,
 )
-from unimo2.training.finetuning.tasks import TASKS, default_config, task_name
 from unimo2.training.optimization import learning_rate_at
 
 # Tables 8 and 9: batch size, epochs, learning rate, warm-up ratio, weight decay.

@@ -16,8 +16,12 @@ from builders.tiny_tasks import write_model, write_root
 from unimo2 import Unimo2Config
 from unimo2.cli import main
 from unimo2.errors import BadCheckpoint
-from unimo2.training.finetuning.config import load_finetune_recipe, override_finetune
-from unimo2.training.finetuning.tasks import default_config, prepare, prepare_encoder
+from unimo2.training.finetuning.config import (
+    default_config,
+    load_finetune_recipe,
+    override_finetune,
+)
+from unimo2.training.finetuning.tasks import prepare, prepare_encoder
 
 MODELS = Path(__file__).resolve().parents[3] / "zoo" / "checkpoints"
 

@@ -14,17 +14,13 @@ from unimo2.data.seeding import Share
 from unimo2.errors import UsageError
 from unimo2.modeling.heads import Unimo2ForImages, Unimo2ForPairs, Unimo2ForTexts
 from unimo2.training.finetuning.config import (
+    TASKS,
     FinetuneRecipe,
+    default_config,
     load_finetune_recipe,
     override_finetune,
 )
-from unimo2.training.finetuning.tasks import (
-    TASKS,
-    Prepared,
-    default_config,
-    prepare,
-    prepare_encoder,
-)
+from unimo2.training.finetuning.tasks import Prepared, prepare, prepare_encoder
 from unimo2.training.trainer import TrainSummary, train
 
 CLASSES = {
@@ -114,7 +110,7 @@ def test_object_tags_of_images_come_with_their_captions(folder, root, tmp_path):
     path = tmp_path / "tags.json"
     path.write_text(json.dumps({str(number): [f"white{number}"] for number in range(7)}))
     prepared = _prepared("coco", folder, root, f"object_tags={path}", "steps=8")
-    told = prepared.task.describe()["data"]["object_tags"]
+    told = prepared.task.identity()["data"]["object_tags"]
     assert (told["file"], told["images_with_tags"], told["training_images"]) == ("tags.json", 7, 7)
     plain = _prepared("coco", folder, root, "steps=8")
     assert "object_tags" not in plain.config.identity()

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import pytest
 import torch
-from test_objectives import tiny_batch, tiny_config
+from test_objectives import tiny_batch, tiny_config, weighted
 from torch.nn import functional
 
 from builders.masked_texts import PAD, masked, texts
 from unimo2.data.batches import ImageBatch, MixedBatch, TextBatch
 from unimo2.modeling.heads import Unimo2ForPreTraining
 from unimo2.training.losses import nt_xent
-from unimo2.training.objectives import JointObjective, LossWeights, PairObjective
+from unimo2.training.objectives import JointObjective, PairObjective
 
-WEIGHTS = LossWeights(1.0, 2.0, 3.0, 4.0, 5.0, 6.0)
+WEIGHTS = weighted(itm=2.0, contrastive=3.0, grounding=4.0, vcl=5.0, text=6.0, vcl_temperature=0.2)
 
 
 def test_nt_xent_is_simclrs_formula():
@@ -50,7 +50,7 @@ def test_a_mixed_batch_gives_the_losses_of_the_plain_model(changes):
     torch.manual_seed(0)
     model = Unimo2ForPreTraining(tiny_config(**changes)).eval()
     pairs, (images, words) = tiny_batch(), batches()
-    objective = JointObjective(model, WEIGHTS, vcl_temperature=0.2)
+    objective = JointObjective(model, WEIGHTS)
     with torch.no_grad():
         result = objective(MixedBatch(pairs, images, words))
         alone = PairObjective(model.unimo2, WEIGHTS)(pairs)
@@ -79,7 +79,7 @@ def test_every_weight_gets_a_gradient_from_a_mixed_batch():
     """Truth: the parameters by name; only the temperature of an unused score has none."""
     torch.manual_seed(0)
     model = Unimo2ForPreTraining(tiny_config())
-    objective = JointObjective(model, LossWeights())
+    objective = JointObjective(model, weighted())
     objective(MixedBatch(tiny_batch(), *batches()))["loss"].backward()
     without = [name for name, p in objective.named_parameters() if p.grad is None]
     assert without == []
@@ -89,7 +89,7 @@ def test_a_kind_without_weight_costs_no_loss():
     """Truth: weights of zero leave the loss of pairs."""
     torch.manual_seed(0)
     model = Unimo2ForPreTraining(tiny_config()).eval()
-    objective = JointObjective(model, LossWeights(vcl=0.0, text=0.0, grounding=0.0))
+    objective = JointObjective(model, weighted(vcl=0.0, text=0.0, grounding=0.0))
     with torch.no_grad():
         mixed = objective(MixedBatch(tiny_batch(), *batches()))
         alone = objective(MixedBatch(tiny_batch()))
@@ -103,7 +103,7 @@ def test_twins_are_no_wrong_answers_of_the_contrast():
     batch = tiny_batch()
     batch.input_ids[4], batch.attention_mask[4] = batch.input_ids[1], batch.attention_mask[1]
     with torch.no_grad():
-        result = PairObjective(model, LossWeights())(batch)
+        result = PairObjective(model, weighted())(batch)
         images = model.image_features(model.encode_image(batch.pixel_values))
         words = model.text_features(model.encode_text(batch.input_ids, batch.attention_mask))
     logits = images @ words.T / model.contrastive_temperature

@@ -122,16 +122,8 @@ def test_blocks_are_whole_lines_of_one_file(corpora):
 
 
 def run(corpora, output, config=CONFIG, on_progress=None):
-    processor = tiny.corpus()[1]
-    return pretrain(
-        config,
-        tiny.model_config(processor),
-        processor,
-        corpora,
-        output,
-        device="cpu",
-        on_progress=on_progress,
-    )
+    prepared = tiny.prepared(corpora=corpora)
+    return pretrain(config, prepared, output, device="cpu", on_progress=on_progress)
 
 
 def test_a_mixed_run_resumes_bit_by_bit_and_logs_what_it_holds(corpora, tmp_path):
@@ -177,14 +169,11 @@ def _weights(folder):
 )
 def test_the_second_phase_is_checked_before_the_first_step(changes, named, tmp_path):
     """Truth: nothing was trained when the setting is named, though it is of step 4 at the earliest."""
-    processor = tiny.corpus()[1]
     seen = []
     with pytest.raises(UsageError) as caught:
         pretrain(
             replace(CONFIG, **changes),
-            tiny.model_config(processor),
-            processor,
-            tiny_mixed.corpora(),
+            tiny.prepared(corpora=tiny_mixed.corpora()),
             tmp_path,
             device="cpu",
             on_progress=lambda progress: seen.append(progress.step),
@@ -211,7 +200,7 @@ def test_a_batch_larger_than_its_corpus_names_the_setting(corpora, changes, name
 def test_the_first_steps_can_train_the_towers_alone(corpora):
     """Truth: losses by name, and whose weights get a gradient; nothing is masked before fusion."""
     config = replace(CONFIG, contrast_steps=0.5)  # of twelve steps
-    task = PretrainingTask(config, tiny.model_config(tiny.corpus()[1]), tiny.corpus()[1], corpora)
+    task = PretrainingTask(config, tiny.prepared(corpora=corpora))
     first, later = (corpora.batch(step, config).pairs for step in (5, 6))
     assert (first.fused, len(first.masked_ids)) == (False, 0)
     assert (later.fused, len(later.masked_ids)) == (True, 2)

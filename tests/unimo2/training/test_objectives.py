@@ -13,9 +13,10 @@ from torch.nn import functional
 from builders.masked_texts import PAD, VOCAB, masked, texts
 from unimo2 import Unimo2Config, Unimo2Model
 from unimo2.data.batches import PairBatch
-from unimo2.training.losses import draw_negatives, draw_partners, same_pair
+from unimo2.training.config import PretrainConfig
+from unimo2.training.losses import draw_negatives, same_pair
 from unimo2.training.match_groups import GroupMatching
-from unimo2.training.objectives import LossWeights, PairObjective
+from unimo2.training.objectives import PairObjective
 
 
 @pytest.mark.parametrize("hard_share", [1.0, 0.5, 0.0])
@@ -29,10 +30,10 @@ def test_negatives_are_never_the_positive_nor_a_twin(hard_share):
     excluded = same_pair(ids, images, ids, images)
     similarity = 50 * torch.eye(12) + torch.randn(12, 12, generator=generator)
     for _ in range(300):
-        noise = torch.rand(12, generator=generator)
+        noise = torch.rand(12, 1, generator=generator)
         drawn, found = draw_negatives(similarity, excluded, noise, hard_share)
         assert bool(found.all())
-        for row, column in enumerate(drawn.tolist()):
+        for row, column in enumerate(drawn[:, 0].tolist()):
             assert images[row] != images[column]
             assert not torch.equal(ids[row], ids[column])
 
@@ -44,7 +45,7 @@ def test_hard_negatives_follow_the_softmax_of_the_similarities():
     generator = torch.Generator().manual_seed(0)
     counts: Counter[int] = Counter()
     for _ in range(4000):
-        noise = torch.rand(4, generator=generator)
+        noise = torch.rand(4, 1, generator=generator)
         counts[int(draw_negatives(similarity, excluded, noise)[0][0])] += 1
     total = math.exp(1) + math.exp(2) + math.exp(0)
     for column, score in ((1, 1.0), (2, 2.0), (3, 0.0)):
@@ -56,15 +57,15 @@ def test_extreme_noise_never_draws_an_excluded_column(noise):
     """Truth: the ends of the interval, with the excluded column first and last."""
     similarity = torch.zeros(3, 3)
     excluded = torch.eye(3, dtype=torch.bool)
-    drawn, _ = draw_negatives(similarity, excluded, torch.full((3,), noise))
-    assert all(column != row for row, column in enumerate(drawn.tolist()))
+    drawn, _ = draw_negatives(similarity, excluded, torch.full((3, 1), noise))
+    assert all(column != row for row, column in enumerate(drawn[:, 0].tolist()))
 
 
 def test_a_row_without_any_negative_is_reported():
     """Truth: two samples of one image exclude each other."""
     excluded = torch.ones(2, 2, dtype=torch.bool)
-    _, found = draw_negatives(torch.zeros(2, 2), excluded, torch.zeros(2))
-    assert found.tolist() == [False, False]
+    _, found = draw_negatives(torch.zeros(2, 2), excluded, torch.zeros(2, 1))
+    assert found.tolist() == [[False], [False]]
 
 
 def tiny_config(**changes) -> Unimo2Config:
@@ -82,6 +83,13 @@ def tiny_config(**changes) -> Unimo2Config:
         "grounded_tokens": 4,
     }
     return Unimo2Config.mini(**{**sizes, **changes})
+
+
+def weighted(**values) -> PretrainConfig:
+    """A configuration with these weights of losses, and other values."""
+    kinds = ("mlm", "itm", "contrastive", "grounding", "vcl", "text")
+    named = {f"{k}_weight" if k in kinds else k: value for k, value in values.items()}
+    return PretrainConfig(**named)
 
 
 def tiny_batch(rows: int = 6) -> PairBatch:
@@ -109,7 +117,7 @@ def test_shared_encodings_give_the_losses_of_separate_forwards(changes):
     torch.manual_seed(0)
     model = Unimo2Model(tiny_config(**changes)).eval()
     batch = tiny_batch()
-    objective = PairObjective(model, LossWeights(1.0, 2.0, 3.0, 4.0))
+    objective = PairObjective(model, weighted(itm=2.0, contrastive=3.0, grounding=4.0))
     with torch.no_grad():
         result = objective(batch)
         pixels, ids, mask = batch.pixel_values, batch.input_ids, batch.attention_mask
@@ -144,7 +152,7 @@ def test_matching_on_a_share_draws_its_negatives_from_the_whole_batch():
     """Truth: the pairs that are named, fused one by one; and that others are drawn, too."""
     torch.manual_seed(0)
     model = Unimo2Model(tiny_config()).eval()
-    objective = PairObjective(model, LossWeights(mlm=0.0), hard_share=0.0, match_share=0.25)
+    objective = PairObjective(model, weighted(mlm=0.0, hard_share=0.0, match_share=0.25))
     drawn: set[int] = set()
     for seed in range(8):
         batch = tiny_batch(8)
@@ -175,7 +183,7 @@ def test_dictionary_counts_are_those_of_the_true_pairs():
     model = Unimo2Model(tiny_config()).eval()
     batch = tiny_batch()
     with torch.no_grad():
-        counts = PairObjective(model, LossWeights())(batch)["dictionary_counts"]
+        counts = PairObjective(model, PretrainConfig())(batch)["dictionary_counts"]
         chosen = model(batch.pixel_values, batch.input_ids, batch.attention_mask).grounded_indices
     expected = Counter(chosen.reshape(-1).tolist())
     assert counts.tolist() == [expected[row] for row in range(12)]
@@ -184,7 +192,7 @@ def test_dictionary_counts_are_those_of_the_true_pairs():
 def test_a_loss_without_weight_is_left_out():
     """Truth: its name is absent and its head gets no gradient."""
     model = Unimo2Model(tiny_config())
-    result = PairObjective(model, LossWeights(mlm=0.0, grounding=0.0))(tiny_batch())
+    result = PairObjective(model, weighted(mlm=0.0, grounding=0.0))(tiny_batch())
     result["loss"].backward()
     assert "mlm" not in result and "grounding" not in result
     assert model.mlm.dense.weight.grad is None
@@ -195,9 +203,7 @@ def test_matching_in_groups_finds_the_true_partner_among_similar_pairs():
     """Truth: each image with each text of a group, fused one by one; twins are left out."""
     torch.manual_seed(0)
     model = Unimo2Model(tiny_config()).eval()
-    objective = PairObjective(
-        model, LossWeights(mlm=0.0), match_share=0.25, groups=GroupMatching(3)
-    )
+    objective = PairObjective(model, weighted(mlm=0.0, match_share=0.25, match_group=3))
     batch = tiny_batch(8)
     index = batch.image_index.clone()
     index[0] = index[1]  # two captions of one image
@@ -233,12 +239,12 @@ def test_partners_are_different_and_the_likeliest_come_first():
     generator = torch.Generator().manual_seed(0)
     first: Counter[int] = Counter()
     for _ in range(2000):
-        drawn, found = draw_partners(similarity, excluded, torch.rand(1, 3, generator=generator))
+        drawn, found = draw_negatives(similarity, excluded, torch.rand(1, 3, generator=generator))
         assert sorted(drawn[0].tolist()) == [1, 2, 3] and bool(found.all())
         first[int(drawn[0, 0])] += 1
     total = math.exp(3) + math.exp(1) + math.exp(2)
     assert first[1] / 2000 == pytest.approx(math.exp(3) / total, abs=0.03)
-    _, found = draw_partners(similarity, excluded, torch.rand(1, 4, generator=generator))
+    _, found = draw_negatives(similarity, excluded, torch.rand(1, 4, generator=generator))
     assert found.tolist() == [[True, True, True, False]]
 
 
@@ -249,10 +255,10 @@ def test_matching_by_the_fused_score_learns_what_contrast_leaves():
     batch = tiny_batch(6)
     results = {}
     for fused in (0.0, 1.0, 0.25):
-        objective = PairObjective(model, LossWeights(mlm=0.0), groups=GroupMatching(3, fused))
+        objective = PairObjective(model, weighted(mlm=0.0, match_group=3, match_fused=fused))
         with torch.no_grad():
             results[fused] = float(objective(batch)["itm"])
-    objective = PairObjective(model, LossWeights(mlm=0.0), groups=GroupMatching(3, 1.0))
+    objective = PairObjective(model, weighted(mlm=0.0, match_group=3, match_fused=1.0))
     with torch.no_grad():
         whole = model(batch.pixel_values, batch.input_ids, batch.attention_mask)
         everyone = objective._everyone(whole.vision, whole.text, batch)
@@ -278,7 +284,8 @@ def test_matching_is_trained_on_images_that_contrast_does_not_see():
     batch = tiny_batch(8)
     seen = matching.contrasted(batch.image_index)
     assert 2 <= int(seen.sum()) <= 6  # of the eight
-    objective = PairObjective(model, LossWeights(mlm=0.0), groups=matching)
+    config = weighted(mlm=0.0, match_group=2, contrast_share=0.6)
+    objective = PairObjective(model, config)
     with torch.no_grad():
         whole = model(batch.pixel_values, batch.input_ids, batch.attention_mask)
         everyone = objective._everyone(whole.vision, whole.text, batch)

@@ -9,8 +9,9 @@ import torch
 from torch import nn
 
 from unimo2.errors import MissingData, UsageError
+from unimo2.training.config import PretrainConfig
 from unimo2.training.optimization import choose_precision, learning_rate_at, parameter_groups
-from unimo2.training.recipes import PretrainConfig, Recipe, load_recipe, override
+from unimo2.training.recipes import Recipe, load_recipe, override
 
 
 def test_the_shipped_configurations_state_the_papers_masking():

@@ -15,9 +15,10 @@ from transformers import PretrainedConfig, PreTrainedModel
 
 from unimo2.data.seeding import Share
 from unimo2.errors import BadCheckpoint, TrainingFailed, UsageError
-from unimo2.training.checkpoints import Best
+from unimo2.training.checkpoints import Best, save_model
+from unimo2.training.config import LoopConfig
 from unimo2.training.optimization import learning_rate_at
-from unimo2.training.trainer import LoopConfig, _Run, save_model, train
+from unimo2.training.trainer import _Run, train
 
 CONFIG = LoopConfig(
     steps=8,
@@ -90,10 +91,6 @@ class Task:
     def identity(self):
         """What the data is."""
         return {"data": {"rows": 8}}
-
-    def describe(self):
-        """What the data is, for train.json."""
-        return {"data": "numbers"}
 
     def save(self, folder: Path, dtype: str) -> None:
         """Write the line."""

@@ -22,7 +22,7 @@ from unimo2.training.checkpoints import load_state
 from unimo2.training.curriculum import Corpora
 from unimo2.training.logging import dictionary_use
 from unimo2.training.objectives import PairObjective
-from unimo2.training.pretraining import PretrainingTask, pretrain
+from unimo2.training.pretraining import Prepared, PretrainingTask, pretrain
 
 WEIGHTS = Path("model/model.safetensors")
 
@@ -253,7 +253,6 @@ def test_the_callers_generator_and_the_callback_do_not_meet_the_run(tmp_path):
 def test_evaluation_is_logged_and_changes_no_weight(tmp_path):
     """Truth: the weights of a run without evaluation."""
     tiny.run(tmp_path / "plain")
-    pairs, processor = tiny.corpus()
     seen = []
 
     def evaluate(model, step):
@@ -264,9 +263,7 @@ def test_evaluation_is_logged_and_changes_no_weight(tmp_path):
 
     pretrain(
         replace(tiny.CONFIG, eval_every=5),
-        tiny.model_config(processor),
-        processor,
-        Corpora(pairs, processor),
+        tiny.prepared(),
         tmp_path / "evaluated",
         device="cpu",
         evaluate=evaluate,
@@ -279,18 +276,8 @@ def test_evaluation_is_logged_and_changes_no_weight(tmp_path):
 @pytest.mark.parametrize(("resume", "device"), [("always", "cpu"), ("auto", "tpu")])
 def test_unknown_words_are_refused(tmp_path, resume, device):
     """Truth: the words that exist."""
-    pairs, processor = tiny.corpus()
-    config = tiny.model_config(processor)
     with pytest.raises(UsageError, match="it must be"):
-        pretrain(
-            tiny.CONFIG,
-            config,
-            processor,
-            Corpora(pairs, processor),
-            tmp_path,
-            resume=resume,
-            device=device,
-        )
+        pretrain(tiny.CONFIG, tiny.prepared(), tmp_path, resume=resume, device=device)
 
 
 def test_dictionary_use_tells_an_even_from_a_collapsed_dictionary():
@@ -332,7 +319,8 @@ def test_training_starts_from_the_towers_that_are_named(tmp_path):
         vision_weights=str(tmp_path / "vit.safetensors"),
         text_tower=str(tmp_path / "roberta"),
     )
-    task = PretrainingTask(settings, config, processor, Corpora(pairs, processor))
+    prepared = Prepared(processor, config, Corpora(pairs, processor))
+    task = PretrainingTask(settings, prepared)
     layer = roberta.encoder.layer[0]
     assert torch.equal(
         task.model.vision.vit.blocks[3].attn.qkv.weight, vit.blocks[3].attn.qkv.weight
@@ -340,14 +328,12 @@ def test_training_starts_from_the_towers_that_are_named(tmp_path):
     assert torch.equal(task.model.fusion.layers[0].up.weight, layer.intermediate.dense.weight)
     with pytest.raises(UsageError, match="other sizes"):
         other = tiny.model_config(processor, **sizes, **heads, **images, text_layers=1)
-        PretrainingTask(settings, other, processor, Corpora(pairs, processor))
+        PretrainingTask(settings, replace(prepared, model_config=other))
 
 
 def test_the_matching_head_starts_and_stays_opposite(tmp_path):
     """Truth: without anything common to both rows, logit[1] is half of what cross entropy trains."""
-    pairs, processor = tiny.corpus()
-    parts = (tiny.model_config(processor), processor, Corpora(pairs, processor))
-    start = PretrainingTask(tiny.CONFIG, *parts).model.itm_head
+    start = PretrainingTask(tiny.CONFIG, tiny.prepared()).model.itm_head
     assert torch.equal(start.weight[0], -start.weight[1]) and not start.bias.any()
     tiny.run(tmp_path, config=replace(tiny.CONFIG, steps=40, weight_decay=0.1, clip_norm=0.05))
     head = Unimo2Model.from_pretrained(tmp_path / "model").itm_head

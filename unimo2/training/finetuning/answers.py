@@ -30,17 +30,14 @@ def most_common(annotation: Annotation) -> str:
 
 
 def answer_list(annotations: Sequence[Annotation], threshold: int) -> list[str]:
-    """The answers that are classes.
+    """The answers that are classes: normalised, the most frequent first, then by the alphabet.
 
     Args:
-        annotations: of train and val.
-        threshold: questions whose most common answer an answer must be.
-
-    Returns:
-        Normalised answers, the most frequent first, equally frequent ones in alphabetical order.
+        annotations: Of train and val.
+        threshold: Questions whose most common answer an answer must be.
 
     Raises:
-        BadData: no answer is that frequent.
+        BadData: No answer is that frequent.
     """
     normal = _normaliser()
     counts = Counter(normal(most_common(annotation)) for annotation in annotations)
@@ -56,15 +53,7 @@ def answer_list(annotations: Sequence[Annotation], threshold: int) -> list[str]:
 def soft_targets(
     annotations: Sequence[Annotation], answers: Sequence[str]
 ) -> list[Mapping[int, float]]:
-    """What each class is worth as the answer to each question: min(times given / 3, 1).
-
-    Args:
-        annotations: of the questions.
-        answers: the classes, normalised.
-
-    Returns:
-        For each question the worth of those of its answers that are classes; may be empty.
-    """
+    """What each class is worth as the answer to each question: min(times given / 3, 1)."""
     normal = _normaliser()
     number = {answer: place for place, answer in enumerate(answers)}
     targets: list[Mapping[int, float]] = []

@@ -20,9 +20,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from unimo2.data.batches import moved
-from unimo2.data.images import Pictures
-from unimo2.data.sampler import Sampler
+from unimo2.data.batches import Batch
+from unimo2.data.images import AugmentedImages
+from unimo2.data.sampler import Chosen
 from unimo2.data.seeding import Share
 from unimo2.data.texts import TokenTable
 from unimo2.modeling.attention import key_bias
@@ -32,53 +32,35 @@ from unimo2.modeling.model import Unimo2Model
 from unimo2.modeling.padding import IGNORED, selected_rows
 from unimo2.modeling.text import causal_mask
 from unimo2.training.dictionary_usage import dictionary_news
-from unimo2.training.distributed import mean_cross_entropy, total
+from unimo2.training.distributed import mean_cross_entropy
 from unimo2.training.finetuning.config import CaptionConfig
+from unimo2.training.finetuning.samples import TaskData
 
 
 @dataclass(frozen=True)
-class CaptionBatch:
-    """Images, and captions of each.
+class CaptionBatch(Batch):
+    """Images, and captions of each."""
 
-    Attributes:
-        pixel_values: float32 [b, 3, S, S].
-        input_ids: int64 [b * c, n], the c captions of an image side by side.
-        attention_mask: int64 [b * c, n].
-        tag_ids: int64 [b, g], object tags of the images; None for none.
-        tag_mask: int64 [b, g], 1 at their real tokens.
-    """
-
-    pixel_values: Tensor
-    input_ids: Tensor
-    attention_mask: Tensor
-    tag_ids: Tensor | None = None
-    tag_mask: Tensor | None = None
+    pixel_values: Tensor  # float32 [b, 3, S, S]
+    input_ids: Tensor  # int64 [b * c, n], the c captions of an image side by side
+    attention_mask: Tensor  # int64 [b * c, n]
+    tag_ids: Tensor | None = None  # int64 [b, g], object tags of the images; None for none
+    tag_mask: Tensor | None = None  # int64 [b, g], 1 at their real tokens
 
     @property
     def counts(self) -> dict[str, int]:
         """Samples by kind."""
         return {"pairs": len(self.input_ids)}
 
-    def to(self, device: torch.device) -> CaptionBatch:
-        """The same batch on another device."""
-        return moved(self, device)
-
 
 @dataclass(frozen=True)
 class ImageTags:
-    """Object tags of training images.
+    """Object tags of training images."""
 
-    Attributes:
-        source: the file, as its reader describes it.
-        rows: token ids of each image's tags, none for an image without.
-        padding: what shorter ones are filled up with.
-        longest: tokens that the model has positions for.
-    """
-
-    source: Mapping[str, Any]
-    rows: Sequence[Sequence[int]]
-    padding: int
-    longest: int
+    source: Mapping[str, Any]  # the file, as its reader describes it
+    rows: Sequence[Sequence[int]]  # token ids of each image's tags, none for an image without
+    padding: int  # what shorter ones are filled up with
+    longest: int  # tokens that the model has positions for
 
     def of(self, images: Tensor) -> TagTokens | None:
         """Tags of some images, int64 [b]; None where none of them has any."""
@@ -90,7 +72,7 @@ class ImageTags:
         return {**self.source, "training_images": sum(1 for row in self.rows if row)}
 
 
-class CaptionData:
+class CaptionData(TaskData):
     """Images with captions.
 
     A batch holds `batch_size` captions, `captions_per_image` of each image. With one, a pass takes
@@ -100,7 +82,7 @@ class CaptionData:
     def __init__(
         self,
         config: CaptionConfig,
-        pictures: Pictures,
+        images: AugmentedImages,
         texts: TokenTable,
         captions: Sequence[int],
         tags: ImageTags | None = None,
@@ -108,55 +90,48 @@ class CaptionData:
         """Put the columns together.
 
         Args:
-            config: batch size, seed, captions of an image.
-            pictures: the images.
-            texts: all captions, in the order of their images.
-            captions: how many each image has.
-            tags: object tags of the images; None for none.
+            config: Batch size, seed, captions of an image.
+            images: The images.
+            texts: All captions, in the order of their images.
+            captions: How many each image has.
+            tags: Object tags of the images; None for none.
 
         Raises:
-            UsageError: there is less than a batch, or the batch size is no multiple.
+            UsageError: There is less than a batch, or the batch size is no multiple.
         """
-        self._config, self._pictures, self._texts, self._tags = config, pictures, texts, tags
-        together = config.captions_per_image
+        together, counts = config.captions_per_image, torch.tensor(captions)
         config.require(
             "batch_size",
             config.batch_size % together == 0,
             f"a multiple of captions_per_image, {together}",
         )
-        counts = torch.tensor(captions)
-        self.samples = int(counts.sum())
+        self._images, self._texts, self._tags = images, texts, tags
         self._image_of = torch.repeat_interleave(torch.arange(len(counts)), counts)
-        self._passes = Sampler(
-            counts if together > 1 else torch.ones(self.samples, dtype=torch.int64),
-            texts.lengths,
-            config.batch_size // together,
-            config.length_window,
-            config.seed,
-            together,
-        )
+        samples = len(self._image_of)
+        items = counts if together > 1 else torch.ones(samples, dtype=torch.int64)
+        super().__init__(config, items, texts, samples, together, draw=together)
+
+    def images_of(self, chosen: Chosen) -> Tensor:
+        """Which images a step shows."""
+        return self._image_of[chosen.texts[:, 0]]
 
     def batch(self, step: int, share: Share) -> CaptionBatch:
         """A part of the batch of a step."""
-        total = self._config.batch_size // self._config.captions_per_image
-        part = share.rows(total)
-        options = self._passes.at(step).options[part]
-        images, later = self._image_of[options[:, 0]], options.new_empty(0)
-        if not self._pictures.in_memory:
-            later = self._image_of[self._passes.at(step + 1).options[part, 0]]
-        pixels = self._pictures.batch(images, later, step, part, total)
-        batch = CaptionBatch(pixels, *self._texts.pad(options.flatten()))
-        tags = None if self._tags is None else self._tags.of(images)
+        part = share.rows(self.items)
+        chosen = self.chosen(step)
+        pixels = self.pixels(self._images, step, part)
+        batch = CaptionBatch(pixels, *self._texts.pad(chosen.texts[part].flatten()))
+        tags = None if self._tags is None else self._tags.of(self.images_of(chosen)[part])
         if tags is None:
             return batch
         return replace(batch, tag_ids=tags.input_ids, tag_mask=tags.attention_mask)
 
     def describe(self) -> dict[str, Any]:
         """Counts and fingerprint."""
-        digest = sha256(self._pictures.digest().encode())
+        digest = sha256(self._images.digest().encode())
         digest.update(self._texts.digest().encode())
         digest.update(self._image_of.numpy().tobytes())
-        told: dict[str, Any] = {"images": len(self._pictures), "captions": self.samples}
+        told: dict[str, Any] = {"images": len(self._images), "captions": self.samples}
         if self._tags is not None:
             digest.update(json.dumps(self._tags.rows).encode())
             told |= {"object_tags": self._tags.describe()}
@@ -169,13 +144,6 @@ class CaptionObjective(nn.Module):
     def __init__(
         self, model: Unimo2Model, label_smoothing: float = 0.1, grounding_weight: float = 0.0
     ) -> None:
-        """Wrap a model.
-
-        Args:
-            model: the model.
-            label_smoothing: share of the target that is spread over the vocabulary.
-            grounding_weight: weight of equation 3 (of the image alone) in the loss.
-        """
         super().__init__()
         self.model = model
         self.label_smoothing, self.grounding_weight = label_smoothing, grounding_weight
@@ -205,8 +173,7 @@ class CaptionObjective(nn.Module):
         rows, labels = selected_rows(fused.reshape(text.shape)[:, context:-1], following)
         logits = model.mlm_head(rows).float()  # [rows, vocabulary]
         # A mean over the tokens of all processes, some of which have longer captions than others.
-        count = total((labels != IGNORED).sum())
-        loss = mean_cross_entropy(logits, labels, IGNORED, count, self.label_smoothing)
+        loss = mean_cross_entropy(logits, labels, self.label_smoothing)
         right = (logits.detach().argmax(dim=1) == labels).sum() / (labels != IGNORED).sum()
         result = {"loss": loss, "caption": loss.detach(), "accuracy": right}
         result |= dictionary_news(model, chosen)
@@ -218,19 +185,12 @@ class CaptionObjective(nn.Module):
 
 @dataclass(frozen=True)
 class _Words:
-    """What the text tower reads: captions, each with the object tags of its image before it.
+    """What the text tower reads: captions, each with the object tags of its image before it."""
 
-    Attributes:
-        ids: [b c, g + n].
-        mask: the same, 1 at real tokens.
-        positions: the same; None without tags, where the tower counts itself.
-        context: g.
-    """
-
-    ids: Tensor
-    mask: Tensor
-    positions: Tensor | None
-    context: int
+    ids: Tensor  # [b c, g + n]
+    mask: Tensor  # the same, 1 at real tokens
+    positions: Tensor | None  # the same; None without tags, where the tower counts itself
+    context: int  # g
 
 
 def _words(batch: CaptionBatch, first: int) -> _Words:
@@ -252,12 +212,7 @@ def _layout(
 ) -> Layout:
     """Sizes and masks: each caption's rows see the image, the grounded rows and themselves.
 
-    Args:
-        model: the model.
-        vision: [b, p + 1, D].
-        grounded: [b, K, D] or None.
-        packed: [b, c (g + n), D].
-        words: of c captions an image; n below is g + n of these.
+    `packed` is [b, c (g + n), D], with `words` of c captions an image; n below is g + n of these.
     """
     mask = words.mask
     length = mask.shape[1]

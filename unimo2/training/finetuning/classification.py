@@ -3,60 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from unimo2.data.batches import moved
-from unimo2.data.images import Pictures
-from unimo2.data.sampler import Sampler
+from unimo2.data.batches import LabelledBatch
+from unimo2.data.images import AugmentedImages
+from unimo2.data.sampler import Chosen
 from unimo2.data.seeding import Share
 from unimo2.data.texts import TokenTable
 from unimo2.modeling.heads import Unimo2ForImages, Unimo2ForPairs, Unimo2ForTexts, task_loss
 from unimo2.training.dictionary_usage import dictionary_news, fuse_pooled
 from unimo2.training.finetuning.config import FinetuneConfig
+from unimo2.training.finetuning.samples import TaskData
 
 TaskModel = Unimo2ForPairs | Unimo2ForImages | Unimo2ForTexts
-
-
-@dataclass(frozen=True)
-class LabelledBatch:
-    """Images, texts or both, with what is to be said of them.
-
-    Attributes:
-        labels: int64 [b] classes, float32 [b] numbers, or float32 [b, c] soft targets.
-        pixel_values: float32 [b, 3, S, S], normalised.
-        input_ids: int64 [b, n].
-        attention_mask: int64 [b, n], 1 at real tokens.
-        token_type_ids: int64 [b, n], for text encoders that tell a pair's sentences apart.
-    """
-
-    labels: Tensor
-    pixel_values: Tensor | None = None
-    input_ids: Tensor | None = None
-    attention_mask: Tensor | None = None
-    token_type_ids: Tensor | None = None
-
-    @property
-    def counts(self) -> dict[str, int]:
-        """Samples by kind."""
-        image, text = self.pixel_values is not None, self.input_ids is not None
-        kind = "pairs" if image and text else "images" if image else "texts"
-        return {kind: len(self.labels)}
-
-    def to(self, device: torch.device) -> LabelledBatch:
-        """The same batch on another device."""
-        return moved(self, device)
 
 
 class Classes:
     """A class of each sample."""
 
     def __init__(self, labels: Sequence[int]) -> None:
-        """Take the class numbers."""
         self._labels = torch.tensor(labels)
 
     def of(self, rows: Tensor) -> Tensor:
@@ -72,7 +41,6 @@ class Numbers(Classes):
     """A number of each sample (STS-B)."""
 
     def __init__(self, numbers: Sequence[float]) -> None:
-        """Take the numbers."""
         self._labels = torch.tensor(numbers, dtype=torch.float32)
 
 
@@ -80,12 +48,7 @@ class SoftTargets:
     """Several classes of each sample, each with a weight in [0, 1] (VQA), held sparse."""
 
     def __init__(self, targets: Sequence[Mapping[int, float]], classes: int) -> None:
-        """Take for each sample the weight of its classes.
-
-        Args:
-            targets: weight by class; may be empty.
-            classes: number of classes.
-        """
+        """Take for each sample the weight of its classes, perhaps of none."""
         self._classes = classes
         self._counts = torch.tensor([len(target) for target in targets])
         self._first = self._counts.cumsum(dim=0) - self._counts
@@ -118,7 +81,7 @@ class SoftTargets:
 Targets = Classes | SoftTargets
 
 
-class LabelledData:
+class LabelledData(TaskData):
     """Samples with a target each, in batches."""
 
     def __init__(
@@ -127,45 +90,29 @@ class LabelledData:
         targets: Targets,
         count: int,
         texts: TokenTable | None = None,
-        pictures: Pictures | None = None,
+        images: AugmentedImages | None = None,
         image_of: Sequence[int] | None = None,
     ) -> None:
-        """Put the columns together.
-
-        Args:
-            config: batch size, seed, length window.
-            targets: of each sample.
-            count: number of samples.
-            texts: of each sample, or None.
-            pictures: images, or None.
-            image_of: for each sample its image; None where images and samples are the same.
+        """Put the columns together; `image_of` is None where images and samples are the same.
 
         Raises:
-            UsageError: there are fewer samples than a batch holds.
+            UsageError: There are fewer samples than a batch holds.
         """
-        self._config, self._targets, self._texts, self._pictures = config, targets, texts, pictures
+        super().__init__(config, torch.ones(count, dtype=torch.int64), texts, count)
+        self._targets, self._texts, self._images = targets, texts, images
         self._image_of = torch.arange(count) if image_of is None else torch.tensor(image_of)
-        self.samples = count
-        self._passes = Sampler(
-            counts=torch.ones(count, dtype=torch.int64),
-            lengths=torch.zeros(count) if texts is None else texts.lengths,
-            batch_size=config.batch_size,
-            window=config.length_window if texts is not None else 1,
-            seed=config.seed,
-            drawn=1,
-        )
+
+    def images_of(self, chosen: Chosen) -> Tensor:
+        """Which images the samples of a step show."""
+        return self._image_of[chosen.items]
 
     def batch(self, step: int, share: Share) -> LabelledBatch:
         """A part of the batch of a step."""
-        total = self._config.batch_size
-        part = share.rows(total)
-        rows = self._passes.at(step).items[part]
+        part = share.rows(self.items)
+        rows = self.chosen(step).items[part]
         pixels = ids = mask = types = None
-        if self._pictures is not None:
-            images, later = self._image_of[rows], rows[:0]
-            if not self._pictures.in_memory:
-                later = self._image_of[self._passes.at(step + 1).items[part]]
-            pixels = self._pictures.batch(images, later, step, part, total)
+        if self._images is not None:
+            pixels = self.pixels(self._images, step, part)
         if self._texts is not None:
             ids, mask = self._texts.pad(rows)
             types = self._texts.types(rows)
@@ -176,9 +123,9 @@ class LabelledData:
         digest = sha256(self._targets.content())
         digest.update(self._image_of.numpy().tobytes())
         described: dict[str, Any] = {"samples": self.samples}
-        if self._pictures is not None:
-            described["images"] = len(self._pictures)
-            digest.update(self._pictures.digest().encode())
+        if self._images is not None:
+            described["images"] = len(self._images)
+            digest.update(self._images.digest().encode())
         if self._texts is not None:
             digest.update(self._texts.digest().encode())
         return {**described, "fingerprint": digest.hexdigest()}
@@ -190,13 +137,6 @@ class ClassificationObjective(nn.Module):
     def __init__(
         self, model: TaskModel, grounding_weight: float = 0.0, label_smoothing: float = 0.0
     ) -> None:
-        """Wrap a model.
-
-        Args:
-            model: with the head of the task.
-            grounding_weight: weight of equation 3 in the loss; 0 leaves it out.
-            label_smoothing: share of the target that is spread over all classes.
-        """
         super().__init__()
         self.model = model
         self.grounding_weight, self.label_smoothing = grounding_weight, label_smoothing
@@ -226,16 +166,10 @@ class ClassificationObjective(nn.Module):
 
 
 def judge(logits: Tensor, labels: Tensor, label_smoothing: float) -> dict[str, Tensor]:
-    """Loss and accuracy of logits.
+    """Loss and accuracy of logits, float32 [b, c], as `LabelledBatch.labels` says.
 
-    Args:
-        logits: float32 [b, c].
-        labels: as `LabelledBatch.labels`.
-        label_smoothing: of class numbers.
-
-    Returns:
-        "loss", "task" (the same, detached) and, but for numbers, "accuracy": the mean of what the
-        first guesses are worth.
+    "loss", "task" (the same, detached) and, but for numbers, "accuracy": the mean of what the first
+    guesses are worth.
     """
     loss = task_loss(logits, labels, label_smoothing)
     result = {"loss": loss, "task": loss.detach()}

@@ -4,10 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, TypeVar
+from typing import Any, ClassVar, Literal, TypeVar
 
 from unimo2.errors import UsageError
-from unimo2.training.config import LoopConfig
+from unimo2.training.config import (
+    BelowOne,
+    Count,
+    CountOrNone,
+    Fraction,
+    LoopConfig,
+    Positive,
+    Tokens,
+    Weight,
+    is_rising,
+)
 from unimo2.training.recipes import (
     CONFIG_FOLDER,
     find_recipe,
@@ -25,203 +35,134 @@ Config = TypeVar("Config", bound="FinetuneConfig")
 
 @dataclass(frozen=True)
 class FinetuneConfig(LoopConfig):
-    """What all fine-tuning has in common.
+    """What all fine-tuning has in common."""
 
-    Attributes (beside those of `LoopConfig`, whose `dictionary_floor` is 0 here: one task's inputs
-    may well need few rows):
-        epochs: passes over the training samples, from which the number of steps follows; 0 takes
-            `steps` as it is.
-        decay_epochs: epochs after which the learning rate is divided by 10 (Table 9); none for
-            linear decay.
-        batch_size: samples a step over all processes.
-        grounding_weight: weight of the dictionary's loss (equation 3) in the sum that is minimised.
-            Ours: 0, the paper states none for fine-tuning.
-        image_size: side of the square that images are resized to, in pixels; 0 for the model's.
-        max_text_length: tokens kept of a text, special tokens included.
-        length_window: batches within which samples are put together by the length of their texts;
-            1 for plain random batches.
-        augment: "none"; "crop" takes a part of each image at random, at least four fifths of it;
-            "flip" also mirrors half of them.
-        label_smoothing: share of the target that is spread over all classes.
-        image_gigabytes: images are held decoded in memory if they take at most that; else they are
-            decoded batch by batch.
-        eval_epochs: epochs between early evaluations on the development split where `eval_every`
-            (in steps) is 0; 0 for none but the one at the end.
-        eval_limit: samples of an early evaluation; 0 for all.
-    """
-
-    dictionary_floor: float = 0.0
-    epochs: float = 10.0
+    dictionary_floor: Fraction = 0.0  # one task's inputs may well need few rows
+    # passes over the training samples, from which the number of steps follows; 0 takes `steps` as
+    # it is
+    epochs: Weight = 10.0
+    # epochs after which the learning rate is divided by 10 (Table 9); none for linear decay
     decay_epochs: tuple[int, ...] = ()
-    batch_size: int = 32
-    grounding_weight: float = 0.0
-    image_size: int = 0
-    max_text_length: int = 128
-    length_window: int = 16
+    batch_size: Count = 32  # samples a step over all processes
+    # weight of the dictionary's loss (equation 3) in the sum that is minimised. Ours: 0, the paper
+    # states none for fine-tuning.
+    grounding_weight: Weight = 0.0
+    # side of the square that images are resized to, in pixels; 0 for the model's
+    image_size: CountOrNone = 0
+    max_text_length: Tokens = 128  # tokens kept of a text, special tokens included
+    # batches within which samples are put together by the length of their texts; 1 for plain random
+    # batches
+    length_window: Count = 16
+    # "none"; "crop" takes a part of each image at random, at least four fifths of it; "flip" also
+    # mirrors half of them
     augment: Literal["none", "crop", "flip"] = "none"
-    label_smoothing: float = 0.0
-    image_gigabytes: float = 2.0
-    eval_epochs: float = 1.0
-    eval_limit: int = 0
+    label_smoothing: BelowOne = 0.0  # share of the target that is spread over all classes
+    # images are held decoded in memory if they take at most that; else they are decoded batch by
+    # batch
+    image_gigabytes: Weight = 2.0
+    # epochs between early evaluations on the development split where `eval_every` (in steps) is 0;
+    # 0 for none but the one at the end
+    eval_epochs: Weight = 1.0
+    eval_limit: CountOrNone = 0  # samples of an early evaluation; 0 for all
 
     def __post_init__(self) -> None:
-        """Refuse values that cannot be meant.
-
-        Raises:
-            UsageError: naming the field, its value and what is allowed.
-        """
         super().__post_init__()
-        for name in ("batch_size", "length_window"):
-            self.require(name, getattr(self, name) >= 1, "at least 1")
-        self.require("max_text_length", self.max_text_length >= 3, "at least 3")
-        numbers = ("epochs", "grounding_weight", "image_size", "image_gigabytes")
-        for name in (*numbers, "eval_epochs", "eval_limit"):
-            self.require(name, getattr(self, name) >= 0, "at least 0")
-        self.require("label_smoothing", 0.0 <= self.label_smoothing < 1.0, "at least 0, below 1")
-        epochs = (0, *self.decay_epochs)
-        rising = all(a < b for a, b in zip(epochs, epochs[1:], strict=False))
-        self.require("decay_epochs", rising, "rising numbers above 0")
+        self.require("decay_epochs", is_rising(self.decay_epochs), "rising numbers above 0")
+
+    def require_samples(self, samples: int, batch: int) -> None:
+        """Raise UsageError where there are fewer training samples than a batch holds."""
+        if samples < batch:
+            raise UsageError(
+                f"training.batch_size {batch} is more than the {samples} training samples; "
+                f"use --set batch_size={samples} or less"
+            )
 
 
 @dataclass(frozen=True)
 class RetrievalConfig(FinetuneConfig):
-    """Fine-tuning for retrieval: circle loss over negatives, beside the contrastive loss.
+    """Fine-tuning for retrieval: circle loss over negatives, beside the contrastive loss."""
 
-    Attributes (beside those of `FinetuneConfig`):
-        negatives: negative images of each text, and negative texts of each image (released
-            code: 10).
-        negatives_from: "corpus" draws them at random from all training images (released code);
-            "batch" takes them from the batch, whose images and texts are encoded once. Ours.
-        hard_share: with "batch", the share of them drawn by the contrastive scores; the rest
-            uniformly. Ours.
-        circle_weight, contrastive_weight, itm_weight: weights of the circle loss, the contrastive
-            loss within the batch, and the cross entropy of matching over the same pairs. Ours.
-        circle_margin, circle_scale: m and gamma of the circle loss (released code: 0.2 and 1).
-        score_weight: weight of the contrastive score in the score that the circle loss compares
-            (released code: 0.3, its weight in retrieval); 0 for the matching logit alone.
-        captions: which caption of an image a pass takes: "drawn" at random, ours; "each" takes all of
-            them in as many passes, so that an epoch trains on every caption once (released code).
-        select_on: "val" chooses the best weights on the validation split, which is what the paper
-            reports; "train" on `eval_limit` images (1,000 where that is 0) of the training split,
-            which are then not trained on. Ours.
-    """
-
-    negatives: int = 10
+    # negative images of each text, and negative texts of each image (released code: 10)
+    negatives: Count = 10
+    # "corpus" draws them at random from all training images (released code); "batch" takes them
+    # from the batch, whose images and texts are encoded once. Ours.
     negatives_from: Literal["corpus", "batch"] = "corpus"
-    hard_share: float = 1.0
-    circle_weight: float = 1.0
-    contrastive_weight: float = 1.0
-    itm_weight: float = 0.0
+    # with "batch", the share of them drawn by the contrastive scores; the rest uniformly. Ours.
+    hard_share: Fraction = 1.0
+    # circle_weight, contrastive_weight, itm_weight: weights of the circle loss, the contrastive
+    # loss within the batch, and the cross entropy of matching over the same pairs. Ours.
+    circle_weight: Weight = 1.0
+    contrastive_weight: Weight = 1.0
+    itm_weight: Weight = 0.0
+    # circle_margin, circle_scale: m and gamma of the circle loss (released code: 0.2 and 1)
     circle_margin: float = 0.2
-    circle_scale: float = 1.0
-    score_weight: float = 0.3
+    circle_scale: Positive = 1.0
+    # weight of the contrastive score in the score that the circle loss compares (released code:
+    # 0.3, its weight in retrieval); 0 for the matching logit alone
+    score_weight: Weight = 0.3
+    # which caption of an image a pass takes: "drawn" at random, ours; "each" takes all of them in
+    # as many passes, so that an epoch trains on every caption once (released code)
     captions: Literal["drawn", "each"] = "drawn"
+    # "val" chooses the best weights on the validation split, which is what the paper reports;
+    # "train" on `eval_limit` images (1,000 where that is 0) of the training split, which are then
+    # not trained on. Ours.
     select_on: Literal["val", "train"] = "val"
 
-    def __post_init__(self) -> None:
-        """Refuse values that cannot be meant; as `FinetuneConfig`."""
-        super().__post_init__()
-        self.require("negatives", self.negatives >= 1, "at least 1")
-        self.require("batch_size", self.batch_size >= 2, "at least 2: negatives come from it")
-        self.require("hard_share", 0.0 <= self.hard_share <= 1.0, "between 0 and 1")
-        self.require("circle_scale", self.circle_scale > 0.0, "above 0")
-        weights = ("circle_weight", "contrastive_weight", "itm_weight")
-        for name in (*weights, "score_weight"):
-            self.require(name, getattr(self, name) >= 0.0, "at least 0")
-        some = any(getattr(self, name) > 0 for name in weights)
-        self.require("circle_weight", some, "above 0 if no other loss has a weight")
+    later: ClassVar[Mapping[str, Any]] = {"captions": "drawn", "select_on": "val"}
 
-    def identity(self) -> dict[str, Any]:
-        """As `LoopConfig`; runs with these values are those from before there was a choice."""
-        values = super().identity()
-        for name, before in (("captions", "drawn"), ("select_on", "val")):
-            if values[name] == before:
-                del values[name]
-        return values
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.require("batch_size", self.batch_size >= 2, "at least 2: negatives come from it")
+        some = self.circle_weight > 0 or self.contrastive_weight > 0 or self.itm_weight > 0
+        self.require("circle_weight", some, "above 0 if no other loss has a weight")
 
 
 @dataclass(frozen=True)
 class CaptionConfig(FinetuneConfig):
-    """Fine-tuning for captions.
+    """Fine-tuning for captions."""
 
-    Attributes (beside those of `FinetuneConfig`):
-        captions_per_image: captions of an image that are trained together: the image is encoded
-            once for them. An epoch takes about every caption once, whatever this is.
-        object_tags: file of object tags that captions are written with, as of `unimo2 eval coco`;
-            "" for none.
-    """
-
-    captions_per_image: int = 1
+    # captions of an image that are trained together: the image is encoded once for them. An epoch
+    # takes about every caption once, whatever this is.
+    captions_per_image: Count = 1
+    # file of object tags that captions are written with, as of `unimo2 eval coco`; "" for none
     object_tags: str = ""
 
-    def __post_init__(self) -> None:
-        """Refuse values that cannot be meant; as `FinetuneConfig`."""
-        super().__post_init__()
-        self.require("captions_per_image", self.captions_per_image >= 1, "at least 1")
-
-    def identity(self) -> dict[str, Any]:
-        """As `LoopConfig`; runs without tags are those from before there were any."""
-        values = super().identity()
-        if not self.object_tags:
-            del values["object_tags"]
-        return values
+    later: ClassVar[Mapping[str, Any]] = {"object_tags": ""}
 
 
 @dataclass(frozen=True)
 class AnswerConfig(FinetuneConfig):
-    """Fine-tuning for visual question answering.
+    """Fine-tuning for visual question answering."""
 
-    Attributes (beside those of `FinetuneConfig`):
-        train_on: "train", with val as the development split, or "train+val" for the test splits
-            (then there is no development split, and the last weights are kept).
-        answer_threshold: questions whose most common answer an answer must be to become a class
-            (9 gives VQA v2's 3,129).
-        start_from_frequencies: whether a new head begins with how often each answer is given (as
-            its biases), instead of giving every answer one chance in two: a short training then
-            need not learn that first. Ours.
-    """
-
+    # "train", with val as the development split, or "train+val" for the test splits (then there is
+    # no development split, and the last weights are kept)
     train_on: Literal["train", "train+val"] = "train"
-    answer_threshold: int = 9
+    # questions whose most common answer an answer must be to become a class (9 gives VQA v2's
+    # 3,129)
+    answer_threshold: Count = 9
+    # whether a new head begins with how often each answer is given (as its biases), instead of
+    # giving every answer one chance in two: a short training then need not learn that first. Ours.
     start_from_frequencies: bool = False
-
-    def __post_init__(self) -> None:
-        """Refuse values that cannot be meant; as `FinetuneConfig`."""
-        super().__post_init__()
-        self.require("answer_threshold", self.answer_threshold >= 1, "at least 1")
 
 
 @dataclass(frozen=True)
 class ImageConfig(FinetuneConfig):
-    """Fine-tuning for image classification.
+    """Fine-tuning for image classification."""
 
-    Attributes (beside those of `FinetuneConfig`):
-        holdout: share of the training images of each class that is kept for development: ImageNet's
-            val is what is reported, and nothing is chosen on it. Ours.
-    """
-
-    holdout: float = 0.02
-
-    def __post_init__(self) -> None:
-        """Refuse values that cannot be meant; as `FinetuneConfig`."""
-        super().__post_init__()
-        self.require("holdout", 0.0 <= self.holdout < 1.0, "at least 0, below 1")
+    # share of the training images of each class that is kept for development: ImageNet's val is
+    # what is reported, and nothing is chosen on it. Ours.
+    holdout: BelowOne = 0.02
 
 
 @dataclass(frozen=True)
 class FinetuneRecipe:
-    """A training configuration and what it changes of the model.
+    """A training configuration and what it changes of the model."""
 
-    Attributes:
-        name: of the recipe: "mini-sst2", or the file's stem.
-        training: the training configuration.
-        model: fields of `Unimo2Config` that differ from the checkpoint's (`hidden_dropout`).
-        search: values of training fields that --search tries in every combination.
-    """
-
-    name: str
-    training: FinetuneConfig
+    name: str  # of the recipe: "mini-sst2", or the file's stem
+    training: FinetuneConfig  # the training configuration
+    # fields of `Unimo2Config` that differ from the checkpoint's (`hidden_dropout`)
     model: Mapping[str, Any] = field(default_factory=dict)
+    # values of training fields that --search tries in every combination
     search: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
 
 
@@ -234,13 +175,11 @@ def default_recipe(task: str, hidden_size: int) -> str:
 def load_finetune_recipe(name_or_file: str, defaults: FinetuneConfig) -> FinetuneRecipe:
     """Read a recipe by name (`unimo2/training/recipes/finetune/NAME.toml`) or from a file.
 
-    Args:
-        name_or_file: the recipe.
-        defaults: of the task's kind; the recipe's values replace its fields.
+    Its values replace fields of `defaults`, those of the task's kind.
 
     Raises:
-        MissingData: there is no such recipe.
-        UsageError: the file is no TOML, or has an unknown key or a value of another type.
+        MissingData: There is no such recipe.
+        UsageError: The file is no TOML, or has an unknown key or a value of another type.
     """
     shipped = CONFIG_FOLDER / _FOLDER / f"{name_or_file}.toml"
     path = shipped if shipped.is_file() else find_recipe(name_or_file)
@@ -260,9 +199,6 @@ def override_finetune(recipe: FinetuneRecipe, assignments: Sequence[str]) -> Fin
     """Change a recipe by `key=value` texts, as `unimo2.training.recipes.override` does.
 
     `steps=100` alone means 100 steps, whatever the recipe's epochs.
-
-    Raises:
-        UsageError: a text is no assignment, its key is unknown or its value of another type.
     """
     training, model = parse_assignments(assignments)
     changed = with_values(recipe.training, _timed(training), "--set")
@@ -283,25 +219,15 @@ def _timed(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def with_steps(config: Config, samples: int) -> Config:
-    """Turn what is counted in epochs into optimiser steps.
+    """Turn what is counted in epochs of so many samples into optimiser steps.
 
-    Args:
-        config: the configuration as asked for.
-        samples: that an epoch takes.
-
-    Returns:
-        The same with `steps`, `eval_every`, and for `decay_epochs` the schedule "drops".
+    Sets `steps`, `eval_every`, and for `decay_epochs` the schedule "drops".
 
     Raises:
-        UsageError: there are fewer samples than a batch holds.
+        UsageError: There are fewer samples than a batch holds.
     """
-    size = config.batch_size
-    if samples < size:
-        raise UsageError(
-            f"training.batch_size {size} is more than the {samples} training samples; "
-            f"use --set batch_size={samples} or less"
-        )
-    epoch = samples / size
+    config.require_samples(samples, config.batch_size)
+    epoch = samples / config.batch_size
     steps = max(1, round(config.epochs * epoch)) if config.epochs else config.steps
     every = config.eval_every
     if not every and config.eval_epochs:
@@ -325,11 +251,7 @@ TASKS = tuple(_DEFAULTS)
 
 
 def task_name(spelled: str) -> str:
-    """The name of a task as typed, "snli-ve" or "snli_ve".
-
-    Raises:
-        UsageError: there is no such task.
-    """
+    """The name of a task as typed, "snli-ve" or "snli_ve"; UsageError for an unknown one."""
     name = spelled.replace("-", "_")
     if name not in TASKS:
         known = ", ".join(task.replace("_", "-") for task in TASKS)

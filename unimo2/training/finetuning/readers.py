@@ -29,30 +29,22 @@ from unimo2.training.finetuning.classification import Classes, Numbers, SoftTarg
 
 @dataclass(frozen=True)
 class Samples:
-    """Labelled samples as they come from the files.
+    """Labelled samples as they come from the files."""
 
-    Attributes:
-        targets: what is to be said of each.
-        labels: names of the classes, in the order of their numbers; empty where the target is a
-            number.
-        texts: of each sample one sentence, or a pair; empty for images alone.
-        images: files, each once; empty for texts alone.
-        image_of: for each sample its place in `images`; empty for texts alone.
-    """
-
-    targets: Targets
+    targets: Targets  # what is to be said of each
+    # names of the classes, in the order of their numbers; empty where the target is a number
     labels: tuple[str, ...]
+    # of each sample one sentence, or a pair; empty for images alone
     texts: tuple[tuple[str, ...], ...] = ()
-    images: tuple[Path, ...] = ()
-    image_of: tuple[int, ...] = ()
+    images: tuple[Path, ...] = ()  # files, each once; empty for texts alone
+    image_of: tuple[int, ...] = ()  # for each sample its place in `images`; empty for texts alone
 
 
 def read_captioned(root: Path, name: str) -> list[KarpathyImage]:
     """The training images of "flickr" or "coco" (train and restval) with their captions.
 
     Raises:
-        MissingData: the file or an image is not there.
-        BadData: a broken file, or an image without captions.
+        BadData: A broken file, or an image without captions.
     """
     if name == "flickr":
         path = Flickr30kFiles(root).annotations
@@ -69,13 +61,10 @@ def read_captioned(root: Path, name: str) -> list[KarpathyImage]:
 def hold_out(
     images: Sequence[KarpathyImage], count: int
 ) -> tuple[list[KarpathyImage], list[KarpathyImage]]:
-    """Keep some images, spread evenly over the file, for development.
-
-    Returns:
-        The others, and those that are kept.
+    """The images without `count` of them, spread evenly over the file, and those, for development.
 
     Raises:
-        UsageError: more than half of the images would be kept.
+        UsageError: More than half of the images would be kept.
     """
     if 2 * count > len(images):
         raise UsageError(
@@ -120,19 +109,13 @@ def read_snli_ve(root: Path) -> Samples:
 
 
 def read_vqa(root: Path, splits: Sequence[str], threshold: int) -> Samples:
-    """Training questions with soft targets over the answer list.
+    """Training questions of some splits with soft targets over the answer list.
 
     The list is made of the annotations of train and val, whichever of them are there, as the usual
-    3,129 answers are.
-
-    Args:
-        root: data root.
-        splits: "train", or "train" and "val".
-        threshold: as for `answer_list`.
+    3,129 answers are; `threshold` as for `answer_list`.
 
     Raises:
-        MissingData: a file or an image is not there.
-        BadData: a broken file, a question without annotation.
+        BadData: A broken file, a question without annotation.
     """
     found: dict[str, list[vqa.Annotation]] = {}
     for split in ("train", "val"):
@@ -173,17 +156,12 @@ _HOLDOUT_SEED = 0
 def read_imagenet(root: Path, holdout: float) -> tuple[Samples, Samples]:
     """The training images of ImageNet, and those of each class that are kept for development.
 
-    Args:
-        root: data root.
-        holdout: share of each class that is kept, rounded; always the same images, so that runs
-            with different seeds can be compared on them.
-
-    Returns:
-        Training samples and development samples (which may be none).
+    A share of `holdout`, rounded, is kept of each class; always the same images, so that runs with
+    different seeds can be compared on them.
 
     Raises:
-        MissingData: a file or folder is not there.
-        BadData: a broken file, or a class that the mapping lacks.
+        MissingData: A file or folder is not there.
+        BadData: A broken file, or a class that the mapping lacks.
     """
     mapping, folder = ImageNetFiles(root).mapping, ImageNetFiles(root).images("train")
     wnids = [synset.wnid for synset in read_synsets(mapping)]
@@ -218,7 +196,6 @@ def read_imagenet(root: Path, holdout: float) -> tuple[Samples, Samples]:
 
 
 def _each_once(files: Sequence[Path]) -> tuple[tuple[Path, ...], tuple[int, ...]]:
-    """The files, each once, and the place of each."""
     places: dict[Path, int] = {}
     image_of = tuple(places.setdefault(file, len(places)) for file in files)
     return tuple(places), image_of

@@ -5,60 +5,47 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
-from unimo2.data.batches import moved
-from unimo2.data.images import Pictures
-from unimo2.data.sampler import Sampler
+from unimo2.data.batches import Batch
+from unimo2.data.images import AugmentedImages
+from unimo2.data.sampler import Chosen
 from unimo2.data.seeding import NEGATIVES, Share, stream
 from unimo2.data.texts import TokenTable
-from unimo2.modeling.model import CONTRASTIVE_TEMPERATURE_RANGE, Unimo2Model
-from unimo2.training.dictionary_usage import dictionary_news, pair_rows
+from unimo2.modeling.model import Unimo2Model
+from unimo2.training.dictionary_usage import dictionary_news
 from unimo2.training.distributed import gather, rank, world_size
 from unimo2.training.finetuning.config import RetrievalConfig
+from unimo2.training.finetuning.samples import TaskData
 from unimo2.training.losses import circle_loss, draw_several, same_pair
 
 
 @dataclass(frozen=True)
-class RetrievalBatch:
+class RetrievalBatch(Batch):
     """Images and texts, and which are negatives of which.
 
     The first B images and the first B texts are the true pairs.
-
-    Attributes:
-        pixel_values: float32 [I, 3, S, S].
-        input_ids: int64 [T, n].
-        attention_mask: int64 [T, n].
-        image_index: int64 [B], which image of the data set each true pair shows.
-        negative_images: int64 [B, k], rows of pixel_values for each text; [B, 0] to draw them from
-            the batch.
-        negative_texts: int64 [B, k], rows of input_ids for each image; or [B, 0].
-        noise: float32 [B, 4, B] in [0, 1), for the draws from the batch; [B, 4, 0] without.
     """
 
-    pixel_values: Tensor
-    input_ids: Tensor
-    attention_mask: Tensor
-    image_index: Tensor
+    pixel_values: Tensor  # float32 [I, 3, S, S]
+    input_ids: Tensor  # int64 [T, n]
+    attention_mask: Tensor  # int64 [T, n]
+    image_index: Tensor  # int64 [B], which image of the data set each true pair shows
+    # int64 [B, k], rows of pixel_values for each text; [B, 0] to draw them from the batch
     negative_images: Tensor
-    negative_texts: Tensor
-    noise: Tensor
+    negative_texts: Tensor  # int64 [B, k], rows of input_ids for each image; or [B, 0]
+    noise: Tensor  # float32 [B, 4, B] in [0, 1), for the draws from the batch; [B, 4, 0] without
 
     @property
     def counts(self) -> dict[str, int]:
         """Samples by kind."""
         return {"pairs": len(self.image_index)}
 
-    def to(self, device: torch.device) -> RetrievalBatch:
-        """The same batch on another device."""
-        return moved(self, device)
 
-
-class RetrievalData:
+class RetrievalData(TaskData):
     """Images with captions.
 
     A pass takes every image once, with one of its captions, drawn at random or in turn; an epoch is
@@ -68,69 +55,54 @@ class RetrievalData:
     def __init__(
         self,
         config: RetrievalConfig,
-        pictures: Pictures,
+        images: AugmentedImages,
         texts: TokenTable,
         captions: Sequence[int],
     ) -> None:
-        """Put the columns together.
-
-        Args:
-            config: batch size, seed, negatives.
-            pictures: the images.
-            texts: all captions, in the order of their images.
-            captions: how many each image has.
+        """Put the columns together: all captions in the order of their images, so many of each.
 
         Raises:
-            UsageError: there are fewer images than a batch holds.
+            UsageError: There are fewer images than a batch holds.
         """
-        self._config, self._pictures, self._texts = config, pictures, texts
-        self._counts = torch.tensor(captions)
-        self._first = self._counts.cumsum(dim=0) - self._counts
-        self.samples = int(self._counts.sum())
-        size, window, in_turn = config.batch_size, config.length_window, config.captions == "each"
-        self._passes = Sampler(self._counts, texts.lengths, size, window, config.seed, 1, in_turn)
+        draw: Literal["in turn"] | int = "in turn" if config.captions == "each" else 1
+        super().__init__(config, torch.tensor(captions), texts, sum(captions), draw=draw)
+        self._config, self._images, self._texts = config, images, texts
+
+    def images_of(self, chosen: Chosen) -> Tensor:
+        """Which images a step shows, negatives aside."""
+        return chosen.items
 
     def batch(self, step: int, share: Share) -> RetrievalBatch:
         """A part of the batch of a step."""
-        size = self._config.batch_size
-        part = share.rows(size)
-        chosen = self._passes.at(step)
-        images, texts = chosen.items[part], chosen.options[part, 0]
-        own, count = len(images), self._config.negatives
+        part, size, count = share.rows(self.items), self.items, self._config.negatives
+        chosen = self.chosen(step)
+        images, texts = chosen.items[part], chosen.texts[part, 0]
+        own = len(images)
         generator = stream(self._config.seed, step, NEGATIVES)
         if self._config.negatives_from == "batch":
             noise = torch.rand(size, 4, size, generator=generator)[part, :, :own]
             none = images.new_empty(own, 0)
-            pixels = self._pixels(images, step, part, size)
-            ids, mask = self._texts.pad(texts)
-            return RetrievalBatch(pixels, ids, mask, images, none, none, noise)
-        others = torch.randint(len(self._counts) - 1, (size, 2 * count), generator=generator)[part]
+            pixels = self.pixels(self._images, step, part)
+            return RetrievalBatch(pixels, *self._texts.pad(texts), images, none, none, noise)
+        others = torch.randint(len(self.owned) - 1, (size, 2 * count), generator=generator)[part]
         others = others + (others >= images[:, None])  # any image but the pair's own
         places = torch.rand(size, count, generator=generator)[part]
-        strangers = others[:, count:]
-        their = self._counts[strangers]
-        captions = self._first[strangers] + (places * their).long().clamp_max(their - 1)
+        captions = self.owned.one(others[:, count:], places)
         every = torch.cat([images, others[:, :count].flatten()])
         ids, mask = self._texts.pad(torch.cat([texts, captions.flatten()]))
         rows = own + torch.arange(own * count).view(own, count)
         # Every image of the whole batch has its own place, whatever else this part holds.
         slots = size + torch.arange(size * count).view(size, count)[part].flatten()
         places = torch.cat([torch.arange(size)[part], slots])
-        pixels = self._pixels(every, step, places, size * (1 + count))
+        pixels = self._images.batch(every, None, step, places, size * (1 + count))
         return RetrievalBatch(pixels, ids, mask, images, rows, rows, torch.empty(own, 4, 0))
-
-    def _pixels(self, rows: Tensor, step: int, part: slice | Tensor, total: int) -> Tensor:
-        later = rows[:0]
-        if not self._pictures.in_memory and self._config.negatives_from == "batch":
-            later = self._passes.at(step + 1).items[part]
-        return self._pictures.batch(rows, later, step, part, total)
 
     def describe(self) -> dict[str, Any]:
         """Counts and fingerprint."""
-        digest = sha256(self._pictures.digest().encode())
+        digest = sha256(self._images.digest().encode())
         digest.update(self._texts.digest().encode())
-        digest.update(self._counts.numpy().tobytes())
-        counts = {"images": len(self._pictures), "captions": self.samples}
+        digest.update(self.owned.counts.numpy().tobytes())
+        counts = {"images": len(self._images), "captions": self.samples}
         return {**counts, "fingerprint": digest.hexdigest()}
 
 
@@ -150,7 +122,6 @@ class RetrievalObjective(nn.Module):
     """
 
     def __init__(self, model: Unimo2Model, config: RetrievalConfig) -> None:
-        """Wrap a model."""
         super().__init__()
         self.model, self.config = model, config
 
@@ -186,30 +157,20 @@ class RetrievalObjective(nn.Module):
             losses["itm"] = _matching(logits, own, pairs.usable)
         result = {name: loss.detach() for name, loss in losses.items()}
         result["first"] = _first(positive, negative, pairs.usable)
-        temperature = model.contrastive_temperature.detach().clamp(*CONTRASTIVE_TEMPERATURE_RANGE)
-        result["contrastive_temperature"] = temperature.squeeze()
+        result["contrastive_temperature"] = model.clamped_temperature.detach().squeeze()
         result |= dictionary_news(model, None if rows is None else rows[:own])
         weighted = [getattr(config, f"{name}_weight") * loss for name, loss in losses.items()]
         return {**result, "loss": torch.stack(weighted).sum()}
 
     def _contrast(self, images: Tensor, texts: Tensor) -> Tensor:
-        """The model's contrastive loss of the true pairs, against those of all processes.
-
-        Args:
-            images: [b, D], contrastive features of this process's images.
-            texts: [b, D], of their texts.
-        """
-        if world_size() == 1:
-            return self.model.contrastive_loss(images, texts)
-        temperature = self.model.contrastive_temperature.float()
-        temperature = temperature.clamp(*CONTRASTIVE_TEMPERATURE_RANGE)
-        own = torch.arange(len(images), device=images.device) + rank() * len(images)
-        there = images @ gather(texts).t() / temperature  # [b, B]
-        back = texts @ gather(images).t() / temperature
-        return (functional.cross_entropy(there, own) + functional.cross_entropy(back, own)) / 2
+        """The model's contrastive loss of the true pairs, against those of all processes."""
+        everyone = own = None
+        if world_size() > 1:
+            everyone = gather(images), gather(texts)
+            own = torch.arange(len(images), device=images.device) + rank() * len(images)
+        return self.model.contrastive_loss(images, texts, everyone, own)
 
     def _circle(self, positive: Tensor, negative: Tensor, usable: Tensor) -> Tensor:
-        """The mean of both directions."""
         margin, scale = self.config.circle_margin, self.config.circle_scale
         both = [circle_loss(positive, negative[i], usable[i], margin, scale) for i in range(2)]
         return (both[0] + both[1]) / 2
@@ -217,8 +178,11 @@ class RetrievalObjective(nn.Module):
     def _match(
         self, vision: Tensor, text: Tensor, mask: Tensor, pairs: _Pairs
     ) -> tuple[Tensor, Tensor | None]:
-        """Matching logits of all pairs, float32 [pairs, 2], and their dictionary rows [pairs, K]."""
-        rows = pair_rows(self.model, vision, text, mask, pairs.images, pairs.texts)
+        """Matching logits of all pairs, float32 [pairs, 2], and dictionary rows [pairs, K]."""
+        rows = None
+        if (scores := self.model.dictionary_scores(vision, text, mask)) is not None:
+            assert self.model.dictionary is not None  # it gave the scores
+            rows = self.model.dictionary.select(scores[0][pairs.images] + scores[1][pairs.texts])
         out = self.model.fuse(
             vision[pairs.images],
             text[pairs.texts],
@@ -238,8 +202,7 @@ class RetrievalObjective(nn.Module):
             of_text, of_image = batch.negative_images, batch.negative_texts
             usable = torch.ones_like(torch.stack([of_text, of_image]), dtype=torch.bool)
         else:
-            temperature = self.model.contrastive_temperature.clamp(*CONTRASTIVE_TEMPERATURE_RANGE)
-            similarity = images @ texts.T / temperature  # [B, B]
+            similarity = images @ texts.T / self.model.clamped_temperature  # [B, B]
             ids, shown = batch.input_ids, batch.image_index
             excluded = same_pair(ids, shown, ids, shown)
             count, share = self.config.negatives, self.config.hard_share

@@ -20,15 +20,10 @@ Setting = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Trial:
-    """One run of several.
+    """One run of several."""
 
-    Attributes:
-        setting: the fields of the grid with this run's values; empty without a search.
-        seed: of the run.
-    """
-
-    setting: Setting
-    seed: int
+    setting: Setting  # the fields of the grid with this run's values; empty without a search
+    seed: int  # of the run
 
     @property
     def name(self) -> str:
@@ -40,53 +35,33 @@ class Trial:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a finished run came to.
+    """What a finished run came to."""
 
-    Attributes:
-        metric: which value of the development split.
-        value: that of the best evaluation.
-        step: after how many steps that was.
-        seconds: training time.
-    """
-
-    metric: str
-    value: float
-    step: int
-    seconds: float
+    metric: str  # which value of the development split
+    value: float  # that of the best evaluation
+    step: int  # after how many steps that was
+    seconds: float  # training time
 
 
 @dataclass(frozen=True)
 class Average:
-    """The runs of one setting.
+    """The runs of one setting."""
 
-    Attributes:
-        setting: the grid's values.
-        values: of its seeds, in their order.
-        mean: of them.
-        deviation: standard deviation of a sample; 0 of a single value.
-    """
-
-    setting: Setting
-    values: tuple[float, ...]
-    mean: float
-    deviation: float
+    setting: Setting  # the grid's values
+    values: tuple[float, ...]  # of its seeds, in their order
+    mean: float  # of them
+    deviation: float  # standard deviation of a sample; 0 of a single value
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """What several runs came to.
+    """What several runs came to."""
 
-    Attributes:
-        runs: trials and outcomes, in the order in which they were planned.
-        best: the run with the highest value, of equal ones the first.
-        outcome: of that run.
-        settings: one average a setting, in the order of the grid.
-    """
-
+    # trials and outcomes, in the order in which they were planned
     runs: tuple[tuple[Trial, Outcome], ...]
-    best: Trial
-    outcome: Outcome
-    settings: tuple[Average, ...]
+    best: Trial  # the run with the highest value, of equal ones the first
+    outcome: Outcome  # of that run
+    settings: tuple[Average, ...]  # one average a setting, in the order of the grid
 
     @property
     def chosen(self) -> Average:
@@ -95,15 +70,10 @@ class Comparison:
 
 
 def plan(grid: Mapping[str, Sequence[Any]], seeds: int, first_seed: int) -> list[Trial]:
-    """All runs: every combination of the grid's values with every seed.
-
-    Args:
-        grid: values by field; empty for seeds alone.
-        seeds: how many.
-        first_seed: the others follow it.
+    """All runs: every combination of the grid's values with every seed from `first_seed`.
 
     Raises:
-        UsageError: no seed, or a field without values.
+        UsageError: No seed, or a field without values.
     """
     if seeds < 1:
         raise UsageError(f"--seeds {seeds}: at least one is needed")
@@ -122,20 +92,17 @@ def run_trials(
     identity: Mapping[str, Any],
     run: Callable[[Trial, Path], Outcome],
 ) -> Comparison:
-    """Run what is not finished yet; the table of all runs is written after each.
+    """Run what is not finished yet; the table of all runs (trials.json) is written after each.
 
     Args:
-        trials: from `plan`.
-        folder: gets a folder for each run below trials/, and trials.json.
-        identity: what finished runs must agree with to be kept: task, recipe, data, model.
-        run: trains a trial into a folder and says what it came to.
-
-    Returns:
-        The comparison, also in trials.json.
+        trials: From `plan`.
+        folder: Gets a folder for each run below trials/, and trials.json.
+        identity: What finished runs must agree with to be kept: task, recipe, data, model.
+        run: Trains a trial into a folder and says what it came to.
 
     Raises:
-        UsageError: the folder holds runs of something else.
-        BadData: its trials.json cannot be read.
+        UsageError: The folder holds runs of something else.
+        BadData: Its trials.json cannot be read.
     """
     known = _finished(folder / _TABLE, identity)
     for trial in trials:
@@ -148,7 +115,6 @@ def run_trials(
 
 
 def _finished(path: Path, identity: Mapping[str, Any]) -> dict[str, Outcome]:
-    """The outcomes that a table holds."""
     if not path.is_file():
         return {}
     try:

@@ -9,6 +9,7 @@ from typing import Any, Generic, TypeVar, cast
 
 import torch
 from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file
 from torch import Tensor
 from transformers import PreTrainedModel
 
@@ -23,16 +24,11 @@ _HEAD = "head."
 
 @dataclass(frozen=True)
 class Start(Generic[Model]):
-    """A model before its first step.
+    """A model before its first step."""
 
-    Attributes:
-        model: with the checkpoint's weights, and a new head where it has none of this task.
-        new_head: whether the head is new (or the task has none).
-        dropped: a line that says which head of the checkpoint was left out; None if none was.
-    """
-
-    model: Model
-    new_head: bool
+    model: Model  # with the checkpoint's weights, and a new head where it has none of this task
+    new_head: bool  # whether the head is new (or the task has none)
+    # a line that says which head of the checkpoint was left out; None if none was
     dropped: str | None = None
 
 
@@ -43,17 +39,10 @@ def load_start(
 
     The checkpoint's head is kept if it is of the same task and the same classes in the same order;
     another one is dropped, as the authors start STS-B from their MNLI model. New heads are drawn
-    from torch's global generator.
-
-    Args:
-        kind: class of the task's models.
-        folder: a UNIMO-2 checkpoint.
-        task: that is trained for.
-        labels: names of its classes; none for a number, and for tasks without a head.
-        fields: of the configuration that differ from the checkpoint's.
+    from torch's global generator. `fields` of the configuration differ from the checkpoint's.
 
     Raises:
-        BadCheckpoint: the weights are not whole, or cannot be read.
+        BadCheckpoint: The weights are not whole, or cannot be read.
     """
     config = Unimo2Config.from_pretrained(folder)
     changed = Unimo2Config.from_pretrained(folder, **fields)
@@ -89,11 +78,7 @@ def _other_head(
 
 
 def _loaded(kind: type[Model], folder: Path, source: Path | None, **options: Any) -> Model:
-    """The model of some weights; what is wrong with them is said with the folder's name.
-
-    Raises:
-        BadCheckpoint: a weight is missing, unexpected or of another shape.
-    """
+    """The model of some weights; what is wrong with them is said with the folder's name."""
     try:
         model: Model = kind.from_pretrained(source, **options)
     except BadCheckpoint as error:
@@ -114,7 +99,6 @@ def _files(folder: Path) -> list[Path]:
 
 
 def _names(folder: Path) -> list[str]:
-    """Names of a checkpoint's weights."""
     try:
         names: list[str] = []
         for path in _files(folder):
@@ -127,10 +111,5 @@ def _names(folder: Path) -> list[str]:
 
 def _weights(folder: Path) -> dict[str, Tensor]:
     """A checkpoint's weights in float32, by name."""
-    weights: dict[str, Tensor] = {}
-    for path in _files(folder):
-        with safe_open(path, framework="pt") as file:
-            for name in file.keys():  # noqa: SIM118, no dictionary
-                value = file.get_tensor(name)
-                weights[name] = value.to(torch.float32) if value.is_floating_point() else value
-    return weights
+    weights = {k: v for path in _files(folder) for k, v in load_file(path).items()}
+    return {k: v.to(torch.float32) if v.is_floating_point() else v for k, v in weights.items()}

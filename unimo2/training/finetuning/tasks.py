@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol, TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, PreTrainedModel
 
-from unimo2.data.images import Pictures
-from unimo2.data.seeding import WEIGHTS, Share, stream_seed
+from unimo2.data.batches import Batch, LabelledBatch
+from unimo2.data.images import AugmentedImages
+from unimo2.data.seeding import Share, seeded_weights
 from unimo2.data.texts import TokenTable
 from unimo2.errors import BadCheckpoint, UsageError
 from unimo2.formats.karpathy import KarpathyImage
@@ -23,11 +24,10 @@ from unimo2.modeling.generation import tag_tokens
 from unimo2.modeling.heads import Unimo2ForImages, Unimo2ForPairs, Unimo2ForTexts
 from unimo2.modeling.model import Unimo2Model
 from unimo2.processing import Unimo2Processor, load_processor, longest
-from unimo2.training.checkpoints import save_model
+from unimo2.training.finetuning import readers
 from unimo2.training.finetuning.captioning import CaptionData, CaptionObjective, ImageTags
 from unimo2.training.finetuning.classification import (
     ClassificationObjective,
-    LabelledBatch,
     LabelledData,
     SoftTargets,
     TaskModel,
@@ -35,73 +35,25 @@ from unimo2.training.finetuning.classification import (
 )
 from unimo2.training.finetuning.config import (
     GLUE,
-    TASKS,
     AnswerConfig,
     CaptionConfig,
     FinetuneConfig,
     FinetuneRecipe,
     ImageConfig,
     RetrievalConfig,
-    default_config,
-    task_name,
     with_steps,
 )
-from unimo2.training.finetuning.readers import (
-    Samples,
-    hold_out,
-    read_captioned,
-    read_glue,
-    read_imagenet,
-    read_snli_ve,
-    read_vqa,
-)
 from unimo2.training.finetuning.retrieval import RetrievalData, RetrievalObjective
+from unimo2.training.finetuning.samples import TaskData
 from unimo2.training.finetuning.starting import Start, load_start
 from unimo2.training.pretraining import model_fields
-from unimo2.training.trainer import TrainingBatch
-
-__all__ = [
-    "GLUE",
-    "TASKS",
-    "FinetuningTask",
-    "Prepared",
-    "TrainingData",
-    "checkpoint_config",
-    "default_config",
-    "prepare",
-    "prepare_encoder",
-    "task_name",
-]
-
-# What the trainer is given: a task model, its objective and its training data.
+from unimo2.training.trainer import TrainingTask
 
 
-class TrainingData(Protocol):
-    """Training samples of a task."""
-
-    @property
-    def samples(self) -> int:
-        """How many an epoch takes, in the unit of the batch size."""
-        ...
-
-    def batch(self, step: int, share: Share) -> TrainingBatch:
-        """A part of the batch of a step, on the CPU; a function of (seed, step, share)."""
-        ...
-
-    def describe(self) -> Mapping[str, Any]:
-        """Counts and fingerprint, for records: plain values."""
-        ...
-
-
-class FinetuningTask:
+class FinetuningTask(TrainingTask):
     """One task model with its losses and data, as `unimo2.training.trainer.train` takes it.
 
-    Attributes:
-        name: of the benchmark, "snli_ve".
-        model: what is saved and evaluated.
-        objective: the losses over the model.
-        data: training samples.
-        processor: saved beside the weights: a processor, or the tokenizer of a text encoder.
+    The processor is saved beside the weights; of a text encoder it is the tokenizer.
     """
 
     def __init__(
@@ -109,15 +61,14 @@ class FinetuningTask:
         name: str,
         model: PreTrainedModel,
         objective: nn.Module,
-        data: TrainingData,
+        data: TaskData,
         processor: Any,
     ) -> None:
-        """Put the parts together and write the task's name into the model's configuration."""
         self.name, self.model, self.objective = name, model, objective
         self.data, self.processor = data, processor
         model.config.task = name
 
-    def batch(self, step: int, share: Share) -> TrainingBatch:
+    def batch(self, step: int, share: Share) -> Batch:
         """A part of the batch of a step."""
         return self.data.batch(step, share)
 
@@ -128,14 +79,6 @@ class FinetuningTask:
         shown = {k: v for k, v in model.items() if k not in ("id2label", "label2id")}
         return {"task": self.name, "model": shown, "data": dict(self.data.describe())}
 
-    def describe(self) -> dict[str, Any]:
-        """The same, for train.json."""
-        return self.identity()
-
-    def save(self, folder: Path, dtype: str) -> None:
-        """Write the model and its processor."""
-        save_model(self.model, self.processor, folder, dtype)
-
 
 # Images of the training split that retrieval selects on where `eval_limit` leaves it open.
 _SELECTED_ON = 1000
@@ -145,30 +88,21 @@ Model = TypeVar("Model", bound=PreTrainedModel)
 
 @dataclass(frozen=True)
 class Prepared:
-    """A task that is ready to be trained.
+    """A task that is ready to be trained."""
 
-    Attributes:
-        task: for the trainer.
-        config: with steps counted.
-        held_out: accuracy in percent of a model on images that were kept for development; None for
-            tasks with a development split.
-        dropped: a line that says which head of the checkpoint was left out; None if none was.
-        development: captioned images that were kept for development; None for a development split.
-    """
-
-    task: FinetuningTask
-    config: FinetuneConfig
+    task: FinetuningTask  # for the trainer
+    config: FinetuneConfig  # with steps counted
+    # accuracy in percent of a model on images that were kept for development; None for tasks with a
+    # development split
     held_out: Callable[[PreTrainedModel], float] | None = None
+    # a line that says which head of the checkpoint was left out; None if none was
     dropped: str | None = None
+    # captioned images that were kept for development; None for a development split
     development: Sequence[KarpathyImage] | None = None
 
 
 def checkpoint_config(folder: Path) -> dict[str, Any]:
-    """What the config.json of a model folder says.
-
-    Raises:
-        BadCheckpoint: there is none, or it is no JSON object.
-    """
+    """What the config.json of a model folder says; BadCheckpoint where it is none."""
     path = folder / "config.json"
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
@@ -185,13 +119,13 @@ def prepare(task: str, recipe: FinetuneRecipe, folder: Path, root: Path) -> Prep
     """Read the data, load the checkpoint and build the losses.
 
     Args:
-        task: one of `TASKS`.
-        recipe: its training is of the task's kind (`default_config`).
-        folder: a UNIMO-2 checkpoint with its processor.
-        root: data root.
+        task: One of `TASKS`.
+        recipe: Its training is of the task's kind (`default_config`).
+        folder: A UNIMO-2 checkpoint with its processor.
+        root: Data root.
 
     Raises:
-        UsageError: or one of its kinds (MissingData, BadData, BadCheckpoint).
+        UsageError: Or one of its kinds (MissingData, BadData, BadCheckpoint).
     """
     unknown = sorted(set(recipe.model) - set(model_fields()))
     if unknown:
@@ -223,9 +157,9 @@ class _Workshop:
 
     def retrieval(self) -> Prepared:
         config = cast(RetrievalConfig, self.config)
-        images, kept = read_captioned(self.root, self.name), None
+        images, kept = readers.read_captioned(self.root, self.name), None
         if config.select_on == "train":
-            images, kept = hold_out(images, config.eval_limit or _SELECTED_ON)
+            images, kept = readers.hold_out(images, config.eval_limit or _SELECTED_ON)
         pictures, texts, counts = self._captioned(images)
         start = self._load(Unimo2Model, ())
         data = RetrievalData(config, pictures, texts, counts)
@@ -234,7 +168,7 @@ class _Workshop:
 
     def captions(self) -> Prepared:
         config = cast(CaptionConfig, self.config)
-        images = read_captioned(self.root, self.name)
+        images = readers.read_captioned(self.root, self.name)
         tags = self._tags(Path(config.object_tags), images) if config.object_tags else None
         pictures, texts, counts = self._captioned(images)
         start = self._load(Unimo2Model, ())
@@ -242,7 +176,6 @@ class _Workshop:
         return self._ready(start, objective, CaptionData(config, pictures, texts, counts, tags))
 
     def _tags(self, path: Path, images: Sequence[KarpathyImage]) -> ImageTags:
-        """The object tags of the training images."""
         found = read_object_tags(path)
         names = found.of_images([(image.cocoid, image.filename) for image in images])
         tokenizer, positions = self.processor.tokenizer, self._positions()
@@ -250,18 +183,18 @@ class _Workshop:
         return ImageTags(found.describe(), rows, int(tokenizer.pad_token_id or 0), positions)
 
     def labelled(self) -> Prepared:
-        kept: Samples | None = None
+        kept: readers.Samples | None = None
         kind: type[TaskModel] = Unimo2ForPairs
         if self.name in GLUE:
-            kind, samples = Unimo2ForTexts, read_glue(self.root, self.name)
+            kind, samples = Unimo2ForTexts, readers.read_glue(self.root, self.name)
         elif isinstance(self.config, ImageConfig):
             kind = Unimo2ForImages
-            samples, kept = read_imagenet(self.root, self.config.holdout)
+            samples, kept = readers.read_imagenet(self.root, self.config.holdout)
         elif isinstance(self.config, AnswerConfig):
             splits = self.config.train_on.split("+")
-            samples = read_vqa(self.root, splits, self.config.answer_threshold)
+            samples = readers.read_vqa(self.root, splits, self.config.answer_threshold)
         else:
-            samples = read_snli_ve(self.root)
+            samples = readers.read_snli_ve(self.root)
         start = self._load(kind, samples.labels)
         config = self.config
         self._start_from_frequencies(start, samples)
@@ -270,12 +203,12 @@ class _Workshop:
         )
         held_out = None
         if kept is not None and kept.images:
-            pictures = Pictures(kept.images, self.processor, config.image_gigabytes)
+            pictures = AugmentedImages(kept.images, self.processor, config.image_gigabytes)
             labels = kept.targets.of(torch.arange(len(pictures)))
             held_out = partial(_held_out, pictures, labels, config.batch_size)
         return self._ready(start, objective, self._labelled_data(samples), held_out)
 
-    def _start_from_frequencies(self, start: Start[TaskModel], samples: Samples) -> None:
+    def _start_from_frequencies(self, start: Start[TaskModel], samples: readers.Samples) -> None:
         """Set a new head's biases to the log odds of the answers, if the recipe asks for it."""
         config, targets = self.config, samples.targets
         new, model = start.new_head, start.model
@@ -287,41 +220,36 @@ class _Workshop:
             # An answer that hardly anybody gives still has a finite bias.
             last.bias.copy_(targets.mean().clamp(1e-5, 1.0 - 1e-5).logit())
 
-    def _labelled_data(self, samples: Samples) -> LabelledData:
+    def _labelled_data(self, samples: readers.Samples) -> LabelledData:
         count = len(samples.texts or samples.image_of)
         texts = self._tokens(samples.texts) if samples.texts else None
         pictures = self._pictures(samples.images) if samples.images else None
         image_of = samples.image_of if samples.images else None
         return LabelledData(self.config, samples.targets, count, texts, pictures, image_of)
 
-    def _captioned(self, images: Sequence[KarpathyImage]) -> tuple[Pictures, TokenTable, list[int]]:
-        """Images, all their captions, and how many each has."""
+    def _captioned(
+        self, images: Sequence[KarpathyImage]
+    ) -> tuple[AugmentedImages, TokenTable, list[int]]:
         texts = [(caption.text,) for image in images for caption in image.captions]
         pictures = self._pictures(tuple(image.path for image in images))
         return pictures, self._tokens(tuple(texts)), [len(image.captions) for image in images]
 
-    def _pictures(self, paths: tuple[Path, ...]) -> Pictures:
-        config = self.config
-        return Pictures(paths, self.processor, config.image_gigabytes, config.augment, config.seed)
+    def _pictures(self, paths: tuple[Path, ...]) -> AugmentedImages:
+        size, augment = self.config.image_gigabytes, self.config.augment
+        return AugmentedImages(paths, self.processor, size, augment, self.config.seed)
 
     def _tokens(self, texts: tuple[tuple[str, ...], ...]) -> TokenTable:
         longest = min(self.config.max_text_length, self._positions())
-        return TokenTable(self.processor.tokenizer, texts, longest)
+        return TokenTable.encode(self.processor.tokenizer, texts, longest)
 
     def _positions(self) -> int:
         """Tokens that the model has positions for."""
         return int(checkpoint_config(self.folder).get("max_position_embeddings", 514)) - 2
 
     def _load(self, kind: type[Model], labels: tuple[str, ...]) -> Start[Model]:
-        """The checkpoint's weights, with a new head where it has none; both follow from the seed."""
-        names: dict[str, Any] = {"num_labels": 1} if not labels else {}
-        if labels:
-            names["id2label"] = dict(enumerate(labels))
-            names["label2id"] = {label: number for number, label in enumerate(labels)}
-        if kind is Unimo2Model:
-            names = {}
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(stream_seed(self.config.seed, 0, WEIGHTS))
+        """The checkpoint's weights, and a new head where it has none, from the seed."""
+        names = {} if kind is Unimo2Model else _names_of_classes(labels)
+        with seeded_weights(self.config.seed):
             fields = {**names, **self.recipe.model}
             return load_start(kind, self.folder, self.name, labels, fields)
 
@@ -329,15 +257,25 @@ class _Workshop:
         self,
         start: Start[Model],
         objective: nn.Module,
-        data: TrainingData,
+        data: TaskData,
         held_out: Callable[[PreTrainedModel], float] | None = None,
     ) -> Prepared:
         task = FinetuningTask(self.name, start.model, objective, data, self.processor)
         return Prepared(task, with_steps(self.config, data.samples), held_out, start.dropped)
 
 
+def _names_of_classes(labels: Sequence[str]) -> dict[str, Any]:
+    """Fields of a model's configuration; without classes the answer is a number."""
+    if not labels:
+        return {"num_labels": 1}
+    numbers = {label: number for number, label in enumerate(labels)}
+    return {"id2label": dict(enumerate(labels)), "label2id": numbers}
+
+
 @torch.no_grad()
-def _held_out(pictures: Pictures, labels: Tensor, batch_size: int, model: PreTrainedModel) -> float:
+def _held_out(
+    pictures: AugmentedImages, labels: Tensor, batch_size: int, model: PreTrainedModel
+) -> float:
     """Accuracy of a model on labelled images, in percent."""
     right = 0
     for rows in torch.arange(len(pictures)).split(batch_size):
@@ -346,19 +284,10 @@ def _held_out(pictures: Pictures, labels: Tensor, batch_size: int, model: PreTra
     return 100.0 * right / len(pictures)
 
 
-# GLUE fine-tuning of any transformers text encoder, beside UNIMO-2's own.
-
-
 class EncoderObjective(nn.Module):
     """The loss of a model for sequence classification, by the same rules as our own heads."""
 
     def __init__(self, model: PreTrainedModel, label_smoothing: float = 0.0) -> None:
-        """Wrap a model.
-
-        Args:
-            model: gives `logits` of [b, c].
-            label_smoothing: share of the target that is spread over all classes.
-        """
         super().__init__()
         self.model, self.label_smoothing = model, label_smoothing
 
@@ -373,17 +302,14 @@ class EncoderObjective(nn.Module):
 def prepare_encoder(
     task: str, recipe: FinetuneRecipe, name_or_folder: str | Path, root: Path
 ) -> Prepared:
-    """Read the data and load the encoder, with a new head where it has none.
+    """Read the data of a GLUE task and load an encoder, with a new head where it has none.
 
-    Args:
-        task: "sst2", "mnli", "cola" or "stsb".
-        recipe: its `model` table names no field of UNIMO-2's here and must be empty.
-        name_or_folder: a folder, or a repository of the model hub.
-        root: data root.
+    The encoder is a folder, or a repository of the model hub. The recipe's `model` table names no
+    field of UNIMO-2's here and must be empty.
 
     Raises:
-        BadCheckpoint: it cannot be loaded as a text encoder.
-        UsageError: or one of its kinds (MissingData, BadData).
+        BadCheckpoint: It cannot be loaded as a text encoder.
+        UsageError: Or one of its kinds (MissingData, BadData).
     """
     config = recipe.training
     if recipe.model:
@@ -391,23 +317,16 @@ def prepare_encoder(
             f"model.{', model.'.join(recipe.model)}: fields of UNIMO-2, which {name_or_folder} is "
             f"not; use a recipe without them, for example --config {task}"
         )
-    samples = read_glue(root, task)
-    names: dict[str, Any] = {"num_labels": 1}
-    if samples.labels:
-        names = {
-            "id2label": dict(enumerate(samples.labels)),
-            "label2id": {label: number for number, label in enumerate(samples.labels)},
-        }
+    samples = readers.read_glue(root, task)
     try:
         tokenizer = AutoTokenizer.from_pretrained(name_or_folder)
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(stream_seed(config.seed, 0, WEIGHTS))
+        with seeded_weights(config.seed):
             model, info = AutoModelForSequenceClassification.from_pretrained(
                 name_or_folder,
                 dtype=torch.float32,
                 output_loading_info=True,
                 ignore_mismatched_sizes=True,  # a head of other classes; the body is looked at below
-                **names,
+                **_names_of_classes(samples.labels),
             )
     except (OSError, ValueError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:300]
@@ -418,7 +337,7 @@ def prepare_encoder(
     misshapen = [str(key[0]) for key in info["mismatched_keys"]]
     _refuse_missing(model, [*info["missing_keys"], *misshapen], name_or_folder)
     limit = min(config.max_text_length, longest(model, tokenizer))
-    texts = TokenTable(tokenizer, samples.texts, limit)
+    texts = TokenTable.encode(tokenizer, samples.texts, limit)
     data = LabelledData(config, samples.targets, len(samples.texts), texts)
     objective = EncoderObjective(model, config.label_smoothing)
     built = FinetuningTask(task, model, objective, data, tokenizer)
