@@ -182,8 +182,8 @@ def _local_plane(x: float, y: float, radius: float) -> tuple[slice, slice, Axis,
     reach = int(radius * scale) + 2
     top, left = max(int(y * scale) - reach, 0), max(int(x * scale) - reach, 0)
     bottom, right = min(int(y * scale) + reach, side), min(int(x * scale) + reach, side)
-    down = (np.arange(top, bottom) + 0.5 - y * scale) / (radius * scale)
-    across = (np.arange(left, right) + 0.5 - x * scale) / (radius * scale)
+    down = (np.arange(top, bottom, dtype=np.float64) + 0.5 - y * scale) / (radius * scale)
+    across = (np.arange(left, right, dtype=np.float64) + 0.5 - x * scale) / (radius * scale)
     return slice(top, bottom), slice(left, right), across[None, :], down[:, None]
 
 
