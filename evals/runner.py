@@ -249,10 +249,17 @@ def _keep_features(model: Model, folder: Path | None, stack: ExitStack) -> None:
 def _check_tuning(card: Card, request: Request) -> None:
     """Refuse a model that is fine-tuned for something else, or a pre-trained one unasked.
 
+    A model that is fine-tuned for the benchmark is never measured as zero-shot.
+
     A model that does not say what it was trained for is taken at its word, and so is one that has what
     is needed where the benchmark measures no pre-trained models.
     """
     tuned = [canonical(name) for name in card.finetuned_for]
+    if request.zero_shot and request.benchmark in tuned:
+        raise IncompatibleModel(
+            f"model '{card.name}' is fine-tuned for {request.benchmark}, which is not zero-shot: leave "
+            "--zero-shot out, or give a pre-trained model with --model"
+        )
     if request.benchmark in tuned or (request.zero_shot and not tuned):
         return
     if not tuned and (card.untold or not get_benchmark(request.benchmark).zero_shot):

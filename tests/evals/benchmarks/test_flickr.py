@@ -205,6 +205,16 @@ def test_a_pretrained_model_needs_zero_shot(flickr_root: Path, tmp_path: Path) -
         evals.run("flickr", model="mini", data_root=flickr_root, output=tmp_path)
 
 
+def test_a_model_that_is_tuned_for_the_benchmark_is_not_zero_shot(
+    flickr_root: Path, tmp_path: Path
+) -> None:
+    """Truth: the card of 'mini-flickr' lists the benchmark."""
+    with pytest.raises(IncompatibleModel, match="which is not zero-shot: leave --zero-shot out"):
+        evals.run(
+            "flickr", model="mini-flickr", zero_shot=True, data_root=flickr_root, output=tmp_path
+        )
+
+
 def test_reads_the_real_photos(real_data: Path) -> None:
     """Truth: counts of the sample's own README: 60 test images with five captions each."""
     data = flickr.Flickr().read(resolve(None, real_data), Request("flickr", "mini"))
