@@ -319,7 +319,7 @@ class Benchmark(ABC):
 
     def choose_dtype(self, exact: Any, fast: Any, data: Any) -> DtypeChoice:
         """Compare time and results of a sample in two number formats."""
-        raise NotImplementedError
+        raise UsageError(f"{self.title} cannot compare dtypes: choose one with --dtype")
 
     def files(self, split: str) -> Sequence[Path]:
         """The annotation files of a split, below the data root."""

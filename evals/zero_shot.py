@@ -162,9 +162,15 @@ def protocol(model: Model, request: Request) -> dict[str, Any]:
         "rerank": rerank,
         "contrastive_weight": weight,
         "templates": len(chosen),
-        "prompt": chosen[0] if len(chosen) == 1 else f"mean score over {len(chosen)} templates",
+        "prompt": chosen[0] if len(chosen) == 1 else f"{_ensemble(model)} {len(chosen)} templates",
         "class_names": "the first name of each synset",
     }
+
+
+def _ensemble(model: Model) -> str:
+    """What several sentences of a class come to."""
+    cosine = getattr(model, "similarity", "dot") == "cosine"
+    return "normalised mean vector of" if cosine else "mean score over"
 
 
 @dataclass
@@ -302,7 +308,11 @@ class ClassScorer:
                 yield place // self._per_class, text
 
     def _similarities(self, images: Sequence[Image]) -> Floats:
-        """Dot products with each class's mean vector, `[images, classes]`."""
+        """Dot products with each class's mean vector, `[images, classes]`.
+
+        Vectors that are meant for the cosine have length 1, and so has their mean then: CLIP's
+        ensemble of prompts (Radford et al., 2021, section 3.1.4) as its code computes it.
+        """
         model, size = cast("DualEncoder", self.model), self.model.batch_size
         if self._vectors is None:
             parts = [
@@ -310,7 +320,10 @@ class ClassScorer:
                 for start in range(0, len(self._sentences), size)
             ]
             every = np.concatenate(parts).astype(np.float64)
-            self._vectors = every.reshape(len(self.synsets), self._per_class, -1).mean(axis=1)
+            means = every.reshape(len(self.synsets), self._per_class, -1).mean(axis=1)
+            if getattr(model, "similarity", "dot") == "cosine":
+                means /= np.linalg.norm(means, axis=1, keepdims=True)
+            self._vectors = means
         found = [
             model.embed_images(images[start : start + size]).float().cpu().numpy()
             for start in range(0, len(images), size)

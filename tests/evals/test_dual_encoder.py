@@ -3,11 +3,12 @@
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 import evals
 from builders.item_fakes import NoisyScorer, write_imagenet
 from builders.retrieval_fakes import ColourScorer, write_flickr
-from evals import records
+from evals import records, zero_shot
 from evals.benchmarks.flickr import Flickr
 from evals.compare import compare
 from evals.distributed import Share
@@ -15,6 +16,7 @@ from evals.metrics.ranking import RECALL_AT
 from evals.runner import make_request
 from evals.suites import resolve
 from unimo2.errors import IncompatibleModel
+from unimo2.formats.imagenet import Synset
 from unimo2.formats.images import load_image
 from zoo.protocols import DualEncoder, PairScorer
 
@@ -185,3 +187,42 @@ def test_zero_shot_classes_need_no_option(tmp_path):
             "imagenet", model=VectorsAlone(), zero_shot=True, data_root=root, rerank=2,
             output=tmp_path / "runs",
         )  # fmt: skip
+
+
+class Cosines:
+    """Vectors of length 1 that are meant for the cosine, as CLIP's are."""
+
+    name, weights_sha256, device, dtype = "cosines", "c" * 64, "cpu", "float32"
+    settings, batch_size, similarity = {}, 7, "cosine"
+
+    def embed_texts(self, texts):
+        """`[texts, 6]`, by the letters of each."""
+        rows = [torch.sin(torch.arange(1, 7) * sum(text.encode())) for text in texts]
+        return torch.nn.functional.normalize(torch.stack(rows), dim=-1)
+
+    def embed_images(self, images):
+        """`[images, 6]`, by one pixel of each."""
+        rows = [torch.cos(torch.arange(1, 7) * sum(image.getpixel((0, 0)))) for image in images]
+        return torch.nn.functional.normalize(torch.stack(rows), dim=-1)
+
+
+def test_an_ensemble_of_prompts_is_that_of_clip():
+    """Truth: CLIP's own steps in numpy: normalise, mean over 80 sentences, normalise, product."""
+    names = ["tench", "goldfish", "great white shark", "crane"]
+    synsets = [Synset(f"n{number:08d}", (name,)) for number, name in enumerate(names)]
+    images = [Image.new("RGB", (2, 2), (17 * number, 5, 90)) for number in range(9)]
+    request = make_request("imagenet", "cosines", {"zero_shot": True, "templates": 80})
+    model = Cosines()
+    found = zero_shot.ClassScorer(model, synsets, request).rank(images, [0] * len(images))
+
+    classes = []
+    for name in names:
+        each = model.embed_texts([one.format(name) for one in zero_shot.templates(80)]).numpy()
+        mean = each.mean(axis=0)
+        classes.append(mean / np.linalg.norm(mean))
+    logits = model.embed_images(images).numpy() @ np.stack(classes).T
+    np.testing.assert_allclose(found.best_score, logits.max(axis=1), atol=1e-6)
+    np.testing.assert_allclose(found.truth_score, logits[:, 0], atol=1e-6)
+    assert list(found.best) == list(logits.argmax(axis=1))
+    prompt = zero_shot.protocol(model, request)["prompt"]
+    assert prompt == "normalised mean vector of 80 templates"
