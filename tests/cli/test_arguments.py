@@ -6,6 +6,7 @@ from typing import Annotated
 import pytest
 import typer
 
+from unimo2.cli.app import main
 from unimo2.cli.arguments import expand
 from unimo2.errors import UsageError
 
@@ -94,3 +95,20 @@ def test_a_list_option_without_values_is_an_error(command, typed):
     """The option would else swallow the next option's name as its value."""
     with pytest.raises(UsageError, match="option --k needs at least one value.*unimo2 ablate"):
         expand(command, typed.split())
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["ablate", "--output", ""], ["ablate", "--output="], ["ablate", "--k", "3", "  "]],
+    ids=["empty", "equals", "blank in a list"],
+)
+def test_an_empty_value_is_refused(command, words):
+    """What an unset shell variable leaves would else stand for the default, without a word."""
+    with pytest.raises(UsageError, match=r"option --\w+ got an empty value .*unimo2 ablate"):
+        expand(command, words)
+
+
+def test_a_model_without_a_name_is_not_the_default_one(capsys):
+    """The whole command line; nothing is measured."""
+    assert main(["eval", "flickr", "--zero-shot", "--model", ""]) == 2
+    assert "option --model got an empty value" in capsys.readouterr().err

@@ -108,7 +108,7 @@ def expand(root: Command, arguments: Sequence[str]) -> list[str]:
         The arguments in the form that Typer takes.
 
     Raises:
-        UsageError: a list option without a value.
+        UsageError: a list option without a value, or an option whose value is empty.
     """
     line = _Line(list(arguments))
     top = level = _Level.of(root, ())
@@ -137,8 +137,11 @@ def _is_option(token: str, level: _Level) -> bool:
 
 def _copy_option(line: _Line, level: _Level, top: _Level) -> None:
     """Copy the option at the line's position with its values, a list in the repeated form."""
-    name, equals, _ = line.typed[line.position].partition("=")
+    name, equals, given = line.typed[line.position].partition("=")
     option = level.options.get(name)
+    if option is not None and option.values:
+        values = [given] if equals else line.typed[line.position + 1 :][: option.values]
+        _refuse_empty(name, values, level)
     switch_of_application = name in top.options and top.options[name].values == 0
     if switch_of_application and name != "--help" and (option is None or level is top):
         line.hoisted.append(line.take())
@@ -152,8 +155,19 @@ def _copy_option(line: _Line, level: _Level, top: _Level) -> None:
         while (value := line.peek()) is not None and value != "--":
             if _is_option(value, level):
                 break
+            _refuse_empty(name, [value], level)
             line.written += [name, line.take()]
             count += 1
         if count == 0:
             command = " ".join(("unimo2", *level.names))
             raise UsageError(f"option {name} needs at least one value; see '{command} --help'")
+
+
+def _refuse_empty(name: str, values: Sequence[str], level: _Level) -> None:
+    """Refuse an option without a value that says something, as an unset shell variable leaves it."""
+    if any(not value.strip() for value in values):
+        command = " ".join(("unimo2", *level.names))
+        raise UsageError(
+            f"option {name} got an empty value (an unset shell variable?); leave it out or give one; "
+            f"see '{command} --help'"
+        )
