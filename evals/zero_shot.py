@@ -167,10 +167,14 @@ def protocol(model: Model, request: Request) -> dict[str, Any]:
     }
 
 
+def _by_cosine(model: Model) -> bool:
+    """Whether the model's vectors have length 1 and are meant for the cosine."""
+    return getattr(model, "similarity", "dot") == "cosine"
+
+
 def _ensemble(model: Model) -> str:
     """What several sentences of a class come to."""
-    cosine = getattr(model, "similarity", "dot") == "cosine"
-    return "normalised mean vector of" if cosine else "mean score over"
+    return "normalised mean vector of" if _by_cosine(model) else "mean score over"
 
 
 @dataclass
@@ -321,7 +325,7 @@ class ClassScorer:
             ]
             every = np.concatenate(parts).astype(np.float64)
             means = every.reshape(len(self.synsets), self._per_class, -1).mean(axis=1)
-            if getattr(model, "similarity", "dot") == "cosine":
+            if _by_cosine(self.model):
                 means /= np.linalg.norm(means, axis=1, keepdims=True)
             self._vectors = means
         found = [
