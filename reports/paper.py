@@ -31,13 +31,23 @@ from unimo2.errors import UsageError
 if TYPE_CHECKING:
     import pandas as pd
 
-TABLES = range(1, 11)
-RESULT_TABLES = (1, 2, 3, 4, 5, 10)
-
 Row = dict[str, str]
 """One row of a file, by column."""
 
 _FOLDER = Path(__file__).parent / "published"
+
+
+@cache
+def _read(name: str) -> tuple[Row, ...]:
+    with (_FOLDER / name).open(encoding="utf-8", newline="") as stream:
+        return tuple(csv.DictReader(stream))
+
+
+TABLES = tuple(int(one["table"]) for one in _read("titles.csv"))
+# Those of results; the paper's others tell of data and settings.
+RESULT_TABLES = tuple(
+    dict.fromkeys(int(one["table"]) for one in _read("columns.csv") if one["benchmark"])
+)
 
 
 def number_rows(table: int) -> tuple[Row, ...]:
@@ -89,7 +99,7 @@ def splits(table: int) -> list[str]:
 
 def title(table: int) -> str:
     """A table's number and the first sentence of the paper's caption."""
-    return f"Table {table}: {caption(table)} (UNIMO-2 paper, as published)"
+    return f"Table {table}: {caption(table)} ({_head(table)['source']}, as published)"
 
 
 def caption(table: int) -> str:
@@ -247,16 +257,11 @@ def _head(table: int) -> Row:
 
 def _checked(table: int) -> int:
     if table not in TABLES:
-        raise UsageError(f"the paper has no Table {table}; its tables are 1 to {TABLES[-1]}")
+        known = f"{TABLES[0]} to {TABLES[-1]}"
+        raise UsageError(f"the paper has no Table {table}; its tables are {known}")
     return table
 
 
 def _of_table(name: str, table: int) -> tuple[Row, ...]:
     number = str(_checked(table))
     return tuple(one for one in _read(name) if one["table"] == number)
-
-
-@cache
-def _read(name: str) -> tuple[Row, ...]:
-    with (_FOLDER / name).open(encoding="utf-8", newline="") as stream:
-        return tuple(csv.DictReader(stream))

@@ -1,85 +1,17 @@
-"""What a contributor of NLVR2 writes: three files, and no line in any other."""
+"""What a contributor of NLVR2 writes: three files, and no line in any other.
+
+Two of them are the code of docs/contributing/a-data-set.md.
+"""
 
 from pathlib import Path
+
+from builders.toy_package import blocks_of
+
+_READER, _CATALOGUE = blocks_of("a-data-set.md")
 
 FILES = {
-    "unimo2/formats/nlvr2.py": '''"""NLVR2's files: a sentence about two photos, true or false."""
-
-from __future__ import annotations
-
-import json
-from dataclasses import dataclass
-from pathlib import Path
-
-from unimo2.errors import BadData, MissingData
-
-LABELS = ("False", "True")
-
-
-@dataclass(frozen=True)
-class Example:
-    """A sentence about two photos."""
-
-    id: str
-    sentence: str
-    label: str
-
-    def images(self, root: Path) -> tuple[Path, Path]:
-        """The photos, left and right."""
-        stem = self.id.rpartition("-")[0]
-        left, right = (root / "nlvr2" / "images" / f"{stem}-img{side}.png" for side in (0, 1))
-        return left, right
-
-
-def annotations(root: Path, split: str) -> Path:
-    """The file of a split below a data root."""
-    return root / "nlvr2" / f"{split}.json"
-
-
-def read_examples(path: Path) -> tuple[Example, ...]:
-    """Read a file of one example per line."""
-    if not path.is_file():
-        raise MissingData(f"NLVR2 annotations not found: {path}")
-    try:
-        rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-        return tuple(Example(row["identifier"], row["sentence"], row["label"]) for row in rows)
-    except (ValueError, KeyError, TypeError) as error:
-        raise BadData(f"{path}: not NLVR2's JSON lines ({error!r})") from None
-''',
-    "evals/datasets/catalogue/nlvr2.py": '''"""NLVR2: is a sentence true of two photos."""
-
-from __future__ import annotations
-
-from pathlib import Path
-
-from evals.datasets.entry import DataSet, Findings, Official, Place
-from evals.datasets.images import ImageCheck
-from unimo2.formats.nlvr2 import annotations, read_examples
-
-SPLITS = ("dev", "test1")
-
-
-def _verify(root: Path, images: ImageCheck) -> Findings:
-    there = [split for split in SPLITS if annotations(root, split).is_file()]
-    return Findings({(s, "pairs"): len(read_examples(annotations(root, s))) for s in there})
-
-
-DATA_SET = DataSet(
-    name="nlvr2",
-    title="NLVR2",
-    role="benchmark",
-    about="Sentences about two photos each, true or false.",
-    licence="CC BY 4.0 (sentences).",
-    source="https://github.com/lil-lab/nlvr/tree/master/nlvr2",
-    places=tuple(Place.files(f"{s} sentences", annotations(Path(), s)) for s in SPLITS),
-    official=(
-        Official("dev", "pairs", 6_982, "Suhr et al., 2019"),
-        Official("test1", "pairs", 6_967, "Suhr et al., 2019"),
-    ),
-    benchmark="nlvr2",
-    verify=_verify,
-)
-''',
+    "unimo2/formats/nlvr2.py": _READER,
+    "evals/datasets/catalogue/nlvr2.py": _CATALOGUE,
     "evals/benchmarks/nlvr2.py": '''"""NLVR2 accuracy: the two photos stand side by side in one image."""
 
 from __future__ import annotations

@@ -5,10 +5,15 @@ from pathlib import Path
 PAGES = Path(__file__).resolve().parents[2] / "docs" / "contributing"
 
 
-def code_of(page: str) -> str:
-    """The Python of a page for contributors, so that what it shows is what the tests run."""
+def blocks_of(page: str, language: str = "python") -> list[str]:
+    """The code of a page for contributors, so that what it shows is what the tests run."""
     text = (PAGES / page).read_text(encoding="utf-8")
-    return text.split("```python\n")[1].split("```")[0]
+    return [block.split("```")[0] for block in text.split(f"```{language}\n")[1:]]
+
+
+def code_of(page: str) -> str:
+    """The first block of Python of a page."""
+    return blocks_of(page)[0]
 
 
 BENCHMARK = code_of("a-benchmark.md")

@@ -1,13 +1,19 @@
 """The paper's numbers, against the paper."""
 
 import hashlib
+import json
+import os
 import re
+import shutil
+import subprocess
+import sys
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
 import reports
+from builders.toy_package import blocks_of
 from reports import paper
 from unimo2.errors import UsageError
 
@@ -304,3 +310,31 @@ def test_tables_say_which_rows_are_of_the_validation_split():
     told = {(row["row_label"], row["column"]): row["split"] for row in rows}
     assert told["UNIMO-2", "ZS-TR"] == "val" and told["UNITER-Base", "ZS-TR"] == "test"
     assert told["UNIMO-2", "Caption"] == "test" and told["UNIMO-2", "VQA"] == "test-std"
+
+
+def test_a_contributor_of_a_table_adds_lines_of_files(tmp_path):
+    """The lines of docs/contributing/a-table.md, added to a copy of the package, against a record."""
+    shutil.copytree(Path(paper.__file__).parent, tmp_path / "reports")
+    for name, kind in (
+        ("titles.csv", "titles"),
+        ("columns.csv", "columns"),
+        ("table11.csv", "table"),
+    ):
+        with (tmp_path / "reports" / "published" / name).open("a", encoding="utf-8") as stream:
+            stream.writelines(blocks_of("a-table.md", kind))
+    search = os.pathsep.join([str(tmp_path), *filter(None, sys.path)])
+    command = [sys.executable, "-m", "unimo2", "report", "--table", "11", "--format", "json"]
+    done = subprocess.run(
+        command,
+        env={**os.environ, "PYTHONPATH": search},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    (table,) = json.loads(done.stdout)
+    assert table["title"].endswith("(CLIP and ViLT papers, as published)")
+    found = {(one["row_label"], one["column"]): one["value"] for one in table["published"]}
+    assert found["ViLT-B/32", "TR"] == reports.published(10).loc["ViLT", ("ZeroShot-TR", "R@1")]
+    kinds = {(one["benchmark"], one["kind"]) for one in table["measured"]}
+    assert {("flickr", "measured"), ("imagenet", "measured")} <= kinds
