@@ -232,7 +232,7 @@ def as_clip_reads(tokenizer: PreTrainedTokenizerBase) -> None:
     end whose id is 2, which in old configurations meant another token.
     """
     tokenizer.add_special_tokens({"eos_token": "<|endoftext|>"})
-    core = tokenizer.backend_tokenizer
+    core: Any = getattr(tokenizer, "backend_tokenizer", None)
     core.normalizer = normalizers.Lowercase()
     core.post_processor = processors.TemplateProcessing(
         single=f"{tokenizer.bos_token} $A {tokenizer.eos_token}",

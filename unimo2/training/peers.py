@@ -18,6 +18,7 @@ from transformers import (
     CLIPImageProcessor,
     CLIPModel,
     CLIPProcessor,
+    PreTrainedTokenizerBase,
     ViltConfig,
     ViltForImageAndTextRetrieval,
     ViltForMaskedLM,
@@ -86,9 +87,12 @@ class ClipObjective(nn.Module):
         pairs, model = _pairs(batch), self.model
         images = model.get_image_features(pixel_values=pairs.pixel_values).pooler_output
         texts = model.get_text_features(pairs.input_ids, pairs.attention_mask).pooler_output
-        pad_id = model.config.text_config.pad_token_id
-        features = [functional.normalize(part.float(), dim=-1) for part in (images, texts)]
-        everyone = Everyone.of(*features, pairs, pad_id)
+        everyone = Everyone.of(
+            functional.normalize(images.float(), dim=-1),
+            functional.normalize(texts.float(), dim=-1),
+            pairs,
+            model.config.text_config.pad_token_id,
+        )
         temperature = (-model.logit_scale.clamp(max=_LARGEST_LOGIT_SCALE)).exp()
         return {
             "loss": everyone.contrast(temperature),
@@ -250,25 +254,28 @@ class PeerTask(PairTask):
         with seeded_weights(config.seed):
             if config.trains == "clip":
                 self.objective = ClipObjective(sizes, longest)
-                square = {"height": side, "width": side}
-                images = CLIPImageProcessor(
-                    size=square,
-                    do_center_crop=False,
-                    image_mean=DEFAULT_MEAN,
-                    image_std=DEFAULT_STD,
-                )
-                self.processor = CLIPProcessor(images, tokenizer)
+                self.processor = _clip_processor(side, tokenizer)
             else:
                 self.objective = ViltObjective(sizes, longest, config)
                 images = ViltImageProcessor(
                     size={"shortest_edge": side}, size_divisor=sizes.patch_size
                 )
                 self.processor = ViltProcessor(images, tokenizer)
-                if config.vision_tower:
-                    weights = Path(config.vision_weights) if config.vision_weights else None
-                    vit = load_vit(config.vision_tower, weights)
-                    start_from_vit(self.objective.model.vilt, vit)
         self.model = self.objective.model
+        if config.vision_tower and isinstance(self.objective, ViltObjective):
+            weights = Path(config.vision_weights) if config.vision_weights else None
+            start_from_vit(self.objective.model.vilt, load_vit(config.vision_tower, weights))
+
+
+def _clip_processor(side: int, tokenizer: PreTrainedTokenizerBase) -> CLIPProcessor:
+    """CLIP's processor, with images prepared as for UNIMO-2: a square of the whole picture."""
+    images = CLIPImageProcessor(
+        size={"height": side, "width": side},
+        do_center_crop=False,
+        image_mean=DEFAULT_MEAN,
+        image_std=DEFAULT_STD,
+    )
+    return CLIPProcessor(images, tokenizer)
 
 
 def _pairs(batch: MixedBatch) -> PairBatch:
