@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import Any
 
 import torch
 from timm.models.vision_transformer import VisionTransformer
@@ -52,6 +53,7 @@ class ClipObjective(nn.Module):
     def __init__(self, sizes: Unimo2Config, longest: int) -> None:
         """Build a CLIP with the towers' sizes and texts of at most `longest` tokens."""
         super().__init__()
+        self.pad_id = sizes.pad_token_id
         common = {
             "hidden_size": sizes.hidden_size,
             "intermediate_size": sizes.intermediate_size,
@@ -91,7 +93,7 @@ class ClipObjective(nn.Module):
             functional.normalize(images.float(), dim=-1),
             functional.normalize(texts.float(), dim=-1),
             pairs,
-            model.config.text_config.pad_token_id,
+            self.pad_id,
         )
         temperature = (-model.logit_scale.clamp(max=_LARGEST_LOGIT_SCALE)).exp()
         return {
@@ -257,9 +259,8 @@ class PeerTask(PairTask):
                 self.processor = _clip_processor(side, tokenizer)
             else:
                 self.objective = ViltObjective(sizes, longest, config)
-                images = ViltImageProcessor(
-                    size={"shortest_edge": side}, size_divisor=sizes.patch_size
-                )
+                build: Any = ViltImageProcessor  # whose own type lacks the divisor
+                images = build(size={"shortest_edge": side}, size_divisor=sizes.patch_size)
                 self.processor = ViltProcessor(images, tokenizer)
         self.model = self.objective.model
         if config.vision_tower and isinstance(self.objective, ViltObjective):
