@@ -28,6 +28,18 @@ from evals.suite_mini.suite import VERSION
 ZOO = Path(zoo.__file__).parent
 PRETRAINED = "mini"
 PROCESSES = 2
+# Families that are also trained on the embedded pairs, for comparison: what they are, and whose.
+PEERS = {
+    "clip": (
+        "CLIP of transformers",
+        "Radford et al., Learning Transferable Visual Models From Natural Language Supervision, 2021",
+    ),
+    "vilt": (
+        "ViLT of transformers",
+        "Kim, Son and Kim, ViLT: Vision-and-Language Transformer Without Convolution or Region "
+        "Supervision, ICML 2021",
+    ),
+}
 # By how a task is written on the command line; where its training data lies in the suite.
 DATA = {
     "sst2": "glue/SST-2",
@@ -53,6 +65,8 @@ class Embedded:
         description: the card's line.
         data: what it was trained on.
         processes: that train it together.
+        family: of the zoo.
+        citation: the card's line.
     """
 
     name: str
@@ -60,6 +74,11 @@ class Embedded:
     description: str
     data: str
     processes: int = 1
+    family: str = "unimo2"
+    citation: str = (
+        "Li et al., UNIMO-2: End-to-End Unified Vision-Language Grounded Learning, "
+        "Findings of ACL 2022"
+    )
 
     def run_folder(self, runs: Path) -> Path:
         """Where it is trained."""
@@ -76,12 +95,12 @@ class Embedded:
 def embedded_models() -> list[Embedded]:
     """All of them, the pre-trained one first."""
     suite = f"suite mini, version {VERSION}, seed 0"
-    corpora = "coco, visual_genome, conceptual_captions, sbu, imagenet21k, open_images, bookwiki"
+    pairs = "coco, visual_genome, conceptual_captions, sbu"
     pretrained = Embedded(
         PRETRAINED,
         ("pretrain", "--config", "mini"),
         "UNIMO-2 at a small size, pre-trained on the embedded suite of drawn scenes",
-        f"{suite}: train splits of {corpora}, openwebtext",
+        f"{suite}: train splits of {pairs}, imagenet21k, open_images, bookwiki, openwebtext",
         PROCESSES,
     )
     tuned = [
@@ -93,7 +112,19 @@ def embedded_models() -> list[Embedded]:
         )
         for task, folder in DATA.items()
     ]
-    return [pretrained, *tuned]
+    peers = [
+        Embedded(
+            f"{PRETRAINED}-{family}",
+            ("pretrain", "--config", f"{PRETRAINED}-{family}"),
+            f"{model} at the embedded model's size, trained on the embedded suite's pairs for as long",
+            f"{suite}: train splits of {pairs}",
+            PROCESSES,
+            family,
+            citation,
+        )
+        for family, (model, citation) in PEERS.items()
+    ]
+    return [pretrained, *tuned, *peers]
 
 
 def is_finished(model: Embedded, runs: Path) -> bool:
@@ -138,12 +169,11 @@ def card_text(model: Embedded, runs: Path, folder: Path) -> str:
     digest = hashlib.sha256((folder / zoo.cards.WEIGHTS).read_bytes()).hexdigest()
     lines = [
         f'name = "{model.name}"',
-        'family = "unimo2"',
+        f'family = "{model.family}"',
         f'description = "{model.description}"',
         f"capabilities = {_array(known.capabilities)}",
         'licence = "Apache-2.0"',
-        'citation = "Li et al., UNIMO-2: End-to-End Unified Vision-Language Grounded Learning, '
-        'Findings of ACL 2022"',
+        f'citation = "{model.citation}"',
         f"training_data = {_array([model.data])}",
         f'command = "{" ".join(model.command(runs))}"',
         f'weights_sha256 = "{digest}"',
@@ -165,7 +195,7 @@ def main() -> None:
     """Read the command line, train and install."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("runs", type=Path, help="folder for the training runs, named in the cards")
-    names = [PRETRAINED, *DATA]
+    names = [PRETRAINED, *DATA, *PEERS]
     parser.add_argument("--only", nargs="+", choices=names, default=names, metavar="NAME")
     parser.add_argument("--zoo", type=Path, default=ZOO, help="folder with cards/ and checkpoints/")
     arguments = parser.parse_args()

@@ -10,7 +10,16 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
-from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, processors, trainers
+from tokenizers import (
+    AddedToken,
+    Tokenizer,
+    decoders,
+    models,
+    normalizers,
+    pre_tokenizers,
+    processors,
+    trainers,
+)
 from torch import Tensor, nn
 from transformers import (
     AutoProcessor,
@@ -213,6 +222,24 @@ def train_tokenizer(texts: Iterable[str], vocab_size: int) -> PreTrainedTokenize
         mask_token=AddedToken(_MASK, lstrip=True, special=True),
         clean_up_tokenization_spaces=False,
         model_input_names=["input_ids", "attention_mask"],
+    )
+
+
+def as_clip_reads(tokenizer: PreTrainedTokenizerBase) -> None:
+    """Let a tokenizer of `train_tokenizer` lower texts' case and end them with CLIP's own token.
+
+    Changed in place: the vocabulary gets one more entry, the last. transformers' CLIP cannot find an
+    end whose id is 2, which in old configurations meant another token.
+    """
+    tokenizer.add_special_tokens({"eos_token": "<|endoftext|>"})
+    core: Any = getattr(tokenizer, "backend_tokenizer", None)
+    core.normalizer = normalizers.Lowercase()
+    core.post_processor = processors.TemplateProcessing(
+        single=f"{tokenizer.bos_token} $A {tokenizer.eos_token}",
+        special_tokens=[
+            (tokenizer.bos_token, tokenizer.bos_token_id),
+            (tokenizer.eos_token, tokenizer.eos_token_id),
+        ],
     )
 
 

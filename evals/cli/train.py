@@ -148,11 +148,13 @@ def _train(recipe: Recipe, root: Path, output: Path, resume: str, device: str) -
     from transformers.utils.logging import disable_progress_bar
 
     from unimo2.training.logging import TrainingBar
-    from unimo2.training.pretraining import prepare
-    from unimo2.training.pretraining import pretrain as run
+    from unimo2.training.peers import PeerTask
+    from unimo2.training.pretraining import PretrainingTask, prepare
+    from unimo2.training.trainer import train
 
     disable_progress_bar()  # of writing weights: an instant
-    if recipe.training.trains != "unimo2":
+    training = recipe.training
+    if training.trains in ("labels", "views", "words"):
         return _train_tower(recipe, root, output, resume, device)
     prepared = prepare(recipe, root)
     for line in prepared.skips.lines():
@@ -160,8 +162,9 @@ def _train(recipe: Recipe, root: Path, output: Path, resume: str, device: str) -
     for kind, facts in prepared.corpora.describe().items():
         counts = ", ".join(f"{value:,} {name}" for name, value in facts.items() if name in _COUNTS)
         say(f"{kind}: {counts}", err=True)
+    task = (PretrainingTask if training.trains == "unimo2" else PeerTask)(training, prepared)
     with TrainingBar(shown=is_first_process()) as bar:
-        summary = run(recipe.training, prepared, output, resume, device, on_progress=bar)
+        summary = train(task, training, output, resume, device, on_progress=bar)
     for line in prepared.corpora.undecodable():
         say(f"replaced by others: {line}", err=True)
     return summary

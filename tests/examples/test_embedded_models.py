@@ -97,7 +97,8 @@ def test_every_task_has_a_recipe_of_the_embedded_model_s_size(script):
         task_name,
     )
 
-    tasks = [model.arguments[1] for model in script.embedded_models()[1:]]
+    trained = [model.arguments for model in script.embedded_models()]
+    tasks = [rest[0] for verb, *rest in trained if verb == "finetune"]
     assert {task_name(task) for task in tasks} == set(TASKS)
     for task in map(task_name, tasks):
         recipe = default_recipe(task, Unimo2Config.mini().hidden_size)

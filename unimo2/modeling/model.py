@@ -5,7 +5,6 @@ Shapes: b batch, s image side, p patches, n text tokens, K grounded tokens, D wi
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -19,6 +18,7 @@ from transformers.utils.generic import ModelOutput
 
 from unimo2.errors import BadCheckpoint, UsageError
 from unimo2.modeling.configuration import Unimo2Config
+from unimo2.modeling.contrast import info_nce
 from unimo2.modeling.fusion import GroundedLayer, GroundedTransformer, join_pooled, joined_width
 from unimo2.modeling.grounding import GroundedDictionary, Grounding
 from unimo2.modeling.text import TextTransformer
@@ -378,35 +378,10 @@ class Unimo2Model(Unimo2PreTrainedModel):
         text_features: Tensor,
         everyone: tuple[Tensor, Tensor] | None = None,
         targets: Tensor | None = None,
-        hidden: Tensor | None = None,
-        cross_entropy: Callable[[Tensor, Tensor], Tensor] = F.cross_entropy,
     ) -> Tensor:
-        """InfoNCE within a batch, the mean of both directions (released code).
-
-        Args:
-            image_features: [b, D] from `image_features`.
-            text_features: [b, D] from `text_features`, row i belonging to image i.
-            everyone: Images and texts [B, D] that they are compared with; None for each other.
-            targets: int64 [b], where the b stand among the B; in their order when None.
-            hidden: bool [b, B], pairs that are neither right nor wrong answers.
-            cross_entropy: Of logits [b, B] and targets.
-
-        Returns:
-            Scalar.
-        """
-        images, texts = everyone or (image_features, text_features)
+        """InfoNCE of `image_features` and `text_features` at the model's temperature: `info_nce`."""
         temperature = self.clamped_temperature
-        if targets is None:
-            targets = torch.arange(len(image_features), device=image_features.device)
-
-        def loss(logits: Tensor) -> Tensor:
-            shown = logits if hidden is None else logits.masked_fill(hidden, float("-inf"))
-            return cross_entropy(shown, targets)
-
-        there = image_features @ texts.t() / temperature  # [b, B]
-        first = loss(there)
-        back = there.t() if everyone is None else text_features @ images.t() / temperature
-        return (first + loss(back)) / 2
+        return info_nce(image_features, text_features, temperature, everyone, targets)
 
     @torch.no_grad()
     def dictionary_scores(

@@ -117,10 +117,11 @@ class PretrainConfig(LoopConfig):
     "Ours" marks what the paper does not state for pre-training; "paper" what it does.
     """
 
-    # "unimo2"; or one tower by itself, from random weights, which another run then starts from: a
-    # ViT on "labels" of `image_sets` or on "views" of them (SimCLR), or RoBERTa on masked "words"
-    # of `text_sets`
-    trains: Literal["unimo2", "labels", "views", "words"] = "unimo2"
+    # "unimo2"; a peer on the same pairs, "clip" from random weights or "vilt" from those of
+    # `vision_tower`, if given; or one tower by itself, from random weights, which another run then
+    # starts from: a ViT on "labels" of `image_sets` or on "views" of them (SimCLR), or RoBERTa on
+    # masked "words" of `text_sets`
+    trains: Literal["unimo2", "clip", "vilt", "labels", "views", "words"] = "unimo2"
     batch_size: int = 64  # pairs a step over all processes, pseudo pairs among them. Ours.
     # corpora of pairs, folders of the data root. Paper: COCO, Visual Genome, Conceptual Captions,
     # SBU.
@@ -248,9 +249,16 @@ class PretrainConfig(LoopConfig):
         some = self.mlm_weight > 0 or self.itm_weight > 0 or self.contrastive_weight > 0
         self.require("itm_weight", some, "above 0 if mlm is 0")
         self.require("vcl_rotation", 0 <= self.vcl_rotation <= 180, "between 0 and 180 degrees")
-        needed = {"unimo2": "pair_sets", "words": "text_sets"}.get(self.trains, "image_sets")
+        needed = {"labels": "image_sets", "views": "image_sets", "words": "text_sets"}.get(
+            self.trains, "pair_sets"
+        )
         self.require(needed, len(getattr(self, needed)) >= 1, "at least one corpus")
         both = bool(self.vision_tower) == bool(self.text_tower)
-        self.require("text_tower", both, "given together with vision_tower")
+        if self.trains in ("clip", "vilt"):
+            self.require("text_tower", not self.text_tower, "empty: a peer's is its own")
+            some = self.trains == "vilt" or not self.vision_tower
+            self.require("vision_tower", some, "empty: CLIP starts from random weights")
+        else:
+            self.require("text_tower", both, "given together with vision_tower")
         written = all("[label]" in prompt for prompt in self.prompts)
         self.require("prompts", bool(self.prompts) and written, 'sentences with "[label]" in them')

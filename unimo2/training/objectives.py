@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from unimo2.data.batches import ImageBatch, MixedBatch, PairBatch, TextBatch
+from unimo2.modeling.contrast import info_nce
 from unimo2.modeling.heads import Unimo2ForPreTraining
 from unimo2.modeling.model import Unimo2Model
 from unimo2.modeling.padding import IGNORED, selected_rows
@@ -40,7 +41,7 @@ class _Towers(NamedTuple):
     mask: Tensor  # int64 [b, N]
 
 
-class _Everyone(NamedTuple):
+class Everyone(NamedTuple):
     """The pairs of all processes, in the order of the processes."""
 
     images: Tensor  # float32 [B, D], contrastive features
@@ -52,17 +53,49 @@ class _Everyone(NamedTuple):
     order: Tensor
     own: Tensor  # int64 [b], where this process's rows are
 
+    @classmethod
+    def of(cls, images: Tensor, texts: Tensor, batch: PairBatch, pad_id: int) -> Everyone:
+        """Gather this process's contrastive features, float32 [b, D] each, and its batch."""
+        ids = batch.input_ids
+        count, missing = len(ids), widest(ids.shape[1], ids.device) - ids.shape[1]
+        return cls(
+            images=gather(images),
+            texts=gather(texts),
+            input_ids=gather_constant(functional.pad(ids, (0, missing), value=pad_id)),
+            image_index=gather_constant(batch.image_index),
+            order=gather_constant(batch.position).argsort(),
+            own=torch.arange(rank() * count, (rank() + 1) * count, device=ids.device),
+        )
+
     def twins(self) -> Tensor:
         """Which pairs are no negatives of this process's, bool [b, B]."""
         ids, index = self.input_ids, self.image_index
         return same_pair(ids[self.own], index[self.own], ids, index)
 
+    def contrast(self, temperature: Tensor, kept: Tensor | None = None) -> Tensor:
+        """InfoNCE of this process's pairs, but a pair's twins (same image, same words) stay out.
+
+        Labels make the same sentence for many images: none of them is a wrong answer. Ours. So do
+        all pairs but those `kept`, bool [B].
+        """
+        own, twins = self.own, self.twins()
+        twins[torch.arange(len(own), device=own.device), own] = False
+        targets = own
+        if kept is not None:
+            targets = own.masked_fill(~kept[own], IGNORED)
+            twins = twins | (kept[own][:, None] & ~kept)
+        images, texts = self.images, self.texts
+        both = (images, texts)
+        return info_nce(
+            images[own], texts[own], temperature, both, targets, twins, mean_cross_entropy
+        )
+
 
 class _Negatives(NamedTuple):
     """Pairs to be matched: r true ones, then a hard text for each image, then the reverse."""
 
-    images: Tensor  # int64 [3 r], rows of `_Everyone`
-    texts: Tensor  # int64 [3 r], rows of `_Everyone`
+    images: Tensor  # int64 [3 r], rows of `Everyone`
+    texts: Tensor  # int64 [3 r], rows of `Everyone`
     usable: Tensor  # bool [3 r], False where a row has no negative at all
 
 
@@ -108,9 +141,15 @@ class PairObjective(nn.Module):
         losses: dict[str, Tensor] = {}
         result = {"contrastive_temperature": model.clamped_temperature.detach().squeeze()}
         towers = _Towers(vision, text, mask)
-        everyone = self._everyone(vision, text, batch)
+        everyone = Everyone.of(
+            model.image_features(vision),
+            model.text_features(text),
+            batch,
+            model.config.pad_token_id,
+        )
         if config.contrastive_weight:
-            losses["contrastive"] = self._contrast(everyone)
+            kept = self.groups.contrasted(everyone.image_index)
+            losses["contrastive"] = everyone.contrast(model.clamped_temperature, kept)
         if model.dictionary is not None:
             grounding = model.ground(vision, text, mask, with_loss=config.grounding_weight > 0)
             if grounding.loss is not None:
@@ -130,39 +169,6 @@ class PairObjective(nn.Module):
         weighted = [getattr(config, f"{name}_weight") * loss for name, loss in losses.items()]
         return {**result, "loss": torch.stack(weighted).sum()}
 
-    def _everyone(self, vision: Tensor, text: Tensor, batch: PairBatch) -> _Everyone:
-        """What pairs of all processes are compared by."""
-        ids = batch.input_ids
-        missing = widest(ids.shape[1], ids.device) - ids.shape[1]
-        ids = functional.pad(ids, (0, missing), value=self.model.config.pad_token_id)
-        count = len(ids)
-        return _Everyone(
-            images=gather(self.model.image_features(vision)),
-            texts=gather(self.model.text_features(text)),
-            input_ids=gather_constant(ids),
-            image_index=gather_constant(batch.image_index),
-            order=gather_constant(batch.position).argsort(),
-            own=torch.arange(rank() * count, (rank() + 1) * count, device=ids.device),
-        )
-
-    def _contrast(self, everyone: _Everyone) -> Tensor:
-        """The model's contrastive loss, but a pair's twins (same image, same words) stay out of it.
-
-        Labels make the same sentence for many images: none of them is a wrong answer. Ours.
-        """
-        images, texts, own = everyone.images, everyone.texts, everyone.own
-        twins = everyone.twins()
-        twins[torch.arange(len(own), device=own.device), own] = False
-        kept = self.groups.contrasted(everyone.image_index)
-        return self.model.contrastive_loss(
-            images[own],
-            texts[own],
-            everyone=(images, texts),
-            targets=own.masked_fill(~kept[own], IGNORED),
-            hidden=twins | (kept[own][:, None] & ~kept),
-            cross_entropy=mean_cross_entropy,
-        )
-
     def _masked_words(self, vision: Tensor, hidden: Tensor, batch: PairBatch) -> Tensor:
         """Cross entropy of the hidden tokens; only their rows go through the head."""
         mask = batch.attention_mask[: len(hidden)]
@@ -173,7 +179,7 @@ class PairObjective(nn.Module):
         fused = self.model.fuse(vision, hidden, mask, grounded_indices=indices).fused_text
         return masked_words_loss(self.model, fused, batch.labels)
 
-    def _matched(self, everyone: _Everyone, batch: PairBatch) -> tuple[Tensor, Tensor, Tensor]:
+    def _matched(self, everyone: Everyone, batch: PairBatch) -> tuple[Tensor, Tensor, Tensor]:
         """The r pairs that matching is trained on: which of the b, where in the B, and their twins.
 
         Negatives are not among the twins, bool [r, B], nor those of other processes if they stay
@@ -191,7 +197,7 @@ class PairObjective(nn.Module):
         return matched, everyone.own[matched], excluded
 
     @torch.no_grad()
-    def _negatives(self, everyone: _Everyone, batch: PairBatch) -> _Negatives:
+    def _negatives(self, everyone: Everyone, batch: PairBatch) -> _Negatives:
         """Draw a hard text for each image and a hard image for each text."""
         matched, own, excluded = self._matched(everyone, batch)
         order, noise = everyone.order, batch.negative_noise[matched]
@@ -215,7 +221,7 @@ class PairObjective(nn.Module):
         )
 
     @torch.no_grad()
-    def _groups(self, everyone: _Everyone, batch: PairBatch) -> Groups:
+    def _groups(self, everyone: Everyone, batch: PairBatch) -> Groups:
         """Put pairs together that are alike: each matched one with drawn ones of the batch."""
         matched, own, excluded = self._matched(everyone, batch)
         order, temperature = everyone.order, self.model.clamped_temperature
@@ -229,7 +235,7 @@ class PairObjective(nn.Module):
         return groups_of(members, usable, everyone.input_ids, everyone.image_index)
 
     def _match_groups(
-        self, towers: _Towers, everyone: _Everyone, batch: PairBatch
+        self, towers: _Towers, everyone: Everyone, batch: PairBatch
     ) -> tuple[Tensor, Tensor]:
         """Loss of finding the partner within a group, and the accuracy of what is ranked."""
         groups = self._groups(everyone, batch)
@@ -247,7 +253,7 @@ class PairObjective(nn.Module):
         return loss, accuracy
 
     def _match_classes(
-        self, towers: _Towers, everyone: _Everyone, batch: PairBatch
+        self, towers: _Towers, everyone: Everyone, batch: PairBatch
     ) -> tuple[Tensor, Tensor]:
         """Cross entropy of matching over r true pairs and 2 r negatives, and the accuracy."""
         pairs = self._negatives(everyone, batch)
@@ -260,7 +266,7 @@ class PairObjective(nn.Module):
         return loss, correct.float().sum() / max(1, len(correct))
 
     def _fused(self, towers: _Towers, images: Tensor, texts: Tensor) -> Tensor:
-        """Matching logits, float32 [pairs, 2], of rows of `_Everyone`, int64 [pairs] each."""
+        """Matching logits, float32 [pairs, 2], of rows of `Everyone`, int64 [pairs] each."""
         vision, text, mask = towers
         indices = None
         if (scores := self.model.dictionary_scores(*towers)) is not None:

@@ -12,7 +12,7 @@ from unimo2.training.config import LoopConfig
 
 # Parameters that a decay towards zero would only harm: learned positions, the dictionary (its size
 # is held by the commitment loss), temperatures. Biases and norms are known by their dimension.
-_NO_DECAY = ("pos_embed", "cls_token", "position_embeddings", "dictionary.")
+_NO_DECAY = ("pos_embed", "cls_token", "position_embedding", "dictionary.")
 
 # Autocast adds casts around every product; below this gain of the bare product it does not pay.
 _WORTHWHILE_GAIN = 1.5
@@ -45,7 +45,7 @@ def parameter_groups(model: nn.Module, config: LoopConfig) -> list[dict[str, obj
     for name, parameter in model.named_parameters():
         if not parameter.requires_grad:
             continue
-        if "temperature" in name:
+        if "temperature" in name or "logit_scale" in name:
             temperatures.append(parameter)
         elif parameter.ndim < 2 or any(part in name for part in _NO_DECAY):
             spared.append(parameter)

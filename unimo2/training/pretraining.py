@@ -24,7 +24,7 @@ from unimo2.formats.plain_text import TextLine, text_lines
 from unimo2.modeling.configuration import Unimo2Config
 from unimo2.modeling.heads import Unimo2ForPreTraining
 from unimo2.modeling.towers import load_roberta, load_vit, start_from_towers
-from unimo2.processing import Unimo2Processor, train_tokenizer
+from unimo2.processing import Unimo2Processor, as_clip_reads, train_tokenizer
 from unimo2.training.checkpoints import save_tensors
 from unimo2.training.config import PretrainConfig
 from unimo2.training.curriculum import Corpora
@@ -89,6 +89,8 @@ def prepare(recipe: Recipe, root: Path) -> Prepared:
 
     some = (line.text for line in islice(lines(), _TOKENIZER_LINES))
     tokenizer = find_tokenizer(training, chain(pairs.texts, labelled.texts, some))
+    if training.trains == "clip":
+        as_clip_reads(tokenizer)
     config = model_config(recipe, len(tokenizer))
     # RoBERTa's positions start after the padding id.
     longest = config.max_position_embeddings - config.pad_token_id - 1
@@ -156,27 +158,13 @@ def find_tokenizer(training: PretrainConfig, texts: Iterable[str]) -> PreTrained
     return found
 
 
-class PretrainingTask(TrainingTask):
-    """A model with random weights, the losses of pre-training, and its corpora."""
-
-    objective: JointObjective
+class PairTask(TrainingTask):
+    """What is trained on pairs, and on what comes with them, whichever model it is."""
 
     def __init__(self, config: PretrainConfig, prepared: Prepared) -> None:
-        """Build the model; its weights follow from the seed, or from the configuration's towers.
-
-        Raises:
-            UsageError: The towers are missing, or of other sizes than the model.
-        """
+        """Take the corpora; a subclass adds `model` and `objective`."""
         self.config = config
         self.processor, self.corpora = prepared.processor, prepared.corpora
-        with seeded_weights(config.seed):
-            whole = Unimo2ForPreTraining(prepared.model_config)
-        self.model = whole.unimo2
-        if config.vision_tower:
-            weights_file = Path(config.vision_weights) if config.vision_weights else None
-            vit = load_vit(config.vision_tower, weights_file)
-            start_from_towers(self.model, vit, load_roberta(config.text_tower))
-        self.objective = JointObjective(whole, config, self.corpora.images is not None)
         self._checked = 0  # parts of a batch for which both phases are known to be possible
 
     def batch(self, step: int, share: Share) -> MixedBatch:
@@ -189,6 +177,28 @@ class PretrainingTask(TrainingTask):
     def identity(self) -> dict[str, Any]:
         """Model and corpora."""
         return {"model": self.model.config.to_diff_dict(), "corpora": self.corpora.describe()}
+
+
+class PretrainingTask(PairTask):
+    """UNIMO-2 with random weights, the losses of pre-training, and its corpora."""
+
+    objective: JointObjective
+
+    def __init__(self, config: PretrainConfig, prepared: Prepared) -> None:
+        """Build the model; its weights follow from the seed, or from the configuration's towers.
+
+        Raises:
+            UsageError: The towers are missing, or of other sizes than the model.
+        """
+        super().__init__(config, prepared)
+        with seeded_weights(config.seed):
+            whole = Unimo2ForPreTraining(prepared.model_config)
+        self.model = whole.unimo2
+        if config.vision_tower:
+            weights_file = Path(config.vision_weights) if config.vision_weights else None
+            vit = load_vit(config.vision_tower, weights_file)
+            start_from_towers(self.model, vit, load_roberta(config.text_tower))
+        self.objective = JointObjective(whole, config, self.corpora.images is not None)
 
     def save(self, folder: Path, dtype: str) -> None:
         """Write the model and its processor, and beside them the projection of views, if trained.

@@ -264,7 +264,7 @@ class _Run:
         kept = (
             checkpoints.kept_precision(folder, device.type) if config.precision == "auto" else None
         )
-        width = int(self.task.model.config.hidden_size)
+        width = int(self.task.model.config.get_text_config().hidden_size)
         found = kept or choose_precision(config.precision, device, _TIMED_ROWS, width)
         found = self._agreed(found)
         if self.accelerator.is_main_process and config.precision == "auto" and kept is None:

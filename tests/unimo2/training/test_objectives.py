@@ -16,7 +16,13 @@ from unimo2.data.batches import PairBatch
 from unimo2.training.config import PretrainConfig
 from unimo2.training.losses import draw_negatives, same_pair
 from unimo2.training.match_groups import GroupMatching
-from unimo2.training.objectives import PairObjective
+from unimo2.training.objectives import Everyone, PairObjective
+
+
+def everyone_of(model, whole, batch):
+    """What the pairs of a batch are compared by."""
+    features = model.image_features(whole.vision), model.text_features(whole.text)
+    return Everyone.of(*features, batch, model.config.pad_token_id)
 
 
 @pytest.mark.parametrize("hard_share", [1.0, 0.5, 0.0])
@@ -123,7 +129,7 @@ def test_shared_encodings_give_the_losses_of_separate_forwards(changes):
         pixels, ids, mask = batch.pixel_values, batch.input_ids, batch.attention_mask
         whole = model(pixels, ids, mask, return_loss=True)
         hidden = model(pixels, batch.masked_ids, mask, labels=batch.labels)
-        everyone = objective._everyone(whole.vision, whole.text, batch)
+        everyone = everyone_of(model, whole, batch)
         pairs = objective._negatives(everyone, batch)
         logits = torch.cat(
             [
@@ -161,9 +167,7 @@ def test_matching_on_a_share_draws_its_negatives_from_the_whole_batch():
         pixels, ids, mask = batch.pixel_values, batch.input_ids, batch.attention_mask
         with torch.no_grad():
             whole = model(pixels, ids, mask)
-            pairs = objective._negatives(
-                objective._everyone(whole.vision, whole.text, batch), batch
-            )
+            pairs = objective._negatives(everyone_of(model, whole, batch), batch)
             rows = zip(pairs.images.tolist(), pairs.texts.tolist(), strict=True)
             logits = torch.cat(
                 [model(pixels[[i]], ids[[t]], mask[[t]]).itm_logits for i, t in rows]
@@ -212,7 +216,7 @@ def test_matching_in_groups_finds_the_true_partner_among_similar_pairs():
     pixels, ids, mask = batch.pixel_values, batch.input_ids, batch.attention_mask
     with torch.no_grad():
         whole = model(pixels, ids, mask)
-        groups = objective._groups(objective._everyone(whole.vision, whole.text, batch), batch)
+        groups = objective._groups(everyone_of(model, whole, batch), batch)
         result = objective(batch)
         losses, right = [], 0
         for members in groups.members.tolist():
@@ -261,7 +265,7 @@ def test_matching_by_the_fused_score_learns_what_contrast_leaves():
     objective = PairObjective(model, weighted(mlm=0.0, match_group=3, match_fused=1.0))
     with torch.no_grad():
         whole = model(batch.pixel_values, batch.input_ids, batch.attention_mask)
-        everyone = objective._everyone(whole.vision, whole.text, batch)
+        everyone = everyone_of(model, whole, batch)
         groups = objective._groups(everyone, batch)
         images, texts = groups.pairs
         pixels, ids, mask = batch.pixel_values, batch.input_ids, batch.attention_mask
@@ -288,7 +292,7 @@ def test_matching_is_trained_on_images_that_contrast_does_not_see():
     objective = PairObjective(model, config)
     with torch.no_grad():
         whole = model(batch.pixel_values, batch.input_ids, batch.attention_mask)
-        everyone = objective._everyone(whole.vision, whole.text, batch)
+        everyone = everyone_of(model, whole, batch)
         groups = objective._groups(everyone, batch)
         expected = model.contrastive_loss(everyone.images[seen], everyone.texts[seen])
         result = objective(batch)
