@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from evals.suite_mini import lexicon
 from evals.suite_mini.dice import Dice
 from evals.suite_mini.looks import CELLS
-from evals.suite_mini.world import BACKGROUNDS, COLOURS, SHAPES, SIZES, TEXTURES
+from evals.suite_mini.world import COLOURS, SHAPES, SIZES, TEXTURES
 
 PEOPLE = 10
 
@@ -21,16 +21,7 @@ _SYNONYM_CHANCE = 0.65
 _CONFIDENCES = ("yes", "maybe", "no")
 _SURE, _UNSURE = (85, 13, 2), (40, 45, 15)
 
-_BACKGROUND_ANSWERS = {
-    "paper": "paper",
-    "night": "night sky",
-    "sea": "sea",
-    "meadow": "grass",
-    "sand": "sand",
-    "bricks": "bricks",
-    "planks": "wood",
-    "tiles": "tiles",
-}
+_BACKGROUND_ANSWERS: dict[str, str] = lexicon.TABLES["background_answers"]
 # Who errs takes another answer of the family; the first family with the answer counts.
 _FAMILIES: tuple[tuple[str, ...], ...] = (
     ("yes", "no"),
@@ -42,17 +33,8 @@ _FAMILIES: tuple[tuple[str, ...], ...] = (
     ("above", "below"),
     ("top", "bottom"),
     CELLS,
-    tuple(_BACKGROUND_ANSWERS[name] for name in BACKGROUNDS),
+    tuple(_BACKGROUND_ANSWERS.values()),
 )
-_SIDES = {
-    "left": ("on left", "left side", "on the left"),
-    "right": ("on right", "right side", "on the right"),
-    "top": ("at top", "upper", "at the top"),
-    "bottom": ("at bottom", "lower", "at the bottom"),
-    "above": ("over", "higher"),
-    "below": ("under", "beneath", "lower"),
-    "middle": ("center", "centre", "in middle"),
-}
 
 
 @dataclass(frozen=True)
@@ -117,8 +99,8 @@ def _synonyms(answer: str) -> tuple[str, ...]:
     if answer in _BACKGROUND_ANSWERS:
         names = lexicon.BACKGROUND_NAMES[answer]
         return tuple(name for name in names if name != spoken(answer))
-    if answer in _SIDES:
-        return _SIDES[answer]
+    if answer in lexicon.TABLES["synonyms"]:
+        return lexicon.TABLES["synonyms"][answer]
     if answer in CELLS:
         upright = answer.replace("top", "upper").replace("bottom", "lower")
         turned = upright.replace("middle", "center") if answer.startswith("middle") else upright

@@ -11,15 +11,7 @@ from numpy.typing import NDArray
 
 from evals.suite_mini.backgrounds import Canvas, Colour, draw_background, jittered, packed
 from evals.suite_mini.dice import Dice
-from evals.suite_mini.shapes import (
-    DETAILS,
-    RARE_DETAILS,
-    RARE_SILHOUETTES,
-    SILHOUETTES,
-    Mask,
-    Plane,
-    texture_mask,
-)
+from evals.suite_mini.shapes import DETAILS, SILHOUETTES, Mask, Plane, texture_mask
 from evals.suite_mini.world import GRID, Scene, Thing
 
 Axis = NDArray[np.floating[Any]]  # [1, width] or [height, 1]
@@ -59,8 +51,6 @@ _DETAIL_PAINTS: dict[str, Colour] = {
     "mushroom": (240, 224, 190),
     "umbrella": (72, 52, 40),
 }
-_ALL_SILHOUETTES = {**SILHOUETTES, **RARE_SILHOUETTES}
-_ALL_DETAILS = {**DETAILS, **RARE_DETAILS}
 _DARK, _LIGHT = (30, 30, 34), (250, 250, 250)
 _PAINT_JITTER = 12
 _RADII = {"small": (5.1, 5.8), "large": (7.4, 8.4)}  # pixels
@@ -148,7 +138,7 @@ def _draw_thing(canvas: Canvas, thing: Thing, place: Place, style: str, dice: Di
     tilt = dice.between(-_TILT, _TILT)
     # Mirrored: fish swim and moons open both ways.
     u, v = _turned(across, down, tilt, mirrored=dice.chance(0.5))
-    body = _ALL_SILHOUETTES[thing.shape](u, v)
+    body = SILHOUETTES[thing.shape](u, v)
     paint = jittered(_PAINTS[thing.colour], _PAINT_JITTER, dice)
     slant = dice.pick(_SLANTS) + dice.between(-0.05, 0.05)
     colours = np.full(body.shape, packed(paint), dtype=np.uint32)
@@ -159,7 +149,7 @@ def _draw_thing(canvas: Canvas, thing: Thing, place: Place, style: str, dice: Di
         second &= _eroded(body, _RIMS[thing.size])
         np.copyto(colours, np.uint32(packed(_second_paint(paint, thing.size))), where=second)
     if thing.shape in _DETAIL_PAINTS:
-        detail = _ALL_DETAILS[thing.shape](u, v)
+        detail = DETAILS[thing.shape](u, v)
         np.copyto(colours, np.uint32(packed(_DETAIL_PAINTS[thing.shape])), where=detail)
     if style == "shaded":
         colours = _lit(colours, across, down)

@@ -21,7 +21,7 @@ from rich.progress import Progress as Bars
 from evals.suite_mini.captioned import COCO, FLICKR30K
 from evals.suite_mini.labelled import IMAGENET, IMAGENET21K
 from evals.suite_mini.open_images import OPEN_IMAGES
-from evals.suite_mini.part import Part, Report
+from evals.suite_mini.part import Part, Report, make_folders
 from evals.suite_mini.pictures import combined
 from evals.suite_mini.request import SuiteRequest
 from evals.suite_mini.snli_ve import SNLI_VE
@@ -169,9 +169,7 @@ def _draw(
     on_progress: Progress | None,
 ) -> dict[str, Report]:
     """Write the files of parts, but not the suite's description."""
-    for part in parts:
-        for folder in part.folders(request):
-            (root / folder).mkdir(parents=True, exist_ok=True)
+    make_folders(root, parts, request)
     jobs = [part.jobs(request) for part in parts]
     reports: dict[str, Report] = {}
     count = processes or _processors()
@@ -239,7 +237,9 @@ def _described(
         "fingerprints": {name: combined(report.digests) for name, report in reports.items()},
         "counts": {name: dict(report.counts) for name, report in reports.items()},
         "units": {name: report.unit for name, report in reports.items()},
-        "folded": {name: dict(report.folded) for name, report in reports.items() if report.folded},
+        "folded": {
+            name: dict(report.dropped) for name, report in reports.items() if report.dropped
+        },
     }
     held = {kind: dict(sorted({**existing.get(kind, {}), **drawn[kind]}.items())) for kind in drawn}
     fingerprints = held["fingerprints"]

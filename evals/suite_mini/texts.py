@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from evals.suite_mini.part import Job, Report
+from evals.suite_mini.part import Part, Report
 from evals.suite_mini.request import SuiteRequest
 
 FOLDER = Path(__file__).parent / "texts"
@@ -37,7 +37,7 @@ def _digests(items: Sequence[str]) -> list[str]:
 
 
 @dataclass(frozen=True)
-class TextPart:
+class TextPart(Part):
     """One plain-text corpus: a folder of files, a paragraph a line.
 
     Attributes:
@@ -52,18 +52,10 @@ class TextPart:
     paragraphs_a_file: int
     stem: str
 
-    def folders(self, request: SuiteRequest) -> Sequence[str]:
-        """The corpus's own."""
-        return (self.name,)
-
-    def jobs(self, request: SuiteRequest) -> Sequence[Job]:
-        """None: nothing is drawn."""
-        return ()
-
     def finish(self, root: Path, request: SuiteRequest, results: Sequence[object]) -> Report:
         """Write the files."""
         lines = read_lines(self.name)[: size_of(request, self.paragraphs)]
-        for number, name in enumerate(self.files(request)):
+        for number, name in enumerate(self.annotations(request)):
             start = number * self.paragraphs_a_file
             text = "\n".join(lines[start : start + self.paragraphs_a_file])
             (root / name).write_bytes(f"{text}\n".encode())
@@ -73,7 +65,7 @@ class TextPart:
             digests=_digests(lines),
         )
 
-    def files(self, request: SuiteRequest) -> Sequence[str]:
+    def annotations(self, request: SuiteRequest) -> Sequence[str]:
         """As many as the paragraphs fill."""
         count = -(-size_of(request, self.paragraphs) // self.paragraphs_a_file)
         return [f"{self.name}/{self.stem}{number:03d}.txt" for number in range(count)]
@@ -105,7 +97,7 @@ Layout = Callable[[str, Sequence[GlueRow]], list[list[str]]]
 
 
 @dataclass(frozen=True)
-class GluePart:
+class GluePart(Part):
     """One GLUE task.
 
     Attributes:
@@ -121,14 +113,6 @@ class GluePart:
     splits: Mapping[str, int]
     sentences: int
     layout: Layout
-
-    def folders(self, request: SuiteRequest) -> Sequence[str]:
-        """The task's own, below glue/."""
-        return (f"glue/{self.folder}",)
-
-    def jobs(self, request: SuiteRequest) -> Sequence[Job]:
-        """None: nothing is drawn."""
-        return ()
 
     def stored(self, split: str, request: SuiteRequest) -> int:
         """How many rows of a split are kept for it, those that occur twice included."""
@@ -167,7 +151,7 @@ class GluePart:
             digests=_digests(["\n".join(row.cells()) for kept in rows.values() for row in kept]),
         )
 
-    def files(self, request: SuiteRequest) -> Sequence[str]:
+    def annotations(self, request: SuiteRequest) -> Sequence[str]:
         """One a split."""
         return [self._file(split) for split in self.splits]
 

@@ -6,26 +6,14 @@ import hashlib
 from dataclasses import dataclass, replace
 from functools import cached_property
 
+from evals.suite_mini import lexicon
 from evals.suite_mini.dice import Dice
 
-SHAPES = (
-    "circle",
-    "square",
-    "triangle",
-    "star",
-    "heart",
-    "cross",
-    "ring",
-    "moon",
-    "flower",
-    "house",
-    "fish",
-    "tree",
-)
-COLOURS = ("red", "orange", "yellow", "green", "blue", "purple", "pink", "black", "white")
-SIZES = ("small", "large")
-TEXTURES = ("plain", "striped", "dotted")
-BACKGROUNDS = ("paper", "night", "sea", "meadow", "sand", "bricks", "planks", "tiles")
+SHAPES = tuple(lexicon.NOUNS)
+COLOURS = tuple(lexicon.COLOUR_WORDS)
+SIZES = tuple(lexicon.SIZE_WORDS)
+TEXTURES = tuple(lexicon.TEXTURE_WORDS)
+BACKGROUNDS = tuple(lexicon.BACKGROUND_NAMES)
 SPLITS = ("train", "val", "test")
 
 GRID = 3
@@ -35,12 +23,10 @@ GRID = 3
 _CLASHES: dict[str, tuple[str, ...]] = {
     "paper": ("white",),
     "night": ("black",),
-    "sea": (),
     "meadow": ("green",),
     "sand": ("yellow",),
     "bricks": ("pink", "orange"),
     "planks": ("orange",),
-    "tiles": (),
 }
 
 _OBJECT_COUNTS = (2, 3, 4)
@@ -141,7 +127,7 @@ def make_scene(seed: int, collection: str, split: str, index: int) -> Scene:
 
 def colours_on(background: str) -> list[str]:
     """The colours that can be seen well on a background."""
-    return [colour for colour in COLOURS if colour not in _CLASHES[background]]
+    return [colour for colour in COLOURS if colour not in _CLASHES.get(background, ())]
 
 
 def draw_texture(dice: Dice) -> str:

@@ -14,7 +14,7 @@ from evals.suite_mini.answers import most_common, ten_answers
 from evals.suite_mini.captioned import scene_of
 from evals.suite_mini.dice import Dice
 from evals.suite_mini.looks import Look
-from evals.suite_mini.part import Report
+from evals.suite_mini.part import Report, make_folders
 from evals.suite_mini.pictures import combined
 from evals.suite_mini.questions import balanced_pairs
 from evals.suite_mini.request import SuiteRequest
@@ -29,8 +29,7 @@ TRAIN, VAL = "train2014", "val2014"
 
 
 def build(root: Path, request: SuiteRequest) -> tuple[list[Result], Report]:
-    for folder in VQA.folders(request):
-        (root / folder).mkdir(parents=True, exist_ok=True)
+    make_folders(root, [VQA], request)
     results = [job.run(root, request.seed) for job in VQA.jobs(request)]
     return results, VQA.finish(root, request, results)
 
