@@ -58,15 +58,7 @@ def answer_type(answer: str) -> str:
 
 
 def ten_answers(answer: str, dice: Dice) -> tuple[HumanAnswer, ...]:
-    """Ten people's answers.
-
-    Args:
-        answer: canonical, as `topics` gives it.
-        dice: for who says what.
-
-    Returns:
-        In the order of the annotators.
-    """
+    """What ten people answer, given the canonical answer (`topics`), in their order."""
     share = _AGREEMENT[dice.weighted(_AGREEMENT_WEIGHTS)]
     return tuple(_one(answer, share, dice) for _ in range(PEOPLE))
 
@@ -105,8 +97,7 @@ def _synonyms(answer: str) -> tuple[str, ...]:
         upright = answer.replace("top", "upper").replace("bottom", "lower")
         turned = upright.replace("middle", "center") if answer.startswith("middle") else upright
         return (turned, f"on {answer}")
-    words = {**lexicon.COLOUR_WORDS, **lexicon.SIZE_WORDS}
-    return words.get(answer, ("?",))[1:]
+    return (lexicon.COLOUR_WORDS | lexicon.SIZE_WORDS).get(answer, ("?",))[1:]
 
 
 def _mistaken(answer: str, dice: Dice) -> str:

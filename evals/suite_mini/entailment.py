@@ -38,11 +38,7 @@ class Claim:
     answer: str
 
     def holds(self, known: Mapping[Topic, str]) -> bool:
-        """Whether it is true of a scene.
-
-        Args:
-            known: what can be asked of the scene, with the answers; the claim's topic is there.
-        """
+        """Whether it is true of a scene, of which this can be asked, with these answers."""
         return known[self.topic] == self.answer
 
 
@@ -94,12 +90,7 @@ class Hypothesis:
 def hypothesis_pairs(
     scenes: Sequence[Scene], pairs: int, dice: Dice
 ) -> list[tuple[Hypothesis, Hypothesis]]:
-    """Sentences, each about two pictures that give it different labels.
-
-    Args:
-        scenes: of the group, at least two.
-        pairs: how many are wanted; there are fewer if the group is too small for them.
-        dice: for everything that is left open.
+    """Sentences, each about two pictures that give it different labels (see `answer_pairs`).
 
     Returns:
         The two members of each pair: equal in their text, and different in their labels.
@@ -137,15 +128,7 @@ def _text(
     wrong: Mapping[Topic, str],
     dice: Dice,
 ) -> str:
-    """The sentence.
-
-    Args:
-        form: how it is built.
-        claim: what is seen of it.
-        right: what can be asked of the picture that the claim is true of.
-        wrong: likewise where it is false.
-        dice: for the words.
-    """
+    """The sentence; the claim is true of the topics in `right` and false of those in `wrong`."""
     seen = clause(claim, dice)
     if form is Form.SEEN:
         if not dice.chance(_TWO_CLAIMS_CHANCE):

@@ -25,13 +25,8 @@ def balanced_pairs(
 ) -> list[tuple[str, tuple[Found, Found]]]:
     """Questions in the manner of VQA v2: each about two pictures that answer it differently.
 
-    Args:
-        scenes: of the group, at least two.
-        pairs: how many are wanted; there are fewer if the group is too small for them.
-        dice: for everything that is left open.
-
     Returns:
-        Each question with the two members of its pair, different in their answers.
+        Each question with the two members of its pair, as `answer_pairs` finds them among the scenes.
     """
     known = [dict(topics(scene)) for scene in scenes]
     return [

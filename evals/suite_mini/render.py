@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -71,32 +71,26 @@ class Place:
 
 
 def render(scene: Scene, dice: Dice) -> NDArray[np.uint8]:
-    """Draw a scene.
-
-    Args:
-        scene: what to draw.
-        dice: for everything that the scene leaves open: style, exact place, size, angle, shade.
+    """Draw a scene; the dice decide what it leaves open: style, exact place, size, angle, shade.
 
     Returns:
         Pixels [48, 48, 3], RGB.
     """
-    canvas = draw_background(scene.background, SIDE * SUPERSAMPLING, dice)
-    style = dice.pick(STYLES)
-    for thing in scene.things:
-        _draw_thing(canvas, thing, place_in_cell(thing, dice), style, dice)
-    return _averaged(canvas)
+    # One after the other: a thing's place is chosen when the thing is drawn.
+    placed = ((thing, place_in_cell(thing, dice)) for thing in scene.things)
+    return render_placed(scene.background, placed, dice)
 
 
 def render_placed(
-    background: str, placed: Sequence[tuple[Thing, Place]], dice: Dice
+    background: str, placed: Iterable[tuple[Thing, Place]], dice: Dice
 ) -> NDArray[np.uint8]:
     """Draw things where they are put; a later one covers an earlier one.
 
     Args:
-        background: one of `world.BACKGROUNDS`.
-        placed: the things, each with its place. Their cells and sizes have no influence on where
+        background: One of `world.BACKGROUNDS`.
+        placed: The things, each with its place. Their cells and sizes have no influence on where
             they are, only on how a texture is drawn.
-        dice: for style, angle and shade.
+        dice: For style, angle and shade.
 
     Returns:
         Pixels [48, 48, 3], RGB.
@@ -156,7 +150,7 @@ def _draw_thing(canvas: Canvas, thing: Thing, place: Place, style: str, dice: Di
     # A contour would leave too little of a texture on a small thing.
     if style in ("contour", "sticker") and (thing.size == "large" or thing.texture == "plain"):
         edge = body & ~_eroded(body, SUPERSAMPLING * 3 // 4)
-        dark = (style == "contour") != _is_dark(paint)
+        dark = (style == "contour") != (_brightness(paint) < 900)
         np.copyto(colours, np.uint32(packed(_DARK if dark else _LIGHT)), where=edge)
     np.copyto(canvas[rows, columns], colours, where=body)
 
@@ -187,8 +181,8 @@ def _turned(
     return (-u if mirrored else u), v
 
 
-def _is_dark(paint: Colour) -> bool:
-    return 3 * paint[0] + 6 * paint[1] + paint[2] < 900
+def _brightness(paint: Colour) -> int:
+    return 3 * paint[0] + 6 * paint[1] + paint[2]
 
 
 def _second_paint(paint: Colour, size: str) -> Colour:
@@ -196,7 +190,7 @@ def _second_paint(paint: Colour, size: str) -> Colour:
 
     On a small thing it is mixed with the paint, so that the paint's colour stays the main one.
     """
-    if 3 * paint[0] + 6 * paint[1] + paint[2] < 1300:
+    if _brightness(paint) < 1300:
         other: tuple[int, ...] = (246, 246, 246)
     else:
         other = tuple(level * 3 // 10 for level in paint)

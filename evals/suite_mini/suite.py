@@ -126,12 +126,11 @@ def make_suite(
     """Draw the parts of the suite that are not there already.
 
     Args:
-        root: the data root to be. Parts are drawn in a folder beside it and moved at the end.
-        request: seed and sizes.
-        processes: how many to use; as many as there are processors if None. Has no influence on
-            the data.
-        on_progress: see `Progress`.
-        parts: names of data sets; all that there are if None.
+        root: The data root to be. Parts are drawn in a folder beside it and moved at the end.
+        request: Seed and sizes.
+        processes: As many as there are processors if None; without influence on the data.
+        on_progress: See `Progress`.
+        parts: Names of data sets; all that there are if None.
 
     Returns:
         The content of `suite.json`.

@@ -38,19 +38,12 @@ def _digests(items: Sequence[str]) -> list[str]:
 
 @dataclass(frozen=True)
 class TextPart(Part):
-    """One plain-text corpus: a folder of files, a paragraph a line.
-
-    Attributes:
-        name: of the data set, its folder too.
-        paragraphs: at scale 1.
-        paragraphs_a_file: how many lines each file has.
-        stem: of the files' names.
-    """
+    """One plain-text corpus: a folder of files, a paragraph a line."""
 
     name: str
-    paragraphs: int
+    paragraphs: int  # at scale 1
     paragraphs_a_file: int
-    stem: str
+    stem: str  # of the files' names
 
     def finish(self, root: Path, request: SuiteRequest, results: Sequence[object]) -> Report:
         """Write the files."""
@@ -73,19 +66,12 @@ class TextPart(Part):
 
 @dataclass(frozen=True)
 class GlueRow:
-    """One sentence or pair, with its label or score.
-
-    Attributes:
-        sentences: one or two.
-        target: the label as the file writes it, or the score as text.
-        genre: MNLI's and STS-B's; CoLA's source.
-        extra: MNLI's five annotators' labels; the name of a fault in CoLA.
-    """
+    """One sentence or pair, with its label or score."""
 
     sentences: tuple[str, ...]
-    target: str
-    genre: str = ""
-    extra: tuple[str, ...] = ()
+    target: str  # the label as the file writes it, or the score as text
+    genre: str = ""  # MNLI's and STS-B's; CoLA's source
+    extra: tuple[str, ...] = ()  # MNLI's five annotators' labels; the name of a fault in CoLA
 
     def cells(self) -> list[str]:
         """All of it in one list."""
@@ -98,20 +84,12 @@ Layout = Callable[[str, Sequence[GlueRow]], list[list[str]]]
 
 @dataclass(frozen=True)
 class GluePart(Part):
-    """One GLUE task.
-
-    Attributes:
-        name: its name in `unimo2 data list`, and of its benchmark.
-        folder: as GLUE's archive calls it.
-        splits: rows of each file at scale 1, the training split first.
-        sentences: of a row.
-        layout: of the files.
-    """
+    """One GLUE task."""
 
     name: str
-    folder: str
-    splits: Mapping[str, int]
-    sentences: int
+    folder: str  # as GLUE's archive calls it
+    splits: Mapping[str, int]  # rows of each file at scale 1, the training split first
+    sentences: int  # of a row
     layout: Layout
 
     def stored(self, split: str, request: SuiteRequest) -> int:
@@ -188,12 +166,11 @@ def _cola(split: str, rows: Sequence[GlueRow]) -> list[list[str]]:
 
 def _stsb(split: str, rows: Sequence[GlueRow]) -> list[list[str]]:
     header = ["index", "genre", "filename", "year", "old_index", "source1", "source2"]
-    cells = [[*header, "sentence1", "sentence2", *(["score"] if is_labelled(split) else [])]]
+    cells = [[*header, "sentence1", "sentence2", "score"]]
     for number, row in enumerate(rows):
         origin = [row.genre, "mini", split, f"{number:04d}", "none", "none"]
-        line = [str(number), *origin, *row.sentences]
-        cells.append(line + ([row.target] if is_labelled(split) else []))
-    return cells
+        cells.append([str(number), *origin, *row.sentences, row.target])
+    return cells if is_labelled(split) else [line[:-1] for line in cells]
 
 
 def _mnli(split: str, rows: Sequence[GlueRow]) -> list[list[str]]:
@@ -203,17 +180,15 @@ def _mnli(split: str, rows: Sequence[GlueRow]) -> list[list[str]]:
     header += ["sentence1_binary_parse", "sentence2_binary_parse"]
     header += ["sentence1_parse", "sentence2_parse", "sentence1", "sentence2"]
     header += [f"label{number + 1}" for number in range(annotators)]
-    header += ["gold_label"] if is_labelled(split) else []
-    cells = [header]
+    cells = [[*header, "gold_label"]]
     for number, row in enumerate(rows):
-        line = [str(number), str(number), f"{number}{row.target[0]}", row.genre]
-        if not is_labelled(split):
-            line[2] = str(number)  # an official pairID ends in the first letter of the label
+        # An official pairID ends in the first letter of the label.
+        letter = row.target[0] if is_labelled(split) else ""
+        line = [str(number), str(number), f"{number}{letter}", row.genre]
         line += [_bracketed(text.split()) for text in row.sentences]
         line += [f"(ROOT {text})" for text in row.sentences]
-        line += [*row.sentences, *row.extra[:annotators]]
-        cells.append(line + ([row.target] if is_labelled(split) else []))
-    return cells
+        cells.append([*line, *row.sentences, *row.extra[:annotators], row.target])
+    return cells if is_labelled(split) else [line[:-1] for line in cells]
 
 
 def _bracketed(parts: Sequence[str]) -> str:

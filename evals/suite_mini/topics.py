@@ -238,14 +238,10 @@ KINDS: dict[str, int] = {kind: entry["weight"] for kind, entry in QUESTIONS.item
 
 
 def topics(scene: Scene) -> Answered:
-    """Everything that can be asked about the scene.
+    """Everything that can be asked about the scene: each topic once, with its canonical answer.
 
-    Args:
-        scene: what the picture shows.
-
-    Yields:
-        Each topic once, with its canonical answer: "yes", a number in digits, or a word of the
-        world ("red", "star", "striped", "top left", "meadow", "above").
+    That is "yes" or "no", a number in digits, or a word of the world ("red", "star", "striped",
+    "top left", "meadow", "above").
     """
     for asker in _ASKERS:
         yield from asker(scene)

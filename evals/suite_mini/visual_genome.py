@@ -45,12 +45,7 @@ class RegionPhrase:
 def region_phrases(scene: Scene, dice: Dice) -> list[RegionPhrase]:
     """Phrases about every thing, a few pairs of things, and what is behind them.
 
-    Args:
-        scene: what is looked at.
-        dice: for who writes, in which words, and what is left out.
-
-    Returns:
-        Five to eleven phrases in random order, each true of the scene.
+    They are five to eleven in random order, each true of the scene.
     """
     phrases = [_about_thing(thing, dice) for thing in scene.things]
     phrases += [_about_thing(thing, dice) for thing in scene.things if dice.chance(_SECOND_PHRASE)]

@@ -84,16 +84,8 @@ def web_caption(
 ) -> WebCaption:
     """The text beside a picture; one in five is noise.
 
-    Args:
-        scene: what the picture shows.
-        seed: of the suite.
-        collection: name of the data set.
-        index: of the picture.
-        wording: how the site puts it.
-
-    Returns:
-        A text that is true of the scene, unless it is of kind `OTHER` or `DETAIL`: then it is
-        false, though it describes a scene of the training world.
+    It is true of the scene, unless it is of kind `OTHER` or `DETAIL`: then it is false, though it
+    describes a scene of the training world.
     """
     dice = Dice(seed, collection, "train", index, "captions")
     kind = _KINDS[dice.weighted(_WEIGHTS)]

@@ -47,7 +47,7 @@ def dense_masked(layer: GroundedLayer, hidden: Tensor, mask: Tensor) -> Tensor:
     """The same layer, its attention over all rows with a boolean mask."""
     query, key, value = layer.project(hidden)
     context = F.scaled_dot_product_attention(query, key, value, attn_mask=mask)
-    return layer.finish(hidden, merge_heads(context))
+    return layer.feed_forward(hidden, merge_heads(context))
 
 
 def linear_shapes(config: Unimo2Config, rows: int) -> list[Shape]:

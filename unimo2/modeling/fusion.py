@@ -106,7 +106,7 @@ class GroundedLayer(GradientCheckpointingLayer):
     def mix(self, hidden: Tensor, projected: Tensor, layout: Layout) -> Tensor:
         """The layer, given its own projections of the rows: [b, m + k + n, D] and [.., 3 D]."""
         query, key, value = self._split(projected)
-        return self.finish(hidden, layout.attend(query, key, value, self.attention_dropout))
+        return self.feed_forward(hidden, layout.attend(query, key, value, self.attention_dropout))
 
     def pool(self, hidden: Tensor, layout: Layout) -> Tensor:
         """Only the rows that the pooled outputs read: first visual and first text row.
@@ -121,14 +121,14 @@ class GroundedLayer(GradientCheckpointingLayer):
         wanted = pooled_rows(layout)
         first = hidden[:, wanted]  # [b, 1 or 2, D]
         contexts = [
-            self.look(first[:, place], hidden[:, keys], bias)
+            self.attend_one_row(first[:, place], hidden[:, keys], bias)
             for rows, keys, bias in layout.blocks()
             for place, row in enumerate(wanted)
             if rows.start <= row < rows.stop
         ]
-        return self.finish(first, torch.stack(contexts, dim=1))
+        return self.feed_forward(first, torch.stack(contexts, dim=1))
 
-    def look(self, row: Tensor, seen: Tensor, bias: Tensor | None) -> Tensor:
+    def attend_one_row(self, row: Tensor, seen: Tensor, bias: Tensor | None) -> Tensor:
         """Attention of one row, without the keys and values of the many that it sees.
 
         A head's logit is q . (Wk x) = (Wk' q) . x, and its outcome Wv (sum of a x): the one query
@@ -159,7 +159,7 @@ class GroundedLayer(GradientCheckpointingLayer):
         """Queries, keys and values, each [b, h, rows, d], of [b, rows, D]."""
         return self._split(linear(hidden, self.qkv))
 
-    def finish(self, hidden: Tensor, context: Tensor) -> Tensor:
+    def feed_forward(self, hidden: Tensor, context: Tensor) -> Tensor:
         """What follows the attention: output projection, feed-forward, and their norms.
 
         Args:

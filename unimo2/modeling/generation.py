@@ -139,7 +139,7 @@ class CachedDecoder:
             self.image_keys.append(key)
             self.image_values.append(value)
             if layer is not self.layers[-1]:
-                hidden = layer.finish(hidden, layout.attend(query, key, value, 0.0))
+                hidden = layer.feed_forward(hidden, layout.attend(query, key, value, 0.0))
 
     def _read_tags(self, tags: TagTokens) -> Tensor:
         """Run tags through the text tower, which keeps their keys and values: [b, g, D]."""
@@ -188,7 +188,7 @@ class CachedDecoder:
         on_image = on_image.transpose(1, 2)
         context = (on_image @ image_value).transpose(1, 2).flatten(0, 1)  # [r, h, d]
         context = context[:, :, None] + on_text[:, :, None] @ value  # [r, h, 1, d]
-        return layer.finish(hidden, merge_heads(context))
+        return layer.feed_forward(hidden, merge_heads(context))
 
     def reorder(self, rows: Tensor) -> None:
         """Make row i what row rows[i] was; the number of rows may change."""

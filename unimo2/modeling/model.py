@@ -129,10 +129,10 @@ class Unimo2PreTrainedModel(PreTrainedModel):
             pretrained_model_name_or_path, *args, output_loading_info=True, **kwargs
         )
         model, info = loaded
-        model.refuse_differences(info, pretrained_model_name_or_path)
+        model._require_exact_weights(info, pretrained_model_name_or_path)
         return (model, info) if wants_info else model
 
-    def refuse_differences(self, info: dict[str, Any], source: Any) -> None:
+    def _require_exact_weights(self, info: dict[str, Any], source: Any) -> None:
         """Raise BadCheckpoint for weights that are missing, unexpected or mis-shaped."""
         problems = {
             "missing": [k for k in info["missing_keys"] if not k.startswith(self._optional_parts)],
@@ -286,7 +286,7 @@ class Unimo2Model(Unimo2PreTrainedModel):
             out.fused_visual, out.fused_grounded, out.fused_text = fused
             first_visual = None if fused[0] is None else fused[0][:, 0]
             first_text = None if fused[2] is None else fused[2][:, 0]
-        self.read_pooled(out, first_visual, first_text)
+        self.fill_pooled_outputs(out, first_visual, first_text)
         return out
 
     def forward(
@@ -429,7 +429,7 @@ class Unimo2Model(Unimo2PreTrainedModel):
         text_scores = self.dictionary.scores(text[:, 1:], mask, TEXT)
         return self.dictionary.scores(vision[:, 1:]), text_scores
 
-    def read_pooled(
+    def fill_pooled_outputs(
         self, out: Unimo2Output, first_visual: Tensor | None, first_text: Tensor | None
     ) -> None:
         """Fill in the pooled outputs and the matching logits from the fused first rows."""
