@@ -84,6 +84,7 @@ def _regrouped(
         for result in islice(finished, len(own)):
             results.append(result)
             done += 1
-            if on_progress is not None and (done % _CHUNK == 0 or done == total):
+            last_of_task = len(results) % _CHUNK == 0 or len(results) == len(own)
+            if on_progress is not None and last_of_task:
                 on_progress(done, total)
         yield results

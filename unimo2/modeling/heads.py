@@ -39,7 +39,6 @@ class Unimo2ForPreTraining(Unimo2PreTrainedModel):
     _optional_parts = ("vcl_projection.",)
 
     def __init__(self, config: Unimo2Config) -> None:
-        """Build SimCLR's projection of two layers."""
         super().__init__(config)
         width = config.hidden_size
         self.unimo2 = Unimo2Model(config)

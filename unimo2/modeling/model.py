@@ -54,7 +54,6 @@ class MlmHead(nn.Module):
     """Hidden states to token logits; the output weight is the word embedding's."""
 
     def __init__(self, config: Unimo2Config) -> None:
-        """Build the transformation; the tied weight comes with each call."""
         super().__init__()
         self.dense = nn.Linear(config.hidden_size, config.hidden_size)
         self.norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
@@ -149,11 +148,6 @@ class Unimo2Model(Unimo2PreTrainedModel):
     """The pre-trained model: towers, dictionary, fusion; matching, contrastive and token heads."""
 
     def __init__(self, config: Unimo2Config) -> None:
-        """Build the model of a configuration, with initial weights.
-
-        Raises:
-            UsageError: The configuration cannot be meant.
-        """
         super().__init__(config)
         config.check()
         width = config.hidden_size
@@ -176,7 +170,7 @@ class Unimo2Model(Unimo2PreTrainedModel):
         return self.text.roberta.embeddings.word_embeddings
 
     def encode_image(self, pixel_values: Tensor) -> Tensor:
-        """Visual Transformer alone: [b, 3, s, s] to [b, p + 1, D], the class token first."""
+        """Only the Visual Transformer: [b, 3, s, s] to [b, p + 1, D], the class token first."""
         return self.vision(pixel_values)
 
     def encode_text(
@@ -186,7 +180,7 @@ class Unimo2Model(Unimo2PreTrainedModel):
         position_ids: Tensor | None = None,
         causal: bool = False,
     ) -> Tensor:
-        """Text Transformer alone.
+        """Only the Text Transformer.
 
         Args:
             input_ids: [b, n].

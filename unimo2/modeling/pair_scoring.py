@@ -22,15 +22,10 @@ from unimo2.modeling.model import Unimo2Model, Unimo2Output
 
 @dataclass(frozen=True)
 class ProjectedRows:
-    """Rows as the first layer receives them, with their queries, keys and values.
+    """Rows as the first layer receives them, with their queries, keys and values."""
 
-    Args:
-        states: [..., rows, D].
-        projected: [..., rows, 3 D].
-    """
-
-    states: Tensor
-    projected: Tensor
+    states: Tensor  # [..., rows, D]
+    projected: Tensor  # [..., rows, 3 D]
 
     def expand(self, pairs: int) -> ProjectedRows:
         """The rows of one text, [n, ...], seen as those of many pairs, [pairs, n, ...]; no copy."""
@@ -92,14 +87,6 @@ class CachedPairScorer:
 
 
 def projection_bytes(model: Unimo2Model, visual_rows: int) -> int:
-    """Bytes that the projections of one image take: 5.1 MiB at base size, 384 px, in float32.
-
-    Args:
-        model: Gives width and precision.
-        visual_rows: m, patches and the class row.
-
-    Returns:
-        m x 3 D numbers' bytes.
-    """
+    """Bytes of the projections [m, 3 D] of one image: 5.1 MiB at base size, 384 px, in float32."""
     weight = first_layer(model).qkv.weight
     return visual_rows * len(weight) * weight.element_size()
