@@ -142,7 +142,7 @@ def _karpathy(entries: Sequence[Entry], written: Sequence[Written]) -> list[dict
             for number, text in enumerate(result.captions, start=sentence_id)
         ]
         sentence_id += len(sentences)
-        image = {"sentids": [sentence["sentid"] for sentence in sentences]}
+        image: dict[str, Any] = {"sentids": [sentence["sentid"] for sentence in sentences]}
         image |= {"filename": entry.filename, "imgid": image_id, "split": entry.split}
         image |= {"sentences": sentences}
         # Only COCO has several folders, and names them.

@@ -110,8 +110,3 @@ def adjective(look: Look, dice: Dice) -> str:
         lexicon.PLACE_WORDS.get(look.region or ""),
     )
     return dice.pick(next(filter(None, words)))
-
-
-def with_article(phrase: str) -> str:
-    """As in: an orange star."""
-    return f"{'an' if phrase[0] in 'aeiou' else 'a'} {phrase}"

@@ -184,7 +184,8 @@ class _OpenImages(Part):
         )
         header = ("ImageID", "Source", "LabelName", "Confidence")
         names = sorted((label_id(label), label_name(label)) for label in all_labels())
-        for path, table in zip(self.annotations(request), ([header, *rows], names), strict=True):
+        tables: list[list[Sequence[object]]] = [[header, *rows], [*names]]
+        for path, table in zip(self.annotations(request), tables, strict=True):
             with (root / path).open("w", encoding="utf-8", newline="") as file:
                 csv.writer(file, lineterminator="\n").writerows(table)
         return Report(

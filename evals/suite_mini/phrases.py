@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from evals.suite_mini import lexicon
 from evals.suite_mini.dice import Dice
-from evals.suite_mini.looks import Look, adjective, noun_phrase, with_article
+from evals.suite_mini.looks import Look, adjective, noun_phrase
 from evals.suite_mini.meaning import REGIONS
+from evals.suite_mini.speaker import with_article
 from evals.suite_mini.topics import Topic
 
 _NUMBER_WORDS = ("no", "one", "two", "three", "four")

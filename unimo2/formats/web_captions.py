@@ -30,7 +30,8 @@ from unimo2.formats.parsing import (
     refuse_lost,
     whole,
 )
-from unimo2.formats.shards import SHARD_SUFFIX, WebPair, shard_pairs
+from unimo2.formats.shards import SHARD_SUFFIX, shard_pairs
+from unimo2.formats.shards import WebPair as WebPair  # of this module too
 
 CC_FILES, CC_FOLDERS = ConceptualCaptionsFiles.CAPTIONS, ConceptualCaptionsFiles.IMAGES
 SBU_JSON, SBU_URLS, SBU_CAPTIONS = SbuFiles.JSON, SbuFiles.URLS, SbuFiles.CAPTIONS
@@ -206,8 +207,7 @@ def sidecar_pairs(
             text = " ".join(" ".join(lines).split())
             if text:
                 rows = [(str(path), text, path.stem)]
-                beside = [path.with_suffix(suffix) for suffix in IMAGE_SUFFIXES]
-                yield from _on_disk(rows, lambda _, beside=beside: beside, lost, broken)
+                yield from _on_disk(rows, _beside(path), lost, broken)
             elif lines:
                 refuse(BROKEN_ROW, f"{path}: no caption", broken)
 
@@ -220,6 +220,10 @@ def in_shards(folder: Path) -> bool:
         return True
     with os.scandir(folder) as entries:
         return any(entry.name.endswith(SHARD_SUFFIX) for entry in entries)
+
+
+def _beside(path: Path) -> Locate:
+    return lambda _: [path.with_suffix(suffix) for suffix in IMAGE_SUFFIXES]
 
 
 def is_address(source: str) -> bool:

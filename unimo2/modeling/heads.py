@@ -64,23 +64,26 @@ class _TaskModel(Unimo2PreTrainedModel):
     """The pre-trained model with a head, which a pre-trained checkpoint lacks."""
 
     _optional_parts = ("head.",)
+    head: nn.Module
 
     def __init__(self, config: Unimo2Config) -> None:
         super().__init__(config)
         self.unimo2 = Unimo2Model(config)
         if not config.num_labels:
             raise UsageError("Unimo2Config: num_labels must be a whole number above 0")
-        self.head = self._make_head(config)
+        self.head = self._make_head(config, config.num_labels)
         self.post_init()
 
-    def _make_head(self, config: Unimo2Config) -> nn.Module:
-        return nn.Linear(config.hidden_size, config.num_labels)
+    def _make_head(self, config: Unimo2Config, classes: int) -> nn.Module:
+        return nn.Linear(config.hidden_size, classes)
 
 
 class Unimo2ForPairs(_TaskModel):
     """Image and sentence to a class: SNLI-VE; VQA with soft targets over its answers."""
 
-    def _make_head(self, config: Unimo2Config) -> nn.Module:
+    head: nn.Sequential
+
+    def _make_head(self, config: Unimo2Config, classes: int) -> nn.Module:
         """Two layers over both pooled outputs (`head_input`)."""
         width, how = config.hidden_size, config.pair_head_input
         read = 2 * joined_width("both", width) if how == "towers" else joined_width(how, width)
@@ -89,7 +92,7 @@ class Unimo2ForPairs(_TaskModel):
             nn.GELU(),
             nn.LayerNorm(2 * width, eps=config.layer_norm_eps),
             nn.Dropout(config.hidden_dropout),
-            nn.Linear(2 * width, config.num_labels),
+            nn.Linear(2 * width, classes),
         )
 
     def forward(
