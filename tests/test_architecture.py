@@ -40,11 +40,10 @@ def imported(path):
 
 # Inside unimo2: cli > bench > training > data > {formats, processing} > modeling > errors;
 # released > {processing, modeling}.
-_BASE = {"errors", "files", "devices", "plain_english"}
+_BASE = {"errors", "files", "devices"}
 _DATA = _BASE | {"modeling", "formats", "processing"}
 ROOMS = {
     "errors": set(),
-    "plain_english": set(),
     "files": {"errors"},
     "devices": {"errors"},
     "modeling": _BASE,

@@ -1,11 +1,17 @@
-"""Writing a file so that a kill leaves the old one or the new one, never half of it."""
+"""Files: written whole or not at all, and TOML."""
 
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
 
 
 def write_atomically(path: Path, write: Callable[[IO[bytes]], object]) -> None:
@@ -40,3 +46,12 @@ def clear_unfinished(path: Path) -> None:
 def write_text(path: Path, text: str) -> None:
     """As `write_atomically`, of a text in UTF-8."""
     write_atomically(path, lambda stream: stream.write(text.encode("utf-8")))
+
+
+def parse_toml(text: str) -> dict[str, Any]:
+    """The tables of a TOML text.
+
+    Raises:
+        ValueError: It is not TOML; the message says where.
+    """
+    return tomllib.loads(text)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -33,7 +33,6 @@ from transformers.processing_utils import ProcessorMixin
 from unimo2.errors import BadCheckpoint, UsageError
 from unimo2.formats.images import to_rgb
 from unimo2.modeling.configuration import Unimo2Config
-from unimo2.plain_english import PLAIN_SENTENCES
 
 DEFAULT_MEAN = (0.5, 0.5, 0.5)
 DEFAULT_STD = (0.5, 0.5, 0.5)
@@ -42,6 +41,18 @@ DEFAULT_STD = (0.5, 0.5, 0.5)
 _FIRST_SPECIALS = ("<s>", "<pad>", "</s>", "<unk>")
 _MASK = "<mask>"
 _SMALLEST_VOCABULARY = len(_FIRST_SPECIALS) + 256 + 1
+
+PLAIN_SENTENCES = Path(__file__).with_name("plain_english.txt").read_text("utf-8").splitlines()
+"""A little general English, written for this project: the mini tokenizer learns from it the pieces of
+everyday captions and questions, beyond the words of the drawn scenes."""
+
+# What `_as_list` says of one and of several.
+_IMAGES = (
+    "a PIL image",
+    "a list of them, not {}; unimo2.formats.images.load_image reads one from a file",
+)
+_TEXTS = ("a string", "a list of strings, not {}")
+Item = TypeVar("Item")
 
 
 class Unimo2Processor(ProcessorMixin):
@@ -90,8 +101,8 @@ class Unimo2Processor(ProcessorMixin):
                 "needs three numbers each, the latter above 0"
             )
         self.image_size = image_size
-        self.image_mean = [float(value) for value in image_mean]
-        self.image_std = [float(value) for value in image_std]
+        self.image_mean = list(map(float, image_mean))
+        self.image_std = list(map(float, image_std))
         self.max_text_length = max_text_length
         if pair_separators not in (1, 2):
             raise UsageError(
@@ -134,7 +145,7 @@ class Unimo2Processor(ProcessorMixin):
             limit = self.max_text_length if max_length is None else max_length
             needs_limit = truncation or padding == "max_length"
             encoded = self.tokenizer(
-                _as_texts(text),
+                _as_list(text, str, "text", *_TEXTS),
                 padding=padding,
                 truncation=truncation,
                 max_length=limit if needs_limit else None,
@@ -147,7 +158,10 @@ class Unimo2Processor(ProcessorMixin):
     def pixel_values(self, images: Image.Image | Sequence[Image.Image]) -> Tensor:
         """Pictures alone, as `__call__` makes them: [images, 3, size, size] float32."""
         size = (self.image_size, self.image_size)
-        squares = [np.asarray(to_rgb(image).resize(size)) for image in _as_images(images)]
+        squares = [
+            np.asarray(to_rgb(image).resize(size))
+            for image in _as_list(images, Image.Image, "images", *_IMAGES)
+        ]
         stacked = torch.from_numpy(np.stack(squares))  # [b, size, size, 3] uint8
         pixels = stacked.permute(0, 3, 1, 2).contiguous().to(torch.float32).div_(255.0)
         mean = torch.tensor(self.image_mean).view(3, 1, 1)
@@ -272,36 +286,16 @@ def _separate_once(tokenizer: PreTrainedTokenizerBase) -> None:
 AutoProcessor.register(Unimo2Config, Unimo2Processor, exist_ok=True)
 
 
-def _as_images(images: Any) -> list[Image.Image]:
-    several = [images] if isinstance(images, Image.Image) else images
+def _as_list(value: Any, kind: type[Item], name: str, of_one: str, of_many: str) -> list[Item]:
+    """One or several as a list, or UsageError for what is something else."""
+    several = [value] if isinstance(value, kind) else value
     if not isinstance(several, (list, tuple)) or not several:
-        raise UsageError(
-            f"images must be a PIL image or a list of them, not {_describe(images)}; "
-            "unimo2.formats.images.load_image reads one from a file"
-        )
-    for index, image in enumerate(several):
-        if not isinstance(image, Image.Image):
-            raise UsageError(f"images[{index}] must be a PIL image, not {_describe(image)}")
-    return list(several)
-
-
-def _as_texts(text: Any) -> list[str]:
-    several = [text] if isinstance(text, str) else text
-    if not isinstance(several, (list, tuple)) or not several:
-        raise UsageError(f"text must be a string or a list of strings, not {_describe(text)}")
+        found = "an empty list" if value in ([], ()) else type(value).__name__
+        raise UsageError(f"{name} must be {of_one} or {of_many.format(found)}")
     for index, item in enumerate(several):
-        if not isinstance(item, str):
-            raise UsageError(f"text[{index}] must be a string, not {_describe(item)}")
+        if not isinstance(item, kind):
+            raise UsageError(f"{name}[{index}] must be {of_one}, not {type(item).__name__}")
     return list(several)
-
-
-def _describe(value: Any) -> str:
-    if isinstance(value, (list, tuple)) and not value:
-        return "an empty list"
-    return type(value).__name__
-
-
-# Text encoders of transformers: how long a text may be, whatever the kind of encoder.
 
 
 def longest(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> int:

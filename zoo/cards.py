@@ -7,7 +7,6 @@ to edit. Nothing here imports torch.
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, asdict, dataclass, field, fields
 from functools import cache
@@ -16,13 +15,9 @@ from types import MappingProxyType
 from typing import Any
 
 from unimo2.errors import BadCheckpoint, BadData, IncompatibleModel, MissingData, UsageError
+from unimo2.files import parse_toml
 from zoo.protocols import CAPABILITIES
 from zoo.weights import weights_sha256 as weights_sha256  # of this module too
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 CARDS = Path(__file__).parent / "cards"
 # "none": nothing that could be loaded is published, or not for this code.
@@ -143,8 +138,8 @@ def read(path: Path) -> Card:
         BadData: Broken TOML, an unknown or missing key, a value of the wrong type.
     """
     try:
-        raw = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raw = parse_toml(path.read_text(encoding="utf-8"))
+    except ValueError as error:
         raise BadData(f"card {path} is no valid TOML: {error}") from None
     source, published = raw.pop("source", None), raw.pop("published", {})
     if not isinstance(source, dict):

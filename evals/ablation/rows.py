@@ -13,7 +13,7 @@ from evals.suites import Suite
 from unimo2.errors import UsageError
 from unimo2.modeling.configuration import Unimo2Config
 from unimo2.training.config import PretrainConfig
-from unimo2.training.pretraining import model_config, model_fields
+from unimo2.training.pretraining import model_config
 from unimo2.training.recipes import Recipe
 
 # What a row of an ablation changes in the training that all rows share (paper, Tables 4 and 5).
@@ -224,7 +224,9 @@ def _row(recipe: Recipe, change: Change, base: Unimo2Config, data: str, common: 
 
 def _model_of(config: Unimo2Config) -> dict[str, Any]:
     """The fields of a model that a recipe decides."""
-    return {name: getattr(config, name) for name in model_fields() if name not in _DERIVED}
+    return {
+        name: getattr(config, name) for name in Unimo2Config.own_fields() if name not in _DERIVED
+    }
 
 
 def _base(model: Mapping[str, Any], config: Mapping[str, Any], data: str) -> str:
@@ -233,7 +235,7 @@ def _base(model: Mapping[str, Any], config: Mapping[str, Any], data: str) -> str
     Fields at their defaults do not enter, so that a new field leaves old hashes alone.
     """
     common = {name: value for name, value in model.items() if name not in _VARIED}
-    other_model = _without_defaults(common, model_fields())
+    other_model = _without_defaults(common, Unimo2Config.own_fields())
     return digest({"model": other_model, "config": _changed_config(config), "data": data})[:8]
 
 
@@ -251,8 +253,8 @@ def same_training(record: Record, row: Row) -> bool:
     found = record.protocol.get("training")
     if not found or found["data"] != row.training["data"]:
         return False
-    model = _without_defaults(found["model"], model_fields())
-    own_model = _without_defaults(row.training["model"], model_fields())
+    model = _without_defaults(found["model"], Unimo2Config.own_fields())
+    own_model = _without_defaults(row.training["model"], Unimo2Config.own_fields())
     return model == own_model and _changed_config(found["config"]) == _changed_config(
         row.training["config"]
     )

@@ -203,7 +203,7 @@ class Bench:
         for layer in model.fusion.layers:
             hidden = dense_masked(cast(GroundedLayer, layer), hidden, mask)
         out = Unimo2Output()
-        model.read_pooled(out, hidden[:, 0], hidden[:, layout.visual + layout.grounded])
+        model.fill_pooled_outputs(out, hidden[:, 0], hidden[:, layout.visual + layout.grounded])
         return cast(Tensor, out.itm_logits)[:, 1].float()
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from evals.suite_mini import lexicon
 from evals.suite_mini.dice import Dice
 from evals.suite_mini.looks import CELLS
-from evals.suite_mini.world import BACKGROUNDS, COLOURS, SHAPES, SIZES, TEXTURES
+from evals.suite_mini.world import COLOURS, SHAPES, SIZES, TEXTURES
 
 PEOPLE = 10
 
@@ -21,16 +21,7 @@ _SYNONYM_CHANCE = 0.65
 _CONFIDENCES = ("yes", "maybe", "no")
 _SURE, _UNSURE = (85, 13, 2), (40, 45, 15)
 
-_BACKGROUND_ANSWERS = {
-    "paper": "paper",
-    "night": "night sky",
-    "sea": "sea",
-    "meadow": "grass",
-    "sand": "sand",
-    "bricks": "bricks",
-    "planks": "wood",
-    "tiles": "tiles",
-}
+_BACKGROUND_ANSWERS: dict[str, str] = lexicon.TABLES["background_answers"]
 # Who errs takes another answer of the family; the first family with the answer counts.
 _FAMILIES: tuple[tuple[str, ...], ...] = (
     ("yes", "no"),
@@ -42,17 +33,8 @@ _FAMILIES: tuple[tuple[str, ...], ...] = (
     ("above", "below"),
     ("top", "bottom"),
     CELLS,
-    tuple(_BACKGROUND_ANSWERS[name] for name in BACKGROUNDS),
+    tuple(_BACKGROUND_ANSWERS.values()),
 )
-_SIDES = {
-    "left": ("on left", "left side", "on the left"),
-    "right": ("on right", "right side", "on the right"),
-    "top": ("at top", "upper", "at the top"),
-    "bottom": ("at bottom", "lower", "at the bottom"),
-    "above": ("over", "higher"),
-    "below": ("under", "beneath", "lower"),
-    "middle": ("center", "centre", "in middle"),
-}
 
 
 @dataclass(frozen=True)
@@ -76,15 +58,7 @@ def answer_type(answer: str) -> str:
 
 
 def ten_answers(answer: str, dice: Dice) -> tuple[HumanAnswer, ...]:
-    """Ten people's answers.
-
-    Args:
-        answer: canonical, as `topics` gives it.
-        dice: for who says what.
-
-    Returns:
-        In the order of the annotators.
-    """
+    """What ten people answer, given the canonical answer (`topics`), in their order."""
     share = _AGREEMENT[dice.weighted(_AGREEMENT_WEIGHTS)]
     return tuple(_one(answer, share, dice) for _ in range(PEOPLE))
 
@@ -117,14 +91,13 @@ def _synonyms(answer: str) -> tuple[str, ...]:
     if answer in _BACKGROUND_ANSWERS:
         names = lexicon.BACKGROUND_NAMES[answer]
         return tuple(name for name in names if name != spoken(answer))
-    if answer in _SIDES:
-        return _SIDES[answer]
+    if answer in lexicon.TABLES["synonyms"]:
+        return lexicon.TABLES["synonyms"][answer]
     if answer in CELLS:
         upright = answer.replace("top", "upper").replace("bottom", "lower")
         turned = upright.replace("middle", "center") if answer.startswith("middle") else upright
         return (turned, f"on {answer}")
-    words = {**lexicon.COLOUR_WORDS, **lexicon.SIZE_WORDS}
-    return words.get(answer, ("?",))[1:]
+    return (lexicon.COLOUR_WORDS | lexicon.SIZE_WORDS).get(answer, ("?",))[1:]
 
 
 def _mistaken(answer: str, dice: Dice) -> str:

@@ -1,36 +1,41 @@
 """Captioned pictures in Karpathy's layouts: Flickr30k, and COCO with its own annotation file.
 
-A collection is a list of entries. An entry says which scene to draw and where its picture goes;
-entries are independent of one another, so any process can write any of them. Other data sets that
-speak of the same pictures (VQA of COCO's, SNLI-VE of Flickr30k's) list the same entries and make
-their scenes anew.
+A collection is a list of entries. An entry says which scene to draw and where its picture goes, and
+is the job of drawing it; entries are independent of one another. Other data sets that speak of the
+same pictures (VQA of COCO's, SNLI-VE of Flickr30k's) list the same entries and make their scenes anew.
 """
 
 from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from evals.suite_mini.dice import Dice
-from evals.suite_mini.language import Description, describe
-from evals.suite_mini.part import Report
+from evals.suite_mini.language import Description, describe, tokenize
+from evals.suite_mini.part import Part, Report
 from evals.suite_mini.pictures import write_scene
 from evals.suite_mini.render import SIDE
 from evals.suite_mini.request import SuiteRequest
 from evals.suite_mini.world import Scene, make_scene
 from unimo2.formats.layout import CocoFiles, Flickr30kFiles
 
-FLICKR_IMAGES = Flickr30kFiles(Path()).images.as_posix()
-COCO_FOLDER = "coco"
+_FLICKR, _COCO = Flickr30kFiles(Path()), CocoFiles(Path())
 _FLICKR_SIZES = {"train": 2_000, "val": 300}
 _COCO_SIZES = {"train": 10_000, "restval": 2_000, "val": 300, "test": 300}
-_COCO_FOLDERS = {"train": "train2014", "restval": "val2014", "val": "val2014", "test": "val2014"}
 # COCO ids are unique over all splits, and not consecutive.
 _COCO_ID_STEP, _COCO_ID_OFFSETS = 8, {"train": 1, "restval": 3, "val": 5, "test": 7}
+
+
+@dataclass(frozen=True)
+class Written:
+    """What a process hands back for an entry."""
+
+    captions: tuple[str, ...]
+    digest: str
 
 
 @dataclass(frozen=True)
@@ -47,6 +52,8 @@ class Entry:
     path: str
     """Of the picture, relative to the suite's root."""
     cocoid: int | None = None
+    captioned: bool = True
+    """False for a picture of which nothing but questions is known."""
 
     @property
     def filename(self) -> str:
@@ -55,22 +62,20 @@ class Entry:
 
     @property
     def folder(self) -> str:
-        """The path without its last part."""
-        return self.path.rpartition("/")[0]
+        """The name of the folder that the picture lies in."""
+        return self.path.split("/")[-2]
 
     @property
     def stem(self) -> str:
         """The file's name without its suffix; the Flickr30K_ID of SNLI-VE."""
         return self.filename.rpartition(".")[0]
 
-
-@dataclass(frozen=True)
-class Written:
-    """What a process hands back for an entry."""
-
-    captions: tuple[tuple[str, tuple[str, ...]], ...]
-    """(sentence, tokens), five of them."""
-    digest: str
+    def run(self, root: Path, seed: int) -> Written:
+        """Draw the picture and word its captions; see `evals.suite_mini.part.Job`."""
+        scene, descriptions = scene_and_descriptions(seed, self)
+        captions = [description.text for description in descriptions if self.captioned]
+        dice = Dice(seed, self.collection, self.world, self.index, "picture")
+        return Written(tuple(captions), write_scene(root / self.path, scene, dice, captions))
 
 
 def flickr_entries(request: SuiteRequest) -> list[Entry]:
@@ -82,9 +87,10 @@ def flickr_entries(request: SuiteRequest) -> list[Entry]:
     sizes = {split: request.scaled(size) for split, size in _FLICKR_SIZES.items()}
     sizes["test"] = request.flickr_test
     places = [(split, index) for split, size in sizes.items() for index in range(size)]
+    folder = _FLICKR.images.as_posix()
     return [
-        Entry("flickr30k", split, index, split, f"{FLICKR_IMAGES}/{1_000_092_795 + 7_919 * n}.jpg")
-        for n, (split, index) in enumerate(places)
+        Entry("flickr30k", split, index, split, f"{folder}/{1_000_092_795 + 7_919 * number}.jpg")
+        for number, (split, index) in enumerate(places)
     ]
 
 
@@ -102,14 +108,14 @@ def coco_entries(request: SuiteRequest) -> list[Entry]:
 
 
 def _coco_entry(split: str, index: int) -> Entry:
-    folder = _COCO_FOLDERS[split]
+    folder = "train2014" if split == "train" else "val2014"
     cocoid = _COCO_ID_STEP * index + _COCO_ID_OFFSETS[split]
     return Entry(
         collection=f"coco-{split}",
         world="train" if split == "restval" else split,
         index=index,
         split=split,
-        path=CocoFiles(Path()).image(folder, cocoid).as_posix(),
+        path=_COCO.image(folder, cocoid).as_posix(),
         cocoid=cocoid,
     )
 
@@ -126,135 +132,84 @@ def scene_and_descriptions(seed: int, entry: Entry) -> tuple[Scene, list[Descrip
     return scene, describe(scene, dice)
 
 
-@dataclass(frozen=True)
-class PictureJob:
-    """Draw the picture of an entry and word its captions."""
-
-    entry: Entry
-
-    def run(self, root: Path, seed: int) -> Written:
-        """Save the picture; see `evals.suite_mini.part.Job`."""
-        entry = self.entry
-        scene, descriptions = scene_and_descriptions(seed, entry)
-        captions = [description.text for description in descriptions]
-        tokens = [tuple(description.tokens()) for description in descriptions]
-        dice = Dice(seed, entry.collection, entry.world, entry.index, "picture")
-        digest = write_scene(root / entry.path, scene, dice, captions)
-        return Written(tuple(zip(captions, tokens, strict=True)), digest)
-
-
-def split_counts(entries: Sequence[Entry]) -> dict[str, int]:
-    """Images by Karpathy's split."""
-    return dict(Counter(entry.split for entry in entries))
-
-
-def write_karpathy(
-    json_path: Path, dataset: str, entries: Sequence[Entry], written: Sequence[Written]
-) -> None:
-    """Save the JSON file of a collection, in the layout of Karpathy's data sets."""
-    images = []
+def _karpathy(entries: Sequence[Entry], written: Sequence[Written]) -> list[dict[str, Any]]:
+    """The images of a collection as Karpathy's JSON files list them."""
+    images: list[dict[str, Any]] = []
     sentence_id = 0
     for image_id, (entry, result) in enumerate(zip(entries, written, strict=True)):
-        sentences = []
-        for text, tokens in result.captions:
-            sentences.append(
-                {"tokens": tokens, "raw": text, "imgid": image_id, "sentid": sentence_id}
-            )
-            sentence_id += 1
+        sentences = [
+            {"tokens": tokenize(text), "raw": text, "imgid": image_id, "sentid": number}
+            for number, text in enumerate(result.captions, start=sentence_id)
+        ]
+        sentence_id += len(sentences)
+        image: dict[str, Any] = {"sentids": [sentence["sentid"] for sentence in sentences]}
+        image |= {"filename": entry.filename, "imgid": image_id, "split": entry.split}
+        image |= {"sentences": sentences}
         # Only COCO has several folders, and names them.
-        record: dict[str, Any] = {}
         if entry.cocoid is not None:
-            record["filepath"] = entry.folder.rpartition("/")[2]
-        record["sentids"] = [sentence["sentid"] for sentence in sentences]
-        record |= {"filename": entry.filename, "imgid": image_id, "split": entry.split}
-        record["sentences"] = sentences
-        if entry.cocoid is not None:
-            record["cocoid"] = entry.cocoid
-        images.append(record)
-    json_path.write_text(json.dumps({"images": images, "dataset": dataset}), encoding="utf-8")
+            image = {"filepath": entry.folder, **image, "cocoid": entry.cocoid}
+        images.append(image)
+    return images
 
 
-_FLICKR_JSON = Flickr30kFiles(Path()).annotations.as_posix()
+@dataclass(frozen=True)
+class _CaptionedPart(Part):
+    name: str
+    entries: Callable[[SuiteRequest], list[Entry]]
+    karpathy: str
+    """Path of Karpathy's file."""
+    references: str = ""
+    """Path of COCO's own annotation file of val2014."""
 
+    def jobs(self, request: SuiteRequest) -> Sequence[Entry]:
+        return self.entries(request)
 
-class _Flickr30k:
-    name = "flickr30k"
-
-    def folders(self, request: SuiteRequest) -> Sequence[str]:
-        return [FLICKR_IMAGES]
-
-    def jobs(self, request: SuiteRequest) -> Sequence[PictureJob]:
-        return [PictureJob(entry) for entry in flickr_entries(request)]
+    def annotations(self, request: SuiteRequest) -> Sequence[str]:
+        return [path for path in (self.karpathy, self.references) if path]
 
     def finish(self, root: Path, request: SuiteRequest, results: Sequence[Written]) -> Report:
-        entries = flickr_entries(request)
-        write_karpathy(root / _FLICKR_JSON, self.name, entries, results)
+        entries = self.entries(request)
+        content = {"images": _karpathy(entries, results), "dataset": self.name}
+        (root / self.karpathy).write_text(json.dumps(content), encoding="utf-8")
+        if self.references:
+            content = _references(entries, results)
+            (root / self.references).write_text(json.dumps(content), encoding="utf-8")
         return Report(
-            counts=split_counts(entries),
+            counts=dict(Counter(entry.split for entry in entries)),
             unit="images with 5 captions each",
             digests=[result.digest for result in results],
         )
 
-    def files(self, request: SuiteRequest) -> Sequence[str]:
-        return [_FLICKR_JSON, *(entry.path for entry in flickr_entries(request))]
 
-
-FLICKR30K = _Flickr30k()
-
-
-_COCO_JSON = CocoFiles(Path()).annotations.as_posix()
-_ANNOTATIONS = f"{COCO_FOLDER}/annotations"
-_REFERENCES = CocoFiles(Path()).references("val2014").as_posix()
-_LICENCE = {"id": 1, "name": "Drawn by unimo2 data make-mini", "url": ""}
-
-
-class _Coco:
-    name = "coco"
-
-    def folders(self, request: SuiteRequest) -> Sequence[str]:
-        return [_ANNOTATIONS, *sorted({entry.folder for entry in coco_entries(request)})]
-
-    def jobs(self, request: SuiteRequest) -> Sequence[PictureJob]:
-        return [PictureJob(entry) for entry in coco_entries(request)]
-
-    def finish(self, root: Path, request: SuiteRequest, results: Sequence[Written]) -> Report:
-        entries = coco_entries(request)
-        write_karpathy(root / _COCO_JSON, self.name, entries, results)
-        _write_references(root / _REFERENCES, entries, results)
-        return Report(
-            counts=split_counts(entries),
-            unit="images with 5 captions each",
-            digests=[result.digest for result in results],
-        )
-
-    def files(self, request: SuiteRequest) -> Sequence[str]:
-        return [_COCO_JSON, _REFERENCES, *(entry.path for entry in coco_entries(request))]
-
-
-def _write_references(path: Path, entries: Sequence[Entry], written: Sequence[Written]) -> None:
-    """Save the captions of all images in val2014 as COCO's own annotation file has them."""
+def _references(entries: Sequence[Entry], written: Sequence[Written]) -> dict[str, Any]:
+    """The captions of all images in val2014 as COCO's own annotation file has them."""
     chosen = [
         (entry, result)
         for entry, result in zip(entries, written, strict=True)
-        if entry.folder.endswith("val2014")
+        if entry.folder == "val2014"
     ]
     images = [
         {"license": 1, "file_name": entry.filename, "coco_url": "", "height": SIDE, "width": SIDE}
         | {"date_captured": "2026-01-01 00:00:00", "flickr_url": "", "id": entry.cocoid}
         for entry, _ in chosen
     ]
-    captions = [(entry.cocoid, text) for entry, result in chosen for text, _ in result.captions]
+    captions = [(entry.cocoid, text) for entry, result in chosen for text in result.captions]
     annotations = [
         {"image_id": image, "id": number, "caption": text}
         for number, (image, text) in enumerate(captions, start=1)
     ]
-    content = {
+    return {
         "info": {"description": "COCO captions of the mini suite", "version": "1.0", "year": 2026},
         "images": images,
-        "licenses": [_LICENCE],
+        "licenses": [{"id": 1, "name": "Drawn by unimo2 data make-mini", "url": ""}],
         "annotations": annotations,
     }
-    path.write_text(json.dumps(content), encoding="utf-8")
 
 
-COCO = _Coco()
+FLICKR30K = _CaptionedPart("flickr30k", flickr_entries, _FLICKR.annotations.as_posix())
+COCO = _CaptionedPart(
+    "coco",
+    coco_entries,
+    _COCO.annotations.as_posix(),
+    _COCO.references("val2014").as_posix(),
+)

@@ -11,30 +11,11 @@ from dataclasses import dataclass
 
 from evals.suite_mini import lexicon
 from evals.suite_mini.meaning import Mention
-from evals.suite_mini.shapes import RARE_SILHOUETTES
 from evals.suite_mini.world import COLOURS, SHAPES, SIZES, TEXTURES, colours_on
 
-RARE_SHAPES = tuple(RARE_SILHOUETTES)
-RARE_COLOURS = ("brown", "turquoise")
+RARE_SHAPES = tuple(lexicon.RARE_NOUNS)
+RARE_COLOURS = tuple(lexicon.RARE_COLOUR_WORDS)
 
-RARE_NOUNS: dict[str, lexicon.Words] = {
-    "arrow": ("arrow", "pointer", "arrowhead"),
-    "bell": ("bell", "church bell", "jingle bell"),
-    "boat": ("boat", "sailing boat", "yacht"),
-    "butterfly": ("butterfly", "winged insect", "moth"),
-    "car": ("car", "automobile", "motor car"),
-    "cat": ("cat", "kitten", "pussycat"),
-    "crown": ("crown", "coronet", "diadem"),
-    "cup": ("cup", "mug", "coffee cup"),
-    "key": ("key", "door key", "latchkey"),
-    "leaf": ("leaf", "foliage leaf", "frond"),
-    "mushroom": ("mushroom", "toadstool", "fungus"),
-    "umbrella": ("umbrella", "parasol", "sunshade"),
-}
-RARE_COLOUR_WORDS: dict[str, lexicon.Words] = {
-    "brown": ("brown", "chocolate-coloured", "chestnut"),
-    "turquoise": ("turquoise", "teal", "aquamarine"),
-}
 _RARE_COLOUR_CLASHES: dict[str, tuple[str, ...]] = {
     "brown": ("bricks", "planks"),
     "turquoise": ("sea",),
@@ -73,14 +54,14 @@ def can_be_seen(colour: str, background: str) -> bool:
 
 def noun_words(shape: str) -> lexicon.Words:
     """Singular nouns for a shape, the usual one first."""
-    if shape in RARE_NOUNS:
-        return RARE_NOUNS[shape]
+    if shape in lexicon.RARE_NOUNS:
+        return lexicon.RARE_NOUNS[shape]
     return tuple(dict.fromkeys(singular for singular, _ in lexicon.NOUNS[shape]))
 
 
 def colour_words(colour: str) -> lexicon.Words:
     """Adjectives for a colour, the usual one first."""
-    return RARE_COLOUR_WORDS.get(colour) or lexicon.COLOUR_WORDS[colour]
+    return lexicon.RARE_COLOUR_WORDS.get(colour) or lexicon.COLOUR_WORDS[colour]
 
 
 def _rank(shape: int, colour: int) -> int:

@@ -12,99 +12,22 @@ from dataclasses import dataclass
 from enum import Enum
 
 from evals.suite_mini.dice import Dice
+from evals.suite_mini.lexicon import CLAIMS, TABLES, Words
 from evals.suite_mini.pairing import Found, answer_pairs
 from evals.suite_mini.phrases import answer_phrase, topic_phrases
 from evals.suite_mini.speaker import sentence
 from evals.suite_mini.topics import Topic, topics
 from evals.suite_mini.world import Scene
 
-CLAIM_KINDS: dict[str, int] = {
-    "exists-in-colour": 100,
-    "on": 40,
-    "exists": 16,
-    "is": 8,
-    "count": 4,
-    "shape-at": 2,
-    "place": 2,
-    "relation": 2,
-    "shape": 2,
-    "colours-of": 1,
-    "bigger": 1,
-    "same-colour": 1,
-    "same-size": 1,
-    "more": 1,
-    "alike": 1,
-    "neighbour": 1,
-    "empty": 1,
-}
-"""How often a statement is about each kind of topic.
-
-Mostly what a glance shows, as in SNLI; questions have weights of their own, in
-`evals.suite_mini.topics`.
-"""
-
-_THERE_IS = (
-    (
-        "there is {a0}",
-        "the picture shows {a0}",
-        "you can see {a0}",
-        "{a0} can be seen",
-        "{a0} is in the picture",
-    ),
-    ("there is no {one0}", "the picture shows no {one0}", "no {one0} can be seen"),
-)
-# Slots are those of `topic_phrases`. For yes/no topics: what is said for "yes", and for "no".
-_CLOSED: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
-    "exists": _THERE_IS,
-    "exists-in-colour": _THERE_IS,
-    "is": (("{the0} is {is1}",), ("{the0} is not {is1}",)),
-    "relation": (
-        ("{the0} is {rel} {the1}", "{the0} stands {rel} {the1}", "{the0} can be seen {rel} {the1}"),
-        ("{the0} is not {rel} {the1}", "{the0} does not stand {rel} {the1}"),
-    ),
-    "bigger": (
-        (
-            "{the0} is bigger than {the1}",
-            "{the0} is larger than {the1}",
-            "{the1} is smaller than {the0}",
-        ),
-        ("{the0} is not bigger than {the1}", "{the1} is not smaller than {the0}"),
-    ),
-    "same-colour": (
-        ("{the0} and {the1} have the same color", "{the0} is the same color as {the1}"),
-        ("{the0} and {the1} have different colors", "{the0} is not the same color as {the1}"),
-    ),
-    "same-size": (
-        ("{the0} and {the1} have the same size", "{the0} is as big as {the1}"),
-        ("{the0} and {the1} have different sizes", "{the0} is not the same size as {the1}"),
-    ),
-    "more": (
-        ("there are more {many0} than {many1}", "you can see more {many0} than {many1}"),
-        ("there are not more {many0} than {many1}",),
-    ),
-    "alike": (
-        ("two of the things have the same shape", "a shape appears more than once"),
-        ("all the things have different shapes", "no shape appears twice"),
-    ),
-    "on": (
-        ("the things are {on}", "everything is {on}", "this is {on}"),
-        ("the things are not {on}", "this is not {on}"),
-    ),
-}
-# For the others: {value} is the answer.
-_OPEN: dict[str, tuple[str, ...]] = {
-    "colours-of": ("the {many0} are {value}", "all the {many0} are {value}"),
-    "shape": ("{the0} is {value}", "{the0} has the shape of {value}"),
-    "shape-at": ("there is {value} {is0}", "{value} is {is0}", "you can see {value} {is0}"),
-    "neighbour": ("there is {value} {rel} {the0}", "{value} stands {rel} {the0}"),
-    "place": ("{the0} is {value}", "{the0} stands {value}", "you can see {the0} {value}"),
-    "empty": ("the {edge} {line} is empty", "nothing stands in the {edge} {line}"),
-}
-_COUNTS: dict[str, tuple[str, ...]] = {
-    "0": ("there are no {many0}", "no {many0} can be seen"),
-    "1": ("there is exactly one {one0}", "you can see exactly one {one0}"),
-    "more": ("there are exactly {value} {many0}", "you can see exactly {value} {many0}"),
-}
+CLAIM_KINDS: dict[str, int] = {kind: entry["weight"] for kind, entry in CLAIMS.items()}
+"""How often a statement is about each kind of topic; questions have weights of their own."""
+_UNSEEN: dict[str, Words] = TABLES["unseen"]
+_JOINTS: dict[str, Words] = TABLES["joined"]
+_TWO_CLAIMS_CHANCE = 0.05
+_SHORT_CHANCE = 0.8
+_RELATIVE_CHANCE = 0.35
+_AFFIRMED_CHANCE = 0.9
+_TRIES = 40
 
 
 @dataclass(frozen=True)
@@ -115,121 +38,30 @@ class Claim:
     answer: str
 
     def holds(self, known: Mapping[Topic, str]) -> bool:
-        """Whether it is true of a scene.
-
-        Args:
-            known: what can be asked of the scene, with the answers; the claim's topic is there.
-        """
+        """Whether it is true of a scene, of which this can be asked, with these answers."""
         return known[self.topic] == self.answer
 
 
 def clause(claim: Claim, dice: Dice) -> str:
     """The claim in words, without a capital and a full stop."""
-    kind = claim.topic.kind
+    words = CLAIMS[claim.topic.kind]
     phrases = topic_phrases(claim.topic, dice)
-    if kind in _CLOSED:
-        return dice.pick(_CLOSED[kind][claim.answer == "no"]).format_map(phrases)
-    if kind == "count":
-        templates = _COUNTS.get(claim.answer, _COUNTS["more"])
-    else:
-        templates = _OPEN[kind]
-    phrases["value"] = answer_phrase(claim.answer, dice)
-    phrases["edge"] = claim.answer
-    return dice.pick(templates).format_map(phrases)
+    if "words" in words:
+        phrases |= {"value": answer_phrase(claim.answer, dice), "edge": claim.answer}
+    return dice.pick(words.get(claim.answer) or words["words"]).format_map(phrases)
 
 
-_WHO = (
-    "a girl",
-    "a boy",
-    "an old man",
-    "a teacher",
-    "a painter",
-    "a nurse",
-    "two friends",
-    "a tall woman",
-    "somebody's aunt",
-    "our neighbours",
-    "a farmer",
-    "a student",
-)
-_BEFORE = ("yesterday", "last week", "an hour ago", "in the morning", "in winter", "long ago")
-_SOON = ("tomorrow", "soon", "next week", "in a moment", "before lunch", "later today")
-_EVENTS = ("a birthday", "a school book", "a contest", "a poster", "a party", "a game", "a friend")
-_ABOUT_THE_PICTURE = (
-    "{who} made the picture",
-    "{who} drew all this {before}",
-    "the picture belongs to {who}",
-    "this is the favourite picture of {who}",
-    "the picture was made {before}",
-    "the picture was made for {event}",
-    "one more thing will be added {soon}",
-    "{who} wanted to move one of the things {before}",
-    "there was one more thing here {before}",
-    "{who} wiped something away {before}",
-    "everything looked different {before}",
-    "a name is written on the back of the picture",
-    "the picture will be sold {soon}",
-    "music was playing when the picture was made",
-    "{who} dreamed of this scene {before}",
-    "someone out of sight was watching",
-    "{who} counted the things {before}",
-    "the picture won a prize {before}",
-    "{who} hoped to see the picture {soon}",
-    "everything will be painted over {soon}",
-    "making the picture took an hour",
-    "the picture was a present for {who}",
-    "the picture made {who} happy",
-    "one of the things will fall down {soon}",
-)
-_ABOUT_A_THING = (
-    "{who} painted {before}",
-    "is loved by {who}",
-    "belongs to {who}",
-    "was moved here {before}",
-    "will be gone {soon}",
-    "took an hour to draw",
-    "is meant for {event}",
-    "was bigger {before}",
-    "had another color {before}",
-)
+def unseen_clause(dice: Dice, of: str = "clauses") -> str:
+    """What no picture shows, as in: a girl drew all this yesterday.
 
-
-def unseen_clause(dice: Dice) -> str:
-    """As in: a girl drew all this yesterday."""
-    return _filled(dice.pick(_ABOUT_THE_PICTURE), dice)
-
-
-def unseen_attribute(dice: Dice) -> str:
-    """What follows "which" about a thing, as in: belongs to two friends."""
-    return _filled(dice.pick(_ABOUT_A_THING), dice)
-
-
-def _filled(template: str, dice: Dice) -> str:
-    return template.format(
-        who=dice.pick(_WHO),
-        before=dice.pick(_BEFORE),
-        soon=dice.pick(_SOON),
-        event=dice.pick(_EVENTS),
+    Args:
+        dice: for the words.
+        of: "attributes" for what follows "which" about a thing, as in: belongs to two friends.
+    """
+    template = dice.pick(_UNSEEN[of])
+    return template.format_map(
+        {slot: dice.pick(_UNSEEN[slot]) for slot in ("who", "before", "soon", "event")}
     )
-
-
-_AND = (
-    "{0}, and {1}",
-    "{0}, but {1}",
-    "{0}, while {1}",
-    "it is true that {0} and that {1}",
-)
-_OR = (
-    "{0}, or {1}",
-    "either {0} or {1}",
-    "{0}, or else {1}",
-    "it is true that {0} or that {1}",
-)
-_TWO_CLAIMS_CHANCE = 0.05
-_SHORT_CHANCE = 0.8
-_RELATIVE_CHANCE = 0.35
-_AFFIRMED_CHANCE = 0.9
-_TRIES = 40
 
 
 class Form(Enum):
@@ -242,34 +74,6 @@ class Form(Enum):
     def label(self, truth: bool) -> str:
         """The label of a hypothesis, given whether its visible part is true of the picture."""
         return self.value[0] if truth else self.value[1]
-
-
-# The same in a few words, as most sentences say it: templates, and what no picture decides.
-_SHORT: dict[Form, tuple[tuple[str, ...], tuple[str, ...]]] = {
-    Form.AND_UNSEEN: (
-        ("{0}, as {1}", "{0}, just as {1}", "{0}, exactly as {1}"),
-        (
-            "yesterday",
-            "last week",
-            "always",
-            "planned",
-            "promised",
-            "every day",
-            "in the other picture",
-        ),
-    ),
-    Form.OR_UNSEEN: (
-        ("{0}, {1}", "{0}, either {1}"),
-        (
-            "now or tomorrow",
-            "now or later",
-            "now or last week",
-            "today or yesterday",
-            "here or elsewhere",
-            "on this side or on the back",
-        ),
-    ),
-}
 
 
 @dataclass(frozen=True)
@@ -286,12 +90,7 @@ class Hypothesis:
 def hypothesis_pairs(
     scenes: Sequence[Scene], pairs: int, dice: Dice
 ) -> list[tuple[Hypothesis, Hypothesis]]:
-    """Sentences, each about two pictures that give it different labels.
-
-    Args:
-        scenes: of the group, at least two.
-        pairs: how many are wanted; there are fewer if the group is too small for them.
-        dice: for everything that is left open.
+    """Sentences, each about two pictures that give it different labels (see `answer_pairs`).
 
     Returns:
         The two members of each pair: equal in their text, and different in their labels.
@@ -329,36 +128,29 @@ def _text(
     wrong: Mapping[Topic, str],
     dice: Dice,
 ) -> str:
-    """The sentence.
-
-    Args:
-        form: how it is built.
-        claim: what is seen of it.
-        right: what can be asked of the picture that the claim is true of.
-        wrong: likewise where it is false.
-        dice: for the words.
-    """
+    """The sentence; the claim is true of the topics in `right` and false of those in `wrong`."""
     seen = clause(claim, dice)
     if form is Form.SEEN:
         if not dice.chance(_TWO_CLAIMS_CHANCE):
             return sentence(seen)
-        joints = dice.pick((_AND, _OR))
-        other = _second_claim(claim, joints is _OR, right, wrong, dice)
-        return sentence(seen) if other is None else _joined(joints, seen, clause(other, dice), dice)
+        joint = dice.pick(("and", "or"))
+        other = _second_claim(claim, joint == "or", right, wrong, dice)
+        return sentence(seen) if other is None else _joined(joint, seen, clause(other, dice), dice)
+    joint = "or" if form is Form.OR_UNSEEN else "and"
     if dice.chance(_SHORT_CHANCE):
-        template, unseen = (dice.pick(words) for words in _SHORT[form])
-        return sentence(template.format(seen, unseen))
-    if form is Form.OR_UNSEEN:
-        return _joined(_OR, seen, unseen_clause(dice), dice)
-    start = _after_subject(seen)
-    if start and dice.chance(_RELATIVE_CHANCE):
-        return sentence(f"{seen[:start]}, which {unseen_attribute(dice)},{seen[start:]}")
-    return _joined(_AND, seen, unseen_clause(dice), dice)
+        short = TABLES["short"][joint]
+        return sentence(dice.pick(short["words"]).format(seen, dice.pick(short["unseen"])))
+    if form is Form.AND_UNSEEN:
+        start = _after_subject(seen)
+        if start and dice.chance(_RELATIVE_CHANCE):
+            unseen = unseen_clause(dice, "attributes")
+            return sentence(f"{seen[:start]}, which {unseen},{seen[start:]}")
+    return _joined(joint, seen, unseen_clause(dice), dice)
 
 
-def _joined(joints: Sequence[str], first: str, second: str, dice: Dice) -> str:
+def _joined(joint: str, first: str, second: str, dice: Dice) -> str:
     """Two clauses in either order."""
-    return sentence(dice.pick(joints).format(*dice.shuffled((first, second))))
+    return sentence(dice.pick(_JOINTS[joint]).format(*dice.shuffled((first, second))))
 
 
 def _second_claim(

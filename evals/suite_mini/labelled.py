@@ -18,14 +18,12 @@ from numpy.typing import NDArray
 
 from evals.suite_mini.classes import ALL_CLASSES, IMAGENET_CLASSES, ThingClass
 from evals.suite_mini.dice import Dice
-from evals.suite_mini.part import Report
+from evals.suite_mini.part import Part, Report
 from evals.suite_mini.pictures import item_digest, save_jpeg
 from evals.suite_mini.portraits import Portrait, draw_portrait, make_portrait
 from evals.suite_mini.request import SuiteRequest
 from unimo2.formats.layout import ImageNet21kFiles, ImageNetFiles
 
-_MAPPING, _SOLUTION = ImageNetFiles.MAPPING, ImageNetFiles.SOLUTION
-_NAMES_21K = ImageNet21kFiles.CLASS_NAMES[0]
 _SIZES = {"train": 30 * len(IMAGENET_CLASSES), "val": 10 * len(IMAGENET_CLASSES)}
 _SIZE_21K = 5_000
 
@@ -96,13 +94,10 @@ class ClassPicture:
         return Drawn(item_digest(portrait.scene, [self.kind.wnid], pixels), box)
 
 
-class _ImageNet:
+class _ImageNet(Part):
     """Image classification: 120 classes, some of them fine-grained, some in no caption."""
 
     name = "imagenet"
-
-    def folders(self, request: SuiteRequest) -> Sequence[str]:
-        return sorted({job.path.rpartition("/")[0] for job in self.jobs(request)})
 
     def jobs(self, request: SuiteRequest) -> Sequence[ClassPicture]:
         return [
@@ -111,46 +106,40 @@ class _ImageNet:
             for index in range(request.scaled(size))
         ]
 
+    def annotations(self, request: SuiteRequest) -> Sequence[str]:
+        return [f"{self.name}/{ImageNetFiles.MAPPING}", f"{self.name}/{ImageNetFiles.SOLUTION}"]
+
     def finish(self, root: Path, request: SuiteRequest, results: Sequence[Drawn]) -> Report:
         jobs = self.jobs(request)
+        mapping, solution = (root / path for path in self.annotations(request))
         lines = [f"{kind.wnid} {', '.join(kind.names)}\n" for kind in IMAGENET_CLASSES]
-        (root / self.name / _MAPPING).write_text("".join(lines), encoding="utf-8")
+        mapping.write_text("".join(lines), encoding="utf-8")
         rows = ["ImageId,PredictionString\n"]
         for job, drawn in zip(jobs, results, strict=True):
             if job.split == "val":
                 # Every box ends with a space, as in the official file.
                 rows.append(f"{job.stem},{job.kind.wnid} {' '.join(map(str, drawn.box))} \n")
-        (root / self.name / _SOLUTION).write_text("".join(rows), encoding="utf-8")
-        return Report(
-            counts=dict(Counter(job.split for job in jobs)),
-            unit="images",
-            digests=[drawn.digest for drawn in results],
-        )
-
-    def files(self, request: SuiteRequest) -> Sequence[str]:
-        names = [f"{self.name}/{_MAPPING}", f"{self.name}/{_SOLUTION}"]
-        return names + [job.path for job in self.jobs(request)]
+        solution.write_text("".join(rows), encoding="utf-8")
+        counts = dict(Counter(job.split for job in jobs))
+        return Report(counts, "images", [drawn.digest for drawn in results])
 
 
-class _ImageNet21k:
+class _ImageNet21k(Part):
     """All classes, those of ImageNet among them, for pre-training with "a photo of [label]"."""
 
     name = "imagenet21k"
 
-    def folders(self, request: SuiteRequest) -> Sequence[str]:
-        return sorted({job.path.rpartition("/")[0] for job in self.jobs(request)})
-
     def jobs(self, request: SuiteRequest) -> Sequence[ClassPicture]:
         return [ClassPicture(self.name, "", index) for index in range(request.scaled(_SIZE_21K))]
 
-    def finish(self, root: Path, request: SuiteRequest, results: Sequence[Drawn]) -> Report:
-        lines = [f"{kind.wnid}\t{', '.join(kind.names)}\n" for kind in ALL_CLASSES]
-        (root / self.name / _NAMES_21K).write_text("".join(lines), encoding="utf-8")
-        digests = [drawn.digest for drawn in results]
-        return Report(counts={"train": len(results)}, unit="images", digests=digests)
+    def annotations(self, request: SuiteRequest) -> Sequence[str]:
+        return [f"{self.name}/{ImageNet21kFiles.CLASS_NAMES[0]}"]
 
-    def files(self, request: SuiteRequest) -> Sequence[str]:
-        return [f"{self.name}/{_NAMES_21K}", *(job.path for job in self.jobs(request))]
+    def finish(self, root: Path, request: SuiteRequest, results: Sequence[Drawn]) -> Report:
+        (names,) = (root / path for path in self.annotations(request))
+        lines = [f"{kind.wnid}\t{', '.join(kind.names)}\n" for kind in ALL_CLASSES]
+        names.write_text("".join(lines), encoding="utf-8")
+        return Report({"train": len(results)}, "images", [drawn.digest for drawn in results])
 
 
 IMAGENET, IMAGENET21K = _ImageNet(), _ImageNet21k()

@@ -4,19 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
 from evals.suite_mini import lexicon
 from evals.suite_mini.dice import Dice
-from evals.suite_mini.meaning import (
-    REGIONS,
-    RELATIONS,
-    Link,
-    Mention,
-    Statement,
-    related,
-)
+from evals.suite_mini.meaning import REGIONS, RELATIONS, Link, Mention, Statement, related
 from evals.suite_mini.speaker import Speaker, sentence
 from evals.suite_mini.world import Scene, Thing
 
@@ -41,13 +34,9 @@ class Description:
     text: str
     statement: Statement
 
-    def tokens(self) -> list[str]:
-        """Lower-case words without punctuation, as Karpathy's files list them."""
-        return tokenize(self.text)
-
 
 @dataclass(frozen=True)
-class Group:
+class _Group:
     """Things of a scene that are alike in everything but their place."""
 
     members: tuple[Thing, ...]
@@ -80,11 +69,11 @@ def _word_count(description: Description) -> int:
     return description.text.count(" ") + 1
 
 
-def _groups(scene: Scene, speaker: Speaker) -> list[Group]:
+def _groups(scene: Scene, speaker: Speaker) -> list[_Group]:
     """The things worth a phrase, in random order, each described with this or that left out."""
     dice = speaker.dice
     groups = dice.shuffled(
-        [Group(members, _mention(members, scene, dice)) for members in scene.alike]
+        [_Group(members, _mention(members, scene, dice)) for members in scene.alike]
     )
     if len(groups) > 2 and dice.chance(_OMIT_THING):
         groups.pop()
@@ -104,7 +93,7 @@ def _mention(members: Sequence[Thing], scene: Scene, dice: Dice) -> Mention:
     return Mention(thing.shape, thing.colour, thing.size, thing.texture, count=count)
 
 
-def _with_place(group: Group, speaker: Speaker) -> Mention:
+def _with_place(group: _Group, speaker: Speaker) -> Mention:
     """The mention with a place: a cell or an edge for one thing, a shared edge for several."""
     dice, said = speaker.dice, group.mention
     names = _regions_around(tuple([thing.cell for thing in group.members]))
@@ -112,7 +101,7 @@ def _with_place(group: Group, speaker: Speaker) -> Mention:
         return said
     # The first name that fits is the most exact one: REGIONS lists single cells before edges.
     region = names[0] if dice.chance(0.8) else dice.pick(names)
-    return Mention(said.shape, said.colour, said.size, said.texture, region, said.count)
+    return replace(said, region=region)
 
 
 @cache
@@ -129,8 +118,8 @@ def _relations(first: int, second: int) -> list[str]:
 
 
 def _related_pair(
-    groups: Sequence[Group], verbs: lexicon.Words, speaker: Speaker
-) -> tuple[str, list[Group], Link] | None:
+    groups: Sequence[_Group], verbs: lexicon.Words, speaker: Speaker
+) -> tuple[str, list[_Group], Link] | None:
     """A clause that relates two single things, the groups with these two first, and the link."""
     single = [group for group in groups if len(group.members) == 1]
     if len(single) < 2:

@@ -1,118 +1,46 @@
-"""The words of the mini world: several for everything, as different people would choose them."""
+"""The words of the mini world, from `words.toml`: several for everything, as people would choose them."""
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
+from unimo2.files import parse_toml
+
 Words = tuple[str, ...]
 
-# (singular, plural)
-NOUNS: dict[str, tuple[tuple[str, str], ...]] = {
-    "circle": (("circle", "circles"), ("disc", "discs"), ("ball", "balls"), ("disk", "disks")),
-    "square": (("square", "squares"), ("box", "boxes"), ("block", "blocks")),
-    "triangle": (("triangle", "triangles"), ("pyramid", "pyramids"), ("wedge", "wedges")),
-    "star": (("star", "stars"), ("five-pointed star", "five-pointed stars")),
-    "heart": (("heart", "hearts"), ("heart shape", "heart shapes"), ("valentine", "valentines")),
-    "cross": (("cross", "crosses"), ("plus sign", "plus signs"), ("cross shape", "cross shapes")),
-    "ring": (("ring", "rings"), ("hoop", "hoops"), ("donut", "donuts"), ("loop", "loops")),
-    "moon": (("moon", "moons"), ("crescent", "crescents"), ("half moon", "half moons")),
-    "flower": (("flower", "flowers"), ("blossom", "blossoms"), ("daisy", "daisies")),
-    "house": (("house", "houses"), ("hut", "huts"), ("cottage", "cottages"), ("cabin", "cabins")),
-    "fish": (("fish", "fish"), ("swimming fish", "swimming fish"), ("fish", "fishes")),
-    "tree": (("tree", "trees"), ("leafy tree", "leafy trees"), ("round tree", "round trees")),
-}
 
-COLOUR_WORDS: dict[str, Words] = {
-    "red": ("red", "crimson", "scarlet", "bright red"),
-    "orange": ("orange", "tangerine", "carrot-coloured"),
-    "yellow": ("yellow", "golden", "lemon yellow"),
-    "green": ("green", "emerald", "dark green"),
-    "blue": ("blue", "royal blue", "cobalt", "deep blue"),
-    "purple": ("purple", "violet", "plum-coloured"),
-    "pink": ("pink", "rosy", "light pink"),
-    "black": ("black", "jet black", "inky"),
-    "white": ("white", "snow white", "pale white"),
-}
+def _tuples(value: Any) -> Any:
+    """Lists as tuples, in tables of any depth: words are compared, and kept between choices."""
+    if isinstance(value, dict):
+        return {key: _tuples(entry) for key, entry in value.items()}
+    return tuple(map(_tuples, value)) if isinstance(value, list) else value
 
-SIZE_WORDS: dict[str, Words] = {
-    "small": ("small", "little", "tiny", "mini", "petite"),
-    "large": ("large", "big", "huge", "giant", "great"),
-}
 
-# (before the noun, after the noun)
-TEXTURE_WORDS: dict[str, tuple[Words, Words]] = {
-    "plain": (("plain", "solid", "unpatterned"), ("without a pattern", "in one colour")),
-    "striped": (("striped", "stripy", "banded"), ("with stripes", "covered in stripes")),
-    "dotted": (("dotted", "spotted", "polka-dot"), ("with dots", "with spots")),
-}
-
-RELATION_WORDS: dict[str, Words] = {
-    "left": ("to the left of", "left of", "on the left side of"),
-    "right": ("to the right of", "right of", "on the right side of"),
-    "above": ("above", "over", "higher than"),
-    "below": ("below", "under", "beneath", "underneath", "lower than"),
-    "beside": ("next to", "beside", "right beside", "side by side with"),
-}
-
-PLACE_WORDS: dict[str, Words] = {
-    "top left": ("in the top left corner", "at the upper left", "in the upper left corner"),
-    "top middle": ("at the top centre", "in the upper middle", "in the top middle"),
-    "top right": ("in the top right corner", "at the upper right", "in the upper right corner"),
-    "middle left": ("at the middle left", "halfway down the left", "at the centre left"),
-    "middle": ("in the middle", "in the centre", "in the very center"),
-    "middle right": ("at the middle right", "halfway down the right", "at the centre right"),
-    "bottom left": ("in the bottom left corner", "at the lower left", "in the lower left corner"),
-    "bottom middle": ("at the bottom centre", "in the lower middle", "in the bottom middle"),
-    "bottom right": (
-        "in the bottom right corner",
-        "at the lower right",
-        "in the lower right corner",
-    ),
-    "top": ("at the top", "along the upper edge", "near the top edge"),
-    "bottom": ("at the bottom", "along the lower edge", "near the bottom edge"),
-    "left": ("on the left", "on the left side", "near the left edge"),
-    "right": ("on the right", "on the right side", "near the right edge"),
-}
-
-BACKGROUND_PHRASES: dict[str, Words] = {
-    "paper": ("on lined paper", "on ruled paper", "on a sheet of paper", "on a notebook page"),
-    "night": ("in the night sky", "in a dark sky", "against the starry sky", "at night"),
-    "sea": ("on the sea", "in the water", "among the waves", "on the ocean"),
-    "meadow": ("on the grass", "in a meadow", "on a green lawn", "in a grassy field"),
-    "sand": ("on the sand", "on a sandy beach", "on the beach", "in the desert"),
-    "bricks": ("on a brick wall", "against a wall of bricks", "in front of a brick wall"),
-    "planks": ("on a wooden floor", "on wooden boards", "on planks", "on brown wood"),
-    "tiles": ("on grey tiles", "on a tiled floor", "on gray tiles", "on a tiled wall"),
-}
-
-BACKGROUND_NAMES: dict[str, Words] = {
-    "paper": ("lined paper", "notebook page", "paper"),
-    "night": ("night sky", "dark sky", "night"),
-    "sea": ("sea", "water", "waves"),
-    "meadow": ("grass", "meadow", "lawn"),
-    "sand": ("sand", "beach", "desert"),
-    "bricks": ("brick wall", "bricks"),
-    "planks": ("wooden floor", "wood", "planks"),
-    "tiles": ("grey tiles", "tiled floor", "tiles"),
-}
-
-NUMBERS: dict[int, Words] = {
-    2: ("two", "a pair of", "a couple of"),
-    3: ("three", "a trio of", "a group of three"),
-    4: ("four", "a group of four"),
-}
-
-THINGS: Words = ("things", "shapes", "objects", "figures", "items")
-OPENINGS: Words = (
-    "there is",
-    "you can see",
-    "here we see",
-    "this picture shows",
-    "the image shows",
-    "a picture of",
-    "a drawing of",
-    "one can see",
-    "we can see",
-    "look at",
+TABLES: dict[str, Any] = _tuples(
+    parse_toml(Path(__file__).with_name("words.toml").read_text(encoding="utf-8"))
 )
-STANDING: Words = ("sits", "stands", "is", "lies", "rests", "is placed", "is found", "can be seen")
-HANGING: Words = ("hangs", "floats", "appears", "hovers", "shows up", "is drawn", "is painted")
-JOINTS: Words = ("and", "along with", "together with", "plus", "as well as")
+"""Everything that the file holds; the tables below have types."""
+
+NOUNS: dict[str, tuple[tuple[str, str], ...]] = TABLES["nouns"]
+"""(singular, plural)."""
+COLOUR_WORDS: dict[str, Words] = TABLES["colours"]
+SIZE_WORDS: dict[str, Words] = TABLES["sizes"]
+TEXTURE_WORDS: dict[str, tuple[Words, Words]] = TABLES["textures"]
+"""(before the noun, after the noun)."""
+RELATION_WORDS: dict[str, Words] = TABLES["relations"]
+PLACE_WORDS: dict[str, Words] = TABLES["places"]
+BACKGROUND_PHRASES: dict[str, Words] = TABLES["backgrounds"]
+BACKGROUND_NAMES: dict[str, Words] = TABLES["background_names"]
+NUMBERS: dict[int, Words] = {int(count): words for count, words in TABLES["numbers"].items()}
+RARE_NOUNS: dict[str, Words] = TABLES["rare_nouns"]
+RARE_COLOUR_WORDS: dict[str, Words] = TABLES["rare_colours"]
+THINGS: Words = TABLES["things"]
+OPENINGS: Words = TABLES["openings"]
+STANDING: Words = TABLES["standing"]
+HANGING: Words = TABLES["hanging"]
+JOINTS: Words = TABLES["joints"]
+QUESTIONS: dict[str, Any] = TABLES["questions"]
+"""By kind of topic: "weight" and "words"."""
+CLAIMS: dict[str, Any] = TABLES["claims"]
+"""By kind of topic: "weight", and "yes" and "no", or "words"."""

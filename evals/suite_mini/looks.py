@@ -72,15 +72,7 @@ def _look(form: tuple[str, ...], values: Any) -> Look:
 
 
 def referents(scene: Scene, forms: Sequence[tuple[str, ...]]) -> Iterator[tuple[Look, Thing]]:
-    """All looks of these forms that one thing of the scene has and no other.
-
-    Args:
-        scene: where to look.
-        forms: names of properties, for example ("size", "shape").
-
-    Yields:
-        The look and the thing that it points out.
-    """
+    """All looks of these forms (names of properties) that one thing of the scene has and no other."""
     for form in forms:
         found = [_values(form)(thing) for thing in scene.things]
         for thing, values in zip(scene.things, found, strict=True):
@@ -111,17 +103,10 @@ def noun_phrase(look: Look, dice: Dice, plural: bool) -> str:
 
 def adjective(look: Look, dice: Dice) -> str:
     """The one property of a look as a predicate: "scarlet", "tiny", "striped", "at the top"."""
-    if look.colour is not None:
-        return dice.pick(lexicon.COLOUR_WORDS[look.colour])
-    if look.size is not None:
-        return dice.pick(lexicon.SIZE_WORDS[look.size])
-    if look.texture is not None:
-        return dice.pick(lexicon.TEXTURE_WORDS[look.texture][0])
-    if look.region is not None:
-        return dice.pick(lexicon.PLACE_WORDS[look.region])
-    raise ValueError("a look with no property but a shape is no predicate")
-
-
-def with_article(phrase: str) -> str:
-    """As in: an orange star."""
-    return f"{'an' if phrase[0] in 'aeiou' else 'a'} {phrase}"
+    words = (
+        lexicon.COLOUR_WORDS.get(look.colour or ""),
+        lexicon.SIZE_WORDS.get(look.size or ""),
+        lexicon.TEXTURE_WORDS[look.texture][0] if look.texture else None,
+        lexicon.PLACE_WORDS.get(look.region or ""),
+    )
+    return dice.pick(next(filter(None, words)))

@@ -76,22 +76,22 @@ class Statement:
     """How many things there are in all."""
 
 
+def lead(direction: str, first: Thing, second: Thing) -> int:
+    """By how many cells the first thing is further to the left (right, above, below)."""
+    right, down = second.column - first.column, second.row - first.row
+    return {"left": right, "right": -right, "above": down, "below": -down}[direction]
+
+
 def related(relation: str, first: Thing, second: Thing) -> bool:
     """Whether the relation holds from the first thing to the second.
 
     "left" needs the first to be further left, and no further away up or down than it is to the
     side; the others likewise. "beside" is left or right in the very next cell.
     """
-    right, down = second.column - first.column, second.row - first.row
-    if relation == "left":
-        return right > 0 and abs(down) <= right
-    if relation == "right":
-        return right < 0 and abs(down) <= -right
-    if relation == "above":
-        return down > 0 and abs(right) <= down
-    if relation == "below":
-        return down < 0 and abs(right) <= -down
-    return down == 0 and abs(right) == 1
+    right, down = abs(second.column - first.column), abs(second.row - first.row)
+    if relation == "beside":
+        return down == 0 and right == 1
+    return 0 < lead(relation, first, second) >= max(right, down)
 
 
 def is_true(statement: Statement, scene: Scene) -> bool:

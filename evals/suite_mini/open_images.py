@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
-import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +16,7 @@ from evals.suite_mini.classes import RARE_SHAPES, colour_words, noun_words
 from evals.suite_mini.dice import Dice
 from evals.suite_mini.lexicon import TEXTURE_WORDS
 from evals.suite_mini.meaning import Mention
-from evals.suite_mini.part import Report
+from evals.suite_mini.part import Part, Report
 from evals.suite_mini.pictures import write_scene
 from evals.suite_mini.portraits import world_of
 from evals.suite_mini.request import SuiteRequest
@@ -34,7 +33,6 @@ from evals.suite_mini.world import (
 from unimo2.formats.layout import OpenImagesFiles
 
 _FOLDER = "open_images"
-_LABELS, _NAMES = OpenImagesFiles.LABELS[0], OpenImagesFiles.CLASS_NAMES[0]
 _IMAGES = 5_000
 _REJECTED_EVERY = 50
 """One more picture for every fifty, of which no label is right."""
@@ -163,18 +161,19 @@ def _wrong_labels(scene: Scene, dice: Dice, at_least: int) -> list[Mention]:
     return list(labels)
 
 
-class _OpenImages:
+class _OpenImages(Part):
     """Labelled pictures for pre-training with "a photo of [label]"."""
 
-    name = "open_images"
-
-    def folders(self, request: SuiteRequest) -> Sequence[str]:
-        return [f"{_FOLDER}/train"]
+    name = _FOLDER
 
     def jobs(self, request: SuiteRequest) -> Sequence[Picture]:
         size = request.scaled(_IMAGES)
         total = size + size // _REJECTED_EVERY
         return [Picture(index, rejected_only=index >= size) for index in range(total)]
+
+    def annotations(self, request: SuiteRequest) -> Sequence[str]:
+        files = OpenImagesFiles.LABELS[0], OpenImagesFiles.CLASS_NAMES[0]
+        return [f"{_FOLDER}/{file}" for file in files]
 
     def finish(self, root: Path, request: SuiteRequest, results: Sequence[Judged]) -> Report:
         jobs = self.jobs(request)
@@ -184,24 +183,16 @@ class _OpenImages:
             for label, source, right in judged.labels
         )
         header = ("ImageID", "Source", "LabelName", "Confidence")
-        (root / _FOLDER / _LABELS).write_text(_csv([header, *rows]), encoding="utf-8")
         names = sorted((label_id(label), label_name(label)) for label in all_labels())
-        (root / _FOLDER / _NAMES).write_text(_csv(names), encoding="utf-8")
+        tables: list[list[Sequence[object]]] = [[header, *rows], [*names]]
+        for path, table in zip(self.annotations(request), tables, strict=True):
+            with (root / path).open("w", encoding="utf-8", newline="") as file:
+                csv.writer(file, lineterminator="\n").writerows(table)
         return Report(
             counts={"train": sum(not job.rejected_only for job in jobs)},
             unit="images",
             digests=[judged.digest for judged in results],
         )
-
-    def files(self, request: SuiteRequest) -> Sequence[str]:
-        names = [f"{_FOLDER}/{_LABELS}", f"{_FOLDER}/{_NAMES}"]
-        return names + [job.path for job in self.jobs(request)]
-
-
-def _csv(rows: Iterable[Sequence[object]]) -> str:
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(rows)
-    return text.getvalue()
 
 
 OPEN_IMAGES = _OpenImages()

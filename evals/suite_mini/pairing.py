@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
+from typing import TypeVar
 
+from evals.suite_mini.captioned import Entry
 from evals.suite_mini.dice import Dice
 from evals.suite_mini.topics import Topic
 
@@ -14,31 +17,38 @@ _GROUP = 40
 
 
 @dataclass(frozen=True)
-class Share:
-    """A group of pictures of a split, and how much is to be said of it."""
+class PictureGroup:
+    """Pictures of a split, and how much is to be said of them."""
 
+    split: str
     number: int
-    start: int
-    end: int
+    pictures: tuple[Entry, ...]
     pairs: int
 
 
-def shares(pictures: int, items_per_picture: float) -> list[Share]:
+G = TypeVar("G", bound=PictureGroup)
+
+
+def groups(
+    kind: type[G], split: str, pictures: Sequence[Entry], items_per_picture: float
+) -> list[G]:
     """Cut a split into groups.
 
     Args:
-        pictures: how many the split has.
+        kind: what is made of a group.
+        split: its name.
+        pictures: of the split.
         items_per_picture: questions or sentences wanted for each, on average.
 
     Returns:
         Groups that cover the pictures in their order; their pairs add up to the items wanted.
     """
-    groups = max(1, pictures // _GROUP)
-    bounds = [number * pictures // groups for number in range(groups + 1)]
+    count, size = max(1, len(pictures) // _GROUP), len(pictures)
+    bounds = [number * size // count for number in range(count + 1)]
     wanted = [round(bound * items_per_picture / 2) for bound in bounds]
     return [
-        Share(number, bounds[number], bounds[number + 1], wanted[number + 1] - wanted[number])
-        for number in range(groups)
+        kind(split, number, tuple(pictures[start:end]), wanted[number + 1] - wanted[number])
+        for number, (start, end) in enumerate(pairwise(bounds))
     ]
 
 

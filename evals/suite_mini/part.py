@@ -7,6 +7,7 @@ how many processes there are.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,12 +22,17 @@ class Job(Protocol):
     A frozen dataclass of plain values at module level, so that it can be sent to a process.
     """
 
+    @property
+    def path(self) -> str:
+        """Of the picture that it draws, relative to the suite's root; "" if it draws none."""
+        ...
+
     def run(self, root: Path, seed: int) -> Any:
         """Do the work.
 
         Args:
-            root: folder of the suite; the folders that the part's `folders` names exist.
-            seed: of the suite.
+            root: Folder of the suite; the folders of the part's files exist.
+            seed: Of the suite.
 
         Returns:
             What the part's `finish` needs: plain values that can be sent between processes.
@@ -36,42 +42,43 @@ class Job(Protocol):
 
 @dataclass(frozen=True)
 class Report:
-    """What a part has written.
-
-    Attributes:
-        counts: items by split; what is counted is named in `unit`.
-        unit: for example "images" or "questions".
-        digests: sha256 of every item in order: scene, annotations, pixels before encoding.
-        folded: how often an annotation was left out or changed, by reason, for `make-mini`'s
-            summary; empty if nothing was.
-    """
+    """What a part has written."""
 
     counts: Mapping[str, int]
+    """Items by split."""
     unit: str
+    """What is counted, for example "images" or "questions"."""
     digests: Sequence[str]
-    folded: Mapping[str, int] = field(default_factory=dict)
+    """sha256 of every item in order: scene, annotations, pixels before encoding."""
+    dropped: Mapping[str, int] = field(default_factory=dict)
+    """How often an annotation was left out or changed, by reason."""
 
 
-class Part(Protocol):
+class Part(ABC):
     """One data set of the suite; `PARTS` in `suite` lists them."""
 
-    @property
-    def name(self) -> str:
-        """Its name in `unimo2 data list`, and its key in suite.json."""
-        ...
-
-    def folders(self, request: SuiteRequest) -> Sequence[str]:
-        """Folders to be made beforehand, relative to the suite's root."""
-        ...
+    name: str
+    """Its name in `unimo2 data list`, and its key in suite.json."""
 
     def jobs(self, request: SuiteRequest) -> Sequence[Job]:
-        """The work, cheap to list (no scene is drawn here)."""
-        ...
+        """The work, cheap to list (no scene is drawn here); none if nothing is drawn."""
+        return ()
 
+    @abstractmethod
+    def annotations(self, request: SuiteRequest) -> Sequence[str]:
+        """The files that `finish` writes, relative to the suite's root."""
+
+    @abstractmethod
     def finish(self, root: Path, request: SuiteRequest, results: Sequence[Any]) -> Report:
         """Write the annotation files from the results of the jobs, in their order."""
-        ...
 
-    def files(self, request: SuiteRequest) -> Sequence[str]:
+    def files(self, request: SuiteRequest) -> list[str]:
         """Every file that the part leaves, relative to the suite's root: to see what is missing."""
-        ...
+        pictures = (job.path for job in self.jobs(request))
+        return [*self.annotations(request), *(path for path in pictures if path)]
+
+
+def make_folders(root: Path, parts: Sequence[Part], request: SuiteRequest) -> None:
+    """Make the folders that the files of the parts lie in."""
+    for folder in {path.rpartition("/")[0] for part in parts for path in part.files(request)}:
+        (root / folder).mkdir(parents=True, exist_ok=True)

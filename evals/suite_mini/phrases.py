@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from evals.suite_mini import lexicon
 from evals.suite_mini.dice import Dice
-from evals.suite_mini.looks import Look, adjective, noun_phrase, with_article
+from evals.suite_mini.looks import Look, adjective, noun_phrase
 from evals.suite_mini.meaning import REGIONS
+from evals.suite_mini.speaker import with_article
 from evals.suite_mini.topics import Topic
 
 _NUMBER_WORDS = ("no", "one", "two", "three", "four")
@@ -13,10 +14,6 @@ _NUMBER_WORDS = ("no", "one", "two", "three", "four")
 
 def topic_phrases(topic: Topic, dice: Dice) -> dict[str, str]:
     """Words for everything that the topic names.
-
-    Args:
-        topic: what is spoken of.
-        dice: for the choice among synonyms.
 
     Returns:
         For look number n: "the<n>" ("the small star"), "a<n>" ("a small star"), "one<n>" ("small
@@ -56,5 +53,4 @@ def answer_phrase(answer: str, dice: Dice) -> str:
         return dice.pick(lexicon.TEXTURE_WORDS[answer][0])
     if answer in REGIONS:
         return dice.pick(lexicon.PLACE_WORDS[answer])
-    words = {**lexicon.COLOUR_WORDS, **lexicon.SIZE_WORDS}
-    return dice.pick(words[answer])
+    return dice.pick((lexicon.COLOUR_WORDS | lexicon.SIZE_WORDS)[answer])

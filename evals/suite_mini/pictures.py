@@ -26,22 +26,8 @@ def combined(digests: Iterable[str]) -> str:
     return hashlib.sha256("\n".join(digests).encode()).hexdigest()
 
 
-_JPEG_QUALITY = 95
-
-
 def write_scene(path: Path, scene: Scene, dice: Dice, texts: Sequence[str] = ()) -> str:
-    """Draw a scene and save it as a JPEG.
-
-    Args:
-        path: of the picture; its folder exists.
-        scene: what to draw.
-        dice: for everything that the scene leaves open; `Dice(seed, collection, world, index,
-            "picture")` by convention.
-        texts: what is said of the picture: captions, a label.
-
-    Returns:
-        sha256 of the scene, the texts and the pixels before coding: the digest of a `Report`.
-    """
+    """Draw a scene, save it as a JPEG, and give the digest of it and the texts about it for a `Report`."""
     pixels = render(scene, dice)
     save_jpeg(path, pixels)
     return item_digest(scene, texts, pixels)
@@ -49,4 +35,4 @@ def write_scene(path: Path, scene: Scene, dice: Dice, texts: Sequence[str] = ())
 
 def save_jpeg(path: Path, pixels: NDArray[np.uint8]) -> None:
     """Save pixels [height, width, 3], RGB, as every picture of the suite is saved."""
-    Image.fromarray(pixels).save(path, format="JPEG", quality=_JPEG_QUALITY, subsampling=0)
+    Image.fromarray(pixels).save(path, format="JPEG", quality=95, subsampling=0)

@@ -6,7 +6,6 @@ thing of no class keeps it company.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -20,11 +19,11 @@ from evals.suite_mini.world import (
     BACKGROUNDS,
     GRID,
     SHAPES,
-    SPLITS,
     Scene,
     Thing,
     colours_on,
     draw_texture,
+    split_by_hash,
     split_of,
 )
 
@@ -83,20 +82,13 @@ def world_of(scene: Scene) -> str:
 
     A scene of one thing belongs to a world with all its properties and its cell.
     """
-    if len(scene.things) > 1:
-        return split_of(scene)
-    tenth = hashlib.sha256(scene.key().encode()).digest()[0] % 10
-    return "train" if tenth < 8 else SPLITS[tenth - 7]
+    return split_of(scene) if len(scene.things) > 1 else split_by_hash(scene.key())
 
 
 def draw_portrait(
     portrait: Portrait, dice: Dice
 ) -> tuple[NDArray[np.uint8], tuple[int, int, int, int]]:
     """Draw a portrait.
-
-    Args:
-        portrait: what to draw.
-        dice: for everything that it leaves open.
 
     Returns:
         Pixels [48, 48, 3], RGB, and the box around the main thing: left, top, right, bottom in

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,15 +11,7 @@ from numpy.typing import NDArray
 
 from evals.suite_mini.backgrounds import Canvas, Colour, draw_background, jittered, packed
 from evals.suite_mini.dice import Dice
-from evals.suite_mini.shapes import (
-    DETAILS,
-    RARE_DETAILS,
-    RARE_SILHOUETTES,
-    SILHOUETTES,
-    Mask,
-    Plane,
-    texture_mask,
-)
+from evals.suite_mini.shapes import DETAILS, SILHOUETTES, Mask, Plane, texture_mask
 from evals.suite_mini.world import GRID, Scene, Thing
 
 Axis = NDArray[np.floating[Any]]  # [1, width] or [height, 1]
@@ -59,8 +51,6 @@ _DETAIL_PAINTS: dict[str, Colour] = {
     "mushroom": (240, 224, 190),
     "umbrella": (72, 52, 40),
 }
-_ALL_SILHOUETTES = {**SILHOUETTES, **RARE_SILHOUETTES}
-_ALL_DETAILS = {**DETAILS, **RARE_DETAILS}
 _DARK, _LIGHT = (30, 30, 34), (250, 250, 250)
 _PAINT_JITTER = 12
 _RADII = {"small": (5.1, 5.8), "large": (7.4, 8.4)}  # pixels
@@ -81,32 +71,26 @@ class Place:
 
 
 def render(scene: Scene, dice: Dice) -> NDArray[np.uint8]:
-    """Draw a scene.
-
-    Args:
-        scene: what to draw.
-        dice: for everything that the scene leaves open: style, exact place, size, angle, shade.
+    """Draw a scene; the dice decide what it leaves open: style, exact place, size, angle, shade.
 
     Returns:
         Pixels [48, 48, 3], RGB.
     """
-    canvas = draw_background(scene.background, SIDE * SUPERSAMPLING, dice)
-    style = dice.pick(STYLES)
-    for thing in scene.things:
-        _draw_thing(canvas, thing, place_in_cell(thing, dice), style, dice)
-    return _averaged(canvas)
+    # One after the other: a thing's place is chosen when the thing is drawn.
+    placed = ((thing, place_in_cell(thing, dice)) for thing in scene.things)
+    return render_placed(scene.background, placed, dice)
 
 
 def render_placed(
-    background: str, placed: Sequence[tuple[Thing, Place]], dice: Dice
+    background: str, placed: Iterable[tuple[Thing, Place]], dice: Dice
 ) -> NDArray[np.uint8]:
     """Draw things where they are put; a later one covers an earlier one.
 
     Args:
-        background: one of `world.BACKGROUNDS`.
-        placed: the things, each with its place. Their cells and sizes have no influence on where
+        background: One of `world.BACKGROUNDS`.
+        placed: The things, each with its place. Their cells and sizes have no influence on where
             they are, only on how a texture is drawn.
-        dice: for style, angle and shade.
+        dice: For style, angle and shade.
 
     Returns:
         Pixels [48, 48, 3], RGB.
@@ -148,7 +132,7 @@ def _draw_thing(canvas: Canvas, thing: Thing, place: Place, style: str, dice: Di
     tilt = dice.between(-_TILT, _TILT)
     # Mirrored: fish swim and moons open both ways.
     u, v = _turned(across, down, tilt, mirrored=dice.chance(0.5))
-    body = _ALL_SILHOUETTES[thing.shape](u, v)
+    body = SILHOUETTES[thing.shape](u, v)
     paint = jittered(_PAINTS[thing.colour], _PAINT_JITTER, dice)
     slant = dice.pick(_SLANTS) + dice.between(-0.05, 0.05)
     colours = np.full(body.shape, packed(paint), dtype=np.uint32)
@@ -159,14 +143,14 @@ def _draw_thing(canvas: Canvas, thing: Thing, place: Place, style: str, dice: Di
         second &= _eroded(body, _RIMS[thing.size])
         np.copyto(colours, np.uint32(packed(_second_paint(paint, thing.size))), where=second)
     if thing.shape in _DETAIL_PAINTS:
-        detail = _ALL_DETAILS[thing.shape](u, v)
+        detail = DETAILS[thing.shape](u, v)
         np.copyto(colours, np.uint32(packed(_DETAIL_PAINTS[thing.shape])), where=detail)
     if style == "shaded":
         colours = _lit(colours, across, down)
     # A contour would leave too little of a texture on a small thing.
     if style in ("contour", "sticker") and (thing.size == "large" or thing.texture == "plain"):
         edge = body & ~_eroded(body, SUPERSAMPLING * 3 // 4)
-        dark = (style == "contour") != _is_dark(paint)
+        dark = (style == "contour") != (_brightness(paint) < 900)
         np.copyto(colours, np.uint32(packed(_DARK if dark else _LIGHT)), where=edge)
     np.copyto(canvas[rows, columns], colours, where=body)
 
@@ -197,8 +181,8 @@ def _turned(
     return (-u if mirrored else u), v
 
 
-def _is_dark(paint: Colour) -> bool:
-    return 3 * paint[0] + 6 * paint[1] + paint[2] < 900
+def _brightness(paint: Colour) -> int:
+    return 3 * paint[0] + 6 * paint[1] + paint[2]
 
 
 def _second_paint(paint: Colour, size: str) -> Colour:
@@ -206,7 +190,7 @@ def _second_paint(paint: Colour, size: str) -> Colour:
 
     On a small thing it is mixed with the paint, so that the paint's colour stays the main one.
     """
-    if 3 * paint[0] + 6 * paint[1] + paint[2] < 1300:
+    if _brightness(paint) < 1300:
         other: tuple[int, ...] = (246, 246, 246)
     else:
         other = tuple(level * 3 // 10 for level in paint)

@@ -17,13 +17,12 @@ from evals.suite_mini.captioned import Entry as Picture
 from evals.suite_mini.captioned import flickr_entries, scene_and_descriptions
 from evals.suite_mini.dice import Dice
 from evals.suite_mini.entailment import hypothesis_pairs
-from evals.suite_mini.pairing import shares
-from evals.suite_mini.part import Report
+from evals.suite_mini.pairing import PictureGroup, groups
+from evals.suite_mini.part import Part, Report
 from evals.suite_mini.request import SuiteRequest
 from unimo2.formats.layout import SnliVeFiles
 from unimo2.formats.snli_ve import LABELS, NO_MAJORITY
 
-FOLDER = "snli_ve"
 # Pairs per picture: 30,000 in training, 1,500 for development, 1,500 in the test, at scale 1.
 _PER_PICTURE = {"train": 15, "dev": 5, "test": 5}
 _TEST_PICTURES = 300
@@ -32,7 +31,6 @@ _VALIDATED_CHANCE = {"train": 0.1, "dev": 1.0, "test": 1.0}
 """How many pairs have four more labels beside their author's, as in SNLI."""
 _VALIDATORS = 4
 _AGREEMENT = 0.82
-_NO_MAJORITY_REASON = "pairs without a majority label ('-')"
 
 
 @dataclass(frozen=True)
@@ -49,13 +47,10 @@ class Result:
 
 
 @dataclass(frozen=True)
-class HypothesisJob:
+class HypothesisJob(PictureGroup):
     """Say things about a group of pictures."""
 
-    split: str
-    number: int
-    pictures: tuple[Picture, ...]
-    pairs: int
+    path = ""
 
     def run(self, root: Path, seed: int) -> Result:
         """Word the hypotheses and label them; see `evals.suite_mini.part.Job`."""
@@ -125,42 +120,34 @@ def pictures(request: SuiteRequest) -> dict[str, list[Picture]]:
     return chosen
 
 
-class _SnliVe:
+class _SnliVe(Part):
     name = "snli_ve"
 
-    def folders(self, request: SuiteRequest) -> Sequence[str]:
-        return [FOLDER]
-
     def jobs(self, request: SuiteRequest) -> Sequence[HypothesisJob]:
-        jobs = []
-        for split, own in pictures(request).items():
-            for share in shares(len(own), _PER_PICTURE[split]):
-                group = tuple(own[share.start : share.end])
-                jobs.append(HypothesisJob(split, share.number, group, share.pairs))
-        return jobs
+        return [
+            job
+            for split, own in pictures(request).items()
+            for job in groups(HypothesisJob, split, own, _PER_PICTURE[split])
+        ]
 
     def finish(self, root: Path, request: SuiteRequest, results: Sequence[Result]) -> Report:
-        rows = {
-            split: [row for result in results if result.split == split for row in result.rows]
-            for split in _PER_PICTURE
-        }
-        for split, own in rows.items():
-            lines = "".join(json.dumps(row) + "\n" for row in own)
-            (root / _path(split)).write_text(lines, encoding="utf-8")
-        undecided = sum(row["gold_label"] == NO_MAJORITY for own in rows.values() for row in own)
+        counts = Counter[str]()
+        undecided = 0
+        for split in _PER_PICTURE:
+            rows = [row for result in results if result.split == split for row in result.rows]
+            lines = "".join(json.dumps(row) + "\n" for row in rows)
+            SnliVeFiles(root).pairs(split).write_text(lines, encoding="utf-8")
+            counts[split] = len(rows)
+            undecided += sum(row["gold_label"] == NO_MAJORITY for row in rows)
         return Report(
-            counts={split: len(own) for split, own in rows.items()},
+            counts=dict(counts),
             unit="pairs",
             digests=[digest for result in results for digest in result.digests],
-            folded={_NO_MAJORITY_REASON: undecided} if undecided else {},
+            dropped={"pairs without a majority label ('-')": undecided} if undecided else {},
         )
 
-    def files(self, request: SuiteRequest) -> Sequence[str]:
-        return [_path(split) for split in _PER_PICTURE]
-
-
-def _path(split: str) -> str:
-    return SnliVeFiles(Path()).pairs(split).as_posix()
+    def annotations(self, request: SuiteRequest) -> Sequence[str]:
+        return [SnliVeFiles(Path()).pairs(split).as_posix() for split in _PER_PICTURE]
 
 
 SNLI_VE = _SnliVe()

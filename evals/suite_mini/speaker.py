@@ -36,19 +36,20 @@ class Speaker:
 
     def thing(self, mention: Mention) -> str:
         """A noun phrase with its article or number: "a small red star with stripes"."""
-        words, tail = self._adjectives(mention)
-        singular, plural = self.say(lexicon.NOUNS[mention.shape])
-        phrase = " ".join([*words, plural if mention.count > 1 else singular, *tail])
+        phrase = self._phrase(mention)
         if mention.count > 1:
             return f"{self.say(lexicon.NUMBERS[mention.count])} {phrase}"
-        return f"{_article(phrase)} {phrase}"
+        return with_article(phrase)
 
     def bare_thing(self, mention: Mention) -> str:
         """The same in note form: "small striped red star", "two red stars"."""
-        words, tail = self._adjectives(mention)
-        singular, plural = self.say(lexicon.NOUNS[mention.shape])
-        count = [lexicon.NUMBERS[mention.count][0]] if mention.count > 1 else []
-        return " ".join([*count, *words, plural if mention.count > 1 else singular, *tail])
+        number = f"{lexicon.NUMBERS[mention.count][0]} " if mention.count > 1 else ""
+        return number + self._phrase(mention)
+
+    def _phrase(self, mention: Mention) -> str:
+        before, after = self._adjectives(mention)
+        noun = self.say(lexicon.NOUNS[mention.shape])[mention.count > 1]
+        return " ".join([*before, noun, *after])
 
     def _adjectives(self, mention: Mention) -> tuple[list[str], list[str]]:
         """Words before and after the noun."""
@@ -96,5 +97,6 @@ def sentence(*parts: str) -> str:
     return text[0].upper() + text[1:] + "."
 
 
-def _article(phrase: str) -> str:
-    return "an" if phrase[0] in "aeiou" and not phrase.startswith("uni") else "a"
+def with_article(phrase: str) -> str:
+    """As in: an orange star."""
+    return f"{'an' if phrase[0] in 'aeiou' else 'a'} {phrase}"

@@ -21,7 +21,7 @@ from rich.progress import Progress as Bars
 from evals.suite_mini.captioned import COCO, FLICKR30K
 from evals.suite_mini.labelled import IMAGENET, IMAGENET21K
 from evals.suite_mini.open_images import OPEN_IMAGES
-from evals.suite_mini.part import Part, Report
+from evals.suite_mini.part import Part, Report, make_folders
 from evals.suite_mini.pictures import combined
 from evals.suite_mini.request import SuiteRequest
 from evals.suite_mini.snli_ve import SNLI_VE
@@ -126,12 +126,11 @@ def make_suite(
     """Draw the parts of the suite that are not there already.
 
     Args:
-        root: the data root to be. Parts are drawn in a folder beside it and moved at the end.
-        request: seed and sizes.
-        processes: how many to use; as many as there are processors if None. Has no influence on
-            the data.
-        on_progress: see `Progress`.
-        parts: names of data sets; all that there are if None.
+        root: The data root to be. Parts are drawn in a folder beside it and moved at the end.
+        request: Seed and sizes.
+        processes: As many as there are processors if None; without influence on the data.
+        on_progress: See `Progress`.
+        parts: Names of data sets; all that there are if None.
 
     Returns:
         The content of `suite.json`.
@@ -169,9 +168,7 @@ def _draw(
     on_progress: Progress | None,
 ) -> dict[str, Report]:
     """Write the files of parts, but not the suite's description."""
-    for part in parts:
-        for folder in part.folders(request):
-            (root / folder).mkdir(parents=True, exist_ok=True)
+    make_folders(root, parts, request)
     jobs = [part.jobs(request) for part in parts]
     reports: dict[str, Report] = {}
     count = processes or _processors()
@@ -239,7 +236,9 @@ def _described(
         "fingerprints": {name: combined(report.digests) for name, report in reports.items()},
         "counts": {name: dict(report.counts) for name, report in reports.items()},
         "units": {name: report.unit for name, report in reports.items()},
-        "folded": {name: dict(report.folded) for name, report in reports.items() if report.folded},
+        "folded": {
+            name: dict(report.dropped) for name, report in reports.items() if report.dropped
+        },
     }
     held = {kind: dict(sorted({**existing.get(kind, {}), **drawn[kind]}.items())) for kind in drawn}
     fingerprints = held["fingerprints"]

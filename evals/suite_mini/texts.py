@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from evals.suite_mini.part import Job, Report
+from evals.suite_mini.part import Part, Report
 from evals.suite_mini.request import SuiteRequest
 
 FOLDER = Path(__file__).parent / "texts"
@@ -37,33 +37,18 @@ def _digests(items: Sequence[str]) -> list[str]:
 
 
 @dataclass(frozen=True)
-class TextPart:
-    """One plain-text corpus: a folder of files, a paragraph a line.
-
-    Attributes:
-        name: of the data set, its folder too.
-        paragraphs: at scale 1.
-        paragraphs_a_file: how many lines each file has.
-        stem: of the files' names.
-    """
+class TextPart(Part):
+    """One plain-text corpus: a folder of files, a paragraph a line."""
 
     name: str
-    paragraphs: int
+    paragraphs: int  # at scale 1
     paragraphs_a_file: int
-    stem: str
-
-    def folders(self, request: SuiteRequest) -> Sequence[str]:
-        """The corpus's own."""
-        return (self.name,)
-
-    def jobs(self, request: SuiteRequest) -> Sequence[Job]:
-        """None: nothing is drawn."""
-        return ()
+    stem: str  # of the files' names
 
     def finish(self, root: Path, request: SuiteRequest, results: Sequence[object]) -> Report:
         """Write the files."""
         lines = read_lines(self.name)[: size_of(request, self.paragraphs)]
-        for number, name in enumerate(self.files(request)):
+        for number, name in enumerate(self.annotations(request)):
             start = number * self.paragraphs_a_file
             text = "\n".join(lines[start : start + self.paragraphs_a_file])
             (root / name).write_bytes(f"{text}\n".encode())
@@ -73,7 +58,7 @@ class TextPart:
             digests=_digests(lines),
         )
 
-    def files(self, request: SuiteRequest) -> Sequence[str]:
+    def annotations(self, request: SuiteRequest) -> Sequence[str]:
         """As many as the paragraphs fill."""
         count = -(-size_of(request, self.paragraphs) // self.paragraphs_a_file)
         return [f"{self.name}/{self.stem}{number:03d}.txt" for number in range(count)]
@@ -81,19 +66,12 @@ class TextPart:
 
 @dataclass(frozen=True)
 class GlueRow:
-    """One sentence or pair, with its label or score.
-
-    Attributes:
-        sentences: one or two.
-        target: the label as the file writes it, or the score as text.
-        genre: MNLI's and STS-B's; CoLA's source.
-        extra: MNLI's five annotators' labels; the name of a fault in CoLA.
-    """
+    """One sentence or pair, with its label or score."""
 
     sentences: tuple[str, ...]
-    target: str
-    genre: str = ""
-    extra: tuple[str, ...] = ()
+    target: str  # the label as the file writes it, or the score as text
+    genre: str = ""  # MNLI's and STS-B's; CoLA's source
+    extra: tuple[str, ...] = ()  # MNLI's five annotators' labels; the name of a fault in CoLA
 
     def cells(self) -> list[str]:
         """All of it in one list."""
@@ -105,30 +83,14 @@ Layout = Callable[[str, Sequence[GlueRow]], list[list[str]]]
 
 
 @dataclass(frozen=True)
-class GluePart:
-    """One GLUE task.
-
-    Attributes:
-        name: its name in `unimo2 data list`, and of its benchmark.
-        folder: as GLUE's archive calls it.
-        splits: rows of each file at scale 1, the training split first.
-        sentences: of a row.
-        layout: of the files.
-    """
+class GluePart(Part):
+    """One GLUE task."""
 
     name: str
-    folder: str
-    splits: Mapping[str, int]
-    sentences: int
+    folder: str  # as GLUE's archive calls it
+    splits: Mapping[str, int]  # rows of each file at scale 1, the training split first
+    sentences: int  # of a row
     layout: Layout
-
-    def folders(self, request: SuiteRequest) -> Sequence[str]:
-        """The task's own, below glue/."""
-        return (f"glue/{self.folder}",)
-
-    def jobs(self, request: SuiteRequest) -> Sequence[Job]:
-        """None: nothing is drawn."""
-        return ()
 
     def stored(self, split: str, request: SuiteRequest) -> int:
         """How many rows of a split are kept for it, those that occur twice included."""
@@ -167,7 +129,7 @@ class GluePart:
             digests=_digests(["\n".join(row.cells()) for kept in rows.values() for row in kept]),
         )
 
-    def files(self, request: SuiteRequest) -> Sequence[str]:
+    def annotations(self, request: SuiteRequest) -> Sequence[str]:
         """One a split."""
         return [self._file(split) for split in self.splits]
 
@@ -204,12 +166,11 @@ def _cola(split: str, rows: Sequence[GlueRow]) -> list[list[str]]:
 
 def _stsb(split: str, rows: Sequence[GlueRow]) -> list[list[str]]:
     header = ["index", "genre", "filename", "year", "old_index", "source1", "source2"]
-    cells = [[*header, "sentence1", "sentence2", *(["score"] if is_labelled(split) else [])]]
+    cells = [[*header, "sentence1", "sentence2", "score"]]
     for number, row in enumerate(rows):
         origin = [row.genre, "mini", split, f"{number:04d}", "none", "none"]
-        line = [str(number), *origin, *row.sentences]
-        cells.append(line + ([row.target] if is_labelled(split) else []))
-    return cells
+        cells.append([str(number), *origin, *row.sentences, row.target])
+    return cells if is_labelled(split) else [line[:-1] for line in cells]
 
 
 def _mnli(split: str, rows: Sequence[GlueRow]) -> list[list[str]]:
@@ -219,17 +180,15 @@ def _mnli(split: str, rows: Sequence[GlueRow]) -> list[list[str]]:
     header += ["sentence1_binary_parse", "sentence2_binary_parse"]
     header += ["sentence1_parse", "sentence2_parse", "sentence1", "sentence2"]
     header += [f"label{number + 1}" for number in range(annotators)]
-    header += ["gold_label"] if is_labelled(split) else []
-    cells = [header]
+    cells = [[*header, "gold_label"]]
     for number, row in enumerate(rows):
-        line = [str(number), str(number), f"{number}{row.target[0]}", row.genre]
-        if not is_labelled(split):
-            line[2] = str(number)  # an official pairID ends in the first letter of the label
+        # An official pairID ends in the first letter of the label.
+        letter = row.target[0] if is_labelled(split) else ""
+        line = [str(number), str(number), f"{number}{letter}", row.genre]
         line += [_bracketed(text.split()) for text in row.sentences]
         line += [f"(ROOT {text})" for text in row.sentences]
-        line += [*row.sentences, *row.extra[:annotators]]
-        cells.append(line + ([row.target] if is_labelled(split) else []))
-    return cells
+        cells.append([*line, *row.sentences, *row.extra[:annotators], row.target])
+    return cells if is_labelled(split) else [line[:-1] for line in cells]
 
 
 def _bracketed(parts: Sequence[str]) -> str:

@@ -7,12 +7,14 @@ one thing and no other, and relations that are half true are left alone.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from itertools import permutations
 from typing import NamedTuple
 
+from evals.suite_mini.lexicon import QUESTIONS
 from evals.suite_mini.looks import CELLS, EDGES, Look, referents
-from evals.suite_mini.meaning import related
+from evals.suite_mini.meaning import lead, related
 from evals.suite_mini.world import (
     BACKGROUNDS,
     COLOURS,
@@ -52,8 +54,10 @@ _LOOKS = {
     "texture": tuple(Look(texture=texture) for texture in TEXTURES),
     "region": tuple(Look(region=edge) for edge in EDGES),
 }
-_EXISTS = [Topic("exists", (look,)) for look in (*_LOOKS["shape"], *_LOOKS["texture"][1:])]
-_EXISTS_IN_COLOUR = [Topic("exists-in-colour", (look,)) for look in _LOOKS["colour"]]
+_EXISTS = [
+    *(Topic("exists", (look,)) for look in (*_LOOKS["shape"], *_LOOKS["texture"][1:])),
+    *(Topic("exists-in-colour", (look,)) for look in _LOOKS["colour"]),
+]
 _COUNT = [Topic("count", (look,)) for look in (Look(), *sum(_LOOKS.values(), ()))]
 _MORE = [
     (Topic("more", (Look(shape=first), Look(shape=second))), first, second)
@@ -72,19 +76,9 @@ def _yes(truth: bool) -> str:
 
 
 def _exists(scene: Scene) -> Answered:
-    """Is there a star, a striped thing?"""
-    shapes = {thing.shape for thing in scene.things}
-    textures = {thing.texture for thing in scene.things}
+    """Is there a star, a striped thing, a red thing?"""
     for topic in _EXISTS:
-        (look,) = topic.looks
-        yield topic, _yes(look.shape in shapes or look.texture in textures)
-
-
-def _exists_in_colour(scene: Scene) -> Answered:
-    """Is there a red thing?"""
-    colours = {thing.colour for thing in scene.things}
-    for topic in _EXISTS_IN_COLOUR:
-        yield topic, _yes(topic.looks[0].colour in colours)
+        yield topic, _yes(any(map(topic.looks[0].fits, scene.things)))
 
 
 def _is(scene: Scene) -> Answered:
@@ -105,14 +99,8 @@ def _relation(scene: Scene) -> Answered:
         for (first, thing), (second, other) in _pairs(scene, form):
             for name in _DIRECTIONS:
                 truth = related(name, thing, other)
-                if truth or not _leans(name, thing, other):
+                if truth or lead(name, thing, other) <= 0:
                     yield Topic("relation", (first, second), name), _yes(truth)
-
-
-def _leans(name: str, first: Thing, second: Thing) -> bool:
-    """Whether the first thing is at least a little to that side of the second."""
-    right, down = second.column - first.column, second.row - first.row
-    return {"left": right, "right": -right, "above": down, "below": -down}[name] > 0
 
 
 def _bigger(scene: Scene) -> Answered:
@@ -157,34 +145,35 @@ def _count(scene: Scene) -> Answered:
         yield topic, str(sum(map(topic.looks[0].fits, scene.things)))
 
 
-def _colour(scene: Scene) -> Answered:
-    """What colour is the star, the thing in the middle; what colour are the stars?"""
-    forms = (("shape",), ("size", "shape"), ("size",), ("texture",), ("region",))
+def _property(kind: str, forms: Sequence[tuple[str, ...]], scene: Scene) -> Answered:
+    """What colour is the star, what is the red thing, what size is it?"""
     for look, thing in referents(scene, forms):
-        yield Topic("colour", (look,)), thing.colour
+        yield Topic(kind, (look,)), getattr(thing, kind)
+
+
+def _colours_of(scene: Scene) -> Answered:
+    """What colour are the stars?"""
     for shape in SHAPES:
         colours = [thing.colour for thing in scene.things if thing.shape == shape]
         if len(colours) > 1 and len(set(colours)) == 1:
             yield Topic("colours-of", (Look(shape=shape),)), colours[0]
 
 
-def _shape(scene: Scene) -> Answered:
-    """What is the red thing, the striped thing; what is in the middle?"""
-    for look, thing in referents(scene, (("colour",), ("size",), ("texture",), ("colour", "size"))):
-        yield Topic("shape", (look,)), thing.shape
+def _shape_at(scene: Scene) -> Answered:
+    """What is in the middle, at the top?"""
     for look, thing in referents(scene, (("region",),)):
         yield Topic("shape-at", (look,)), thing.shape
-    for edge in EDGES:
-        things = Look(region=edge).among(scene)
+    for look in _LOOKS["region"]:
+        things = look.among(scene)
         if len(things) == 1:
-            yield Topic("shape-at", (Look(region=edge),)), things[0].shape
+            yield Topic("shape-at", (look,)), things[0].shape
 
 
 def _neighbour(scene: Scene) -> Answered:
     """What is above the house? Asked where one thing only is to that side of it at all."""
     for look, thing in referents(scene, (("shape",),)):
         for name in _DIRECTIONS:
-            others = [other for other in scene.things if _leans(name, other, thing)]
+            others = [other for other in scene.things if lead(name, other, thing) > 0]
             if len(others) == 1 and related(name, others[0], thing):
                 yield Topic("neighbour", (look,), name), others[0].shape
 
@@ -206,18 +195,6 @@ def _side(scene: Scene) -> Answered:
             for name in names:
                 if related(name, thing, other):
                     yield Topic(kind, (first, second)), name
-
-
-def _texture(scene: Scene) -> Answered:
-    """Is the star plain, striped or dotted?"""
-    for look, thing in referents(scene, (("shape",), ("colour",), ("region",))):
-        yield Topic("texture", (look,)), thing.texture
-
-
-def _size(scene: Scene) -> Answered:
-    """What size is the star?"""
-    for look, thing in referents(scene, (("shape",), ("colour",), ("region",))):
-        yield Topic("size", (look,)), thing.size
 
 
 def _background(scene: Scene) -> Answered:
@@ -244,74 +221,27 @@ def _empty(scene: Scene) -> Answered:
             yield Topic("empty", (), line), free[0]
 
 
+_PLAIN_FORMS = (("shape",), ("colour",), ("region",))
+_COLOUR_FORMS = (("shape",), ("size", "shape"), ("size",), ("texture",), ("region",))
+_SHAPE_FORMS = (("colour",), ("size",), ("texture",), ("colour", "size"))
 _ASKERS: tuple[Callable[[Scene], Answered], ...] = (
-    _exists,
-    _exists_in_colour,
-    _is,
-    _relation,
-    _bigger,
-    _same,
-    _more,
-    _alike,
-    _on,
-    _count,
-    _colour,
-    _shape,
-    _neighbour,
-    _place,
-    _side,
-    _texture,
-    _size,
-    _background,
-    _two_colours,
-    _empty,
+    *(_exists, _is, _relation, _bigger, _same, _more, _alike, _on, _count),
+    *(partial(_property, "colour", _COLOUR_FORMS), _colours_of),
+    *(partial(_property, "shape", _SHAPE_FORMS), _shape_at),
+    *(_neighbour, _place, _side),
+    partial(_property, "texture", _PLAIN_FORMS),
+    partial(_property, "size", _PLAIN_FORMS),
+    *(_background, _two_colours, _empty),
 )
-
-KINDS: dict[str, int] = {
-    "exists": 6,
-    "exists-in-colour": 16,
-    "is": 10,
-    "relation": 2,
-    "bigger": 1,
-    "same-colour": 1,
-    "same-size": 1,
-    "more": 1,
-    "alike": 1,
-    "on": 6,
-    "count": 15,
-    "colour": 22,
-    "colours-of": 3,
-    "shape": 9,
-    "shape-at": 2,
-    "neighbour": 1,
-    "place": 2,
-    "left-or-right": 3,
-    "top-or-bottom": 3,
-    "which-bigger": 1,
-    "side": 1,
-    "height": 1,
-    "texture": 3,
-    "size": 5,
-    "background": 6,
-    "two-colours": 2,
-    "empty": 1,
-}
-"""How often each kind is asked, roughly.
-
-Yes/no, number and other come near VQA v2's shares. Most questions are about one property of one
-thing: a model of a few million parameters has to learn each kind anew from tens of thousands of them.
-"""
+KINDS: dict[str, int] = {kind: entry["weight"] for kind, entry in QUESTIONS.items()}
+"""How often each kind is asked, roughly."""
 
 
 def topics(scene: Scene) -> Answered:
-    """Everything that can be asked about the scene.
+    """Everything that can be asked about the scene: each topic once, with its canonical answer.
 
-    Args:
-        scene: what the picture shows.
-
-    Yields:
-        Each topic once, with its canonical answer: "yes", a number in digits, or a word of the
-        world ("red", "star", "striped", "top left", "meadow", "above").
+    That is "yes" or "no", a number in digits, or a word of the world ("red", "star", "striped",
+    "top left", "meadow", "above").
     """
     for asker in _ASKERS:
         yield from asker(scene)

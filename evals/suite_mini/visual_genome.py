@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from evals.suite_mini import lexicon
 from evals.suite_mini.dice import Dice
 from evals.suite_mini.language import ANNOTATORS
 from evals.suite_mini.meaning import RELATIONS, Link, Mention, Statement, related
-from evals.suite_mini.part import Report
+from evals.suite_mini.part import Part, Report
 from evals.suite_mini.pictures import write_scene
 from evals.suite_mini.render import SIDE
 from evals.suite_mini.request import SuiteRequest
@@ -44,12 +45,7 @@ class RegionPhrase:
 def region_phrases(scene: Scene, dice: Dice) -> list[RegionPhrase]:
     """Phrases about every thing, a few pairs of things, and what is behind them.
 
-    Args:
-        scene: what is looked at.
-        dice: for who writes, in which words, and what is left out.
-
-    Returns:
-        Five to eleven phrases in random order, each true of the scene.
+    They are five to eleven in random order, each true of the scene.
     """
     phrases = [_about_thing(thing, dice) for thing in scene.things]
     phrases += [_about_thing(thing, dice) for thing in scene.things if dice.chance(_SECOND_PHRASE)]
@@ -128,8 +124,15 @@ class _Written:
 @dataclass(frozen=True)
 class _RegionJob:
     index: int
-    image_id: int
-    path: str
+    folder: str
+
+    @property
+    def image_id(self) -> int:
+        return _FIRST_ID + _ID_STEP * self.index
+
+    @property
+    def path(self) -> str:
+        return f"{_FOLDER}/{self.folder}/{self.image_id}.jpg"
 
     def run(self, root: Path, seed: int) -> _Written:
         key = (seed, _FOLDER, "train", self.index)
@@ -140,48 +143,40 @@ class _RegionJob:
         return _Written(tuple(phrases), digest)
 
 
-class _VisualGenome:
-    name = "visual_genome"
-
-    def folders(self, request: SuiteRequest) -> Sequence[str]:
-        return [f"{_FOLDER}/{folder}" for folder in VisualGenomeFiles.IMAGES]
+class _VisualGenome(Part):
+    name = _FOLDER
 
     def jobs(self, request: SuiteRequest) -> Sequence[_RegionJob]:
         size = request.scaled(_IMAGES)
-        return [_job(index, size) for index in range(size)]
+        # The second half of the images lies in the second folder, as the two archives unpack.
+        return [
+            _RegionJob(index, VisualGenomeFiles.IMAGES[2 * index // size]) for index in range(size)
+        ]
+
+    def annotations(self, request: SuiteRequest) -> Sequence[str]:
+        return [f"{_FOLDER}/{VisualGenomeFiles.REGIONS}"]
 
     def finish(self, root: Path, request: SuiteRequest, results: Sequence[_Written]) -> Report:
         jobs = self.jobs(request)
-        region_id = 0
+        region_ids = count(1)
         images: list[dict[str, Any]] = []
         for job, result in zip(jobs, results, strict=True):
             regions = []
             for phrase in result.phrases:
-                region_id += 1
                 x, y, width, height = phrase.box
                 regions.append(
-                    {"region_id": region_id, "width": width, "height": height}
+                    {"region_id": next(region_ids), "width": width, "height": height}
                     | {"image_id": job.image_id, "phrase": phrase.text, "y": y, "x": x}
                 )
             images.append({"id": job.image_id, "regions": regions})
-        (root / _FOLDER / VisualGenomeFiles.REGIONS).write_text(
-            json.dumps(images), encoding="utf-8"
-        )
+        (path,) = self.annotations(request)
+        (root / path).write_text(json.dumps(images), encoding="utf-8")
+        phrases = sum(len(result.phrases) for result in results)
         return Report(
             counts={"train": len(jobs)},
-            unit=f"images with {region_id:,} region phrases",
+            unit=f"images with {phrases:,} region phrases",
             digests=[result.digest for result in results],
         )
-
-    def files(self, request: SuiteRequest) -> Sequence[str]:
-        return [f"{_FOLDER}/{VisualGenomeFiles.REGIONS}", *(job.path for job in self.jobs(request))]
-
-
-def _job(index: int, size: int) -> _RegionJob:
-    """The second half of the images lies in the second folder, as the two archives unpack."""
-    folder = VisualGenomeFiles.IMAGES[2 * index // size]
-    image_id = _FIRST_ID + _ID_STEP * index
-    return _RegionJob(index, image_id, f"{_FOLDER}/{folder}/{image_id}.jpg")
 
 
 VISUAL_GENOME = _VisualGenome()

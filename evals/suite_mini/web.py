@@ -18,7 +18,7 @@ from evals.suite_mini import lexicon
 from evals.suite_mini.dice import Dice
 from evals.suite_mini.language import ANNOTATORS, Description, describe
 from evals.suite_mini.meaning import Mention, Statement, is_true
-from evals.suite_mini.part import Report
+from evals.suite_mini.part import Part, Report
 from evals.suite_mini.pictures import write_scene
 from evals.suite_mini.request import SuiteRequest
 from evals.suite_mini.speaker import Speaker
@@ -33,15 +33,7 @@ NOISE = (OTHER, DETAIL, VAGUE)
 _KINDS = (FITS, *NOISE)
 _WEIGHTS = (80, 7, 7, 6)
 """Percent: a fifth is noise."""
-_VAGUE_PHRASES = (
-    "some {things} {background}",
-    "{things} {background}",
-    "{opening} some {things}",
-    "a {noun} and more",
-    "{noun} {background}",
-    "{opening} a {noun} among other {things}",
-)
-
+_WORDS: dict[str, lexicon.Words] = lexicon.TABLES["web"]
 _PAIRS = 4_000
 
 Wording = Callable[[Description, Dice], str]
@@ -92,32 +84,18 @@ def web_caption(
 ) -> WebCaption:
     """The text beside a picture; one in five is noise.
 
-    Args:
-        scene: what the picture shows.
-        seed: of the suite.
-        collection: name of the data set.
-        index: of the picture.
-        wording: how the site puts it.
-
-    Returns:
-        A text that is true of the scene, unless it is of kind `OTHER` or `DETAIL`: then it is
-        false, though it describes a scene of the training world.
+    It is true of the scene, unless it is of kind `OTHER` or `DETAIL`: then it is false, though it
+    describes a scene of the training world.
     """
     dice = Dice(seed, collection, "train", index, "captions")
     kind = _KINDS[dice.weighted(_WEIGHTS)]
     if kind == VAGUE:
         description = _vague(scene, dice)
     elif kind == FITS:
-        description = _first(describe(scene, dice))
+        description = describe(scene, dice)[0]
     else:
         description = _false(scene, kind, seed, collection, index, dice)
     return WebCaption(wording(description, dice), kind, description.statement)
-
-
-def noise_counts(written: Sequence[WebWritten]) -> dict[str, int]:
-    """How many captions are noise, by kind."""
-    counts = Counter(result.caption.kind for result in written)
-    return {kind: counts[kind] for kind in NOISE}
 
 
 def _false(
@@ -131,7 +109,7 @@ def _false(
         else:
             other = _altered(scene, dice)
         attempt += 1
-        description = _first(describe(other, dice))
+        description = describe(other, dice)[0]
         if split_of(other) == "train" and not is_true(description.statement, scene):
             return description
 
@@ -150,7 +128,7 @@ def _altered(scene: Scene, dice: Dice) -> Scene:
 def _vague(scene: Scene, dice: Dice) -> Description:
     """As in: some shapes on the beach; a star and more."""
     speaker = Speaker(dice.below(len(ANNOTATORS)), dice)
-    pattern = dice.pick(_VAGUE_PHRASES)
+    pattern = dice.pick(_WORDS["vague"])
     shape = dice.pick(scene.things).shape
     (background,) = speaker.background(scene.background)
     noun, _ = speaker.say(lexicon.NOUNS[shape])
@@ -165,37 +143,16 @@ def _vague(scene: Scene, dice: Dice) -> Description:
     return Description(text, Statement(mentions, (), said))
 
 
-def _first(descriptions: Sequence[Description]) -> Description:
-    """One annotator's: they come in random order."""
-    return descriptions[0]
-
-
 _PUNCTUATION = re.compile(r"\s*([,.:])")
 _OWNERS = 311
-_BEFORE = (
-    "my favourite one so far.",
-    "another one from last summer.",
-    "i made this for my sister.",
-    "found this in an old box.",
-    "from the weekend.",
-    "practice again.",
-)
-_AFTER = (
-    "what do you think?",
-    "made with my new pencils.",
-    "more to come soon.",
-    "taken with my phone.",
-    "best seen large.",
-    "not my best work.",
-)
 _CHATTER = 0.3
 """How often an owner says something before the description, and something after it."""
 
 
 def in_owners_words(description: Description, dice: Dice) -> str:
     """What the owner says of the picture, with a little talk around it."""
-    before = dice.pick(_BEFORE) + " " if dice.chance(_CHATTER) else ""
-    after = " " + dice.pick(_AFTER) if dice.chance(_CHATTER) else ""
+    before = dice.pick(_WORDS["before"]) + " " if dice.chance(_CHATTER) else ""
+    after = " " + dice.pick(_WORDS["after"]) if dice.chance(_CHATTER) else ""
     text = description.text if dice.chance(0.5) else description.text.lower()
     if after and text[-1] != ".":
         text += "."
@@ -208,26 +165,19 @@ def cleaned(description: Description, dice: Dice) -> str:
 
 
 @dataclass(frozen=True)
-class WebPart:
-    """One collection of pairs from the web.
-
-    Attributes:
-        name: of the data set, its folder too.
-        listing: the file of captions and addresses.
-        image: path of a picture by its number, from the address as the downloaders name it.
-        wording: how the site puts a description.
-        write: the listing's text from the captions.
-    """
+class WebPart(Part):
+    """One collection of pairs from the web."""
 
     name: str
+    """Of the data set, its folder too."""
     listing: str
+    """The file of captions and addresses."""
     image: Callable[[int], str]
+    """Path of a picture by its number, from the address as the downloaders name it."""
     wording: Wording
+    """How the site puts a description."""
     write: Callable[[Sequence[str]], str]
-
-    def folders(self, request: SuiteRequest) -> Sequence[str]:
-        """Of the pictures."""
-        return [f"{self.name}/{self.image(0)}".rpartition("/")[0]]
+    """The listing's text from the captions."""
 
     def jobs(self, request: SuiteRequest) -> Sequence[WebJob]:
         """One for each picture."""
@@ -236,20 +186,21 @@ class WebPart:
             for index in range(request.scaled(_PAIRS))
         ]
 
+    def annotations(self, request: SuiteRequest) -> Sequence[str]:
+        """The listing."""
+        return [f"{self.name}/{self.listing}"]
+
     def finish(self, root: Path, request: SuiteRequest, results: Sequence[WebWritten]) -> Report:
         """Write the listing."""
         text = self.write([result.caption.text for result in results])
         (root / self.name / self.listing).write_text(text, encoding="utf-8")
+        counts = Counter(result.caption.kind for result in results)
         return Report(
             counts={"train": len(results)},
             unit="pairs",
             digests=[result.digest for result in results],
-            folded=noise_counts(results),
+            dropped={kind: counts[kind] for kind in NOISE},
         )
-
-    def files(self, request: SuiteRequest) -> Sequence[str]:
-        """The listing and the pictures."""
-        return [f"{self.name}/{self.listing}", *(job.path for job in self.jobs(request))]
 
 
 def _address(index: int) -> str:

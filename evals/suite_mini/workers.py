@@ -5,7 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import signal
 import sys
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from itertools import islice
@@ -16,6 +16,8 @@ from typing import Any
 from evals.suite_mini.part import Job
 
 _CHUNK = 50  # jobs a task: half a second of work
+# Ctrl-C is for the parent process, which ends the pool.
+_NO_INTERRUPTS = (signal.SIGINT, signal.SIG_IGN)
 
 
 def results_by_part(
@@ -39,17 +41,21 @@ def results_by_part(
     Yields:
         For each part the results of its jobs, in their order.
     """
-    chunks = [own[at : at + _CHUNK] for own in jobs for at in range(0, len(own), _CHUNK)]
-    work = partial(_run_chunk, root, seed)
-    if processes == 1 or len(chunks) < 2:
-        yield from _regrouped(map(work, chunks), jobs, on_progress)
+    work = [job for own in jobs for job in own]
+    run = partial(_run, root, seed)
+    if processes == 1 or len(work) <= _CHUNK:
+        yield from _regrouped(map(run, work), jobs, on_progress)
         return
     # Spawned, not forked: the caller may have threads (torch has), which do not survive a fork.
     context = multiprocessing.get_context("spawn")
     with _no_main():
-        pool = context.Pool(min(processes, len(chunks)), initializer=_leave_interrupts)
+        pool = context.Pool(processes, initializer=signal.signal, initargs=_NO_INTERRUPTS)
     with pool:
-        yield from _regrouped(pool.imap(work, chunks), jobs, on_progress)
+        yield from _regrouped(pool.imap(run, work, _CHUNK), jobs, on_progress)
+
+
+def _run(root: Path, seed: int, job: Job) -> Any:
+    return job.run(root, seed)
 
 
 @contextmanager
@@ -67,27 +73,18 @@ def _no_main() -> Iterator[None]:
 
 
 def _regrouped(
-    finished: Iterable[list[Any]],
+    finished: Iterator[Any],
     jobs: Sequence[Sequence[Job]],
     on_progress: Callable[[int, int], None] | None,
 ) -> Generator[list[Any], None, None]:
-    """The chunks put together by part; no chunk holds jobs of two parts."""
-    finished = iter(finished)
+    """The results put together by part."""
     total, done = sum(map(len, jobs)), 0
     for own in jobs:
         results: list[Any] = []
-        for chunk in islice(finished, -(-len(own) // _CHUNK)):
-            results += chunk
-            done += len(chunk)
-            if on_progress is not None:
+        for result in islice(finished, len(own)):
+            results.append(result)
+            done += 1
+            last_of_task = len(results) % _CHUNK == 0 or len(results) == len(own)
+            if on_progress is not None and last_of_task:
                 on_progress(done, total)
         yield results
-
-
-def _run_chunk(root: Path, seed: int, jobs: Sequence[Job]) -> list[Any]:
-    return [job.run(root, seed) for job in jobs]
-
-
-def _leave_interrupts() -> None:
-    """Ctrl-C is for the parent process, which ends the pool."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from evals.suite_mini.dice import Dice
 from evals.suite_mini.speaker import sentence
-from unimo2.plain_english import PLAIN_SENTENCES
+from unimo2.processing import PLAIN_SENTENCES
 
 SHE = ("Anna", "Clara", "Emma", "Greta", "Julia", "Laura", "Maria", "Nina")
 HE = ("Ben", "David", "Felix", "Henry", "Jonas", "Luke", "Oscar", "Tom")

@@ -15,8 +15,7 @@ from builders.tiny_tasks import write_model
 from unimo2 import Unimo2Processor
 from unimo2.data.texts import TokenTable
 from unimo2.errors import UsageError
-from unimo2.plain_english import PLAIN_SENTENCES
-from unimo2.processing import train_tokenizer
+from unimo2.processing import PLAIN_SENTENCES, train_tokenizer
 
 PAIR = ("a red square", "here is one square that is red")
 

@@ -14,8 +14,7 @@ from unimo2 import Unimo2Config, Unimo2Processor
 from unimo2.errors import UsageError
 from unimo2.formats.images import load_image
 from unimo2.formats.karpathy import parse_karpathy
-from unimo2.plain_english import PLAIN_SENTENCES
-from unimo2.processing import train_tokenizer
+from unimo2.processing import PLAIN_SENTENCES, train_tokenizer
 
 CAPTIONS = (
     "A large red star is to the left of a small blue ring on the sand.",

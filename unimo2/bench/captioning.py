@@ -109,9 +109,13 @@ def make_searchers(
 ) -> list[Searcher]:
     """The ways that are compared, ours first; arguments as for `measure`."""
     rows = torch.randn(images, image_rows(config), config.hidden_size).to(device, dtype)
-    special = {n: getattr(config, n) for n in ("bos_token_id", "eos_token_id", "pad_token_id")}
-    lengths = {"max_new_tokens": tokens, "min_new_tokens": tokens}
-    settings = GenerationConfig(num_beams=beams, do_sample=False, **lengths, **special)
+    settings = GenerationConfig(
+        num_beams=beams,
+        do_sample=False,
+        max_new_tokens=tokens,
+        min_new_tokens=tokens,
+        **_special_tokens(config, "bos", "eos", "pad"),
+    )
     start = torch.full((images, 1), config.bos_token_id, device=device)
     return [
         _ours(config, images, BeamSettings(beams, tokens - 1, tokens), dtype, device),
@@ -156,17 +160,14 @@ def _with_prefix(
             n_layer=config.text_layers + config.fusion_layers,
             n_head=config.num_attention_heads,
             n_inner=config.intermediate_size,
-            bos_token_id=config.bos_token_id,
-            eos_token_id=config.eos_token_id,
+            **_special_tokens(config, "bos", "eos"),
         )
     )
     model.train(False).to(rows.device, rows.dtype)
     before = torch.cat([rows, model.get_input_embeddings()(start)], dim=1)
 
     def search() -> list[list[int]]:
-        written: Tensor = model.generate(inputs_embeds=before, generation_config=settings)
-        tokens: list[list[int]] = written.tolist()
-        return tokens
+        return model.generate(inputs_embeds=before, generation_config=settings).tolist()
 
     return Searcher("transformers generate, image before the text", _parameters(model), search)
 
@@ -183,17 +184,15 @@ def _with_cross_attention(
             num_hidden_layers=config.text_layers + config.fusion_layers,
             num_attention_heads=config.num_attention_heads,
             intermediate_size=config.intermediate_size,
-            pad_token_id=config.pad_token_id,
-            bos_token_id=config.bos_token_id,
-            eos_token_id=config.eos_token_id,
             is_decoder=True,
             add_cross_attention=True,
+            **_special_tokens(config, "bos", "eos", "pad"),
         )
     )
     model.train(False).to(rows.device, rows.dtype)
 
     def search() -> list[list[int]]:
-        written: Tensor = model.generate(
+        written = model.generate(
             start,
             encoder_hidden_states=rows,
             # Without one of this kind, generate gives a decoder-only model a cache that knows no
@@ -201,12 +200,15 @@ def _with_cross_attention(
             past_key_values=EncoderDecoderCache(DynamicCache(), DynamicCache()),
             generation_config=settings,
         )
-        tokens: list[list[int]] = written[:, 1:].tolist()
-        return tokens
+        return written[:, 1:].tolist()
 
     return Searcher("transformers generate, cross-attention", _parameters(model), search)
 
 
+def _special_tokens(config: Unimo2Config, *names: str) -> dict[str, Any]:
+    """Ids of special tokens, as configurations of transformers take them."""
+    return {f"{name}_token_id": getattr(config, f"{name}_token_id") for name in names}
+
+
 def _parameters(*modules: nn.Module) -> int:
-    unique = {id(one): one.numel() for module in modules for one in module.parameters()}
-    return sum(unique.values())
+    return sum(one.numel() for one in nn.ModuleList(modules).parameters())

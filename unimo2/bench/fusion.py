@@ -47,18 +47,14 @@ def dense_masked(layer: GroundedLayer, hidden: Tensor, mask: Tensor) -> Tensor:
     """The same layer, its attention over all rows with a boolean mask."""
     query, key, value = layer.project(hidden)
     context = F.scaled_dot_product_attention(query, key, value, attn_mask=mask)
-    return layer.finish(hidden, merge_heads(context))
+    return layer.feed_forward(hidden, merge_heads(context))
 
 
 def linear_shapes(config: Unimo2Config, rows: int) -> list[Shape]:
     """Matrix products of one layer's linear maps, for that many rows."""
     width, inner = config.hidden_size, config.intermediate_size
-    return [
-        (rows, width, 3 * width),
-        (rows, width, width),
-        (rows, width, inner),
-        (rows, inner, width),
-    ]
+    sizes = ((width, 3 * width), (width, width), (width, inner), (inner, width))
+    return [(rows, inputs, outputs) for inputs, outputs in sizes]
 
 
 def forward_flops(config: Unimo2Config, layout: Layout, batch: int) -> float:

@@ -20,7 +20,6 @@ from unimo2.formats.layout import ImageNet21kFiles, ImageNetFiles
 from unimo2.formats.parsing import (
     BROKEN_ROW,
     IMAGE_SUFFIXES,
-    MISSING_IMAGE,
     NOT_AN_IMAGE,
     Skips,
     first_few,
@@ -28,6 +27,7 @@ from unimo2.formats.parsing import (
     parsed,
     read_text,
     refuse,
+    refuse_lost,
     refuse_repeated,
     without_repeats,
 )
@@ -199,10 +199,9 @@ def _from_flat(
         path = files.pop(image.name, None)
         if path is not None:
             yield LabelledImage(image.name, image.wnid, path)
-        elif broken is None:
-            raise MissingData(f"image {image.name} of {solution} is not in {folder}")
         else:
-            broken.add(MISSING_IMAGE, str(folder / image.name))
+            fault = f"image {image.name} of {solution} is not in {folder}"
+            refuse_lost(fault, str(folder / image.name), broken)
     for path in files.values():
         refuse(NO_CLASS, f"{path}: {solution} does not name this image", broken)
 

@@ -19,11 +19,11 @@ from unimo2.errors import BadData, MissingData
 from unimo2.formats.layout import OpenImagesFiles
 from unimo2.formats.parsing import (
     BROKEN_ROW,
-    MISSING_IMAGE,
     Skips,
     first_file,
     numbered_lines,
     refuse,
+    refuse_lost,
 )
 
 LABEL_FILES, CLASS_FILES = OpenImagesFiles.LABELS, OpenImagesFiles.CLASS_NAMES
@@ -72,15 +72,13 @@ def read_open_images(
         if not labels:
             continue
         folders = (folder / "train", folder / f"train_{identifier[0]}")
-        image = first_file(place / f"{identifier}.jpg" for place in folders)
+        places = [place / f"{identifier}.jpg" for place in folders]
+        image = first_file(places)
         if image is not None:
             yield VerifiedImage(identifier, image, tuple(labels))
-        elif lost is None:
-            raise MissingData(
-                f"image not on disk, expected at {folder / 'train' / identifier}.jpg ({path})"
-            )
         else:
-            lost.add(MISSING_IMAGE, str(folder / "train" / f"{identifier}.jpg"))
+            fault = f"image not on disk, expected at {places[0]} ({path})"
+            refuse_lost(fault, str(places[0]), lost)
 
 
 def label_file(folder: Path) -> Path | None:

@@ -14,9 +14,6 @@ from typing import Any, TypeVar
 
 from unimo2.errors import BadData, MissingData
 
-# Reading files line by line, and counting what is left out instead of leaving it out silently.
-
-
 BROKEN_ROW = "broken row"
 DUPLICATE = "id that occurs twice"
 MISSING_IMAGE = "image not on disk"
@@ -120,19 +117,27 @@ def refuse(reason: str, place: str, skips: Skips | None) -> None:
     skips.add(reason, place)
 
 
-FEW = 5
+def refuse_lost(fault: str, place: str, lost: Skips | None) -> None:
+    """Count an image that is not on disk, or raise MissingData where it is not to be counted.
+
+    Args:
+        fault: The error's message.
+        place: Where the image is named, or should lie, for the count.
+        lost: See `Skips`.
+    """
+    if lost is None:
+        raise MissingData(fault)
+    lost.add(MISSING_IMAGE, place)
+
+
+_FEW = 5
 
 Raw = TypeVar("Raw")
 Item = TypeVar("Item")
 
 
 def read_text(path: Path, what: str) -> str:
-    """The content of a UTF-8 file, with its line ends as they are and without a byte order mark.
-
-    Args:
-        path: The file.
-        what: What it should hold, for the error where it is not there.
-    """
+    """The content of a UTF-8 file, `what` in errors, with its line ends and without a byte order mark."""
     require_file(path, what)
     try:
         return path.read_bytes().decode("utf-8-sig")
@@ -269,14 +274,7 @@ def without_repeats(
 
 
 def field(record: Any, name: str, kind: type, place: str) -> Any:
-    """A field of a JSON object, of the type that it must have; true and false are not integers.
-
-    Args:
-        record: The object.
-        name: Name of the field.
-        kind: Its type.
-        place: Place of the object, for the error.
-    """
+    """A field of a JSON object at a place, of the type that it must have; booleans are not integers."""
     if not isinstance(record, dict):
         raise BadData(f"{place}: expected an object, found {type(record).__name__}")
     if name not in record:
@@ -291,8 +289,7 @@ def field(record: Any, name: str, kind: type, place: str) -> Any:
 
 def integer(record: Any, name: str, place: str) -> int:
     """As `field`, for a whole number."""
-    value: int = field(record, name, int, place)
-    return value
+    return int(field(record, name, int, place))
 
 
 def identifier(record: Any, name: str, place: str) -> int:
@@ -300,12 +297,9 @@ def identifier(record: Any, name: str, place: str) -> int:
 
     Tables that once had an empty cell write ids so, and the official evaluations take them.
     """
-    if (
-        isinstance(record, dict)
-        and isinstance(record.get(name), float)
-        and record[name].is_integer()
-    ):
-        return int(record[name])
+    value = record.get(name) if isinstance(record, dict) else None
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
     return integer(record, name, place)
 
 
@@ -337,18 +331,18 @@ def items(record: Any, name: str, place: str) -> list[Any]:
     return value
 
 
+def _is_absent(record: Any, name: str) -> bool:
+    return isinstance(record, dict) and record.get(name) is None
+
+
 def optional_text(record: Any, name: str, place: str) -> str | None:
     """As `text`, None where the field is missing or null."""
-    if not isinstance(record, dict) or record.get(name) is not None:
-        return text(record, name, place)
-    return None
+    return None if _is_absent(record, name) else text(record, name, place)
 
 
 def optional_integer(record: Any, name: str, place: str) -> int | None:
     """As `integer`, None where the field is missing or null."""
-    if not isinstance(record, dict) or record.get(name) is not None:
-        return integer(record, name, place)
-    return None
+    return None if _is_absent(record, name) else integer(record, name, place)
 
 
 def refuse_repeated(identifiers: Iterable[Hashable], name: str, path: str | Path) -> None:
@@ -361,8 +355,8 @@ def refuse_repeated(identifiers: Iterable[Hashable], name: str, path: str | Path
 def first_few(values: Iterable[object]) -> str:
     """The first five values of a list, and how many more there are."""
     listed = list(values)
-    shown = ", ".join(str(value) for value in listed[:FEW])
-    more = len(listed) - FEW
+    shown = ", ".join(str(value) for value in listed[:_FEW])
+    more = len(listed) - _FEW
     return f"{shown} and {more:,} more" if more > 0 else shown
 
 

@@ -19,9 +19,9 @@ from unimo2.formats.parsing import (
     BROKEN_ROW,
     DUPLICATE,
     IMAGE_SUFFIXES,
-    MISSING_IMAGE,
     Skips,
     refuse,
+    refuse_lost,
     undecodable,
     whole,
 )
@@ -72,20 +72,21 @@ ImageSource = Path | TarMember
 
 
 @dataclass(frozen=True)
-class ShardPair:
-    """One image of a shard with its caption."""
+class WebPair:
+    """One image with the one sentence that the web has for it."""
 
     place: str
-    """Shard and stem, for messages."""
+    """File and line (of JSON: file and index; of a shard: shard and stem), for messages."""
     text: str
-    key: str
-    """The stem of the sample's files."""
-    image: TarMember
+    source: str
+    """The address or the path, as the file gives it; of a shard the stem of the sample's files."""
+    path: ImageSource
+    """Absolute path of the image, or its place in a shard."""
 
 
 def shard_pairs(
     shard: Path, lost: Skips | None = None, broken: Skips | None = None
-) -> Iterator[ShardPair]:
+) -> Iterator[WebPair]:
     """Stream the pairs of one shard, in its order.
 
     Args:
@@ -110,12 +111,10 @@ def shard_pairs(
         image = next((members[suffix] for suffix in IMAGE_SUFFIXES if suffix in members), None)
         if text is None:
             continue
-        if image is not None:
-            yield ShardPair(place, text, key, image)
-        elif lost is None:
-            raise MissingData(f"{place}: a caption, but no image (.jpg, .png ...)")
+        if image is None:
+            refuse_lost(f"{place}: a caption, but no image (.jpg, .png ...)", place, lost)
         else:
-            lost.add(MISSING_IMAGE, place)
+            yield WebPair(place, text, key, image)
 
 
 def _members(shard: Path, broken: Skips | None) -> Iterator[TarMember]:

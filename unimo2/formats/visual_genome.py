@@ -13,11 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from unimo2.errors import BadData, MissingData
+from unimo2.errors import BadData
 from unimo2.formats.json_stream import json_items
 from unimo2.formats.layout import VisualGenomeFiles
 from unimo2.formats.parsing import (
-    MISSING_IMAGE,
     DuplicateId,
     Skips,
     first_file,
@@ -25,6 +24,8 @@ from unimo2.formats.parsing import (
     items,
     parsed,
     reason_for,
+    refuse,
+    refuse_lost,
     text,
 )
 
@@ -75,20 +76,15 @@ def read_regions(
             seen.add(identifier)
             regions = tuple(_regions(item, identifier, place, broken))
         except BadData as error:
-            if broken is None:
-                raise
-            broken.add(reason_for(error), str(error))
+            refuse(reason_for(error), str(error), broken)
             continue
         image = first_file(folder / name / f"{identifier}.jpg" for name in IMAGE_FOLDERS)
         if image is not None:
             yield RegionImage(identifier, image, regions)
-        elif lost is None:
-            raise MissingData(
-                f"{place}: image {identifier}.jpg is neither in {folder / IMAGE_FOLDERS[0]} nor "
-                f"in {folder / IMAGE_FOLDERS[1]}"
-            )
-        else:
-            lost.add(MISSING_IMAGE, f"{identifier}.jpg ({place})")
+            continue
+        first, second = (folder / name for name in IMAGE_FOLDERS)
+        fault = f"{place}: image {identifier}.jpg is neither in {first} nor in {second}"
+        refuse_lost(fault, f"{identifier}.jpg ({place})", lost)
 
 
 def _image_id(item: Any, place: str) -> int:

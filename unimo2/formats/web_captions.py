@@ -11,7 +11,6 @@ from __future__ import annotations
 import os
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -21,7 +20,6 @@ from unimo2.formats.layout import ConceptualCaptionsFiles, SbuFiles
 from unimo2.formats.parsing import (
     BROKEN_ROW,
     IMAGE_SUFFIXES,
-    MISSING_IMAGE,
     Skips,
     decoded,
     first_file,
@@ -29,28 +27,17 @@ from unimo2.formats.parsing import (
     raw_lines,
     read_json,
     refuse,
+    refuse_lost,
     whole,
 )
-from unimo2.formats.shards import SHARD_SUFFIX, ImageSource, shard_pairs
+from unimo2.formats.shards import SHARD_SUFFIX, shard_pairs
+from unimo2.formats.shards import WebPair as WebPair  # of this module too
 
 CC_FILES, CC_FOLDERS = ConceptualCaptionsFiles.CAPTIONS, ConceptualCaptionsFiles.IMAGES
 SBU_JSON, SBU_URLS, SBU_CAPTIONS = SbuFiles.JSON, SbuFiles.URLS, SbuFiles.CAPTIONS
 
 Locate = Callable[[str], Sequence[Path]]
 """Where the image of an address may lie: candidates, the likeliest first."""
-
-
-@dataclass(frozen=True)
-class WebPair:
-    """One image with the one sentence that the web has for it."""
-
-    place: str
-    """File and line (of JSON: file and index), for messages."""
-    text: str
-    source: str
-    """The address, or the path, as the file gives it."""
-    path: ImageSource
-    """Absolute path of the image, or its place in a shard."""
 
 
 def captioned_rows(path: Path, broken: Skips | None = None) -> Iterator[tuple[int, str, str]]:
@@ -160,12 +147,12 @@ def _sbu_text_rows(path: Path, broken: Skips | None) -> Iterator[tuple[str, str,
         text = decoded(caption[1], captions, number, broken) if source is not None else None
         if source is None or text is None:
             continue
-        if not source.strip() or not text.strip():
-            empty = f"{captions}:{number}: no caption"
-            fault = empty if source.strip() else f"{path}:{number}: no address"
-            refuse(BROKEN_ROW, fault, broken)
-            continue
-        yield f"{captions}:{number}", text.strip(), source.strip()
+        if not source.strip():
+            refuse(BROKEN_ROW, f"{path}:{number}: no address", broken)
+        elif not text.strip():
+            refuse(BROKEN_ROW, f"{captions}:{number}: no caption", broken)
+        else:
+            yield f"{captions}:{number}", text.strip(), source.strip()
 
 
 def _sbu_json_rows(path: Path, broken: Skips | None) -> Iterator[tuple[str, str, str]]:
@@ -209,8 +196,7 @@ def sidecar_pairs(
     """
     for shard in sorted_entries(folder):
         if shard.suffix == SHARD_SUFFIX:
-            for pair in shard_pairs(shard, lost, broken):
-                yield WebPair(pair.place, pair.text, pair.key, pair.image)
+            yield from shard_pairs(shard, lost, broken)
             continue
         if not shard.is_dir():
             continue
@@ -219,12 +205,11 @@ def sidecar_pairs(
                 continue
             lines = [line for _, line in numbered_lines(path, broken)]
             text = " ".join(" ".join(lines).split())
-            if lines and not text:
+            if text:
+                rows = [(str(path), text, path.stem)]
+                yield from _on_disk(rows, _beside(path), lost, broken)
+            elif lines:
                 refuse(BROKEN_ROW, f"{path}: no caption", broken)
-            if not text:
-                continue
-            rows = [(str(path), text, path.stem)]
-            yield from _on_disk(rows, _beside(path), lost, broken)
 
 
 def in_shards(folder: Path) -> bool:
@@ -269,10 +254,9 @@ def _on_disk(
         path = first_file(candidates)
         if path is not None:
             yield WebPair(place, text, source, path)
-        elif lost is None:
-            raise MissingData(f"{place}: image not on disk, expected at {candidates[0]}")
-        else:
-            lost.add(MISSING_IMAGE, f"{place} (expected at {candidates[0]})")
+            continue
+        expected = f"expected at {candidates[0]}"
+        refuse_lost(f"{place}: image not on disk, {expected}", f"{place} ({expected})", lost)
 
 
 def _stays_below(source: str) -> bool:

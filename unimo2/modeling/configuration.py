@@ -26,156 +26,121 @@ class Unimo2Config(PretrainedConfig):
     Transformer of 12 layers each, a dictionary of C = 2048 rows of which K = 100 are chosen.
     Where the released code does something the paper does not say, there is a switch;
     `Unimo2Config.released()` sets them all as the released code has them.
-
-    Args:
-        image_size: Side of the square image that the position embeddings belong to, in pixels.
-            Other sizes are interpolated.
-        patch_size: Side of a patch, in pixels.
-        patch_padding: Zero padding of the patch convolution, in pixels: 0, or (patch_size - 1) // 2
-            as in the released code, which shifts every patch by that much.
-        hidden_size: Width D of all three towers and of the dictionary.
-        intermediate_size: Width of the feed-forward layers.
-        num_attention_heads: Attention heads of the Grounded Transformer's layers.
-        vision_attention_heads: Of the Visual Transformer's layers; None for the same number.
-        text_attention_heads: Of the Text Transformer's layers; None for the same number.
-        vision_layers: Layers of the Visual Transformer.
-        text_layers: Layers of the Text Transformer.
-        fusion_layers: Layers of the Grounded Transformer.
-        vocab_size: Entries of the tokenizer.
-        max_position_embeddings: Rows of the text position table (RoBERTa: longest text + 2).
-        pad_token_id: Id of the padding token; RoBERTa counts positions from pad_token_id + 1.
-        bos_token_id: Id of the token that starts every text.
-        eos_token_id: Id of the token that ends every text.
-        vision_layer_norm_eps: Epsilon of the vision tower's layer norms (timm 1e-6, released 1e-12).
-        layer_norm_eps: Epsilon of all other layer norms.
-        hidden_dropout: Dropout of the text tower, the Grounded Transformer and before the matching
-            head (the vision tower has none).
-        grounding: "topk" (paper, equations 1-3), "nearest" (the 1-to-1 map) or "none" (no
-            dictionary).
-        attention: "grounded" (visual and text rows meet only through grounded tokens) or "dense"
-            (the paper's "w/o G.T.").
-        dictionary_size: C, rows of the grounded dictionary.
-        grounded_tokens: K, rows chosen for one input.
-        beta: Weight of the commitment term in equation 3.
-        grounding_temperature: Initial value of the learned temperature in equation 1.
-        grounding_threshold: What a similarity of equation 1 must reach for the sigmoid to be a half;
-            0 in paper and released code.
-        grounding_scores: Rows with the largest "summed" similarities are chosen (equation 2), or
-            those with the largest in "standard" units: tokens without their kind's mean, of length
-            1, and sums against a row's usual ones (`unimo2.modeling.token_statistics`). Ours.
-        contrastive_temperature: Initial value of the learned temperature of the contrastive loss.
-        contrastive_projection: Whether the contrastive score is taken between ReLU projections, both
-            normalised, instead of the towers' first outputs; None for projections just where there
-            is no dictionary, as the released code runs its baseline (see `projects_contrast`).
-        normalize_text: Whether the text side of the contrastive score is L2-normalised when there is
-            no projection (released code: it is not; the image side always is).
-        itm_input: What the matching head reads: the "product" of the pooled outputs (released code)
-            or their "concat" (paper, section 3.2).
-        head_input: What the heads of VQA and SNLI-VE read: the "product", the "concat", or "both"
-            side by side; "towers" for both, and both of the towers' contrastive features beside them;
-            None for the same as `itm_input`. The released code has no such heads.
-        loss_reduction: Grounding loss as the "sum" over tokens and dimensions, averaged over the
-            batch (paper, equation 3), or the "mean" over all elements (released code).
-        padding: "masked" leaves padded tokens out everywhere; "counted" repeats the released code,
-            where they enter the similarity sums and their rows attend to everything.
-        contrastive_weight: Weight w of retrieval's score, itm_logit[1] + w * contrastive score.
-        initializer_range: Standard deviation of the initial weights.
-        patch_position_range: Standard deviation of the initial position embeddings of the patches;
-            0.02 is timm's. They are added to patch embeddings that nothing normalises before.
-        task: Name of the benchmark that the weights are fine-tuned for ("vqa", "snli_ve", ...),
-            which tells what kind of task model the folder holds; None for pre-trained weights.
-        **kwargs: Fields of `transformers.PretrainedConfig`.
-
-    Raises:
-        UsageError: A value that cannot be meant, with the field's name.
     """
 
     model_type = "unimo2"
 
-    def __init__(
-        self,
-        image_size: int = 224,
-        patch_size: int = 16,
-        patch_padding: int = 0,
-        hidden_size: int = 768,
-        intermediate_size: int = 3072,
-        num_attention_heads: int = 12,
-        vision_attention_heads: int | None = None,
-        text_attention_heads: int | None = None,
-        vision_layers: int = 12,
-        text_layers: int = 12,
-        fusion_layers: int = 12,
-        vocab_size: int = 50265,
-        max_position_embeddings: int = 514,
-        pad_token_id: int = 1,
-        bos_token_id: int = 0,
-        eos_token_id: int = 2,
-        vision_layer_norm_eps: float = 1e-6,
-        layer_norm_eps: float = 1e-5,
-        hidden_dropout: float = 0.1,
-        grounding: str = "topk",
-        attention: str = "grounded",
-        dictionary_size: int = 2048,
-        grounded_tokens: int = 100,
-        beta: float = 0.25,
-        grounding_temperature: float = 100.0,
-        grounding_threshold: float = 0.0,
-        grounding_scores: str = "summed",
-        contrastive_temperature: float = 0.07,
-        contrastive_projection: bool | None = False,
-        normalize_text: bool = True,
-        itm_input: str = "concat",
-        head_input: str | None = None,
-        loss_reduction: str = "sum",
-        padding: str = "masked",
-        contrastive_weight: float = 0.3,
-        initializer_range: float = 0.02,
-        patch_position_range: float = 0.02,
-        task: str | None = None,
-        **kwargs: Any,
-    ) -> None:
-        """Store the fields and refuse what cannot be meant."""
-        self.image_size = image_size
-        self.patch_size = patch_size
-        self.patch_padding = patch_padding
-        self.hidden_size = hidden_size
-        self.intermediate_size = intermediate_size
-        self.num_attention_heads = num_attention_heads
-        self.vision_attention_heads = vision_attention_heads
-        self.text_attention_heads = text_attention_heads
-        self.vision_layers = vision_layers
-        self.text_layers = text_layers
-        self.fusion_layers = fusion_layers
-        self.vocab_size = vocab_size
-        self.max_position_embeddings = max_position_embeddings
-        self.vision_layer_norm_eps = vision_layer_norm_eps
-        self.layer_norm_eps = layer_norm_eps
-        self.hidden_dropout = hidden_dropout
-        self.grounding = grounding
-        self.attention = attention
-        self.dictionary_size = dictionary_size
-        self.grounded_tokens = grounded_tokens
-        self.beta = beta
-        self.grounding_temperature = grounding_temperature
-        self.grounding_threshold = grounding_threshold
-        self.grounding_scores = grounding_scores
-        self.contrastive_temperature = contrastive_temperature
-        self.contrastive_projection = contrastive_projection
-        self.normalize_text = normalize_text
-        self.itm_input = itm_input
-        self.head_input = head_input
-        self.loss_reduction = loss_reduction
-        self.padding = padding
-        self.contrastive_weight = contrastive_weight
-        self.initializer_range = initializer_range
-        self.patch_position_range = patch_position_range
-        self.task = task
+    image_size: int = 224
+    """Side of the square image that the position embeddings belong to, in pixels. Other sizes are
+    interpolated."""
+    patch_size: int = 16
+    """Side of a patch, in pixels."""
+    patch_padding: int = 0
+    """Zero padding of the patch convolution, in pixels: 0, or (patch_size - 1) // 2 as in the
+    released code, which shifts every patch by that much."""
+    hidden_size: int = 768
+    """Width D of all three towers and of the dictionary."""
+    intermediate_size: int = 3072
+    """Width of the feed-forward layers."""
+    num_attention_heads: int = 12
+    """Attention heads of the Grounded Transformer's layers."""
+    vision_attention_heads: int | None = None
+    """Of the Visual Transformer's layers; None for the same number."""
+    text_attention_heads: int | None = None
+    """Of the Text Transformer's layers; None for the same number."""
+    vision_layers: int = 12
+    """Layers of the Visual Transformer."""
+    text_layers: int = 12
+    """Layers of the Text Transformer."""
+    fusion_layers: int = 12
+    """Layers of the Grounded Transformer."""
+    vocab_size: int = 50265
+    """Entries of the tokenizer."""
+    max_position_embeddings: int = 514
+    """Rows of the text position table (RoBERTa: longest text + 2)."""
+    pad_token_id: int = 1
+    """Id of the padding token; RoBERTa counts positions from pad_token_id + 1."""
+    bos_token_id: int = 0
+    """Id of the token that starts every text."""
+    eos_token_id: int = 2
+    """Id of the token that ends every text."""
+    vision_layer_norm_eps: float = 1e-6
+    """Epsilon of the vision tower's layer norms (timm 1e-6, released 1e-12)."""
+    layer_norm_eps: float = 1e-5
+    """Epsilon of all other layer norms."""
+    hidden_dropout: float = 0.1
+    """Dropout of the text tower, the Grounded Transformer and before the matching head (the
+    vision tower has none)."""
+    grounding: str = "topk"
+    """"topk" (paper, equations 1-3), "nearest" (the 1-to-1 map) or "none" (no dictionary)."""
+    attention: str = "grounded"
+    """"grounded" (visual and text rows meet only through grounded tokens) or "dense" (the paper's
+    "w/o G.T.")."""
+    dictionary_size: int = 2048
+    """C, rows of the grounded dictionary."""
+    grounded_tokens: int = 100
+    """K, rows chosen for one input."""
+    beta: float = 0.25
+    """Weight of the commitment term in equation 3."""
+    grounding_temperature: float = 100.0
+    """Initial value of the learned temperature in equation 1."""
+    grounding_threshold: float = 0.0
+    """What a similarity of equation 1 must reach for the sigmoid to be a half; 0 in paper and
+    released code."""
+    grounding_scores: str = "summed"
+    """Rows with the largest "summed" similarities are chosen (equation 2), or those with the
+    largest in "standard" units: tokens without their kind's mean, of length 1, and sums against a
+    row's usual ones (`unimo2.modeling.token_statistics`). Ours."""
+    contrastive_temperature: float = 0.07
+    """Initial value of the learned temperature of the contrastive loss."""
+    contrastive_projection: bool | None = False
+    """Whether the contrastive score is taken between ReLU projections, both normalised, instead
+    of the towers' first outputs; None for projections just where there is no dictionary, as the
+    released code runs its baseline (see `projects_contrast`)."""
+    normalize_text: bool = True
+    """Whether the text side of the contrastive score is L2-normalised when there is no projection
+    (released code: it is not; the image side always is)."""
+    itm_input: str = "concat"
+    """What the matching head reads: the "product" of the pooled outputs (released code) or their
+    "concat" (paper, section 3.2)."""
+    head_input: str | None = None
+    """What the heads of VQA and SNLI-VE read: the "product", the "concat", or "both" side by
+    side; "towers" for both, and both of the towers' contrastive features beside them; None for
+    the same as `itm_input`. The released code has no such heads."""
+    loss_reduction: str = "sum"
+    """Grounding loss as the "sum" over tokens and dimensions, averaged over the batch (paper,
+    equation 3), or the "mean" over all elements (released code)."""
+    padding: str = "masked"
+    """"masked" leaves padded tokens out everywhere; "counted" repeats the released code, where
+    they enter the similarity sums and their rows attend to everything."""
+    contrastive_weight: float = 0.3
+    """Weight w of retrieval's score, itm_logit[1] + w * contrastive score."""
+    initializer_range: float = 0.02
+    """Standard deviation of the initial weights."""
+    patch_position_range: float = 0.02
+    """Standard deviation of the initial position embeddings of the patches; 0.02 is timm's. They
+    are added to patch embeddings that nothing normalises before."""
+    task: str | None = None
+    """Name of the benchmark that the weights are fine-tuned for ("vqa", "snli_ve", ...), which
+    tells what kind of task model the folder holds; None for pre-trained weights."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        """Store the fields, and those of `transformers.PretrainedConfig`, and check ours.
+
+        Raises:
+            UsageError: A value that is not possible, with the field's name.
+        """
+        own = {name: kwargs.pop(name, default) for name, default in self.own_fields().items()}
         super().__init__(**kwargs)
         # The base class has fields of the same names in some versions: ours come last.
-        self.pad_token_id = pad_token_id
-        self.bos_token_id = bos_token_id
-        self.eos_token_id = eos_token_id
+        for name, value in own.items():
+            setattr(self, name, value)
         self.check()
+
+    @classmethod
+    def own_fields(cls) -> dict[str, Any]:
+        """The names and defaults of the fields declared here, without those of transformers."""
+        return {name: getattr(cls, name) for name in Unimo2Config.__annotations__}
 
     @property
     def patch_grid(self) -> int:

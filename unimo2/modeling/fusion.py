@@ -30,23 +30,14 @@ from unimo2.modeling.text import causal_mask
 
 @dataclass(frozen=True)
 class Layout:
-    """How many rows of each kind there are, and what hides some of them as keys.
+    """How many rows of each kind there are, and what hides some of them as keys."""
 
-    Args:
-        visual: m, visual rows (0 when there is no image).
-        grounded: k, grounded rows (0 without a dictionary).
-        text: n, text rows (0 when there is no text).
-        bias: Additive mask over all keys, [b, 1, 1, m + k + n], or None when all are real.
-        text_bias: For captioning, what text rows see, [b, 1, n, m + k + n]; None otherwise.
-        dense: Whether every row sees every row (the paper's "w/o G.T.").
-    """
-
-    visual: int
-    grounded: int
-    text: int
-    bias: Tensor | None = None
-    text_bias: Tensor | None = None
-    dense: bool = False
+    visual: int  # m, 0 when there is no image
+    grounded: int  # k, 0 without a dictionary
+    text: int  # n, 0 when there is no text
+    bias: Tensor | None = None  # additive mask over all keys, [b, 1, 1, m + k + n]; None: all real
+    text_bias: Tensor | None = None  # captioning: what text rows see, [b, 1, n, m + k + n]
+    dense: bool = False  # whether every row sees every row (the paper's "w/o G.T.")
 
     def attend(self, query: Tensor, key: Tensor, value: Tensor, dropout: float) -> Tensor:
         """Attention of all rows by blocks, [b, h, rows, d] each to [b, rows, D]."""
@@ -87,7 +78,6 @@ class GroundedLayer(GradientCheckpointingLayer):
     """One post-norm layer, as RoBERTa's, whose attention follows a layout."""
 
     def __init__(self, config: Unimo2Config) -> None:
-        """Build the projections and norms of the configuration's sizes."""
         super().__init__()
         width, eps = config.hidden_size, config.layer_norm_eps
         self.heads = config.num_attention_heads
@@ -106,7 +96,7 @@ class GroundedLayer(GradientCheckpointingLayer):
     def mix(self, hidden: Tensor, projected: Tensor, layout: Layout) -> Tensor:
         """The layer, given its own projections of the rows: [b, m + k + n, D] and [.., 3 D]."""
         query, key, value = self._split(projected)
-        return self.finish(hidden, layout.attend(query, key, value, self.attention_dropout))
+        return self.feed_forward(hidden, layout.attend(query, key, value, self.attention_dropout))
 
     def pool(self, hidden: Tensor, layout: Layout) -> Tensor:
         """Only the rows that the pooled outputs read: first visual and first text row.
@@ -121,14 +111,14 @@ class GroundedLayer(GradientCheckpointingLayer):
         wanted = pooled_rows(layout)
         first = hidden[:, wanted]  # [b, 1 or 2, D]
         contexts = [
-            self.look(first[:, place], hidden[:, keys], bias)
+            self.attend_one_row(first[:, place], hidden[:, keys], bias)
             for rows, keys, bias in layout.blocks()
             for place, row in enumerate(wanted)
             if rows.start <= row < rows.stop
         ]
-        return self.finish(first, torch.stack(contexts, dim=1))
+        return self.feed_forward(first, torch.stack(contexts, dim=1))
 
-    def look(self, row: Tensor, seen: Tensor, bias: Tensor | None) -> Tensor:
+    def attend_one_row(self, row: Tensor, seen: Tensor, bias: Tensor | None) -> Tensor:
         """Attention of one row, without the keys and values of the many that it sees.
 
         A head's logit is q . (Wk x) = (Wk' q) . x, and its outcome Wv (sum of a x): the one query
@@ -159,7 +149,7 @@ class GroundedLayer(GradientCheckpointingLayer):
         """Queries, keys and values, each [b, h, rows, d], of [b, rows, D]."""
         return self._split(linear(hidden, self.qkv))
 
-    def finish(self, hidden: Tensor, context: Tensor) -> Tensor:
+    def feed_forward(self, hidden: Tensor, context: Tensor) -> Tensor:
         """What follows the attention: output projection, feed-forward, and their norms.
 
         Args:
@@ -196,7 +186,6 @@ class GroundedTransformer(nn.Module):
     """Fusion of visual, grounded and text rows (paper, section 3.1 and figure 2)."""
 
     def __init__(self, config: Unimo2Config) -> None:
-        """Build the layers; `grounded_norm` is applied to the grounded tokens alone."""
         super().__init__()
         self.dense = config.attention == "dense" or config.grounding == "none"
         self.counted = config.padding == "counted"
@@ -241,10 +230,7 @@ class GroundedTransformer(nn.Module):
     def pool_last(self, hidden: Tensor, layout: Layout) -> tuple[Tensor | None, Tensor | None]:
         """The last layer of `pool`: [b, m + k + n, D] to the fused class row and first text row."""
         rows = cast(GroundedLayer, self.layers[-1]).pool(hidden, layout)
-        return (
-            rows[:, 0] if layout.visual else None,
-            rows[:, -1] if layout.text else None,
-        )
+        return rows[:, 0] if layout.visual else None, rows[:, -1] if layout.text else None
 
     def join(self, visual: Tensor | None, grounded: Tensor | None, text: Tensor | None) -> Tensor:
         """The input rows, [b, m + k + n, D]."""

@@ -18,28 +18,18 @@ from unimo2.modeling.fusion import GroundedLayer, merge_heads
 from unimo2.modeling.model import Unimo2Model
 from unimo2.modeling.padding import pad
 
-# Names of detected objects as a text that captions are written with (released code, COCO).
-#
-# The released run gives the caption's words a second text to look at. Its tokens see each other and
-# the image, every word of the caption sees them, and they see no word of the caption. Positions of
-# both texts are counted from the first.
-
-
-# Tokens of an image's tags (released code).
-LONGEST = 100
+# Names of detected objects are a second text for the caption's words to look at (released code, COCO).
+# Its tokens see each other and the image, every word of the caption sees them, and they see no word of
+# the caption. Positions of both texts are counted from the first.
+LONGEST = 100  # tokens of an image's tags (released code)
 
 
 @dataclass(frozen=True)
 class TagTokens:
-    """Object tags of a batch of images; g may be more than any of them has.
+    """Object tags of a batch of images; g may be more than any of them has."""
 
-    Attributes:
-        input_ids: int64 [b, g], padded on the right.
-        attention_mask: int64 [b, g], 1 at real tokens; a row without any is an image without tags.
-    """
-
-    input_ids: Tensor
-    attention_mask: Tensor
+    input_ids: Tensor  # int64 [b, g], padded on the right
+    attention_mask: Tensor  # int64 [b, g], 1 at real tokens; without any for an image without tags
 
     @classmethod
     def of(cls, rows: Sequence[Sequence[int]], pad_id: int, longest: int) -> TagTokens | None:
@@ -139,7 +129,7 @@ class CachedDecoder:
             self.image_keys.append(key)
             self.image_values.append(value)
             if layer is not self.layers[-1]:
-                hidden = layer.finish(hidden, layout.attend(query, key, value, 0.0))
+                hidden = layer.feed_forward(hidden, layout.attend(query, key, value, 0.0))
 
     def _read_tags(self, tags: TagTokens) -> Tensor:
         """Run tags through the text tower, which keeps their keys and values: [b, g, D]."""
@@ -188,7 +178,7 @@ class CachedDecoder:
         on_image = on_image.transpose(1, 2)
         context = (on_image @ image_value).transpose(1, 2).flatten(0, 1)  # [r, h, d]
         context = context[:, :, None] + on_text[:, :, None] @ value  # [r, h, 1, d]
-        return layer.finish(hidden, merge_heads(context))
+        return layer.feed_forward(hidden, merge_heads(context))
 
     def reorder(self, rows: Tensor) -> None:
         """Make row i what row rows[i] was; the number of rows may change."""
@@ -218,26 +208,18 @@ _LEAVING_SHARE = 0.25
 class BeamSettings:
     """How captions are searched for; the defaults are the released code's for COCO.
 
-    Args:
-        beam_size: Beams of an image.
-        min_length: Tokens before the end token, at least.
-        max_length: Tokens at most, the end token included.
-        length_penalty: a in ((5 + t) / 6) ** a, by which the log probability of t tokens, the end
-            token included, is divided; 0 for none.
-        block_trigrams: Whether a caption that says the same three words again is put last.
-
     Raises:
-        UsageError: Values that cannot be meant.
+        UsageError: A number of beams or tokens that is not possible.
     """
 
     beam_size: int = 5
-    min_length: int = 5
-    max_length: int = 50
+    min_length: int = 5  # tokens before the end token
+    max_length: int = 50  # tokens, the end token included
+    # a in ((5 + t) / 6) ** a, which divides the log probability of t tokens, the end token included
     length_penalty: float = 0.6
-    block_trigrams: bool = False
+    block_trigrams: bool = False  # whether a caption that repeats three words is put last
 
     def __post_init__(self) -> None:
-        """Refuse values that cannot be meant."""
         if self.beam_size < 1:
             raise UsageError(f"beam size {self.beam_size}: at least one beam is needed")
         if not 0 <= self.min_length < self.max_length:
@@ -253,17 +235,11 @@ class BeamSettings:
 
 @dataclass(frozen=True)
 class Hypothesis:
-    """One caption.
+    """One caption."""
 
-    Args:
-        tokens: Token ids without start and end.
-        score: Log probability divided by the length penalty.
-        ended: Whether it reached the end token, rather than the maximum length.
-    """
-
-    tokens: tuple[int, ...]
-    score: float
-    ended: bool
+    tokens: tuple[int, ...]  # without start and end token
+    score: float  # log probability divided by the length penalty
+    ended: bool  # whether it reached the end token, rather than the maximum length
 
 
 class Decoder(Protocol):

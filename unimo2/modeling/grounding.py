@@ -34,7 +34,6 @@ class GroundedDictionary(nn.Module):
     """C embeddings shared by images and texts (paper, section 3.1)."""
 
     def __init__(self, config: Unimo2Config) -> None:
-        """Initialise rows U(-1/C, 1/C) and the temperature, as the released code does."""
         super().__init__()
         self.chosen = config.grounded_tokens
         self.beta = config.beta
@@ -50,7 +49,7 @@ class GroundedDictionary(nn.Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Draw new rows and set the temperature back."""
+        """Draw rows from U(-1/C, 1/C) and set the temperature back, as the released code does."""
         bound = 1.0 / self.embedding.shape[0]
         nn.init.uniform_(self.embedding, -bound, bound)
         nn.init.constant_(self.temperature, self.initial_temperature)
@@ -80,13 +79,8 @@ class GroundedDictionary(nn.Module):
             if self.statistics is not None:
                 if self.training and with_loss:
                     self._note(tokens, mask, patches)
-                tokens = torch.cat(
-                    [
-                        self.view(tokens[:, :patches], IMAGE),
-                        self.view(tokens[:, patches:], TEXT),
-                    ],
-                    dim=1,
-                )
+                parts = (tokens[:, :patches], IMAGE), (tokens[:, patches:], TEXT)
+                tokens = torch.cat([self.view(part, kind) for part, kind in parts], dim=1)
             similarity = self.similarity(tokens, mask)
             indices = self.select(self._accumulated(similarity, mask, patches))
             rows = self.embedding.float()[indices]  # [b, K, D]
@@ -137,7 +131,6 @@ class GroundedDictionary(nn.Module):
 
     @torch.no_grad()
     def _note(self, tokens: Tensor, mask: Tensor | None, patches: int) -> None:
-        """Take a training batch into the statistics."""
         assert self.statistics is not None
         if mask is None:
             mask = tokens.new_ones(tokens.shape[:2])
@@ -174,7 +167,6 @@ class GroundedDictionary(nn.Module):
         return first + self.beta * self._reduce(towards_rows, None), first
 
     def _if_mean(self, loss: Tensor) -> Tensor | None:
-        """A loss over tokens, if it is their mean."""
         return loss if self.reduction == "mean" else None
 
     def _nearest(self, tokens: Tensor, mask: Tensor | None, with_loss: bool) -> Grounding:

@@ -20,9 +20,6 @@ from unimo2.modeling.configuration import Unimo2Config
 from unimo2.modeling.fusion import join_pooled, joined_width
 from unimo2.modeling.model import Unimo2Model, Unimo2Output, Unimo2PreTrainedModel
 
-# Answers of VQA v2 that are given at least nine times, the usual classes.
-VQA_ANSWERS = 3129
-SNLI_VE_LABELS = ("entailment", "neutral", "contradiction")
 # Dropout before the linear classifier (released code, MNLI).
 _HEAD_DROPOUT = 0.1
 
@@ -42,7 +39,6 @@ class Unimo2ForPreTraining(Unimo2PreTrainedModel):
     _optional_parts = ("vcl_projection.",)
 
     def __init__(self, config: Unimo2Config) -> None:
-        """Build the model and SimCLR's projection of two layers."""
         super().__init__(config)
         width = config.hidden_size
         self.unimo2 = Unimo2Model(config)
@@ -64,24 +60,40 @@ class Unimo2ForPreTraining(Unimo2PreTrainedModel):
         return F.normalize(self.vcl_projection(pooled).float(), dim=-1)
 
 
-class Unimo2ForPairs(Unimo2PreTrainedModel):
-    """Image and sentence to a class: SNLI-VE; VQA with soft targets over its answers."""
+class _TaskModel(Unimo2PreTrainedModel):
+    """The pre-trained model with a head, which a pre-trained checkpoint lacks."""
 
     _optional_parts = ("head.",)
+    head: nn.Module
 
     def __init__(self, config: Unimo2Config) -> None:
-        """Build the model and a head of two layers over both pooled outputs (`head_input`)."""
         super().__init__(config)
-        width = config.hidden_size
         self.unimo2 = Unimo2Model(config)
-        self.head = nn.Sequential(
-            nn.Linear(self._head_width(config), 2 * width),
+        if not config.num_labels:
+            raise UsageError("Unimo2Config: num_labels must be a whole number above 0")
+        self.head = self._make_head(config, config.num_labels)
+        self.post_init()
+
+    def _make_head(self, config: Unimo2Config, classes: int) -> nn.Module:
+        return nn.Linear(config.hidden_size, classes)
+
+
+class Unimo2ForPairs(_TaskModel):
+    """Image and sentence to a class: SNLI-VE; VQA with soft targets over its answers."""
+
+    head: nn.Sequential
+
+    def _make_head(self, config: Unimo2Config, classes: int) -> nn.Module:
+        """Two layers over both pooled outputs (`head_input`)."""
+        width, how = config.hidden_size, config.pair_head_input
+        read = 2 * joined_width("both", width) if how == "towers" else joined_width(how, width)
+        return nn.Sequential(
+            nn.Linear(read, 2 * width),
             nn.GELU(),
             nn.LayerNorm(2 * width, eps=config.layer_norm_eps),
             nn.Dropout(config.hidden_dropout),
-            nn.Linear(2 * width, _classes(config)),
+            nn.Linear(2 * width, classes),
         )
-        self.post_init()
 
     def forward(
         self,
@@ -120,24 +132,9 @@ class Unimo2ForPairs(Unimo2PreTrainedModel):
         towers = join_pooled("both", image, text).to(fused.dtype)
         return self.head(torch.cat([fused, towers], dim=-1))
 
-    @staticmethod
-    def _head_width(config: Unimo2Config) -> int:
-        """Width of what the head reads."""
-        width, how = config.hidden_size, config.pair_head_input
-        return 2 * joined_width("both", width) if how == "towers" else joined_width(how, width)
 
-
-class Unimo2ForImages(Unimo2PreTrainedModel):
+class Unimo2ForImages(_TaskModel):
     """Image to a class (ImageNet): the pooled image, grounded by the image alone."""
-
-    _optional_parts = ("head.",)
-
-    def __init__(self, config: Unimo2Config) -> None:
-        """Build the model and a linear head."""
-        super().__init__(config)
-        self.unimo2 = Unimo2Model(config)
-        self.head = nn.Linear(config.hidden_size, _classes(config))
-        self.post_init()
 
     def forward(self, pixel_values: Tensor, labels: Tensor | None = None) -> TaskOutput:
         """Classify images [b, 3, s, s]; labels [b] class numbers, or [b, c] soft targets."""
@@ -149,18 +146,12 @@ class Unimo2ForImages(Unimo2PreTrainedModel):
         return self.head(out.pooled_image)
 
 
-class Unimo2ForTexts(Unimo2PreTrainedModel):
+class Unimo2ForTexts(_TaskModel):
     """Sentence, or pair of sentences in one text, to a class or a number (GLUE)."""
 
-    _optional_parts = ("head.",)
-
     def __init__(self, config: Unimo2Config) -> None:
-        """Build the model, dropout and a linear head (released code, MNLI)."""
         super().__init__(config)
-        self.unimo2 = Unimo2Model(config)
         self.dropout = nn.Dropout(_HEAD_DROPOUT)
-        self.head = nn.Linear(config.hidden_size, _classes(config))
-        self.post_init()
 
     def forward(
         self,
@@ -184,13 +175,6 @@ class Unimo2ForTexts(Unimo2PreTrainedModel):
     def classify(self, out: Unimo2Output) -> Tensor:
         """Logits [b, c] of pooled outputs."""
         return self.head(self.dropout(out.pooled_text))
-
-
-def _classes(config: Unimo2Config) -> int:
-    """Columns of a head."""
-    if not config.num_labels:
-        raise UsageError("Unimo2Config: num_labels must be a whole number above 0")
-    return int(config.num_labels)
 
 
 def _with_loss(logits: Tensor, labels: Tensor | None, out: Unimo2Output) -> TaskOutput:

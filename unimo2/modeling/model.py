@@ -54,7 +54,6 @@ class MlmHead(nn.Module):
     """Hidden states to token logits; the output weight is the word embedding's."""
 
     def __init__(self, config: Unimo2Config) -> None:
-        """Build the transformation; the tied weight comes with each call."""
         super().__init__()
         self.dense = nn.Linear(config.hidden_size, config.hidden_size)
         self.norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
@@ -129,10 +128,10 @@ class Unimo2PreTrainedModel(PreTrainedModel):
             pretrained_model_name_or_path, *args, output_loading_info=True, **kwargs
         )
         model, info = loaded
-        model.refuse_differences(info, pretrained_model_name_or_path)
+        model._require_exact_weights(info, pretrained_model_name_or_path)
         return (model, info) if wants_info else model
 
-    def refuse_differences(self, info: dict[str, Any], source: Any) -> None:
+    def _require_exact_weights(self, info: dict[str, Any], source: Any) -> None:
         """Raise BadCheckpoint for weights that are missing, unexpected or mis-shaped."""
         problems = {
             "missing": [k for k in info["missing_keys"] if not k.startswith(self._optional_parts)],
@@ -149,11 +148,6 @@ class Unimo2Model(Unimo2PreTrainedModel):
     """The pre-trained model: towers, dictionary, fusion; matching, contrastive and token heads."""
 
     def __init__(self, config: Unimo2Config) -> None:
-        """Build the model of a configuration, with initial weights.
-
-        Raises:
-            UsageError: The configuration cannot be meant.
-        """
         super().__init__(config)
         config.check()
         width = config.hidden_size
@@ -176,7 +170,7 @@ class Unimo2Model(Unimo2PreTrainedModel):
         return self.text.roberta.embeddings.word_embeddings
 
     def encode_image(self, pixel_values: Tensor) -> Tensor:
-        """Visual Transformer alone: [b, 3, s, s] to [b, p + 1, D], the class token first."""
+        """Only the Visual Transformer: [b, 3, s, s] to [b, p + 1, D], the class token first."""
         return self.vision(pixel_values)
 
     def encode_text(
@@ -186,7 +180,7 @@ class Unimo2Model(Unimo2PreTrainedModel):
         position_ids: Tensor | None = None,
         causal: bool = False,
     ) -> Tensor:
-        """Text Transformer alone.
+        """Only the Text Transformer.
 
         Args:
             input_ids: [b, n].
@@ -286,7 +280,7 @@ class Unimo2Model(Unimo2PreTrainedModel):
             out.fused_visual, out.fused_grounded, out.fused_text = fused
             first_visual = None if fused[0] is None else fused[0][:, 0]
             first_text = None if fused[2] is None else fused[2][:, 0]
-        self.read_pooled(out, first_visual, first_text)
+        self.fill_pooled_outputs(out, first_visual, first_text)
         return out
 
     def forward(
@@ -404,7 +398,7 @@ class Unimo2Model(Unimo2PreTrainedModel):
         text_scores = self.dictionary.scores(text[:, 1:], mask, TEXT)
         return self.dictionary.scores(vision[:, 1:]), text_scores
 
-    def read_pooled(
+    def fill_pooled_outputs(
         self, out: Unimo2Output, first_visual: Tensor | None, first_text: Tensor | None
     ) -> None:
         """Fill in the pooled outputs and the matching logits from the fused first rows."""

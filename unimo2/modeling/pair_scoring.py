@@ -21,20 +21,17 @@ from unimo2.modeling.model import Unimo2Model, Unimo2Output
 
 
 @dataclass(frozen=True)
-class Rows:
-    """Rows as the first layer receives them, with their queries, keys and values.
+class ProjectedRows:
+    """Rows as the first layer receives them, with their queries, keys and values."""
 
-    Args:
-        states: [..., rows, D].
-        projected: [..., rows, 3 D].
-    """
+    states: Tensor  # [..., rows, D]
+    projected: Tensor  # [..., rows, 3 D]
 
-    states: Tensor
-    projected: Tensor
-
-    def expand(self, pairs: int) -> Rows:
+    def expand(self, pairs: int) -> ProjectedRows:
         """The rows of one text, [n, ...], seen as those of many pairs, [pairs, n, ...]; no copy."""
-        return Rows(self.states.expand(pairs, -1, -1), self.projected.expand(pairs, -1, -1))
+        return ProjectedRows(
+            self.states.expand(pairs, -1, -1), self.projected.expand(pairs, -1, -1)
+        )
 
 
 def first_layer(model: Unimo2Model) -> GroundedLayer:
@@ -42,7 +39,7 @@ def first_layer(model: Unimo2Model) -> GroundedLayer:
     return cast(GroundedLayer, model.fusion.layers[0])
 
 
-class FirstLayer:
+class CachedPairScorer:
     """The first layer's projections of a model in evaluation mode, and fusion that starts there.
 
     The dictionary is projected when this is built: the weights must stay as they are.
@@ -52,16 +49,16 @@ class FirstLayer:
         """Project the dictionary of a model whose fusion has at least two layers."""
         self._model = model
         self._layer = first_layer(model)
-        self._table: Rows | None = None
+        self._table: ProjectedRows | None = None
         if model.dictionary is not None:
             table = model.fusion.join(None, model.dictionary.embedding[None], None)[0]  # [C, D]
             self._table = self.project(table)
 
-    def project(self, states: Tensor) -> Rows:
+    def project(self, states: Tensor) -> ProjectedRows:
         """Tower outputs, [..., rows, D], with their projections."""
-        return Rows(states, self._layer.qkv(states))
+        return ProjectedRows(states, self._layer.qkv(states))
 
-    def match(self, visual: Rows, text: Rows, indices: Tensor | None) -> Tensor:
+    def match(self, visual: ProjectedRows, text: ProjectedRows, indices: Tensor | None) -> Tensor:
         """Matching logits of b images with one text.
 
         Args:
@@ -75,7 +72,7 @@ class FirstLayer:
         pairs, fusion = len(visual.states), self._model.fusion
         parts = [visual, text.expand(pairs)]
         if indices is not None and self._table is not None:
-            chosen = Rows(self._table.states[indices], self._table.projected[indices])
+            chosen = ProjectedRows(self._table.states[indices], self._table.projected[indices])
             parts.insert(1, chosen)
         hidden = torch.cat([part.states for part in parts], dim=1)
         projected = torch.cat([part.projected for part in parts], dim=1)
@@ -85,19 +82,11 @@ class FirstLayer:
         for layer in fusion.layers[1:-1]:
             hidden = layer(hidden, layout)
         out = Unimo2Output()
-        self._model.read_pooled(out, *fusion.pool_last(hidden, layout))
+        self._model.fill_pooled_outputs(out, *fusion.pool_last(hidden, layout))
         return cast(Tensor, out.itm_logits)
 
 
 def projection_bytes(model: Unimo2Model, visual_rows: int) -> int:
-    """Bytes that the projections of one image take: 5.1 MiB at base size, 384 px, in float32.
-
-    Args:
-        model: Gives width and precision.
-        visual_rows: m, patches and the class row.
-
-    Returns:
-        m x 3 D numbers' bytes.
-    """
+    """Bytes of the projections [m, 3 D] of one image: 5.1 MiB at base size, 384 px, in float32."""
     weight = first_layer(model).qkv.weight
     return visual_rows * len(weight) * weight.element_size()

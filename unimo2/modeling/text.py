@@ -17,7 +17,6 @@ class TextTransformer(nn.Module):
     """Tokens of a text to their representations (paper, section 3; RoBERTa, post-norm)."""
 
     def __init__(self, config: Unimo2Config) -> None:
-        """Build RoBERTa of the configuration's sizes, with its own initial weights."""
         super().__init__()
         self.padding = config.padding
         self.longest = config.max_position_embeddings - config.pad_token_id - 1

@@ -30,29 +30,24 @@ def check_encoder(fields: dict[str, Any], source: str) -> None:
     Raises:
         UsageError: The field whose value is another than expected.
     """
-    kind = fields.get("model_type")
-    if kind not in ROBERTA_TYPES:
-        raise UsageError(
-            f"{source}: expected model_type {' or '.join(ROBERTA_TYPES)} in config.json, got {kind!r}; "
-            "the text tower can only start from a RoBERTa"
-        )
-    activation = fields.get("hidden_act", "gelu")
-    if activation not in _GELU:
-        raise UsageError(
-            f"{source}: expected hidden_act 'gelu', got {activation!r}; take a RoBERTa with it, "
-            "since the model's layers compute no other activation"
-        )
-    for name in ("is_decoder", "add_cross_attention"):
-        if fields.get(name):
+    kinds = " or ".join(ROBERTA_TYPES)
+    # Field, its default, the values that it may have, how they are named, and what to do.
+    rules = (
+        ("model_type", None, ROBERTA_TYPES, kinds, "the text tower can only start from a RoBERTa"),
+        ("hidden_act", "gelu", _GELU, "'gelu'", "the model's layers compute no other activation"),
+        ("is_decoder", False, (False, None), "false", "take a bidirectional encoder"),
+        ("add_cross_attention", False, (False, None), "false", "take a bidirectional encoder"),
+        (
+            *("position_embedding_type", "absolute", ("absolute", None), "'absolute'"),
+            "take a RoBERTa with a table of positions",
+        ),
+    )
+    for name, default, allowed, expected, remedy in rules:
+        found = fields.get(name, default)
+        if found not in allowed:
             raise UsageError(
-                f"{source}: expected {name} false, got true; take a bidirectional encoder"
+                f"{source}: expected {name} {expected} in config.json, got {found!r}; {remedy}"
             )
-    positions = fields.get("position_embedding_type") or "absolute"
-    if positions != "absolute":
-        raise UsageError(
-            f"{source}: expected position_embedding_type 'absolute', got {positions!r}; "
-            "take a RoBERTa with a table of positions"
-        )
     if fields.get("pad_token_id", 1) is None:
         raise UsageError(
             f"{source}: expected a pad_token_id, got none; RoBERTa counts positions from it"

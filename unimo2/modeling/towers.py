@@ -24,32 +24,19 @@ from unimo2.modeling.vision import interpolate_positions
 
 # timm's plain ViTs: class token, learned absolute positions, pre-norm blocks with biases and GELU,
 # one final norm. Any pretrained tag of these (".augreg_in21k" and so on) will do.
-PLAIN_VITS = (
-    "deit_base_patch16_224",
-    "deit_base_patch16_384",
-    "deit_small_patch16_224",
-    "deit_tiny_patch16_224",
-    "vit_base_patch16_224",
-    "vit_base_patch16_384",
-    "vit_base_patch32_224",
-    "vit_base_patch32_384",
-    "vit_base_patch8_224",
-    "vit_giant_patch14_224",
-    "vit_gigantic_patch14_224",
-    "vit_huge_patch14_224",
-    "vit_large_patch14_224",
-    "vit_large_patch16_224",
-    "vit_large_patch16_384",
-    "vit_large_patch32_224",
-    "vit_large_patch32_384",
-    "vit_small_patch16_224",
-    "vit_small_patch16_384",
-    "vit_small_patch32_224",
-    "vit_small_patch32_384",
-    "vit_small_patch8_224",
-    "vit_tiny_patch16_224",
-    "vit_tiny_patch16_384",
-)
+_GRIDS = {
+    "deit_base": ("16_224", "16_384"),
+    "deit_small": ("16_224",),
+    "deit_tiny": ("16_224",),
+    "vit_base": ("16_224", "16_384", "32_224", "32_384", "8_224"),
+    "vit_giant": ("14_224",),
+    "vit_gigantic": ("14_224",),
+    "vit_huge": ("14_224",),
+    "vit_large": ("14_224", "16_224", "16_384", "32_224", "32_384"),
+    "vit_small": ("16_224", "16_384", "32_224", "32_384", "8_224"),
+    "vit_tiny": ("16_224", "16_384"),
+}
+PLAIN_VITS = tuple(f"{size}_patch{grid}" for size, grids in _GRIDS.items() for grid in grids)
 
 # What timm calls a model in a folder by.
 _FOLDER = "local-dir:"
@@ -84,31 +71,27 @@ def load_vit(name: str, weights: Path | None = None, pretrained: bool = True) ->
         return _fetch_vit(name, pretrained)
     if not weights.is_file():
         raise MissingData(f"no ViT weights at {weights}")
+    # timm drops the classifier of the file where the model has none.
     try:
-        # timm drops the classifier of the file where the model has none.
-        return _plain(timm.create_model(architecture, num_classes=0, checkpoint_path=str(weights)))
+        model = timm.create_model(architecture, num_classes=0, checkpoint_path=str(weights))
     except Exception as error:  # unpickling, safetensors and key errors alike
         reason = str(error).strip().splitlines()[0]
         raise BadCheckpoint(
             f"{weights} does not hold weights of {architecture}: {reason}"
         ) from None
+    return cast(VisionTransformer, model)
 
 
 def _fetch_vit(name: str, pretrained: bool) -> VisionTransformer:
     """Timm's own weights, or its initial ones."""
     try:
-        return _plain(timm.create_model(name, num_classes=0, pretrained=pretrained))
+        model = timm.create_model(name, num_classes=0, pretrained=pretrained)
     except (OSError, RuntimeError) as error:
         reason = str(error).strip().splitlines()[0]
         raise MissingData(
             f"the weights of '{name}' cannot be fetched ({reason}); give a local file instead"
         ) from None
-
-
-def _plain(model: nn.Module) -> VisionTransformer:
-    """What timm made, as the class that it is for every name in `PLAIN_VITS`."""
-    assert isinstance(model, VisionTransformer)
-    return model
+    return cast(VisionTransformer, model)
 
 
 def load_roberta(source: str | Path) -> RobertaModel:

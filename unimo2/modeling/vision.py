@@ -37,7 +37,6 @@ class VisualTransformer(nn.Module):
     """Patches of an image to their representations (paper, section 3; ViT, pre-norm)."""
 
     def __init__(self, config: Unimo2Config) -> None:
-        """Build the ViT of the configuration's sizes, with timm's initial weights."""
         super().__init__()
         self.image_size = config.image_size
         self.gradient_checkpointing = False

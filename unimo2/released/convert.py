@@ -55,24 +55,14 @@ _RELEASED_GRID = 14
 
 @dataclass(frozen=True)
 class ConversionReport:
-    """What `convert` did with every name.
+    """What `convert` did with every name."""
 
-    Args:
-        out: The folder that was written.
-        config: The configuration of the model in it.
-        loaded: Released parameters that the model holds now.
-        unused: Released parameters that are known and that this configuration does not use.
-        missing: Parameters that the checkpoint lacks and that keep their initial values (only
-            with `allow_partial`).
-        notes: Remarks for the user, a sentence each.
-    """
-
-    out: Path
-    config: Unimo2Config
-    loaded: tuple[str, ...]
-    unused: tuple[str, ...]
-    missing: tuple[str, ...]
-    notes: tuple[str, ...]
+    out: Path  # the folder that was written
+    config: Unimo2Config  # of the model in it
+    loaded: tuple[str, ...]  # released parameters that the model holds now
+    unused: tuple[str, ...]  # known ones that this configuration does not use
+    missing: tuple[str, ...]  # not in the checkpoint, left at initial values (`allow_partial`)
+    notes: tuple[str, ...]  # remarks for the user, a sentence each
 
 
 def released_files(folder: Path) -> dict[str, Path]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import chain, islice
@@ -50,12 +49,6 @@ class Prepared:
     skips: Skips = field(default_factory=Skips)
 
 
-def model_fields() -> dict[str, object]:
-    """The names and defaults of `Unimo2Config`'s own fields, without those of transformers."""
-    parameters = inspect.signature(Unimo2Config.__init__).parameters.values()
-    return {p.name: p.default for p in parameters if p.default is not inspect.Parameter.empty}
-
-
 def model_config(recipe: Recipe, vocab_size: int | None = None) -> Unimo2Config:
     """The model configuration of a recipe; without a vocabulary size, that of the preset.
 
@@ -65,7 +58,7 @@ def model_config(recipe: Recipe, vocab_size: int | None = None) -> Unimo2Config:
     if recipe.preset not in _PRESETS:
         known = ", ".join(_PRESETS)
         raise UsageError(f"model.preset is {recipe.preset!r}; known are: {known}")
-    unknown = sorted(set(recipe.model) - set(model_fields()))
+    unknown = sorted(set(recipe.model) - set(Unimo2Config.own_fields()))
     if unknown:
         raise UsageError(f"{recipe.name}: no model field is called {', '.join(unknown)}")
     tokens = {} if vocab_size is None else {"vocab_size": vocab_size}

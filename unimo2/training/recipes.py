@@ -6,19 +6,14 @@ A recipe file holds a `[training]` table (fields of `PretrainConfig`) and a `[mo
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from unimo2.errors import MissingData, UsageError
+from unimo2.files import parse_toml
 from unimo2.training.config import LoopConfig, PretrainConfig
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 CONFIG_FOLDER = Path(__file__).parent / "recipes"
 
@@ -69,8 +64,8 @@ def read_tables(path: Path, known: set[str]) -> dict[str, dict[str, Any]]:
         UsageError: The file is no TOML, has another table, or something outside of tables.
     """
     try:
-        tables = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        tables = parse_toml(path.read_text(encoding="utf-8"))
+    except ValueError as error:
         raise UsageError(f"{path} is no valid TOML: {error}") from error
     _refuse_unknown(tables, known, str(path))
     for name, table in tables.items():
@@ -112,8 +107,8 @@ def parse_assignments(assignments: Sequence[str]) -> tuple[dict[str, Any], dict[
 def _parse(raw: str) -> Any:
     """A TOML value, or the text itself where it is none."""
     try:
-        return tomllib.loads(f"value = {raw.strip()}")["value"]
-    except tomllib.TOMLDecodeError:
+        return parse_toml(f"value = {raw.strip()}")["value"]
+    except ValueError:
         return raw.strip()
 
 

@@ -25,7 +25,12 @@ from unimo2.modeling.configuration import Unimo2Config
 from unimo2.modeling.generation import BeamSettings, TagTokens, generate, tag_tokens
 from unimo2.modeling.heads import Unimo2ForImages, Unimo2ForPairs, Unimo2ForTexts
 from unimo2.modeling.model import Unimo2Model, Unimo2PreTrainedModel
-from unimo2.modeling.pair_scoring import FirstLayer, Rows, first_layer, projection_bytes
+from unimo2.modeling.pair_scoring import (
+    CachedPairScorer,
+    ProjectedRows,
+    first_layer,
+    projection_bytes,
+)
 from unimo2.modeling.token_statistics import IMAGE, TEXT
 from unimo2.processing import Unimo2Processor, load_processor
 from zoo.adapter import Adapter, class_names, distinct, equal_lengths, evaluated
@@ -363,7 +368,7 @@ class Unimo2Scorer(Unimo2Adapter):
     ) -> None:
         """Wrap a model with its processor and its weights' sha256."""
         super().__init__(name, model, processor, weights)
-        self._first_layer: FirstLayer | None = None
+        self._first_layer: CachedPairScorer | None = None
 
     @property
     def text_rows(self) -> int:
@@ -410,7 +415,7 @@ class Unimo2Scorer(Unimo2Adapter):
             limit_bytes = int(_PROJECTIONS_SHARE * _memory_bytes(self.base.device))
         if needed > limit_bytes or self.base.config.fusion_layers < 2:
             return list(stacks)
-        self._first_layer = FirstLayer(self.base)
+        self._first_layer = CachedPairScorer(self.base)
         return [
             StackedFeatures(
                 {**stack.tensors, "projected": self._first_layer.project(part).projected}
@@ -467,8 +472,10 @@ class Unimo2Scorer(Unimo2Adapter):
         vision = images.tensors["states"]  # [n, patches + 1, hidden]
         states = text.tensors["states"]  # [text tokens, hidden]
         if self._first_layer is not None and "projected" in images.tensors:
-            visual = Rows(vision, images.tensors["projected"])
-            return self._first_layer.match(visual, Rows(states, text.tensors["projected"]), indices)
+            visual = ProjectedRows(vision, images.tensors["projected"])
+            return self._first_layer.match(
+                visual, ProjectedRows(states, text.tensors["projected"]), indices
+            )
         states = states.expand(len(vision), -1, -1)
         out = self.base.fuse(vision, states, pooled_only=True, grounded_indices=indices)
         return cast(Tensor, out.itm_logits)

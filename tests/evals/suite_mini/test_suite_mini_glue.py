@@ -14,7 +14,7 @@ import pytest
 from builders.glue_truth import acceptable, sentiment
 from evals.suite_mini.dice import Dice
 from evals.suite_mini.meaning import REGIONS, Mention, Statement, is_true
-from evals.suite_mini.part import Report
+from evals.suite_mini.part import Report, make_folders
 from evals.suite_mini.request import SuiteRequest
 from evals.suite_mini.texts import TASKS, GluePart, GlueRow, is_labelled
 from evals.suite_mini.world import (
@@ -61,8 +61,7 @@ class Written:
 
 
 def _write(part: GluePart, root: Path, request: SuiteRequest) -> Report:
-    for folder in part.folders(request):
-        (root / folder).mkdir(parents=True, exist_ok=True)
+    make_folders(root, [part], request)
     return part.finish(root, request, [])
 
 

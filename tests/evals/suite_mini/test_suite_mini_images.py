@@ -17,9 +17,7 @@ from evals.suite_mini.classes import (
     ALL_CLASSES,
     FURTHER_CLASSES,
     IMAGENET_CLASSES,
-    RARE_COLOUR_WORDS,
     RARE_COLOURS,
-    RARE_NOUNS,
     RARE_SHAPES,
     ThingClass,
     can_be_seen,
@@ -27,12 +25,12 @@ from evals.suite_mini.classes import (
 from evals.suite_mini.dice import Dice
 from evals.suite_mini.labelled import IMAGENET, IMAGENET21K
 from evals.suite_mini.open_images import OPEN_IMAGES
-from evals.suite_mini.part import Part, Report
+from evals.suite_mini.part import Part, Report, make_folders
 from evals.suite_mini.pictures import combined
 from evals.suite_mini.portraits import draw_portrait, world_of
 from evals.suite_mini.render import _PAINTS, Place, render, render_placed
 from evals.suite_mini.request import SuiteRequest
-from evals.suite_mini.shapes import RARE_DETAILS, RARE_SILHOUETTES, SILHOUETTES
+from evals.suite_mini.shapes import SILHOUETTES
 from evals.suite_mini.suite import make_suite
 from evals.suite_mini.world import (
     BACKGROUNDS,
@@ -64,8 +62,7 @@ FINGERPRINTS = {
 
 def write(part: Part, root: Path, request: SuiteRequest) -> tuple[list[Any], Report]:
     """Run a part's jobs here, the last one first."""
-    for folder in part.folders(request):
-        (root / folder).mkdir(parents=True, exist_ok=True)
+    make_folders(root, [part], request)
     results = [job.run(root, request.seed) for job in reversed(part.jobs(request))][::-1]
     return results, part.finish(root, request, results)
 
@@ -160,12 +157,12 @@ def test_captions_have_the_words_of_captioned_classes_and_of_no_other(tmp_path: 
     files = [path for path in (tmp_path / "pairs").rglob("*") if path.suffix in (".json", ".tsv")]
     said = " ".join(path.read_text() for path in files).lower()
     words = set(re.findall(r"[a-z]+(?:-[a-z]+)*", said))
-    nouns = words_of(RARE_NOUNS)
+    nouns = words_of(lexicon.RARE_NOUNS)
     assert not nouns & words
     known = words_of(
         [lexicon.NOUNS, lexicon.COLOUR_WORDS, lexicon.TEXTURE_WORDS, lexicon.SIZE_WORDS]
     )
-    assert not (nouns | words_of(RARE_COLOUR_WORDS)) & known
+    assert not (nouns | words_of(lexicon.RARE_COLOUR_WORDS)) & known
     for other in ALL_CLASSES:
         if other.captioned:
             assert all(set(name.split()) <= known for name in other.names)
@@ -191,9 +188,8 @@ def test_no_two_shapes_look_alike() -> None:
     """Against their overlap, mirrored or not: at most 85 % of all that either covers."""
     points = (np.arange(64) + 0.5) / 32 - 1
     across, down = np.meshgrid(points, points)
-    drawn = {**SILHOUETTES, **RARE_SILHOUETTES}
-    assert set(drawn) == {*SHAPES, *RARE_SHAPES} and set(RARE_DETAILS) == set(RARE_SHAPES)
-    for first, second in itertools.combinations(drawn.values(), 2):
+    assert set(SILHOUETTES) == {*SHAPES, *RARE_SHAPES}
+    for first, second in itertools.combinations(SILHOUETTES.values(), 2):
         one = first(across, down)
         for other in (second(across, down), second(-across, down)):
             assert (one & other).sum() <= 0.85 * (one | other).sum()

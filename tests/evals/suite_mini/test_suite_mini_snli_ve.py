@@ -14,8 +14,8 @@ from evals.suite_mini.captioned import flickr_entries, scene_and_descriptions, s
 from evals.suite_mini.dice import Dice
 from evals.suite_mini.entailment import CLAIM_KINDS, Claim, Form, hypothesis_pairs
 from evals.suite_mini.looks import Look
-from evals.suite_mini.pairing import shares
-from evals.suite_mini.part import Report
+from evals.suite_mini.pairing import PictureGroup, groups
+from evals.suite_mini.part import Report, make_folders
 from evals.suite_mini.pictures import combined
 from evals.suite_mini.request import SuiteRequest
 from evals.suite_mini.snli_ve import (
@@ -37,8 +37,7 @@ SPLITS = ("train", "dev", "test")
 
 
 def build(root: Path, request: SuiteRequest) -> tuple[list[Result], Report]:
-    for folder in SNLI_VE.folders(request):
-        (root / folder).mkdir(parents=True, exist_ok=True)
+    make_folders(root, [SNLI_VE], request)
     results = [job.run(root, request.seed) for job in SNLI_VE.jobs(request)]
     return results, SNLI_VE.finish(root, request, results)
 
@@ -172,7 +171,7 @@ def test_pairs_without_a_majority_are_few_and_counted(
     root, _, report = built
     found = [read_pairs(root / "snli_ve" / f"snli_ve_{split}.jsonl") for split in SPLITS]
     undecided = sum(pair.label is None for pairs in found for pair in pairs)
-    assert sum(report.folded.values()) == undecided > 0
+    assert sum(report.dropped.values()) == undecided > 0
     assert undecided < 0.03 * sum(map(len, found))
 
 
@@ -228,13 +227,13 @@ def test_sizes_at_scale_1() -> None:
     assert wanted == {"train": 30_000, "dev": 1_500, "test": 1_500}
 
 
-def test_shares_cover_all_pictures_once() -> None:
-    """Truth: the bounds of neighbours meet, and pairs add up."""
-    for pictures_, per_picture in ((8, 5.0), (600, 20 / 3), (10_000, 2.0), (79, 3.0)):
-        found = shares(pictures_, per_picture)
-        assert [one.start for one in found] == [0, *(one.end for one in found[:-1])]
-        assert found[-1].end == pictures_
-        assert sum(one.pairs for one in found) == round(pictures_ * per_picture / 2)
+def test_groups_cover_all_pictures_once() -> None:
+    """Truth: the pictures of the groups in a row are all of them, and pairs add up."""
+    entries = flickr_entries(SuiteRequest(scale=5.0))
+    for count, per_picture in ((8, 5.0), (600, 20 / 3), (10_000, 2.0), (79, 3.0)):
+        found = groups(PictureGroup, "train", entries[:count], per_picture)
+        assert [one for group in found for one in group.pictures] == entries[:count]
+        assert sum(group.pairs for group in found) == round(count * per_picture / 2)
 
 
 def test_gold_needs_more_than_half() -> None:

@@ -11,6 +11,7 @@ import pytest
 from evals.datasets.checks import check_text
 from evals.suite_mini.dice import Dice
 from evals.suite_mini.meaning import related
+from evals.suite_mini.part import make_folders
 from evals.suite_mini.request import SuiteRequest
 from evals.suite_mini.texts import CORPORA, TASKS, GluePart, TextPart, read_lines
 from evals.suite_mini.world import make_scene
@@ -20,8 +21,7 @@ from unimo2.formats.plain_text import text_lines
 
 
 def _written(part: TextPart, root: Path, request: SuiteRequest) -> list[str]:
-    for folder in part.folders(request):
-        (root / folder).mkdir(parents=True)
+    make_folders(root, [part], request)
     return list(part.finish(root, request, []).digests)
 
 

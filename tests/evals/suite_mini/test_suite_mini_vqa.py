@@ -14,7 +14,7 @@ from evals.suite_mini.answers import most_common, ten_answers
 from evals.suite_mini.captioned import scene_of
 from evals.suite_mini.dice import Dice
 from evals.suite_mini.looks import Look
-from evals.suite_mini.part import Report
+from evals.suite_mini.part import Report, make_folders
 from evals.suite_mini.pictures import combined
 from evals.suite_mini.questions import balanced_pairs
 from evals.suite_mini.request import SuiteRequest
@@ -29,10 +29,10 @@ TRAIN, VAL = "train2014", "val2014"
 
 
 def build(root: Path, request: SuiteRequest) -> tuple[list[Result], Report]:
-    for folder in VQA.folders(request):
-        (root / folder).mkdir(parents=True, exist_ok=True)
+    make_folders(root, [VQA], request)
     results = [job.run(root, request.seed) for job in VQA.jobs(request)]
-    return results, VQA.finish(root, request, results)
+    asked = [result for result in results if isinstance(result, Result)]
+    return asked, VQA.finish(root, request, results)
 
 
 @pytest.fixture(scope="module")
@@ -235,7 +235,7 @@ def test_a_group_too_small_for_pairs_gives_fewer() -> None:
     assert balanced_pairs([scene, scene], 5, Dice(0)) == []
     other = make_scene(0, "check", "train", 2)
     pairs = balanced_pairs([scene, other], 5, Dice(0))
-    assert len(pairs) == 5 and all({a.picture, b.picture} == {0, 1} for a, b in pairs)
+    assert len(pairs) == 5 and all({a.picture, b.picture} == {0, 1} for _, (a, b) in pairs)
 
 
 def test_annotators_disagree_now_and_then() -> None:

@@ -22,8 +22,7 @@ import torch
 from unimo2.data.masking import MaskingSpec, mask_spans, word_starts
 from unimo2.errors import UsageError
 from unimo2.modeling.padding import IGNORED, pad
-from unimo2.plain_english import PLAIN_SENTENCES
-from unimo2.processing import train_tokenizer
+from unimo2.processing import PLAIN_SENTENCES, train_tokenizer
 from unimo2.training.config import PretrainConfig
 from unimo2.training.recipes import load_recipe
 

@@ -177,7 +177,7 @@ def test_shards_with_pieces_replaced(tmp_path: Path, data: st.DataObject) -> Non
     for skips in (None, Skips()):
         with contextlib.suppress(BadData, MissingData):
             for pair in shard_pairs(path, skips, skips):
-                pair.image.read()
+                pair.path.read()
 
 
 @DRAWN

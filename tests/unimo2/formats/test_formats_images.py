@@ -105,7 +105,7 @@ def test_a_git_lfs_pointer_is_called_one(tmp_path: Path) -> None:
             shard.addfile(member, io.BytesIO(content))
     (pair,) = shard_pairs(tmp_path / "a.tar")
     with pytest.raises(BadData, match=r"a\.tar:1\.jpg is a git-LFS pointer"):
-        load_image(pair.image)
+        load_image(pair.path)
 
 
 def test_names_of_images_are_those_that_pillow_reads() -> None:

@@ -63,10 +63,10 @@ def test_pairs_are_those_that_were_packed(tmp_path: Path, layout: int) -> None:
     shard = write_shard(tmp_path / "00000.tar", files, layout)
     pairs = list(shard_pairs(shard))
     assert [pair.text for pair in pairs] == ["first caption", "zweite Überschrift"]
-    assert [pair.key for pair in pairs] == ["000000007", f"{long}/000000009"]
+    assert [pair.source for pair in pairs] == ["000000007", f"{long}/000000009"]
     for pair, level in zip(pairs, (7, 9), strict=True):
-        np.testing.assert_array_equal(np.asarray(load_image(pair.image)), np.full((4, 5, 3), level))
-        assert pair.image.read() == picture(level)
+        np.testing.assert_array_equal(np.asarray(load_image(pair.path)), np.full((4, 5, 3), level))
+        assert pair.path.read() == picture(level)
 
 
 def test_stems_end_at_the_first_dot_of_the_name(tmp_path: Path) -> None:
@@ -85,7 +85,7 @@ def test_stems_end_at_the_first_dot_of_the_name(tmp_path: Path) -> None:
             member.size = len(content)
             archive.addfile(member, io.BytesIO(content))
     (pair,) = shard_pairs(shard)
-    assert (pair.key, pair.image.name) == ("v1.0/a", "v1.0/a.JPG")
+    assert (pair.source, pair.path.name) == ("v1.0/a", "v1.0/a.JPG")
 
 
 def test_caption_of_the_json_where_there_is_no_text_file(tmp_path: Path) -> None:
@@ -114,7 +114,7 @@ def test_broken_samples_are_named_or_counted(tmp_path: Path, files: list[File], 
         list(shard_pairs(shard))
     assert str(shard) in str(caught.value) and "\n" not in str(caught.value)
     broken = Skips()
-    keys = [pair.key for pair in shard_pairs(shard, broken=broken)]
+    keys = [pair.source for pair in shard_pairs(shard, broken=broken)]
     assert broken.total == 1
     assert [key for key in keys if key != "1"] == ["000000005", "000000006"]
 
@@ -144,7 +144,7 @@ def test_a_cut_shard_is_named_and_read_up_to_the_cut(tmp_path: Path, where: str)
     with pytest.raises(BadData, match=r"00000\.tar"):
         list(shard_pairs(shard, lost=Skips()))
     broken = Skips()
-    keys = [pair.key for pair in shard_pairs(shard, Skips(), broken)]
+    keys = [pair.source for pair in shard_pairs(shard, Skips(), broken)]
     assert keys == ["000000001", "000000002"]
     assert broken.counts["shard that is cut off"] == 1
 
@@ -178,7 +178,7 @@ def test_images_that_cannot_be_decoded_are_named_with_their_shard(tmp_path: Path
     """A page of HTML under an image's name; a shard that was shortened, or deleted, meanwhile."""
     files = [("1.jpg", b"<html>"), ("1.txt", b"a"), *sample(2)]
     shard = write_shard(tmp_path / "a.tar", files)
-    first, second = (pair.image for pair in shard_pairs(shard))
+    first, second = (pair.path for pair in shard_pairs(shard))
     with pytest.raises(BadData, match=r"cannot be decoded: .*a\.tar:1\.jpg"):
         load_image(first)
     shard.write_bytes(shard.read_bytes()[: second.offset + 10])

@@ -140,7 +140,7 @@ def test_the_matching_head_reads_through_dropout_in_training_alone(itm_input):
         model.train(training)
         torch.manual_seed(5)
         out = Unimo2Output()
-        model.read_pooled(out, rows[0], rows[1])
+        model.fill_pooled_outputs(out, rows[0], rows[1])
         pair = (out.pooled_image, out.pooled_text)
         joined = pair[0] * pair[1] if itm_input == "product" else torch.cat(pair[::-1], dim=-1)
         torch.manual_seed(5)
@@ -155,5 +155,5 @@ def test_without_dropout_the_matching_head_draws_no_number():
     assert model.config.hidden_dropout == 0.0
     before = torch.get_rng_state()
     rows = torch.randn(2, 4, 32, generator=torch.Generator().manual_seed(2))
-    model.read_pooled(Unimo2Output(), rows[0], rows[1])
+    model.fill_pooled_outputs(Unimo2Output(), rows[0], rows[1])
     assert torch.equal(torch.get_rng_state(), before)

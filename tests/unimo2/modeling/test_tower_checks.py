@@ -108,7 +108,9 @@ def test_a_roberta_with_another_activation_is_refused(activation, tmp_path):
     theirs = _roberta(hidden_act=activation)
     theirs.save_pretrained(tmp_path)
     for load in (lambda: load_roberta(tmp_path), lambda: from_towers(_vit(), theirs)):
-        with pytest.raises(UsageError, match=f"expected hidden_act 'gelu', got '{activation}'"):
+        with pytest.raises(
+            UsageError, match=f"expected hidden_act 'gelu' in config.json, got '{activation}'"
+        ):
             load()
 
 

@@ -20,6 +20,7 @@ from unimo2.data.texts import TokenTable
 from unimo2.errors import BadCheckpoint, UsageError
 from unimo2.formats.karpathy import KarpathyImage
 from unimo2.formats.object_tags import read_object_tags
+from unimo2.modeling.configuration import Unimo2Config
 from unimo2.modeling.generation import tag_tokens
 from unimo2.modeling.heads import Unimo2ForImages, Unimo2ForPairs, Unimo2ForTexts
 from unimo2.modeling.model import Unimo2Model
@@ -46,7 +47,6 @@ from unimo2.training.finetuning.config import (
 from unimo2.training.finetuning.retrieval import RetrievalData, RetrievalObjective
 from unimo2.training.finetuning.samples import TaskData
 from unimo2.training.finetuning.starting import Start, load_start
-from unimo2.training.pretraining import model_fields
 from unimo2.training.trainer import TrainingTask
 
 
@@ -127,7 +127,7 @@ def prepare(task: str, recipe: FinetuneRecipe, folder: Path, root: Path) -> Prep
     Raises:
         UsageError: Or one of its kinds (MissingData, BadData, BadCheckpoint).
     """
-    unknown = sorted(set(recipe.model) - set(model_fields()))
+    unknown = sorted(set(recipe.model) - set(Unimo2Config.own_fields()))
     if unknown:
         raise UsageError(f"{recipe.name}: no model field is called {', '.join(unknown)}")
     processor = load_processor(folder)
