@@ -8,8 +8,9 @@ which changes nothing but noise if the runs do not differ.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, cast
 
@@ -19,7 +20,7 @@ from numpy.typing import NDArray
 from evals import records
 from evals.benchmark import ItemMetric, SampleMetric
 from evals.metrics.bootstrap import draws
-from evals.metrics.ranking import RESAMPLES, Floats, Ints, bootstrap_counts
+from evals.metrics.ranking import RESAMPLES, Floats, Ints
 from evals.records import RECORD, Record
 from evals.registry import get_benchmark
 from unimo2.errors import BadData, UsageError
@@ -27,6 +28,7 @@ from unimo2.errors import BadData, UsageError
 PERMUTATIONS = 10_000
 _ROUNDING = 1e-9
 _PORTION = 1 << 23  # random numbers held at once
+_KEPT = 1 << 26  # random numbers that are kept for the next metric or pair, which needs the same
 _ITEM_PARTS = 8
 # Of a record's data, what names the place that it came from and not the data itself.
 # "tagged" counts object tags, which are part of the protocol.
@@ -152,17 +154,20 @@ def difference(
     of_a = np.stack([sums_a[unit] for unit in units])  # [units, statistics]
     of_b = np.stack([sums_b[unit] for unit in units])
     value_a, value_b = (float(a.value(s.sum(axis=0)[None])[0]) for s in (of_a, of_b))
-    drawn = bootstrap_counts(len(units), resamples, seed).astype(np.float64)
     total_a, total_b, change = of_a.sum(axis=0), of_b.sum(axis=0), of_b - of_a
 
-    def exchanged(moved: NDArray[np.int64]) -> Floats:
+    def drawn(counts: Ints) -> Floats:
+        times = counts.astype(np.float64)
+        return b.value(times @ of_b) - a.value(times @ of_a)
+
+    def exchanged(moved: NDArray[np.int8]) -> Floats:
         taken = moved.astype(np.float64) @ change
         return a.value(total_b - taken) - a.value(total_a + taken)
 
     return _difference(
         value_a,
         value_b,
-        drawn=b.value(drawn @ of_b) - a.value(drawn @ of_a),
+        drawn=np.concatenate([drawn(part) for part in _draws(len(units), seed, resamples)]),
         p_value=_p_value(exchanged, len(units), value_b - value_a, seed, permutations),
         items=len(a.items),
         units=len(units),
@@ -198,17 +203,17 @@ def _item_difference(
     def values(given: Floats, counts: Ints) -> Floats:
         return b.value(np.broadcast_to(given, counts.shape), truth, counts)
 
-    def exchanged(moved: NDArray[np.int64]) -> Floats:
+    def exchanged(moved: NDArray[np.int8]) -> Floats:
         found = []
         for part in np.array_split(moved, _ITEM_PARTS):  # ranking holds several arrays of its size
-            once, left = np.ones_like(part), np.where(part, of_b, of_a)
+            once, left = np.ones(part.shape, dtype=np.int64), np.where(part, of_b, of_a)
             found.append(values(np.where(part, of_a, of_b), once) - values(left, once))
         return np.concatenate(found)
 
     once = np.ones((1, count), dtype=np.int64)
     value_a, value_b = (float(values(given, once)[0]) for given in (of_a, of_b))
     drawn = [
-        values(of_b, counts) - values(of_a, counts) for counts in draws(count, seed, resamples)
+        values(of_b, counts) - values(of_a, counts) for counts in _draws(count, seed, resamples)
     ]
     return _difference(
         value_a,
@@ -221,7 +226,7 @@ def _item_difference(
 
 
 def _p_value(
-    exchanged: Callable[[NDArray[np.int64]], Floats],
+    exchanged: Callable[[NDArray[np.int8]], Floats],
     units: int,
     found: float,
     seed: int,
@@ -240,14 +245,42 @@ def _p_value(
     Returns:
         The share.
     """
-    generator = np.random.default_rng([seed, 1])  # not the stream that the interval draws from
-    portion = max(1, _PORTION // units)
     as_large = 0
-    for start in range(0, permutations, portion):
-        size = (min(portion, permutations - start), units)
-        drawn = exchanged(generator.integers(0, 2, size=size))
+    for moved in _exchanges(units, seed, permutations):
+        drawn = exchanged(moved)
         as_large += int(np.count_nonzero(~(np.abs(drawn) < abs(found) - _ROUNDING)))
     return (1 + as_large) / (1 + permutations)
+
+
+def _draws(units: int, seed: int, resamples: int) -> Iterable[Ints]:
+    """`draws`, kept where they are not too many."""
+    if units * resamples > _KEPT:
+        return draws(units, seed, resamples)
+    return (part.astype(np.int64) for part in _kept_draws(units, seed, resamples))
+
+
+@lru_cache(maxsize=1)
+def _kept_draws(units: int, seed: int, resamples: int) -> tuple[NDArray[np.int32], ...]:
+    return tuple(part.astype(np.int32) for part in draws(units, seed, resamples))
+
+
+def _exchanges(units: int, seed: int, permutations: int) -> Iterable[NDArray[np.int8]]:
+    """Which units change sides, `[portion, units]` of 0 and 1; kept where they are not too many."""
+    few = units * permutations <= _KEPT
+    return (_kept_exchanges if few else _made_exchanges)(units, seed, permutations)
+
+
+@lru_cache(maxsize=1)
+def _kept_exchanges(units: int, seed: int, permutations: int) -> tuple[NDArray[np.int8], ...]:
+    return tuple(_made_exchanges(units, seed, permutations))
+
+
+def _made_exchanges(units: int, seed: int, permutations: int) -> Iterator[NDArray[np.int8]]:
+    generator = np.random.default_rng([seed, 1])  # not the stream that the interval draws from
+    portion = max(1, _PORTION // units)
+    for start in range(0, permutations, portion):
+        size = (min(portion, permutations - start), units)
+        yield generator.integers(0, 2, size=size).astype(np.int8)
 
 
 def _require_same_items(

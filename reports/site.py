@@ -419,7 +419,10 @@ class _Site:
 
         rows = [
             [
-                *(visible(text) for text in (one.key, one.about, one.given, one.truth)),
+                visible(one.key),
+                visible(one.about),
+                visible(one.given),
+                visible(one.truth),
                 rounded(one.score),
                 rounded(one.margin),
                 one.right,

@@ -70,14 +70,14 @@ class Thumbs:
         folder: Of the site that is being written.
         home: Where the site will lie, for references.
         budget: Bytes that may still be written.
-        known: Address of each picture by its file.
+        known: Address of each picture by the text of its path, which is quicker to look up.
         left_out: Pictures without a copy, because the budget is spent.
     """
 
     folder: Path
     home: Path
     budget: int
-    known: dict[Path, str | None] = field(default_factory=dict)
+    known: dict[str, str | None] = field(default_factory=dict)
     left_out: int = 0
 
     def address(self, image: Path | None, embed: bool, refer: bool) -> str | None:
@@ -86,9 +86,10 @@ class Thumbs:
             return None
         if refer:
             return _link(image, self.home)
-        if image not in self.known:
-            self.known[image] = self._copy(image)
-        return self.known[image]
+        name = str(image)
+        if name not in self.known:
+            self.known[name] = self._copy(image)
+        return self.known[name]
 
     def _copy(self, image: Path) -> str | None:
         if self.budget <= 0:
