@@ -1,4 +1,4 @@
-"""`unimo2 report` and `unimo2 ablate`: the paper's tables with what was measured beneath them."""
+"""`unimo2 report`, `ablate` and `compare`: the paper's tables, and what was measured."""
 
 from __future__ import annotations
 
@@ -47,9 +47,10 @@ class Form(str, Enum):
 
 
 def register(app: typer.Typer) -> None:
-    """Add both verbs."""
+    """Add the verbs."""
     app.command("report")(report)
     app.command("ablate")(ablate)
+    app.command("compare")(compare)
 
 
 def ablate(
@@ -371,7 +372,6 @@ def report(
     suites, data sets or protocols never share a column. Without --table: one line for each record,
     and which tables there are. --html writes a site with tables, figures, runs and their items.
     """
-    from reports.render import save
     from reports.selection import gather
 
     if html is not None:
@@ -389,6 +389,13 @@ def report(
         text = _tables(table, found, form, _levels(data_root, found), _width(output))
     else:
         text = _listing(found, form, _width(output))
+    _write(text, output)
+
+
+def _write(text: str, output: Path | None) -> None:
+    """Print a document, or write it to a file."""
+    from reports.render import save
+
     if output is None:
         typer.echo(text, nl=False)
     else:
@@ -477,3 +484,32 @@ def _levels(data_root: Path | None, found: Sequence[Record]) -> Levels | None:
 
 def _json(content: object) -> str:
     return json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def compare(
+    run_a: Annotated[Path, typer.Argument(help="A run folder, or a model's folder of runs.")],
+    run_b: Annotated[Path, typer.Argument(help="Likewise; the difference is B - A.")],
+    part_a: Annotated[
+        str | None,
+        typer.Option(help="Compare with a part of A's score alone: itm or contrastive."),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of resampling and exchanging.", min=0)] = 0,
+    form: Annotated[Form, typer.Option("--format", help="How to write the table.")] = Form.text,
+    output: Annotated[
+        Path | None, typer.Option(help="File to write to; the terminal if left out.")
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print JSON and nothing else, as --format json.")
+    ] = False,
+) -> None:
+    """Compare two runs item by item: difference of every metric, its interval and p-value."""
+    from evals.compare import compare as compare_runs
+    from reports.comparison import comparison_json, comparison_table
+    from reports.render import render
+
+    found = compare_runs(run_a, run_b, seed, part_a)
+    if as_json or form is Form.json:
+        text = _json(comparison_json(found))
+    else:
+        text = render([comparison_table(found)], form.value, _width(output))
+    _write(text, output)
