@@ -357,6 +357,12 @@ def report(
         str | None,
         typer.Option(help="Model whose grounded dictionary the site shows; takes a minute."),
     ] = None,
+    follow: Annotated[
+        bool,
+        typer.Option(
+            "--watch", help="With --html: write the site again after each change, until Ctrl-C."
+        ),
+    ] = False,
     card: Annotated[
         str | None,
         typer.Option(
@@ -373,9 +379,12 @@ def report(
     and which tables there are. --html writes a site with tables, figures, runs and their items.
     """
     from reports.selection import gather
+    from unimo2.errors import UsageError
 
+    if follow and html is None:
+        raise UsageError("--watch needs --html, the folder of the site")
     if html is not None:
-        _site(html, runs, data_root, images, dictionary)
+        _site(html, runs, data_root, images, dictionary, follow)
         return
     if figure is not None:
         _figure(figure, runs, output)
@@ -415,18 +424,24 @@ def _site(
     data_root: Path | None,
     images: bool | None,
     dictionary: str | None,
+    follow: bool,
 ) -> None:
-    from reports.site import SiteRequest, build
+    from reports.site import Built, SiteRequest, build
+    from reports.watching import watch
+
+    def written(found: Built) -> None:
+        left_out = f", {found.left_out:,} left out by the budget" if found.left_out else ""
+        typer.echo(
+            f"wrote {found.index} ({found.pages:,} pages, {found.pictures:,} pictures{left_out}, "
+            f"{found.size / 1e6:.1f} MB)",
+            err=True,
+        )
 
     how = {None: "suite", True: "all", False: "none"}[images]
     request = SiteRequest(runs, data_root, how, dictionary)
-    found = build(folder, request, lambda text: typer.echo(text, err=True))
-    left_out = f", {found.left_out:,} left out by the budget" if found.left_out else ""
-    typer.echo(
-        f"wrote {found.index} ({found.pages:,} pages, {found.pictures:,} pictures{left_out}, "
-        f"{found.size / 1e6:.1f} MB)",
-        err=True,
-    )
+    if follow:
+        watch(folder, request, written)
+    written(build(folder, request, lambda text: typer.echo(text, err=True)))
 
 
 def _figure(name: str, runs: Path | None, output: Path | None) -> None:

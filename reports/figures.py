@@ -427,7 +427,9 @@ def training_picture(log: Log) -> Picture:
                 steps, values = log.series(key)
                 own.plot(steps, values, label=visible(key), **_line(place))
                 said.append(f"{key} from {values[0]:.3g} to {values[-1]:.3g}")
-            own.set(title=name, xlabel="step")
+            own.set(title=name if len(members) > 1 else visible(members[0]), xlabel="step")
+            if name == "dictionary used":
+                own.set_ylim(0, 1.02)
             if len(members) > 1:
                 own.legend(fontsize=7)
     return Picture(made, f"{log.name}: {'; '.join(said)}.")

@@ -110,7 +110,10 @@ class Built:
 
 
 def build(
-    folder: Path, request: SiteRequest | None = None, tell: Tell = lambda text: None
+    folder: Path,
+    request: SiteRequest | None = None,
+    tell: Tell = lambda text: None,
+    sources: Sources | None = None,
 ) -> Built:
     """Write a site.
 
@@ -118,6 +121,7 @@ def build(
         folder: Where; made if needed. An older site there is replaced, anything else is refused.
         request: What it shows.
         tell: Called with a line about each part that may take a while.
+        sources: Data sets that were read already, for a site that is written again and again.
 
     Returns:
         What was written.
@@ -139,6 +143,7 @@ def build(
     try:
         partial.chmod(0o755)
         site = _Site(partial, folder, request, records, tell)
+        site.sources = sources or site.sources
         site.write()
         if folder.exists():
             shutil.rmtree(folder)

@@ -99,7 +99,12 @@ class Thumbs:
         name = hashlib.sha256(str(image).encode()).hexdigest()[:16]
         target = self.folder / "thumbs" / f"{name}.jpg"
         target.parent.mkdir(exist_ok=True)
+        older = self.home / "thumbs" / target.name
         try:
+            if older.is_file() and older.stat().st_mtime_ns >= image.stat().st_mtime_ns:
+                os.link(older, target)  # of the site that this one replaces
+                self.budget -= target.stat().st_size
+                return f"thumbs/{name}.jpg"
             with Image.open(image) as picture:
                 if picture.format == "JPEG" and max(picture.size) <= _SIDE:
                     shutil.copyfile(image, target)
