@@ -338,7 +338,8 @@ def latex(text: str) -> str:
 def _latex_letter(letter: str) -> str:
     if letter in _LATEX:
         return _LATEX[letter]
-    base, *accents = unicodedata.normalize("NFD", letter)
+    apart = unicodedata.normalize("NFD", letter)
+    base, accents = apart[0], apart[1:]
     if letter in _SET or (base.isascii() and set(accents) <= _ACCENTS and len(accents) < 2):
         return letter
     return letter.encode("unicode_escape").decode().replace("\\", _LATEX["\\"])

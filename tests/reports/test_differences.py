@@ -11,6 +11,7 @@ from evals.compare import compare
 from evals.metrics.ranking import Metric
 from reports.differences import Change, Differences, independent
 from reports.site import SiteRequest, build
+from unimo2.cli import main
 
 
 @pytest.fixture
@@ -64,3 +65,18 @@ def test_the_dot_plot_holds_the_one_to_one_map(make_record, trained):
     full = make_record("ablation", "full", value=50.0, training=trained())
     mapped = make_record("ablation", "1-1", value=45.0, training=trained(grounding="nearest"))
     assert "1-to-1 Map ZS-IR -5.0 (" in reports.figure("without", [full, mapped]).alt
+
+
+@pytest.mark.parametrize("form", ["text", "md", "latex", "csv", "html"])
+def test_compare_writes_every_form_of_a_report(pair, capsys, tmp_path, form):
+    """Against the difference, interval and p-value of `evals.compare.compare`, and the same file."""
+    folders = [str(record.path.parent) for record in pair]
+    assert main(["compare", *folders, "--format", form]) == 0
+    text = capsys.readouterr().out
+    found = compare(*(record.path.parent for record in pair)).metrics["accuracy"]
+    for number in (f"{found.difference:+.2f}", f"{found.ci95[1]:+.2f}", f"{found.p_value:.4f}"):
+        assert number in text
+    assert all(letter == "\n" or letter.isprintable() for letter in text)
+    path = tmp_path / "new" / "table"
+    assert main(["compare", *folders, "--format", form, "--output", str(path)]) == 0
+    assert path.read_text(encoding="utf-8") == text
