@@ -23,8 +23,8 @@ SAID = ("red", "blue", "green", "yes", "no", "two")
 
 def write_runs(folder, make_record):
     """The runs, and the data root that they are of."""
-    root = write_vqa(folder / "data", questions=ITEMS)
-    data = read_split("vqa", resolve(None, root), "val")
+    root = write_vqa(folder / "data", "test-dev2015", questions=ITEMS, server=True)
+    data = read_split("vqa", resolve(None, root), "test-dev")  # a split of Table 1
     rng = np.random.default_rng(0)
     ids = {
         "question_id": [one.id for one in data.questions],
@@ -69,4 +69,6 @@ def test_a_hundred_runs_of_five_thousand_items_make_a_site_in_a_minute(tmp_path,
     written = list((tmp_path / "site" / "data").glob("*.js"))
     assert len(written) == RUNS
     assert all(path.read_text("utf-8").count('"annotators: ') == ITEMS for path in written)
+    table = (tmp_path / "site" / "table-1.html").read_text("utf-8")
+    assert table.count(", paired)") == RUNS - 1
     assert used < SECONDS and memory < MEBIBYTES
