@@ -8,8 +8,9 @@ which changes nothing but noise if the runs do not differ.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, cast
 
@@ -19,7 +20,7 @@ from numpy.typing import NDArray
 from evals import records
 from evals.benchmark import ItemMetric, SampleMetric
 from evals.metrics.bootstrap import draws
-from evals.metrics.ranking import RESAMPLES, Floats, Ints, bootstrap_counts
+from evals.metrics.ranking import RESAMPLES, Floats, Ints
 from evals.records import RECORD, Record
 from evals.registry import get_benchmark
 from unimo2.errors import BadData, UsageError
@@ -27,6 +28,7 @@ from unimo2.errors import BadData, UsageError
 PERMUTATIONS = 10_000
 _ROUNDING = 1e-9
 _PORTION = 1 << 23  # random numbers held at once
+_KEPT = 1 << 26  # random numbers that are kept for the next metric or pair, which needs the same
 _ITEM_PARTS = 8
 # Of a record's data, what names the place that it came from and not the data itself.
 # "tagged" counts object tags, which are part of the protocol.
@@ -99,7 +101,7 @@ def compare(a: Path, b: Path, seed: int = 0, part_a: str | None = None) -> Compa
     """
     run_a, run_b = _read(a), _read(b)
     _require_same_data(run_a, run_b)
-    metrics_a, metrics_b = _metrics(run_a), _metrics(run_b)
+    metrics_a, metrics_b = sample_metrics(run_a), sample_metrics(run_b)
     if part_a is not None:
         ending = f"[{part_a}]"
         metrics_a = {
@@ -142,86 +144,113 @@ def difference(
     Raises:
         BadData: The runs do not hold the same items in the same units.
     """
+    drawn_a, drawn_b = resample(a, seed, resamples), resample(b, seed, resamples)
+    change, ci95 = paired(drawn_a, drawn_b)
     if isinstance(a, ItemMetric) or isinstance(b, ItemMetric):
-        return _item_difference(
-            cast(ItemMetric, a), cast(ItemMetric, b), seed, resamples, permutations
-        )
-    _require_same_items(a.items, a.units, b.items, b.units)
-    sums_a, sums_b = _unit_sums(a), _unit_sums(b)
-    units = list(sums_a)
-    of_a = np.stack([sums_a[unit] for unit in units])  # [units, statistics]
-    of_b = np.stack([sums_b[unit] for unit in units])
-    value_a, value_b = (float(a.value(s.sum(axis=0)[None])[0]) for s in (of_a, of_b))
-    drawn = bootstrap_counts(len(units), resamples, seed).astype(np.float64)
+        exchanged = _exchanged_items(cast(ItemMetric, a), cast(ItemMetric, b))
+    else:
+        exchanged = _exchanged_sums(a, b)
+    units = len(set(drawn_b.units.tolist()))
+    return Difference(
+        a=drawn_a.value,
+        b=drawn_b.value,
+        difference=change,
+        ci95=ci95,
+        p_value=_p_value(exchanged, units, change, seed, permutations),
+        n=len(b.items),
+        units=units,
+        tied=bool(ci95[0] <= 0.0 <= ci95[1]),
+    )
+
+
+@dataclass(frozen=True)
+class Resampled:
+    """A metric of one run in every resample of its units.
+
+    Attributes:
+        value: Of all items.
+        items: `[items]`, their ids.
+        units: `[items]`, what is drawn together.
+        drawn: `[resamples]`; those of two runs on the same items are of the same draws.
+    """
+
+    value: float
+    items: NDArray[Any]
+    units: NDArray[Any]
+    drawn: Floats
+
+
+def resample(
+    metric: SampleMetric | ItemMetric, seed: int = 0, resamples: int = RESAMPLES
+) -> Resampled:
+    """Compute a metric in every resample of its units."""
+    if isinstance(metric, ItemMetric):
+        compute = metric.value
+        given, truth = _in_order(metric)
+
+        def of(counts: Ints) -> Floats:
+            return compute(np.broadcast_to(given, counts.shape), truth, counts)
+
+        once, units = np.ones((1, len(metric.items)), dtype=np.int64), metric.items
+        value, count = float(of(once)[0]), len(units)
+    else:
+        sums, function, units = _unit_sums(metric), metric.value, metric.units
+
+        def of(counts: Ints) -> Floats:
+            return function(counts.astype(np.float64) @ sums)
+
+        value, count = float(function(sums.sum(axis=0)[None])[0]), len(sums)
+    drawn = np.concatenate([of(counts) for counts in _draws(count, seed, resamples)])
+    return Resampled(value, metric.items, units, drawn)
+
+
+def paired(a: Resampled, b: Resampled) -> tuple[float, tuple[float, float]]:
+    """The difference b - a and its 95 % interval, as `difference` finds it.
+
+    Raises:
+        BadData: The runs do not hold the same items in the same units.
+    """
+    if not (np.array_equal(a.items, b.items) and np.array_equal(a.units, b.units)):
+        _require_same_items(a.items, a.units, b.items, b.units)
+    low, high = np.nanpercentile(b.drawn - a.drawn, [2.5, 97.5])
+    return b.value - a.value, (float(low), float(high))
+
+
+Exchange = Callable[[NDArray[np.int8]], Floats]
+"""Which units change sides, `[exchanges, units]` of 0 and 1, to the differences `[exchanges]`."""
+
+
+def _exchanged_sums(a: SampleMetric, b: SampleMetric) -> Exchange:
+    of_a, of_b = _unit_sums(a), _unit_sums(b)
     total_a, total_b, change = of_a.sum(axis=0), of_b.sum(axis=0), of_b - of_a
 
-    def exchanged(moved: NDArray[np.int64]) -> Floats:
+    def differences(moved: NDArray[np.int8]) -> Floats:
         taken = moved.astype(np.float64) @ change
         return a.value(total_b - taken) - a.value(total_a + taken)
 
-    return _difference(
-        value_a,
-        value_b,
-        drawn=b.value(drawn @ of_b) - a.value(drawn @ of_a),
-        p_value=_p_value(exchanged, len(units), value_b - value_a, seed, permutations),
-        items=len(a.items),
-        units=len(units),
-    )
+    return differences
 
 
-def _difference(
-    a: float, b: float, drawn: Floats, p_value: float, items: int, units: int
-) -> Difference:
-    """The result, of the differences `drawn` in the resamples."""
-    low, high = np.nanpercentile(drawn, [2.5, 97.5])
-    return Difference(
-        a=a,
-        b=b,
-        difference=b - a,
-        ci95=(float(low), float(high)),
-        p_value=p_value,
-        n=items,
-        units=units,
-        tied=bool(low <= 0.0 <= high),
-    )
+def _exchanged_items(a: ItemMetric, b: ItemMetric) -> Exchange:
+    """Of a metric that is computed anew for every exchange."""
+    (of_a, _), (of_b, truth) = _in_order(a), _in_order(b)
 
+    def values(given: Floats) -> Floats:
+        return b.value(given, truth, np.ones(given.shape, dtype=np.int64))
 
-def _item_difference(
-    a: ItemMetric, b: ItemMetric, seed: int, resamples: int, permutations: int
-) -> Difference:
-    """The paired difference of a metric that is computed anew for every draw of items."""
-    _require_same_items(a.items, a.items, b.items, b.items)
-    place = {item: number for number, item in enumerate(a.items.tolist())}
-    of_a, of_b, truth = a.given[[place[item] for item in b.items.tolist()]], b.given, b.truth
-    count = len(truth)
+    def differences(moved: NDArray[np.int8]) -> Floats:
+        return np.concatenate(
+            [
+                values(np.where(part, of_a, of_b)) - values(np.where(part, of_b, of_a))
+                for part in np.array_split(moved, _ITEM_PARTS)  # ranking holds several arrays
+            ]
+        )
 
-    def values(given: Floats, counts: Ints) -> Floats:
-        return b.value(np.broadcast_to(given, counts.shape), truth, counts)
-
-    def exchanged(moved: NDArray[np.int64]) -> Floats:
-        found = []
-        for part in np.array_split(moved, _ITEM_PARTS):  # ranking holds several arrays of its size
-            once, left = np.ones_like(part), np.where(part, of_b, of_a)
-            found.append(values(np.where(part, of_a, of_b), once) - values(left, once))
-        return np.concatenate(found)
-
-    once = np.ones((1, count), dtype=np.int64)
-    value_a, value_b = (float(values(given, once)[0]) for given in (of_a, of_b))
-    drawn = [
-        values(of_b, counts) - values(of_a, counts) for counts in draws(count, seed, resamples)
-    ]
-    return _difference(
-        value_a,
-        value_b,
-        drawn=np.concatenate(drawn),
-        p_value=_p_value(exchanged, count, value_b - value_a, seed, permutations),
-        items=count,
-        units=count,
-    )
+    return differences
 
 
 def _p_value(
-    exchanged: Callable[[NDArray[np.int64]], Floats],
+    exchanged: Exchange,
     units: int,
     found: float,
     seed: int,
@@ -230,8 +259,7 @@ def _p_value(
     """Share of random exchanges whose difference is at least as large, the observed one included.
 
     Args:
-        exchanged: Which units change sides, `[exchanges, units]` of 0 and 1, to the differences
-            `[exchanges]`.
+        exchanged: The difference in an exchange.
         units: Their number.
         found: The observed difference.
         seed: Of the exchanges.
@@ -240,14 +268,42 @@ def _p_value(
     Returns:
         The share.
     """
-    generator = np.random.default_rng([seed, 1])  # not the stream that the interval draws from
-    portion = max(1, _PORTION // units)
     as_large = 0
-    for start in range(0, permutations, portion):
-        size = (min(portion, permutations - start), units)
-        drawn = exchanged(generator.integers(0, 2, size=size))
+    for moved in _exchanges(units, seed, permutations):
+        drawn = exchanged(moved)
         as_large += int(np.count_nonzero(~(np.abs(drawn) < abs(found) - _ROUNDING)))
     return (1 + as_large) / (1 + permutations)
+
+
+def _draws(units: int, seed: int, resamples: int) -> Iterable[Ints]:
+    """`draws`, kept where they are not too many."""
+    if units * resamples > _KEPT:
+        return draws(units, seed, resamples)
+    return (part.astype(np.int64) for part in _kept_draws(units, seed, resamples))
+
+
+@lru_cache(maxsize=1)
+def _kept_draws(units: int, seed: int, resamples: int) -> tuple[NDArray[np.int32], ...]:
+    return tuple(part.astype(np.int32) for part in draws(units, seed, resamples))
+
+
+def _exchanges(units: int, seed: int, permutations: int) -> Iterable[NDArray[np.int8]]:
+    """Which units change sides, `[portion, units]` of 0 and 1; kept where they are not too many."""
+    few = units * permutations <= _KEPT
+    return (_kept_exchanges if few else _made_exchanges)(units, seed, permutations)
+
+
+@lru_cache(maxsize=1)
+def _kept_exchanges(units: int, seed: int, permutations: int) -> tuple[NDArray[np.int8], ...]:
+    return tuple(_made_exchanges(units, seed, permutations))
+
+
+def _made_exchanges(units: int, seed: int, permutations: int) -> Iterator[NDArray[np.int8]]:
+    generator = np.random.default_rng([seed, 1])  # not the stream that the interval draws from
+    portion = max(1, _PORTION // units)
+    for start in range(0, permutations, portion):
+        size = (min(portion, permutations - start), units)
+        yield generator.integers(0, 2, size=size).astype(np.int8)
 
 
 def _require_same_items(
@@ -262,12 +318,12 @@ def _require_same_items(
         raise BadData(f"the samples of the two runs are not of the same items{named}")
 
 
-def _unit_sums(metric: SampleMetric) -> dict[Any, Floats]:
-    """The statistics of each unit summed over its items."""
+def _unit_sums(metric: SampleMetric) -> Floats:
+    """The statistics of each unit summed over its items, `[units, statistics]`, sorted by unit."""
     order = np.argsort(metric.units, kind="stable")
-    units, starts = np.unique(metric.units[order], return_index=True)
-    sums = np.add.reduceat(metric.statistics[order], starts, axis=0)
-    return dict(zip(units.tolist(), sums, strict=True))
+    _, starts = np.unique(metric.units[order], return_index=True)
+    sums: Floats = np.add.reduceat(metric.statistics[order], starts, axis=0)
+    return sums
 
 
 def _read(path: Path) -> Record:
@@ -279,8 +335,19 @@ def _read(path: Path) -> Record:
     return records.read(path)
 
 
-def _metrics(run: Record) -> dict[str, SampleMetric | ItemMetric]:
-    """A run's metrics as functions of its samples, by its benchmark."""
+def _in_order(metric: ItemMetric) -> tuple[Floats, Floats]:
+    """Predictions and truths, sorted by item."""
+    order = np.argsort(metric.items)
+    return metric.given[order], metric.truth[order]
+
+
+def sample_metrics(run: Record) -> dict[str, SampleMetric | ItemMetric]:
+    """A run's metrics as functions of its samples, by its benchmark.
+
+    Raises:
+        MissingData: The run kept no samples.
+        BadData: They cannot be read.
+    """
     folder = cast(Path, run.path).parent
     return dict(get_benchmark(run.benchmark).sample_metrics(records.read_samples(folder)))
 

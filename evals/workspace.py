@@ -82,6 +82,15 @@ def opened(runs: Path, identity: Mapping[str, object], fresh: bool) -> Iterator[
         yield Workspace(folder, resumed=False)
 
 
+def is_worked_on(folder: Path) -> bool:
+    """Whether a living process of this machine has a run folder open."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        return not _try_lock(handle, fcntl.LOCK_SH)
+    finally:
+        os.close(handle)
+
+
 def _interrupted(runs: Path, identity: str) -> list[Path]:
     """Unfinished runs of that identity, newest first."""
     return [
@@ -112,9 +121,9 @@ def _locked(folder: Path) -> Iterator[bool]:
         os.close(handle)
 
 
-def _try_lock(handle: int) -> bool:
+def _try_lock(handle: int, kind: int = fcntl.LOCK_EX) -> bool:
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(handle, kind | fcntl.LOCK_NB)
     except OSError:
         return False
     return True

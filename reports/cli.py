@@ -1,4 +1,4 @@
-"""`unimo2 report` and `unimo2 ablate`: the paper's tables with what was measured beneath them."""
+"""`unimo2 report`, `ablate` and `compare`: the paper's tables, and what was measured."""
 
 from __future__ import annotations
 
@@ -47,9 +47,10 @@ class Form(str, Enum):
 
 
 def register(app: typer.Typer) -> None:
-    """Add both verbs."""
+    """Add the verbs."""
     app.command("report")(report)
     app.command("ablate")(ablate)
+    app.command("compare")(compare)
 
 
 def ablate(
@@ -356,6 +357,12 @@ def report(
         str | None,
         typer.Option(help="Model whose grounded dictionary the site shows; takes a minute."),
     ] = None,
+    follow: Annotated[
+        bool,
+        typer.Option(
+            "--watch", help="With --html: write the site again after each change, until Ctrl-C."
+        ),
+    ] = False,
     card: Annotated[
         str | None,
         typer.Option(
@@ -371,11 +378,13 @@ def report(
     suites, data sets or protocols never share a column. Without --table: one line for each record,
     and which tables there are. --html writes a site with tables, figures, runs and their items.
     """
-    from reports.render import save
     from reports.selection import gather
+    from unimo2.errors import UsageError
 
+    if follow and html is None:
+        raise UsageError("--watch needs --html, the folder of the site")
     if html is not None:
-        _site(html, runs, data_root, images, dictionary)
+        _site(html, runs, data_root, images, dictionary, follow)
         return
     if figure is not None:
         _figure(figure, runs, output)
@@ -389,6 +398,13 @@ def report(
         text = _tables(table, found, form, _levels(data_root, found), _width(output))
     else:
         text = _listing(found, form, _width(output))
+    _write(text, output)
+
+
+def _write(text: str, output: Path | None) -> None:
+    """Print a document, or write it to a file."""
+    from reports.render import save
+
     if output is None:
         typer.echo(text, nl=False)
     else:
@@ -408,18 +424,24 @@ def _site(
     data_root: Path | None,
     images: bool | None,
     dictionary: str | None,
+    follow: bool,
 ) -> None:
-    from reports.site import SiteRequest, build
+    from reports.site import Built, SiteRequest, build
+    from reports.watching import watch
+
+    def written(found: Built) -> None:
+        left_out = f", {found.left_out:,} left out by the budget" if found.left_out else ""
+        typer.echo(
+            f"wrote {found.index} ({found.pages:,} pages, {found.pictures:,} pictures{left_out}, "
+            f"{found.size / 1e6:.1f} MB)",
+            err=True,
+        )
 
     how = {None: "suite", True: "all", False: "none"}[images]
     request = SiteRequest(runs, data_root, how, dictionary)
-    found = build(folder, request, lambda text: typer.echo(text, err=True))
-    left_out = f", {found.left_out:,} left out by the budget" if found.left_out else ""
-    typer.echo(
-        f"wrote {found.index} ({found.pages:,} pages, {found.pictures:,} pictures{left_out}, "
-        f"{found.size / 1e6:.1f} MB)",
-        err=True,
-    )
+    if follow:
+        watch(folder, request, written)
+    written(build(folder, request, lambda text: typer.echo(text, err=True)))
 
 
 def _figure(name: str, runs: Path | None, output: Path | None) -> None:
@@ -477,3 +499,32 @@ def _levels(data_root: Path | None, found: Sequence[Record]) -> Levels | None:
 
 def _json(content: object) -> str:
     return json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def compare(
+    run_a: Annotated[Path, typer.Argument(help="A run folder, or a model's folder of runs.")],
+    run_b: Annotated[Path, typer.Argument(help="Likewise; the difference is B - A.")],
+    part_a: Annotated[
+        str | None,
+        typer.Option(help="Compare with a part of A's score alone: itm or contrastive."),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of resampling and exchanging.", min=0)] = 0,
+    form: Annotated[Form, typer.Option("--format", help="How to write the table.")] = Form.text,
+    output: Annotated[
+        Path | None, typer.Option(help="File to write to; the terminal if left out.")
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print JSON and nothing else, as --format json.")
+    ] = False,
+) -> None:
+    """Compare two runs item by item: difference of every metric, its interval and p-value."""
+    from evals.compare import compare as compare_runs
+    from reports.comparison import comparison_json, comparison_table
+    from reports.render import render
+
+    found = compare_runs(run_a, run_b, seed, part_a)
+    if as_json or form is Form.json:
+        text = _json(comparison_json(found))
+    else:
+        text = render([comparison_table(found)], form.value, _width(output))
+    _write(text, output)

@@ -12,6 +12,7 @@ import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,7 @@ import numpy as np
 from evals.metrics.ranking import Metric
 from evals.records import Record
 from reports import paper
+from reports.differences import Differences
 from reports.render import visible
 from reports.selection import (
     FULL,
@@ -45,7 +47,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 FORMATS = ("svg", "pdf", "png")
-LOG = "log.jsonl"
+LOG, SUMMARY = "log.jsonl", "train.json"  # of a training; the second is written at its end
 _DEEPEST = 6  # folders between a runs folder and a log
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 _MARKERS = "osD^vPX"
@@ -112,10 +114,26 @@ class Log:
     Attributes:
         name: Of the run: its folder below the runs folder.
         lines: One for each interval, as in `log.jsonl`.
+        finished: The training said at its end what it did.
+        last: UTC time of the last line.
     """
 
     name: str
     lines: Sequence[Mapping[str, Any]]
+    finished: bool
+    last: str
+
+    @property
+    def last_step(self) -> float:
+        """How far it is."""
+        return float(self.lines[-1]["step"])
+
+    @property
+    def state(self) -> str:
+        """Whether it has ended, for a reader."""
+        if self.finished:
+            return "The training is finished."
+        return f"Not finished: going on, or interrupted. The last line was written {self.last} UTC."
 
     def series(self, key: str) -> tuple[list[float], list[float]]:
         """Steps and values of one entry, where it is a number."""
@@ -168,7 +186,12 @@ def read_logs(runs: Path) -> list[Log]:
             if isinstance(line, dict) and isinstance(line.get("step"), (int, float)):
                 lines.append(line)
         if len(lines) > 1:
-            logs.append(Log(path.parent.relative_to(runs).as_posix(), lines))
+            name, ended = (
+                path.parent.relative_to(runs).as_posix(),
+                path.with_name(SUMMARY).is_file(),
+            )
+            last = datetime.fromtimestamp(path.stat().st_mtime, timezone.utc)
+            logs.append(Log(name, lines, ended, last.strftime("%Y-%m-%d %H:%M:%S")))
     return logs
 
 
@@ -278,31 +301,28 @@ def _without(records: list[Record], _: Path) -> Picture:
     rows = [row for row in sheet.rows if row is not full]
     made, (axes,) = _new(1, height=1.2 + 0.35 * len(rows))
     columns = [one for one in sheet.columns if one.metric == "R@1" and one.block in sheet.about]
-    said = []
+    differences, shown, said = Differences(), set(), []
     for place, column in enumerate(columns):
         offset = 0.16 * (place - (len(columns) - 1) / 2)
         for at, row in enumerate(rows):
-            ours, theirs = row.metric(column), full.metric(column)
-            if ours is None or theirs is None:
+            if row.metric(column) is None or full.metric(column) is None:
                 continue
-            change, half = difference(ours, theirs)
+            change = differences.between(
+                row.records[column.block], full.records[column.block], column.measure
+            )
+            low, high = max(0.0, change.by - change.low), max(0.0, change.high - change.by)
             axes.errorbar(
-                [change], [at + offset], xerr=[[half], [half]], capsize=3, linestyle="none",
-                label=column.task if at == 0 else None, **_style(place),
+                [change.by], [at + offset], xerr=[[low], [high]], capsize=3, linestyle="none",
+                label=None if column.task in shown else column.task, **_style(place),
             )  # fmt: skip
-            said.append(f"{row.label} {column.task} {change:+.1f} ± {half:.1f}")
+            shown.add(column.task)
+            said.append(f"{row.label} {column.task} {change}")
     axes.axvline(0, color="#555555", linewidth=1)
     axes.set_yticks(range(len(rows)), [visible(row.label) for row in rows])
     axes.invert_yaxis()
     axes.set_xlabel("difference of R@1 to the full training (points)")
     axes.legend()
     return Picture(made, f"Differences to the full training: {'; '.join(said)}.")
-
-
-def difference(ours: Metric, theirs: Metric) -> tuple[float, float]:
-    """Ours less theirs, and half its 95 % interval if the two runs were independent."""
-    halves = [(one.ci95[1] - one.ci95[0]) / 2 for one in (ours, theirs)]
-    return ours.value - theirs.value, float((halves[0] ** 2 + halves[1] ** 2) ** 0.5)
 
 
 # Recalls of models.
@@ -343,7 +363,9 @@ def _retrieval(records: list[Record], _: Path) -> Picture:
 
 # Training.
 
-_NOT_LOSSES = re.compile(r"step|rate|speed|second|memory|norm|dictionary|temperature|weight|best")
+_NOT_LOSSES = re.compile(
+    r"step|rate|speed|second|memory|norm|dictionary|temperature|weight|best|samples|accuracy|^eval/"
+)
 
 
 def _training(_: list[Record], runs: Path) -> Picture:
@@ -391,6 +413,8 @@ def training_picture(log: Log) -> Picture:
     keys = log.keys()
     groups = {
         "losses": [key for key in keys if not _NOT_LOSSES.search(key)],
+        "in training": [key for key in keys if key == "accuracy"],
+        "development": [key for key in keys if key.startswith("eval/")],
         "dictionary used": [key for key in keys if key == "dictionary_used"],
         "dictionary perplexity": [key for key in keys if key == "dictionary_perplexity"],
     }
@@ -403,7 +427,9 @@ def training_picture(log: Log) -> Picture:
                 steps, values = log.series(key)
                 own.plot(steps, values, label=visible(key), **_line(place))
                 said.append(f"{key} from {values[0]:.3g} to {values[-1]:.3g}")
-            own.set(title=name, xlabel="step")
+            own.set(title=name if len(members) > 1 else visible(members[0]), xlabel="step")
+            if name == "dictionary used":
+                own.set_ylim(0, 1.02)
             if len(members) > 1:
                 own.legend(fontsize=7)
     return Picture(made, f"{log.name}: {'; '.join(said)}.")

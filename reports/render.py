@@ -310,15 +310,39 @@ _LATEX = {
     "<": r"\textless{}",
     ">": r"\textgreater{}",
     "|": r"\textbar{}",
+    "`": r"\textasciigrave{}",
     "†": r"$\dagger$",
     "±": r"$\pm$",
     "≤": r"$\leq$",
+    "≥": r"$\geq$",
+    "×": r"$\times$",
+    "·": r"$\cdot$",
+    "−": r"$-$",
+    "→": r"$\rightarrow$",
+    "°": r"$^\circ$",
 }
+# What else pdfLaTeX sets without packages: some letters and punctuation, and those that are an ASCII
+# letter with one of its accents (grave, acute, circumflex, tilde, macron, breve, dot, diaeresis, ring,
+# double acute, caron, cedilla).
+_SET = set("–—‘’“”…§¶©¡¿ßÆæØøŒœŁłı")
+_ACCENTS = set(map(chr, (0x300, 0x301, 0x302, 0x303, 0x304, 0x306, 0x307, 0x308, 0x30A, 0x30B)))
+_ACCENTS |= {"\u030c", "\u0327"}
 
 
 def latex(text: str) -> str:
-    """A text that LaTeX sets as it is."""
-    return "".join(_LATEX.get(letter, letter) for letter in visible(text)).replace("--", "-{}-")
+    """A text that LaTeX sets as it is; letters that it has no sign for become escapes."""
+    whole = "".join(map(_latex_letter, visible(text)))
+    return re.sub(r"([-'])(?=\1)", r"\1{}", whole)  # no ligature of two
+
+
+def _latex_letter(letter: str) -> str:
+    if letter in _LATEX:
+        return _LATEX[letter]
+    apart = unicodedata.normalize("NFD", letter)
+    base, accents = apart[0], apart[1:]
+    if letter in _SET or (base.isascii() and set(accents) <= _ACCENTS and len(accents) < 2):
+        return letter
+    return letter.encode("unicode_escape").decode().replace("\\", _LATEX["\\"])
 
 
 def to_latex(table: Table) -> str:

@@ -423,7 +423,7 @@ def ablation_rows(table: int, records: Sequence[Record]) -> dict[Key, list[Recor
 
 def _parts(records: Sequence[Record]) -> dict[Key, list[Record]]:
     """Table 4's rows: the full training, then what is taken away from it."""
-    if not any(_without(record) for record in records):
+    if not any(_without(record) or _is_map(record) for record in records):
         return {}
     found: dict[Key, list[Record]] = {}
     for record in records:

@@ -11,27 +11,36 @@ import hashlib
 import json
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from evals import protocol
-from evals.records import RECORD, SAMPLES, Record
+from evals.compare import Comparison, compare
+from evals.records import Record
 from evals.suites import MINI
 from reports import figures, paper
+from reports.comparison import (
+    changed_items,
+    comparison_table,
+    graded_items,
+    pairs_of,
+    told_apart,
+    verdict,
+)
+from reports.differences import Differences
 from reports.examples import Example, Examples, Sources, confusions, examples
 from reports.figures import Picture
 from reports.levels import Levels
 from reports.listing import record_lines, table_lines
-from reports.render import visible
+from reports.render import Table, visible
 from reports.selection import RUNS, arrange, columns_of, comparable, gather, label_of, records_of
 from reports.site_parts import (
     TEMPLATES,
     Thumbs,
     address_of,
     copied_forms,
-    difference_line,
     environment,
     facts_of,
     filled_columns,
@@ -39,7 +48,7 @@ from reports.site_parts import (
     headline_of,
     in_words,
     metric_line,
-    pairs_of,
+    once,
     reference_note,
     rounded,
     script,
@@ -47,6 +56,7 @@ from reports.site_parts import (
     spaced,
 )
 from reports.tables import measured_tables, sheet_heads, sheet_notes, sheet_title
+from reports.unfinished import unfinished
 from unimo2 import __version__
 from unimo2.errors import Unimo2Error, UsageError
 
@@ -100,7 +110,10 @@ class Built:
 
 
 def build(
-    folder: Path, request: SiteRequest | None = None, tell: Tell = lambda text: None
+    folder: Path,
+    request: SiteRequest | None = None,
+    tell: Tell = lambda text: None,
+    sources: Sources | None = None,
 ) -> Built:
     """Write a site.
 
@@ -108,6 +121,7 @@ def build(
         folder: Where; made if needed. An older site there is replaced, anything else is refused.
         request: What it shows.
         tell: Called with a line about each part that may take a while.
+        sources: Data sets that were read already, for a site that is written again and again.
 
     Returns:
         What was written.
@@ -123,12 +137,13 @@ def build(
         not folder.is_dir() or (any(folder.iterdir()) and not (folder / MARK).is_file())
     ):
         raise UsageError(f"{folder} holds something else; expected a new folder or an older site")
-    records = _once(gather(request.runs))
+    records = once(gather(request.runs))
     folder.parent.mkdir(parents=True, exist_ok=True)
     partial = Path(tempfile.mkdtemp(prefix=f".{folder.name}.partial-", dir=folder.parent))
     try:
         partial.chmod(0o755)
         site = _Site(partial, folder, request, records, tell)
+        site.sources = sources or site.sources
         site.write()
         if folder.exists():
             shutil.rmtree(folder)
@@ -140,17 +155,6 @@ def build(
     size = sum(path.stat().st_size for path in files)
     thumbs = site.thumbs
     return Built(folder / "index.html", pages, size, len(thumbs.known), thumbs.left_out)
-
-
-def _once(records: Iterable[Record]) -> list[Record]:
-    """Each run once: of copies, the one beside which its items lie."""
-    found: dict[str, Record] = {}
-    for record in records:
-        address = address_of(record)
-        kept = record.path is not None and (record.path.parent / SAMPLES).is_file()
-        if kept or address not in found:
-            found[address] = record
-    return list(found.values())
 
 
 class _Site:
@@ -167,6 +171,7 @@ class _Site:
         self.levels = self._levels()
         self.logs = figures.read_logs(request.runs or RUNS)
         self.sources = Sources(request.data_root)
+        self.differences = Differences()
         self.examples: dict[str, Examples] = {}  # by a run's address
         self.compared: dict[str, list[dict[str, str]]] = {}
         self.about = (
@@ -256,6 +261,10 @@ class _Site:
             ("Torch", first_of(r.versions.get("torch", "") for r in records)),
             ("Runs with items", f"{len(self.examples):,}"),
         ]
+        partial = unfinished(self.request.runs or RUNS)
+        if partial:
+            going_on = sum(one.going_on for one in partial)
+            facts.append(("Not finished", f"{len(partial):,}, of which {going_on:,} go on"))
         warnings = []
         if any(record.suite == MINI for record in records):
             warnings.append(
@@ -305,16 +314,18 @@ class _Site:
         whole, left_out = comparable(records_of(number, self.records))
         sheets, remarks = arrange(number, whole)
         texts = measured_tables(number, whole, self.levels) if sheets else []
-        shown = [
-            {
-                "title": sheet_title(sheet),
-                "heads": [head for head, _, _ in sheet_heads(sheet)],
-                "groups": sheet_groups(sheet, self.levels),
-                "notes": [*sheet_notes(sheet), *reference_note(sheet)],
-                "forms": copied_forms(table),
-            }
-            for sheet, table in zip(sheets, texts, strict=True)
-        ]
+        shown = []
+        for sheet, table in zip(sheets, texts, strict=True):
+            groups = sheet_groups(sheet, self.levels, self.differences)
+            shown.append(
+                {
+                    "title": sheet_title(sheet),
+                    "heads": [head for head, _, _ in sheet_heads(sheet)],
+                    "groups": groups,
+                    "notes": [*sheet_notes(sheet), *reference_note(sheet, groups)],
+                    "forms": copied_forms(table),
+                }
+            )
         published = paper.as_printed(number)
         measurable = number in paper.RESULT_TABLES
         self.page(
@@ -353,14 +364,9 @@ class _Site:
                     "n": "" if value is None else f"{line['n']:,}",
                 }
             )
-        runs = self.request.runs or RUNS
-        unfinished = sorted(
-            path.parent.relative_to(runs).as_posix()
-            for path in runs.glob("*/*/*/*/run.json")
-            if not (path.parent / RECORD).is_file()
-        )
+        partial = list(map(str, unfinished(self.request.runs or RUNS)))
         lead = f"{len(lines):,} finished runs."
-        self.page("runs.html", "runs.html", lead=lead, lines=lines, unfinished=unfinished)
+        self.page("runs.html", "runs.html", lead=lead, lines=lines, unfinished=partial)
 
     def _run(self, record: Record) -> None:
         address = address_of(record)
@@ -419,7 +425,10 @@ class _Site:
 
         rows = [
             [
-                *(visible(text) for text in (one.key, one.about, one.given, one.truth)),
+                visible(one.key),
+                visible(one.about),
+                visible(one.given),
+                visible(one.truth),
                 rounded(one.score),
                 rounded(one.margin),
                 one.right,
@@ -461,8 +470,8 @@ class _Site:
         wanted = {
             "k-sweep": "R@1 over K with 95 % intervals, and the paper's Table 5.",
             "c-sweep": "R@1 over C with 95 % intervals, and the paper's Table 5.",
-            "without": "What is taken away, as differences to the full training (Table 4); "
-            "intervals as if the runs were independent.",
+            "without": "What is taken away and the 1-to-1 map, as differences to the full training "
+            "(Table 4), paired where both runs kept their items.",
         }
         found = [self.try_figure(name, caption) for name, caption in wanted.items()]
         self.page(
@@ -476,9 +485,7 @@ class _Site:
         logs = []
         for place, log in enumerate(self.logs):
             made = figures.training_picture(log)
-            last = log.lines[-1]
-            steps = last["step"]
-            about = f"{len(log.lines):,} lines, the last of step {steps:,.0f}."
+            about = f"{len(log.lines):,} lines, the last of step {log.last_step:,.0f}. {log.state}"
             caption = f"Values over steps of {log.name}."
             shown = self.figure(f"training-{place}", made, caption)
             logs.append({"name": log.name, "about": about, "figure": shown})
@@ -486,8 +493,6 @@ class _Site:
 
     def _comparisons(self) -> None:
         """Pages of pairs of runs on the same data that kept their items."""
-        from evals.compare import compare
-
         pairs, left_out = [], []
         wanted = pairs_of([one for one in self.records if address_of(one) in self.examples])
         if len(wanted) > _PAIRS:
@@ -505,55 +510,43 @@ class _Site:
             ids = (address_of(a), address_of(b))
             digest = hashlib.sha256("".join(ids).encode()).hexdigest()[:12]
             address = f"compare-{digest}.html"
-            lines = [difference_line(name, one) for name, one in found.metrics.items()]
-            first = lines[0]
-            said = f"{first['name']} {first['difference']} ({first['verdict']})"
-            pairs.append({"address": address, "title": title, "said": said})
+            pairs.append({"address": address, "title": title, "said": verdict(found.metrics)})
             for own, other in ((a, b), (b, a)):
                 shown = {"address": address, "label": label_of(other)}
                 self.compared.setdefault(address_of(own), []).append(shown)
-            self._comparison(address, title, (a, b), lines, found.differs)
+            self._comparison(address, title, found)
         self.page("compare.html", "comparisons.html", pairs=pairs, left_out=left_out)
 
-    def _comparison(
-        self,
-        address: str,
-        title: str,
-        pair: tuple[Record, Record],
-        lines: Sequence[Mapping[str, str]],
-        differs: Mapping[str, tuple[Any, Any]],
-    ) -> None:
+    def _comparison(self, address: str, title: str, found: Comparison) -> None:
         """The page of one pair, with the items that changed."""
-        a, b = pair
-        first, second = (self.examples[address_of(one)] for one in pair)
-        before = {one.key: one for one in first.items}
-        changed: dict[str, list[dict[str, Any]]] = {
-            "From right to wrong": [],
-            "From wrong to right": [],
-        }
-        heads: dict[tuple[bool | None, bool | None], str] = {
-            (True, False): "From right to wrong",
-            (False, True): "From wrong to right",
-        }
-        counts = dict.fromkeys(changed, 0)
-        for one in second.items:
-            old = before.get(one.key)
-            head = heads.get((old.right, one.right)) if old and old.right is not None else None
-            if head is None or old is None or a.benchmark == "coco":
-                continue
-            counts[head] += 1
-            if len(changed[head]) < _CHANGED:
-                shown = self.card(b, one)
-                changed[head].append({**shown, "given": f"{old.given} (A), {one.given} (B)"})
+        first, second = (self.examples[address_of(one)] for one in (found.a, found.b))
+        graded = found.a.benchmark == "coco"
+        changed = (graded_items if graded else changed_items)(first.items, second.items)
+        groups = []
+        for head, pairs in changed.items():
+            cards = [
+                {
+                    **self.card(found.b, new),
+                    "given": f"{old.given} (A), {new.given} (B)",
+                    "more": [*new.more, f"{old.score:.3g} (A), {new.score:.3g} (B)"]
+                    if graded
+                    else new.more,
+                }
+                for old, new in pairs[:_CHANGED]
+            ]
+            groups.append((f"{head} ({len(pairs):,})", cards))
+        table = comparison_table(found)
+        table = Table(table.title, table.grid, table.notes[-1:])  # places of this machine aside
         self.page(
             address,
             "comparison.html",
             title=title,
-            a={"address": address_of(a), "label": label_of(a)},
-            b={"address": address_of(b), "label": label_of(b)},
-            lines=lines,
-            differs=_in_words(pair, differs),
-            groups=[(f"{head} ({counts[head]:,})", some) for head, some in changed.items()],
+            a={"address": address_of(found.a), "label": label_of(found.a)},
+            b={"address": address_of(found.b), "label": label_of(found.b)},
+            table=table,
+            forms=copied_forms(table),
+            differs=told_apart(found),
+            groups=groups,
             words=second.words,
         )
 
@@ -581,15 +574,3 @@ class _Site:
         (self.folder / address).write_bytes(content)
         self.thumbs.budget -= len(content)
         return address
-
-
-def _in_words(
-    pair: tuple[Record, Record], differs: Mapping[str, tuple[Any, Any]]
-) -> list[tuple[str, str]]:
-    """What sets two runs apart, with sentences for the values of a protocol."""
-    told = [protocol.texts(one.protocol) for one in pair]
-    lines = []
-    for name, values in differs.items():
-        said = [own.get(name, value) for own, value in zip(told, values, strict=True)]
-        lines.append((spaced(name), f"{in_words(said[0])} (A), {in_words(said[1])} (B)"))
-    return lines

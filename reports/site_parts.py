@@ -16,11 +16,10 @@ from urllib.parse import quote
 from jinja2 import Environment, FileSystemLoader
 from markupsafe import Markup
 
-from evals.compare import Difference
 from evals.metrics.ranking import Metric
 from evals.records import Record
 from evals.suites import MINI
-from reports.figures import difference
+from reports.differences import Change, Differences, kept_items
 from reports.levels import GROUP, Levels, level_rows
 from reports.render import FORMS, Table, visible
 from reports.selection import FULL, Column, Row, Sheet, label_of, setting_name, setting_of
@@ -70,14 +69,14 @@ class Thumbs:
         folder: Of the site that is being written.
         home: Where the site will lie, for references.
         budget: Bytes that may still be written.
-        known: Address of each picture by its file.
+        known: Address of each picture by the text of its path, which is quicker to look up.
         left_out: Pictures without a copy, because the budget is spent.
     """
 
     folder: Path
     home: Path
     budget: int
-    known: dict[Path, str | None] = field(default_factory=dict)
+    known: dict[str, str | None] = field(default_factory=dict)
     left_out: int = 0
 
     def address(self, image: Path | None, embed: bool, refer: bool) -> str | None:
@@ -86,9 +85,10 @@ class Thumbs:
             return None
         if refer:
             return _link(image, self.home)
-        if image not in self.known:
-            self.known[image] = self._copy(image)
-        return self.known[image]
+        name = str(image)
+        if name not in self.known:
+            self.known[name] = self._copy(image)
+        return self.known[name]
 
     def _copy(self, image: Path) -> str | None:
         if self.budget <= 0:
@@ -99,7 +99,12 @@ class Thumbs:
         name = hashlib.sha256(str(image).encode()).hexdigest()[:16]
         target = self.folder / "thumbs" / f"{name}.jpg"
         target.parent.mkdir(exist_ok=True)
+        older = self.home / "thumbs" / target.name
         try:
+            if older.is_file() and older.stat().st_mtime_ns >= image.stat().st_mtime_ns:
+                os.link(older, target)  # of the site that this one replaces
+                self.budget -= target.stat().st_size
+                return f"thumbs/{name}.jpg"
             with Image.open(image) as picture:
                 if picture.format == "JPEG" and max(picture.size) <= _SIDE:
                     shutil.copyfile(image, target)
@@ -211,31 +216,42 @@ def _reference(sheet: Sheet) -> Row | None:
     return next((row for row in sheet.rows if row.label == FULL), sheet.rows[0])
 
 
-def reference_note(sheet: Sheet) -> list[str]:
+def reference_note(sheet: Sheet, groups: Iterable[tuple[str, list[dict[str, Any]]]]) -> list[str]:
     """What differences in a sheet are to, and how they are judged; nothing without any."""
     reference = _reference(sheet)
-    differs = any(
-        reference.metric(column) and row.metric(column)
-        for row in sheet.rows
-        if reference is not None and row is not reference
-        for column in sheet.columns
-    )
-    if reference is None or not differs:
-        return []
-    return [
-        f"Differences are to row '{' '.join(filter(None, (reference.group, reference.label)))}'; "
-        "'tied' where 0 lies in their 95 % interval, taken as if the runs were independent. Paired "
-        "differences of runs that kept their items are under Compare."
+    found = [
+        change
+        for _, rows in groups
+        for row in rows
+        for cell in row["cells"]
+        for one in cell
+        if (change := one.get("change"))
     ]
+    if reference is None or not found:
+        return []
+    name = " ".join(filter(None, (reference.group, reference.label)))
+    notes = [f"Differences are to row '{name}', with 95 % intervals; 'tied' where 0 lies in them."]
+    if not all(change.paired for change in found):
+        notes.append(
+            "'unpaired' where a run did not keep its items: its interval takes the runs for "
+            "independent, which is too wide where they share items."
+        )
+    return notes
 
 
-def sheet_groups(sheet: Sheet, levels: Levels | None) -> list[tuple[str, list[dict[str, Any]]]]:
+def sheet_groups(
+    sheet: Sheet, levels: Levels | None, differences: Differences
+) -> list[tuple[str, list[dict[str, Any]]]]:
     """Rows of a sheet in their groups, each cell a list of numbers."""
     reference = _reference(sheet)
     groups: list[tuple[str, list[dict[str, Any]]]] = []
     for row in sheet.rows:
         cells = [
-            [_cell(row, one, reference) for one in columns if row.metric(one) is not None]
+            [
+                _cell(row, one, _change(row, one, reference, differences))
+                for one in columns
+                if row.metric(one) is not None
+            ]
             for _, _, columns in sheet_heads(sheet)
         ]
         if not groups or groups[-1][0] != row.group:
@@ -255,15 +271,20 @@ def sheet_groups(sheet: Sheet, levels: Levels | None) -> list[tuple[str, list[di
     return [*groups, *([(GROUP, computed)] if computed else [])]
 
 
-def _cell(row: Row, column: Column, reference: Row | None) -> dict[str, Any]:
+def _change(
+    row: Row, column: Column, reference: Row | None, differences: Differences
+) -> Change | None:
+    """How a number differs from the reference's; None where there is nothing to compare with."""
+    if reference is None or reference is row or reference.metric(column) is None:
+        return None
+    ours, theirs = row.records[column.block], reference.records[column.block]
+    return differences.between(ours, theirs, column.measure)
+
+
+def _cell(row: Row, column: Column, change: Change | None) -> dict[str, Any]:
     """One measured number with everything that is needed to judge it."""
     metric = row.records[column.block].metrics[column.measure]
     low, high = metric.ci95
-    base = None if reference is None or reference is row else reference.metric(column)
-    change = ""
-    if base is not None:
-        by, half = difference(metric, base)
-        change = f"{by:+.1f} ± {half:.1f}{', tied' if abs(by) <= half else ''}"
     return {
         "address": address_of(row.records[column.block]),
         "text": f"{metric.value:.1f}",
@@ -289,20 +310,6 @@ def metric_line(name: str, metric: Metric) -> dict[str, str]:
         "n": f"{metric.n:,}",
         "chance": "" if metric.chance is None else f"{metric.chance:.3g}",
         "remark": ", ".join(remarks),
-    }
-
-
-def difference_line(name: str, one: Difference) -> dict[str, str]:
-    """A line of a comparison's table."""
-    return {
-        "name": name,
-        "a": f"{one.a:.2f}",
-        "b": f"{one.b:.2f}",
-        "difference": f"{one.difference:+.2f}",
-        "interval": f"{one.ci95[0]:+.2f} to {one.ci95[1]:+.2f}",
-        "p": f"{one.p_value:.3g}",
-        "n": f"{one.n:,}",
-        "verdict": "tied" if one.tied else "B is higher" if one.difference > 0 else "B is lower",
     }
 
 
@@ -339,16 +346,11 @@ def facts_of(record: Record) -> list[tuple[str, str]]:
     return found
 
 
-def pairs_of(records: Sequence[Record]) -> list[tuple[Record, Record]]:
-    """Pairs of the newest runs of different labels on the same data, the newest pairs first."""
-    groups: dict[tuple[Any, ...], dict[str, Record]] = {}
+def once(records: Iterable[Record]) -> list[Record]:
+    """Each run once: of copies, the one beside which its items lie."""
+    found: dict[str, Record] = {}
     for record in records:
-        key = (record.suite, record.benchmark, record.data.get("split"))
-        groups.setdefault((*key, record.data.get("fingerprint")), {})[label_of(record)] = record
-    found = [
-        (a, b)
-        for same in groups.values()
-        for place, a in enumerate(list(same.values()))
-        for b in list(same.values())[place + 1 :]
-    ]
-    return sorted(found, key=lambda pair: max(one.created for one in pair), reverse=True)
+        address = address_of(record)
+        if kept_items(record) or address not in found:
+            found[address] = record
+    return list(found.values())

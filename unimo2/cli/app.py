@@ -62,7 +62,7 @@ VERBS = {
     ),
     "finetune": ("evals.cli.train", "Train a pre-trained model further for one task."),
     "compare": (
-        "evals.cli.compare",
+        "reports.cli",
         "Compare two runs item by item: difference of every metric, its interval and p-value.",
     ),
     "report": (

@@ -1,0 +1,27 @@
+"""Texts that mean something to some reader of a report: a browser, a terminal, a spreadsheet."""
+
+EVIL = {
+    "script": "<script>alert(1)</script>",
+    "image": '"><img src=x onerror=alert(1)>',
+    "formula": '=HYPERLINK("http://x","y")',
+    "spaced formula": "  +1+cmd|' /C calc'!A0",
+    "at": "@SUM(1)",
+    "minus": "-2+3",
+    "pipe": "a|b",
+    "backslash pipe": "a\\|b",
+    "link": "[x](javascript:alert(1))",
+    "latex": r"\input{/etc/passwd} $x_1^2$ 5% & #1 {a} ~",
+    "escape": "\x1b[2J\x1b]0;owned\x07",
+    "line break": "a\nb\r\nc",
+    "reorder": "a\u202eb\u2066c",
+    "code": "`rm`",
+    "zero": "a\x00b",
+    "tab formula": "\t=1+1",
+    "return formula": "\r=1+1",
+    "line formula": "\n@SUM(1)",
+    "wide formula": "\uff1d1+1",
+    "hidden formula": "\u200b=1+1",
+    "hard space formula": "\u00a0=1+1",
+    "control 8 bit": "\x9b31mred\x9dtitle\x9c",
+    "mark": "\ufeff\u200ea\u061cb",
+}
