@@ -1,4 +1,4 @@
-"""Writing a file so that a kill leaves the old one or the new one, never half of it."""
+"""Writing files so that a kill leaves the old one or the new one, and where the cache lies."""
 
 from __future__ import annotations
 
@@ -6,6 +6,12 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import IO
+
+
+def cache_folder() -> Path:
+    """Where what can be made again is kept: below the user's cache folder."""
+    home = os.environ.get("XDG_CACHE_HOME", "")
+    return (Path(home) if os.path.isabs(home) else Path.home() / ".cache") / "unimo2"
 
 
 def write_atomically(path: Path, write: Callable[[IO[bytes]], object]) -> None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeVar
 
 from unimo2.errors import MissingData, UsageError
-from unimo2.formats.imagenet import synset_images
+from unimo2.formats.imagenet import synset_folders
 from unimo2.formats.karpathy import read_karpathy
 from unimo2.formats.layout import CocoFiles, Flickr30kFiles
 from unimo2.formats.open_images import read_open_images
@@ -24,6 +25,15 @@ class CaptionedImage:
     """One image with what is said about it: captions, phrases, or names of its classes."""
 
     path: ImageSource  # absolute path of the image, or its place in a shard
+    texts: tuple[str, ...]  # one or more
+
+
+@dataclass(frozen=True)
+class CaptionedFolder:
+    """Images of one folder of which the same is said: a class of ImageNet-21k."""
+
+    folder: Path  # absolute
+    files: tuple[str, ...]
     texts: tuple[str, ...]  # one or more
 
 
@@ -46,21 +56,34 @@ def read_labelled(
     root: Path, sets: Sequence[str], lost: Skips | None = None
 ) -> Iterator[CaptionedImage]:
     """The images of some `IMAGE_SETS`, with the names of their classes; as `read_pairs`."""
+    for found in read_classes(root, sets, lost):
+        if isinstance(found, CaptionedImage):
+            yield found
+        else:
+            yield from (CaptionedImage(found.folder / name, found.texts) for name in found.files)
+
+
+def read_classes(
+    root: Path, sets: Sequence[str], lost: Skips | None = None
+) -> Iterator[Captioned]:
+    """As `read_labelled`, but folders of one class are not taken apart."""
     return _read(root, sets, IMAGE_SETS, "images", lost)
 
 
-Reader = Callable[[Path, Skips | None], Iterator[CaptionedImage]]
+Captioned = CaptionedImage | CaptionedFolder
+Some = TypeVar("Some", CaptionedImage, Captioned)
+Reader = Callable[[Path, Skips | None], Iterator[Some]]
 
 
 def _read(
-    root: Path, sets: Sequence[str], known: dict[str, Reader], kind: str, lost: Skips | None
-) -> Iterator[CaptionedImage]:
+    root: Path, sets: Sequence[str], known: dict[str, Reader[Some]], kind: str, lost: Skips | None
+) -> Iterator[Some]:
     for name in sets:
         if name not in known:
             raise UsageError(f"unknown corpus of {kind} {name!r}; known are: {', '.join(known)}")
-        found = 0
+        found = False
         for image in known[name](root / name, lost):
-            found += 1
+            found = True
             yield image
         if not found:
             raise MissingData(f"{root / name} holds no {kind} to train on")
@@ -81,12 +104,13 @@ def _of_the_web(pairs: Iterable[WebPair]) -> Iterator[CaptionedImage]:
     return (CaptionedImage(pair.path, (pair.text,)) for pair in pairs)
 
 
-def _imagenet21k(folder: Path, lost: Skips | None) -> Iterator[CaptionedImage]:
-    for image in synset_images(folder, lost):
-        yield CaptionedImage(image.path, image.names[:1])
+def _imagenet21k(folder: Path, lost: Skips | None) -> Iterator[Captioned]:
+    for one in synset_folders(folder, lost):
+        if one.files:
+            yield CaptionedFolder(one.path, one.files, one.names[:1])
 
 
-def _open_images(folder: Path, lost: Skips | None) -> Iterator[CaptionedImage]:
+def _open_images(folder: Path, lost: Skips | None) -> Iterator[Captioned]:
     for image in read_open_images(folder, lost, lost):
         # Its names of classes are headings: "Palm tree".
         yield CaptionedImage(image.path, tuple(label.lower() for label in image.labels))
@@ -95,7 +119,7 @@ def _open_images(folder: Path, lost: Skips | None) -> Iterator[CaptionedImage]:
 # Corpora of pairs: folders of the data root. Of COCO, train and restval; of the others, train.
 # Conceptual Captions and SBU may be what img2dataset wrote (tar shards, or folders of files) where
 # their images would be; "shards" is any other data of that form.
-PAIR_SETS: dict[str, Reader] = {
+PAIR_SETS: dict[str, Reader[CaptionedImage]] = {
     "coco": lambda folder, lost: _karpathy(CocoFiles(folder.parent).annotations, folder),
     "flickr30k": lambda folder, lost: _karpathy(
         Flickr30kFiles(folder.parent).annotations, Flickr30kFiles(folder.parent).images
@@ -108,10 +132,10 @@ PAIR_SETS: dict[str, Reader] = {
     "shards": lambda folder, lost: _of_the_web(sidecar_pairs(folder, lost, lost)),
 }
 # Corpora of images alone, whose classes have names.
-IMAGE_SETS: dict[str, Reader] = {"imagenet21k": _imagenet21k, "open_images": _open_images}
+IMAGE_SETS: dict[str, Reader[Captioned]] = {"imagenet21k": _imagenet21k, "open_images": _open_images}
 
 
-def prompted(images: Iterable[CaptionedImage], prompts: Sequence[str]) -> Iterator[CaptionedImage]:
+def prompted(images: Iterable[Some], prompts: Sequence[str]) -> Iterator[Some]:
     """Pseudo pairs: every label in every prompt (paper, section 4.1: "a photo of [label]")."""
     for image in images:
         texts = (p.replace("[label]", label) for label in image.texts for p in prompts)

@@ -19,8 +19,8 @@ from unimo2.formats.layout import VisualGenomeFiles
 from unimo2.formats.parsing import (
     MISSING_IMAGE,
     DuplicateId,
+    Listings,
     Skips,
-    first_file,
     integer,
     items,
     parsed,
@@ -66,6 +66,7 @@ def read_regions(
     """
     path = folder / REGIONS_FILE
     seen: set[int] = set()
+    listings = Listings()
     for index, item in enumerate(json_items(path)):
         place = f"{path}: item {index}"
         try:
@@ -79,7 +80,7 @@ def read_regions(
                 raise
             broken.add(reason_for(error), str(error))
             continue
-        image = first_file(folder / name / f"{identifier}.jpg" for name in IMAGE_FOLDERS)
+        image = listings.first_file(folder / name / f"{identifier}.jpg" for name in IMAGE_FOLDERS)
         if image is not None:
             yield RegionImage(identifier, image, regions)
         elif lost is None:

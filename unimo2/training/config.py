@@ -79,6 +79,7 @@ class LoopConfig:
     # Accelerate knows and is installed
     trackers: tuple[str, ...] = ()
     prefetch: CountOrNone = 0  # batches that a thread prepares while the step before computes
+    workers: CountOrNone = 0  # decoding threads of a process; 0 for its share of the cores
     # of the weights in output/model ("float16" halves the file)
     save_dtype: Literal["float32", "float16", "bfloat16"] = "float32"
 
@@ -205,7 +206,6 @@ class PretrainConfig(LoopConfig):
     # with "stream", items that are shuffled among each other; 0 for all, which jumps about on the
     # disk
     shuffle_buffer: int = 0
-    workers: Count = 4  # decoding threads of a process
     vocab_size: int = 1000  # of the tokenizer that is trained on the corpora, if one is
     # timm name of the ViT that the Visual Transformer starts from ("local-dir:" and a folder for
     # one that `trains` left); empty for random weights. Paper: ViT-B/16.

@@ -13,7 +13,7 @@ from PIL import Image
 from builders import corpora_folders
 from builders import tiny_training as tiny
 from unimo2.data.corpora import prompted, read_labelled, read_pairs
-from unimo2.data.pairs import Index
+from unimo2.data.index import Index
 from unimo2.data.seeding import CAPTIONS, ORDER, Share, stream
 from unimo2.data.text_blocks import text_folders
 from unimo2.errors import BadData, MissingData, UsageError

@@ -235,8 +235,11 @@ class _Workshop:
         return pictures, self._tokens(tuple(texts)), [len(image.captions) for image in images]
 
     def _pictures(self, paths: tuple[Path, ...]) -> AugmentedImages:
-        size, augment = self.config.image_gigabytes, self.config.augment
-        return AugmentedImages(paths, self.processor, size, augment, self.config.seed)
+        config = self.config
+        size, augment = config.image_gigabytes, config.augment
+        return AugmentedImages(
+            paths, self.processor, size, augment, config.seed, config.workers
+        )
 
     def _tokens(self, texts: tuple[tuple[str, ...], ...]) -> TokenTable:
         longest = min(self.config.max_text_length, self._positions())
