@@ -138,7 +138,9 @@ def visual_genome(root: Path, image: Linked, count: int, dice: random.Random) ->
                 f'{phrases[n % 10_000]}, "y": 1, "x": 1}}'
                 for n in range(PHRASES * number, PHRASES * (number + 1))
             )
-            stream.write(f'{"[" if number == 1 else ", "}{{"id": {number}, "regions": [{regions}]}}')
+            stream.write(
+                f'{"[" if number == 1 else ", "}{{"id": {number}, "regions": [{regions}]}}'
+            )
         stream.write("]")
 
 
@@ -165,7 +167,11 @@ def shard(count: int, dice: random.Random) -> bytes:
         for number in range(count):
             caption = sentence(dice)
             noted = json.dumps({"caption": caption, "url": f"http://host/{number}.jpg"})
-            for suffix, content in (("jpg", jpeg), ("json", noted.encode()), ("txt", caption.encode())):
+            for suffix, content in (
+                ("jpg", jpeg),
+                ("json", noted.encode()),
+                ("txt", caption.encode()),
+            ):
                 member = tarfile.TarInfo(f"{number:09d}.{suffix}")
                 member.size, member.mtime = len(content), 1_600_000_000
                 archive.addfile(member, io.BytesIO(content))
@@ -231,7 +237,9 @@ def _sentences(dice: random.Random, size: int) -> Iterator[str]:
 
 def main() -> None:
     """Read the command line and write."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
     parser.add_argument("root", type=Path, help="folder that is not there yet")
     parser.add_argument("--share", type=float, default=1.0, help="of the counts")
     given = parser.parse_args()

@@ -78,7 +78,9 @@ class ImageStore:
         self._sources, self._side = sources, side
         self.broken = Skips()
         self._fingerprint = fingerprint
-        self._pool = ThreadPoolExecutor(workers or own_cores())  # starts no thread before there is work
+        self._pool = ThreadPoolExecutor(
+            workers or own_cores()
+        )  # starts no thread before there is work
         self._coming: dict[int, Future[Tensor]] = {}
         self._pixels: Tensor | None = None
         if held:

@@ -64,7 +64,7 @@ def keep(
         The arrays, mapped from files; those of `find` itself where no file can be written.
     """
     content = {**what, "folders": [os.path.abspath(folder) for folder in folders]}
-    text = json.dumps([content, _readers()], sort_keys=True)
+    text = json.dumps(content, sort_keys=True)
     home = cache_folder() / "indexes" / hashlib.sha256(text.encode()).hexdigest()[:24]
     asked = time.time()
     try:
@@ -120,6 +120,8 @@ def _kept(home: Path, folders: Sequence[Path], asked: float) -> Found | None:
     # those alone who asked for it before it was made.
     if not pointer["settled"] and pointer["made"] < asked:
         return None
+    if pointer["readers"] != _readers():
+        return None
     try:
         columns = {path.stem: np.load(path, mmap_mode="c") for path in place.glob("*.npy")}
     except (OSError, ValueError):
@@ -131,9 +133,7 @@ def _kept(home: Path, folders: Sequence[Path], asked: float) -> Found | None:
     return Found(columns, pointer["facts"], pointer["homes"], home)
 
 
-def _write(
-    home: Path, folders: Sequence[Path], found: Found, skips: Skips, started: float
-) -> None:
+def _write(home: Path, folders: Sequence[Path], found: Found, skips: Skips, started: float) -> None:
     """Keep what was found, and remove what was kept before."""
     old = [path for path in home.iterdir() if path.is_dir()]
     place = Path(tempfile.mkdtemp(prefix="columns-", dir=home))
@@ -146,6 +146,7 @@ def _write(
         "columns": sorted(found.columns),
         "facts": {**found.facts, "skips": skips.plain()},
         "homes": list(found.homes),
+        "readers": _readers(),
         "times": times,
         "settled": not any(started - _COARSE < when / 1e9 < made + _COARSE for when, _ in times),
         "made": made,

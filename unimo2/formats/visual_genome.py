@@ -23,6 +23,7 @@ from unimo2.formats.parsing import (
     Skips,
     integer,
     items,
+    optional_integer,
     parsed,
     reason_for,
     text,
@@ -90,6 +91,29 @@ def read_regions(
             )
         else:
             lost.add(MISSING_IMAGE, f"{identifier}.jpg ({place})")
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Which photo of other collections an image is."""
+
+    id: int
+    coco_id: int | None
+    flickr_id: int | None
+
+
+def read_origins(folder: Path) -> Iterator[Origin]:
+    """Stream `image_data.json`, which says of which photo of COCO and Flickr each image is a copy.
+
+    Raises:
+        MissingData: There is no such file.
+        BadData: It is malformed.
+    """
+    path = folder / VisualGenomeFiles.IMAGE_DATA
+    for index, item in enumerate(json_items(path)):
+        place = f"{path}: item {index}"
+        others = (optional_integer(item, name, place) for name in ("coco_id", "flickr_id"))
+        yield Origin(_image_id(item, place), *others)
 
 
 def _image_id(item: Any, place: str) -> int:

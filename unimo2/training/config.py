@@ -126,6 +126,9 @@ class PretrainConfig(LoopConfig):
     # corpora of pairs, folders of the data root. Paper: COCO, Visual Genome, Conceptual Captions,
     # SBU.
     pair_sets: tuple[str, ...] = ("coco",)
+    # of Visual Genome: leave out the images that these data sets, "coco" and "flickr30k", validate
+    # or test with. Ours; the paper's counts are of the whole set.
+    leave_out: tuple[str, ...] = ()
     # corpora of images alone: "imagenet21k", "open_images". Paper: both.
     image_sets: tuple[str, ...] = ()
     # corpora of texts alone: "text", "bookwiki", "openwebtext". Paper: the latter two.
@@ -216,7 +219,7 @@ class PretrainConfig(LoopConfig):
     # Paper: RoBERTa-base.
     text_tower: str = ""
 
-    later: ClassVar[Mapping[str, Any]] = {"mask_unit": "token"}
+    later: ClassVar[Mapping[str, Any]] = {"mask_unit": "token", "leave_out": ()}
 
     @property
     def mixed_from(self) -> int:
@@ -248,6 +251,8 @@ class PretrainConfig(LoopConfig):
         some = self.mlm_weight > 0 or self.itm_weight > 0 or self.contrastive_weight > 0
         self.require("itm_weight", some, "above 0 if mlm is 0")
         self.require("vcl_rotation", 0 <= self.vcl_rotation <= 180, "between 0 and 180 degrees")
+        known = set(self.leave_out) <= {"coco", "flickr30k"}
+        self.require("leave_out", known, '"coco", "flickr30k" or both')
         needed = {"unimo2": "pair_sets", "words": "text_sets"}.get(self.trains, "image_sets")
         self.require(needed, len(getattr(self, needed)) >= 1, "at least one corpus")
         both = bool(self.vision_tower) == bool(self.text_tower)

@@ -119,13 +119,11 @@ class _Listed(NamedTuple):
     texts: TextFiles | None
 
 
-def _read(
-    training: PretrainConfig, root: Path, skips: Skips, notice: Notice | None
-) -> _Listed:
+def _read(training: PretrainConfig, root: Path, skips: Skips, notice: Notice | None) -> _Listed:
     """List the corpora: of those that are streamed there is one list for all processes."""
 
     def pairs(lost: Skips) -> Index:
-        return Index(read_pairs(root, training.pair_sets, lost))
+        return Index(read_pairs(root, training.pair_sets, lost, training.leave_out))
 
     def labelled(lost: Skips) -> Index:
         images = read_classes(root, training.image_sets, lost)
@@ -137,11 +135,14 @@ def _read(
         return _Listed(pairs(skips), labelled(skips) if training.image_sets else None, files)
 
     def kept(name: str, sets: Sequence[str], find: Callable[[Skips], Index | TextFiles]) -> Found:
-        what = {"what": name, "prompts": training.prompts if name == "labelled" else ()}
+        what: dict[str, object] = {"what": name, "sets": sets}
+        if name == "labelled":
+            what["prompts"] = training.prompts
         places = [root / one for one in sets]
         return keep(what, places, lambda lost: find(lost).found(), skips, notice)
 
-    found = Index.of(kept("pairs", training.pair_sets, pairs))
+    beside = [name for name in training.leave_out if name not in training.pair_sets]
+    found = Index.of(kept("pairs", [*training.pair_sets, *beside], pairs))
     images = texts = None
     if training.image_sets:
         images = Index.of(kept("labelled", training.image_sets, labelled), repeated=True)
@@ -211,6 +212,7 @@ class PretrainingTask(TrainingTask):
         """
         self.config = config
         self.processor, self.corpora = prepared.processor, prepared.corpora
+        self._left_out = prepared.skips.counts
         with seeded_weights(config.seed):
             whole = Unimo2ForPreTraining(prepared.model_config)
         self.model = whole.unimo2
@@ -231,6 +233,10 @@ class PretrainingTask(TrainingTask):
     def identity(self) -> dict[str, Any]:
         """Model and corpora."""
         return {"model": self.model.config.to_diff_dict(), "corpora": self.corpora.describe()}
+
+    def notes(self) -> dict[str, Any]:
+        """What was left out of the corpora, by reason."""
+        return {"left_out": self._left_out} if self._left_out else {}
 
     def save(self, folder: Path, dtype: str) -> None:
         """Write the model and its processor, and beside them the projection of views, if trained.

@@ -15,7 +15,13 @@ import torch
 
 from builders import corpora_folders
 from unimo2.data import kept_index
-from unimo2.data.corpora import CaptionedFolder, CaptionedImage, prompted, read_classes, read_labelled
+from unimo2.data.corpora import (
+    CaptionedFolder,
+    CaptionedImage,
+    prompted,
+    read_classes,
+    read_labelled,
+)
 from unimo2.data.index import Index, TextFiles
 from unimo2.data.kept_index import Found, keep
 from unimo2.data.tables import RepeatedStrings, Sources, Strings
@@ -66,7 +72,8 @@ def test_an_index_from_files_is_the_index_that_was_read(root):
     ]
     for repeated in (False, True):
         held = Index(images, repeated)
-        kept = Index.of(keep({"r": repeated}, [root], lambda _: held.found(), Skips()), repeated)
+        found = held.found()
+        kept = Index.of(keep({"r": repeated}, [root], lambda _, it=found: it, Skips()), repeated)
         places = [root / "b.jpg", shard, root / "f" / "1.jpg", root / "f" / "2.jpg"]
         for index in (held, kept):
             assert [index.sources[number] for number in range(4)] == places
@@ -158,7 +165,9 @@ def test_without_a_cache_every_start_lists(root, tmp_path, monkeypatch):
 def test_a_text_that_was_changed_in_place_is_refused(root):
     """Truth: a file that grew: its blocks would begin at other places."""
     (path,) = sorted((root / "text").iterdir())[:1]
-    files = TextFiles.of(keep({}, [root / "text"], lambda _: TextFiles([root / "text"]).found(), Skips()))
+    files = TextFiles.of(
+        keep({}, [root / "text"], lambda _: TextFiles([root / "text"]).found(), Skips())
+    )
     files.require_unchanged(0, path.stat().st_size)
     with pytest.raises(BadData, match=r"has 3 bytes, but had .* delete .* and start again"):
         files.require_unchanged(0, 3)
