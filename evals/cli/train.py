@@ -178,7 +178,7 @@ def _train(recipe: Recipe, root: Path, output: Path, resume: str, device: str) -
 
 
 def _kind_of_device(device: str) -> str:
-    """ "cuda" or "cpu", as training will choose."""
+    """The kind of device that training will choose."""
     import torch
 
     return "cuda" if device != "cpu" and torch.cuda.is_available() else "cpu"

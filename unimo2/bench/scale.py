@@ -238,7 +238,11 @@ def table(cards: Sequence[int], peak: float, share: float) -> list[Row]:
     """
 
     def row(
-        name: str, works: Sequence[tuple[float, Load]], steps: float, model: Unimo2Config, config: LoopConfig
+        name: str,
+        works: Sequence[tuple[float, Load]],
+        steps: float,
+        model: Unimo2Config,
+        config: LoopConfig,
     ) -> Row:
         samples = sum(count for count, _ in works)
         of_step = sum(

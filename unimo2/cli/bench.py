@@ -179,7 +179,9 @@ def scale(
     from unimo2.errors import UsageError
 
     if peak <= 0 or not 0 < share <= 1:
-        raise UsageError(f"--peak {peak} --share {share}: expected a peak above 0 and 0 < share <= 1")
+        raise UsageError(
+            f"--peak {peak} --share {share}: expected a peak above 0 and 0 < share <= 1"
+        )
     numbers = list(dict.fromkeys(cards or [1, 8, 64]))
     rows = table(numbers, peak, share)
     if as_json:

@@ -94,9 +94,9 @@ print(json.dumps([status("VmHWM") - before, parameters]))
 @pytest.mark.parametrize("checkpointing", [False, True])
 def test_memory_is_what_a_process_takes(checkpointing):
     """Truth: the peak of a process that takes two steps on a CPU, measured by the system."""
-    sizes = {"hidden_size": 192, "intermediate_size": 768, "num_attention_heads": 6}
+    sizes = {"hidden_size": 128, "intermediate_size": 512, "num_attention_heads": 4}
     model = {**MODEL, **sizes, "image_size": 96, "patch_size": 16, "hidden_dropout": 0.1}
-    training = {"batch_size": 32, "image_batch": 0, "text_batch": 0, "length_window": 1}
+    training = {"batch_size": 24, "image_batch": 0, "text_batch": 0, "length_window": 1}
     training["gradient_checkpointing"] = checkpointing
     root = Path(__file__).resolve().parents[3]
     environment = {**os.environ, "PYTHONPATH": str(root), "OMP_NUM_THREADS": "1"}
@@ -107,7 +107,6 @@ def test_memory_is_what_a_process_takes(checkpointing):
     config = PretrainConfig(**training, precision="fp32")
     load = scale.pretraining_loads(config)["pairs"][1].times(config.batch_size)
     found = scale.memory([load], Unimo2Config.mini(**model), parameters, config, device="cpu")
-    print(found, measured)
     assert found.total == pytest.approx(measured, rel=0.25)
 
 

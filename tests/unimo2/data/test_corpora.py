@@ -17,6 +17,7 @@ from unimo2.data.index import Index
 from unimo2.data.seeding import CAPTIONS, ORDER, Share, stream
 from unimo2.data.text_blocks import text_folders
 from unimo2.errors import BadData, MissingData, UsageError
+from unimo2.formats.parsing import Skips
 from unimo2.processing import Unimo2Processor
 from unimo2.training.curriculum import Corpora
 
