@@ -42,8 +42,11 @@ SAMPLES: Mapping[str, int] = {
     **{"imagenet": 1_268_356, "sst2": 67_349, "mnli": 392_702, "cola": 8_551, "stsb": 5_749},
 }
 # Values of a layer that wait for the backward pass, by row: of its width and of its inner width.
-# Counted in the saved tensors of a layer (`tests/unimo2/bench/test_scale.py`).
+# `tests/unimo2/bench/test_scale.py` measures the sum.
 _KEPT_WIDE, _KEPT_INNER = 10.5, 2.0
+# What the backward pass of a layer takes beside that, as a share of it; with checkpointing together
+# with what the layer computes again. Measured, as a process's peak.
+_BACKWARD, _AGAIN = 1.0, 2.6
 # Autocast keeps most of them in two bytes; norms take and give four.
 _BYTES_FP32, _BYTES_BF16 = 4.0, 2.6
 # Of a parameter: itself, its gradient and two moments; in bf16 also autocast's copy.
@@ -210,10 +213,9 @@ def _kept(load: Load, model: Unimo2Config, value: float, again: bool, device: st
         of_layer = count * rows * (_KEPT_WIDE * width + _KEPT_INNER * inner) * value
         if device == "cpu":  # weights of attention, before and after their dropout, and its mask
             of_layer += count * model.num_attention_heads * rows**2 * (2 * value + 1)
-        entered = count * rows * width * 4.0
-        kept += layers * (entered if again else of_layer)
-        largest = max(largest, of_layer if again else 0.0)
-    return kept + largest
+        kept += layers * (count * rows * width * 4.0 if again else of_layer)
+        largest = max(largest, of_layer)
+    return kept + largest * (_AGAIN if again else _BACKWARD)
 
 
 @dataclass(frozen=True)

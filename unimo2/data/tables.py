@@ -66,7 +66,8 @@ class Strings:
 
     def lengths(self) -> NDArray[np.int64]:
         """Bytes of each, int64 [strings]."""
-        return np.diff(np.asarray(self._ends, dtype=np.int64)) - len(_END)
+        ends = np.asarray(self._ends, dtype=np.int64)
+        return ends[1:] - ends[:-1] - len(_END)
 
     def ended(self, first: int, last: int) -> memoryview:
         """The bytes of the strings from `first` to before `last`, each with a zero behind it."""
@@ -210,7 +211,7 @@ class Sources:
 
     def fingerprint(self) -> str:
         """sha256 over the files' names and the places in shards."""
-        digest = hashlib.sha256(memoryview(np.asarray(self._offsets)))
+        digest = hashlib.sha256(np.asarray(self._offsets, dtype=np.int64).data)
         for first, last in _runs(np.asarray(self._home_of)):
             if int(self._offsets[first]) == _OWN_FILE:
                 digest.update(self._names.ended(first, last))
