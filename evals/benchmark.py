@@ -6,13 +6,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from evals.distributed import Share
+from evals.distributed import Share, Team
 from evals.metrics.ranking import RESAMPLES, Floats, Metric
 from evals.suites import Suite
 from unimo2.errors import UsageError
@@ -330,20 +329,28 @@ class Benchmark(ABC):
         missing = [name for name in self.files(split) if not (root / name).is_file()]
         return f"{root / missing[0]} is not there" if missing else None
 
-    def measuring(self, suite: Suite, request: Request) -> Callable[[Any], dict[str, Metric]]:
+    def measuring(
+        self, suite: Suite, request: Request, team: Team | None = None
+    ) -> Callable[[Any], dict[str, Metric]]:
         """Read a split once; the function measures models on it, without a record."""
-        data = self.read(suite, request)
+        data, team = self.read(suite, request), team or Team()
 
         def measured(model: Any) -> dict[str, Metric]:
             self.protocol(model, request)
-            with TemporaryDirectory() as folder:
-                return dict(self.measure(model, data, request, Path(folder), silent).metrics)
+            with team.workplace() as folder:
+                if team.share.count > 1:
+                    self.predict(model, data, request, folder, silent, team.share)
+                return team.told(
+                    lambda: dict(self.measure(model, data, request, folder, silent).metrics)
+                )
 
         return measured
 
-    def validating(self, suite: Suite, request: Request) -> Callable[[Any], Mapping[str, float]]:
+    def validating(
+        self, suite: Suite, request: Request, team: Team
+    ) -> Callable[[Any], Mapping[str, float]]:
         """As `measuring`: the numbers that are logged in training, one of them `selects_by`."""
-        measured = self.measuring(suite, request)
+        measured = self.measuring(suite, request, team)
         # Without the parts by type of question, class and the like.
         return lambda model: {
             name: float(metric.value) for name, metric in measured(model).items() if "[" not in name

@@ -10,10 +10,16 @@ from __future__ import annotations
 
 import atexit
 import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TypeVar
+from pathlib import Path
+from typing import TypeVar, cast
 
+from unimo2.errors import UsageError
 from unimo2.training.launched import launched_processes, launched_rank
 
 Value = TypeVar("Value")
@@ -70,6 +76,58 @@ class LaunchedShare(Share):
         content = [value]
         torch.distributed.broadcast_object_list(content, src=0)
         return content[0]
+
+
+@dataclass(frozen=True)
+class Team:
+    """Processes that look at a development split together while they train; one by itself, too.
+
+    Attributes:
+        share: Of this process.
+        folder: That all of them see; None for this machine's temporary one.
+    """
+
+    share: Share = ALL
+    folder: Path | None = None
+
+    @contextmanager
+    def workplace(self) -> Iterator[Path]:
+        """A folder for what each of them finishes; it is gone afterwards."""
+        place = None
+        if self.share.first:
+            if self.folder is not None:
+                self.folder.mkdir(parents=True, exist_ok=True)
+            place = Path(tempfile.mkdtemp(prefix="early-", dir=self.folder))
+        place = cast(Path, self.share.tell(place))
+        try:
+            yield place
+        finally:
+            if self.share.first:
+                shutil.rmtree(place, ignore_errors=True)
+
+    def told(self, compute: Callable[[], Value]) -> Value:
+        """What the first process makes of all parts, in all of them; its error, too.
+
+        Raises:
+            UsageError: What `compute` raises, in every process.
+        """
+        self.share.wait()
+        found: Value | UsageError | None = None
+        if self.share.first:
+            try:
+                found = compute()
+            except UsageError as error:
+                found = error
+        found = self.share.tell(found)
+        if isinstance(found, UsageError):
+            raise found
+        return cast(Value, found)
+
+
+def training_team(folder: Path) -> Team:
+    """The processes of a training run, whose loop connects them; `folder` is its output."""
+    index, count = launched_rank(), launched_processes()
+    return Team(ALL if count < 2 else LaunchedShare(index, count), folder)
 
 
 def launched() -> Share:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evals import prediction, suites
+from evals.distributed import Team
 from evals.registry import get_benchmark, require_one
 from evals.runner import make_request
 
@@ -52,12 +53,13 @@ def measure(
         return found.measuring(suites.resolve(None, root), request)(model)
 
 
-def validator(prepared: Prepared, root: Path) -> tuple[Evaluate | None, str | None]:
+def validator(prepared: Prepared, root: Path, team: Team) -> tuple[Evaluate | None, str | None]:
     """How fine-tuning looks at its development split.
 
     Args:
         prepared: The task.
         root: The data root.
+        team: The processes, each of which computes its part.
 
     Returns:
         What the trainer calls, whose numbers have the benchmark's `selects_by`; or None, and why
@@ -76,7 +78,7 @@ def validator(prepared: Prepared, root: Path) -> tuple[Evaluate | None, str | No
         accuracy = prepared.held_out
         return lambda model, step: {benchmark.selects_by: accuracy(model)}, None
     if prepared.development is not None:
-        return _evaluation(prepared, weighing(prepared.development)), None
+        return _evaluation(prepared, weighing(prepared.development, team)), None
     if isinstance(config, AnswerConfig) and config.train_on != "train":
         return None, "val is trained on"
     if benchmark.dev_split is None:
@@ -89,7 +91,8 @@ def validator(prepared: Prepared, root: Path) -> tuple[Evaluate | None, str | No
     if isinstance(config, CaptionConfig):
         given["object_tags"] = config.object_tags or None
     request = make_request(benchmark.name, task.name, given)
-    return _evaluation(prepared, benchmark.validating(suites.resolve(None, root), request)), None
+    validating = benchmark.validating(suites.resolve(None, root), request, team)
+    return _evaluation(prepared, validating), None
 
 
 def _evaluation(prepared: Prepared, measure: Callable[[Any], Mapping[str, float]]) -> Evaluate:

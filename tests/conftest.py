@@ -13,3 +13,10 @@ def real_data() -> Path:
     if not REAL.is_dir():
         pytest.skip("no folder of real data samples beside this checkout (../shared/real)")
     return REAL
+
+
+@pytest.fixture(autouse=True)
+def indexes_of_their_own(tmp_path_factory, monkeypatch):
+    """Lists of corpora are kept in a folder of the test's, not in the user's cache."""
+    folder = tmp_path_factory.mktemp("cache")
+    monkeypatch.setattr("unimo2.data.kept_index.cache_folder", lambda: folder)

@@ -1,6 +1,8 @@
-"""Devices and number formats by the names that users type."""
+"""Devices and number formats by the names that users type, and how many cores there are."""
 
 from __future__ import annotations
+
+import os
 
 import torch
 
@@ -41,3 +43,12 @@ def find_dtype(name: str) -> torch.dtype:
     if name not in DTYPES:
         raise UsageError(f"--dtype {name}: choose one of {', '.join(DTYPES)}")
     return DTYPES[name]
+
+
+def own_cores() -> int:
+    """Cores that this process may use: its share, where a launcher started several on a machine."""
+    if hasattr(os, "sched_getaffinity"):
+        cores = len(os.sched_getaffinity(0))
+    else:
+        cores = os.cpu_count() or 1
+    return max(1, cores // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))

@@ -1,4 +1,4 @@
-"""Files: written whole or not at all, and TOML."""
+"""Files: written whole or not at all, TOML, and the cache folder."""
 
 from __future__ import annotations
 
@@ -12,6 +12,12 @@ if sys.version_info >= (3, 11):
     import tomllib
 else:
     import tomli as tomllib
+
+
+def cache_folder() -> Path:
+    """Where what can be made again is kept: below the user's cache folder."""
+    home = os.environ.get("XDG_CACHE_HOME", "")
+    return (Path(home) if os.path.isabs(home) else Path.home() / ".cache") / "unimo2"
 
 
 def write_atomically(path: Path, write: Callable[[IO[bytes]], object]) -> None:

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import numpy as np
 
-from evals.benchmark import Request, SampleMetric, option
+from evals.benchmark import Request, SampleMetric, option, silent
+from evals.distributed import Team
 from evals.image_sizes import ImageOptions
 from evals.metrics.captions import (
     CORPUS_METRICS,
@@ -213,16 +214,21 @@ class Coco(ItemBenchmark):
         note = f"{name} in the run folder has the form that the caption server takes"
         return Results(scores.metrics, samples, [note, *scores.notes])
 
-    def validating(self, suite: Suite, request: Request) -> Callable[[Captioner], dict[str, float]]:
+    def validating(
+        self, suite: Suite, request: Request, team: Team
+    ) -> Callable[[Captioner], dict[str, float]]:
         """CIDEr alone: METEOR's and SPICE's programs would take longer than the training."""
         data = self.read(suite, request)
         truth = tokenise({image: list(texts) for image, texts in data.references.items()})
 
-        def measured(model: Captioner) -> dict[str, float]:
-            everything = range(len(data.images))
-            captions = captions_of(model, data, everything, request.options.beam_size)
+        def of(captions: Sequence[str]) -> dict[str, float]:
             given = tokenise({i: [text] for i, text in zip(data.ids, captions, strict=True)})
             return {"CIDEr": 100.0 * float(cider(truth, given).mean())}
+
+        def measured(model: Captioner) -> dict[str, float]:
+            with team.workplace() as folder:
+                store = self.predict(model, data, request, folder, silent, team.share)
+                return team.told(lambda: of(store.assemble().values))
 
         return measured
 

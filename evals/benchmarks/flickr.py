@@ -15,7 +15,7 @@ import numpy as np
 from evals.batch_sizes import Search
 from evals.benchmark import Benchmark, Outcome, Report, Request, SampleMetric
 from evals.benchmarks.coco import no_images
-from evals.distributed import ALL, Share
+from evals.distributed import ALL, Share, Team
 from evals.metrics.ranking import (
     RECALL_AT,
     Ints,
@@ -274,10 +274,10 @@ class Flickr(Benchmark):
         )
 
     def validating(
-        self, suite: Suite, request: Request
+        self, suite: Suite, request: Request, team: Team
     ) -> Callable[[PairScorer], dict[str, float]]:
         """R@1 at the best weight of the contrastive score, and that weight."""
-        return weighing(self.read(suite, request).images)
+        return weighing(self.read(suite, request).images, team)
 
     def sample_metrics(self, found: pd.DataFrame) -> dict[str, SampleMetric]:
         """The recalls of a run's samples, as `measure` leaves them, for paired comparisons."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -147,6 +148,9 @@ def _train(recipe: Recipe, root: Path, output: Path, resume: str, device: str) -
     """Read the corpora and train on them."""
     from transformers.utils.logging import disable_progress_bar
 
+    from evals.environment import peak_memory_mb
+    from unimo2.bench.scale import of_pretraining
+    from unimo2.training.launched import launched_processes
     from unimo2.training.logging import TrainingBar
     from unimo2.training.peers import PeerTask
     from unimo2.training.pretraining import PretrainingTask, prepare
@@ -156,18 +160,32 @@ def _train(recipe: Recipe, root: Path, output: Path, resume: str, device: str) -
     training = recipe.training
     if training.trains in ("labels", "views", "words"):
         return _train_tower(recipe, root, output, resume, device)
-    prepared = prepare(recipe, root)
+    started = time.perf_counter()
+    prepared = prepare(recipe, root, lambda line: typer.echo(line, err=True))
     for line in prepared.skips.lines():
         say(f"left out: {line}", err=True)
     for kind, facts in prepared.corpora.describe().items():
         counts = ", ".join(f"{value:,} {name}" for name, value in facts.items() if name in _COUNTS)
         say(f"{kind}: {counts}", err=True)
     task = (PretrainingTask if training.trains == "unimo2" else PeerTask)(training, prepared)
+    used = peak_memory_mb("cpu")
+    say(f"corpora ready after {time.perf_counter() - started:.0f} s, {used:,.0f} MB", err=True)
+    if training.trains == "unimo2":
+        where = _kind_of_device(device)
+        memory = of_pretraining(training, prepared.model_config, launched_processes(), where)
+        say(memory.line(), err=True)
     with TrainingBar(shown=is_first_process()) as bar:
         summary = train(task, training, output, resume, device, on_progress=bar)
     for line in prepared.corpora.undecodable():
         say(f"replaced by others: {line}", err=True)
     return summary
+
+
+def _kind_of_device(device: str) -> str:
+    """The kind of device that training will choose."""
+    import torch
+
+    return "cuda" if device != "cpu" and torch.cuda.is_available() else "cpu"
 
 
 def _train_tower(
@@ -379,6 +397,7 @@ def _run(
     """One training run; with `must_select` it is not begun unless evaluations choose the weights."""
     from transformers.utils.logging import disable_progress_bar, set_verbosity_error
 
+    from evals.distributed import training_team
     from evals.validation import validator
     from unimo2.errors import UsageError
     from unimo2.training.logging import TrainingBar
@@ -387,8 +406,8 @@ def _run(
     disable_progress_bar()  # of writing weights: an instant
     set_verbosity_error()  # a new head is meant to be missing; other weights are refused
     prepared = _prepare(request, recipe)
-    _announce(prepared, recipe)
-    evaluate, reason = validator(prepared, request.root)
+    _announce(prepared, recipe, _kind_of_device(request.device))
+    evaluate, reason = validator(prepared, request.root, training_team(output))
     if reason is not None:
         say(f"no development split ({reason}): the last weights are kept", err=True)
     if must_select and evaluate is None:
@@ -417,8 +436,12 @@ def _prepare(request: _Request, recipe: FinetuneRecipe) -> Prepared:
     return prepare(request.task, recipe, request.folder, request.root)
 
 
-def _announce(prepared: Prepared, recipe: FinetuneRecipe) -> None:
-    """What is going to be trained on."""
+def _announce(prepared: Prepared, recipe: FinetuneRecipe, device: str) -> None:
+    """What is going to be trained on, and how much memory that takes."""
+    from unimo2.bench.scale import of_finetuning
+    from unimo2.modeling.configuration import Unimo2Config
+    from unimo2.training.launched import launched_processes
+
     data = prepared.task.data.describe()
     counts = ", ".join(f"{n:,} {what}" for what, n in data.items() if isinstance(n, int))
     tags = data.get("object_tags")
@@ -427,6 +450,10 @@ def _announce(prepared: Prepared, recipe: FinetuneRecipe) -> None:
     say(f"recipe {recipe.name}, {counts}, {prepared.config.steps:,} steps", err=True)
     if prepared.dropped:
         say(prepared.dropped, err=True)
+    task, config = prepared.task, prepared.config
+    if isinstance(task.model.config, Unimo2Config):
+        memory = of_finetuning(task.name, config, task.model.config, launched_processes(), device)
+        say(memory.line(), err=True)
 
 
 def _describe(summary: TrainSummary) -> None:

@@ -6,15 +6,14 @@ score whose text side is not normalised; a model with both sides normalised need
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from evals.distributed import Team
 from evals.metrics.ranking import rank_images, rank_texts
 from unimo2.errors import IncompatibleModel, UsageError
 
@@ -93,11 +92,13 @@ def _mean_recall(scores: NDArray[np.float64], caption_image: ArrayLike) -> float
     return 50.0 * float(by_image + by_text)
 
 
-def weighing(images: Sequence[KarpathyImage]) -> Callable[[PairScorer], dict[str, float]]:
+def weighing(
+    images: Sequence[KarpathyImage], team: Team
+) -> Callable[[PairScorer], dict[str, float]]:
     """What validation in training measures on some images: R@1 at the best weight, and that weight."""
 
     def measured(model: PairScorer) -> dict[str, float]:
-        choice = choose_weight(model, images, report=lambda progress: None)
+        choice = choose_weight(model, images, report=lambda progress: None, team=team)
         return {"recall@1": choice.mean_recall_at_1, "contrastive_weight": choice.weight}
 
     return measured
@@ -108,6 +109,7 @@ def choose_weight(
     images: Sequence[KarpathyImage],
     report: Report,
     weights: Sequence[float] = WEIGHTS,
+    team: Team | None = None,
 ) -> WeightChoice:
     """Score a development split once and choose the weight from the parts of the score.
 
@@ -116,9 +118,10 @@ def choose_weight(
         images: The split, with its captions.
         report: Called as the scoring goes on.
         weights: What to try.
+        team: Processes that score together; this one alone by default.
 
     Returns:
-        The choice.
+        The choice, the same in all processes.
 
     Raises:
         IncompatibleModel: The model's score has no such parts.
@@ -130,12 +133,14 @@ def choose_weight(
 
     texts = [caption.text for image in images for caption in image.captions]
     owner = [row for row, image in enumerate(images) for _ in image.captions]
-    plan = make_plan(len(images), len(texts))
-    with tempfile.TemporaryDirectory() as folder:
-        writer = BlockWriter(Path(folder), len(images))
+    plan, team = make_plan(len(images), len(texts)), team or Team()
+    own = tuple(block for unit, block in enumerate(plan.blocks) if team.share.takes(unit))
+    with team.workplace() as folder:
+        writer = BlockWriter(folder, len(images))
         paths = [image.path for image in images]
-        score(model, paths, texts, plan, writer, Search(model.batch_size), report)
-        parts, _ = writer.assemble(plan.blocks)
+        mine = replace(plan, remaining=own)
+        score(model, paths, texts, mine, writer, Search(model.batch_size), report)
+        parts = team.told(lambda: writer.assemble(plan.blocks)[0])
     if "itm" not in parts or "contrastive" not in parts:
         raise IncompatibleModel(f"model '{model.name}' has no parts to weigh against each other")
     return scan_weights(parts["itm"], parts["contrastive"], owner, weights)

@@ -31,7 +31,7 @@ from evals.suite_mini.vqa import VQA
 from evals.suite_mini.web import CONCEPTUAL_CAPTIONS, SBU
 from evals.suite_mini.workers import results_by_part
 from unimo2.errors import MissingData, UsageError
-from unimo2.files import write_text
+from unimo2.files import cache_folder, write_text
 
 VERSION = 5
 """Goes up whenever the same seed gives other data."""
@@ -59,10 +59,8 @@ NEEDS = {"snli_ve": "flickr30k", "vqa": "coco"}
 
 def default_root(seed: int = 0, scale: float = 1.0) -> Path:
     """Where the suite lives unless told otherwise: below the user's cache folder."""
-    cache_home = os.environ.get("XDG_CACHE_HOME", "")
-    base = Path(cache_home) if os.path.isabs(cache_home) else Path.home() / ".cache"
     suffix = "" if scale == 1.0 else f"-scale{scale:g}"
-    return base / "unimo2" / f"mini-v{VERSION}-seed{seed}{suffix}"
+    return cache_folder() / f"mini-v{VERSION}-seed{seed}{suffix}"
 
 
 def read_suite(root: Path) -> dict[str, Any] | None:

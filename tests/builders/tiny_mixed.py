@@ -20,7 +20,7 @@ from unimo2.data.text_blocks import TextCorpus, blocks
 from unimo2.data.texts import TokenTable
 from unimo2.formats.plain_text import TextLine
 from unimo2.training.curriculum import Corpora
-from unimo2.training.distributed import make_accelerator
+from unimo2.training.distributed import gather_narrow, make_accelerator
 from unimo2.training.pretraining import PretrainingTask
 from unimo2.training.trainer import train
 
@@ -88,7 +88,23 @@ def _main(output: Path) -> None:
         found = gradients(this, share, objective, tiny_processes.STEP)
         if accelerator.is_main_process:
             torch.save(found, output / f"{name}.pt")
+    gathered = narrow_gather(share.rank)
+    if accelerator.is_main_process:
+        torch.save(gathered, output / "gathered.pt")
     train(task(), WHOLE, output / "run", device="cpu")
+
+
+def narrow_gather(rank: int) -> dict[str, torch.Tensor]:
+    """What `gather_narrow` gives with and without autocast, and the gradient through it."""
+    found = {}
+    for name, half in (("bf16", True), ("fp32", False)):
+        rows = (torch.arange(6.0).view(2, 3) / 7 + rank).requires_grad_()
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=half):
+            found[name] = gather_narrow(rows)
+            (found[name].float() ** 2).sum().backward()
+        found[f"{name} gradient"] = rows.grad
+        found[name] = found[name].detach()
+    return found
 
 
 VARIANTS: dict[str, dict[str, object]] = {

@@ -8,6 +8,7 @@ import torch
 
 from builders.tiny_tasks import write_model, write_root
 from unimo2.training.finetuning.config import (
+    FinetuneRecipe,
     default_config,
     load_finetune_recipe,
     override_finetune,
@@ -29,11 +30,15 @@ def write(folder: Path) -> None:
     write_model(folder / "tiny", hidden_dropout=0.0)
 
 
+def recipe(name: str) -> FinetuneRecipe:
+    """A task's recipe, small."""
+    found = load_finetune_recipe(f"mini-{name.replace('_', '-')}", default_config(name))
+    return override_finetune(found, ["batch_size=4", *TASKS[name]])
+
+
 def finetuning(name: str, folder: Path) -> FinetuningTask:
     """A task whose gradients depend on no dropout."""
-    recipe = load_finetune_recipe(f"mini-{name.replace('_', '-')}", default_config(name))
-    recipe = override_finetune(recipe, ["batch_size=4", *TASKS[name]])
-    made = prepare(name, recipe, folder / "tiny", folder / "root").task
+    made = prepare(name, recipe(name), folder / "tiny", folder / "root").task
     for part in made.objective.modules():  # the head's own
         if isinstance(part, torch.nn.Dropout):
             part.p = 0.0

@@ -17,7 +17,8 @@ import torch
 from unimo2 import Unimo2Config
 from unimo2.data.corpora import CaptionedImage
 from unimo2.data.images import ImageStore
-from unimo2.data.pairs import Index, PairCorpus
+from unimo2.data.index import Index
+from unimo2.data.pairs import PairCorpus
 from unimo2.processing import Unimo2Processor, train_tokenizer
 from unimo2.training.config import PretrainConfig
 from unimo2.training.curriculum import Corpora

@@ -29,7 +29,9 @@ def printed():
                 column = columns[row["table"], row["column"], row["metric"]]
                 label = row["row_label"]
                 card = CARDS.get(label, label.lower())
-                split = column["split"].split()[0]  # the first of those that the column may be
+                # The column's first, or the paper's own rows', which are of val.
+                own = column["split"] == "test val" and card.startswith("unimo2-")
+                split = "val" if own else column["split"].split()[0]
                 place = (column["benchmark"], split, column["setting"], column["measure"])
                 yield card, place, float(row["value"])
 
@@ -45,6 +47,18 @@ def test_cards_hold_every_number_of_the_papers_tables():
                         found[name, (benchmark, one.split, one.setting, measure)] = value
     expected = {(card, place): value for card, place, value in printed()}
     assert found == expected and len(expected) > 200
+
+
+def test_the_papers_own_retrieval_is_of_the_validation_split_at_384_pixels():
+    """Truth: the figures as fractions of 1,014 images and 5,070 captions; the release's settings."""
+    for name in ("unimo2-base", "unimo2-baseline"):
+        for one in cards.read_all()[name].published["flickr"]:
+            for measure, value in one.metrics.items():
+                queries = 1014 if measure.startswith("text") else 5070
+                nearest = round(value * queries / 100)
+                assert round(100 * nearest / queries, 2) == pytest.approx(value), (name, measure)
+            wanted = {"split": "val", "image_size": 384, "contrastive_weight": 0.3}
+            assert one.split == "val" and dict(one.options) == wanted
 
 
 def test_published_numbers_have_a_protocol_and_a_source():

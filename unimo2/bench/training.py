@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 
@@ -102,7 +103,7 @@ class _Step:
     def gradients(self, batch: MixedBatch) -> None:
         """Forward and backward."""
         half = self.dtype != torch.float32
-        with torch.autocast(self.device.type, dtype=self.dtype if half else None, enabled=half):
+        with torch.autocast(self.device.type, dtype=self.dtype) if half else nullcontext():
             loss: Tensor = self.objective(batch)["loss"]
         loss.backward()
 

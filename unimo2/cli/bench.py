@@ -25,6 +25,7 @@ def group() -> typer.Typer:
     verb.command("fusion")(fusion)
     verb.command("caption")(caption)
     verb.command("train")(train)
+    verb.command("scale")(scale)
     return verb
 
 
@@ -163,6 +164,31 @@ def train(
             f"{speed.samples_per_second:>10.1f} {speed.rate:>8.3f} {100 * speed.share:>8.0f} % of "
             f"{speed.matmul_rate:.3f}"
         )
+
+
+def scale(
+    peak: Annotated[
+        float, typer.Option(help="Peak of a card, 10^12 operations a second (A100 bf16: 312).")
+    ] = 312.0,
+    share: Annotated[float, typer.Option(help="Of the peak that training reaches.")] = 0.4,
+    cards: Annotated[list[int] | None, typer.Option(help="Numbers of cards.", min=1)] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON only.")] = False,
+) -> None:
+    """Compute what the paper's recipes take: operations, hours by number of cards, memory."""
+    from unimo2.bench.scale import markdown, table
+    from unimo2.errors import UsageError
+
+    if peak <= 0 or not 0 < share <= 1:
+        raise UsageError(
+            f"--peak {peak} --share {share}: expected a peak above 0 and 0 < share <= 1"
+        )
+    numbers = list(dict.fromkeys(cards or [1, 8, 64]))
+    rows = table(numbers, peak, share)
+    if as_json:
+        typer.echo(json.dumps([asdict(row) for row in rows], indent=2))
+        return
+    for line in markdown(rows):
+        typer.echo(line)
 
 
 def _sentences(figure: FusionSpeed) -> str:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 from unimo2.errors import MissingData, UsageError
-from unimo2.formats.imagenet import synset_images
-from unimo2.formats.karpathy import read_karpathy
-from unimo2.formats.layout import CocoFiles, Flickr30kFiles
+from unimo2.formats.imagenet import synset_folders
+from unimo2.formats.karpathy import read_karpathy, select_karpathy
+from unimo2.formats.layout import CocoFiles, Flickr30kFiles, VisualGenomeFiles
 from unimo2.formats.open_images import read_open_images
 from unimo2.formats.parsing import Skips
 from unimo2.formats.shards import ImageSource
-from unimo2.formats.visual_genome import read_regions
+from unimo2.formats.visual_genome import read_origins, read_regions
 from unimo2.formats.web_captions import WebPair, conceptual_captions, sbu, sidecar_pairs
 
 _TRAINING_SPLITS = ("train", "restval")
@@ -27,40 +29,91 @@ class CaptionedImage:
     texts: tuple[str, ...]  # one or more
 
 
+@dataclass(frozen=True)
+class CaptionedFolder:
+    """Images of one folder of which the same is said: a class of ImageNet-21k."""
+
+    folder: Path  # absolute
+    files: tuple[str, ...]
+    texts: tuple[str, ...]  # one or more
+
+
 def read_pairs(
-    root: Path, sets: Sequence[str], lost: Skips | None = None
+    root: Path, sets: Sequence[str], lost: Skips | None = None, leave_out: Sequence[str] = ()
 ) -> Iterator[CaptionedImage]:
     """The training images of some `PAIR_SETS`, set by set in the order of their files.
 
     `lost` counts images that are not on disk and rows that cannot be used; None makes the first one
-    an error.
+    an error. `leave_out` names `OVERLAPPING` data sets whose validation and test images are left out
+    of Visual Genome, and counted too.
 
     Raises:
         UsageError: An unknown corpus.
         MissingData: A file is missing or holds no training image.
     """
-    return _read(root, sets, PAIR_SETS, "pairs", lost)
+    known = dict(PAIR_SETS)
+    if leave_out and "visual_genome" in sets:
+        known["visual_genome"] = partial(
+            _visual_genome, copies=copies_of_evaluation(root, leave_out)
+        )
+    return _read(root, sets, known, "pairs", lost)
+
+
+OVERLAPPING = ("coco", "flickr30k")
+"""Data sets with photos that Visual Genome holds, too."""
+
+
+def copies_of_evaluation(root: Path, sets: Sequence[str]) -> dict[int, str]:
+    """Images of Visual Genome that are validation or test images elsewhere: id and data set."""
+    coco: set[int] = set()
+    flickr: set[int] = set()
+    if "coco" in sets:
+        images = select_karpathy(CocoFiles(root).annotations, root, ("val", "test"))[0]
+        coco = {image.cocoid for image in images if image.cocoid is not None}
+    if "flickr30k" in sets:
+        images = select_karpathy(Flickr30kFiles(root).annotations, root, ("val", "test"))[0]
+        # A photo is called after its number: 1000092795.jpg; Flickr8k's have a key behind it.
+        numbers = (image.filename.partition(".")[0].partition("_")[0] for image in images)
+        flickr = {int(number) for number in numbers if number.isdigit()}
+    copies: dict[int, str] = {}
+    for origin in read_origins(root / VisualGenomeFiles.NAME):
+        if origin.coco_id in coco:
+            copies[origin.id] = "coco"
+        elif origin.flickr_id in flickr:
+            copies[origin.id] = "flickr30k"
+    return copies
 
 
 def read_labelled(
     root: Path, sets: Sequence[str], lost: Skips | None = None
 ) -> Iterator[CaptionedImage]:
     """The images of some `IMAGE_SETS`, with the names of their classes; as `read_pairs`."""
+    for found in read_classes(root, sets, lost):
+        if isinstance(found, CaptionedImage):
+            yield found
+        else:
+            yield from (CaptionedImage(found.folder / name, found.texts) for name in found.files)
+
+
+def read_classes(root: Path, sets: Sequence[str], lost: Skips | None = None) -> Iterator[Captioned]:
+    """As `read_labelled`, but folders of one class are not taken apart."""
     return _read(root, sets, IMAGE_SETS, "images", lost)
 
 
-Reader = Callable[[Path, Skips | None], Iterator[CaptionedImage]]
+Captioned = CaptionedImage | CaptionedFolder
+Some = TypeVar("Some", CaptionedImage, Captioned)
+Reader = Callable[[Path, Skips | None], Iterator[Some]]
 
 
 def _read(
-    root: Path, sets: Sequence[str], known: dict[str, Reader], kind: str, lost: Skips | None
-) -> Iterator[CaptionedImage]:
+    root: Path, sets: Sequence[str], known: dict[str, Reader[Some]], kind: str, lost: Skips | None
+) -> Iterator[Some]:
     for name in sets:
         if name not in known:
             raise UsageError(f"unknown corpus of {kind} {name!r}; known are: {', '.join(known)}")
-        found = 0
+        found = False
         for image in known[name](root / name, lost):
-            found += 1
+            found = True
             yield image
         if not found:
             raise MissingData(f"{root / name} holds no {kind} to train on")
@@ -71,9 +124,16 @@ def _karpathy(annotations: Path, images: Path) -> Iterator[CaptionedImage]:
         yield CaptionedImage(image.path, tuple(caption.text for caption in image.captions))
 
 
-def _visual_genome(folder: Path, lost: Skips | None) -> Iterator[CaptionedImage]:
+def _visual_genome(
+    folder: Path, lost: Skips | None, copies: Mapping[int, str] | None = None
+) -> Iterator[CaptionedImage]:
     for image in read_regions(folder, lost, lost):
-        if image.regions:
+        owner = (copies or {}).get(image.id)
+        if owner is not None:
+            if lost is not None:
+                reason = f"image of visual_genome that {owner} validates or tests with"
+                lost.add(reason, str(image.path))
+        elif image.regions:
             yield CaptionedImage(image.path, tuple(region.phrase for region in image.regions))
 
 
@@ -81,12 +141,13 @@ def _of_the_web(pairs: Iterable[WebPair]) -> Iterator[CaptionedImage]:
     return (CaptionedImage(pair.path, (pair.text,)) for pair in pairs)
 
 
-def _imagenet21k(folder: Path, lost: Skips | None) -> Iterator[CaptionedImage]:
-    for image in synset_images(folder, lost):
-        yield CaptionedImage(image.path, image.names[:1])
+def _imagenet21k(folder: Path, lost: Skips | None) -> Iterator[Captioned]:
+    for one in synset_folders(folder, lost):
+        if one.files:
+            yield CaptionedFolder(one.path, one.files, one.names[:1])
 
 
-def _open_images(folder: Path, lost: Skips | None) -> Iterator[CaptionedImage]:
+def _open_images(folder: Path, lost: Skips | None) -> Iterator[Captioned]:
     for image in read_open_images(folder, lost, lost):
         # Its names of classes are headings: "Palm tree".
         yield CaptionedImage(image.path, tuple(label.lower() for label in image.labels))
@@ -95,7 +156,7 @@ def _open_images(folder: Path, lost: Skips | None) -> Iterator[CaptionedImage]:
 # Corpora of pairs: folders of the data root. Of COCO, train and restval; of the others, train.
 # Conceptual Captions and SBU may be what img2dataset wrote (tar shards, or folders of files) where
 # their images would be; "shards" is any other data of that form.
-PAIR_SETS: dict[str, Reader] = {
+PAIR_SETS: dict[str, Reader[CaptionedImage]] = {
     "coco": lambda folder, lost: _karpathy(CocoFiles(folder.parent).annotations, folder),
     "flickr30k": lambda folder, lost: _karpathy(
         Flickr30kFiles(folder.parent).annotations, Flickr30kFiles(folder.parent).images
@@ -108,10 +169,13 @@ PAIR_SETS: dict[str, Reader] = {
     "shards": lambda folder, lost: _of_the_web(sidecar_pairs(folder, lost, lost)),
 }
 # Corpora of images alone, whose classes have names.
-IMAGE_SETS: dict[str, Reader] = {"imagenet21k": _imagenet21k, "open_images": _open_images}
+IMAGE_SETS: dict[str, Reader[Captioned]] = {
+    "imagenet21k": _imagenet21k,
+    "open_images": _open_images,
+}
 
 
-def prompted(images: Iterable[CaptionedImage], prompts: Sequence[str]) -> Iterator[CaptionedImage]:
+def prompted(images: Iterable[Some], prompts: Sequence[str]) -> Iterator[Some]:
     """Pseudo pairs: every label in every prompt (paper, section 4.1: "a photo of [label]")."""
     for image in images:
         texts = (p.replace("[label]", label) for label in image.texts for p in prompts)

@@ -16,6 +16,7 @@ from torch.nn import functional
 
 from unimo2.data.seeding import stream
 from unimo2.data.tables import Sources
+from unimo2.devices import own_cores
 from unimo2.errors import BadData, MissingData
 from unimo2.formats.images import load_image
 from unimo2.formats.parsing import Skips
@@ -58,9 +59,17 @@ class ImageStore:
     """
 
     def __init__(
-        self, sources: Sources | Sequence[ImageSource], side: int, held: bool, workers: int = 4
+        self,
+        sources: Sources | Sequence[ImageSource],
+        side: int,
+        held: bool,
+        workers: int = 0,
+        fingerprint: str | None = None,
     ) -> None:
-        """Decode the images, if held; `workers` are threads (PIL decodes without the lock).
+        """Decode the images, if held.
+
+        `workers` are threads (PIL decodes without the lock), 0 for this process's share of the
+        cores; `fingerprint` is that of the sources, if it is known.
 
         Raises:
             MissingData: An image that is to be held is not there.
@@ -68,7 +77,10 @@ class ImageStore:
         """
         self._sources, self._side = sources, side
         self.broken = Skips()
-        self._pool = ThreadPoolExecutor(workers)  # starts no thread before there is work
+        self._fingerprint = fingerprint
+        self._pool = ThreadPoolExecutor(
+            workers or own_cores()
+        )  # starts no thread before there is work
         self._coming: dict[int, Future[Tensor]] = {}
         self._pixels: Tensor | None = None
         if held:
@@ -106,6 +118,8 @@ class ImageStore:
         """sha256 of the pixels; of images in files, of their names and places in shards."""
         if self._pixels is not None:
             return hashlib.sha256(self._pixels.numpy().data).hexdigest()
+        if self._fingerprint is not None:
+            return self._fingerprint
         sources = self._sources
         return (sources if isinstance(sources, Sources) else Sources(sources)).fingerprint()
 
@@ -163,8 +177,9 @@ class AugmentedImages:
         gigabytes: float = 2.0,
         augment: Literal["none", "crop", "flip"] = "none",
         seed: int = 0,
+        workers: int = 0,
     ) -> None:
-        """Decode the images, if they fit; `augment` and `gigabytes` as in `FinetuneConfig`.
+        """Decode the images, if they fit; the options are those of `FinetuneConfig`.
 
         Raises:
             MissingData: An image is not there.
@@ -174,7 +189,7 @@ class AugmentedImages:
         self._augment, self._seed = augment, seed
         side = processor.image_size
         fits = len(paths) * 3 * side**2 <= gigabytes * 2**30
-        self.store = ImageStore(paths, side, held=fits)
+        self.store = ImageStore(paths, side, fits, workers)
 
     def __len__(self) -> int:
         return len(self.store)

@@ -3,50 +3,23 @@
 from __future__ import annotations
 
 import hashlib
-from array import array
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor
-from transformers import PreTrainedTokenizerBase
 
 from unimo2.data.augment import Augmentation, augment
 from unimo2.data.batches import ImageBatch, LabelledBatch
-from unimo2.data.corpora import CaptionedImage
 from unimo2.data.images import ImageStore, Normalisation
 from unimo2.data.sampler import Chosen, EpochSampler, LengthGroupedSampler, TextsOfItems
 from unimo2.data.seeding import IMAGE_ORDER, ORDER, VIEWS, Share, stream
-from unimo2.data.tables import Sources, Strings
 from unimo2.data.texts import LazyTokenTable, TokenTable
 from unimo2.errors import BadData
 from unimo2.processing import Unimo2Processor
 
 # Neighbours that are tried in the place of an image that cannot be decoded.
 _TRIES = 20
-
-
-class Index:
-    """Where images are, and what is said about them, in little memory."""
-
-    def __init__(self, images: Iterable[CaptionedImage]) -> None:
-        self.sources, self.texts = Sources(), Strings()
-        counts = array("q")
-        for image in images:
-            self.sources.add(image.path)
-            counts.append(len(image.texts))
-            for text in image.texts:
-                self.texts.add(text)
-        self.counts = torch.from_numpy(np.array(counts, dtype=np.int64))
-
-    def captions(
-        self, tokenizer: PreTrainedTokenizerBase, max_length: int, held: bool
-    ) -> TokenTable | LazyTokenTable:
-        """The texts as tokens, made once and held in memory, or when they are due."""
-        if held:
-            return TokenTable.encode(tokenizer, [(text,) for text in self.texts], max_length)
-        return LazyTokenTable(self.texts, tokenizer, max_length)
 
 
 class Loaded(NamedTuple):

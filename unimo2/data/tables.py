@@ -1,42 +1,135 @@
-"""Millions of short strings without millions of objects."""
+"""Millions of strings and places of images in little memory, or in files that processes share."""
 
 from __future__ import annotations
 
 import hashlib
 from array import array
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from unimo2.formats.shards import ImageSource, TarMember
+
+Columns = Mapping[str, NDArray[np.generic]]
+"""What a table is made of: arrays by name, each of which can be a file that is mapped."""
+_END = b"\0"  # after each string, so that all of them are what a fingerprint is taken over
 
 
 class Strings:
     """Strings in one piece of memory: their bytes, and where each ends."""
 
     def __init__(self) -> None:
-        self._bytes = bytearray()
-        self._ends = array("q", [0])
+        self._bytes: bytearray | memoryview = bytearray()
+        self._ends: array[int] | NDArray[np.int64] = array("q", [0])
+
+    @classmethod
+    def of(cls, columns: Columns, name: str) -> Strings:
+        """Strings that `columns` gave under that name; nothing can be added to them."""
+        found = cls()
+        found._bytes = memoryview(columns[f"{name}.bytes"])  # type: ignore[arg-type]
+        found._ends = columns[f"{name}.ends"]  # type: ignore[assignment]
+        return found
+
+    def columns(self, name: str) -> dict[str, NDArray[np.generic]]:
+        """The arrays that `of` makes the same strings of."""
+        ends = np.asarray(self._ends, dtype=np.int64)
+        return {f"{name}.bytes": np.frombuffer(self._bytes, dtype=np.uint8), f"{name}.ends": ends}
 
     def add(self, text: str) -> None:
         """Append one."""
-        self._bytes += text.encode("utf-8", "surrogateescape")
+        assert isinstance(self._bytes, bytearray) and isinstance(self._ends, array)
+        self._bytes += text.encode("utf-8", "surrogateescape") + _END
         self._ends.append(len(self._bytes))
+
+    def extend(self, texts: Sequence[str]) -> None:
+        """Append some; many at once take a fraction of the time."""
+        assert isinstance(self._bytes, bytearray) and isinstance(self._ends, array)
+        encoded = [text.encode("utf-8", "surrogateescape") for text in texts]
+        start = len(self._bytes)
+        self._bytes += _END.join(encoded)
+        if encoded:
+            self._bytes += _END
+        lengths = np.fromiter(map(len, encoded), dtype=np.int64, count=len(encoded)) + len(_END)
+        self._ends.frombytes((start + lengths.cumsum()).tobytes())
 
     def __len__(self) -> int:
         return len(self._ends) - 1
 
     def __getitem__(self, number: int) -> str:
-        start, end = self._ends[number], self._ends[number + 1]
-        return self._bytes[start:end].decode("utf-8", "surrogateescape")
+        start, end = int(self._ends[number]), int(self._ends[number + 1]) - len(_END)
+        return bytes(self._bytes[start:end]).decode("utf-8", "surrogateescape")
 
     def __iter__(self) -> Iterator[str]:
         return (self[number] for number in range(len(self)))
 
-    def lengths(self) -> np.ndarray:
+    def lengths(self) -> NDArray[np.int64]:
         """Bytes of each, int64 [strings]."""
-        return np.diff(np.frombuffer(self._ends, dtype=np.int64))
+        ends = np.asarray(self._ends, dtype=np.int64)
+        return ends[1:] - ends[:-1] - len(_END)
+
+    def ended(self, first: int, last: int) -> memoryview:
+        """The bytes of the strings from `first` to before `last`, each with a zero behind it."""
+        return memoryview(self._bytes)[int(self._ends[first]) : int(self._ends[last])]
+
+    def fingerprint(self) -> str:
+        """sha256 over all of them."""
+        return hashlib.sha256(self.ended(0, len(self))).hexdigest()
+
+
+class RepeatedStrings:
+    """Strings of which few differ, such as names of classes: each is held once."""
+
+    def __init__(self) -> None:
+        self._distinct = Strings()
+        self._numbers: dict[str, int] = {}
+        self._which: array[int] | NDArray[np.int32] = array("i")
+
+    @classmethod
+    def of(cls, columns: Columns, name: str) -> RepeatedStrings:
+        """Strings that `columns` gave under that name; nothing can be added to them."""
+        found = cls()
+        found._distinct = Strings.of(columns, name)
+        found._which = columns[f"{name}.which"]  # type: ignore[assignment]
+        return found
+
+    def columns(self, name: str) -> dict[str, NDArray[np.generic]]:
+        """The arrays that `of` makes the same strings of."""
+        which = np.asarray(self._which, dtype=np.int32)
+        return {**self._distinct.columns(name), f"{name}.which": which}
+
+    def extend(self, texts: Sequence[str], times: int = 1) -> None:
+        """Append some, `times` over."""
+        assert isinstance(self._which, array)
+        for text in texts:
+            if text not in self._numbers:
+                self._numbers[text] = len(self._distinct)
+                self._distinct.add(text)
+        self._which.extend(array("i", [self._numbers[text] for text in texts]) * times)
+
+    def __len__(self) -> int:
+        return len(self._which)
+
+    def __getitem__(self, number: int) -> str:
+        return self._distinct[int(self._which[number])]
+
+    def __iter__(self) -> Iterator[str]:
+        return (self[number] for number in range(len(self)))
+
+    def lengths(self) -> NDArray[np.int64]:
+        """Bytes of each, int64 [strings]."""
+        lengths: NDArray[np.int64] = self._distinct.lengths()[np.asarray(self._which)]
+        return lengths
+
+    def fingerprint(self) -> str:
+        """sha256 over all of them, as of `Strings`."""
+        digest = hashlib.sha256()
+        which = np.asarray(self._which)
+        for first, last in _runs(which):
+            number = int(which[first])
+            digest.update(bytes(self._distinct.ended(number, number + 1)) * (last - first))
+        return digest.hexdigest()
 
 
 _OWN_FILE = -1  # offset of an image that is in no shard
@@ -46,32 +139,90 @@ class Sources:
     """Places of images: files of their own, and members of shards."""
 
     def __init__(self, sources: Iterable[ImageSource] = ()) -> None:
-        self._paths, self._names = Strings(), Strings()
-        self._offsets, self._sizes = array("q"), array("q")
+        # Of files the folder and the name in it, of members the shard and the name.
+        self._homes, self._names = Strings(), Strings()
+        self._numbers: dict[str, int] = {}
+        self._home_of: array[int] | NDArray[np.int32] = array("i")
+        self._offsets: array[int] | NDArray[np.int64] = array("q")
+        self._sizes: array[int] | NDArray[np.int64] = array("q")
         for source in sources:
             self.add(source)
 
+    @classmethod
+    def of(cls, columns: Columns, name: str) -> Sources:
+        """Places that `columns` gave under that name; nothing can be added to them."""
+        found = cls()
+        found._homes = Strings.of(columns, f"{name}.homes")
+        found._names = Strings.of(columns, f"{name}.names")
+        found._home_of = columns[f"{name}.home_of"]  # type: ignore[assignment]
+        found._offsets = columns[f"{name}.offsets"]  # type: ignore[assignment]
+        found._sizes = columns[f"{name}.sizes"]  # type: ignore[assignment]
+        return found
+
+    def columns(self, name: str) -> dict[str, NDArray[np.generic]]:
+        """The arrays that `of` makes the same places of."""
+        return {
+            **self._homes.columns(f"{name}.homes"),
+            **self._names.columns(f"{name}.names"),
+            f"{name}.home_of": np.asarray(self._home_of, dtype=np.int32),
+            f"{name}.offsets": np.asarray(self._offsets, dtype=np.int64),
+            f"{name}.sizes": np.asarray(self._sizes, dtype=np.int64),
+        }
+
     def add(self, source: ImageSource) -> None:
         """Append one."""
-        if not isinstance(source, TarMember):
-            source = TarMember(source, "", _OWN_FILE, 0)
-        self._paths.add(str(source.shard))
-        self._names.add(source.name)
-        self._offsets.append(source.offset)
-        self._sizes.append(source.size)
+        if isinstance(source, TarMember):
+            self._append(str(source.shard), (source.name,), source.offset, source.size)
+        else:
+            self._append(str(source.parent), (source.name,), _OWN_FILE, 0)
+
+    def add_files(self, folder: Path, names: Sequence[str]) -> None:
+        """Append files of one folder."""
+        self._append(str(folder), names, _OWN_FILE, 0)
+
+    def _append(self, home: str, names: Sequence[str], offset: int, size: int) -> None:
+        assert isinstance(self._home_of, array)
+        assert isinstance(self._offsets, array) and isinstance(self._sizes, array)
+        number = self._numbers.get(home)
+        if number is None:
+            number = self._numbers[home] = len(self._homes)
+            self._homes.add(home)
+        if len(names) == 1:
+            self._names.add(names[0])
+        else:
+            self._names.extend(names)
+        self._home_of.extend(array("i", [number]) * len(names))
+        self._offsets.extend(array("q", [offset]) * len(names))
+        self._sizes.extend(array("q", [size]) * len(names))
 
     def __len__(self) -> int:
         return len(self._offsets)
 
     def __getitem__(self, number: int) -> ImageSource:
-        path, offset = Path(self._paths[number]), self._offsets[number]
+        home, name = self._homes[int(self._home_of[number])], self._names[number]
+        offset = int(self._offsets[number])
         if offset == _OWN_FILE:
-            return path
-        return TarMember(path, self._names[number], offset, self._sizes[number])
+            return Path(home, name)
+        return TarMember(Path(home), name, offset, int(self._sizes[number]))
+
+    def homes(self) -> Iterator[str]:
+        """The folders and shards, each once."""
+        return iter(self._homes)
 
     def fingerprint(self) -> str:
         """sha256 over the files' names and the places in shards."""
-        digest = hashlib.sha256(self._offsets.tobytes())
-        for path in self._paths:
-            digest.update(Path(path).name.encode() + b"\0")
+        digest = hashlib.sha256(np.asarray(self._offsets, dtype=np.int64).data)
+        for first, last in _runs(np.asarray(self._home_of)):
+            if int(self._offsets[first]) == _OWN_FILE:
+                digest.update(self._names.ended(first, last))
+            else:
+                shard = Path(self._homes[int(self._home_of[first])]).name
+                digest.update((shard.encode("utf-8", "surrogateescape") + _END) * (last - first))
         return digest.hexdigest()
+
+
+def _runs(values: NDArray[np.generic]) -> Iterator[tuple[int, int]]:
+    """Where equal neighbours begin and end."""
+    ends = np.flatnonzero(values[1:] != values[:-1]) + 1
+    bounds = [0, *ends.tolist(), len(values)] if len(values) else [0]
+    return zip(bounds, bounds[1:], strict=False)

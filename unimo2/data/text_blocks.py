@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-import bisect
-import hashlib
-from array import array
+import os
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import accumulate, groupby, islice
+from itertools import groupby, islice
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from unimo2.data.batches import TextBatch
+from unimo2.data.index import TextFiles
 from unimo2.data.masking import MaskingSpec, mask_spans
 from unimo2.data.sampler import EpochSampler
 from unimo2.data.seeding import TEXT_MASKS, TEXT_ORDER, Share, stream
-from unimo2.data.tables import Strings
 from unimo2.data.texts import TokenTable
-from unimo2.errors import MissingData, UsageError
-from unimo2.formats.plain_text import TextLine, text_files
+from unimo2.errors import UsageError
+from unimo2.formats.plain_text import TextLine
 from unimo2.modeling.padding import pad
 from unimo2.processing import Unimo2Processor
 
@@ -120,37 +119,18 @@ class FileBlocks:
         fingerprint: sha256 over the files' names and sizes.
     """
 
-    def __init__(self, folders: Sequence[Path], processor: Unimo2Processor, length: int) -> None:
-        """List the files of some folders, for blocks of `length` tokens, special ones included.
-
-        Raises:
-            MissingData: A folder is not there or holds no text.
-        """
+    def __init__(self, files: TextFiles, processor: Unimo2Processor, length: int) -> None:
+        """Cut some files into blocks of `length` tokens, special ones included."""
+        self._files, self.fingerprint = files, files.fingerprint
         self._tokenizer, self._room = processor.tokenizer, length - 2
-        self._paths = Strings()
-        sizes = array("q")
-        digest = hashlib.sha256()
-        for folder in folders:
-            for path in text_files(folder):
-                size = path.stat().st_size
-                if not size:
-                    continue
-                self._paths.add(str(path))
-                sizes.append(size)
-                digest.update(f"{path.name}\0{size}\0".encode())
-        if not sizes:
-            raise MissingData(f"no text in {', '.join(map(str, folders))}")
-        self._bytes = sum(sizes)
         self._piece = max(1, round(self._room * self._bytes_of_token() * _MARGIN))
-        counts = (-(-size // self._piece) for size in sizes)
-        self._ends = array("q", accumulate(counts))
-        self.fingerprint = digest.hexdigest()
+        self._ends = (-(-files.sizes // self._piece)).cumsum()
 
     def _bytes_of_token(self) -> float:
         """Mean bytes of a token in the first texts."""
         read, texts = 0, []
-        for name in self._paths:
-            with Path(name).open("rb") as stream:
+        for number in range(len(self._files)):
+            with self._files.path(number).open("rb") as stream:
                 content = stream.read(_MEASURED_BYTES - read)
             texts.append(content.decode("utf-8", "replace"))
             read += len(content)
@@ -160,11 +140,15 @@ class FileBlocks:
         return max(1, read) / max(1, sum(len(ids) for ids in encoded))
 
     def __len__(self) -> int:
-        return self._ends[-1]
+        return int(self._ends[-1])
 
     def facts(self) -> dict[str, object]:
         """Number of files, blocks and bytes."""
-        return {"files": len(self._paths), "blocks": len(self), "bytes": self._bytes}
+        return {
+            "files": len(self._files),
+            "blocks": len(self),
+            "bytes": int(self._files.sizes.sum()),
+        }
 
     def tokens(self, numbers: Tensor) -> list[Tensor]:
         """Token ids of some blocks."""
@@ -175,11 +159,12 @@ class FileBlocks:
 
     def text(self, number: int) -> str:
         """The words of a block, with single spaces between."""
-        file = bisect.bisect_right(self._ends, number)
-        first = self._ends[file - 1] if file else 0
+        file = int(np.searchsorted(self._ends, number, side="right"))
+        first = int(self._ends[file - 1]) if file else 0
         place, last = number - first, number + 1 == self._ends[file]
         start = place * self._piece
-        with Path(self._paths[file]).open("rb") as stream:
+        with self._files.path(file).open("rb") as stream:
+            self._files.require_unchanged(file, os.fstat(stream.fileno()).st_size)
             stream.seek(max(0, start - 1))  # with the byte before, which tells where words begin
             content = stream.read() if last else stream.read(self._piece + min(start, 1))
             # A word belongs to the block in which it begins.

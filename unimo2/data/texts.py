@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
-from unimo2.data.tables import Strings
+from unimo2.data.tables import RepeatedStrings, Strings
 from unimo2.modeling.padding import pad
 
 
@@ -94,15 +94,17 @@ def _flat(rows: Iterable[Sequence[int]]) -> Tensor:
 class LazyTokenTable:
     """Texts in little memory, tokenised when they are due; lengths are in bytes."""
 
-    def __init__(self, texts: Strings, tokenizer: PreTrainedTokenizerBase, max_length: int) -> None:
-        """Take texts; `max_length` as for `TokenTable.encode`."""
+    def __init__(
+        self,
+        texts: Strings | RepeatedStrings,
+        lengths: Tensor,
+        fingerprint: str,
+        tokenizer: PreTrainedTokenizerBase,
+        max_length: int,
+    ) -> None:
+        """Take texts with what is known of them; `max_length` as for `TokenTable.encode`."""
         self._texts, self._tokenizer = texts, tokenizer
-        self.lengths = torch.from_numpy(texts.lengths())
-        self.longest = max_length
-        digest = hashlib.sha256()
-        for text in texts:
-            digest.update(text.encode("utf-8", "surrogateescape") + b"\0")
-        self.fingerprint = digest.hexdigest()
+        self.lengths, self.fingerprint, self.longest = lengths, fingerprint, max_length
 
     def tokens(self, rows: Tensor) -> list[Tensor]:
         """Token ids of some texts, int64 [n] each."""

@@ -155,6 +155,8 @@ class VisualGenomeFiles(_Layout):
 
     NAME = "visual_genome"
     REGIONS = "region_descriptions.json"
+    IMAGE_DATA = "image_data.json"
+    """Where each image is from."""
     IMAGES = ("VG_100K", "VG_100K_2")
 
 

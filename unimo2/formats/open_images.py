@@ -19,8 +19,8 @@ from unimo2.errors import BadData, MissingData
 from unimo2.formats.layout import OpenImagesFiles
 from unimo2.formats.parsing import (
     BROKEN_ROW,
+    Listings,
     Skips,
-    first_file,
     numbered_lines,
     refuse,
     refuse_lost,
@@ -60,7 +60,7 @@ def read_open_images(
     path = label_file(folder)
     if path is None:
         raise MissingData(f"Open Images labels not found: {folder / LABEL_FILES[0]}")
-    names = class_names(folder)
+    names, listings = class_names(folder), Listings()
     for identifier, rows in groupby(_label_rows(path, broken), key=lambda row: row[1]):
         labels: dict[str, None] = {}
         for number, _, label, right in rows:
@@ -73,7 +73,7 @@ def read_open_images(
             continue
         folders = (folder / "train", folder / f"train_{identifier[0]}")
         places = [place / f"{identifier}.jpg" for place in folders]
-        image = first_file(places)
+        image = listings.first_file(places)
         if image is not None:
             yield VerifiedImage(identifier, image, tuple(labels))
         else:

@@ -64,6 +64,16 @@ class Skips:
         """Number of items by reason."""
         return dict(self._counts)
 
+    def plain(self) -> dict[str, list[Any]]:
+        """Number of items and the first place by reason, fit for JSON."""
+        return {reason: [count, self._first[reason]] for reason, count in self._counts.items()}
+
+    def include(self, plain: dict[str, list[Any]]) -> None:
+        """Count what another one's `plain` says, too."""
+        for reason, (count, place) in plain.items():
+            self._counts[reason] += count
+            self._first.setdefault(reason, place)
+
     def lines(self) -> list[str]:
         """One line a reason: `3 x broken row, first pairs.tsv:17: 1 column, expected 2`."""
         return [
@@ -154,9 +164,33 @@ def require_file(path: Path, what: str) -> None:
         refuse_pointer(path.read_bytes(), str(path))
 
 
-def first_file(candidates: Iterable[Path]) -> Path | None:
-    """The first file that is there, as an absolute path."""
-    return next((Path(os.path.abspath(path)) for path in candidates if os.path.isfile(path)), None)
+class Listings:
+    """The files of folders, each of which is listed once.
+
+    A look at each of millions of files takes far longer, on a disk behind a network above all.
+    """
+
+    def __init__(self) -> None:
+        self._names: dict[str, frozenset[str]] = {}
+
+    def first_file(self, candidates: Iterable[Path]) -> Path | None:
+        """The first file that is there, as an absolute path."""
+        for path in candidates:
+            folder, name = os.path.split(os.path.abspath(path))
+            if folder not in self._names:
+                self._names[folder] = _files_in(folder)
+            if name in self._names[folder]:
+                return Path(folder, name)
+        return None
+
+
+def _files_in(folder: str) -> frozenset[str]:
+    """Names of the files in a folder, none where it is not there."""
+    try:
+        with os.scandir(folder) as entries:
+            return frozenset(entry.name for entry in entries if entry.is_file())
+    except (FileNotFoundError, NotADirectoryError):
+        return frozenset()
 
 
 def refuse_pointer(content: bytes, place: str) -> None:

@@ -40,21 +40,36 @@ def text_lines(folder: Path, broken: Skips | None = None) -> Iterator[TextLine]:
 
 
 def text_files(folder: Path) -> Iterator[Path]:
-    """The files of a text corpus, folder by folder, by name; `folder` itself if it is a file.
+    """The files of a text corpus, folder by folder, by name; see `text_names`."""
+    for home, names in text_names(folder):
+        yield from (home / name for name in names)
+
+
+def text_names(folder: Path) -> Iterator[tuple[Path, list[str]]]:
+    """The folders of a text corpus, each with its files by name; `folder` itself may be a file.
 
     One folder at a time is listed: OpenWebText unpacks to eight million files.
     """
     if folder.is_file():
-        yield folder
+        yield folder.parent, [folder.name]
         return
     if not folder.is_dir():
         raise MissingData(f"text corpus not found: {folder}")
     found = False
-    for home, folders, names in os.walk(folder):
-        folders.sort()  # the order in which os.walk goes down
-        for name in sorted(names):
-            if name.endswith(TEXT_SUFFIXES):
-                found = True
-                yield Path(home, name)
+    for home, folders, names in os.walk(folder, followlinks=True):
+        # The order in which os.walk goes down; a link to a folder above would lead round and round.
+        folders[:] = sorted(name for name in folders if not _leads_up(home, name))
+        texts = sorted(name for name in names if name.endswith(TEXT_SUFFIXES))
+        if texts:
+            found = True
+            yield Path(home), texts
     if not found:
         raise MissingData(f"no text in {folder}: no file named *{', *'.join(TEXT_SUFFIXES)}")
+
+
+def _leads_up(home: str, name: str) -> bool:
+    """Whether a folder in `home` is a link to `home` or a folder above it."""
+    path = os.path.join(home, name)
+    if not os.path.islink(path):
+        return False
+    return Path(os.path.realpath(home)).is_relative_to(os.path.realpath(path))

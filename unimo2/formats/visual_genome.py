@@ -18,10 +18,11 @@ from unimo2.formats.json_stream import json_items
 from unimo2.formats.layout import VisualGenomeFiles
 from unimo2.formats.parsing import (
     DuplicateId,
+    Listings,
     Skips,
-    first_file,
     integer,
     items,
+    optional_integer,
     parsed,
     reason_for,
     refuse,
@@ -67,6 +68,7 @@ def read_regions(
     """
     path = folder / REGIONS_FILE
     seen: set[int] = set()
+    listings = Listings()
     for index, item in enumerate(json_items(path)):
         place = f"{path}: item {index}"
         try:
@@ -78,13 +80,36 @@ def read_regions(
         except BadData as error:
             refuse(reason_for(error), str(error), broken)
             continue
-        image = first_file(folder / name / f"{identifier}.jpg" for name in IMAGE_FOLDERS)
+        image = listings.first_file(folder / name / f"{identifier}.jpg" for name in IMAGE_FOLDERS)
         if image is not None:
             yield RegionImage(identifier, image, regions)
             continue
         first, second = (folder / name for name in IMAGE_FOLDERS)
         fault = f"{place}: image {identifier}.jpg is neither in {first} nor in {second}"
         refuse_lost(fault, f"{identifier}.jpg ({place})", lost)
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Which photo of other collections an image is."""
+
+    id: int
+    coco_id: int | None
+    flickr_id: int | None
+
+
+def read_origins(folder: Path) -> Iterator[Origin]:
+    """Stream `image_data.json`, which says of which photo of COCO and Flickr each image is a copy.
+
+    Raises:
+        MissingData: There is no such file.
+        BadData: It is malformed.
+    """
+    path = folder / VisualGenomeFiles.IMAGE_DATA
+    for index, item in enumerate(json_items(path)):
+        place = f"{path}: item {index}"
+        others = (optional_integer(item, name, place) for name in ("coco_id", "flickr_id"))
+        yield Origin(_image_id(item, place), *others)
 
 
 def _image_id(item: Any, place: str) -> int:

@@ -20,9 +20,9 @@ from unimo2.formats.layout import ConceptualCaptionsFiles, SbuFiles
 from unimo2.formats.parsing import (
     BROKEN_ROW,
     IMAGE_SUFFIXES,
+    Listings,
     Skips,
     decoded,
-    first_file,
     numbered_lines,
     raw_lines,
     read_json,
@@ -200,16 +200,20 @@ def sidecar_pairs(
             continue
         if not shard.is_dir():
             continue
-        for path in sorted_entries(shard):
-            if path.suffix != ".txt":
-                continue
-            lines = [line for _, line in numbered_lines(path, broken)]
-            text = " ".join(" ".join(lines).split())
-            if text:
-                rows = [(str(path), text, path.stem)]
-                yield from _on_disk(rows, _beside(path), lost, broken)
-            elif lines:
-                refuse(BROKEN_ROW, f"{path}: no caption", broken)
+        yield from _on_disk(_sidecar_rows(shard, broken), _beside(shard), lost, broken)
+
+
+def _sidecar_rows(folder: Path, broken: Skips | None) -> Iterator[tuple[str, str, str]]:
+    """The captions that lie beside images, each with the stem of its file."""
+    for path in sorted_entries(folder):
+        if path.suffix != ".txt":
+            continue
+        lines = [line for _, line in numbered_lines(path, broken)]
+        text = " ".join(" ".join(lines).split())
+        if lines and not text:
+            refuse(BROKEN_ROW, f"{path}: no caption", broken)
+        if text:
+            yield str(path), text, path.stem
 
 
 def in_shards(folder: Path) -> bool:
@@ -222,8 +226,8 @@ def in_shards(folder: Path) -> bool:
         return any(entry.name.endswith(SHARD_SUFFIX) for entry in entries)
 
 
-def _beside(path: Path) -> Locate:
-    return lambda _: [path.with_suffix(suffix) for suffix in IMAGE_SUFFIXES]
+def _beside(folder: Path) -> Locate:
+    return lambda stem: [folder / f"{stem}{suffix}" for suffix in IMAGE_SUFFIXES]
 
 
 def is_address(source: str) -> bool:
@@ -245,13 +249,14 @@ def _on_disk(
     broken: Skips | None,
 ) -> Iterator[WebPair]:
     """The pairs whose image is there; the path of a row must not lead out of the data root."""
+    listings = Listings()
     for place, text, source in rows:
         if not is_address(source) and not _stays_below(source):
             fault = f"{place}: image {source!r} is not a plain relative path"
             refuse(BROKEN_ROW, fault, broken)
             continue
         candidates = locate(source)
-        path = first_file(candidates)
+        path = listings.first_file(candidates)
         if path is not None:
             yield WebPair(place, text, source, path)
             continue

@@ -79,6 +79,7 @@ class LoopConfig:
     # Accelerate knows and is installed
     trackers: tuple[str, ...] = ()
     prefetch: CountOrNone = 0  # batches that a thread prepares while the step before computes
+    workers: CountOrNone = 0  # decoding threads of a process; 0 for its share of the cores
     # of the weights in output/model ("float16" halves the file)
     save_dtype: Literal["float32", "float16", "bfloat16"] = "float32"
 
@@ -126,6 +127,9 @@ class PretrainConfig(LoopConfig):
     # corpora of pairs, folders of the data root. Paper: COCO, Visual Genome, Conceptual Captions,
     # SBU.
     pair_sets: tuple[str, ...] = ("coco",)
+    # of Visual Genome: leave out the images that these data sets, "coco" and "flickr30k", validate
+    # or test with. Ours; the paper's counts are of the whole set.
+    leave_out: tuple[str, ...] = ()
     # corpora of images alone: "imagenet21k", "open_images". Paper: both.
     image_sets: tuple[str, ...] = ()
     # corpora of texts alone: "text", "bookwiki", "openwebtext". Paper: the latter two.
@@ -206,7 +210,6 @@ class PretrainConfig(LoopConfig):
     # with "stream", items that are shuffled among each other; 0 for all, which jumps about on the
     # disk
     shuffle_buffer: int = 0
-    workers: Count = 4  # decoding threads of a process
     vocab_size: int = 1000  # of the tokenizer that is trained on the corpora, if one is
     # timm name of the ViT that the Visual Transformer starts from ("local-dir:" and a folder for
     # one that `trains` left); empty for random weights. Paper: ViT-B/16.
@@ -217,7 +220,7 @@ class PretrainConfig(LoopConfig):
     # Paper: RoBERTa-base.
     text_tower: str = ""
 
-    later: ClassVar[Mapping[str, Any]] = {"mask_unit": "token"}
+    later: ClassVar[Mapping[str, Any]] = {"mask_unit": "token", "leave_out": ()}
 
     @property
     def mixed_from(self) -> int:
@@ -249,6 +252,8 @@ class PretrainConfig(LoopConfig):
         some = self.mlm_weight > 0 or self.itm_weight > 0 or self.contrastive_weight > 0
         self.require("itm_weight", some, "above 0 if mlm is 0")
         self.require("vcl_rotation", 0 <= self.vcl_rotation <= 180, "between 0 and 180 degrees")
+        known = set(self.leave_out) <= {"coco", "flickr30k"}
+        self.require("leave_out", known, '"coco", "flickr30k" or both')
         needed = {"labels": "image_sets", "views": "image_sets", "words": "text_sets"}.get(
             self.trains, "pair_sets"
         )

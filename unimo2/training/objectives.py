@@ -22,6 +22,7 @@ from unimo2.training.distributed import (
     balanced,
     gather,
     gather_constant,
+    gather_narrow,
     mean_cross_entropy,
     rank,
     total,
@@ -268,7 +269,7 @@ class PairObjective(nn.Module):
     def _fused(self, towers: _Towers, images: Tensor, texts: Tensor) -> Tensor:
         """Matching logits, float32 [pairs, 2], of rows of `Everyone`, int64 [pairs] each."""
         vision, text, mask = towers
-        indices = None
+        dtype, indices = vision.dtype, None
         if (scores := self.model.dictionary_scores(*towers)) is not None:
             assert self.model.dictionary is not None  # it gave the scores
             of_images, of_texts = (gather_constant(part) for part in scores)
@@ -279,10 +280,15 @@ class PairObjective(nn.Module):
             images, texts = ((rows - first).clamp(0, last) for rows in (images, texts))
         else:
             missing = widest(mask.shape[1], mask.device) - mask.shape[1]
-            vision, text = gather(vision), gather(functional.pad(text, (0, 0, 0, missing)))
+            text = gather_narrow(functional.pad(text, (0, 0, 0, missing)))
+            vision = gather_narrow(vision)
             mask = gather_constant(functional.pad(mask, (0, missing)))
         output = self.model.fuse(
-            vision[images], text[texts], mask[texts], pooled_only=True, grounded_indices=indices
+            vision[images].to(dtype),
+            text[texts].to(dtype),
+            mask[texts],
+            pooled_only=True,
+            grounded_indices=indices,
         )
         assert output.itm_logits is not None  # image and text were given
         return output.itm_logits.float()

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain, islice
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from unimo2.data.batches import MixedBatch
-from unimo2.data.corpora import prompted, read_labelled, read_pairs
+from unimo2.data.corpora import prompted, read_classes, read_pairs
 from unimo2.data.images import ImageStore
-from unimo2.data.pairs import ImageCorpus, Index, PairCorpus
+from unimo2.data.index import Index, TextFiles
+from unimo2.data.kept_index import Found, Notice, keep
+from unimo2.data.pairs import ImageCorpus, PairCorpus
 from unimo2.data.seeding import Share, seeded_weights
 from unimo2.data.text_blocks import FileBlocks, TextCorpus, blocks, text_folders
 from unimo2.data.texts import TokenTable
@@ -65,23 +67,24 @@ def model_config(recipe: Recipe, vocab_size: int | None = None) -> Unimo2Config:
     return _PRESETS[recipe.preset](**{**recipe.model, **tokens})
 
 
-def prepare(recipe: Recipe, root: Path) -> Prepared:
+def prepare(recipe: Recipe, root: Path, notice: Notice | None = None) -> Prepared:
     """Read the corpora, train the tokenizer, build the model configuration.
+
+    `notice` is called before a reading that takes long.
 
     Raises:
         UsageError: Or one of its kinds (MissingData, BadData).
     """
     training, skips = recipe.training, Skips()
-    pairs = Index(read_pairs(root, training.pair_sets, skips))
-    images = read_labelled(root, training.image_sets, skips)
-    labelled = Index(prompted(images, training.prompts))
+    found = _read(training, root, skips, notice)
     folders = text_folders(root, training.text_sets)
 
     def lines() -> Iterator[TextLine]:
         return chain.from_iterable(text_lines(folder, skips) for folder in folders)
 
     some = (line.text for line in islice(lines(), _TOKENIZER_LINES))
-    tokenizer = find_tokenizer(training, chain(pairs.texts, labelled.texts, some))
+    labels = () if found.labelled is None else found.labelled.texts
+    tokenizer = find_tokenizer(training, chain(found.pairs.texts, labels, some))
     if training.trains == "clip":
         as_clip_reads(tokenizer)
     config = model_config(recipe, len(tokenizer))
@@ -99,16 +102,54 @@ def prepare(recipe: Recipe, root: Path) -> Prepared:
     processor = Unimo2Processor(
         tokenizer=tokenizer, image_size=config.image_size, max_text_length=longest
     )
-    corpora = _corpora(training, processor, pairs, labelled, folders, lines)
+    corpora = _corpora(training, processor, found, lines)
     return Prepared(processor, config, corpora, skips)
+
+
+class _Listed(NamedTuple):
+    """What lies in the data root; None for kinds that are not trained on."""
+
+    pairs: Index
+    labelled: Index | None  # texts are prompts
+    texts: TextFiles | None
+
+
+def _read(training: PretrainConfig, root: Path, skips: Skips, notice: Notice | None) -> _Listed:
+    """List the corpora: of those that are streamed there is one list for all processes."""
+
+    def pairs(lost: Skips) -> Index:
+        return Index(read_pairs(root, training.pair_sets, lost, training.leave_out))
+
+    def labelled(lost: Skips) -> Index:
+        images = read_classes(root, training.image_sets, lost)
+        return Index(prompted(images, training.prompts), repeated=True)
+
+    folders = text_folders(root, training.text_sets)
+    if training.loading == "memory":
+        files = TextFiles(folders) if folders else None
+        return _Listed(pairs(skips), labelled(skips) if training.image_sets else None, files)
+
+    def kept(name: str, sets: Sequence[str], find: Callable[[Skips], Index | TextFiles]) -> Found:
+        what: dict[str, object] = {"what": name, "sets": sets}
+        if name == "labelled":
+            what["prompts"] = training.prompts
+        places = [root / one for one in sets]
+        return keep(what, places, lambda lost: find(lost).found(), skips, notice)
+
+    beside = [name for name in training.leave_out if name not in training.pair_sets]
+    found = Index.of(kept("pairs", [*training.pair_sets, *beside], pairs))
+    images = texts = None
+    if training.image_sets:
+        images = Index.of(kept("labelled", training.image_sets, labelled), repeated=True)
+    if folders:
+        texts = TextFiles.of(kept("texts", training.text_sets, lambda lost: TextFiles(folders)))
+    return _Listed(found, images, texts)
 
 
 def _corpora(
     training: PretrainConfig,
     processor: Unimo2Processor,
-    pairs: Index,
-    labelled: Index,
-    folders: list[Path],
+    found: _Listed,
     lines: Callable[[], Iterator[TextLine]],
 ) -> Corpora:
     """Corpora of what was found, decoded and tokenised now or when it is due."""
@@ -116,26 +157,28 @@ def _corpora(
     buffer = 0 if held else training.shuffle_buffer
 
     def store(index: Index) -> ImageStore:
-        return ImageStore(index.sources, processor.image_size, held, training.workers)
+        return ImageStore(
+            index.sources, processor.image_size, held, training.workers, index.fingerprint
+        )
 
     def with_texts(index: Index, images: ImageStore, setting: str) -> PairCorpus:
         captions = index.captions(processor.tokenizer, training.max_text_length, held)
         return PairCorpus(images, captions, index.counts, processor, buffer, setting)
 
     prompts = unpaired = texts = None
-    if len(labelled.sources):
-        shown = store(labelled)
+    if found.labelled is not None:
+        shown = store(found.labelled)
         unpaired = ImageCorpus(shown, processor, buffer)
-        prompts = with_texts(labelled, shown, "labelled images (training.prompt_share)")
-    if folders:
+        prompts = with_texts(found.labelled, shown, "labelled images (training.prompt_share)")
+    if found.texts is not None:
         limit = training.text_limit
         packed: TokenTable | FileBlocks
         if held:
             packed = TokenTable(blocks(lines(), processor, limit))
         else:
-            packed = FileBlocks(folders, processor, limit)
+            packed = FileBlocks(found.texts, processor, limit)
         texts = TextCorpus(packed, processor, limit, buffer)
-    corpus = with_texts(pairs, store(pairs), "images (training.batch_size)")
+    corpus = with_texts(found.pairs, store(found.pairs), "images (training.batch_size)")
     return Corpora(corpus, processor, prompts, unpaired, texts)
 
 
@@ -158,6 +201,7 @@ class PairTask(TrainingTask):
         """Take the corpora; a subclass adds `model` and `objective`."""
         self.config = config
         self.processor, self.corpora = prepared.processor, prepared.corpora
+        self._left_out = prepared.skips.counts
         self._checked = 0  # parts of a batch for which both phases are known to be possible
 
     def batch(self, step: int, share: Share) -> MixedBatch:
@@ -170,6 +214,10 @@ class PairTask(TrainingTask):
     def identity(self) -> dict[str, Any]:
         """Model and corpora."""
         return {"model": self.model.config.to_diff_dict(), "corpora": self.corpora.describe()}
+
+    def notes(self) -> dict[str, Any]:
+        """What was left out of the corpora, by reason."""
+        return {"left_out": self._left_out} if self._left_out else {}
 
 
 class PretrainingTask(PairTask):

@@ -58,6 +58,10 @@ class TrainingTask:
         """What a checkpoint must agree with beside the configuration: nested plain values."""
         raise NotImplementedError
 
+    def notes(self) -> dict[str, Any]:
+        """What train.json says beside the identity: plain values."""
+        return {}
+
     def save(self, folder: Path, dtype: str) -> None:
         """Write the model with all that is needed to use it, all or nothing."""
         checkpoints.save_model(self.model, self.processor, folder, dtype)
@@ -96,6 +100,7 @@ def report(
         "config": asdict(config),
         **({"changes": list(changes)} if changes else {}),
         **task.identity(),
+        **task.notes(),
         "parameters": sum(p.numel() for p in task.model.parameters()),
         **kept,
         "device": str(accelerator.device),

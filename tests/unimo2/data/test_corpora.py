@@ -13,10 +13,11 @@ from PIL import Image
 from builders import corpora_folders
 from builders import tiny_training as tiny
 from unimo2.data.corpora import prompted, read_labelled, read_pairs
-from unimo2.data.pairs import Index
+from unimo2.data.index import Index
 from unimo2.data.seeding import CAPTIONS, ORDER, Share, stream
 from unimo2.data.text_blocks import text_folders
 from unimo2.errors import BadData, MissingData, UsageError
+from unimo2.formats.parsing import Skips
 from unimo2.processing import Unimo2Processor
 from unimo2.training.curriculum import Corpora
 
@@ -238,3 +239,39 @@ def test_missing_and_unknown_corpora_are_one_line(tmp_path):
         with pytest.raises(UsageError) as caught:
             call()
         assert "\n" not in str(caught.value)
+
+
+def test_copies_of_evaluation_images_are_left_out_and_counted(tmp_path):
+    """Truth: four images of Visual Genome by hand: a COCO test photo, a Flickr30k one, two others."""
+    corpora_folders.visual_genome(tmp_path, images=4)
+    origins = [(1, 77, None), (2, 78, 1000092795), (3, None, 555), (4, 79, None), (5, None, None)]
+    items = [{"image_id": i, "coco_id": coco, "flickr_id": flickr} for i, coco, flickr in origins]
+    (tmp_path / "visual_genome" / "image_data.json").write_text(json.dumps(items))
+    sentence = {"sentid": 1, "imgid": 1, "raw": "a", "tokens": ["a"]}
+
+    def karpathy(name, *images):
+        found = [
+            {"imgid": n, "filename": file, "split": split, "cocoid": coco,
+             "sentences": [{**sentence, "imgid": n, "sentid": n}]}
+            for n, (file, split, coco) in enumerate(images)
+        ]  # fmt: skip
+        (tmp_path / name).mkdir()
+        document = {"dataset": name, "images": found}
+        (tmp_path / name / f"dataset_{name}.json").write_text(json.dumps(document))
+
+    karpathy("coco", ("a.jpg", "test", 77), ("b.jpg", "train", 78), ("c.jpg", "val", 80))
+    karpathy("flickr30k", ("1000092795.jpg", "val", None), ("555.jpg", "train", None))
+
+    def kept(*leave_out):
+        lost = Skips()
+        images = read_pairs(tmp_path, ["visual_genome"], lost, leave_out)
+        return [int(image.path.stem) for image in images], lost.counts
+
+    reason = "image of visual_genome that {} validates or tests with".format
+    assert kept() == ([1, 2, 3, 4], {})
+    assert kept("coco") == ([2, 3, 4], {reason("coco"): 1})
+    assert kept("flickr30k") == ([1, 3, 4], {reason("flickr30k"): 1})
+    assert kept("coco", "flickr30k") == ([3, 4], {reason("coco"): 1, reason("flickr30k"): 1})
+    (tmp_path / "visual_genome" / "image_data.json").unlink()
+    with pytest.raises(MissingData, match="image_data.json"):
+        kept("coco")

@@ -17,7 +17,8 @@ from builders import tiny_training as tiny
 from unimo2.data.augment import Augmentation
 from unimo2.data.corpora import CaptionedImage, read_pairs
 from unimo2.data.images import ImageStore
-from unimo2.data.pairs import ImageCorpus, Index
+from unimo2.data.index import Index, TextFiles
+from unimo2.data.pairs import ImageCorpus
 from unimo2.data.sampler import EpochSampler
 from unimo2.data.seeding import CAPTIONS, IMAGE_ORDER, ORDER, Share
 from unimo2.data.tables import Sources, Strings
@@ -188,7 +189,7 @@ def test_blocks_in_files_hold_every_word_once(tmp_path, length):
     texts = [" ".join(words[:250]), "\n".join(words[250:380]), "", "  ".join(words[380:]) + "\n"]
     for number, text in enumerate(texts):
         (folder / f"{number}.txt").write_text(text, encoding="utf-8")
-    found = FileBlocks([folder], tiny.corpus()[1], length)
+    found = FileBlocks(TextFiles([folder]), tiny.corpus()[1], length)
     parts = [found.text(number).split() for number in range(len(found))]
     assert [word for part in parts for word in part] == words
     tokens = found.tokens(torch.arange(len(found)))
@@ -201,7 +202,7 @@ def test_few_tokens_of_blocks_in_files_are_cut_off(tmp_path):
     """Truth: the tokens of the whole text, counted."""
     corpora_folders.text(tmp_path, lines=300)
     tokenizer = tiny.corpus()[1].tokenizer
-    found = FileBlocks([tmp_path / "text"], tiny.corpus()[1], 64)
+    found = FileBlocks(TextFiles([tmp_path / "text"]), tiny.corpus()[1], 64)
     kept = sum(len(ids) - 2 for ids in found.tokens(torch.arange(len(found))))
     texts = [path.read_text() for path in sorted((tmp_path / "text").iterdir())]
     whole = sum(len(tokenizer(text, add_special_tokens=False)["input_ids"]) for text in texts)
@@ -212,7 +213,7 @@ def test_no_text_is_one_line(tmp_path):
     """Truth: an empty file."""
     (tmp_path / "empty.txt").write_text("")
     with pytest.raises(MissingData, match="no text"):
-        FileBlocks([tmp_path], tiny.corpus()[1], 16)
+        FileBlocks(TextFiles([tmp_path]), tiny.corpus()[1], 16)
 
 
 def test_strings_come_back_as_they_were():

@@ -96,3 +96,17 @@ def test_two_processes_log_what_one_would(output, tmp_path):
             assert found[name] == pytest.approx(value, rel=2e-2, abs=2e-3), name
     document = json.loads((output / "run" / "train.json").read_text())
     assert document["processes"] == 2 and document["samples"]["pairs"] == 3 * 8 + 3 * 4
+
+
+def test_under_autocast_rows_travel_in_its_type(output):
+    """Truth: the rows of both processes; without autocast bit by bit, with it rounded once."""
+    found = torch.load(output / "gathered.pt")
+    rows = torch.cat([torch.arange(6.0).view(2, 3) / 7 + rank for rank in range(2)])
+    assert found["fp32"].dtype == torch.float32 and torch.equal(found["fp32"], rows)
+    assert found["bf16"].dtype == torch.bfloat16 and torch.equal(found["bf16"], rows.bfloat16())
+    for name, tolerance in (("fp32", 1e-6), ("bf16", 0.02)):  # both processes have a loss
+        gradient = found[f"{name} gradient"]
+        assert gradient.dtype == torch.float32
+        torch.testing.assert_close(gradient, 4 * rows[:2], rtol=tolerance, atol=tolerance)
+    alone = tiny_mixed.narrow_gather(0)
+    assert alone["bf16"].dtype == torch.float32  # nothing is sent

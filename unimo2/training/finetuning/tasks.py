@@ -25,6 +25,7 @@ from unimo2.modeling.generation import tag_tokens
 from unimo2.modeling.heads import Unimo2ForImages, Unimo2ForPairs, Unimo2ForTexts
 from unimo2.modeling.model import Unimo2Model
 from unimo2.processing import Unimo2Processor, load_processor, longest
+from unimo2.training.distributed import rank, total, world_size
 from unimo2.training.finetuning import readers
 from unimo2.training.finetuning.captioning import CaptionData, CaptionObjective, ImageTags
 from unimo2.training.finetuning.classification import (
@@ -235,8 +236,9 @@ class _Workshop:
         return pictures, self._tokens(tuple(texts)), [len(image.captions) for image in images]
 
     def _pictures(self, paths: tuple[Path, ...]) -> AugmentedImages:
-        size, augment = self.config.image_gigabytes, self.config.augment
-        return AugmentedImages(paths, self.processor, size, augment, self.config.seed)
+        config = self.config
+        size, augment = config.image_gigabytes, config.augment
+        return AugmentedImages(paths, self.processor, size, augment, config.seed, config.workers)
 
     def _tokens(self, texts: tuple[tuple[str, ...], ...]) -> TokenTable:
         longest = min(self.config.max_text_length, self._positions())
@@ -276,12 +278,12 @@ def _names_of_classes(labels: Sequence[str]) -> dict[str, Any]:
 def _held_out(
     pictures: AugmentedImages, labels: Tensor, batch_size: int, model: PreTrainedModel
 ) -> float:
-    """Accuracy of a model on labelled images, in percent."""
-    right = 0
-    for rows in torch.arange(len(pictures)).split(batch_size):
+    """Accuracy of a model on labelled images, in percent; each process looks at its part."""
+    right = torch.zeros((), dtype=torch.long, device=model.device)
+    for rows in torch.arange(len(pictures))[rank() :: world_size()].split(batch_size):
         logits = model(pixel_values=pictures.plain(rows).to(model.device)).logits
-        right += int((logits.argmax(dim=1).cpu() == labels[rows]).sum())
-    return 100.0 * right / len(pictures)
+        right += (logits.argmax(dim=1).cpu() == labels[rows]).sum().to(model.device)
+    return 100.0 * int(total(right)) / len(pictures)
 
 
 class EncoderObjective(nn.Module):

@@ -1,0 +1,218 @@
+"""Lists of corpora that are kept in files: the same as read anew, and never older than the data."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from builders import corpora_folders
+from unimo2.data import kept_index
+from unimo2.data.corpora import (
+    CaptionedFolder,
+    CaptionedImage,
+    prompted,
+    read_classes,
+    read_labelled,
+)
+from unimo2.data.index import Index, TextFiles
+from unimo2.data.kept_index import Found, keep
+from unimo2.data.tables import RepeatedStrings, Sources, Strings
+from unimo2.errors import BadData
+from unimo2.formats.parsing import Skips
+from unimo2.formats.shards import TarMember
+from unimo2.training.pretraining import prepare
+from unimo2.training.recipes import Recipe
+
+EARLIER = 1_500_000_000  # a time before the test
+
+
+@pytest.fixture
+def root(tmp_path):
+    corpora_folders.everything(tmp_path)
+    settle(tmp_path)
+    return tmp_path
+
+
+def settle(folder: Path) -> None:
+    """Give everything in a folder a time that is long past."""
+    for path in [folder, *folder.rglob("*")]:
+        os.utime(path, (EARLIER, EARLIER))
+
+
+def read(root: Path, name: str, lost: Skips | None = None) -> tuple[Found, list[str]]:
+    """A corpus of images by its index, and what was said about listing it."""
+    said: list[str] = []
+
+    def find(skips: Skips) -> Found:
+        return Index(read_classes(root, [name], skips), repeated=True).found()
+
+    return keep({}, [root / name], find, lost or Skips(), said.append), said
+
+
+def names(found: Found) -> list[str]:
+    index = Index.of(found, repeated=True)
+    return [index.sources[number].name for number in range(len(index.sources))]
+
+
+def test_an_index_from_files_is_the_index_that_was_read(root):
+    """Truth: the index in memory; places, texts, counts and fingerprints, one by one."""
+    shard = TarMember(root / "a.tar", "c/d.png", 7, 9)
+    images = [
+        CaptionedImage(root / "b.jpg", ("x", "né")),
+        CaptionedImage(shard, ("z",)),
+        CaptionedFolder(root / "f", ("1.jpg", "2.jpg"), ("x", "y")),
+    ]
+    for repeated in (False, True):
+        held = Index(images, repeated)
+        found = held.found()
+        kept = Index.of(keep({"r": repeated}, [root], lambda _, it=found: it, Skips()), repeated)
+        places = [root / "b.jpg", shard, root / "f" / "1.jpg", root / "f" / "2.jpg"]
+        for index in (held, kept):
+            assert [index.sources[number] for number in range(4)] == places
+            assert list(index.texts) == ["x", "né", "z", "x", "y", "x", "y"]
+            assert index.counts.tolist() == [2, 1, 2, 2]
+        assert kept.fingerprint == held.fingerprint == Sources(places).fingerprint()
+        one, two = (index.captions(None, 8, held=False) for index in (held, kept))
+        assert one.fingerprint == two.fingerprint
+        assert torch.equal(one.lengths, two.lengths) and two.lengths[1] == 3
+    assert isinstance(kept.texts._distinct._bytes.obj, np.memmap)  # shared, not copied
+
+
+def test_repeated_strings_are_strings():
+    """Truth: the same strings held one by one, fingerprint included."""
+    plain, repeated = Strings(), RepeatedStrings()
+    for texts, times in ((["a", "b"], 2), (["b"], 3), (["ü"], 1)):
+        plain.extend(texts * times)
+        repeated.extend(texts, times)
+    assert list(plain) == list(repeated) == ["a", "b", "a", "b", "b", "b", "b", "ü"]
+    assert plain.fingerprint() == repeated.fingerprint()
+    assert plain.lengths().tolist() == repeated.lengths().tolist()
+
+
+def test_folders_of_a_class_are_its_images(root):
+    """Truth: the images one by one, as supervised training of a tower takes them."""
+    folders = Index(prompted(read_classes(root, ["imagenet21k"]), ["a [label]"]), repeated=True)
+    images = Index(prompted(read_labelled(root, ["imagenet21k"]), ["a [label]"]))
+    assert len(images.sources) == 6 and list(folders.texts) == list(images.texts)
+    assert folders.fingerprint == images.fingerprint
+
+
+def test_a_second_start_lists_nothing(root, monkeypatch):
+    """Truth: a reader that must not be called; what it left out is told again."""
+    (root / "imagenet21k" / "n00000001" / "readme.txt").write_text("no image")
+    settle(root)
+    lost, again = Skips(), Skips()
+    first, said = read(root, "imagenet21k", lost)
+    assert "listing imagenet21k once" in said[0] and lost.total == 1
+    monkeypatch.setattr(Index, "found", lambda self: pytest.fail("read again"))
+    second, said = read(root, "imagenet21k", again)
+    assert names(second) == names(first) and len(names(second)) == 6
+    assert not said and again.lines() == lost.lines()
+
+
+@pytest.mark.parametrize("change", ["image", "folder", "names", "beside"])
+def test_a_change_is_seen(root, change):
+    """Truth: what lies in the folder after each kind of change."""
+    folder = root / "imagenet21k"
+    before = names(read(root, "imagenet21k")[0])
+    if change == "image":
+        (folder / "n00000002" / "n00000002_9.JPEG").write_bytes(b"")
+    elif change == "folder":
+        (folder / "n00000002").rename(folder / "n00000003")
+        (folder / "words.txt").write_text("n00000001\tx\nn00000003\ty\n")
+    elif change == "names":
+        (folder / "words.txt").write_text("n00000001\tother\nn00000002\tname\n")
+    else:  # annotations in a folder of their own, as SBU's archive unpacks
+        (folder / "dataset").mkdir()
+    found, said = read(root, "imagenet21k")
+    assert said
+    assert len(names(found)) == len(before) + (change == "image")
+    texts = list(Index.of(found, repeated=True).texts)
+    assert ("other" in texts) == (change == "names")
+
+
+def test_a_change_during_the_listing_is_not_kept(root):
+    """Truth: a folder that has just been changed: its time would not tell of another change."""
+    os.utime(root / "imagenet21k" / "n00000001")
+    assert read(root, "imagenet21k")[1] and read(root, "imagenet21k")[1]
+
+
+def test_the_index_of_other_prompts_or_another_reader_is_another_one(root, monkeypatch):
+    """Truth: a start with other prompts, and one of a changed reader, list anew."""
+    read(root, "open_images")
+    assert not read(root, "open_images")[1]
+    monkeypatch.setattr(kept_index, "_readers", lambda: "another version")
+    assert read(root, "open_images")[1]
+
+
+def test_without_a_cache_every_start_lists(root, tmp_path, monkeypatch):
+    """Truth: a file where the cache should be; the corpus is read all the same."""
+    blocked = tmp_path / "file"
+    blocked.write_text("")
+    monkeypatch.setattr(kept_index, "cache_folder", lambda: blocked)
+    found, said = read(root, "imagenet21k")
+    assert len(names(found)) == 6 and "no index can be kept" in said[-1]
+
+
+def test_a_text_that_was_changed_in_place_is_refused(root):
+    """Truth: a file that grew: its blocks would begin at other places."""
+    (path,) = sorted((root / "text").iterdir())[:1]
+    files = TextFiles.of(
+        keep({}, [root / "text"], lambda _: TextFiles([root / "text"]).found(), Skips())
+    )
+    files.require_unchanged(0, path.stat().st_size)
+    with pytest.raises(BadData, match=r"has 3 bytes, but had .* delete .* and start again"):
+        files.require_unchanged(0, 3)
+
+
+_READ = """
+import sys, json
+from pathlib import Path
+from unimo2.data import kept_index
+from unimo2.data.corpora import read_classes
+from unimo2.data.index import Index
+from unimo2.formats.parsing import Skips
+root, cache = map(Path, sys.argv[1:])
+kept_index.cache_folder = lambda: cache
+said = []
+def find(lost):
+    return Index(read_classes(root, ["imagenet21k"], lost), repeated=True).found()
+found = kept_index.keep({}, [root / "imagenet21k"], find, Skips(), said.append)
+print(json.dumps([len(said), found.facts["sources"]]))
+"""
+
+
+def test_of_several_processes_one_lists(root, tmp_path):
+    """Truth: processes that are started together; one of them says that it lists."""
+    command = [sys.executable, "-c", _READ, str(root), str(tmp_path / "shared")]
+    started = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    found = [json.loads(process.communicate()[0]) for process in started]
+    assert sorted(listed for listed, _ in found) == [0, 1]
+    assert len({fingerprint for _, fingerprint in found}) == 1
+
+
+def test_a_streamed_run_has_the_corpora_of_a_run_without_an_index(root):
+    """Truth: the corpora's own fingerprints, read twice, the second time from files."""
+    from unimo2.training.config import PretrainConfig
+
+    training = PretrainConfig(
+        batch_size=2, pair_sets=("sbu",), image_sets=("open_images",), text_sets=("text",),
+        image_batch=2, text_batch=2, vocab_size=300, max_text_length=16, loading="stream",
+    )  # fmt: skip
+    model = {"image_size": 16, "hidden_size": 32, "num_attention_heads": 2}
+    said: list[str] = []
+    recipe = Recipe("tiny", "mini", model, training)
+    first = prepare(recipe, root, said.append).corpora.describe()
+    assert len(said) == 3
+    assert prepare(recipe, root, said.append).corpora.describe() == first and len(said) == 3
+    changed = replace(recipe, training=replace(training, prompts=("[label]",)))
+    prepare(changed, root, said.append)
+    assert len(said) == 4

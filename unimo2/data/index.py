@@ -1,0 +1,155 @@
+"""Which images and texts there are: read once, in memory or in files that processes share."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from array import array
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from transformers import PreTrainedTokenizerBase
+
+from unimo2.data.corpora import CaptionedFolder, CaptionedImage
+from unimo2.data.kept_index import Found
+from unimo2.data.tables import RepeatedStrings, Sources, Strings
+from unimo2.data.texts import LazyTokenTable, TokenTable
+from unimo2.errors import BadData, MissingData
+from unimo2.formats.plain_text import text_names
+
+Texts = Strings | RepeatedStrings
+
+
+class Index:
+    """Where images are, and what is said about them, in little memory."""
+
+    def __init__(
+        self, images: Iterable[CaptionedImage | CaptionedFolder], repeated: bool = False
+    ) -> None:
+        """Read where they are; `repeated` holds each text once, which is for names of classes."""
+        self.sources = Sources()
+        self.texts: Texts = RepeatedStrings() if repeated else Strings()
+        counts = array("q")
+        for image in images:
+            times = 1
+            if isinstance(image, CaptionedFolder):
+                self.sources.add_files(image.folder, image.files)
+                times = len(image.files)
+            else:
+                self.sources.add(image.path)
+            counts.extend(array("q", [len(image.texts)]) * times)
+            if isinstance(self.texts, RepeatedStrings):
+                self.texts.extend(image.texts, times)
+            else:
+                self.texts.extend(image.texts * times)
+        self.counts = torch.from_numpy(np.array(counts, dtype=np.int64))
+        self._facts: dict[str, Any] = {}
+
+    def found(self) -> Found:
+        """What can be kept in files."""
+        columns = {"counts": self.counts.numpy(), "lengths": self.texts.lengths()}
+        facts = {"sources": self.sources.fingerprint(), "texts": self.texts.fingerprint()}
+        columns |= self.sources.columns("sources") | self.texts.columns("texts")
+        return Found(columns, facts, list(self.sources.homes()))
+
+    @classmethod
+    def of(cls, kept: Found, repeated: bool = False) -> Index:
+        """What `found` gave, from files."""
+        index = cls((), repeated)
+        index.sources = Sources.of(kept.columns, "sources")
+        kind = RepeatedStrings if repeated else Strings
+        index.texts = kind.of(kept.columns, "texts")
+        index.counts = torch.from_numpy(kept.columns["counts"])
+        index._facts = {**kept.facts, "lengths": torch.from_numpy(kept.columns["lengths"])}
+        return index
+
+    @property
+    def fingerprint(self) -> str:
+        """sha256 over the images' names and places."""
+        return str(self._facts.get("sources") or self.sources.fingerprint())
+
+    def captions(
+        self, tokenizer: PreTrainedTokenizerBase, max_length: int, held: bool
+    ) -> TokenTable | LazyTokenTable:
+        """The texts as tokens, made once and held in memory, or when they are due."""
+        if held:
+            return TokenTable.encode(tokenizer, [(text,) for text in self.texts], max_length)
+        lengths: Tensor | None = self._facts.get("lengths")
+        if lengths is None:
+            lengths = torch.from_numpy(self.texts.lengths())
+        fingerprint = self._facts.get("texts") or self.texts.fingerprint()
+        return LazyTokenTable(self.texts, lengths, fingerprint, tokenizer, max_length)
+
+
+class TextFiles:
+    """Files of text and their sizes.
+
+    Attributes:
+        fingerprint: sha256 over the files' names and sizes.
+        sizes: int64 [files], in bytes, none of them 0.
+    """
+
+    def __init__(self, folders: Sequence[Path]) -> None:
+        """List the files of some folders.
+
+        Raises:
+            MissingData: A folder is not there or holds no text.
+        """
+        self._places, sizes = Sources(), array("q")
+        digest = hashlib.sha256()
+        for folder in folders:
+            for home, names in text_names(folder):
+                found = [(name, os.stat(f"{home}/{name}").st_size) for name in names]
+                kept = [(name, size) for name, size in found if size]
+                self._places.add_files(home, [name for name, _ in kept])
+                sizes.extend(size for _, size in kept)
+                digest.update("".join(f"{name}\0{size}\0" for name, size in kept).encode())
+        if not sizes:
+            raise MissingData(f"no text in {', '.join(map(str, folders))}")
+        self.sizes: NDArray[np.int64] = np.array(sizes, dtype=np.int64)
+        self.fingerprint = digest.hexdigest()
+        self._kept_in: Path | None = None
+
+    def found(self) -> Found:
+        """What can be kept in files."""
+        columns = self._places.columns("places") | {"sizes": self.sizes}
+        return Found(columns, {"fingerprint": self.fingerprint}, list(self._places.homes()))
+
+    @classmethod
+    def of(cls, kept: Found) -> TextFiles:
+        """What `found` gave, from files."""
+        files = cls.__new__(cls)
+        files._places = Sources.of(kept.columns, "places")
+        files.sizes = kept.columns["sizes"]
+        files.fingerprint, files._kept_in = str(kept.facts["fingerprint"]), kept.folder
+        return files
+
+    def __len__(self) -> int:
+        return len(self.sizes)
+
+    def path(self, number: int) -> Path:
+        """A file."""
+        found = self._places[number]
+        assert isinstance(found, Path)  # no text lies in shards
+        return found
+
+    def require_unchanged(self, number: int, size: int) -> None:
+        """Refuse a file whose size is not what it was: its blocks begin at other places now.
+
+        Raises:
+            BadData: It was changed since.
+        """
+        if size == self.sizes[number]:
+            return
+        again = "start again"
+        if self._kept_in is not None:
+            again = f"delete {self._kept_in} and start again"
+        raise BadData(
+            f"{self.path(number)} has {size:,} bytes, but had {self.sizes[number]:,} when its folder "
+            f"was read: {again}"
+        )
