@@ -20,7 +20,10 @@ _PACKAGES = ("torch", "transformers", "timm", "open-clip-torch")
 
 
 def check(
-    name_or_path: str | Path, device: str = "auto", dtype: str | None = None
+    name_or_path: str | Path,
+    device: str = "auto",
+    dtype: str | None = None,
+    trust_remote_code: bool = False,
 ) -> Mapping[str, Any]:
     """Load a model and run one item of each of its capabilities.
 
@@ -28,6 +31,7 @@ def check(
         name_or_path: As of `zoo.resolve`.
         device: As of `zoo.load`.
         dtype: As of `zoo.load`.
+        trust_remote_code: As of `zoo.load`.
 
     Returns:
         Fit for JSON: "model", "family", "weights_sha256", "device", "dtype", "date", "versions", and
@@ -38,7 +42,7 @@ def check(
         BadCheckpoint: What came out are not numbers.
     """
     card = zoo.resolve(name_or_path)
-    model = zoo.load_card(card, device, dtype)
+    model = zoo.load_card(card, device, dtype, trust_remote_code)
     has = [name for name, protocol in CAPABILITIES.items() if isinstance(model, protocol)]
     return {
         "model": model.name,

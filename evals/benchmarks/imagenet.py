@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -133,7 +133,7 @@ class ImageNet(ItemBenchmark):
 
     def choose_dtype(self, exact: PairScorer, fast: PairScorer, data: ImageNetData) -> DtypeChoice:
         """Compare one image of each of some classes with their sentences."""
-        names = {synset.wnid: synset.names[0] for synset in data.synsets}
+        names = {synset.wnid: synset.names[0] for synset in data.synsets}  # only times and ranks
         pairs = zip(data.targets[::-1], data.paths[::-1], strict=True)
         some = list({wnid: path for wnid, path in pairs}.items())[: dtype_choice.SAMPLE]
         sentences = zero_shot.prompts([names[wnid] for wnid, _ in some], zero_shot.ONE)
@@ -192,10 +192,11 @@ class ImageNet(ItemBenchmark):
             **accuracy(first, len(data.synsets), request.seed),
             **accuracy(some, len(data.synsets), request.seed, _TOP),
         }
-        names = [synset.names[0] for synset in data.synsets]
-        same = len(names) - len(set(names))
-        notes = []
-        if request.zero_shot and same:
+        notes, same = [], 0
+        if request.zero_shot:
+            names = zero_shot.class_names(data.synsets, request.options.class_names)
+            same = len(names) - len(set(names))
+        if same:
             notes.append(
                 f"{same:,} classes have the name of another: their scores are always equal"
             )
@@ -280,18 +281,53 @@ class _Classifier:
 
 
 def _columns(model: ImageClassifier, synsets: Sequence[Synset]) -> list[int]:
-    """The column of each class: models name classes by synset id, or by all its names."""
-    places = {name: place for place, name in enumerate(model.image_classes)}
-    columns = [
-        places.get(synset.wnid, places.get(", ".join(synset.names), -1)) for synset in synsets
-    ]
-    missing = [synset.wnid for synset, column in zip(synsets, columns, strict=True) if column < 0]
+    """The column of each class: models name classes by synset id, or by all its names.
+
+    Where classes share a name ("crane", the bird and the machine), the columns of that name are taken
+    in the order of synset ids, which is ImageNet's standard order; the model's others must be in it.
+
+    Raises:
+        IncompatibleModel: Classes that the model does not know, or whose columns cannot be told apart.
+    """
+    places: dict[str, list[int]] = {}
+    for place, name in enumerate(model.image_classes):
+        places.setdefault(name, []).append(place)
+    sharing: dict[str, list[str]] = {}
+    named = {}
+    for synset in sorted(synsets, key=lambda one: one.wnid):
+        name = synset.wnid if synset.wnid in places else ", ".join(synset.names)
+        named[synset.wnid] = name
+        sharing.setdefault(name, []).append(synset.wnid)
+    missing = [synset.wnid for synset in synsets if named[synset.wnid] not in places]
     if missing:
         raise IncompatibleModel(
             f"model '{model.name}' does not know {len(missing):,} of the {len(synsets):,} classes: "
             f"{first_few(missing)}"
         )
-    return columns
+    found = {
+        wnid: place
+        for name, wnids in sharing.items()
+        for wnid, place in zip(wnids, places[name], strict=False)
+    }
+    doubtful = [
+        wnids[0]
+        for name, wnids in sharing.items()
+        if max(len(wnids), len(places[name])) > 1
+        and (len(wnids) != len(places[name]) or not _in_order(found))
+    ]
+    if doubtful:
+        names = [f"'{named[wnid]}'" for wnid in doubtful]
+        raise IncompatibleModel(
+            f"model '{model.name}' has several columns called {first_few(names)}, and not in the order "
+            "of synset ids: which is which cannot be told; give it synset ids as names"
+        )
+    return [found[synset.wnid] for synset in synsets]
+
+
+def _in_order(columns: Mapping[str, int]) -> bool:
+    """Whether columns rise with synset ids."""
+    ordered = [columns[wnid] for wnid in sorted(columns)]
+    return ordered == sorted(ordered)
 
 
 def _kept(ranking: Ranking, synsets: Sequence[Synset]) -> list[prediction.Prediction]:

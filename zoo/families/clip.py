@@ -23,6 +23,7 @@ from transformers import AutoTokenizer, CLIPModel, SiglipModel
 from unimo2.devices import find_device, find_dtype
 from unimo2.errors import BadCheckpoint, MissingData
 from zoo.adapter import (
+    READ_ONLY,
     Adapter,
     evaluated,
     image_processor,
@@ -40,6 +41,7 @@ RECOGNISES = {
     "Siglip2Model": ("dual_encoder",),
     "file:open_clip_config.json": ("dual_encoder",),
 }
+NEEDS = ("tokenizer", "image_processor")
 _KINDS = {"clip": CLIPModel, "siglip": SiglipModel}
 _OLD_END = 2  # `eos_token_id` of old configurations: the end is then where the greatest id is
 _LIGATURES = {"ﬀ": "ff", "ﬁ": "fi", "ﬂ": "fl", "ﬃ": "ffi", "ﬄ": "ffl", "ﬅ": "ſt", "ﬆ": "st"}
@@ -78,7 +80,7 @@ def load(folder: Path, card: Card, device: str = "auto", dtype: str | None = Non
         _KINDS[kind], folder, card, precision, unused=(r".*position_ids",)
     ).to(chosen)  # fmt: skip
     with loading(folder, "a tokenizer"):
-        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        tokenizer = AutoTokenizer.from_pretrained(folder, **READ_ONLY)
     processor = image_processor(folder, card)
     encoder = ClipEncoder if kind == "clip" else SiglipEncoder
     return encoder(card.name, model, tokenizer, processor, weights_sha256(folder))
@@ -201,7 +203,7 @@ class ClipEncoder(DualEncoder):
         """Cleaned as by OpenAI's code, and cut so that the end token stays."""
         cleaned = [clean(text) for text in texts]
         encoded = self.tokenizer(cleaned, truncation=True, max_length=self.longest)
-        return cast(list[list[int]], encoded["input_ids"])
+        return self.counted(encoded["input_ids"], self.tokenizer)
 
     def image_tower(self, pixels: Tensor) -> Tensor:
         """Projected vectors of images."""
@@ -243,7 +245,7 @@ class SiglipEncoder(ClipEncoder):
             truncation=True,
             max_length=self.longest,
         )
-        return cast(list[list[int]], encoded["input_ids"])
+        return self.counted(encoded["input_ids"], self.tokenizer)
 
 
 class OpenClipEncoder(DualEncoder):
