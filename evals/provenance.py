@@ -70,7 +70,7 @@ def facts(card: Card | None, benchmark: Benchmark, suite: Suite) -> dict[str, An
         suite: The data.
 
     Returns:
-        "card", "family", "source" (none of a folder of this machine), "zero_shot" ("yes", "no" or
+        "card", "family", "source" (none of a folder of this machine), "dataset", "zero_shot" ("yes", "no" or
         "unknown"), "seen", "complete" and "tuned_for".
     """
     if card is None:
@@ -82,6 +82,7 @@ def facts(card: Card | None, benchmark: Benchmark, suite: Suite) -> dict[str, An
         "card": card.name,
         "family": card.family,
         "source": f"{source.kind}: {place}" if named else source.kind,
+        "dataset": benchmark.dataset,
         "zero_shot": found.zero_shot(benchmark.dataset, _generated(suite)),
         "models": list(found.models),
         "seen": sorted(found.seen),
@@ -90,12 +91,11 @@ def facts(card: Card | None, benchmark: Benchmark, suite: Suite) -> dict[str, An
     }
 
 
-def remarks(protocol: Mapping[str, Any], dataset: str) -> list[str]:
+def remarks(protocol: Mapping[str, Any]) -> list[str]:
     """What a table says beside a zero-shot number whose model is not plainly zero-shot.
 
     Args:
         protocol: A record's.
-        dataset: The benchmark's.
 
     Returns:
         Some words for each reason; nothing for a fine-tuned model's number, or a plain one.
@@ -105,7 +105,7 @@ def remarks(protocol: Mapping[str, Any], dataset: str) -> list[str]:
         return []
     found = []
     if told.get("zero_shot") == "no":
-        found.append(f"not zero-shot: trained on {dataset}")
+        found.append(f"not zero-shot: trained on {told.get('dataset')}")
     if told.get("zero_shot") == UNKNOWN and "card" in told:
         found.append("zero-shot: unknown, training data not listed")
     if told.get("tuned_for"):

@@ -209,6 +209,9 @@ def protocol_of(record: Record) -> str:
         parts.append(f"captions as '{facts['text_prompt']}'")
     if facts.get("score") == Score.CONTRASTIVE:
         parts.append(str(told["score"]))
+    if facts.get("probe"):
+        images = facts["probe"].get("images")
+        parts.append("linear probe" + (f" on {images:,} training images" if images else ""))
     if facts.get("templates"):
         templates = facts["templates"]
         parts.append(f"{templates} template{'s' if templates > 1 else ''}")

@@ -44,6 +44,8 @@ def check(
     card = zoo.resolve(name_or_path)
     model = zoo.load_card(card, device, dtype, trust_remote_code)
     has = [name for name, protocol in CAPABILITIES.items() if isinstance(model, protocol)]
+    if "dual_encoder" in has:
+        has.remove("image_encoder")  # the same vectors
     return {
         "model": model.name,
         "family": card.family,
@@ -106,6 +108,12 @@ def _vectors(model: Any) -> dict[str, Any]:
     return {"dimensions": image.shape[1], "similarity": similarity}
 
 
+def _features(model: Any) -> int:
+    vectors = model.embed_images([_image()])
+    _numbers(model, vectors)
+    return int(vectors.shape[1])
+
+
 def _answer(model: Any) -> dict[str, Any]:
     how = getattr(model, "answering", None)
     kind = how.kind if isinstance(how, Answering) else "not said"
@@ -127,6 +135,7 @@ _TRIALS: Mapping[str, Callable[[Any], dict[str, Any]]] = {
     "pair_scorer": _pair,
     "shortlister": _shortlist,
     "dual_encoder": _vectors,
+    "image_encoder": lambda m: {"features": _features(m)},
     "captioner": lambda model: {"caption": model.caption([_image()], 3)[0]},
     "answerer": _answer,
     "image_classifier": lambda m: _classes(m.image_classes, m.classify_images([_image()]), m),

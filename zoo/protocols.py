@@ -224,6 +224,15 @@ class DualEncoder(Model, Protocol):
 
 
 @runtime_checkable
+class ImageEncoder(Model, Protocol):
+    """Gives an image one vector of features, on which a linear probe can be fitted."""
+
+    def embed_images(self, images: Sequence[Image]) -> Tensor:
+        """Return `[images, dim]`."""
+        ...
+
+
+@runtime_checkable
 class Captioner(Model, Protocol):
     """Describes images in words."""
 
@@ -308,6 +317,7 @@ CAPABILITIES: Mapping[str, type] = {
     "pair_scorer": PairScorer,
     "shortlister": Shortlister,
     "dual_encoder": DualEncoder,
+    "image_encoder": ImageEncoder,
     "captioner": Captioner,
     "answerer": Answerer,
     "image_classifier": ImageClassifier,

@@ -194,12 +194,12 @@ def test_captions_stand_in_the_prompt(root, folders, tmp_path):
 
 def test_the_table_says_what_a_model_had_seen():
     """Truth: by hand, a COCO-tuned model, one that nobody lists the data of, and a plain one."""
-    plain = {"card": "x", "zero_shot": "yes", "tuned_for": []}
+    plain = {"card": "x", "dataset": "flickr30k", "zero_shot": "yes", "tuned_for": []}
     for told, words in (
         ({**plain, "tuned_for": ["coco_retrieval"]}, ["fine-tuned for coco_retrieval"]),
         ({**plain, "zero_shot": "unknown"}, ["zero-shot: unknown, training data not listed"]),
         ({**plain, "zero_shot": "no"}, ["not zero-shot: trained on flickr30k"]),
         (plain, []),
     ):
-        assert remarks({"zero_shot": True, "lineage": told}, "flickr30k") == words
-        assert remarks({"zero_shot": False, "lineage": told}, "flickr30k") == []
+        assert remarks({"zero_shot": True, "lineage": told}) == words
+        assert remarks({"zero_shot": False, "lineage": told}) == []
