@@ -234,7 +234,10 @@ class ImageEncoder(Model, Protocol):
 
 @runtime_checkable
 class Captioner(Model, Protocol):
-    """Describes images in words."""
+    """Describes images in words.
+
+    An adapter whose search has a number of beams of its own says it as the attribute `beams`.
+    """
 
     def caption(self, images: Sequence[Image], beam_size: int | None) -> list[str]:
         """Return one caption per image; None for the model's own number of beams."""

@@ -237,7 +237,8 @@ class Flickr(Benchmark):
             shortlists = Shortlists.of(choosing, rerank)
         seconds = time.perf_counter() - started
         chosen = None if shortlists is None else shortlists.pairs
-        plan = make_plan(len(data.images), len(data.captions), writer.finished(), chosen)
+        dual = not isinstance(model, protocols.PairScorer)
+        plan = make_plan(len(data.images), len(data.captions), writer.finished(), chosen, dual)
         others = [block for unit, block in enumerate(plan.blocks) if not share.takes(unit)]
         own = replace(plan, remaining=tuple(b for b in plan.remaining if b not in others))
         if isinstance(model, protocols.PairScorer):

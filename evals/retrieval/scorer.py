@@ -228,9 +228,8 @@ class _Clock:
     """Counts pairs and tells the caller."""
 
     def __init__(self, plan: Plan, hint: str | None, report: Report) -> None:
-        self._plan = plan
         self._hint = hint
-        self._before = plan.pairs - plan.remaining_pairs
+        self._pairs, self._remaining = plan.pairs, plan.remaining_pairs  # counted once
         self._session = 0
         self._started = time.perf_counter()
         self._report = report
@@ -238,13 +237,13 @@ class _Clock:
     def tick(self, pairs: int) -> None:
         """Note finished pairs."""
         self._session += pairs
-        left = self._plan.remaining_pairs - self._session
+        left = self._remaining - self._session
         elapsed = time.perf_counter() - self._started
         self._report(
             Progress(
                 "pairs",
-                self._before + self._session,
-                self._plan.pairs,
+                self._pairs - left,
+                self._pairs,
                 elapsed * left / self._session,
                 self._hint,
             )

@@ -273,6 +273,11 @@ class BlipCaptioner(BlipAdapter):
 
     keeps_features = False
 
+    @property
+    def beams(self) -> int:
+        """Of an image, where nobody asks for another number."""
+        return self.protocol.beams
+
     @evaluated
     def caption(self, images: Sequence[Image], beam_size: int | None) -> list[str]:
         """One caption per image, without the prompt; None for the official number of beams."""

@@ -91,6 +91,8 @@ class DualEncoder(Adapter):
 
     similarity = "cosine"
     keeps_features = True
+    # Some 40 images of ViT-B/32: smaller calls are 5 % slower on a CPU.
+    activation_bytes = {**Adapter.activation_bytes, "cpu": 24 * 2**20}
 
     def pixels(self, images: Sequence[Image]) -> Tensor:
         """What the image tower is given, `[images, 3, side, side]`."""
@@ -214,9 +216,35 @@ class ClipEncoder(DualEncoder):
         """Projected vectors of texts; nothing is padded, so there is no mask."""
         return cast(Tensor, self.model.get_text_features(input_ids=ids).pooler_output)
 
+    @evaluated
+    def embed_texts(self, texts: Sequence[str]) -> Tensor:
+        """Vectors of length 1, `[texts, dim]`, float32.
+
+        A token sees those before it alone, so padding after the end changes nothing up to rounding, and
+        texts of several lengths share a call. Where features are kept texts of one length do, since
+        they are found again by their ids.
+        """
+        if self.features is not None:
+            return super().embed_texts(texts)
+        rows, end = self.ids(texts), self.tokenizer.eos_token_id
+        order = sorted(range(len(rows)), key=lambda place: len(rows[place]))
+        found: dict[int, Tensor] = {}
+        start = 0
+        while start < len(order):
+            # As many texts as have the tokens of a batch of images.
+            size = max(1, self.batch_size * self.rows // len(rows[order[start]]))
+            places = order[start : start + size]
+            longest = len(rows[places[-1]])
+            ids = [rows[place] + [end] * (longest - len(rows[place])) for place in places]
+            found.update(zip(places, _unit(self.text_tower(self.to_device(ids))), strict=True))
+            start += len(places)
+        return torch.stack([found[place] for place in range(len(rows))])
+
 
 class SiglipEncoder(ClipEncoder):
     """SigLIP and SigLIP 2 of fixed resolution."""
+
+    embed_texts = DualEncoder.embed_texts
 
     @property
     def texts(self) -> str:

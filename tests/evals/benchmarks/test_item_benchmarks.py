@@ -26,6 +26,8 @@ from builders.item_fakes import (
 from evals import records, validation
 from evals.benchmarks import vqa
 from evals.compare import compare
+from evals.registry import get_benchmark
+from evals.runner import make_request
 from unimo2.errors import BadData, IncompatibleModel, MissingData, UsageError
 from unimo2.formats import coco as coco_format
 from unimo2.formats import glue as glue_format
@@ -178,6 +180,11 @@ def test_coco_keeps_what_the_caption_server_takes_and_what_recomputes_every_metr
     root = write_coco(tmp_path / "data")
     record = run("coco", FakeCaptioner("garden"), root, tmp_path, beam_size=3)
     assert (record.variant, record.protocol["beam_size"]) == ("beam-3", 3)
+    request = make_request("coco", "x", {})
+    own = FakeCaptioner()
+    own.beams = 4
+    for model, beams in ((own, 4), (FakeCaptioner(), 5)):
+        assert get_benchmark("coco").details(model, request)["beam_size"] == beams
     said = coco_format.read_results(record.path.parent / "captions_karpathy-test_fake_results.json")
     assert said == {300 + n: caption_of(n).replace("park", "garden") for n in range(12)}
     assert 0 < record.metrics["Bleu_4"].value < 100
