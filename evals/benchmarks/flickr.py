@@ -283,7 +283,7 @@ class Flickr(Benchmark):
         owner = data.caption_image
         rankings = {name: _rank(parts, name, owner, work) for name in parts}
         metrics = _metrics(rankings, owner, request.seed)
-        if work.shortlists is not None:
+        if work.shortlists is not None and request.options.chooser is not None:
             metrics |= chooser.on_shortlist(work.shortlists, owner, request.seed)
         own = weight if work.chosen_by == chooser.CONTRASTIVE else None
         return Outcome(
