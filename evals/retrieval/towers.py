@@ -10,7 +10,7 @@ from __future__ import annotations
 import statistics
 import string
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -32,7 +32,7 @@ from unimo2.formats.karpathy import Caption, KarpathyImage
 from zoo.families.clip import ClipEncoder
 
 PHOTO = (500, 375)  # pixels of a usual image of Flickr30k
-WORDS = 12  # of a usual caption
+WORDS = (8, 21)  # tokens of a usual caption, at least and less than
 LOOP_BATCH = 32  # of the plain loop
 
 
@@ -104,10 +104,8 @@ def measure(
         Image.fromarray(random.integers(0, 256, (*PHOTO[::-1], 3), dtype=np.uint8))
         for _ in range(images)
     ]
-    captions = [
-        " ".join("".join(random.choice(list(string.ascii_lowercase), 1)) for _ in range(WORDS))
-        for _ in range(texts)
-    ]
+    letters = list(string.ascii_lowercase)
+    captions = [" ".join(random.choice(letters, random.integers(*WORDS))) for _ in range(texts)]
     device = torch.device(encoder.device)
     calls = (
         partial(encoder.embed_images, photos),
@@ -168,7 +166,8 @@ class _Ready:
     similarity, batch_size = "cosine", 64
 
     def __init__(self, vectors: Tensor) -> None:
-        self.vectors, self.settings = vectors, {}
+        self.vectors = vectors
+        self.settings: Mapping[str, object] = {}
         self.given = 0
 
     def embed_images(self, images: Sequence[Any]) -> Tensor:

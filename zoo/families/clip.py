@@ -12,7 +12,7 @@ import json
 import unicodedata
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 import torch
 from PIL.Image import Image
@@ -138,7 +138,13 @@ class DualEncoder(Adapter):
 
 
 class ClipEncoder(DualEncoder):
-    """CLIP of transformers."""
+    """CLIP of transformers.
+
+    Attributes:
+        causal: Whether a token of a text sees only those before it.
+    """
+
+    causal: ClassVar[bool] = True
 
     def __init__(
         self, name: str, model: Any, tokenizer: Any, processor: Any, weights_sha256: str
@@ -224,7 +230,7 @@ class ClipEncoder(DualEncoder):
         texts of several lengths share a call. Where features are kept texts of one length do, since
         they are found again by their ids.
         """
-        if self.features is not None:
+        if self.features is not None or not self.causal:
             return super().embed_texts(texts)
         rows, end = self.ids(texts), self.tokenizer.eos_token_id
         order = sorted(range(len(rows)), key=lambda place: len(rows[place]))
@@ -244,7 +250,7 @@ class ClipEncoder(DualEncoder):
 class SiglipEncoder(ClipEncoder):
     """SigLIP and SigLIP 2 of fixed resolution."""
 
-    embed_texts = DualEncoder.embed_texts
+    causal = False
 
     @property
     def texts(self) -> str:

@@ -180,11 +180,6 @@ def test_coco_keeps_what_the_caption_server_takes_and_what_recomputes_every_metr
     root = write_coco(tmp_path / "data")
     record = run("coco", FakeCaptioner("garden"), root, tmp_path, beam_size=3)
     assert (record.variant, record.protocol["beam_size"]) == ("beam-3", 3)
-    request = make_request("coco", "x", {})
-    own = FakeCaptioner()
-    own.beams = 4
-    for model, beams in ((own, 4), (FakeCaptioner(), 5)):
-        assert get_benchmark("coco").details(model, request)["beam_size"] == beams
     said = coco_format.read_results(record.path.parent / "captions_karpathy-test_fake_results.json")
     assert said == {300 + n: caption_of(n).replace("park", "garden") for n in range(12)}
     assert 0 < record.metrics["Bleu_4"].value < 100
@@ -192,6 +187,16 @@ def test_coco_keeps_what_the_caption_server_takes_and_what_recomputes_every_metr
         value = metric.value(metric.statistics.sum(axis=0)[None])[0]
         assert value == pytest.approx(record.metrics[name].value)
         assert len(metric.items) == 12
+
+
+def test_captions_are_searched_with_the_models_own_beams():
+    """Truth: a model that says how many, one that does not, and who asks for others."""
+    own, coco = FakeCaptioner(), get_benchmark("coco")
+    own.beams = 4
+    for model, given, beams in (
+        (own, {}, 4), (FakeCaptioner(), {}, 5), (own, {"beam_size": 2}, 2)
+    ):  # fmt: skip
+        assert coco.details(model, make_request("coco", "x", given))["beam_size"] == beams
 
 
 def test_spice_is_named_before_a_caption_is_made(tmp_path, monkeypatch):
