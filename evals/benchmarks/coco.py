@@ -296,7 +296,7 @@ def _tags(images: Sequence[KarpathyImage], path: Path | None) -> tuple[tuple[str
     return read_object_tags(path).of_images([(one.cocoid, one.filename) for one in images])
 
 
-def _beams(model: Captioner, request: Request) -> int:
+def _beams(model: Model, request: Request) -> int:
     """Beams of an image: those that are asked for, the model's own, or as many as in the paper."""
     return int(request.options.beam_size or getattr(model, "beams", _BEAMS))
 

@@ -127,8 +127,8 @@ def on_shortlist(shortlists: Shortlists, caption_image: Ints, seed: int) -> dict
     truth = np.zeros(shortlists.images.shape, dtype=bool)
     truth[owner, captions] = True
     found = (
-        (shortlists.images & truth).any(axis=0),  # [captions]
-        (shortlists.texts & truth).any(axis=1),  # [images]
+        np.asarray((shortlists.images & truth).any(axis=0)),  # [captions]
+        np.asarray((shortlists.texts & truth).any(axis=1)),  # [images]
     )
     first, second = (_hit_or_miss(hits) for hits in found)
     metrics = retrieval_metrics(first, second, owner, seed, at=(1,))

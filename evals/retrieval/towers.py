@@ -69,7 +69,9 @@ def random_clip(config: CLIPConfig, device: torch.device) -> ClipEncoder:
     tokens = [*letters, *(f"{letter}</w>" for letter in letters)]
     tokens += ["<|startoftext|>", "<|endoftext|>"]
     tokenizer = CLIPTokenizer(vocab={token: n for n, token in enumerate(tokens)}, merges=[])
-    text, side = config.text_config, config.vision_config.image_size
+    text: Any = config.text_config
+    vision: Any = config.vision_config
+    side = int(vision.image_size)
     text.bos_token_id, text.eos_token_id = len(tokens) - 2, len(tokens) - 1
     text.vocab_size = max(text.vocab_size, len(tokens))
     torch.manual_seed(0)
