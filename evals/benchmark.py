@@ -100,6 +100,7 @@ class Request:
         limit: Only the first items (images) of the split; None for all.
         device: "auto", "cpu", "cuda", "cuda:1" ...
         dtype: "auto" to measure whether bfloat16 will do; None for the model's own choice.
+        trust_remote_code: Whether Python code that lies beside a model's weights may run.
         batch_size: None for the model's own choice, which a long run may replace by a faster one.
         seed: Seed of the bootstrap.
         features: Folder where what towers give is kept by content; None to keep nothing.
@@ -120,6 +121,9 @@ class Request:
     limit: int | None = option(None, "Only the first items (images of ImageNet: spread evenly).")
     device: str = option("auto", "auto, cpu, cuda, cuda:1 ...")
     dtype: str | None = option(None, "float32, bfloat16 or float16; the model's own by default.")
+    trust_remote_code: bool = option(
+        False, "Run the Python code that lies beside the model's weights."
+    )
     batch_size: int | None = option(
         None, "Items or pairs in one call; by default a long run times a few sizes."
     )
@@ -311,6 +315,14 @@ class Benchmark(ABC):
     def alternatives(self, request: Request) -> tuple[str, ...]:
         """The capabilities of which a model needs one, in order of preference."""
         return self.capabilities
+
+    def completed(self, request: Request, suite: Suite, share: Share) -> Request:
+        """The request with whatever else is loaded for it, for example a second model."""
+        return request
+
+    def tuned(self, request: Request) -> bool:
+        """Whether a run that is not zero-shot needs a model that is fine-tuned for the benchmark."""
+        return True
 
     def notices(self, request: Request) -> Sequence[str]:
         """What the user should know before a long run begins, one sentence each."""

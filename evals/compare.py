@@ -33,6 +33,8 @@ _ITEM_PARTS = 8
 # Of a record's data, what names the place that it came from and not the data itself.
 # "tagged" counts object tags, which are part of the protocol.
 _NOT_DATA = ("root_name", "note", "official", "tagged")
+# Of a protocol, what says once more which model it is, or what other entries say.
+_NOT_APART = ("lineage", "name")
 
 
 @dataclass(frozen=True)
@@ -380,7 +382,7 @@ def _differences(a: Record, b: Record) -> dict[str, tuple[Any, Any]]:
         ours, theirs = getattr(a, field), getattr(b, field)
         if ours != theirs:
             found[field] = (ours, theirs)
-    for field in sorted(a.protocol.keys() | b.protocol.keys()):
+    for field in sorted((a.protocol.keys() | b.protocol.keys()) - set(_NOT_APART)):
         ours, theirs = a.protocol.get(field), b.protocol.get(field)
         if ours != theirs:
             found[field] = (ours, theirs)

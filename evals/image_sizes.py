@@ -46,7 +46,8 @@ def load(card: Card, request: Request, share: Share, dtype: str | None) -> Model
     Raises:
         UsageError: Or one of its kinds, as `zoo.load` and `resize`.
     """
-    model = zoo.load_card(card, own_device(request.device, share), dtype)
+    device = own_device(request.device, share)
+    model = zoo.load_card(card, device, dtype, request.trust_remote_code)
     resize(model, getattr(request.options, "image_size", None))
     return model
 

@@ -61,6 +61,14 @@ class ClassNames(str, Enum):
     """Which of a class's names stands in its sentences."""
 
     FIRST_OF_SYNSET = "first_synset_name"
+    CLIP = "clip"  # as CLIP's authors wrote them for ImageNet
+
+
+class Ensemble(str, Enum):
+    """What several sentences of a class come to."""
+
+    SCORE = "mean_score"
+    UNIT_VECTOR = "normalised_mean_vector"  # CLIP's: unit vectors, their mean normalised again
 
 
 @dataclass(frozen=True)
@@ -89,11 +97,14 @@ class Protocol:
         score: None where nothing is ranked.
         pairs: None where no pairs are scored.
         rerank: Candidates of a shortlist; None without one.
+        shortlist_from: The other model that chose them: its card, weights, score and lineage.
+        text_prompt: What captions were put into; None for nothing.
         contrastive_weight: Of the contrastive score; None without one.
         text: What is read of a row; None where there is only one thing to read.
         ties: None where nothing is ranked.
         templates: Sentences per class; None without classes.
         prompt: The sentence, where it is only one.
+        ensemble: What several come to; None for one.
         class_names: None without classes.
         recall_at: Ranks of recall; empty for none.
         beam_size: Of captioning; None without.
@@ -105,11 +116,14 @@ class Protocol:
     score: Score | None = None
     pairs: Pairs | None = None
     rerank: int | None = None
+    shortlist_from: Mapping[str, Any] | None = None
+    text_prompt: str | None = None
     contrastive_weight: float | None = None
     text: Text | None = None
     ties: Ties | None = None
     templates: int | None = None
     prompt: str | None = None
+    ensemble: Ensemble | None = None
     class_names: ClassNames | None = None
     recall_at: tuple[int, ...] = ()
     beam_size: int | None = None
@@ -165,13 +179,19 @@ _SENTENCES: Mapping[tuple[str, str], tuple[str | None, str]] = {
         "class_names",
         ClassNames.FIRST_OF_SYNSET.value,
     ),
+    ("class_names", "CLIP's names for ImageNet"): ("class_names", ClassNames.CLIP.value),
 }
 _BACK = {wanted: (entry, text) for (entry, text), wanted in _SENTENCES.items() if wanted[0]}
 _BELOW = "by contrastive score, fused; the others below, by contrastive score"
+_BELOW_OTHER = "by the score of {0}, ranked by the model's; the others below, by that of {0}"
 _SHORTLISTS = re.compile(r"shortlist of ([\d,]+) images a caption and \1 captions an image ")
 _CLASS_SHORTLIST = re.compile(r"shortlist of ([\d,]+) classes an image ")
 _INTERVAL = re.compile(r"percentile bootstrap over (\w+), ([\d,]+) resamples")
-_MEAN_OF_TEMPLATES = re.compile(r"mean score over \d+ templates")
+_ENSEMBLES = {
+    "mean score over": Ensemble.SCORE.value,
+    "normalised mean vector of": Ensemble.UNIT_VECTOR.value,
+}
+_ENSEMBLE = re.compile(rf"({'|'.join(_ENSEMBLES)}) \d+ templates")
 
 
 def facts(protocol: Mapping[str, Any]) -> dict[str, Any]:
@@ -199,13 +219,26 @@ def _fact(name: str, text: str) -> dict[str, Any]:
         return {} if entry is None else {entry: value}
     if name == "interval" and (match := _INTERVAL.fullmatch(text)):
         return {name: asdict(Interval(match[1], int(match[2].replace(",", ""))))}
-    if name == "prompt" and _MEAN_OF_TEMPLATES.fullmatch(text):
-        return {}
+    if name == "prompt" and (match := _ENSEMBLE.fullmatch(text)):
+        return {"ensemble": _ENSEMBLES[match[1]]}
     if name == "pairs" and _SHORTLISTS.match(text):
         return {name: Pairs.SHORTLISTS.value}
     if name == "pairs" and _CLASS_SHORTLIST.match(text):
         return {name: Pairs.CLASS_SHORTLIST.value}
     return {name: text}
+
+
+def retrieval_name(protocol: Mapping[str, Any]) -> str:
+    """What a protocol of retrieval is called: dot, exhaustive, rerank-K or rerank-K-by-NAME.
+
+    Args:
+        protocol: A record's, or what the benchmark says.
+    """
+    chooser = protocol.get("shortlist_from")
+    if protocol.get("pairs") == Pairs.SHORTLISTS:
+        name = f"rerank-{protocol.get('rerank')}"
+        return f"{name}-by-{chooser['model']}" if isinstance(chooser, Mapping) else name
+    return Score.DOT.value if protocol.get("score") == Score.DOT else Pairs.EXHAUSTIVE.value
 
 
 def texts(protocol: Mapping[str, Any]) -> dict[str, Any]:
@@ -214,10 +247,14 @@ def texts(protocol: Mapping[str, Any]) -> dict[str, Any]:
     for name, value in protocol.items():
         entry, text = _BACK.get((name, value), (name, value)) if _hashable(value) else (name, value)
         found[entry] = text
-    count = protocol.get("rerank")
+    if protocol.get("ensemble"):
+        words = {value: words for words, value in _ENSEMBLES.items()}[protocol["ensemble"]]
+        found["prompt"] = f"{words} {protocol.get('templates')} templates"
+        del found["ensemble"]
+    count, chooser = protocol.get("rerank"), protocol.get("shortlist_from")
     if protocol.get("pairs") == Pairs.SHORTLISTS:
         found["pairs"] = f"shortlist of {count} images a caption and {count} captions an image "
-        found["pairs"] += _BELOW
+        found["pairs"] += _BELOW if chooser is None else _BELOW_OTHER.format(chooser["model"])
     if protocol.get("pairs") == Pairs.CLASS_SHORTLIST:
         found["pairs"] = f"shortlist of {count} classes an image {_BELOW}"
     interval = protocol.get("interval")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import ExitStack
@@ -12,12 +13,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast, get_args, get_type_hints
 
 import zoo
-from evals import batch_sizes, environment, image_sizes, prediction, records, suites, workspace
+from evals import (
+    batch_sizes,
+    environment,
+    image_sizes,
+    prediction,
+    provenance,
+    records,
+    suites,
+    workspace,
+)
 from evals.benchmark import Benchmark, Data, Outcome, Report, Request, silent
 from evals.distributed import ALL, Share
 from evals.records import Record
-from evals.registry import canonical, get_benchmark, require_one, required, shown
-from unimo2.errors import IncompatibleModel, UsageError
+from evals.registry import get_benchmark, require_one, required, shown
+from unimo2.errors import UsageError
 from zoo import cards, protocols
 
 if TYPE_CHECKING:
@@ -126,11 +136,19 @@ def _finetuned(benchmark: str) -> str:
 def _variant(options: Any) -> str | None:
     """Names runs whose numbers must not pass for the model's own under the whole protocol."""
     parts = [
-        one.metadata["variant"].format(getattr(options, one.name))
+        _worded(one.metadata["variant"], getattr(options, one.name))
         for one in fields(options)
         if one.metadata.get("variant") is not None and getattr(options, one.name) != one.default
     ]
     return "-".join(parts) or None
+
+
+def _worded(form: str, value: Any) -> str:
+    """An option's value in the name of a variant, which is a folder's name too."""
+    if not isinstance(value, (str, Path)):
+        return form.format(value)
+    named = Path(value).expanduser().resolve().name if Path(value).exists() else str(value)
+    return form.format(re.sub(r"[^A-Za-z0-9._]+", "-", named).strip("-."))
 
 
 def evaluate(
@@ -153,6 +171,7 @@ def evaluate(
         The record.
     """
     ready = _prepare(request, model, on_notice, share)
+    request = ready.request
     home = workspace.home(
         request.output, ready.suite.name, request.benchmark, ready.model.name, request.variant
     )
@@ -191,7 +210,7 @@ class _Ready:
         model: Loaded.
         protocol: The record's.
         data: Read.
-        notes: How it is run.
+        notes: What must be known of the model, and how it is run.
     """
 
     benchmark: Benchmark
@@ -217,17 +236,22 @@ def _prepare(
         card = zoo.resolve(request.model)
         wanted = required(alternatives, card.capabilities.__contains__)
         cards.require(card, wanted)
-        _check_tuning(card, request)
+        provenance.check_tuning(card, request)
         _check_dtype(benchmark, request, wanted)
         exact = "float32" if request.dtype == AUTO else request.dtype
         model = image_sizes.load(card, request, share, exact)
     capability = require_one(alternatives, model)
-    protocol = {**benchmark.protocol(model, request), **image_sizes.in_protocol(model, capability)}
+    request = benchmark.completed(request, suite, share)
+    protocol = {
+        **benchmark.protocol(model, request),
+        **image_sizes.in_protocol(model, capability),
+        "lineage": provenance.facts(card, benchmark, suite),
+    }
     data = benchmark.read(suite, request)
     if on_notice is not None:
         for notice in benchmark.notices(request):
             on_notice(notice)
-    notes = []
+    notes = provenance.note(card, request, benchmark, suite)
     if card is not None and request.dtype == AUTO:
         model, note = _choose_dtype(benchmark, card, model, data, request, share)
         notes.append(note)
@@ -244,35 +268,6 @@ def _keep_features(model: Model, folder: Path | None, stack: ExitStack) -> None:
         raise UsageError(f"model '{model.name}' keeps no features: leave --features out")
     model.keep_features(folder)
     stack.callback(model.keep_features, None)
-
-
-def _check_tuning(card: Card, request: Request) -> None:
-    """Refuse a model that is fine-tuned for something else, or a pre-trained one unasked.
-
-    A model that is fine-tuned for the benchmark is never measured as zero-shot.
-
-    A model that does not say what it was trained for is taken at its word, and so is one that has what
-    is needed where the benchmark measures no pre-trained models.
-    """
-    tuned = [canonical(name) for name in card.finetuned_for]
-    if request.zero_shot and request.benchmark in tuned:
-        raise IncompatibleModel(
-            f"model '{card.name}' is fine-tuned for {request.benchmark}, which is not zero-shot: leave "
-            "--zero-shot out, or give a pre-trained model with --model"
-        )
-    if request.benchmark in tuned or (request.zero_shot and not tuned):
-        return
-    if not tuned and (card.untold or not get_benchmark(request.benchmark).zero_shot):
-        return
-    if tuned and not request.zero_shot:
-        raise IncompatibleModel(
-            f"model '{card.name}' is fine-tuned for {', '.join(tuned)}, not for {request.benchmark}"
-        )
-    if not tuned:
-        raise UsageError(
-            f"model '{card.name}' is not fine-tuned for {request.benchmark}: add --zero-shot, "
-            "or give the folder of a fine-tuned model with --model"
-        )
 
 
 def _check_dtype(benchmark: Benchmark, request: Request, capability: str) -> None:
@@ -342,9 +337,26 @@ def _record(ready: _Ready, outcome: Outcome, notes: Sequence[str]) -> Record:
         throughput=outcome.throughput,
         peak_memory_mb=environment.peak_memory_mb(model.device),
         command=command(request),
-        notes=[*data.notes(), *outcome.notes, *how, *_chance_notes(outcome.metrics)],
+        notes=[
+            *data.notes(),
+            *outcome.notes,
+            *how,
+            *_token_notes(model),
+            *_chance_notes(outcome.metrics),
+        ],
         created=datetime.now(timezone.utc).isoformat(timespec="microseconds"),
     )
+
+
+def _token_notes(model: Model) -> Sequence[str]:
+    """Says how much of the texts the tokenizer has no tokens for, of adapters that count it."""
+    read, unknown = (getattr(model, name, 0) for name in ("tokens_read", "unknown_tokens"))
+    if not unknown:
+        return []
+    share = f"{100 * unknown / read:.1f} %"
+    return [
+        f"the tokenizer knows no token for {unknown:,} of the {read:,} that were read ({share})"
+    ]
 
 
 def _chance_notes(metrics: Mapping[str, Metric]) -> Sequence[str]:

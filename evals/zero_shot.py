@@ -15,12 +15,14 @@ import numpy as np
 
 from evals.benchmark import Request, option
 from evals.metrics.ranking import Floats, Ranking, rank_classes
+from evals.protocol import ClassNames, Ensemble
 from evals.retrieval.options import PairOptions
 from evals.retrieval.planner import PAIRS_PER_BLOCK
 from evals.retrieval.scorer import score_chosen, score_stacks
 from evals.retrieval.shortlist import SUGGESTED, Mask, top_k, two_tiers
 from unimo2.errors import IncompatibleModel, UsageError
 from unimo2.formats.imagenet import Synset
+from unimo2.formats.parsing import first_few
 from zoo import protocols
 from zoo.protocols import ImagePreparer, StackedFeatures
 
@@ -36,7 +38,7 @@ if TYPE_CHECKING:
 
 
 ONE = ("a photo of {}",)
-_EIGHTY = Path(__file__).parent / "templates" / "imagenet80.txt"
+_TEMPLATES = Path(__file__).parent / "templates"
 
 
 def templates(count: int) -> tuple[str, ...]:
@@ -60,7 +62,36 @@ def templates(count: int) -> tuple[str, ...]:
 
 @cache
 def _eighty() -> tuple[str, ...]:
-    return tuple(_EIGHTY.read_text(encoding="utf-8").splitlines())
+    return tuple((_TEMPLATES / "imagenet80.txt").read_text(encoding="utf-8").splitlines())
+
+
+def class_names(synsets: Sequence[Synset], chosen: str) -> list[str]:
+    """What classes are called in sentences, `[classes]`.
+
+    Args:
+        synsets: The classes.
+        chosen: "synset", the first name of each as the data's synset file has it, or "clip", the names
+            that CLIP's authors wrote for ImageNet's 1,000 classes.
+
+    Raises:
+        UsageError: Classes that CLIP's list has no names for.
+    """
+    if chosen == SYNSET:
+        return [synset.names[0] for synset in synsets]
+    missing = [synset.wnid for synset in synsets if synset.wnid not in _clip_names()]
+    if missing:
+        raise UsageError(
+            f"--class-names {CLIP}: CLIP's list names ImageNet's 1,000 classes, and {len(missing):,} of "
+            f"the {len(synsets):,} here are others ({first_few(missing)}): leave --class-names out"
+        )
+    return [_clip_names()[synset.wnid] for synset in synsets]
+
+
+@cache
+def _clip_names() -> dict[str, str]:
+    """CLIP's names by synset id (notebooks/Prompt_Engineering_for_ImageNet.ipynb)."""
+    lines = (_TEMPLATES / "clip_names.txt").read_text(encoding="utf-8").splitlines()
+    return dict(line.split(" ", 1) for line in lines)
 
 
 def prompts(names: Sequence[str], chosen: Sequence[str]) -> list[str]:
@@ -77,6 +108,7 @@ def prompts(names: Sequence[str], chosen: Sequence[str]) -> list[str]:
 
 
 FUSED, CONTRASTIVE = "fused", "contrastive"
+SYNSET, CLIP = "synset", "clip"  # whose names classes have
 SCORES = (FUSED, CONTRASTIVE)
 _KEPT = 4096  # sentences whose features are kept; more are encoded anew for each chunk of images
 
@@ -88,6 +120,7 @@ class ClassOptions(PairOptions):
     Attributes:
         score: "fused", or "contrastive" for that score alone.
         templates: Sentences per class, 1 or 80.
+        class_names: "synset" or "clip", as of `class_names`.
     """
 
     score: str = option(
@@ -99,6 +132,12 @@ class ClassOptions(PairOptions):
         1,
         "Zero-shot: 1, 'a photo of [label]', or CLIP's 80 for ImageNet.",
         variant="templates-{}",
+    )
+    class_names: str = option(
+        SYNSET,
+        "Zero-shot: synset, the first name of the data's synset file, or clip, CLIP's own names for "
+        "ImageNet's classes.",
+        variant="names-{}",
     )
 
 
@@ -133,10 +172,12 @@ def protocol(model: Model, request: Request) -> dict[str, Any]:
     Raises:
         IncompatibleModel: A weight is asked for and the model's score has no such parts; a
             shortlist, and the model has no contrastive score of its own.
-        UsageError: A shortlist of no candidates, an unknown number of templates.
+        UsageError: A shortlist of no candidates, an unknown number of templates, unknown names.
     """
     options = request.options
     chosen = templates(options.templates)
+    if options.class_names not in _NAMES:
+        raise UsageError(f"--class-names {options.class_names}: there are {', '.join(_NAMES)}")
     pairs, weight, rerank = "exhaustive", None, options.rerank
     if not is_fused(model, request):
         score = "contrastive score alone" if options.score == CONTRASTIVE else "dot"
@@ -162,8 +203,8 @@ def protocol(model: Model, request: Request) -> dict[str, Any]:
         "rerank": rerank,
         "contrastive_weight": weight,
         "templates": len(chosen),
-        "prompt": chosen[0] if len(chosen) == 1 else f"{_ensemble(model)} {len(chosen)} templates",
-        "class_names": "the first name of each synset",
+        **({"prompt": chosen[0]} if len(chosen) == 1 else {"ensemble": _ensemble(model, request)}),
+        "class_names": _NAMES[options.class_names].value,
     }
 
 
@@ -172,9 +213,13 @@ def _by_cosine(model: Model) -> bool:
     return getattr(model, "similarity", "dot") == "cosine"
 
 
-def _ensemble(model: Model) -> str:
+def _ensemble(model: Model, request: Request) -> str:
     """What several sentences of a class come to."""
-    return "normalised mean vector of" if _by_cosine(model) else "mean score over"
+    cosine = _by_cosine(model) and not is_fused(model, request)
+    return (Ensemble.UNIT_VECTOR if cosine else Ensemble.SCORE).value
+
+
+_NAMES = {SYNSET: ClassNames.FIRST_OF_SYNSET, CLIP: ClassNames.CLIP}
 
 
 @dataclass
@@ -184,7 +229,7 @@ class ClassScorer:
     Attributes:
         model: A pair scorer, shortlister or dual encoder, as the request needs.
         synsets: The classes.
-        request: Gives score, shortlist, weight and templates.
+        request: Gives score, shortlist, weight, templates and names.
     """
 
     model: Model
@@ -195,7 +240,9 @@ class ClassScorer:
         """Write the sentences."""
         chosen = templates(self.request.options.templates)
         self._per_class = len(chosen)
-        self._sentences = prompts([synset.names[0] for synset in self.synsets], chosen)
+        names = class_names(self.synsets, self.request.options.class_names)
+        self.same_names = len(names) - len(set(names))
+        self._sentences = prompts(names, chosen)
         self._kept: list[ItemFeatures] | None = None
         self._vectors: np.ndarray | None = None
 

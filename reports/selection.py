@@ -32,6 +32,7 @@ RUNS = Path("runs")
 # is found.
 _NO_CONDITION = {
     *("zero_shot", "contrastive_weight", "score", "interval", "image_size"),
+    *("name", "lineage", "answering", "ensemble"),
     *("training", "limit", "without", "inference"),
 }
 # Scores that are the model's own; any other is chosen by whoever measures.
@@ -204,8 +205,13 @@ def protocol_of(record: Record) -> str:
     if facts.get("pairs"):
         exhaustive = facts["pairs"] == Pairs.EXHAUSTIVE
         parts.append("exhaustive pairs" if exhaustive else str(told["pairs"]))
+    if facts.get("text_prompt"):
+        parts.append(f"captions as '{facts['text_prompt']}'")
     if facts.get("score") == Score.CONTRASTIVE:
         parts.append(str(told["score"]))
+    if facts.get("probe"):
+        images = facts["probe"].get("images")
+        parts.append("linear probe" + (f" on {images:,} training images" if images else ""))
     if facts.get("templates"):
         templates = facts["templates"]
         parts.append(f"{templates} template{'s' if templates > 1 else ''}")

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from evals.metrics.ranking import Metric
+from evals.provenance import remarks
 from evals.records import Record
 from reports import paper
 from reports.levels import GROUP, Levels, level_rows
@@ -304,10 +305,14 @@ def _number(value: float | None) -> str:
 
 
 def _remark(row: Row, columns: Sequence[Column]) -> str:
+    """What a reader of a row must know: numbers at chance, and what a zero-shot model had seen."""
     metrics = [metric for column in columns if (metric := row.metric(column)) is not None]
+    found = []
     if metrics and all(metric.at_chance for metric in metrics):
-        return "within noise of chance"
-    return ""
+        found.append("within noise of chance")
+    for record in row.records.values():
+        found += remarks(record.protocol)
+    return "; ".join(dict.fromkeys(found))
 
 
 def sheet_title(sheet: Sheet) -> str:

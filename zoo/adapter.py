@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import pickle
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -31,6 +32,13 @@ LOADING_ERRORS = (
 # Items in one call: so many that the widest activation takes this much. More does not make a CPU
 # faster; a GPU is kept busy by more.
 _ACTIVATION_BYTES = {"cpu": 4 * 2**20, "cuda": 2**31}
+
+# For transformers' Auto classes, which would ask on the terminal whether code beside weights may run.
+READ_ONLY: Mapping[str, Any] = {"local_files_only": True, "trust_remote_code": False}
+# More unknown tokens than this, and the tokenizer is hardly the model's.
+_MOST_UNKNOWN = 0.25
+
+logger = logging.getLogger(__name__)
 
 
 class _HasModel(Protocol):
@@ -88,6 +96,8 @@ class Adapter:
             names the model.
         keeps_features: Whether towers go through `kept`, so that features can be kept on disk.
         activation_bytes: Memory of the widest activation of a call, by type of device.
+        tokens_read: Tokens of all texts so far.
+        unknown_tokens: Those of them that the tokenizer has no word for.
     """
 
     similarity: ClassVar[str] = "dot"
@@ -108,6 +118,21 @@ class Adapter:
         self.weights_sha256 = weights_sha256
         self.features: FeatureStore | None = None
         self.batch_size = self.items_at_once()
+        self.tokens_read = self.unknown_tokens = 0
+
+    def counted(self, rows: list[list[int]], tokenizer: Any) -> list[list[int]]:
+        """The token ids of texts, which are counted; a warning where many of the first are unknown."""
+        unknown, specials = tokenizer.unk_token_id, (tokenizer.eos_token_id, tokenizer.pad_token_id)
+        started = self.tokens_read > 0
+        self.tokens_read += sum(map(len, rows))
+        if unknown is not None and unknown not in specials:
+            self.unknown_tokens += sum(row.count(unknown) for row in rows)
+        if not started and self.unknown_tokens > self.tokens_read * _MOST_UNKNOWN:
+            logger.warning(
+                "model '%s': its tokenizer knows no token for %s of %s in the first texts",
+                self.name, self.unknown_tokens, self.tokens_read,
+            )  # fmt: skip
+        return rows
 
     @property
     def rows(self) -> int:
@@ -296,6 +321,11 @@ def loading(folder: Path, what: str) -> Iterator[None]:
     except Unimo2Error:
         raise
     except LOADING_ERRORS as error:
+        if "trust_remote_code" in str(error):
+            raise BadCheckpoint(
+                f"{folder} needs the Python code that lies beside its weights, and none of it was run: "
+                "read it, and if you trust it add --trust-remote-code"
+            ) from None
         lines = str(error).strip().splitlines() or [type(error).__name__]
         raise BadCheckpoint(f"{folder} cannot be read as {what}: {lines[0]}") from None
     finally:
@@ -399,7 +429,7 @@ def image_processor(folder: Path, card: Card) -> Any:
     """
     chosen = {"backend": card.options["backend"]} if "backend" in card.options else {}
     with loading(folder, "an image processor"):
-        return AutoImageProcessor.from_pretrained(folder, local_files_only=True, **chosen)
+        return AutoImageProcessor.from_pretrained(folder, **READ_ONLY, **chosen)
 
 
 def processor_settings(processor: Any) -> dict[str, object]:

@@ -60,6 +60,7 @@ class Published:
         setting: "zero-shot" or "finetuned", as the source calls it.
         options: Options of `unimo2 eval` that make the same protocol.
         lineage: What the weights had seen by then, where that is the point.
+        official: Whether `--official` runs this protocol; one of each benchmark and split.
     """
 
     protocol: str
@@ -69,6 +70,7 @@ class Published:
     setting: str | None = None
     options: Mapping[str, object] = field(default_factory=dict)
     lineage: str | None = None
+    official: bool = False
 
 
 @dataclass(frozen=True)
@@ -223,6 +225,10 @@ def _check(card: Card) -> None:
         raise ValueError("'why_not_runnable' is for runnable = false, and is needed there")
     if card.runnable and card.source.kind == "none":
         raise ValueError("source.kind 'none' is for runnable = false")
+    for benchmark, some in card.published.items():
+        splits = [one.split for one in some if one.official]
+        if len(set(splits)) < len(splits):
+            raise ValueError(f"published.{benchmark}: two of one split are official")
     for pattern in (*card.may_be_new, *card.may_be_unused):
         try:
             re.compile(pattern)

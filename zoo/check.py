@@ -20,7 +20,10 @@ _PACKAGES = ("torch", "transformers", "timm", "open-clip-torch")
 
 
 def check(
-    name_or_path: str | Path, device: str = "auto", dtype: str | None = None
+    name_or_path: str | Path,
+    device: str = "auto",
+    dtype: str | None = None,
+    trust_remote_code: bool = False,
 ) -> Mapping[str, Any]:
     """Load a model and run one item of each of its capabilities.
 
@@ -28,6 +31,7 @@ def check(
         name_or_path: As of `zoo.resolve`.
         device: As of `zoo.load`.
         dtype: As of `zoo.load`.
+        trust_remote_code: As of `zoo.load`.
 
     Returns:
         Fit for JSON: "model", "family", "weights_sha256", "device", "dtype", "date", "versions", and
@@ -38,8 +42,10 @@ def check(
         BadCheckpoint: What came out are not numbers.
     """
     card = zoo.resolve(name_or_path)
-    model = zoo.load_card(card, device, dtype)
+    model = zoo.load_card(card, device, dtype, trust_remote_code)
     has = [name for name, protocol in CAPABILITIES.items() if isinstance(model, protocol)]
+    if "dual_encoder" in has:
+        has.remove("image_encoder")  # the same vectors
     return {
         "model": model.name,
         "family": card.family,
@@ -102,6 +108,12 @@ def _vectors(model: Any) -> dict[str, Any]:
     return {"dimensions": image.shape[1], "similarity": similarity}
 
 
+def _features(model: Any) -> int:
+    vectors = model.embed_images([_image()])
+    _numbers(model, vectors)
+    return int(vectors.shape[1])
+
+
 def _answer(model: Any) -> dict[str, Any]:
     how = getattr(model, "answering", None)
     kind = how.kind if isinstance(how, Answering) else "not said"
@@ -123,6 +135,7 @@ _TRIALS: Mapping[str, Callable[[Any], dict[str, Any]]] = {
     "pair_scorer": _pair,
     "shortlister": _shortlist,
     "dual_encoder": _vectors,
+    "image_encoder": lambda m: {"features": _features(m)},
     "captioner": lambda model: {"caption": model.caption([_image()], 3)[0]},
     "answerer": _answer,
     "image_classifier": lambda m: _classes(m.image_classes, m.classify_images([_image()]), m),

@@ -102,12 +102,18 @@ def check_model(
     dtype: Annotated[
         str | None, typer.Option(help="float32, bfloat16 or float16; else the family's own.")
     ] = None,
+    trust_remote_code: Annotated[
+        bool,
+        typer.Option(
+            "--trust-remote-code", help="Run the Python code that lies beside the model's weights."
+        ),
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Load a model strictly and run one item of each thing that it can do."""
     from zoo.check import check
 
-    found = dict(check(name, device, dtype))
+    found = dict(check(name, device, dtype, trust_remote_code))
     if as_json:
         typer.echo(json.dumps(found, indent=2))
         return

@@ -6,12 +6,20 @@ import re
 from pathlib import Path
 
 from unimo2.errors import BadCheckpoint, MissingData
+from zoo import registry
 from zoo.cards import Source
 from zoo.weights import weight_files
 
 # owner/name[@revision]; a path begins with a dot or slash, or exists.
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*(?:@[\w./-]+)?")
 _FILES = ("*.json", "*.txt", "*.model", "*.safetensors", "*.jinja", "*.spm", "*.py")
+_FILES_OF = {
+    "tokenizer": (
+        *("tokenizer.json", "vocab.txt", "vocab.json", "tokenizer.model", "spiece.model"),
+        *("sentencepiece.bpe.model", "spm.model"),
+    ),
+    "image_processor": ("preprocessor_config.json", "processor_config.json"),
+}
 _OTHERS = ("onnx/*", "openvino/*", "coreml/*", "runs/*")
 
 
@@ -37,13 +45,15 @@ def fetch(source: Source) -> Path:
         folder = Path(
             snapshot_download(source.location, revision=source.revision, local_files_only=True)
         )
-        lacks = _lacks(folder)
+        lacks = ", ".join([*_lacks(folder, source), *_lacks_beside(folder)])
         if not lacks:
             return folder
+        lacks = f"the cached copy lacks {lacks}"
     except LocalEntryNotFoundError:
         pass
+    own = (source.file,) if source.file else ()
     try:
-        for patterns in (_FILES, ("*.bin",)):
+        for patterns in ((*_FILES, *own), ("*.bin",)):
             folder = Path(
                 snapshot_download(
                     source.location,
@@ -52,8 +62,8 @@ def fetch(source: Source) -> Path:
                     ignore_patterns=list(_OTHERS),
                 )
             )
-            lacks = _lacks(folder)
-            if not lacks:
+            # What else a folder needs may not exist on the hub: its family says so.
+            if not _lacks(folder, source):
                 return folder
         reason = "the hub has no more"
     except (HfHubHTTPError, OSError, ValueError) as error:
@@ -65,12 +75,23 @@ def fetch(source: Source) -> Path:
     )
 
 
-def _lacks(folder: Path) -> str:
-    """What a snapshot lacks for loading, in words; "" if nothing."""
+def _lacks(folder: Path, source: Source) -> list[str]:
+    """What a snapshot lacks without which there is no model, in words."""
+    if source.file:
+        return [] if (folder / source.file).is_file() else [source.file]
     if not any((folder / name).is_file() for name in ("config.json", "open_clip_config.json")):
-        return "the cached copy lacks config.json"
+        return ["config.json"]
     try:
         weight_files(folder)
     except (MissingData, BadCheckpoint):
-        return "the cached copy lacks files of weights"
-    return ""
+        return ["files of weights"]
+    return []
+
+
+def _lacks_beside(folder: Path) -> list[str]:
+    """What else its family wants and a snapshot lacks: tokenizer or image processor, in words."""
+    return [
+        f"the {what.replace('_', ' ')}'s files"
+        for what in registry.needs(folder)
+        if not any((folder / name).is_file() for name in _FILES_OF[what])
+    ]

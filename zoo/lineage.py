@@ -16,7 +16,7 @@ from zoo.cards import Card
 
 UNKNOWN = "unknown"
 # Data set of a benchmark, where the names differ.
-_DATA_OF = {"flickr": "flickr30k"}
+_DATA_OF = {"flickr": "flickr30k", "coco_retrieval": "coco"}
 _SUITE = re.compile(r"suite (\w+)\b.*?: train splits? of (.+)")
 _NAME = re.compile(r"([a-z0-9_]+)(?::.*)?", re.DOTALL)
 

@@ -224,8 +224,20 @@ class DualEncoder(Model, Protocol):
 
 
 @runtime_checkable
+class ImageEncoder(Model, Protocol):
+    """Gives an image one vector of features, on which a linear probe can be fitted."""
+
+    def embed_images(self, images: Sequence[Image]) -> Tensor:
+        """Return `[images, dim]`."""
+        ...
+
+
+@runtime_checkable
 class Captioner(Model, Protocol):
-    """Describes images in words."""
+    """Describes images in words.
+
+    An adapter whose search has a number of beams of its own says it as the attribute `beams`.
+    """
 
     def caption(self, images: Sequence[Image], beam_size: int | None) -> list[str]:
         """Return one caption per image; None for the model's own number of beams."""
@@ -308,6 +320,7 @@ CAPABILITIES: Mapping[str, type] = {
     "pair_scorer": PairScorer,
     "shortlister": Shortlister,
     "dual_encoder": DualEncoder,
+    "image_encoder": ImageEncoder,
     "captioner": Captioner,
     "answerer": Answerer,
     "image_classifier": ImageClassifier,

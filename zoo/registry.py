@@ -5,7 +5,8 @@ device, dtype)`. The literal says which folders are the family's and what their 
 
     RECOGNISES = {"CLIPModel": ("dual_encoder",), "*ForSequenceClassification": ("text_classifier",)}
 
-A key is a pattern of `architectures` in config.json, or "model_type:...", or "key:..." (a field of a
+A further literal, `NEEDS = ("tokenizer", "image_processor")`, says what a folder holds beside configuration
+and weights. A key is a pattern of `architectures` in config.json, or "model_type:...", or "key:..." (a field of a
 config.json without `model_type`), or "file:..." (a file beside it). A value of None means that the
 module's `capabilities(config)` says it. The literal is read from the source, so that asking which
 family a folder is of imports none. Other packages add single models, or whole families, by the entry
@@ -43,11 +44,13 @@ class Family:
         name: As cards name it.
         module: Dotted name of the module that loads its models.
         recognises: Patterns of its folders, with the capabilities of their models.
+        needs: What a folder holds beside configuration and weights: "tokenizer", "image_processor".
     """
 
     name: str
     module: str
     recognises: Declaration
+    needs: tuple[str, ...] = ()
 
     def load(self) -> ModuleType:
         """Import the family's module.
@@ -83,10 +86,27 @@ def families() -> Mapping[str, Family]:
     """The families of this package, by name."""
     found = {}
     for path in sorted(FAMILIES.glob("*.py")):
-        declared = _declaration(path)
-        if declared is not None:
-            found[path.stem] = Family(path.stem, f"zoo.families.{path.stem}", declared)
+        declared = _literals(path)
+        if "RECOGNISES" in declared:
+            found[path.stem] = Family(
+                path.stem,
+                f"zoo.families.{path.stem}",
+                declared["RECOGNISES"],
+                declared.get("NEEDS", ()),
+            )
     return found
+
+
+def needs(folder: Path) -> tuple[str, ...]:
+    """What a model folder should hold beside configuration and weights; nothing if it is unknown."""
+    try:
+        config = _configuration(folder)
+    except BadCheckpoint:
+        return ()
+    for one in families().values():
+        if config and any(_fits(pattern, config, folder) for pattern in one.recognises):
+            return one.needs
+    return ()
 
 
 def family(name: str, model: str) -> ModuleType:
@@ -169,13 +189,15 @@ def _problem(target: str) -> str | None:
     return None if there else f"its package '{parts[0]}' is not installed"
 
 
-def _declaration(path: Path) -> Declaration | None:
-    """The literal `RECOGNISES` of a file; None without one."""
+def _literals(path: Path) -> Mapping[str, Any]:
+    """The literals `RECOGNISES` and `NEEDS` of a file, as far as it has them."""
+    found = {}
     for node in ast.parse(path.read_text(encoding="utf-8")).body:
-        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "RECOGNISES":
-            declared: Declaration = ast.literal_eval(node.value)
-            return declared
-    return None
+        if isinstance(node, ast.Assign):
+            name = ast.unparse(node.targets[0])
+            if name in ("RECOGNISES", "NEEDS"):
+                found[name] = ast.literal_eval(node.value)
+    return found
 
 
 def _configuration(folder: Path) -> Mapping[str, Any]:

@@ -90,16 +90,21 @@ class CocoData(SplitData):
         return notes
 
 
+_BEAMS = 5  # of a model that does not say
+
+
 @dataclass(frozen=True)
 class CocoOptions(ImageOptions):
     """How captions are written.
 
     Attributes:
-        beam_size: Beams of an image.
+        beam_size: Beams of an image; None for the model's own.
         object_tags: File of object tags that captions are written with; None for none.
     """
 
-    beam_size: int = option(5, "Beams of an image.", variant="beam-{}")
+    beam_size: int | None = option(
+        None, "Beams of an image; the model's own by default.", min=1, variant="beam-{}"
+    )
     object_tags: Path | None = option(
         None,
         "Names of the objects in each image, which captions are written with: JSON "
@@ -157,7 +162,7 @@ class Coco(ItemBenchmark):
 
     def details(self, model: Model, request: Request) -> dict[str, Any]:
         """How captions are made and measured; errors for options that the model cannot follow."""
-        if request.options.beam_size < 1:
+        if request.options.beam_size is not None and request.options.beam_size < 1:
             raise UsageError(f"--beam-size {request.options.beam_size}: at least 1 beam is needed")
         tags = None
         if request.options.object_tags is not None:
@@ -168,7 +173,7 @@ class Coco(ItemBenchmark):
             tags = read_object_tags(request.options.object_tags).describe()
         return {
             "score": "pycocoevalcap after PTB tokenisation",
-            "beam_size": request.options.beam_size,
+            "beam_size": _beams(model, request),
             "object_tags": tags,
         }
 
@@ -185,7 +190,7 @@ class Coco(ItemBenchmark):
         """Writes captions."""
 
         def captions(numbers: Sequence[int]) -> list[Prediction]:
-            texts = captions_of(model, data, numbers, request.options.beam_size)
+            texts = captions_of(model, data, numbers, _beams(model, request))
             return [{"prediction": text} for text in texts]
 
         return captions
@@ -295,6 +300,11 @@ def _tags(images: Sequence[KarpathyImage], path: Path | None) -> tuple[tuple[str
     if path is None:
         return None
     return read_object_tags(path).of_images([(one.cocoid, one.filename) for one in images])
+
+
+def _beams(model: Model, request: Request) -> int:
+    """Beams of an image: those that are asked for, the model's own, or as many as in the paper."""
+    return int(request.options.beam_size or getattr(model, "beams", _BEAMS))
 
 
 def captions_of(

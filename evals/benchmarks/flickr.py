@@ -25,9 +25,10 @@ from evals.metrics.ranking import (
     rank_texts,
     retrieval_metrics,
 )
-from evals.retrieval import dtype_choice, samples, scorer
+from evals.protocol import Pairs, retrieval_name
+from evals.retrieval import chooser, dtype_choice, samples, scorer
 from evals.retrieval.coverage import coverage_notes
-from evals.retrieval.options import PairOptions
+from evals.retrieval.options import RetrievalOptions
 from evals.retrieval.planner import Plan, make_plan
 from evals.retrieval.shortlist import Shortlists
 from evals.retrieval.weight import weighing
@@ -58,14 +59,17 @@ class RetrievalData(SplitData):
 
     Attributes:
         images: In the order of the annotation file.
+        prompt: What captions are put into.
     """
 
     images: tuple[KarpathyImage, ...]
+    prompt: str = "{}"
 
     @property
     def captions(self) -> list[str]:
-        """All captions, image by image."""
-        return [caption.text for image in self.images for caption in image.captions]
+        """All captions in the prompt, image by image."""
+        texts = (caption.text for image in self.images for caption in image.captions)
+        return [self.prompt.replace("{}", text) for text in texts]
 
     @property
     def caption_image(self) -> Ints:
@@ -86,21 +90,25 @@ class Work:
         writer: The blocks.
         plan: All of them.
         shortlists: By which pairs were chosen; None for all pairs.
-        contrastive: `[images, captions]`, by which those were chosen.
+        chosen_by: Name of the part of the score that chose: "contrastive", or "chooser" for another
+            model's score.
+        choosing: `[images, captions]`, that part.
         seconds: What the towers took in this session.
     """
 
     writer: BlockWriter
     plan: Plan
     shortlists: Shortlists | None
-    contrastive: Scores | None
+    chosen_by: str
+    choosing: Scores | None
     seconds: float
 
 
 class Flickr(Benchmark):
     """Flickr30k retrieval: score every image with every caption, recall both ways.
 
-    With --rerank K a contrastive shortlist chooses the pairs, which a long run may need.
+    With --rerank K a contrastive shortlist chooses the pairs, which a long run may need; with
+    --shortlist-from NAME it is another model's.
     """
 
     name = "flickr"
@@ -115,7 +123,7 @@ class Flickr(Benchmark):
     validation_metric = "recall@1"  # the mean of both directions
     zero_shot = True
     auto_dtype = True
-    Options = PairOptions
+    Options = RetrievalOptions
 
     def files(self, split: str) -> Sequence[Path]:
         """Karpathy's file, which holds all splits."""
@@ -149,7 +157,11 @@ class Flickr(Benchmark):
             official=official,
             note=note,
         )
-        return RetrievalData(extent, _fingerprint(images, split), images)
+        return RetrievalData(extent, _fingerprint(images, split), images, request.options.prompt)
+
+    def completed(self, request: Request, suite: Suite, share: Share) -> Request:
+        """The request with the model that chooses the pairs, if it is another one."""
+        return chooser.completed(request, suite, share)
 
     def details(self, model: Model, request: Request) -> dict[str, Any]:
         """How retrieval is measured.
@@ -159,11 +171,12 @@ class Flickr(Benchmark):
                 shortlist, and the model has no contrastive score of its own.
             UsageError: A shortlist of no candidates.
         """
-        rerank, weight = request.options.rerank, request.options.contrastive_weight
+        options = request.options
+        rerank, weight = options.rerank, options.contrastive_weight
         if rerank is not None:
             if rerank < 1:
                 raise UsageError(f"--rerank {rerank}: at least 1 candidate is needed")
-            protocols.require(model, "shortlister")
+            protocols.require(model, "shortlister" if options.chooser is None else "pair_scorer")
         own = getattr(model, "contrastive_weight", None)
         if weight is not None and own is None:
             raise IncompatibleModel(
@@ -171,20 +184,23 @@ class Flickr(Benchmark):
             )
         used = own if weight is None else weight
         score = "the model's" if used is None else "itm + contrastive_weight * contrastive"
-        return {
-            "pairs": "exhaustive" if rerank is None else _shortlist_rule(rerank),
+        found = {
+            "pairs": (Pairs.EXHAUSTIVE if rerank is None else Pairs.SHORTLISTS).value,
             "rerank": rerank,
+            **({"shortlist_from": options.chooser.facts()} if options.chooser else {}),
+            **({"text_prompt": options.prompt} if options.text_prompt is not None else {}),
             "score": score if isinstance(model, protocols.PairScorer) else "dot",
             "contrastive_weight": used,
             "padding": "none",
             "recall_at": list(RECALL_AT),
             "ties": "expectation over a random order of equal scores",
         }
+        return {"name": retrieval_name(found), **found}
 
     def choose_dtype(self, exact: PairScorer, fast: PairScorer, data: RetrievalData) -> DtypeChoice:
         """Compare one caption of each of some images."""
         sample = data.images[: dtype_choice.SAMPLE]
-        captions = [image.captions[0].text for image in sample]
+        captions = [data.prompt.replace("{}", image.captions[0].text) for image in sample]
         return dtype_choice.choose(exact, fast, [image.path for image in sample], captions)
 
     def predict(
@@ -215,13 +231,14 @@ class Flickr(Benchmark):
         if share.first:
             _choose(model, data, request, writer, report)
         share.wait()
-        rerank, shortlists = request.options.rerank, None
-        contrastive = None if rerank is None else writer.kept("contrastive")
-        if contrastive is not None:
-            shortlists = Shortlists.of(contrastive, rerank)
+        rerank, shortlists, by = request.options.rerank, None, _chosen_by(request)
+        choosing = None if rerank is None else writer.kept(by)
+        if choosing is not None:
+            shortlists = Shortlists.of(choosing, rerank)
         seconds = time.perf_counter() - started
         chosen = None if shortlists is None else shortlists.pairs
-        plan = make_plan(len(data.images), len(data.captions), writer.finished(), chosen)
+        dual = not isinstance(model, protocols.PairScorer)
+        plan = make_plan(len(data.images), len(data.captions), writer.finished(), chosen, dual)
         others = [block for unit, block in enumerate(plan.blocks) if not share.takes(unit)]
         own = replace(plan, remaining=tuple(b for b in plan.remaining if b not in others))
         if isinstance(model, protocols.PairScorer):
@@ -230,7 +247,7 @@ class Flickr(Benchmark):
             seconds += scorer.score(model, paths, data.captions, own, writer, search, report)
         else:
             seconds += scorer.score_products(model, paths, data.captions, own, writer, report)
-        return Work(writer, plan, shortlists, contrastive, seconds)
+        return Work(writer, plan, shortlists, by, choosing, seconds)
 
     def measure(
         self,
@@ -256,21 +273,26 @@ class Flickr(Benchmark):
         work = self.predict(model, data, request, folder, report)
         parts, block_seconds = work.writer.assemble(work.plan.blocks)
         seconds = work.seconds + block_seconds
-        if work.contrastive is not None:
-            parts["contrastive"] = work.contrastive
+        if work.choosing is not None:
+            parts[work.chosen_by] = work.choosing
         weight = getattr(model, "contrastive_weight", None)
         if request.options.contrastive_weight is not None:
             weight = request.options.contrastive_weight
             parts["score"] = parts["itm"] + np.float32(weight) * parts["contrastive"]
         work.writer.publish(parts)
-        rankings = {name: _rank(parts, name, data.caption_image, work.shortlists) for name in parts}
+        owner = data.caption_image
+        rankings = {name: _rank(parts, name, owner, work) for name in parts}
+        metrics = _metrics(rankings, owner, request.seed)
+        if work.shortlists is not None and request.options.chooser is not None:
+            metrics |= chooser.on_shortlist(work.shortlists, owner, request.seed)
+        own = weight if work.chosen_by == chooser.CONTRASTIVE else None
         return Outcome(
-            metrics=_metrics(rankings, data.caption_image, request.seed),
+            metrics=metrics,
             samples=_samples(rankings, data),
             seconds=seconds,
             throughput={"pairs_per_second": work.plan.pairs / seconds if seconds else 0.0},
             clean_up=work.writer.discard,
-            notes=coverage_notes(request.options.rerank, weight, parts),
+            notes=coverage_notes(request.options.rerank, own, parts),
         )
 
     def validating(
@@ -358,11 +380,9 @@ def _fingerprint(images: Sequence[KarpathyImage], split: str) -> str:
     return digest.hexdigest()
 
 
-def _shortlist_rule(k: int) -> str:
-    return (
-        f"shortlist of {k} images a caption and {k} captions an image by contrastive score, "
-        "fused; the others below, by contrastive score"
-    )
+def _chosen_by(request: Request) -> str:
+    """Name of the part of the score that shortlists are chosen by."""
+    return chooser.CHOOSER if request.options.chooser else chooser.CONTRASTIVE
 
 
 def _metrics(
@@ -380,22 +400,27 @@ def _metrics(
 def _choose(
     model: Model, data: RetrievalData, request: Request, writer: BlockWriter, report: Report
 ) -> None:
-    """Keep the contrastive scores that a shortlist is chosen by, unless they are there already."""
-    if request.options.rerank is not None and writer.kept("contrastive") is None:
-        paths = [image.path for image in data.images]
+    """Keep the scores that a shortlist is chosen by, unless they are there already."""
+    by, other = _chosen_by(request), request.options.chooser
+    if request.options.rerank is None or writer.kept(by) is not None:
+        return
+    paths = [image.path for image in data.images]
+    if other is not None:
+        scores = other.matrix(paths, data.captions, request.batch_size, report)
+    else:
         size = request.batch_size or model.batch_size
-        chooser = cast("Shortlister", model)
-        scores = scorer.contrastive_matrix(chooser, paths, data.captions, size, report)
-        writer.keep("contrastive", scores)
+        own = cast("Shortlister", model)
+        scores = scorer.contrastive_matrix(own, paths, data.captions, size, report)
+    writer.keep(by, scores)
 
 
 def _rank(
-    parts: Mapping[str, Scores], name: str, owner: Ints, shortlists: Shortlists | None
+    parts: Mapping[str, Scores], name: str, owner: Ints, work: Work
 ) -> tuple[Ranking, Ranking]:
-    """Image and text retrieval by one part of the score; the contrastive part covers all pairs."""
-    if shortlists is None or name == "contrastive":
+    """Image and text retrieval by one part of the score; the one that chose covers all pairs."""
+    if work.shortlists is None or name == work.chosen_by:
         return rank_images(parts[name], owner), rank_texts(parts[name], owner)
-    return shortlists.rank(parts[name], parts["contrastive"], owner)
+    return work.shortlists.rank(parts[name], parts[work.chosen_by], owner)
 
 
 def _samples(rankings: Mapping[str, tuple[Ranking, Ranking]], data: RetrievalData) -> pd.DataFrame:

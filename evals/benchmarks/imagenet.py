@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
 import numpy as np
 
-from evals import prediction, zero_shot
+from evals import linear_probe, prediction, zero_shot
 from evals.benchmark import Report, Request, SampleMetric
 from evals.distributed import ALL, Share
+from evals.linear_probe import ImageNetOptions
 from evals.metrics.bootstrap import means
 from evals.metrics.ranking import Floats, Metric, Ranking, hits_at, rank_classes
 from evals.prediction import ItemBenchmark, Predict, Prediction, Predictions, Results, Work
@@ -20,7 +21,7 @@ from evals.samples import frame, subset_means
 from evals.scoring import Scored, answered, missing_note
 from evals.splits import Extent, SplitData, fingerprint, spread_items
 from evals.suites import Suite
-from evals.zero_shot import ClassOptions, ClassScorer
+from evals.zero_shot import ClassScorer
 from unimo2.errors import BadData, IncompatibleModel
 from unimo2.formats.imagenet import (
     LabelledImage,
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from evals.retrieval.dtype_choice import DtypeChoice
     from zoo.protocols import ImageClassifier, PairScorer
 
+_TIES = "expectation over a random order of equal scores"
 _TOP = 5  # the challenge's other figure
 
 
@@ -51,11 +53,13 @@ class ImageNetData(SplitData):
         images: All with a path; a limit spreads them evenly over the classes.
         synsets: All classes to choose from, in the order of their numbers.
         left_out: A line for each kind of file beside the images that is not read.
+        training: Labelled images that a linear probe is fitted on; none without one.
     """
 
     images: tuple[LabelledImage, ...]
     synsets: tuple[Synset, ...]
     left_out: tuple[str, ...] = ()
+    training: tuple[LabelledImage, ...] = ()
 
     @property
     def paths(self) -> list[Path]:
@@ -79,7 +83,8 @@ class ImageNetData(SplitData):
 class ImageNet(ItemBenchmark):
     """ImageNet: accuracy of the first guess, by a fine-tuned classifier or with --zero-shot.
 
-    Zero-shot, every image is scored with a sentence for every class by the retrieval score.
+    Zero-shot, every image is scored with a sentence for every class by the retrieval score. With
+    --probe a linear classifier is fitted on the frozen features of any image tower.
     """
 
     name = dataset = "imagenet"
@@ -91,28 +96,38 @@ class ImageNet(ItemBenchmark):
     main_metric = "accuracy"
     zero_shot = True
     auto_dtype = True
-    Options = ClassOptions
+    Options = ImageNetOptions
     unit = "images"
 
     def alternatives(self, request: Request) -> tuple[str, ...]:
         """Fine-tuned models classify; zero-shot ones score images with sentences."""
+        if request.options.probe:
+            return linear_probe.CAPABILITIES
         return zero_shot.alternatives(request) if request.zero_shot else self.capabilities
 
+    def tuned(self, request: Request) -> bool:
+        """A probe is fitted here, on the features of any model."""
+        return not request.options.probe
+
     def read(self, suite: Suite, request: Request) -> ImageNetData:
-        """Read one split and make sure that all its image files are there."""
+        """Read one split, and a probe's training split, and make sure that all images are there."""
         self.require_split(request.split)
         at = ImageNetFiles(suite.root)
         synsets = tuple(read_synsets(at.mapping))
         left_out = Skips()
         everything = _labelled(at, request.split, left_out)
+        training: tuple[LabelledImage, ...] = ()
+        if request.options.probe:
+            pool = _labelled(at, "train", left_out)
+            training = spread_items(pool, request.options.probe_images, "training images")
         known = {synset.wnid for synset in synsets}
-        unknown = sorted({image.wnid for image in everything} - known)
+        unknown = sorted({image.wnid for image in (*everything, *training)} - known)
         if unknown:
             raise BadData(f"{at.mapping} lacks classes that have images: {first_few(unknown)}")
         images = spread_items(everything, request.limit, "images")
         lines: list[Any] = [[synset.wnid, *synset.names] for synset in synsets]
-        lines += [[image.name, image.wnid] for image in images]
-        paths = [image.path for image in images if image.path is not None]
+        lines += [[image.name, image.wnid] for image in (*images, *training)]
+        paths = [image.path for image in (*images, *training) if image.path is not None]
         counts = (len(images), len(everything))
         return ImageNetData(
             extent=Extent.of(suite, self.dataset, (request.split,), self.unit, *counts),
@@ -120,20 +135,24 @@ class ImageNet(ItemBenchmark):
             images=images,
             synsets=synsets,
             left_out=tuple(left_out.lines()),
+            training=training,
         )
 
     def details(self, model: Any, request: Request) -> dict[str, Any]:
-        """How classes are measured; errors as of `zero_shot.protocol`."""
+        """How classes are measured; errors as of `zero_shot.protocol` and `linear_probe.recipe`."""
+        if request.options.probe:
+            probe = linear_probe.recipe(request)
+            return {"score": "logit", "probe": probe, "ties": _TIES}
         how = zero_shot.protocol(model, request) if request.zero_shot else {"score": "logit"}
         return {
             **how,
             "padding": "none",
-            "ties": "expectation over a random order of equal scores",
+            "ties": _TIES,
         }
 
     def choose_dtype(self, exact: PairScorer, fast: PairScorer, data: ImageNetData) -> DtypeChoice:
         """Compare one image of each of some classes with their sentences."""
-        names = {synset.wnid: synset.names[0] for synset in data.synsets}
+        names = {synset.wnid: synset.names[0] for synset in data.synsets}  # only times and ranks
         pairs = zip(data.targets[::-1], data.paths[::-1], strict=True)
         some = list({wnid: path for wnid, path in pairs}.items())[: dtype_choice.SAMPLE]
         sentences = zero_shot.prompts([names[wnid] for wnid, _ in some], zero_shot.ONE)
@@ -153,7 +172,11 @@ class ImageNet(ItemBenchmark):
         share: Share = ALL,
     ) -> prediction.Store:
         """Classify the images that are left, and keep what was found in `folder`."""
-        scorer = _scorer(model, data, request)
+        scorer: _Ranker
+        if request.options.probe:
+            scorer = _probe(model, data, request, folder, report, share)
+        else:
+            scorer = _scorer(model, data, request)
         chunk, hint = self.chunk, None
         if isinstance(scorer, ClassScorer):
             chunk, hint = min(chunk, scorer.images_at_once), scorer.cheaper
@@ -165,7 +188,7 @@ class ImageNet(ItemBenchmark):
         """Ranks the classes of images."""
         return self._ranked(_scorer(model, data, request), data)
 
-    def _ranked(self, scorer: ClassScorer | _Classifier, data: ImageNetData) -> Predict:
+    def _ranked(self, scorer: _Ranker, data: ImageNetData) -> Predict:
         numbers = {synset.wnid: number for number, synset in enumerate(data.synsets)}
         targets, paths = [numbers[wnid] for wnid in data.targets], data.paths
 
@@ -192,10 +215,13 @@ class ImageNet(ItemBenchmark):
             **accuracy(first, len(data.synsets), request.seed),
             **accuracy(some, len(data.synsets), request.seed, _TOP),
         }
-        names = [synset.names[0] for synset in data.synsets]
-        same = len(names) - len(set(names))
-        notes = []
-        if request.zero_shot and same:
+        notes, same = [], 0
+        if request.options.probe:
+            notes += linear_probe.read(folder).notes()
+        if request.zero_shot:
+            names = zero_shot.class_names(data.synsets, request.options.class_names)
+            same = len(names) - len(set(names))
+        if same:
             notes.append(
                 f"{same:,} classes have the name of another: their scores are always equal"
             )
@@ -259,6 +285,24 @@ class ImageNet(ItemBenchmark):
         )
 
 
+class _Ranker(Protocol):
+    """What ranks the classes."""
+
+    def rank(self, images: Sequence[Any], targets: Sequence[int]) -> Ranking:
+        """Where the true class of each image stands."""
+        ...
+
+
+def _probe(
+    model: Any, data: ImageNetData, request: Request, folder: Path, report: Report, share: Share
+) -> linear_probe.Probe:
+    """A linear classifier on the model's features, fitted on the training images."""
+    numbers = {synset.wnid: number for number, synset in enumerate(data.synsets)}
+    paths = [image.path for image in data.training if image.path is not None]
+    labels = [numbers[image.wnid] for image in data.training]
+    return linear_probe.fitted(model, paths, labels, len(numbers), request, folder, report, share)
+
+
 def _scorer(model: Any, data: ImageNetData, request: Request) -> ClassScorer | _Classifier:
     """What ranks the classes."""
     if request.zero_shot:
@@ -280,18 +324,53 @@ class _Classifier:
 
 
 def _columns(model: ImageClassifier, synsets: Sequence[Synset]) -> list[int]:
-    """The column of each class: models name classes by synset id, or by all its names."""
-    places = {name: place for place, name in enumerate(model.image_classes)}
-    columns = [
-        places.get(synset.wnid, places.get(", ".join(synset.names), -1)) for synset in synsets
-    ]
-    missing = [synset.wnid for synset, column in zip(synsets, columns, strict=True) if column < 0]
+    """The column of each class: models name classes by synset id, or by all its names.
+
+    Where classes share a name ("crane", the bird and the machine), the columns of that name are taken
+    in the order of synset ids, which is ImageNet's standard order; the model's others must be in it.
+
+    Raises:
+        IncompatibleModel: Classes that the model does not know, or whose columns cannot be told apart.
+    """
+    places: dict[str, list[int]] = {}
+    for place, name in enumerate(model.image_classes):
+        places.setdefault(name, []).append(place)
+    sharing: dict[str, list[str]] = {}
+    named = {}
+    for synset in sorted(synsets, key=lambda one: one.wnid):
+        name = synset.wnid if synset.wnid in places else ", ".join(synset.names)
+        named[synset.wnid] = name
+        sharing.setdefault(name, []).append(synset.wnid)
+    missing = [synset.wnid for synset in synsets if named[synset.wnid] not in places]
     if missing:
         raise IncompatibleModel(
             f"model '{model.name}' does not know {len(missing):,} of the {len(synsets):,} classes: "
             f"{first_few(missing)}"
         )
-    return columns
+    found = {
+        wnid: place
+        for name, wnids in sharing.items()
+        for wnid, place in zip(wnids, places[name], strict=False)
+    }
+    doubtful = [
+        wnids[0]
+        for name, wnids in sharing.items()
+        if max(len(wnids), len(places[name])) > 1
+        and (len(wnids) != len(places[name]) or not _in_order(found))
+    ]
+    if doubtful:
+        names = [f"'{named[wnid]}'" for wnid in doubtful]
+        raise IncompatibleModel(
+            f"model '{model.name}' has several columns called {first_few(names)}, and not in the order "
+            "of synset ids: which is which cannot be told; give it synset ids as names"
+        )
+    return [found[synset.wnid] for synset in synsets]
+
+
+def _in_order(columns: Mapping[str, int]) -> bool:
+    """Whether columns rise with synset ids."""
+    ordered = [columns[wnid] for wnid in sorted(columns)]
+    return ordered == sorted(ordered)
 
 
 def _kept(ranking: Ranking, synsets: Sequence[Synset]) -> list[prediction.Prediction]:

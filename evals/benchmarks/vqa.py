@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from evals.benchmark import Request, SampleMetric
 from evals.image_sizes import ImageOptions
 from evals.metrics.bootstrap import by_label, grouping, means
 from evals.metrics.ranking import Floats, Metric
-from evals.metrics.vqa import accuracies
+from evals.metrics.vqa import accuracies, ceilings
 from evals.prediction import ItemBenchmark, Predict, Prediction, Predictions, Results
 from evals.samples import frame, subset_means
 from evals.scoring import Scored, answered, missing_note
@@ -26,12 +27,14 @@ from unimo2.formats.images import loaded
 from unimo2.formats.layout import VqaFiles
 from unimo2.formats.parsing import first_few
 from unimo2.formats.vqa import Annotation, Question, read_annotations, read_questions, read_results
+from zoo.protocols import Answering
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from zoo.protocols import Answerer
 
+CEILING = "accuracy[best of the vocabulary]"
 _TYPES = ("answer_type", "question_type")
 
 
@@ -95,10 +98,12 @@ class Vqa(ItemBenchmark):
         )
 
     def details(self, model: Any, request: Request) -> dict[str, Any]:
-        """How answers are measured."""
+        """How answers are found and measured."""
+        how = getattr(model, "answering", None)
         return {
             "score": "official accuracy: min(1, k / 3), each annotator left out in turn",
             "padding": "none",
+            "answering": _answering(how) if isinstance(how, Answering) else {"kind": "not said"},
         }
 
     def groups(self, data: VqaData) -> Sequence[Path]:
@@ -143,6 +148,18 @@ class Vqa(ItemBenchmark):
         found_metrics = metrics(values, truth, columns["image_id"], request.seed)
         columns |= {kind: [getattr(one, kind) for one in truth] for kind in _TYPES}
         samples = frame(columns, answers, [one.most_common for one in truth], values)
+        how = getattr(model, "answering", None)
+        if isinstance(how, Answering) and how.vocabulary is not None:
+            best = ceilings(how.vocabulary, truth)
+            [ceiling] = means(
+                best, {"": np.ones(len(best), dtype=np.bool_)}, grouping(columns["image_id"]),
+                request.seed,
+            ).values()  # fmt: skip
+            found_metrics[CEILING] = ceiling
+            notes.append(
+                f"the model chooses among {len(how.vocabulary):,} answers ({how.kind}): the best of "
+                f"them for each question would come to {ceiling.value:.1f}"
+            )
         return Results(found_metrics, samples, notes)
 
     def sample_metrics(self, samples: pd.DataFrame) -> dict[str, SampleMetric]:
@@ -186,6 +203,16 @@ class Vqa(ItemBenchmark):
             missing=len(truth) - len(chosen),
             notes=missing_note(len(chosen), len(truth), "questions"),
         )
+
+
+def _answering(how: Answering) -> dict[str, Any]:
+    """How a model finds answers, for the record's "protocol"."""
+    found: dict[str, Any] = {"kind": how.kind}
+    if how.vocabulary is not None:
+        listed = json.dumps(list(how.vocabulary), ensure_ascii=False).encode()
+        found["answers"] = len(how.vocabulary)
+        found["vocabulary_sha256"] = hashlib.sha256(listed).hexdigest()
+    return {**found, "search": dict(how.search)} if how.search else found
 
 
 def _is_hidden(split: str) -> bool:

@@ -19,6 +19,7 @@ from unimo2.errors import UsageError
 if TYPE_CHECKING:
     from evals.benchmark import Benchmark
     from evals.records import Record
+    from zoo.cards import Published
 
 PRETRAINED, FINETUNED = "mini", "finetuned"
 ALL = "all"
@@ -39,6 +40,15 @@ _MODEL_OF_ALL = parameter(
         "help": "A card's name or a model folder: every benchmark that it can do. 'finetuned': each "
         "benchmark by the embedded weights fine-tuned for it, and retrieval and ImageNet "
         "zero-shot by 'mini'."
+    },
+)
+_OFFICIAL = parameter(
+    "official",
+    bool,
+    False,
+    {
+        "help": "By the published protocol that the model's card names as its own: its options, its "
+        "split, and measured minus published."
     },
 )
 _AUTO_DTYPE = (
@@ -88,7 +98,7 @@ def _parameters(benchmark: Benchmark | None) -> list[inspect.Parameter]:
     cut = list(common).index("limit") + 1
     own = options_of(benchmark.Options).values()
     first = [zero_shot] if benchmark.zero_shot else []
-    return [*first, _MODEL, *shared[:cut], *own, *shared[cut:], AS_JSON]
+    return [*first, _MODEL, _OFFICIAL, *shared[:cut], *own, *shared[cut:], AS_JSON]
 
 
 _ALL_HELP = """Every benchmark that the model can do, and one table of all; a line for each that it cannot.
@@ -139,18 +149,42 @@ def _report(rows: list[tuple[str, Record | str]], as_json: bool, title: str) -> 
         summary(rows, title)
 
 
-def _one(benchmark: str, as_json: bool, **options: Any) -> None:
+def _one(benchmark: str, as_json: bool, official: bool = False, **options: Any) -> None:
     """Run one benchmark and print the result."""
-    from evals.cli.show import as_text, show
+    from evals.cli.show import as_content, beside, show
     from evals.distributed import launched
+    from evals.official import compare
 
+    published = None
+    if official:
+        published, options = _official(get_benchmark(benchmark), options)
     record = _run(benchmark, options, quiet=as_json)
     if not launched().first:
         return
+    compared = None if published is None else compare(record, published)
     if as_json:
-        typer.echo(as_text(record))
-    else:
-        show(record)
+        more = {} if compared is None else {"published": compared.to_dict()}
+        typer.echo(json.dumps({**as_content(record), **more}, indent=2))
+        return
+    show(record)
+    if compared is not None:
+        beside(compared)
+
+
+def _official(benchmark: Benchmark, options: dict[str, Any]) -> tuple[Published, dict[str, Any]]:
+    """The published protocol of the model, and the options that make it."""
+    import zoo
+    from evals import official
+
+    if options["model"] in (None, FINETUNED):
+        raise UsageError("--official is the protocol of a model's card: say which with --model")
+    split = options["split"]
+    published = official.find(
+        zoo.resolve(options["model"]),
+        benchmark,
+        None if split == benchmark.default_split else split,
+    )
+    return published, official.options(published, benchmark, options)
 
 
 def _run(benchmark: str, options: dict[str, Any], quiet: bool) -> Record:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +13,7 @@ from unimo2.errors import UsageError
 
 if TYPE_CHECKING:
     from evals.metrics.ranking import Metric
+    from evals.official import Comparison
     from evals.records import Record
 
 # What of a protocol is worth a line, with the word before it.
@@ -34,11 +34,6 @@ def as_content(record: Record) -> dict[str, Any]:
     content = record.to_dict()
     shown = ("metrics", "suite", "benchmark", "model", "variant", "data", "notes")
     return {**{key: content[key] for key in shown}, "record": str(record.path)}
-
-
-def as_text(record: Record) -> str:
-    """`as_content` as JSON."""
-    return json.dumps(as_content(record), indent=2)
 
 
 def show(record: Record) -> None:
@@ -79,6 +74,13 @@ def show(record: Record) -> None:
     ties = max((metric.ties for metric in record.metrics.values()), default=0)
     for note in [*record.notes, *([f"ties: {ties} queries"] if ties else [])]:
         console.print(f"note    {note}", soft_wrap=True, markup=False, style="yellow")
+
+
+def beside(compared: Comparison) -> None:
+    """Print published numbers beside a run's."""
+    for place, line in enumerate(compared.lines()):
+        head = "official" if place == 0 else ""
+        output().print(f"{head:<10}{line}", soft_wrap=True, markup=False, highlight=False)
 
 
 def _name(benchmark: str) -> str:

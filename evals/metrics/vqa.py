@@ -45,6 +45,33 @@ def accuracies(predictions: Sequence[str], annotations: Sequence[Annotation]) ->
     return np.array([_accuracy(given, annotation, normal) for given, annotation in pairs])
 
 
+def ceilings(vocabulary: Sequence[str], annotations: Sequence[Annotation]) -> Floats:
+    """The best score that some answers allow: of each question, that of the best of them.
+
+    Args:
+        vocabulary: All answers that a model can give.
+        annotations: `[questions]`.
+
+    Returns:
+        `[questions]`, 0 to 1.
+    """
+    normal = _Normaliser()
+    raw = {clean(answer): answer for answer in vocabulary}
+    processed = {normal(text): answer for text, answer in raw.items()}
+
+    def best(annotation: Annotation) -> float:
+        texts = {clean(answer.text) for answer in annotation.answers}
+        # Where annotators agree to the letter an answer is compared as it is, else normalised.
+        known = raw if len(texts) == 1 else processed
+        given = texts if len(texts) == 1 else {normal(text) for text in texts}
+        return max(
+            (_accuracy(known[text], annotation, normal) for text in given if text in known),
+            default=0.0,
+        )
+
+    return np.array([best(annotation) for annotation in annotations])
+
+
 def _accuracy(prediction: str, annotation: Annotation, normal: _Normaliser) -> float:
     given = clean(prediction)
     texts = [clean(answer.text) for answer in annotation.answers]

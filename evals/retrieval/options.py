@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from evals.benchmark import option
 from evals.image_sizes import image_size_option
+from unimo2.errors import UsageError
 
 
 @dataclass(frozen=True)
@@ -30,3 +32,43 @@ class PairOptions:
         variant="rerank-{:g}",
     )
     image_size: int | None = image_size_option()
+
+
+@dataclass(frozen=True)
+class RetrievalOptions(PairOptions):
+    """Those of retrieval alone.
+
+    Attributes:
+        shortlist_from: Another model, as `--model` takes it, that chooses the shortlists.
+        text_prompt: Sentence with {} where the caption goes.
+        chooser: The model of `shortlist_from`, loaded; in Python any dual encoder or shortlister.
+    """
+
+    shortlist_from: str | None = option(
+        None,
+        "Another model that chooses the candidates of --rerank K: a card's name, a folder ...",
+        metavar="NAME",
+        variant="by-{}",
+    )
+    text_prompt: str | None = option(
+        None,
+        "What every caption is put into, for example 'a photo of {}'; nothing by default.",
+        metavar="TEXT",
+        variant="prompt-{}",
+    )
+    chooser: Any = None
+
+    @property
+    def prompt(self) -> str:
+        """What captions are put into; the caption alone by default.
+
+        Raises:
+            UsageError: No place for the caption.
+        """
+        prompt = "{}" if self.text_prompt is None else self.text_prompt
+        if prompt.count("{}") != 1:
+            raise UsageError(
+                f"--text-prompt '{prompt}': expected one {{}} where the caption goes, as in "
+                "'a photo of {}'"
+            )
+        return prompt

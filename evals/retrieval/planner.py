@@ -83,6 +83,7 @@ def make_plan(
     captions: int,
     finished: Collection[Block] = (),
     chosen: NDArray[np.bool_] | None = None,
+    cheap: bool = False,
 ) -> Plan:
     """Cut the captions into blocks and leave out the finished ones.
 
@@ -91,12 +92,13 @@ def make_plan(
         captions: Number of captions.
         finished: Blocks whose scores are on disk.
         chosen: `[images, captions]`, the pairs to score; None for every pair.
+        cheap: Whether pairs cost nothing beside the captions' tower, as those of a dual encoder.
 
     Returns:
         The plan.
     """
     each = images if chosen is None else max(1, int(np.count_nonzero(chosen)) // captions)
-    size = max(1, min(CAPTIONS_PER_BLOCK, PAIRS_PER_BLOCK // each))
+    size = CAPTIONS_PER_BLOCK if cheap else max(1, min(CAPTIONS_PER_BLOCK, PAIRS_PER_BLOCK // each))
     blocks = tuple(Block(start, min(start + size, captions)) for start in range(0, captions, size))
     done = set(finished)
     remaining = tuple(block for block in blocks if block not in done)

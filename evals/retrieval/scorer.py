@@ -19,7 +19,7 @@ from evals.batch_sizes import Search
 from evals.benchmark import Progress, Report
 from evals.prediction import with_room
 from evals.progress import LONG_RUN_SECONDS
-from evals.retrieval.planner import Block, Plan
+from evals.retrieval.planner import CAPTIONS_PER_BLOCK, Block, Plan
 from evals.retrieval.shortlist import SUGGESTED, most_pairs
 from evals.retrieval.writer import BlockWriter, Scores
 from unimo2.errors import BadCheckpoint, IncompatibleModel
@@ -105,29 +105,62 @@ def score_products(
     if not plan.remaining:
         return 0.0
     started = time.perf_counter()
-    report(Progress("images", 0, len(images), None))
-    parts: list[Scores] = []
-    for start in range(0, len(images), model.batch_size):
-        decoded = [load_image(path) for path in images[start : start + model.batch_size]]
-        parts.append(_vectors(model, partial(model.embed_images, decoded), len(decoded)))
-        report(Progress("images", start + len(decoded), len(images), None))
-    vectors = np.concatenate(parts)  # [images, dim]
+    vectors = _image_vectors(model, images, model.batch_size, report)
     image_seconds = time.perf_counter() - started
     clock = _Clock(plan, None, report)
     for block in plan.remaining:
         began = time.perf_counter()
         texts = captions[block.start : block.stop]
-        embedded = _vectors(model, partial(model.embed_texts, texts), len(texts))
-        if embedded.shape[1] != vectors.shape[1]:
-            raise IncompatibleModel(
-                f"model '{model.name}': expected vectors of one length, got {vectors.shape[1]} for "
-                f"images and {embedded.shape[1]} for texts"
-            )
-        scores = vectors @ embedded.T  # [images, captions of the block]
-        _check_numbers(model, "score", scores)
+        scores = _products(model, vectors, texts)  # [images, captions of the block]
         writer.write(block, {"score": scores}, time.perf_counter() - began)
         clock.tick(plan.images * len(block))
     return image_seconds
+
+
+def product_matrix(
+    model: DualEncoder,
+    images: Sequence[Path],
+    captions: Sequence[str],
+    batch_size: int,
+    report: Report,
+) -> Scores:
+    """The dot product of every pair, `[images, captions]`, for the choice of pairs.
+
+    Arguments and errors as for `contrastive_matrix` and `score_products`.
+    """
+    vectors = _image_vectors(model, images, batch_size, report)
+    parts = []
+    for start in range(0, len(captions), CAPTIONS_PER_BLOCK):
+        parts.append(_products(model, vectors, captions[start : start + CAPTIONS_PER_BLOCK]))
+        done = min(start + CAPTIONS_PER_BLOCK, len(captions))
+        report(Progress("captions", done, len(captions), None))
+    return np.concatenate(parts, axis=1)
+
+
+def _image_vectors(
+    model: DualEncoder, images: Sequence[Path], batch_size: int, report: Report
+) -> Scores:
+    """One vector per image, `[images, dim]`, `batch_size` in a call."""
+    report(Progress("images", 0, len(images), None))
+    parts = []
+    for start in range(0, len(images), batch_size):
+        decoded = [load_image(path) for path in images[start : start + batch_size]]
+        parts.append(_vectors(model, partial(model.embed_images, decoded), len(decoded)))
+        report(Progress("images", start + len(decoded), len(images), None))
+    return np.concatenate(parts)
+
+
+def _products(model: DualEncoder, vectors: Scores, texts: Sequence[str]) -> Scores:
+    """Vectors of images times those of texts, `[images, texts]`."""
+    embedded = _vectors(model, partial(model.embed_texts, texts), len(texts))
+    if embedded.shape[1] != vectors.shape[1]:
+        raise IncompatibleModel(
+            f"model '{model.name}': expected vectors of one length, got {vectors.shape[1]} for "
+            f"images and {embedded.shape[1]} for texts"
+        )
+    scores = vectors @ embedded.T
+    _check_numbers(model, "score", scores)
+    return scores
 
 
 def _vectors(model: DualEncoder, embed: Callable[[], Tensor], items: int) -> Scores:
@@ -178,8 +211,13 @@ def contrastive_matrix(
 def _cheaper(model: PairScorer, plan: Plan) -> str | None:
     """What to say of a long exhaustive run, if a shortlist would at least halve it."""
     pairs = most_pairs(plan.images, plan.captions, SUGGESTED)
-    if plan.chosen is not None or not isinstance(model, Shortlister) or 2 * pairs > plan.pairs:
+    if plan.chosen is not None or 2 * pairs > plan.pairs:
         return None
+    if not isinstance(model, Shortlister):
+        return (
+            f"--rerank {SUGGESTED} --shortlist-from NAME scores at most {pairs:,} pairs, chosen by a "
+            f"dual encoder, instead of {plan.pairs:,}"
+        )
     return (
         f"--rerank {SUGGESTED} fuses at most {pairs:,} pairs, chosen by contrastive score, "
         f"instead of {plan.pairs:,}"
@@ -190,9 +228,8 @@ class _Clock:
     """Counts pairs and tells the caller."""
 
     def __init__(self, plan: Plan, hint: str | None, report: Report) -> None:
-        self._plan = plan
         self._hint = hint
-        self._before = plan.pairs - plan.remaining_pairs
+        self._pairs, self._remaining = plan.pairs, plan.remaining_pairs  # counted once
         self._session = 0
         self._started = time.perf_counter()
         self._report = report
@@ -200,13 +237,13 @@ class _Clock:
     def tick(self, pairs: int) -> None:
         """Note finished pairs."""
         self._session += pairs
-        left = self._plan.remaining_pairs - self._session
+        left = self._remaining - self._session
         elapsed = time.perf_counter() - self._started
         self._report(
             Progress(
                 "pairs",
-                self._before + self._session,
-                self._plan.pairs,
+                self._pairs - left,
+                self._pairs,
                 elapsed * left / self._session,
                 self._hint,
             )

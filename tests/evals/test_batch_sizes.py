@@ -13,12 +13,13 @@ from builders.item_fakes import FakePairClassifier, write_snli_ve
 from builders.retrieval_fakes import ColourScorer, write_flickr
 from evals import batch_sizes, prediction
 from evals.batch_sizes import ESTIMATED, GIVEN, TIMED, BatchSize, Extent, Search
-from evals.benchmark import Request, silent
+from evals.benchmark import silent
 from evals.benchmarks import flickr
 from evals.prediction import Work
 from evals.retrieval import scorer
 from evals.retrieval.planner import make_plan
 from evals.retrieval.writer import BlockWriter
+from evals.runner import make_request
 from evals.suites import resolve
 
 WORK = Extent("captions", 1000, 100_000, 100)
@@ -240,7 +241,7 @@ def test_scores_do_not_depend_on_the_size_that_is_found(tmp_path):
     from zoo.families.unimo2 import Unimo2Scorer
 
     root = write_flickr(tmp_path / "data", images=6, captions=3)
-    data = flickr.Flickr().read(resolve(None, root), Request("flickr", "tiny"))
+    data = flickr.Flickr().read(resolve(None, root), make_request("flickr", "tiny", {}))
     paths = [image.path for image in data.images]
     tokenizer = train_tokenizer(data.captions, 300)
     torch.manual_seed(0)

@@ -13,6 +13,7 @@ from evals.benchmarks.flickr import Flickr
 from evals.compare import compare
 from evals.distributed import Share
 from evals.metrics.ranking import RECALL_AT
+from evals.protocol import texts
 from evals.runner import make_request
 from evals.suites import resolve
 from unimo2.errors import IncompatibleModel
@@ -224,5 +225,6 @@ def test_an_ensemble_of_prompts_is_that_of_clip():
     np.testing.assert_allclose(found.best_score, logits.max(axis=1), atol=1e-6)
     np.testing.assert_allclose(found.truth_score, logits[:, 0], atol=1e-6)
     assert list(found.best) == list(logits.argmax(axis=1))
-    prompt = zero_shot.protocol(model, request)["prompt"]
-    assert prompt == "normalised mean vector of 80 templates"
+    told = zero_shot.protocol(model, request)
+    assert told["ensemble"] == "normalised_mean_vector" and "prompt" not in told
+    assert texts(told)["prompt"] == "normalised mean vector of 80 templates"

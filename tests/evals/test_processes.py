@@ -16,7 +16,7 @@ from evals import records
 from evals.benchmark import Request
 from evals.benchmarks import flickr
 from evals.distributed import ALL, Share, launched, own_device
-from evals.retrieval.options import PairOptions
+from evals.retrieval.options import RetrievalOptions
 from evals.suites import resolve
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -68,7 +68,7 @@ def test_shares_of_retrieval_are_the_whole(flickr_root, tmp_path, monkeypatch, r
     from evals.retrieval import planner
 
     monkeypatch.setattr(planner, "CAPTIONS_PER_BLOCK", 7)
-    request = Request("flickr", "colours", options=PairOptions(rerank=rerank))
+    request = Request("flickr", "colours", options=RetrievalOptions(rerank=rerank))
     data = flickr.Flickr().read(resolve(None, flickr_root), request)
     whole = flickr.Flickr().measure(ColourScorer(), data, request, tmp_path / "whole", print)
     pairs = []

@@ -7,7 +7,7 @@ from rich.console import Console
 
 from evals import progress
 from evals.benchmark import Progress, Request
-from evals.retrieval.options import PairOptions
+from evals.retrieval.options import RetrievalOptions
 from evals.runner import command
 
 
@@ -90,7 +90,11 @@ def test_the_recorded_command_has_what_differs_from_the_defaults() -> None:
     """Truth: the command line as a user would write it."""
     assert command(Request("flickr", "mini", zero_shot=True)) == "unimo2 eval flickr --zero-shot"
     request = Request(
-        "flickr", "my model", limit=60, batch_size=8, options=PairOptions(contrastive_weight=0.5)
+        "flickr",
+        "my model",
+        limit=60,
+        batch_size=8,
+        options=RetrievalOptions(contrastive_weight=0.5),
     )
     assert command(request) == (
         "unimo2 eval flickr --model 'my model' --limit 60 --batch-size 8 --contrastive-weight 0.5"

@@ -7,6 +7,7 @@ import evals
 from builders.item_fakes import LAST, NoisyScorer, write_imagenet
 from evals import records, suites, zero_shot
 from evals.benchmark import Request
+from evals.runner import make_request
 from evals.zero_shot import prompts, templates
 from unimo2.errors import IncompatibleModel, UsageError
 from unimo2.formats.imagenet import Synset
@@ -205,7 +206,7 @@ def test_the_number_format_of_zero_shot_classes_is_measured(tmp_path, monkeypatc
         seen.update(images=[path.parent.name for path in images], captions=captions)
 
     monkeypatch.setattr(dtype_choice, "choose", choose)
-    data = imagenet.read(suites.resolve(None, root), Request("imagenet", "", split="val"))
+    data = imagenet.read(suites.resolve(None, root), make_request("imagenet", "x", {}))
     imagenet.choose_dtype(NoisyScorer(), NoisyScorer(), data)
     named = {IDS[number]: f"a photo of class{number}" for number in range(CLASSES)}
     assert sorted(seen["images"]) == sorted(named)

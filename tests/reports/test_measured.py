@@ -73,6 +73,26 @@ def test_within_noise_of_chance_is_marked(make_record):
     assert "*" not in frame.loc["b", "ZS-IR R@1/R@5"] and frame.loc["b", "remark"] == ""
 
 
+def test_a_zero_shot_row_says_what_its_model_had_seen(make_record):
+    """Truth: a COCO-tuned BLIP on Flickr30k, and a model of which nobody lists the data."""
+    plain = make_record("plain", suite="paper")
+    told = {"card": "x", "dataset": "flickr30k", "zero_shot": "yes", "tuned_for": []}
+
+    def seen(name, **changes):
+        record = make_record(name, suite="paper")
+        return replace(record, protocol={**record.protocol, "lineage": {**told, **changes}})
+
+    records = [
+        plain, seen("blip", tuned_for=["coco_retrieval"]), seen("clip", zero_shot="unknown"),
+        seen("clean"),
+    ]  # fmt: skip
+    [table] = measured_tables(1, records)
+    assert table.frame["remark"].to_dict() == {
+        "plain": "", "clean": "", "blip": "fine-tuned for coco_retrieval",
+        "clip": "zero-shot: unknown, training data not listed",
+    }  # fmt: skip
+
+
 def test_a_row_with_one_number_at_chance_has_no_remark(make_record):
     """Against a record whose R@1 of images alone is at chance: its star says so."""
     record = make_record()

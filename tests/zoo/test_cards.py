@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import zoo
+from builders.foreign_models import clip_folder
 from unimo2.errors import BadCheckpoint, BadData, IncompatibleModel, MissingData, UsageError
 from zoo import cards, hub, protocols, registry
 from zoo.cards import Card, Source
@@ -236,3 +238,36 @@ def test_the_hub_is_asked_only_for_what_is_not_here(
     _hub(monkeypatch, {"half/model": part}, online=True)
     with pytest.raises(MissingData, match="the hub has no more.; the cached copy lacks files"):
         zoo.resolve("half/model")
+
+
+def test_a_partial_cache_is_completed_or_named(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Truth: files of a CLIP taken away in turn, with a hub and without one."""
+    whole, part = tmp_path / "whole", tmp_path / "part"
+    clip_folder(whole)
+    shutil.copytree(whole, part)
+    lost = {
+        "tokenizer.json": "the tokenizer's files",
+        "preprocessor_config.json": "the image processor's files",
+        "model.safetensors": "files of weights",
+        "config.json": "config.json",
+    }
+    for name in ("processor_config.json", "vocab.json", *lost):
+        (part / name).unlink(missing_ok=True)
+        if name in lost:
+            _hub(monkeypatch, {"half/clip": part})
+            with pytest.raises(MissingData, match=f"the cached copy lacks .*{lost[name]}") as error:
+                hub.fetch(Source("hub", "half/clip"))
+            assert "\n" not in str(error.value)
+    import huggingface_hub
+
+    def download(repo_id, local_files_only=False, **given):  # noqa: ANN001, ANN003, ANN202
+        if not local_files_only:
+            assert "*.json" in given["allow_patterns"]
+            shutil.copytree(whole, part, dirs_exist_ok=True)
+        return str(part)
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", download)
+    assert hub.fetch(Source("hub", "half/clip")) == part
+    assert zoo.load_card(zoo.resolve("half/clip"), "cpu").similarity == "cosine"

@@ -172,6 +172,20 @@ def test_code_in_a_folder_runs_only_when_trusted(tmp_path):
         zoo.load("mini", device="cpu", trust_remote_code=True)
 
 
+def test_needed_code_is_neither_run_nor_asked_about(tmp_path, monkeypatch, capsys):
+    """Truth: a file that prints when it is run, and a terminal on which "y" would be typed."""
+    text_folder(tmp_path / "m")
+    path = tmp_path / "m" / "config.json"
+    auto = {"AutoConfig": "mine.Mine", "AutoModelForSequenceClassification": "mine.Mine"}
+    config = {**json.loads(path.read_text()), "model_type": "mine", "auto_map": auto}
+    path.write_text(json.dumps(config))
+    (tmp_path / "m" / "mine.py").write_text("print('code ran')\nclass Mine:\n    pass\n")
+    monkeypatch.setattr("builtins.input", lambda *_: "y")
+    with pytest.raises(BadCheckpoint, match="none of it was run.*add --trust-remote-code") as error:
+        zoo.load(tmp_path / "m", device="cpu")
+    assert "\n" not in str(error.value) and "code ran" not in capsys.readouterr().out
+
+
 def test_an_error_in_the_forward_is_one_line_that_names_the_model(tmp_path):
     """Truth: a model whose forward always fails."""
     text_folder(tmp_path / "m")

@@ -35,7 +35,9 @@ def released_processor(
             f"--image-size {image_size}: expected a multiple of the patch size {config.patch_size}"
         )
     try:
-        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(source)
+        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
+            source, trust_remote_code=False
+        )
     except (OSError, ValueError) as error:
         reason = str(error).strip().splitlines()[0]
         raise MissingData(f"no tokenizer at '{source}': {reason}") from None

@@ -187,7 +187,9 @@ def find_tokenizer(training: PretrainConfig, texts: Iterable[str]) -> PreTrained
     if not training.text_tower:
         return train_tokenizer(texts, training.vocab_size)
     try:
-        found: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(training.text_tower)
+        found: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
+            training.text_tower, trust_remote_code=False
+        )
     except (OSError, ValueError) as error:
         reason = str(error).strip().splitlines()[0]
         raise MissingData(f"no tokenizer at {training.text_tower!r}: {reason}") from None

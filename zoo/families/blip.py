@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, cast
 
@@ -29,6 +30,7 @@ from transformers import (
 from unimo2.devices import find_device, find_dtype
 from unimo2.errors import BadCheckpoint
 from zoo.adapter import (
+    READ_ONLY,
     Adapter,
     answer_names,
     distinct,
@@ -49,6 +51,7 @@ RECOGNISES = {
     "BlipForConditionalGeneration": ("captioner",),
     "BlipForQuestionAnswering": ("answerer",),
 }
+NEEDS = ("tokenizer", "image_processor")
 _KINDS = {
     kind.__name__: kind
     for kind in (BlipForImageTextRetrieval, BlipForConditionalGeneration, BlipForQuestionAnswering)
@@ -100,8 +103,8 @@ def load(folder: Path, card: Card, device: str = "auto", dtype: str | None = Non
     """
     chosen, precision = find_device(device), find_dtype(dtype or "float32")
     with loading(folder, "a BLIP model"):
-        config = AutoConfig.from_pretrained(folder, local_files_only=True)
-        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        config = AutoConfig.from_pretrained(folder, **READ_ONLY)
+        tokenizer = AutoTokenizer.from_pretrained(folder, **READ_ONLY)
         name = next(name for name in config.architectures if name in _KINDS)
         options = {key: value for key, value in card.options.items() if key not in _OTHERS}
         protocol = replace(Protocol(), **options)
@@ -177,7 +180,7 @@ class BlipAdapter(Adapter):
     def tokens(self, texts: Sequence[str]) -> list[list[int]]:
         """Token ids from [CLS] to [SEP], at most 35."""
         encoded = self.tools.tokenizer(list(texts), truncation=True, max_length=_TOKENS)
-        return cast(list[list[int]], encoded["input_ids"])
+        return self.counted(encoded["input_ids"], self.tools.tokenizer)
 
     def marked(self, rows: Sequence[Sequence[int]]) -> list[list[int]]:
         """Token ids of texts for attention to an image: [ENC] in the place of [CLS].
@@ -270,6 +273,11 @@ class BlipCaptioner(BlipAdapter):
 
     keeps_features = False
 
+    @property
+    def beams(self) -> int:
+        """Of an image, where nobody asks for another number."""
+        return self.protocol.beams
+
     @evaluated
     def caption(self, images: Sequence[Image], beam_size: int | None) -> list[str]:
         """One caption per image, without the prompt; None for the official number of beams."""
@@ -302,6 +310,11 @@ class BlipAnswerer(BlipAdapter):
     """
 
     answers: tuple[str, ...] = ()
+
+    @cached_property
+    def answer_rows(self) -> list[list[int]]:
+        """Token ids of the answers to choose from."""
+        return self.tokens(self.answers)
 
     @property
     def answering(self) -> Answering:
@@ -352,7 +365,7 @@ class BlipAnswerer(BlipAdapter):
         these (BLIP, models/blip_vqa.py, rank_answer).
         """
         begin = int(self.model.config.text_config.bos_token_id)
-        rows = [[begin, *row[1:]] for row in self.tokens(self.answers)]
+        rows = [[begin, *row[1:]] for row in self.answer_rows]
         firsts = self.to_device([row[1] for row in rows])
         start = torch.full((len(asked), 1), begin, device=asked.device)
         chosen = self._log_probabilities(start, asked)[:, 0][:, firsts]  # [n, answers]

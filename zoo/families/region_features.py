@@ -24,7 +24,15 @@ from transformers import (
 
 from unimo2.devices import find_device, find_dtype
 from unimo2.errors import BadCheckpoint
-from zoo.adapter import Adapter, answer_names, distinct, evaluated, load_strictly, loading
+from zoo.adapter import (
+    READ_ONLY,
+    Adapter,
+    answer_names,
+    distinct,
+    evaluated,
+    load_strictly,
+    loading,
+)
 from zoo.cards import Card
 from zoo.protocols import Answering
 from zoo.region_files import RegionFolder, Regions
@@ -34,6 +42,7 @@ RECOGNISES = {
     "LxmertForQuestionAnswering": ("answerer",),
     "VisualBertForQuestionAnswering": ("answerer",),
 }
+NEEDS = ("tokenizer",)
 _LONGEST = 20  # tokens of a question in LXMERT's code
 _REGIONS = 36  # of an image, for the choice of a batch size
 
@@ -67,8 +76,8 @@ def load(
         )
     regions = RegionFolder(Path(str(card.options["features"])))
     with loading(folder, "LXMERT or VisualBERT"):
-        config = AutoConfig.from_pretrained(folder, local_files_only=True)
-        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        config = AutoConfig.from_pretrained(folder, **READ_ONLY)
+        tokenizer = AutoTokenizer.from_pretrained(folder, **READ_ONLY)
     lxmert = config.model_type == "lxmert"
     kind: Any = LxmertForQuestionAnswering if lxmert else VisualBertForQuestionAnswering
     model = load_strictly(kind, folder, card, precision, unused=(r".*position_ids",)).to(chosen)
@@ -126,7 +135,7 @@ class RegionAnswerer(Adapter):
         some, which = distinct(images)
         found = [self.regions.read(image.info.get("file")) for image in some]
         encoded = self.tokenizer(list(questions), truncation=True, max_length=_LONGEST)
-        rows = cast(list[list[int]], encoded["input_ids"])
+        rows = self.counted(encoded["input_ids"], self.tokenizer)
 
         def logits(places: list[int]) -> Tensor:
             own = [found[which[place]] for place in places]

@@ -8,7 +8,6 @@ decoders without a padding token give what they give one text at a time.
 from __future__ import annotations
 
 import json
-import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -35,6 +34,7 @@ RECOGNISES = {
     "*ForSequenceClassification": ("text_classifier",),
     "file:modules.json": ("text_classifier",),
 }
+NEEDS = ("tokenizer",)
 RUNS_REMOTE_CODE = True
 # What pre-training leaves in a fine-tuned folder, and a classifier does not read.
 _UNUSED = (
@@ -43,11 +43,7 @@ _UNUSED = (
 )  # fmt: skip
 # Rows of the embedding beyond the tokenizer's words: padded to a multiple, or reserved.
 _SPARE_ROWS = 1024
-# More unknown tokens than this, and the tokenizer is hardly the model's.
-_MOST_UNKNOWN = 0.25
 _OTHER_POOLINGS = "only the mean of the tokens, or the first one, is known"
-
-logger = logging.getLogger(__name__)
 
 
 def load(
@@ -125,12 +121,7 @@ def refuse_other_words(
 
 
 class TransformersTextClassifier(Adapter):
-    """A transformers model for sequence classification as a `TextClassifier`.
-
-    Attributes:
-        tokens_read: Tokens of all texts so far.
-        unknown_tokens: Those of them that the tokenizer has no word for.
-    """
+    """A transformers model for sequence classification as a `TextClassifier`."""
 
     def __init__(
         self,
@@ -143,7 +134,6 @@ class TransformersTextClassifier(Adapter):
         super().__init__(name, model, weights_sha256)
         self.tokenizer = tokenizer
         self.text_classes = class_names(model.config)
-        self.tokens_read = self.unknown_tokens = 0
 
     @evaluated
     def classify_texts(self, first: Sequence[str], second: Sequence[str] | None) -> Tensor:
@@ -164,14 +154,7 @@ class TransformersTextClassifier(Adapter):
         limit = longest(self.model, self.tokenizer)
         encoded = self.tokenizer(list(first), *pairs, truncation=True, max_length=limit)
         rows = cast(list[list[int]], encoded["input_ids"])
-        started = self.tokens_read > 0
-        self.tokens_read += sum(len(row) for row in rows)
-        self.unknown_tokens += sum(row.count(self.tokenizer.unk_token_id) for row in rows)
-        if not started and self.unknown_tokens > self.tokens_read * _MOST_UNKNOWN:
-            logger.warning(
-                "model '%s': its tokenizer knows no token for %s of %s in the first texts",
-                self.name, self.unknown_tokens, self.tokens_read,
-            )  # fmt: skip
+        self.counted(rows, self.tokenizer)
         return cast(Mapping[str, list[list[int]]], dict(encoded))
 
     def batch(self, encoded: Mapping[str, list[list[int]]], places: list[int]) -> dict[str, Tensor]:

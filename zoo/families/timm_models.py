@@ -6,7 +6,7 @@ names the architecture. Classes are ImageNet's synsets where the model has 1,000
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -26,7 +26,7 @@ from zoo.adapter import Adapter, columns, evaluated, loading, refuse_differences
 from zoo.cards import Card
 from zoo.weights import weight_files, weights_sha256
 
-RECOGNISES = {"key:architecture": ("image_classifier",)}
+RECOGNISES = {"key:architecture": ("image_classifier", "image_encoder")}
 _BY_ORDER = "by order"
 _OPTIONS = {"architecture", "rename", "preprocess"}
 
@@ -100,7 +100,7 @@ class Preprocessing:
 
 
 class TimmClassifier(Adapter):
-    """A timm model as an `ImageClassifier`."""
+    """A timm model as an `ImageClassifier`, and without its head as an `ImageEncoder`."""
 
     def __init__(
         self,
@@ -134,11 +134,24 @@ class TimmClassifier(Adapter):
     @evaluated
     def classify_images(self, images: Sequence[Image]) -> Tensor:
         """Logits [images, classes], float32."""
-        transform, parts = self.preprocessing.transform, []
+        return torch.cat([self.model(pixels).float() for pixels in self.pixels(images)])
+
+    @evaluated
+    def embed_images(self, images: Sequence[Image]) -> Tensor:
+        """Pooled features before the head, [images, features], float32."""
+        model = self.model
+        return torch.cat(
+            [
+                model.forward_head(model.forward_features(pixels), pre_logits=True).float()
+                for pixels in self.pixels(images)
+            ]
+        )
+
+    def pixels(self, images: Sequence[Image]) -> Iterator[Tensor]:
+        """Images as the transform makes them, in batches `[batch, 3, height, width]`."""
         for some in self.cuts(images):
-            pixels = torch.stack([transform(image.convert("RGB")) for image in some])
-            parts.append(self.model(self.to_device(pixels)).float())
-        return torch.cat(parts)
+            prepared = [self.preprocessing.transform(image.convert("RGB")) for image in some]
+            yield self.to_device(torch.stack(prepared))
 
 
 def _empty(folder: Path, card: Card) -> tuple[Any, dict[str, Any]]:

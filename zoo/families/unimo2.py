@@ -290,6 +290,8 @@ class Unimo2TextClassifier(Unimo2Adapter):
 class Unimo2Captioner(Unimo2Adapter):
     """Describes images by beam search."""
 
+    beams = _BEAMS
+
     @property
     def text_rows(self) -> int:
         """Of an image's beams."""

@@ -27,6 +27,7 @@ from transformers import (
 from unimo2.devices import find_device, find_dtype
 from unimo2.errors import BadCheckpoint
 from zoo.adapter import (
+    READ_ONLY,
     Adapter,
     answer_names,
     class_names,
@@ -47,6 +48,7 @@ RECOGNISES = {
     "ViltForQuestionAnswering": ("answerer",),
     "ViltForMaskedLM": ("pair_scorer",),
 }
+NEEDS = ("tokenizer", "image_processor")
 _LONGER_OF_SHORTER = 1333 / 800  # of the longer side to the shorter, at most (ViltImageProcessor)
 
 
@@ -71,8 +73,8 @@ def load(folder: Path, card: Card, device: str = "auto", dtype: str | None = Non
     """
     chosen, precision = find_device(device), find_dtype(dtype or "float32")
     with loading(folder, "a ViLT model"):
-        config = AutoConfig.from_pretrained(folder, local_files_only=True)
-        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        config = AutoConfig.from_pretrained(folder, **READ_ONLY)
+        tokenizer = AutoTokenizer.from_pretrained(folder, **READ_ONLY)
     processor = image_processor(folder, card)
     answers = "ViltForQuestionAnswering" in (config.architectures or ())
     if card.source.file:
@@ -133,7 +135,7 @@ class ViltAdapter(Adapter):
         """Token ids of texts, cut to what the model has positions for."""
         longest = self.model.config.max_position_embeddings
         encoded = self.tokenizer(list(texts), truncation=True, max_length=longest)
-        return cast(list[list[int]], encoded["input_ids"])
+        return self.counted(encoded["input_ids"], self.tokenizer)
 
     def pooled(self, images: Mapping[str, Tensor], ids: Tensor) -> Tensor:
         """Pooled states of pairs, [n, hidden], of images' embeddings and token ids [n, tokens]."""

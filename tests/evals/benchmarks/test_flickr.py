@@ -10,9 +10,9 @@ import pytest
 import evals
 from builders.retrieval_fakes import ColourScorer, write_flickr
 from evals import records
-from evals.benchmark import Request
 from evals.benchmarks import flickr
 from evals.metrics.ranking import rank_images, rank_texts, retrieval_metrics
+from evals.runner import make_request
 from evals.suites import Suite, resolve
 from unimo2.errors import BadData, IncompatibleModel, MissingData, UsageError
 
@@ -124,8 +124,8 @@ def test_official_is_found_by_counting(
 def test_the_embedded_suite_is_no_sample_unless_limited(flickr_root: Path) -> None:
     """Truth: a suite's own counts are all there is."""
     suite = Suite("mini", flickr_root, "f")
-    whole = flickr.Flickr().read(suite, Request("flickr", "m"))
-    part = flickr.Flickr().read(suite, Request("flickr", "m", limit=5))
+    whole = flickr.Flickr().read(suite, make_request("flickr", "m", {}))
+    part = flickr.Flickr().read(suite, make_request("flickr", "m", {"limit": 5}))
     assert (whole.extent.official, whole.extent.note, whole.notes()) == (False, None, [])
     assert part.extent.note == "5 of 20"
     assert whole.fingerprint != part.fingerprint
@@ -217,7 +217,7 @@ def test_a_model_that_is_tuned_for_the_benchmark_is_not_zero_shot(
 
 def test_reads_the_real_photos(real_data: Path) -> None:
     """Truth: counts of the sample's own README: 60 test images with five captions each."""
-    data = flickr.Flickr().read(resolve(None, real_data), Request("flickr", "mini"))
+    data = flickr.Flickr().read(resolve(None, real_data), make_request("flickr", "mini", {}))
     assert (len(data.images), len(data.captions)) == (60, 300)
     assert (data.extent.official, data.extent.note) == (False, "60 of 1,000")
     assert data.caption_image.tolist() == [i for i in range(60) for _ in range(5)]
@@ -225,7 +225,7 @@ def test_reads_the_real_photos(real_data: Path) -> None:
 
 def test_the_fingerprint_covers_ids_texts_and_pixels(flickr_root: Path) -> None:
     """Truth: a change of one letter gives another fingerprint, a change of another split none."""
-    suite, request = resolve(None, flickr_root), Request("flickr", "m")
+    suite, request = resolve(None, flickr_root), make_request("flickr", "m", {})
     first = flickr.Flickr().read(suite, request).fingerprint
     content = json.loads(_annotations(flickr_root).read_text())
     content["images"].append(

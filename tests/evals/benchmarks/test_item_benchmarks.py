@@ -8,6 +8,7 @@ import pytest
 
 import evals
 from builders.item_fakes import (
+    ANSWERS,
     LABELS,
     FakeAnswerer,
     FakeCaptioner,
@@ -15,6 +16,7 @@ from builders.item_fakes import (
     FakePairClassifier,
     FakeTextClassifier,
     caption_of,
+    vqa_truth,
     write_coco,
     write_glue,
     write_imagenet,
@@ -24,10 +26,13 @@ from builders.item_fakes import (
 from evals import records, validation
 from evals.benchmarks import vqa
 from evals.compare import compare
+from evals.registry import get_benchmark
+from evals.runner import make_request
 from unimo2.errors import BadData, IncompatibleModel, MissingData, UsageError
 from unimo2.formats import coco as coco_format
 from unimo2.formats import glue as glue_format
 from unimo2.formats import vqa as vqa_format
+from zoo.protocols import Answering
 
 MNLI = ("contradiction", "entailment", "neutral")
 
@@ -61,6 +66,50 @@ def test_vqa_by_someone_who_knows_and_by_one_who_always_says_yes(tmp_path):
 
 def right_type(content, kind):
     return [entry["answer_type"] == kind for entry in content["annotations"]]
+
+
+def test_a_record_says_how_answers_are_found(tmp_path):
+    """Truth: a classifier, a ranker, a generator and one who does not say; the ceiling by counting."""
+    root = write_vqa(tmp_path / "data")
+    known = ANSWERS[:4]
+    protocols, records_of = {}, {}
+    for how in (
+        Answering("classes", known),
+        Answering("ranked", known, {"ranked": 128}),
+        Answering("generated", None, {"beams": 3}),
+        None,
+    ):
+        model = FakeAnswerer()
+        if how is not None:
+            model.answering = how
+        kind = how.kind if how else None
+        found = evals.run(
+            "vqa", model=model, data_root=root, split="val", output=tmp_path / str(kind)
+        )
+        protocols[kind], records_of[kind] = found.protocol["answering"], found
+    assert protocols["classes"]["answers"] == 4 and "search" not in protocols["classes"]
+    assert protocols["ranked"]["search"] == {"ranked": 128}
+    assert protocols["ranked"]["vocabulary_sha256"] == protocols["classes"]["vocabulary_sha256"]
+    assert protocols["generated"] == {"kind": "generated", "search": {"beams": 3}}
+    assert protocols[None] == {"kind": "not said"}
+    keys = [7 * number + 1 for number in range(40)]
+    inside = [vqa_truth(key) < 4 for key in keys]
+    for kind in ("classes", "ranked"):
+        ceiling = records_of[kind].metrics[vqa.CEILING]
+        assert ceiling.value == pytest.approx(100 * np.mean(inside)) and ceiling.n == 40
+        assert any(f"among 4 answers ({kind})" in note for note in records_of[kind].notes)
+    assert vqa.CEILING not in records_of["generated"].metrics
+
+
+def test_unknown_tokens_are_in_the_record(tmp_path):
+    """Truth: what the adapter has counted; none is no note."""
+    root, model = write_vqa(tmp_path / "data"), FakeAnswerer()
+    options = {"model": model, "data_root": root, "split": "val", "output": tmp_path / "runs"}
+    model.tokens_read, model.unknown_tokens = 2000, 0
+    assert not [note for note in evals.run("vqa", **options).notes if "token" in note]
+    model.unknown_tokens = 30
+    record = evals.run("vqa", **options, fresh=True)
+    assert "knows no token for 30 of the 2,000 that were read (1.5 %)" in " ".join(record.notes)
 
 
 def test_the_vqa_servers_file_scores_as_the_run_did(tmp_path):
@@ -138,6 +187,16 @@ def test_coco_keeps_what_the_caption_server_takes_and_what_recomputes_every_metr
         value = metric.value(metric.statistics.sum(axis=0)[None])[0]
         assert value == pytest.approx(record.metrics[name].value)
         assert len(metric.items) == 12
+
+
+def test_captions_are_searched_with_the_models_own_beams():
+    """Truth: a model that says how many, one that does not, and who asks for others."""
+    own, coco = FakeCaptioner(), get_benchmark("coco")
+    own.beams = 4
+    for model, given, beams in (
+        (own, {}, 4), (FakeCaptioner(), {}, 5), (own, {"beam_size": 2}, 2)
+    ):  # fmt: skip
+        assert coco.details(model, make_request("coco", "x", given))["beam_size"] == beams
 
 
 def test_spice_is_named_before_a_caption_is_made(tmp_path, monkeypatch):

@@ -94,6 +94,21 @@ def test_six_hundred_random_questions():
     assert 100 < right < 600  # the questions are neither all right nor all wrong
 
 
+def test_the_ceiling_of_a_vocabulary_is_brute_force():
+    """Against the best of all answers of the vocabulary, tried one by one; some are spelt oddly."""
+    rng = random.Random(3)
+    words = ["yes", "no", "2", "two", "a net", "net", "Net.", "it's red", "red", "on  it", "maybe"]
+    asked = [annotation(annotators(*rng.choices(words, k=10))) for _ in range(60)]
+    asked += [annotation(annotators(*[word] * 10)) for word in words]
+    asked.append(annotation(annotators(*["nothing of it"] * 10)))
+    for size in (1, 4, len(words)):
+        vocabulary = rng.sample(words, size)
+        every = [vqa.accuracies([one] * len(asked), asked) for one in vocabulary]
+        found = vqa.ceilings(vocabulary, asked)
+        np.testing.assert_array_equal(found, np.max(every, axis=0))
+        assert found[-1] == 0 and found.max() > 0
+
+
 def test_rounded_figures_are_the_official_ones():
     """Against the last line of the official code, whose sum goes from question to question."""
     agreeing = [10, 8, 10, 4, 5, 0, 0, 10, 2, 1, 7, 10, 2, 2, 4, 6]  # 75.625: to two places, 75.62

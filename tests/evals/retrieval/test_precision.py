@@ -7,6 +7,7 @@ from builders.retrieval_fakes import ColourScorer, write_flickr
 from evals.benchmark import Request
 from evals.benchmarks import flickr
 from evals.retrieval.dtype_choice import choose
+from evals.runner import make_request
 from evals.suites import resolve
 
 DELAY = 0.004
@@ -14,7 +15,7 @@ DELAY = 0.004
 
 def _sample(tmp_path, images: int = 6):
     root = write_flickr(tmp_path / "data", images=images)
-    data = flickr.Flickr().read(resolve(None, root), Request("flickr", "colours"))
+    data = flickr.Flickr().read(resolve(None, root), make_request("flickr", "colours", {}))
     return [i.path for i in data.images], [i.captions[0].text for i in data.images]
 
 
@@ -56,7 +57,7 @@ def test_a_slow_model_is_measured_on_fewer_captions(tmp_path):
 def test_the_sample_is_one_caption_of_each_image(tmp_path):
     """Truth: the models count what they were shown; 40 images are more than a sample."""
     root = write_flickr(tmp_path / "data", images=40)
-    data = flickr.Flickr().read(resolve(None, root), Request("flickr", "colours"))
+    data = flickr.Flickr().read(resolve(None, root), make_request("flickr", "colours", {}))
     exact, fast = ColourScorer(), ColourScorer()
     found = flickr.Flickr().choose_dtype(exact, fast, data)
     assert (exact.images, exact.texts) == (fast.images, fast.texts) == (32, 32)

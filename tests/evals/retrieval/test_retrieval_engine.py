@@ -50,14 +50,14 @@ def test_plan_leaves_out_finished_blocks_only() -> None:
 
 def test_scores_equal_each_pair_scored_alone(flickr_root: Path, tmp_path: Path) -> None:
     """Truth: each image with each caption in a call of its own, towers run again."""
-    from evals.benchmark import Request
     from evals.benchmarks.flickr import Flickr
+    from evals.runner import make_request
     from evals.suites import resolve
     from unimo2.formats.images import load_image
     from zoo.protocols import StackedFeatures
 
     record = _run(flickr_root, tmp_path / "runs", ColourScorer(batch_size=7))
-    data = Flickr().read(resolve(None, flickr_root), Request("flickr", "colours"))
+    data = Flickr().read(resolve(None, flickr_root), make_request("flickr", "colours", {}))
     alone = np.empty((20, 100), dtype=np.float32)
     model = ColourScorer()
     for i, image in enumerate(data.images):
@@ -276,9 +276,9 @@ def test_a_model_must_return_one_score_per_image(flickr_root: Path, tmp_path: Pa
 def test_what_does_not_fit_a_gpu_is_halved_until_it_does(flickr_root: Path, tmp_path: Path) -> None:
     """Truth: the matrix of a model with room for all; this one has room for 4 images, 2 pairs."""
     from evals.batch_sizes import Search
-    from evals.benchmark import Request
     from evals.benchmarks.flickr import Flickr
     from evals.retrieval import scorer
+    from evals.runner import make_request
     from evals.suites import resolve
 
     class Small(ColourScorer):
@@ -294,7 +294,7 @@ def test_what_does_not_fit_a_gpu_is_halved_until_it_does(flickr_root: Path, tmp_
                 raise torch.OutOfMemoryError("no room")
             return super().score_pairs(images, text)
 
-    data = Flickr().read(resolve(None, flickr_root), Request("flickr", "colours"))
+    data = Flickr().read(resolve(None, flickr_root), make_request("flickr", "colours", {}))
     paths, matrices = [image.path for image in data.images], []
     for number, model in enumerate((ColourScorer(), Small())):
         writer = BlockWriter(tmp_path / str(number), len(paths))

@@ -321,11 +321,12 @@ def prepare_encoder(
         )
     samples = readers.read_glue(root, task)
     try:
-        tokenizer = AutoTokenizer.from_pretrained(name_or_folder)
+        tokenizer = AutoTokenizer.from_pretrained(name_or_folder, trust_remote_code=False)
         with seeded_weights(config.seed):
             model, info = AutoModelForSequenceClassification.from_pretrained(
                 name_or_folder,
                 dtype=torch.float32,
+                trust_remote_code=False,
                 output_loading_info=True,
                 ignore_mismatched_sizes=True,  # a head of other classes; the body is looked at below
                 **_names_of_classes(samples.labels),
