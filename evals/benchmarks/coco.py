@@ -226,14 +226,15 @@ class Coco(ItemBenchmark):
         data = self.read(suite, request)
         truth = tokenise({image: list(texts) for image, texts in data.references.items()})
 
-        def of(captions: Sequence[str]) -> dict[str, float]:
-            given = tokenise({i: [text] for i, text in zip(data.ids, captions, strict=True)})
+        def of(found: Predictions) -> dict[str, float]:
+            captions = found.column("prediction")
+            given = tokenise({i: [str(one)] for i, one in zip(data.ids, captions, strict=True)})
             return {"CIDEr": 100.0 * float(cider(truth, given).mean())}
 
         def measured(model: Captioner) -> dict[str, float]:
             with team.workplace() as folder:
                 store = self.predict(model, data, request, folder, silent, team.share)
-                return team.told(lambda: of(store.assemble().values))
+                return team.told(lambda: of(store.assemble()))
 
         return measured
 

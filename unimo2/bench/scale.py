@@ -66,8 +66,9 @@ class Load:
 
     def times(self, factor: float) -> Load:
         """The same for more or fewer samples."""
-        counts = (self.images, self.texts, self.pooled, self.whole)
-        return Load(*(factor * count for count in counts), self.tokens, factor * self.words)
+        images, texts = factor * self.images, factor * self.texts
+        pooled, whole = factor * self.pooled, factor * self.whole
+        return Load(images, texts, pooled, whole, self.tokens, factor * self.words)
 
 
 def pretraining_loads(
