@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Any, cast, get_args, get_type_hints
 
 import zoo
 from evals import batch_sizes, environment, image_sizes, prediction, records, suites, workspace
-from evals.benchmark import Benchmark, Data, Outcome, Report, Request, silent
+from evals.benchmark import Benchmark, Data, Outcome, Request
 from evals.distributed import ALL, Share
 from evals.records import Record
 from evals.registry import canonical, get_benchmark, require_one, required, shown
 from unimo2.errors import IncompatibleModel, UsageError
+from unimo2.progress import Report, silent
 from zoo import cards, protocols
 
 if TYPE_CHECKING:
