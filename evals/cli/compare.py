@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 def register(app: typer.Typer) -> None:
     """Add the verb to the application."""
-    app.command("compare")(compare)
+    example = "Example: unimo2 compare runs/mini/flickr/a runs/mini/flickr/b"
+    app.command("compare", epilog=example)(compare)
 
 
 def compare(
