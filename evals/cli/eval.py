@@ -200,7 +200,7 @@ def _one(benchmark: str, as_json: bool, **options: Any) -> None:
 def _run(benchmark: str, options: dict[str, Any], quiet: bool) -> Record:
     """Run one benchmark with progress on standard error."""
     from evals.distributed import launched
-    from unimo2.progress import showing
+    from unimo2.progress import showing, stage
 
     share = launched()
     quiet = quiet or not share.first
@@ -211,7 +211,7 @@ def _run(benchmark: str, options: dict[str, Any], quiet: bool) -> Record:
         if not quiet:
             announce(f"note    {text}")
 
-    with showing(quiet, _ADVICE) as report:
+    with showing(quiet, _ADVICE) as report, stage("loading model and data"):
         from evals.runner import run
 
         return run(

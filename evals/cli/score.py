@@ -66,11 +66,11 @@ def _about(benchmark: Benchmark) -> str:
 def _score(benchmark: Benchmark, as_json: bool, **given: Any) -> None:
     """Score somebody's files and print the metrics, as JSON or as a table with its notes."""
     from evals.cli.show import show_scored
-    from unimo2.progress import showing
+    from unimo2.progress import showing, stage
 
     assert benchmark.score is not None
     predictions: Path = next(iter(given.values()))
-    with showing(quiet=as_json):
+    with showing(quiet=as_json), stage(f"scoring {predictions.name}"):
         scored = benchmark.score(**given)
     if as_json:
         print_json(as_content(scored))
