@@ -15,6 +15,8 @@ from evals.distributed import Share, Team
 from evals.metrics.ranking import RESAMPLES, Floats, Metric
 from evals.suites import Suite
 from unimo2.errors import UsageError
+from unimo2.files import Place
+from unimo2.progress import Report, silent
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,41 +25,15 @@ if TYPE_CHECKING:
     from evals.scoring import Scored
 
 
-@dataclass(frozen=True)
-class Progress:
-    """How far a run is.
-
-    Attributes:
-        stage: What is counted, for example "images" or "pairs".
-        done: Finished so far, in earlier sessions too.
-        total: In all.
-        seconds_left: Estimated from this session's pace; None before anything was measured.
-        hint: What would be sooner, in case the run will take long.
-        estimated: Nothing was done yet: the time left is that of a first batch, for all.
-    """
-
-    stage: str
-    done: int
-    total: int
-    seconds_left: float | None
-    hint: str | None = None
-    estimated: bool = False
-
-
-Report = Callable[[Progress], None]
-
-
-def silent(progress: Progress) -> None:
-    """Progress that nobody wants to see."""
-
-
 def option(
     default: Any,
     help: str,  # noqa: A002
     *,
     metavar: str | None = None,
-    min: int | None = None,  # noqa: A002
+    range: tuple[int, int | None] | None = None,  # noqa: A002
     variant: str | None = None,
+    of: Sequence[str] | Place | None = None,
+    capabilities: Sequence[str] = (),
 ) -> Any:
     """A field of `Request` or of a benchmark's `Options`, declared once for all its uses.
 
@@ -68,17 +44,21 @@ def option(
         default: Value that is left out of command and variant.
         help: Text for `--help`.
         metavar: Placeholder of the value in `--help`.
-        min: Smallest value of a number.
+        range: Smallest and largest value of a number; None for no largest.
         variant: Form of a value other than the default in the name of the runs, "rerank-{:g}"; None
             where such runs are the model's usual ones.
+        of: The words that it takes, with wildcards; of a path, what it names.
+        capabilities: Where the option applies only to some of the benchmark's alternatives: those
+            that a model must be measured as.
 
     Returns:
         The dataclass field.
     """
-    return field(
-        default=default,
-        metadata={"help": help, "metavar": metavar, "min": min, "variant": variant},
-    )
+    metadata = {"help": help, "metavar": metavar, "range": range, "variant": variant}
+    return field(default=default, metadata={**metadata, "of": of, "capabilities": capabilities})
+
+
+DEVICES = ("auto", "cpu", "cuda", "cuda:[0-9]", "cuda:[0-9][0-9]", "mps")
 
 
 @dataclass(frozen=True)
@@ -114,26 +94,39 @@ class Request:
     model: str
     zero_shot: bool = option(False, "Take a pre-trained model as it is.")
     data_root: Path | None = option(
-        None, "Folder of data sets in their official layouts; UNIMO2_DATA by default."
+        None,
+        "Folder of data sets in their official layouts; UNIMO2_DATA by default.",
+        of=Place.READS_FOLDER,
     )
-    suite: str | None = option(None, "mini or paper; by default what the data root holds.")
+    suite: str | None = option(
+        None, "mini or paper; by default what the data root holds.", of=("mini", "paper")
+    )
     split: str = option("test", "Split of the data.")
-    limit: int | None = option(None, "Only the first items (images of ImageNet: spread evenly).")
-    device: str = option("auto", "auto, cpu, cuda, cuda:1 ...")
-    dtype: str | None = option(None, "float32, bfloat16 or float16; the model's own by default.")
+    limit: int | None = option(
+        None, "Only the first items (images of ImageNet: spread evenly).", range=(1, None)
+    )
+    device: str = option("auto", "auto, cpu, cuda, cuda:1 ...", of=DEVICES)
+    dtype: str | None = option(
+        None,
+        "float32, bfloat16 or float16; the model's own by default.",
+        of=("float32", "bfloat16", "float16", "auto"),
+    )
     trust_remote_code: bool = option(
         False, "Run the Python code that lies beside the model's weights."
     )
     batch_size: int | None = option(
-        None, "Items or pairs in one call; by default a long run times a few sizes."
+        None,
+        "Items or pairs in one call; by default a long run times a few sizes.",
+        range=(1, 65_536),
     )
-    seed: int = option(0, "Of the intervals' resampling.", min=0)
+    seed: int = option(0, "Of the intervals' resampling.", range=(0, None))
     features: Path | None = option(
         None,
         "A folder: what the towers give of each image, and of each text of retrieval, is kept there by "
         "content, for later runs of the same weights.",
+        of=Place.WRITES_FOLDER,
     )
-    output: Path = option(Path("runs"), "The runs folder.")
+    output: Path = option(Path("runs"), "The runs folder.", of=Place.WRITES_FOLDER)
     fresh: bool = option(False, "Begin anew even if such a run was interrupted.")
     variant: str | None = None
     options: Any = NoOptions()

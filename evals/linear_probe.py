@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from evals.benchmark import Progress, Report, Request, option
+from evals.benchmark import Request, option
 from evals.distributed import Share
 from evals.metrics.ranking import Floats, Ints, Ranking, rank_classes
 from evals.prediction import with_room
@@ -24,6 +24,7 @@ from evals.zero_shot import ClassOptions
 from unimo2.errors import BadCheckpoint, BadData, IncompatibleModel, UsageError
 from unimo2.files import write_atomically
 from unimo2.formats.images import loaded
+from unimo2.progress import Progress, Report
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -51,7 +52,10 @@ class ImageNetOptions(ClassOptions):
         variant="linear-probe",
     )
     probe_images: int | None = option(
-        None, "With --probe: training images at most, spread evenly.", min=2, variant="{:g}-images"
+        None,
+        "With --probe: training images at most, spread evenly.",
+        range=(2, None),
+        variant="{:g}-images",
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 import shlex
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -23,11 +24,12 @@ from evals import (
     suites,
     workspace,
 )
-from evals.benchmark import Benchmark, Data, Outcome, Report, Request, silent
+from evals.benchmark import Benchmark, Data, Outcome, Request
 from evals.distributed import ALL, Share
 from evals.records import Record
 from evals.registry import get_benchmark, require_one, required, shown
 from unimo2.errors import UsageError
+from unimo2.progress import Report, silent
 from zoo import cards, protocols
 
 if TYPE_CHECKING:
@@ -109,6 +111,26 @@ def make_request(name: str, model: str, given: Mapping[str, Any]) -> Request:
         **_typed(Request, said, common),
     )
     return replace(request, variant=request.variant or _variant(request.options))
+
+
+def _check_options(benchmark: Benchmark, request: Request) -> None:
+    """Refuse numbers out of range, and options that this way of measuring would ignore."""
+    alternatives = benchmark.alternatives(request)
+    for holder in (request, request.options):
+        for one in fields(holder):
+            value, name = getattr(holder, one.name), f"--{one.name.replace('_', '-')}"
+            low, high = one.metadata.get("range") or (None, None)
+            if isinstance(value, (int, float)) and low is not None:
+                if not (low <= value and (value < math.inf if high is None else value <= high)):
+                    wanted = f"{low:,} or more" if high is None else f"{low:,} to {high:,}"
+                    raise UsageError(f"{name} {value}: expected {wanted}")
+            able = one.metadata.get("capabilities") or alternatives
+            if value != one.default and set(able).isdisjoint(alternatives):
+                hint = "" if request.zero_shot or not benchmark.zero_shot else "add --zero-shot or "
+                raise UsageError(
+                    f"{name} does not apply: {benchmark.title} is measured here by a model's "
+                    f"{alternatives[0]}; {hint}leave {name} out"
+                )
 
 
 def _typed(kind: type, given: Mapping[str, Any], names: Collection[str]) -> dict[str, Any]:
@@ -227,8 +249,7 @@ def _prepare(
 ) -> _Ready:
     """Load the model, refuse what it cannot do, then read the data."""
     benchmark = get_benchmark(request.benchmark)
-    if request.batch_size is not None and request.batch_size < 1:
-        raise UsageError(f"--batch-size {request.batch_size}: at least 1 is needed")
+    _check_options(benchmark, request)
     alternatives = benchmark.alternatives(request)
     suite = suites.resolve(request.suite, request.data_root, [benchmark.name])
     card, model = None, given
@@ -385,7 +406,8 @@ def command(request: Request) -> str:
     Returns:
         One line for a shell.
     """
-    usual = {"model": "mini", "split": get_benchmark(request.benchmark).default_split}
+    usual = {"split": get_benchmark(request.benchmark).default_split}
+    usual |= {"model": "mini"} if request.zero_shot else {}
     words = ["unimo2", "eval", shown(request.benchmark)]
     words += ["--zero-shot"] if request.zero_shot else []
     for part in (request, request.options):

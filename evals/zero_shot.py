@@ -127,11 +127,15 @@ class ClassOptions(PairOptions):
         FUSED,
         "Zero-shot: fused (of a dual encoder its only score), or contrastive for that score alone.",
         variant="{}",
+        of=(FUSED, CONTRASTIVE),
+        capabilities=("pair_scorer", "dual_encoder"),
     )
     templates: int = option(
         1,
         "Zero-shot: 1, 'a photo of [label]', or CLIP's 80 for ImageNet.",
+        range=(1, 80),
         variant="templates-{}",
+        capabilities=("pair_scorer", "dual_encoder"),
     )
     class_names: str = option(
         SYNSET,
@@ -148,6 +152,7 @@ def alternatives(request: Request) -> tuple[str, ...]:
         UsageError: An unknown score, or options that exclude each other.
     """
     options = request.options
+    templates(options.templates)  # refuses another number
     parts = options.rerank is not None or options.contrastive_weight is not None
     if options.score not in SCORES:
         raise UsageError(f"unknown score '{options.score}'; known are {', '.join(SCORES)}")
@@ -190,8 +195,6 @@ def protocol(model: Model, request: Request) -> dict[str, Any]:
                 f"model '{model.name}' has no contrastive part: leave --contrastive-weight out"
             )
     if rerank is not None:
-        if rerank < 1:
-            raise UsageError(f"--rerank {rerank}: at least 1 candidate is needed")
         protocols.require(model, "shortlister")
         pairs = (
             f"shortlist of {rerank} classes an image by contrastive score, fused; the "

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import shutil
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
 from functools import partial
@@ -13,7 +10,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from unimo2.cli.console import VARIABLE, find_data_root
+from unimo2.cli.console import find_data_root
+from unimo2.cli.guard import Excludes, Needs, OneOf
+from unimo2.cli.options import (
+    AsJson,
+    DataRoot,
+    SuiteName,
+    TrainingDevice,
+    offering,
+    recipes,
+)
+from unimo2.console import json_text, print_json, say, terminal_width
+from unimo2.files import Place
+from zoo.cli import model_names
 
 if TYPE_CHECKING:
     from evals.ablation import Planned, Row, Study
@@ -23,16 +32,9 @@ if TYPE_CHECKING:
     from unimo2.training.recipes import Recipe
 
 _TABLES = (4, 5)
+_FIGURES = ("k-sweep", "c-sweep", "without", "retrieval", "training", "dictionary")
 _RECIPE, _CORPORA_RECIPE = "ablation", "ablation-corpora"
 _RERANK = 64  # a quarter of the pairs of 300 images and 1,500 captions
-
-
-class Device(str, Enum):
-    """Where rows are trained and evaluated."""
-
-    auto = "auto"
-    cpu = "cpu"
-    cuda = "cuda"
 
 
 class Form(str, Enum):
@@ -48,19 +50,24 @@ class Form(str, Enum):
 
 def register(app: typer.Typer) -> None:
     """Add the verbs."""
-    app.command("report")(report)
-    app.command("ablate")(ablate)
-    app.command("compare")(compare)
+    app.command("report", epilog="Example: unimo2 report --table 1 4 --format md")(report)
+    app.command("ablate", epilog="Example: unimo2 ablate --k 10 20 --dry-run")(ablate)
+    example = "Example: unimo2 compare runs/mini/flickr/a runs/mini/flickr/b"
+    app.command("compare", epilog=example)(compare)
 
 
 def ablate(
     k: Annotated[
         list[int] | None,
-        typer.Option("--k", metavar="K ...", help="Rows with these numbers of grounded tokens."),
+        typer.Option(
+            "--k", metavar="K ...", min=1, help="Rows with these numbers of grounded tokens."
+        ),
     ] = None,
     c: Annotated[
         list[int] | None,
-        typer.Option("--c", metavar="C ...", help="Rows with these sizes of the dictionary."),
+        typer.Option(
+            "--c", metavar="C ...", min=1, help="Rows with these sizes of the dictionary."
+        ),
     ] = None,
     one_to_one: Annotated[
         bool, typer.Option("--one-to-one", help="A row that maps every token to its nearest.")
@@ -83,20 +90,18 @@ def ablate(
         str | None,
         typer.Option(
             help=f"The recipe that all rows share: a name or a TOML file. If left out {_RECIPE}; "
-            f"{_CORPORA_RECIPE} for --without, if that names text, images or both."
+            f"{_CORPORA_RECIPE} for --without, if that names text, images or both.",
+            autocompletion=offering(recipes),
         ),
     ] = None,
     seed: Annotated[
         int | None,
-        typer.Option(help="Of weights, order, masks and dropout; the recipe's if not given."),
+        typer.Option(
+            min=0, help="Of weights, order, masks and dropout; the recipe's if not given."
+        ),
     ] = None,
-    data_root: Annotated[
-        Path | None,
-        typer.Option(help=f"Folder of data sets; {VARIABLE} or the mini suite if left out."),
-    ] = None,
-    suite: Annotated[
-        str | None, typer.Option(help="mini or paper; by default what the data root holds.")
-    ] = None,
+    data_root: DataRoot = None,
+    suite: SuiteName = None,
     limit: Annotated[
         int | None, typer.Option(min=1, help="Evaluate on the first images of the split only.")
     ] = None,
@@ -108,16 +113,20 @@ def ablate(
             help="Fuse the K best pairs of each query by contrastive score; 0: every pair.",
         ),
     ] = _RERANK,
-    device: Annotated[Device, typer.Option(help="Where to train and evaluate.")] = Device.auto,
-    output: Annotated[Path, typer.Option(help="The runs folder.")] = Path("runs"),
+    device: TrainingDevice = "auto",
+    output: Annotated[Path, typer.Option(help="The runs folder."), Place.WRITES_FOLDER] = Path(
+        "runs"
+    ),
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show the plan and its cost, do nothing.")
     ] = False,
     export: Annotated[
         Path | None,
         typer.Option(help="Folder to copy the rows' records to, as in evals/measured."),
+        Place.WRITES_FOLDER,
+        Excludes("dry_run"),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Train and evaluate variants of one recipe for the same number of steps.
 
@@ -129,20 +138,20 @@ def ablate(
 
     root = find_data_root(data_root, suite)
     data = suites.resolve(suite, root, needs=None)
-    study = ablation.Study(data, output, device.value, limit, rerank or None)
+    study = ablation.Study(data, output, device, limit, rerank or None)
     pick = partial(_recipe, budget=budget, seed=seed)
     rows = _rows(study.suite, pick, config, k or [], c or [], one_to_one, without or [], full)
     plan = ablation.make_plan(study, rows, Estimator(study.rerank))
     if not as_json:
-        typer.echo(_plan_text(study, plan))
+        say(_plan_text(study, plan))
     found = [] if dry_run else _run(study, plan, quiet=as_json)
     if as_json:
-        typer.echo(json.dumps(_as_json(plan, found), indent=2))
+        print_json(_as_json(plan, found))
     elif not dry_run:
-        typer.echo(_table_text(found))
+        say(_table_text(found))
     if export is not None and not dry_run:
         for path in ablation.export(found, export):
-            typer.echo(f"wrote {path}", err=True)
+            say(f"wrote {path}", err=True)
 
 
 def _rows(
@@ -180,25 +189,20 @@ def _run(study: Study, plan: Sequence[Planned], quiet: bool) -> list[Record]:
     """Do the rows that are not done, with bars on a terminal."""
     from contextlib import nullcontext
 
-    from rich.console import Console
-    from transformers.utils.logging import disable_progress_bar
-
     from evals import ablation
     from evals.ablation.running import evaluator, trainer
-    from evals.progress import shown
+    from unimo2.progress import showing
     from unimo2.training.logging import TrainingBar
-
-    disable_progress_bar()  # of reading weights: an instant
 
     def announce(planned: Planned) -> None:
         if not quiet:
-            typer.echo(f"row {planned.row.variant}: {planned.state}", err=True)
+            say(f"row {planned.row.variant}: {planned.state}", err=True)
 
     return ablation.run(
         study,
         plan,
         trainer(study, (lambda: nullcontext(None)) if quiet else TrainingBar),
-        evaluator(study, lambda: shown(Console(stderr=True), quiet)),
+        evaluator(study, lambda: showing(quiet)),
         announce,
     )
 
@@ -248,7 +252,7 @@ def _when(training: Mapping[str, Any], field: str) -> str:
 
 
 def _time(planned: Planned, seconds: float | None) -> str:
-    from evals.progress import duration
+    from unimo2.progress import duration
 
     if planned.state == "done":
         return "-"
@@ -256,7 +260,7 @@ def _time(planned: Planned, seconds: float | None) -> str:
 
 
 def _cost(plan: Sequence[Planned]) -> str:
-    from evals.progress import duration
+    from unimo2.progress import duration
 
     left = [planned for planned in plan if planned.state != "done"]
     if not left:
@@ -317,13 +321,23 @@ def report(
     table: Annotated[
         list[int] | None,
         typer.Option(
-            metavar="N ...", help="Numbers of the paper's tables, 1 to 10; without, what there is."
+            metavar="N ...",
+            min=1,
+            max=10,
+            autocompletion=offering([str(number) for number in range(1, 11)]),
+            help="Numbers of the paper's tables, 1 to 10; without, what there is.",
         ),
+        Excludes("html", "figure", "card"),
     ] = None,
-    form: Annotated[Form, typer.Option("--format", help="How to write them.")] = Form.text,
+    form: Annotated[
+        Form,
+        typer.Option("--format", help="How to write them."),
+        Excludes("html", "figure", "card"),
+    ] = Form.text,
     runs: Annotated[
         Path | None,
         typer.Option(help="Folder of runs whose records are shown; 'runs' if it is there."),
+        Place.READS_FOLDER,
     ] = None,
     data_root: Annotated[
         Path | None,
@@ -331,19 +345,31 @@ def report(
             help="Where the mini suite lies, for its ceilings and floors; by default its own place. "
             "With --html also real data, for texts and pictures of runs on it."
         ),
+        Place.READS_FOLDER,
+        Excludes("figure", "card"),
     ] = None,
     output: Annotated[
-        Path | None, typer.Option(help="File to write to; the terminal if left out.")
+        Path | None,
+        typer.Option(help="File to write to; the terminal if left out."),
+        Place.WRITES_FILE,
+        Excludes("html"),
     ] = None,
     html: Annotated[
-        Path | None, typer.Option(help="Folder to write the report site to, to open offline.")
+        Path | None,
+        typer.Option(help="Folder to write the report site to, to open offline."),
+        Place.WRITES_FOLDER,
+        Excludes("figure", "card"),
     ] = None,
     figure: Annotated[
         str | None,
         typer.Option(
             help="Draw k-sweep, c-sweep, without, retrieval, training or dictionary to --output, "
-            "a file in .svg, .pdf or .png."
+            "a file in .svg, .pdf or .png.",
+            autocompletion=offering(_FIGURES),
         ),
+        OneOf(*_FIGURES),
+        Needs("output"),
+        Excludes("card"),
     ] = None,
     images: Annotated[
         bool | None,
@@ -352,22 +378,26 @@ def report(
             help="Pictures of the site: thumbnails of every data set, or references to their files; "
             "by default thumbnails of the mini suite only.",
         ),
+        Needs("html"),
     ] = None,
     dictionary: Annotated[
         str | None,
         typer.Option(help="Model whose grounded dictionary the site shows; takes a minute."),
+        Needs("html"),
     ] = None,
     follow: Annotated[
         bool,
         typer.Option(
             "--watch", help="With --html: write the site again after each change, until Ctrl-C."
         ),
+        Needs("html"),
     ] = False,
     card: Annotated[
         str | None,
         typer.Option(
             "--model-card",
             metavar="MODEL",
+            autocompletion=offering(model_names),
             help="Write a model's card for the Hugging Face hub, with its results.",
         ),
     ] = None,
@@ -401,21 +431,20 @@ def report(
     _write(text, output)
 
 
+def _width(output: Path | None) -> int | None:
+    """Columns of the terminal; None for a file or a pipe."""
+    return terminal_width() if output is None else None
+
+
 def _write(text: str, output: Path | None) -> None:
     """Print a document, or write it to a file."""
     from reports.render import save
 
     if output is None:
-        typer.echo(text, nl=False)
+        say(text.removesuffix("\n"))
     else:
         save(text, output)
-        typer.echo(f"wrote {output}", err=True)
-
-
-def _width(output: Path | None) -> int | None:
-    """Columns of the terminal; None for a file or a pipe."""
-    shown = output is None and sys.stdout.isatty()
-    return shutil.get_terminal_size().columns if shown else None
+        say(f"wrote {output}", err=True)
 
 
 def _site(
@@ -431,7 +460,7 @@ def _site(
 
     def written(found: Built) -> None:
         left_out = f", {found.left_out:,} left out by the budget" if found.left_out else ""
-        typer.echo(
+        say(
             f"wrote {found.index} ({found.pages:,} pages, {found.pictures:,} pictures{left_out}, "
             f"{found.size / 1e6:.1f} MB)",
             err=True,
@@ -441,7 +470,7 @@ def _site(
     request = SiteRequest(runs, data_root, how, dictionary)
     if follow:
         watch(folder, request, written)
-    written(build(folder, request, lambda text: typer.echo(text, err=True)))
+    written(build(folder, request, lambda text: say(text, err=True)))
 
 
 def _figure(name: str, runs: Path | None, output: Path | None) -> None:
@@ -451,7 +480,7 @@ def _figure(name: str, runs: Path | None, output: Path | None) -> None:
     if output is None:
         raise UsageError("--figure needs --output, a file in .svg, .pdf or .png")
     figure(name, runs=runs).save(output)
-    typer.echo(f"wrote {output}", err=True)
+    say(f"wrote {output}", err=True)
 
 
 def _tables(
@@ -487,7 +516,7 @@ def _levels(data_root: Path | None, found: Sequence[Record]) -> Levels | None:
     from unimo2.errors import MissingData
 
     def tell(line: str) -> None:
-        typer.echo(line, err=True)
+        say(line, err=True)
 
     if data_root is not None:
         levels = Levels.at(data_root, tell)
@@ -498,32 +527,38 @@ def _levels(data_root: Path | None, found: Sequence[Record]) -> Levels | None:
 
 
 def _json(content: object) -> str:
-    return json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    return json_text(content) + "\n"
 
 
 def compare(
-    run_a: Annotated[Path, typer.Argument(help="A run folder, or a model's folder of runs.")],
-    run_b: Annotated[Path, typer.Argument(help="Likewise; the difference is B - A.")],
+    run_a: Annotated[
+        Path, typer.Argument(help="A run folder, or a model's folder of runs."), Place.READS
+    ],
+    run_b: Annotated[Path, typer.Argument(help="Likewise; the difference is B - A."), Place.READS],
     part_a: Annotated[
         str | None,
         typer.Option(help="Compare with a part of A's score alone: itm or contrastive."),
+        OneOf("itm", "contrastive"),
     ] = None,
     seed: Annotated[int, typer.Option(help="Of resampling and exchanging.", min=0)] = 0,
     form: Annotated[Form, typer.Option("--format", help="How to write the table.")] = Form.text,
     output: Annotated[
-        Path | None, typer.Option(help="File to write to; the terminal if left out.")
+        Path | None,
+        typer.Option(help="File to write to; the terminal if left out."),
+        Place.WRITES_FILE,
     ] = None,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print JSON and nothing else, as --format json.")
-    ] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Compare two runs item by item: difference of every metric, its interval and p-value."""
     from evals.compare import compare as compare_runs
     from reports.comparison import comparison_json, comparison_table
     from reports.render import render
+    from unimo2.progress import showing, stage
 
-    found = compare_runs(run_a, run_b, seed, part_a)
-    if as_json or form is Form.json:
+    as_json = as_json or form is Form.json
+    with showing(quiet=as_json), stage("comparing item by item"):
+        found = compare_runs(run_a, run_b, seed, part_a)
+    if as_json:
         text = _json(comparison_json(found))
     else:
         text = render([comparison_table(found)], form.value, _width(output))

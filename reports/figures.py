@@ -22,7 +22,6 @@ from evals.metrics.ranking import Metric
 from evals.records import Record
 from reports import paper
 from reports.differences import Differences
-from reports.render import visible
 from reports.selection import (
     FULL,
     PARAMETERS,
@@ -39,6 +38,7 @@ from reports.selection import (
     setting_of,
     size_of,
 )
+from unimo2.console import visible
 from unimo2.errors import UsageError
 from unimo2.files import write_atomically
 

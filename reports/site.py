@@ -34,7 +34,7 @@ from reports.examples import Example, Examples, Sources, confusions, examples
 from reports.figures import Picture
 from reports.levels import Levels
 from reports.listing import record_lines, table_lines
-from reports.render import Table, visible
+from reports.render import Table
 from reports.selection import RUNS, arrange, columns_of, comparable, gather, label_of, records_of
 from reports.site_parts import (
     TEMPLATES,
@@ -58,7 +58,9 @@ from reports.site_parts import (
 from reports.tables import measured_tables, sheet_heads, sheet_notes, sheet_title
 from reports.unfinished import unfinished
 from unimo2 import __version__
+from unimo2.console import visible
 from unimo2.errors import Unimo2Error, UsageError
+from unimo2.files import expanded
 
 BUDGET = 12_000_000  # bytes of thumbnails in a site, so that the whole stays below 15 MB
 MARK = "unimo2-site.json"  # lies in a folder that a site may be written over
@@ -132,7 +134,7 @@ def build(
         BadData: A record cannot be read.
     """
     request = request or SiteRequest()
-    folder = folder.expanduser()
+    folder = expanded(folder)
     if folder.exists() and (
         not folder.is_dir() or (any(folder.iterdir()) and not (folder / MARK).is_file())
     ):

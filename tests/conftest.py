@@ -1,8 +1,15 @@
 """Fixtures shared by all test groups."""
 
+import os
 from pathlib import Path
 
 import pytest
+
+from unimo2 import progress
+from unimo2.cli.app import LIBRARIES
+
+# As the command line does, before anything imports these libraries: commands run in this process.
+os.environ.update(LIBRARIES)
 
 REAL = Path(__file__).resolve().parents[2] / "shared" / "real"
 
@@ -20,3 +27,9 @@ def indexes_of_their_own(tmp_path_factory, monkeypatch):
     """Lists of corpora are kept in a folder of the test's, not in the user's cache."""
     folder = tmp_path_factory.mktemp("cache")
     monkeypatch.setattr("unimo2.data.kept_index.cache_folder", lambda: folder)
+
+
+@pytest.fixture(autouse=True)
+def no_progress_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep lines of progress out of what commands print, however slow the machine is."""
+    monkeypatch.setattr(progress, "_FIRST_SECONDS", 3600.0)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from enum import Enum
 from pathlib import Path
@@ -11,14 +10,21 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from unimo2.cli.console import columns
+from unimo2.cli.guard import Needs, OneOf
+from unimo2.cli.options import AsJson, Device, offering
+from unimo2.console import print_json, print_table, say
 from unimo2.errors import Unimo2Error
+from unimo2.files import Place
 
 if TYPE_CHECKING:
     from unimo2.released.convert import ConversionReport
 
 
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+def _capabilities() -> Iterator[str]:
+    """What the models of the cards can do."""
+    from zoo import cards
+
+    yield from {name for card in cards.read_all().values() for name in card.capabilities}
 
 
 class Grounding(str, Enum):
@@ -29,22 +35,38 @@ class Grounding(str, Enum):
     none = "none"
 
 
+def model_names() -> Iterator[str]:
+    """Names of the cards, and of the models that packages register."""
+    from zoo import cards, registry
+
+    yield from cards.read_all()
+    yield from registry.entry_points()
+
+
 def register(app: typer.Typer) -> None:
     """Add the verb to the application."""
     zoo = typer.Typer(
         help="Models: list them, show one, try one out, convert the released checkpoint."
     )
-    zoo.command("list")(list_models)
-    zoo.command("show")(show_model)
-    zoo.command("check")(check_model)
-    zoo.command("convert")(convert_released)
-    zoo.command("features")(convert_features)
+    for name, verb, example in (
+        ("list", list_models, "--capability dual_encoder"),
+        ("show", show_model, "mini"),
+        ("check", check_model, "mini"),
+        ("convert", convert_released, "unimo2-checkpoint/ my-unimo2/ --tokenizer roberta-base/"),
+        ("features", convert_features, "test2014_resnet101_faster_rcnn_genome.tsv features/"),
+    ):
+        zoo.command(name, epilog=f"Example: unimo2 zoo {name} {example}")(verb)
     app.add_typer(zoo, name="zoo")
 
 
 def list_models(
     capability: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Only models that can be this.")
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Only models that can be this.",
+            autocompletion=offering(_capabilities),
+        ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -55,7 +77,7 @@ def list_models(
     rows = cards.listing(every, capability)
     if as_json:
         shown = {row[0] for row in rows}
-        typer.echo(json.dumps([asdict(card) for card in every if card.name in shown], indent=2))
+        print_json([asdict(card) for card in every if card.name in shown])
         return
     if not every:
         raise Unimo2Error("no model has a card: the installation lacks zoo/cards/*.toml")
@@ -70,12 +92,16 @@ def list_models(
             )
             for point in registry.entry_points().values()
         ]
-    for line in columns([("model", "family", "can be", "runs", "what it is"), *rows]):
-        typer.echo(line)
+    print_table("", ("model", "family", "can be", "runs", "what it is"), [("", rows)])
 
 
 def show_model(
-    name: Annotated[str, typer.Argument(help="A model, as `--model` takes it.")],
+    name: Annotated[
+        str,
+        typer.Argument(
+            help="A model, as `--model` takes it.", autocompletion=offering(model_names)
+        ),
+    ],
     as_json: AsJson = False,
 ) -> None:
     """Show everything that is known of a model, with published numbers by protocol."""
@@ -85,7 +111,7 @@ def show_model(
 
     card = zoo.resolve(name)
     if as_json:
-        typer.echo(json.dumps(asdict(card), indent=2))
+        print_json(asdict(card))
         return
     found = lineage(card, cards.read_all())
     rows = cards.lines(card)
@@ -93,14 +119,21 @@ def show_model(
         rows.append(("seen along the way", ", ".join(sorted(found.seen))))
     width = max(len(label) for label, _ in rows)
     for label, value in rows:
-        typer.echo(f"{label:<{width}}  {value}")
+        say(f"{label:<{width}}  {value}")
 
 
 def check_model(
-    name: Annotated[str, typer.Argument(help="A model, as `--model` takes it.")],
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 ...")] = "auto",
+    name: Annotated[
+        str,
+        typer.Argument(
+            help="A model, as `--model` takes it.", autocompletion=offering(model_names)
+        ),
+    ],
+    device: Device = "auto",
     dtype: Annotated[
-        str | None, typer.Option(help="float32, bfloat16 or float16; else the family's own.")
+        str | None,
+        typer.Option(help="float32, bfloat16 or float16; else the family's own."),
+        OneOf("float32", "bfloat16", "float16"),
     ] = None,
     trust_remote_code: Annotated[
         bool,
@@ -115,19 +148,21 @@ def check_model(
 
     found = dict(check(name, device, dtype, trust_remote_code))
     if as_json:
-        typer.echo(json.dumps(found, indent=2))
+        print_json(found)
         return
     rows = [(key.replace("_", " "), value) for key, value in found.items() if key != "ran"]
     rows += [(f"as {name}", value) for name, value in found["ran"].items()]
     width = max(len(label) for label, _ in rows)
     for label, value in rows:
         text = ", ".join(f"{a} {b}" for a, b in value.items()) if isinstance(value, dict) else value
-        typer.echo(f"{label:<{width}}  {text}")
+        say(f"{label:<{width}}  {text}")
 
 
 def convert_features(
-    source: Annotated[Path, typer.Argument(help="TSV of bottom-up attention or LXMERT.")],
-    out: Annotated[Path, typer.Argument(help="Folder to write.")],
+    source: Annotated[
+        Path, typer.Argument(help="TSV of bottom-up attention or LXMERT."), Place.READS
+    ],
+    out: Annotated[Path, typer.Argument(help="Folder to write."), Place.WRITES_FOLDER],
     extractor: Annotated[
         str, typer.Option(help="What the features were extracted with, for records.")
     ] = "unknown",
@@ -138,17 +173,24 @@ def convert_features(
 
     found = convert(source, out, extractor)
     if as_json:
-        typer.echo(json.dumps(dict(found), indent=2))
+        print_json(dict(found))
         return
-    typer.echo(f"{found['images']:,} images with {found['regions']:,} regions written to {out}")
+    say(f"{found['images']:,} images with {found['regions']:,} regions written to {out}")
 
 
 def convert_released(
-    released_dir: Annotated[Path, typer.Argument(help="The unpacked released checkpoint.")],
-    out: Annotated[Path, typer.Argument(help="Folder to write; must not exist, or be empty.")],
+    released_dir: Annotated[
+        Path, typer.Argument(help="The unpacked released checkpoint."), Place.READS
+    ],
+    out: Annotated[
+        Path,
+        typer.Argument(help="Folder to write; must not exist, or be empty."),
+        Place.WRITES_FOLDER,
+    ],
     config: Annotated[
         Path | None,
         typer.Option(help="JSON of the released code's fields, for other sizes than base."),
+        Place.READS_FILE,
     ] = None,
     grounding: Annotated[
         Grounding,
@@ -163,7 +205,14 @@ def convert_released(
         ),
     ] = None,
     image_size: Annotated[
-        int, typer.Option(metavar="N", help="With --tokenizer: images are resized to N x N pixels.")
+        int,
+        typer.Option(
+            metavar="N",
+            min=1,
+            max=8192,
+            help="With --tokenizer: images are resized to N x N pixels.",
+        ),
+        Needs("tokenizer"),
     ] = 384,
     allow_partial: Annotated[
         bool,
@@ -171,7 +220,9 @@ def convert_released(
             "--allow-partial", help="Missing parameters keep initial values, and are listed."
         ),
     ] = False,
-    seed: Annotated[int, typer.Option(help="Of those initial values.")] = 0,
+    seed: Annotated[
+        int, typer.Option(min=0, help="Of those initial values."), Needs("allow_partial")
+    ] = 0,
     as_json: AsJson = False,
 ) -> None:
     """Convert the authors' released checkpoint to a folder that `from_pretrained` loads."""
@@ -198,10 +249,10 @@ def convert_released(
     else:
         remarks.append(f"images are resized to {image_size} x {image_size} pixels")
     if as_json:
-        typer.echo(json.dumps(_report_fields(report, remarks), indent=2))
+        print_json(_report_fields(report, remarks))
         return
     for line in _report_lines(report, remarks):
-        typer.echo(line)
+        say(line)
 
 
 def _report_fields(report: ConversionReport, remarks: Sequence[str]) -> dict[str, Any]:

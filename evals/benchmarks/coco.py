@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import numpy as np
 
-from evals.benchmark import Request, SampleMetric, option, silent
+from evals.benchmark import Request, SampleMetric, option
 from evals.distributed import Team
 from evals.image_sizes import ImageOptions
 from evals.metrics.captions import (
@@ -28,14 +28,15 @@ from evals.samples import frame
 from evals.scoring import Scored, answered, missing_note
 from evals.splits import Extent, SplitData, fingerprint, first_items
 from evals.suites import Suite
-from unimo2.errors import BadData, IncompatibleModel, UsageError
-from unimo2.files import write_text
+from unimo2.errors import BadData, IncompatibleModel
+from unimo2.files import Place, write_text
 from unimo2.formats.coco import read_captions, read_results
 from unimo2.formats.images import loaded
 from unimo2.formats.karpathy import SPLITS, KarpathyImage, parse_karpathy, select_karpathy
 from unimo2.formats.layout import CocoFiles
 from unimo2.formats.object_tags import read_object_tags
 from unimo2.formats.parsing import first_few
+from unimo2.progress import silent
 from zoo.protocols import TagReader
 
 if TYPE_CHECKING:
@@ -103,7 +104,7 @@ class CocoOptions(ImageOptions):
     """
 
     beam_size: int | None = option(
-        None, "Beams of an image; the model's own by default.", min=1, variant="beam-{}"
+        None, "Beams of an image; the model's own by default.", range=(1, 100), variant="beam-{}"
     )
     object_tags: Path | None = option(
         None,
@@ -111,6 +112,7 @@ class CocoOptions(ImageOptions):
         '{"<image id or file name>": ["dog", ...]}, or COCO\'s instances_*.json.',
         metavar="FILE",
         variant="object-tags",
+        of=Place.READS_FILE,
     )
 
 
@@ -162,8 +164,6 @@ class Coco(ItemBenchmark):
 
     def details(self, model: Model, request: Request) -> dict[str, Any]:
         """How captions are made and measured; errors for options that the model cannot follow."""
-        if request.options.beam_size is not None and request.options.beam_size < 1:
-            raise UsageError(f"--beam-size {request.options.beam_size}: at least 1 beam is needed")
         tags = None
         if request.options.object_tags is not None:
             if not isinstance(model, TagReader):

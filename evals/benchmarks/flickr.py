@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 import numpy as np
 
 from evals.batch_sizes import Search
-from evals.benchmark import Benchmark, Outcome, Report, Request, SampleMetric
+from evals.benchmark import Benchmark, Outcome, Request, SampleMetric
 from evals.benchmarks.coco import no_images
 from evals.distributed import ALL, Share, Team
 from evals.metrics.ranking import (
@@ -36,9 +36,10 @@ from evals.retrieval.writer import BlockWriter, Scores
 from evals.scoring import Scored
 from evals.splits import Extent, SplitData, check_limit
 from evals.suites import MINI, Suite
-from unimo2.errors import BadData, IncompatibleModel, MissingData, UsageError
+from unimo2.errors import BadData, IncompatibleModel, MissingData
 from unimo2.formats.karpathy import KarpathyImage, parse_karpathy, select_karpathy
 from unimo2.formats.layout import Flickr30kFiles
+from unimo2.progress import Report
 from zoo import protocols
 
 if TYPE_CHECKING:
@@ -174,8 +175,6 @@ class Flickr(Benchmark):
         options = request.options
         rerank, weight = options.rerank, options.contrastive_weight
         if rerank is not None:
-            if rerank < 1:
-                raise UsageError(f"--rerank {rerank}: at least 1 candidate is needed")
             protocols.require(model, "shortlister" if options.chooser is None else "pair_scorer")
         own = getattr(model, "contrastive_weight", None)
         if weight is not None and own is None:

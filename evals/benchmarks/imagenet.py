@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Protocol
 import numpy as np
 
 from evals import linear_probe, prediction, zero_shot
-from evals.benchmark import Report, Request, SampleMetric
+from evals.benchmark import Request, SampleMetric
 from evals.distributed import ALL, Share
 from evals.linear_probe import ImageNetOptions
 from evals.metrics.bootstrap import means
@@ -34,6 +34,7 @@ from unimo2.formats.imagenet import (
 from unimo2.formats.images import loaded
 from unimo2.formats.layout import ImageNetFiles
 from unimo2.formats.parsing import Skips, first_few
+from unimo2.progress import Report
 
 if TYPE_CHECKING:
     import pandas as pd

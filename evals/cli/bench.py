@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from unimo2.cli.bench import Size, describe, group
+from unimo2.cli.options import AsJson, Device, Dtypes
+from unimo2.console import print_json, say
 from unimo2.errors import UsageError
 
 if TYPE_CHECKING:
@@ -23,8 +24,9 @@ _BASE_IMAGE_SIZE = 384  # zero-shot retrieval too (released code)
 def register(app: typer.Typer) -> None:
     """Add the verb to the application."""
     verb = group()
-    verb.command("retrieval")(retrieval)
-    verb.command("towers")(towers)
+    example = "Example: unimo2 bench retrieval --size mini --images 20"
+    verb.command("retrieval", epilog=example)(retrieval)
+    verb.command("towers", epilog="Example: unimo2 bench towers --images 16 --texts 32")(towers)
     app.add_typer(verb, name="bench")
 
 
@@ -34,13 +36,13 @@ def retrieval(
     captions: Annotated[int | None, typer.Option(help="Captions, each with all.", min=1)] = None,
     text: Annotated[int, typer.Option(help="Text rows of a caption.", min=2)] = 16,
     rerank: Annotated[int, typer.Option(metavar="K", help="Shortlist's size.", min=1)] = 64,
-    dtype: Annotated[list[str] | None, typer.Option(help="float32, bfloat16 ...")] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 ...")] = "auto",
+    dtype: Dtypes = None,
+    device: Device = "auto",
     batch_size: Annotated[
         int | None, typer.Option(help="Pairs in one call; chosen by size if left out.", min=1)
     ] = None,
     repeats: Annotated[int, typer.Option(help="Rounds, all timed in turn.", min=1)] = 3,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON only.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Time the retrieval protocol against the released algorithm and dense masked fusion.
 
@@ -62,12 +64,12 @@ def retrieval(
         for speed in measure(configs[chosen], *grid, dtypes, where, repeats, batch_size, rerank):
             figures[f"{chosen.value}, {speed.dtype}"] = speed
     if as_json:
-        typer.echo(json.dumps({name: asdict(speed) for name, speed in figures.items()}, indent=2))
+        print_json({name: asdict(speed) for name, speed in figures.items()})
         return
-    typer.echo(f"{describe(where)}, medians of {repeats} rounds timed in turn")
+    say(f"{describe(where)}, medians of {repeats} rounds timed in turn")
     exact = next(iter(figures.values())).dtype
     for name, speed in figures.items():
-        typer.echo(_retrieval_lines(name, speed, exact))
+        say(_retrieval_lines(name, speed, exact))
 
 
 def _retrieval_lines(name: str, speed: RetrievalSpeed, exact: str) -> str:
@@ -100,9 +102,9 @@ def towers(
         str | None,
         typer.Option(metavar="NAME", help="A CLIP of transformers; random weights by default."),
     ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 ...")] = "auto",
+    device: Device = "auto",
     repeats: Annotated[int, typer.Option(help="Rounds, all timed in turn.", min=1)] = 5,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON only.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Time the towers of a CLIP (ViT-B/32) against a plain loop over transformers.
 
@@ -125,10 +127,10 @@ def towers(
         encoder = loaded
     speed = measure(encoder, images, texts, repeats)
     if as_json:
-        typer.echo(json.dumps(asdict(speed), indent=2))
+        print_json(asdict(speed))
         return
-    typer.echo(f"{describe(where)}, medians of {repeats} rounds timed in turn")
-    typer.echo(_tower_lines(encoder.name, speed))
+    say(f"{describe(where)}, medians of {repeats} rounds timed in turn")
+    say(_tower_lines(encoder.name, speed))
 
 
 def _tower_lines(name: str, speed: TowerSpeed) -> str:

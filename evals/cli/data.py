@@ -7,15 +7,18 @@ import textwrap
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, fields
-from functools import partial
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from unimo2.cli.console import VARIABLE, columns, find_data_root, progress_bar
+from unimo2.cli.console import VARIABLE, find_data_root
+from unimo2.cli.options import AsJson, DataRoot, SuiteName, offering
+from unimo2.console import print_json, say, table_lines, terminal_width
 from unimo2.errors import MissingData, UsageError
+from unimo2.files import Place, expanded
+from unimo2.progress import showing, stage
 
 if TYPE_CHECKING:
     from evals.datasets.entry import DataSet
@@ -47,7 +50,7 @@ def level_table(levels: Mapping[str, Levels]) -> Iterator[str]:
         for metric, level in metrics.items()
     ]
     if rows:
-        yield from columns([_HEAD, *rows], _NUMBERS)
+        yield from table_lines(_HEAD, [("", rows)], _NUMBERS, terminal_width())
 
 
 def _numbers(level: Mapping[str, Any]) -> list[str]:
@@ -72,22 +75,27 @@ _HEADINGS = {
     "text": "Texts, for pre-training",
 }
 
+
+def _data_sets() -> Iterator[str]:
+    """Names of the data sets, as the command line spells them."""
+    from evals.datasets.registry import all_data_sets
+
+    yield from (name.replace("_", "-") for name in all_data_sets())
+
+
 Names = Annotated[
-    list[str] | None, typer.Argument(help="Data sets or benchmarks; all without a name.")
+    list[str] | None,
+    typer.Argument(
+        help="Data sets or benchmarks; all without a name.", autocompletion=offering(_data_sets)
+    ),
 ]
-Root = Annotated[
-    Path | None,
-    typer.Option("--data-root", help=f"Folder of data sets; {VARIABLE} by default."),
-]
-SuiteName = Annotated[
-    str | None,
-    typer.Option("--suite", help="mini or paper; by default what the data root holds."),
-]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 def list_data_sets(
-    names: Names = None, data_root: Root = None, suite: SuiteName = None, as_json: AsJson = False
+    names: Names = None,
+    data_root: DataRoot = None,
+    suite: SuiteName = None,
+    as_json: AsJson = False,
 ) -> None:
     """List the data sets: what each is, its licence, where to get it, its layout, what is there."""
     from evals.datasets.registry import select
@@ -106,30 +114,28 @@ def list_data_sets(
             hint = str(error)
     written = _written(found)
     if as_json:
-        typer.echo(json.dumps(_listed(chosen, found, written), indent=2, ensure_ascii=False))
+        print_json(_listed(chosen, found, written))
         return
-    typer.echo(f"suite {found.name} at {found.root}" if found else hint)
+    say(f"suite {found.name} at {found.root}" if found else hint)
     role = ""
     for data_set in chosen:
         if data_set.role != role:
             role = data_set.role
-            typer.echo(f"\n{_HEADINGS[role]}")
-        typer.echo(f"\n{data_set.name}: {data_set.title}")
+            say(f"\n{_HEADINGS[role]}")
+        say(f"\n{data_set.name}: {data_set.title}")
         for label, text in _description(data_set, found, written):
-            typer.echo(_paragraph(label, text))
+            say(_paragraph(label, text))
     measured = {entry.benchmark for entry in chosen}
     levels = {name: own for name, own in written.get("levels", {}).items() if name in measured}
     if levels:
-        typer.echo(
-            "\nCeilings and floors of this suite's benchmarks, from its scene graphs (percent)\n"
-        )
+        say("\nCeilings and floors of this suite's benchmarks, from its scene graphs (percent)\n")
         for line in level_table(levels):
-            typer.echo(line)
+            say(line)
 
 
 def verify_data_sets(
     names: Names = None,
-    data_root: Root = None,
+    data_root: DataRoot = None,
     suite: SuiteName = None,
     images: Annotated[
         bool, typer.Option("--images", help="Decode every image, too (minutes to hours).")
@@ -158,10 +164,11 @@ def verify_data_sets(
     written = _written(found) if found.name == MINI else None
     work = "decoding" if images else "counting"
     verdicts = []
-    for data_set in chosen:
-        with progress_bar(f"{work} {data_set.name}") as advance:
-            check = ImageCheck(images, partial(advance, total=None))
-            verdicts.append(verify(data_set, found.root, check, written))
+    with showing():
+        for data_set in chosen:
+            with stage(f"{work} {data_set.name}", "images" if images else "") as advance:
+                check = ImageCheck(images, advance)
+                verdicts.append(verify(data_set, found.root, check, written))
     if as_json:
         report = {
             "suite": found.name,
@@ -169,13 +176,13 @@ def verify_data_sets(
             "data_sets": [asdict(verdict) for verdict in verdicts],
             "paper": {entry.name: list(entry.notes) for entry in chosen if entry.notes},
         }
-        typer.echo(json.dumps(report, indent=2, ensure_ascii=False))
+        print_json(report)
     else:
-        typer.echo(f"suite {found.name} at {found.root}\n")
+        say(f"suite {found.name} at {found.root}\n")
         shown = [verdict for verdict in verdicts if verdict.state != NOT_THERE]
         notes = _paper_notes(chosen) if written is None else ()
         for line in (*_table(shown), "", *_verdict_lines(verdicts), *notes):
-            typer.echo(line)
+            say(line)
     if any(verdict.problems for verdict in verdicts):
         raise typer.Exit(1)
 
@@ -269,14 +276,15 @@ def _paragraph(label: str, text: str) -> str:
 
 def _table(verdicts: Iterable[Verdict]) -> list[str]:
     """Counts beside the official ones and the paper's."""
-    rows = [("data set", "split", "counted", "here", "official", "paper")]
+    heads = ("data set", "split", "counted", "here", "official", "paper")
+    rows = []
     for verdict in verdicts:
         for row in verdict.rows:
             here, official = (
                 "-" if count is None else f"{count:,}" for count in (row.here, row.official)
             )
             rows.append((verdict.name, row.split, row.unit, here, official, row.paper))
-    return list(columns(rows, numbers=(3, 4)))
+    return table_lines(heads, [("", rows)], (3, 4), terminal_width())
 
 
 def _verdict_lines(verdicts: Sequence[Verdict]) -> Iterator[str]:
@@ -319,6 +327,7 @@ def fetch_data_sets(
     data_root: Annotated[
         Path | None,
         typer.Option("--data-root", help=f"Folder of real data sets; {VARIABLE} by default."),
+        Place.WRITES_FOLDER,
     ] = None,
     source: Annotated[
         str | None,
@@ -344,33 +353,43 @@ def fetch_data_sets(
             f"{unknown[0]}' for where to get it"
         )
     for entry in chosen:
-        fetch(entry.name, root.expanduser(), source, typer.echo)
+        fetch(entry.name, expanded(root), source, say)
 
 
 def register(app: typer.Typer) -> None:
     """Add the verb to the application."""
     verb = typer.Typer(help="Data: what there is and what it should be, and the embedded suite.")
-    verb.command("list")(list_data_sets)
-    verb.command("verify")(verify_data_sets)
-    verb.command("fetch")(fetch_data_sets)
-    verb.command("make-mini")(make_mini)
-    verb.command("show")(show)
+    for name, one, example in (
+        ("list", list_data_sets, "flickr coco"),
+        ("verify", verify_data_sets, "flickr --data-root /data"),
+        ("fetch", fetch_data_sets, "sst2 cola --data-root /data"),
+        ("make-mini", make_mini, "--root small/ --scale 0.1"),
+        ("show", show, "flickr --n 6 --output sheet.png"),
+    ):
+        verb.command(name, epilog=f"Example: unimo2 data {name} {example}")(one)
     app.add_typer(verb, name="data")
 
 
 def make_mini(
     root: Annotated[
-        Path | None, typer.Option(help="Where to write it; the user's cache folder by default.")
+        Path | None,
+        typer.Option(help="Where to write it; the user's cache folder by default."),
+        Place.WRITES_FOLDER,
     ] = None,
-    seed: Annotated[int, typer.Option(help="Another seed draws another suite.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Another seed draws another suite.")] = 0,
     scale: Annotated[
-        float, typer.Option(help="Multiplies all sizes but that of Flickr's test split.")
+        float,
+        typer.Option(min=0, max=1000, help="Multiplies all sizes but that of Flickr's test split."),
     ] = 1.0,
     flickr_test: Annotated[
-        int, typer.Option(help="Images of Flickr's test split; the official one has 1,000.")
+        int,
+        typer.Option(
+            min=1, max=100_000, help="Images of Flickr's test split; the official one has 1,000."
+        ),
     ] = 300,
     processes: Annotated[
-        int | None, typer.Option(min=1, help="As many as there are processors by default.")
+        int | None,
+        typer.Option(min=1, max=1024, help="As many as there are processors by default."),
     ] = None,
 ) -> None:
     """Draw the embedded suite: a scale model of the data sets, in their official formats."""
@@ -378,14 +397,14 @@ def make_mini(
     from evals.suites import keep_fingerprints
 
     request = SuiteRequest(seed=seed, scale=scale, flickr_test=flickr_test)
-    place = default_root(seed, scale) if root is None else root.expanduser()
+    place = default_root(seed, scale) if root is None else expanded(root)
     began = time.perf_counter()
-    with progress_bar("drawing") as advance:
+    with showing(), stage("drawing", "parts") as advance:
         content = make_suite(place, request, processes, advance)
-    keep_fingerprints(place)
+        keep_fingerprints(place)
     for line in (*_summary(content), *request.notices()):
-        typer.echo(line)
-    typer.echo(f"{place} ({time.perf_counter() - began:.1f} s)")
+        say(line)
+    say(f"{place} ({time.perf_counter() - began:.1f} s)")
 
 
 def _summary(content: Mapping[str, Any]) -> Iterator[str]:
@@ -405,17 +424,18 @@ def _summary(content: Mapping[str, Any]) -> Iterator[str]:
 
 def show(
     dataset: Annotated[
-        str, typer.Argument(help="A data set with pictures: flickr, coco, visual-genome, vqa ...")
+        str,
+        typer.Argument(
+            help="A data set with pictures: flickr, coco, visual-genome, vqa ...",
+            autocompletion=offering(_data_sets),
+        ),
     ],
-    n: Annotated[int, typer.Option("--n", min=1, help="How many images.")] = 12,
-    output: Annotated[Path, typer.Option(help="The picture to write.")] = Path("sheet.png"),
-    data_root: Annotated[
-        Path | None,
-        typer.Option(help=f"Folder of data sets; {VARIABLE} by default."),
-    ] = None,
-    suite: Annotated[
-        str | None, typer.Option(help="mini or paper; by default what the data root holds.")
-    ] = None,
+    n: Annotated[int, typer.Option("--n", min=1, max=1000, help="How many images.")] = 12,
+    output: Annotated[Path, typer.Option(help="The picture to write."), Place.WRITES_FILE] = Path(
+        "sheet.png"
+    ),
+    data_root: DataRoot = None,
+    suite: SuiteName = None,
     split: Annotated[
         str | None, typer.Option(help="train, val, test ...; the first of them that it has.")
     ] = None,
@@ -429,7 +449,7 @@ def show(
     found = resolve(suite, find_data_root(data_root, suite), [dataset.replace("-", "_")])
     chosen = choose(dataset, found.root, split, n)
     for line in chosen.skipped:
-        typer.echo(f"left out: {line}", err=True)
+        say(f"left out: {line}", err=True)
     if not chosen.samples:
         raise MissingData(f"{chosen.data_set}: no image of split {chosen.split} is there")
     sheet = contact_sheet(
@@ -443,4 +463,4 @@ def show(
     except (OSError, ValueError) as error:
         raise UsageError(f"cannot write {output}: {error}") from error
     what = f"{len(chosen.samples):,} of the {chosen.total:,} images of {dataset} {chosen.split}"
-    typer.echo(f"{output}: {what}")
+    say(f"{output}: {what}")

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import inspect
-import json
+import shlex
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.core import TyperGroup
@@ -14,7 +15,12 @@ from evals.benchmark import Request
 from evals.cli.declared import AS_JSON, KEYWORD, command, options_of, parameter
 from evals.registry import benchmarks, get_benchmark, shown
 from unimo2.cli.console import find_data_root
+from unimo2.cli.options import offering
+from unimo2.console import print_json
 from unimo2.errors import UsageError
+from unimo2.files import Place
+from unimo2.progress import announce
+from zoo.cli import model_names
 
 if TYPE_CHECKING:
     from evals.benchmark import Benchmark
@@ -28,8 +34,9 @@ _MODEL = parameter(
     str | None,
     None,
     {
+        "offers": offering(model_names),
         "help": "A card's name, a model folder, or 'finetuned' for the embedded weights fine-tuned for "
-        "the benchmark, which is the default (with --zero-shot: 'mini')."
+        "the benchmark, which is the default (with --zero-shot: 'mini').",
     },
 )
 _MODEL_OF_ALL = parameter(
@@ -37,9 +44,10 @@ _MODEL_OF_ALL = parameter(
     str,
     FINETUNED,
     {
+        "offers": offering(model_names),
         "help": "A card's name or a model folder: every benchmark that it can do. 'finetuned': each "
         "benchmark by the embedded weights fine-tuned for it, and retrieval and ImageNet "
-        "zero-shot by 'mini'."
+        "zero-shot by 'mini'.",
     },
 )
 _OFFICIAL = parameter(
@@ -51,6 +59,7 @@ _OFFICIAL = parameter(
         "split, and measured minus published."
     },
 )
+_ADVICE = "--limit measures a sample sooner, and an interrupted run goes on where it stopped"
 _AUTO_DTYPE = (
     "float32, bfloat16, float16, or auto: bfloat16 where a sample is faster with the same ranks; the "
     "model's own by default."
@@ -68,13 +77,44 @@ class _Benchmarks(TyperGroup):
 def register(app: typer.Typer) -> None:
     """Add the verb to the application, a command for each benchmark."""
     verb = typer.Typer(cls=_Benchmarks, help="Measure a model on a benchmark of the paper.")
+    verb.callback(invoke_without_command=True)(_repeat)
     for name in benchmarks():
         benchmark = get_benchmark(name)
         about = inspect.cleandoc(type(benchmark).__doc__ or benchmark.title)
         one = command(partial(_one, name), _parameters(benchmark))
-        verb.command(name, help=about)(one)
-    verb.command(ALL, help=_ALL_HELP)(command(_several, _parameters(None)))
+        way = " --zero-shot" if benchmark.zero_shot else ""
+        verb.command(name, help=about, epilog=f"Example: unimo2 eval {name}{way} --limit 100")(one)
+    every = command(_several, _parameters(None))
+    verb.command(ALL, help=_ALL_HELP, epilog="Example: unimo2 eval all --limit 100")(every)
     app.add_typer(verb, name="eval")
+
+
+def _repeat(
+    context: typer.Context,
+    config: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help='Run what a file says: TOML with benchmark = "flickr" and options, or the '
+            "record.json of a run, which is made again.",
+        ),
+        Place.READS,
+    ] = None,
+) -> None:
+    """Measure a model on a benchmark of the paper."""
+    if config is None:
+        return
+    if context.invoked_subcommand is not None:
+        raise UsageError(
+            f"option --config names its benchmark itself: leave {context.invoked_subcommand} out"
+        )
+    from evals.cli.repeat import command_of
+    from unimo2.cli.app import main
+
+    Place.READS.check(config, "--config")
+    words = command_of(config)
+    announce(f"unimo2 {shlex.join(words)}")
+    raise typer.Exit(main(words))
 
 
 def _parameters(benchmark: Benchmark | None) -> list[inspect.Parameter]:
@@ -90,10 +130,14 @@ def _parameters(benchmark: Benchmark | None) -> list[inspect.Parameter]:
         "split",
         str,
         benchmark.default_split,
-        {"help": f"{', '.join(others)} or {last}." if others else f"{last}."},
+        {
+            "help": f"{', '.join(others)} or {last}." if others else f"{last}.",
+            "of": benchmark.splits,
+        },
     )
     if benchmark.auto_dtype:
-        common["dtype"] = parameter("dtype", str | None, None, {"help": _AUTO_DTYPE})
+        declared = {"help": _AUTO_DTYPE, "of": ("float32", "bfloat16", "float16", "auto")}
+        common["dtype"] = parameter("dtype", str | None, None, declared)
     shared = list(common.values())
     cut = list(common).index("limit") + 1
     own = options_of(benchmark.Options).values()
@@ -144,7 +188,7 @@ def _report(rows: list[tuple[str, Record | str]], as_json: bool, title: str) -> 
             "runs": [as_content(found) for _, found in rows if not isinstance(found, str)],
             "not_measured": {name: found for name, found in rows if isinstance(found, str)},
         }
-        typer.echo(json.dumps(content, indent=2))
+        print_json(content)
     else:
         summary(rows, title)
 
@@ -164,7 +208,7 @@ def _one(benchmark: str, as_json: bool, official: bool = False, **options: Any) 
     compared = None if published is None else compare(record, published)
     if as_json:
         more = {} if compared is None else {"published": compared.to_dict()}
-        typer.echo(json.dumps({**as_content(record), **more}, indent=2))
+        print_json({**as_content(record), **more})
         return
     show(record)
     if compared is not None:
@@ -189,26 +233,21 @@ def _official(benchmark: Benchmark, options: dict[str, Any]) -> tuple[Published,
 
 def _run(benchmark: str, options: dict[str, Any], quiet: bool) -> Record:
     """Run one benchmark with progress on standard error."""
-    from rich.console import Console
-    from transformers.utils.logging import disable_progress_bar
-
     from evals.distributed import launched
-    from evals.progress import shown as progress_shown
-    from evals.runner import run
+    from unimo2.progress import showing, stage
 
-    # Of loading weights: --json and a pipe want nothing but results.
-    disable_progress_bar()
     share = launched()
     quiet = quiet or not share.first
-    console = Console(stderr=True)
     default = PRETRAINED if options.get("zero_shot") else FINETUNED
     root = find_data_root(options["data_root"], options["suite"])
 
     def notice(text: str) -> None:
         if not quiet:
-            console.print(f"note    {text}", soft_wrap=True, markup=False, style="yellow")
+            announce(f"note    {text}")
 
-    with progress_shown(console, quiet=quiet) as report:
+    with showing(quiet, _ADVICE) as report, stage("loading model and data"):
+        from evals.runner import run
+
         return run(
             benchmark,
             on_progress=report,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-import json
+from collections.abc import Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from evals.cli.declared import AS_JSON, command, parameter, parameters_of
+from evals.cli.declared import AS_JSON, REQUIRED, command, parameter, parameters_of
 from evals.registry import benchmarks, get_benchmark
+from unimo2.console import note, print_json
 
 if TYPE_CHECKING:
     from evals.benchmark import Benchmark
@@ -26,7 +27,9 @@ _COMMON = {
         False,
         {"help": "Score what is there, and say how many are missing."},
     ),
-    "seed": parameter("seed", int, 0, {"help": "Of the intervals' resampling.", "min": 0}),
+    "seed": parameter(
+        "seed", int, 0, {"help": "Of the intervals' resampling.", "range": (0, None)}
+    ),
 }
 
 
@@ -42,8 +45,15 @@ def register(app: typer.Typer) -> None:
             continue
         parameters = [_COMMON.get(one.name, one) for one in parameters_of(benchmark.score)]
         one = command(partial(_score, benchmark), [*parameters, AS_JSON])
-        verb.command(name, help=_about(benchmark))(one)
+        example = f"Example: unimo2 score {name} {_example(parameters)}"
+        verb.command(name, help=_about(benchmark), epilog=example)(one)
     app.add_typer(verb, name="score")
+
+
+def _example(parameters: Sequence[inspect.Parameter]) -> str:
+    """The arguments of a command line that scores: files named as their parameters are."""
+    first, *others = (one.name for one in parameters if one.default is REQUIRED)
+    return " ".join([first, *(f"--{name} {name}" for name in others)])
 
 
 def _about(benchmark: Benchmark) -> str:
@@ -55,33 +65,31 @@ def _about(benchmark: Benchmark) -> str:
 
 def _score(benchmark: Benchmark, as_json: bool, **given: Any) -> None:
     """Score somebody's files and print the metrics, as JSON or as a table with its notes."""
-    from evals.cli.show import metric_table
-    from unimo2.cli.console import output
+    from evals.cli.show import show_scored
+    from unimo2.progress import showing, stage
 
     assert benchmark.score is not None
     predictions: Path = next(iter(given.values()))
-    scored = benchmark.score(**given)
+    with showing(quiet=as_json), stage(f"scoring {predictions.name}"):
+        scored = benchmark.score(**given)
     if as_json:
-        typer.echo(as_text(scored))
+        print_json(as_content(scored))
         return
     split = f", {given['split']} split" if "split" in given else ""
-    title = f"{benchmark.title}{split}: {predictions.name}"
-    console = output()
-    console.print(metric_table(title, scored.metrics, simple=True))
-    for note in scored.notes:
-        console.print(f"note    {note}", soft_wrap=True, markup=False, style="yellow")
+    show_scored(f"{benchmark.title}{split}: {predictions.name}", scored.metrics)
+    for remark in scored.notes:
+        note(remark)
 
 
-def as_text(scored: Scored) -> str:
+def as_content(scored: Scored) -> dict[str, Any]:
     """What `--json` prints.
 
     Args:
         scored: The result.
 
     Returns:
-        JSON: the metrics in the layout of `eval --json`, the number of items without prediction,
-        and what a reader must know.
+        The metrics in the layout of `eval --json`, the number of items without prediction, and what
+        a reader must know.
     """
     metrics = {name: asdict(metric) for name, metric in scored.metrics.items()}
-    content = {"metrics": metrics, "missing": scored.missing, "notes": list(scored.notes)}
-    return json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
+    return {"metrics": metrics, "missing": scored.missing, "notes": list(scored.notes)}

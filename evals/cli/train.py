@@ -4,19 +4,31 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
 from evals.registry import benchmarks, canonical, get_benchmark, shown
-from unimo2.cli.console import VARIABLE, find_data_root, is_first_process, say
+from unimo2.cli.console import find_data_root, is_first_process, say
+from unimo2.cli.guard import Excludes, OneOf
+from unimo2.cli.options import (
+    DataRoot,
+    Resume,
+    SuiteName,
+    TrainingDevice,
+    offering,
+    recipes,
+)
+from unimo2.console import print_table
+from unimo2.files import Place, expanded
+from unimo2.progress import showing
+from zoo.cli import model_names
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
     from unimo2.training.finetuning.config import FinetuneRecipe
     from unimo2.training.finetuning.search import Comparison, Outcome, Trial
     from unimo2.training.finetuning.tasks import Prepared
@@ -33,9 +45,17 @@ _WEIGHT_IMAGES = 200
 
 def register(app: typer.Typer) -> None:
     """Add both verbs."""
-    app.command("pretrain")(pretrain)
-    finetune.__annotations__["task"] = Annotated[str, typer.Argument(help=_tasks())]
-    app.command("finetune")(finetune)
+    app.command("pretrain", epilog="Example: unimo2 pretrain --config mini --steps 100")(pretrain)
+    argument = typer.Argument(help=_tasks(), autocompletion=offering(_task_names))
+    finetune.__annotations__["task"] = Annotated[str, argument]
+    example = "Example: unimo2 finetune sst2 --model mini --output runs/sst2 --steps 100"
+    app.command("finetune", epilog=example)(finetune)
+
+
+def _task_names() -> Iterator[str]:
+    from unimo2.training.finetuning.config import TASKS
+
+    return map(shown, TASKS)
 
 
 def _tasks() -> str:
@@ -50,25 +70,23 @@ def _tasks() -> str:
 
 def pretrain(
     config: Annotated[
-        str, typer.Option(help="A configuration's name (mini) or a TOML file.")
-    ] = "mini",
-    data_root: Annotated[
-        Path | None,
-        typer.Option(envvar="UNIMO2_DATA", help="Folder of data sets; the mini suite if left out."),
-    ] = None,
-    output: Annotated[
-        Path, typer.Option(help="Folder for model/, checkpoint/, log.jsonl and train.json.")
-    ] = Path("runs/pretrain"),
-    steps: Annotated[int | None, typer.Option(min=1, help="Optimiser steps.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Of weights, order, masks and dropout.")] = None,
-    resume: Annotated[
         str,
         typer.Option(
-            help="auto: go on where a run in the output folder stopped; changed: the same, with "
-            "other training values from there on; never: start over."
+            help="A configuration's name (mini) or a TOML file.", autocompletion=offering(recipes)
         ),
-    ] = "auto",
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    ] = "mini",
+    data_root: DataRoot = None,
+    output: Annotated[
+        Path,
+        typer.Option(help="Folder for model/, checkpoint/, log.jsonl and train.json."),
+        Place.WRITES_FOLDER,
+    ] = Path("runs/pretrain"),
+    steps: Annotated[int | None, typer.Option(min=1, help="Optimiser steps.")] = None,
+    seed: Annotated[
+        int | None, typer.Option(min=0, help="Of weights, order, masks and dropout.")
+    ] = None,
+    resume: Resume = "auto",
+    device: TrainingDevice = "auto",
     set_: Annotated[
         list[str] | None,
         typer.Option(
@@ -79,22 +97,21 @@ def pretrain(
     """Train a model from random weights and choose its retrieval weight on the validation split."""
     from evals.suites import resolve
     from unimo2.errors import UsageError
-    from unimo2.training.distributed import require_place
     from unimo2.training.recipes import load_recipe, override
-    from unimo2.training.trainer import require_resume
 
     assignments = list(set_ or [])
     assignments += [f"steps={steps}"] if steps is not None else []
     assignments += [f"seed={seed}"] if seed is not None else []
     recipe = override(load_recipe(config), assignments)
-    require_resume(resume)
-    require_place(device, recipe.training.trackers)
     if recipe.training.eval_every:
         raise UsageError(
             "training.eval_every: pre-training has no early evaluation; 'unimo2 eval' measures the "
             "model that it leaves"
         )
-    root = resolve(None, data_root, needs=None).root
+    root = resolve(None, find_data_root(data_root, None), needs=None).root
+    from unimo2.training.distributed import require_place  # not before all that needs no torch
+
+    require_place(device, recipe.training.trackers)
     summary = _train(recipe, root, output, resume, device)
     say(
         f"trained {summary.steps} steps in {summary.seconds:.0f} s "
@@ -132,7 +149,8 @@ def choose_retrieval_weight(folder: Path, root: Path, train_json: Path, device: 
     images = images[:_WEIGHT_IMAGES]
     model = zoo.load(folder, device=device)
     require(model, "pair_scorer")
-    choice = choose_weight(cast(PairScorer, model), images, report=lambda progress: None)
+    with showing() as report:
+        choice = choose_weight(cast(PairScorer, model), images, report)
     for path, key, value in (
         (folder / "config.json", "contrastive_weight", choice.weight),
         (train_json, "retrieval_weight", asdict(choice)),
@@ -146,8 +164,6 @@ def choose_retrieval_weight(folder: Path, root: Path, train_json: Path, device: 
 
 def _train(recipe: Recipe, root: Path, output: Path, resume: str, device: str) -> TrainSummary:
     """Read the corpora and train on them."""
-    from transformers.utils.logging import disable_progress_bar
-
     from evals.environment import peak_memory_mb
     from unimo2.bench.scale import of_pretraining
     from unimo2.training.launched import launched_processes
@@ -156,12 +172,11 @@ def _train(recipe: Recipe, root: Path, output: Path, resume: str, device: str) -
     from unimo2.training.pretraining import PretrainingTask, prepare
     from unimo2.training.trainer import train
 
-    disable_progress_bar()  # of writing weights: an instant
     training = recipe.training
     if training.trains in ("labels", "views", "words"):
         return _train_tower(recipe, root, output, resume, device)
     started = time.perf_counter()
-    prepared = prepare(recipe, root, lambda line: typer.echo(line, err=True))
+    prepared = prepare(recipe, root, lambda line: say(line, err=True))
     for line in prepared.skips.lines():
         say(f"left out: {line}", err=True)
     for kind, facts in prepared.corpora.describe().items():
@@ -233,27 +248,26 @@ def finetune(
         str,
         typer.Option(
             help="What to start from: a card's name or a model folder; for sst2, mnli, cola and "
-            "stsb also a folder or hub id of any transformers text encoder."
+            "stsb also a folder or hub id of any transformers text encoder.",
+            autocompletion=offering(model_names),
         ),
     ] = "mini",
-    data_root: Annotated[
-        Path | None, typer.Option(help=f"Folder of data sets; {VARIABLE} by default.")
-    ] = None,
-    suite: Annotated[
-        str | None, typer.Option(help="mini or paper; by default what the data root holds.")
-    ] = None,
+    data_root: DataRoot = None,
+    suite: SuiteName = None,
     output: Annotated[
         Path | None,
         typer.Option(
             help="Folder for model/, checkpoint/, log.jsonl and train.json; runs/finetune/TASK "
             "by default."
         ),
+        Place.WRITES_FOLDER,
     ] = None,
     config: Annotated[
         str | None,
         typer.Option(
             help="A recipe's name or a TOML file; by the model's size TASK (the paper's) or "
-            "mini-TASK."
+            "mini-TASK.",
+            autocompletion=offering(partial(recipes, "finetune")),
         ),
     ] = None,
     set_: Annotated[
@@ -276,19 +290,22 @@ def finetune(
             help="COCO: names of the objects in each image, which captions are written with, as of "
             "'unimo2 eval coco'.",
         ),
+        Place.READS_FILE,
     ] = None,
     steps: Annotated[int | None, typer.Option(min=1, help="Optimiser steps.")] = None,
-    epochs: Annotated[float | None, typer.Option(help="Passes over the training samples.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Of new heads, order and dropout.")] = None,
-    resume: Annotated[
-        str,
-        typer.Option(
-            help="auto: go on where a run in the output folder stopped; changed: the same, with "
-            "other training values from there on; never: start over."
-        ),
-    ] = "auto",
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
-    precision: Annotated[str | None, typer.Option(help="auto, fp32 or bf16.")] = None,
+    epochs: Annotated[
+        float | None,
+        typer.Option(min=0, help="Passes over the training samples."),
+        Excludes("steps"),
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option(min=0, help="Of new heads, order and dropout.")
+    ] = None,
+    resume: Resume = "auto",
+    device: TrainingDevice = "auto",
+    precision: Annotated[
+        str | None, typer.Option(help="auto, fp32 or bf16."), OneOf("auto", "fp32", "bf16")
+    ] = None,
     search: Annotated[
         bool,
         typer.Option("--search", help="Try the recipe's grid (Table 8) and keep the best run."),
@@ -304,17 +321,8 @@ def finetune(
     last checkpoint was.
     """
     from evals.suites import resolve
-    from unimo2.errors import UsageError
-    from unimo2.training.distributed import require_place
-    from unimo2.training.trainer import require_resume
 
     name = _task(task)
-    if steps is not None and epochs is not None:
-        raise UsageError("--steps and --epochs both set the length: leave one out")
-    if object_tags is not None and name != "coco":
-        raise UsageError(f"--object-tags is for coco alone: {task} writes no captions")
-    if select_on is not None and name != "flickr":
-        raise UsageError(f"--select-on is for flickr alone, got {task}: leave it out")
     asked = {
         "train_on": train_on,
         "select_on": select_on,
@@ -325,18 +333,38 @@ def finetune(
         "seed": seed,
         "precision": precision,
     }
-    assignments = list(set_ or [])
-    assignments += [f"{key}={value}" for key, value in asked.items() if value is not None]
+    given = {key: value for key, value in asked.items() if value is not None}
+    _require_fields(name, given)
+    assignments = [*(set_ or []), *(f"{key}={value}" for key, value in given.items())]
+    folder = _checkpoint(model, name)
+    recipe = _recipe(name, folder, config, assignments)
     root = resolve(suite, find_data_root(data_root, suite), [name]).root
-    request = _Request(name, model, _checkpoint(model, name), root, resume, device)
-    recipe = _recipe(request, config, assignments)
-    require_resume(resume)
+    request = _Request(name, model, folder, root, resume, device)
+    from unimo2.training.distributed import require_place  # not before all that needs no torch
+
     require_place(device, recipe.training.trackers)
     where = output or Path("runs/finetune") / name
     if search or seeds is not None:
         _run_several(request, recipe, where, search, seeds or 1)
     else:
         _describe(_run(request, recipe, where))
+
+
+def _require_fields(task: str, given: Mapping[str, Any]) -> None:
+    """Refuse options that say nothing of a task, because its recipes have no such field."""
+    from unimo2.errors import UsageError
+    from unimo2.training.finetuning.config import TASKS, default_config
+
+    def has(name: str, key: str) -> bool:
+        return key in {one.name for one in fields(default_config(name))}
+
+    for key in given:
+        if not has(task, key):
+            others = ", ".join(shown(name) for name in TASKS if has(name, key))
+            option = f"--{key.replace('_', '-')}"
+            raise UsageError(
+                f"option {option} is for {others}, not for {shown(task)}: leave it out"
+            )
 
 
 def _task(spelled: str) -> str:
@@ -356,38 +384,39 @@ def _checkpoint(model: str, task: str) -> Path | None:
     """The folder of a card's or the user's own UNIMO-2; None for a text encoder."""
     import zoo
     from unimo2.errors import IncompatibleModel
-    from unimo2.training.finetuning.config import GLUE
-    from unimo2.training.finetuning.tasks import checkpoint_config
+    from unimo2.training.finetuning.config import GLUE, checkpoint_config
     from zoo import cards
 
-    folder = Path(model).expanduser()
+    folder = expanded(model)
     if model in cards.read_all():
         folder = zoo.weights_folder(zoo.resolve(model))
     if folder.is_dir() and checkpoint_config(folder).get("model_type") == "unimo2":
         return folder
-    if task in GLUE:
+    if task in GLUE and ("/" in model or folder.is_dir()):
         return None
     zoo.resolve(model)  # says what is wrong with a name that is neither card nor folder
     raise IncompatibleModel(f"{model} is no UNIMO-2 checkpoint, which {task} is fine-tuned from")
 
 
-def _recipe(request: _Request, config: str | None, assignments: Sequence[str]) -> FinetuneRecipe:
+def _recipe(
+    task: str, folder: Path | None, config: str | None, assignments: Sequence[str]
+) -> FinetuneRecipe:
     """The recipe of the command line, or the default one of the model's size."""
     from unimo2.training.finetuning.config import (
         PAPER_WIDTH,
+        checkpoint_config,
         default_config,
         default_recipe,
         load_finetune_recipe,
         override_finetune,
     )
-    from unimo2.training.finetuning.tasks import checkpoint_config
 
     if config is None:
         width = PAPER_WIDTH
-        if request.folder is not None:
-            width = int(checkpoint_config(request.folder).get("hidden_size", 0))
-        config = default_recipe(request.task, width)
-    recipe = load_finetune_recipe(config, default_config(request.task))
+        if folder is not None:
+            width = int(checkpoint_config(folder).get("hidden_size", 0))
+        config = default_recipe(task, width)
+    recipe = load_finetune_recipe(config, default_config(task))
     return override_finetune(recipe, assignments)
 
 
@@ -395,16 +424,12 @@ def _run(
     request: _Request, recipe: FinetuneRecipe, output: Path, must_select: bool = False
 ) -> TrainSummary:
     """One training run; with `must_select` it is not begun unless evaluations choose the weights."""
-    from transformers.utils.logging import disable_progress_bar, set_verbosity_error
-
     from evals.distributed import training_team
     from evals.validation import validator
     from unimo2.errors import UsageError
     from unimo2.training.logging import TrainingBar
     from unimo2.training.trainer import train
 
-    disable_progress_bar()  # of writing weights: an instant
-    set_verbosity_error()  # a new head is meant to be missing; other weights are refused
     prepared = _prepare(request, recipe)
     _announce(prepared, recipe, _kind_of_device(request.device))
     evaluate, reason = validator(prepared, request.root, training_team(output))
@@ -526,26 +551,20 @@ def _identity(
 
 def _describe_several(comparison: Comparison, output: Path) -> None:
     """All settings with their means, and the best run."""
-    from rich.console import Console
-
-    Console(soft_wrap=True).print(_table(comparison))
     outcome = comparison.outcome
+    if is_first_process():
+        heads = ("setting", "seeds", f"{outcome.metric} mean", "std", "best")
+        print_table("", heads, [("", list(_rows(comparison)))], numbers=range(1, 5))
     say(
         f"best run {comparison.best.name}: {outcome.metric} {outcome.value:.1f} at step "
         f"{outcome.step}: {output / 'model'}"
     )
 
 
-def _table(comparison: Comparison) -> Table:
+def _rows(comparison: Comparison) -> Iterator[tuple[str, ...]]:
     """One row a setting."""
-    from rich.table import Table
-
-    table = Table()
-    for title in ("setting", "seeds", f"{comparison.outcome.metric} mean", "std", "best"):
-        table.add_column(title, justify="left" if title == "setting" else "right")
     for average in comparison.settings:
         setting = ", ".join(f"{key} {value}" for key, value in average.setting.items())
         numbers = (average.mean, average.deviation, max(average.values))
         shown = [f"{number:.2f}" for number in numbers]
-        table.add_row(setting or "as it is", str(len(average.values)), *shown)
-    return table
+        yield (setting or "as it is", str(len(average.values)), *shown)

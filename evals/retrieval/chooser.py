@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import zoo
-from evals.benchmark import Benchmark, Report, Request
+from evals.benchmark import Benchmark, Request
 from evals.distributed import Share, own_device
 from evals.metrics.ranking import Ints, Metric, Ranking, retrieval_metrics
 from evals.provenance import facts, refuse_tuned
@@ -23,6 +23,7 @@ from evals.retrieval import scorer
 from evals.retrieval.shortlist import Shortlists
 from evals.retrieval.writer import Scores
 from unimo2.errors import IncompatibleModel, UsageError
+from unimo2.progress import Report
 from zoo import cards, protocols
 
 if TYPE_CHECKING:

@@ -5,12 +5,15 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from enum import Enum
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from unimo2.cli.guard import OneOf
+from unimo2.cli.options import AsJson, Device, Dtypes
+from unimo2.console import print_json, say
 
 if TYPE_CHECKING:
     import torch
@@ -22,10 +25,13 @@ if TYPE_CHECKING:
 def group() -> typer.Typer:
     """The verb with the commands of this package."""
     verb = typer.Typer(help="Measure how fast the model's parts are on this machine.")
-    verb.command("fusion")(fusion)
-    verb.command("caption")(caption)
-    verb.command("train")(train)
-    verb.command("scale")(scale)
+    for name, one, example in (
+        ("fusion", fusion, "--layers 2 --repeats 3"),
+        ("caption", caption, "--size mini --images 4"),
+        ("train", train, "--config mini --repeats 3"),
+        ("scale", scale, ""),
+    ):
+        verb.command(name, epilog=f"Example: unimo2 bench {name} {example}".rstrip())(one)
     return verb
 
 
@@ -35,10 +41,10 @@ def fusion(
     text: Annotated[int, typer.Option(help="Text rows.", min=1)] = 40,
     layers: Annotated[int, typer.Option(help="Layers of the forward pass.", min=1)] = 12,
     batch_size: Annotated[int, typer.Option(help="Pairs at once.", min=1)] = 4,
-    dtype: Annotated[list[str] | None, typer.Option(help="float32, bfloat16 ...")] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 ...")] = "auto",
+    dtype: Dtypes = None,
+    device: Device = "auto",
     repeats: Annotated[int, typer.Option(help="Rounds, all timed in turn.", min=1)] = 7,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON only.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Time the Grounded Transformer at base size against dense masked attention and matmuls."""
     from unimo2.bench.fusion import measure
@@ -52,14 +58,14 @@ def fusion(
         for name in dtype or ["float32", "bfloat16"]
     ]
     if as_json:
-        typer.echo(json.dumps([asdict(figure) for figure in figures], indent=2))
+        print_json([asdict(figure) for figure in figures])
         return
-    typer.echo(
+    say(
         f"base size, {layers} layers, {visual} visual + {grounded} grounded + {text} text rows, "
         f"batch {batch_size}, {describe(where)}, medians of {repeats} rounds timed in turn"
     )
     for figure in figures:
-        typer.echo(_sentences(figure))
+        say(_sentences(figure))
 
 
 class Size(str, Enum):
@@ -78,10 +84,10 @@ def caption(
     images: Annotated[int | None, typer.Option(help="Images in one call.", min=1)] = None,
     beams: Annotated[int, typer.Option(help="Beams of an image.", min=1)] = 5,
     tokens: Annotated[int, typer.Option(help="Tokens of every caption.", min=2)] = 20,
-    dtype: Annotated[list[str] | None, typer.Option(help="float32, bfloat16 ...")] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 ...")] = "auto",
+    dtype: Dtypes = None,
+    device: Device = "auto",
     repeats: Annotated[int, typer.Option(help="Rounds, all timed in turn.", min=1)] = 3,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON only.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Time our beam search for captions against transformers' generate on decoders of the same size."""
     from unimo2.bench.captioning import measure
@@ -104,11 +110,11 @@ def caption(
         for name in dtype or ["float32"]
     }
     if as_json:
-        typer.echo(json.dumps({name: asdict(speed) for name, speed in figures.items()}, indent=2))
+        print_json({name: asdict(speed) for name, speed in figures.items()})
         return
-    typer.echo(f"{describe(where)}, medians of {repeats} rounds timed in turn")
+    say(f"{describe(where)}, medians of {repeats} rounds timed in turn")
     for name, speed in figures.items():
-        typer.echo(_caption_lines(name, speed))
+        say(_caption_lines(name, speed))
 
 
 def _caption_lines(name: str, speed: CaptionSpeed) -> str:
@@ -130,11 +136,13 @@ def train(
         list[str] | None, typer.Option("--set", help="Change it: batch_size=32 ...")
     ] = None,
     dtype: Annotated[
-        list[str] | None, typer.Option(help="float32, bfloat16 (autocast); both by default.")
+        list[str] | None,
+        typer.Option(help="float32, bfloat16 (autocast); both by default."),
+        OneOf("float32", "bfloat16"),
     ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 ...")] = "auto",
+    device: Device = "auto",
     repeats: Annotated[int, typer.Option(help="Rounds, all timed in turn.", min=1)] = 5,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON only.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Time a training step of each kind of batch against the machine's matrix products."""
     from unimo2.bench.training import measure
@@ -151,15 +159,15 @@ def train(
         )
     ]
     if as_json:
-        typer.echo(json.dumps([asdict(figure) for figure in figures], indent=2))
+        print_json([asdict(figure) for figure in figures])
         return
-    typer.echo(
+    say(
         f"{recipe.name}, {describe(where)}, medians of {repeats} rounds timed in turn; samples of "
         "images are two views each\n"
         "dtype     kind     samples   ms a step  samples/s  TFLOP/s  of matmul rate"
     )
     for speed in figures:
-        typer.echo(
+        say(
             f"{speed.dtype:<9} {speed.kind:<7} {speed.samples:>8} {speed.step_ms:>11.1f} "
             f"{speed.samples_per_second:>10.1f} {speed.rate:>8.3f} {100 * speed.share:>8.0f} % of "
             f"{speed.matmul_rate:.3f}"
@@ -172,7 +180,7 @@ def scale(
     ] = 312.0,
     share: Annotated[float, typer.Option(help="Of the peak that training reaches.")] = 0.4,
     cards: Annotated[list[int] | None, typer.Option(help="Numbers of cards.", min=1)] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON only.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Compute what the paper's recipes take: operations, hours by number of cards, memory."""
     from unimo2.bench.scale import markdown, table
@@ -185,10 +193,10 @@ def scale(
     numbers = list(dict.fromkeys(cards or [1, 8, 64]))
     rows = table(numbers, peak, share)
     if as_json:
-        typer.echo(json.dumps([asdict(row) for row in rows], indent=2))
+        print_json([asdict(row) for row in rows])
         return
     for line in markdown(rows):
-        typer.echo(line)
+        say(line)
 
 
 def _sentences(figure: FusionSpeed) -> str:
