@@ -12,7 +12,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast, get_args, get_type_hints
 
 import zoo
-from evals import batch_sizes, environment, image_sizes, prediction, records, suites, workspace
+from evals import (
+    batch_sizes,
+    environment,
+    image_sizes,
+    input_check,
+    prediction,
+    records,
+    suites,
+    workspace,
+)
 from evals.benchmark import Benchmark, Data, Outcome, Report, Request, silent
 from evals.distributed import ALL, Share
 from evals.records import Record
@@ -163,7 +172,9 @@ def evaluate(
         folder = None
         if share.first:
             opened = workspace.opened(home, _identity(ready), request.fresh)
-            folder = stack.enter_context(opened).folder
+            opened_at = stack.enter_context(opened)
+            folder = opened_at.folder
+            prediction.take_over(folder, opened_at.earlier)
             source = batch_sizes.GIVEN if request.batch_size else batch_sizes.ESTIMATED
             batch_sizes.begin(folder, ready.model.batch_size, source)
         folder = cast(Path, share.tell(folder))
@@ -224,6 +235,8 @@ def _prepare(
     capability = require_one(alternatives, model)
     protocol = {**benchmark.protocol(model, request), **image_sizes.in_protocol(model, capability)}
     data = benchmark.read(suite, request)
+    if not request.no_check and share.first:
+        input_check.check(getattr(data, "pictures", ()))
     if on_notice is not None:
         for notice in benchmark.notices(request):
             on_notice(notice)

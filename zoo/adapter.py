@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import pickle
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -13,7 +12,6 @@ from typing import Any, ClassVar, Concatenate, ParamSpec, Protocol, TypeVar, cas
 
 import torch
 from PIL.Image import Image
-from safetensors import SafetensorError
 from torch import Tensor, nn
 from transformers import AutoImageProcessor, PretrainedConfig
 from transformers.utils import logging as transformers_logging
@@ -24,10 +22,6 @@ from zoo.cards import Card
 from zoo.feature_cache import FeatureStore
 from zoo.protocols import StackedFeatures
 
-LOADING_ERRORS = (
-    OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError, ImportError,
-    AssertionError, pickle.UnpicklingError, EOFError, SafetensorError,
-)  # fmt: skip
 # Items in one call: so many that the widest activation takes this much. More does not make a CPU
 # faster; a GPU is kept busy by more.
 _ACTIVATION_BYTES = {"cpu": 4 * 2**20, "cuda": 2**31}
@@ -293,11 +287,14 @@ def loading(folder: Path, what: str) -> Iterator[None]:
     transformers_logging.disable_progress_bar()
     try:
         yield
-    except Unimo2Error:
+    except (Unimo2Error, torch.OutOfMemoryError):
         raise
-    except LOADING_ERRORS as error:
-        lines = str(error).strip().splitlines() or [type(error).__name__]
-        raise BadCheckpoint(f"{folder} cannot be read as {what}: {lines[0]}") from None
+    except Exception as error:  # libraries raise whatever a broken file leads them to
+        reason = " ".join(str(error).split())[:200] or "no reason given"
+        raise BadCheckpoint(
+            f"{folder} cannot be read as {what} ({type(error).__name__}: {reason}); fetch or save "
+            "the folder again"
+        ) from error
     finally:
         transformers_logging.set_verbosity(verbosity)
         if bars:

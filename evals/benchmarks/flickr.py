@@ -149,7 +149,8 @@ class Flickr(Benchmark):
             official=official,
             note=note,
         )
-        return RetrievalData(extent, _fingerprint(images, split), images)
+        paths = [image.path for image in images]
+        return RetrievalData(extent, _fingerprint(images, split), images, pictures=paths)
 
     def details(self, model: Model, request: Request) -> dict[str, Any]:
         """How retrieval is measured.
