@@ -16,40 +16,13 @@ from evals.distributed import Share
 from evals.metrics.ranking import RESAMPLES, Floats, Metric
 from evals.suites import Suite
 from unimo2.errors import UsageError
+from unimo2.progress import Report, silent
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from evals.retrieval.dtype_choice import DtypeChoice
     from evals.scoring import Scored
-
-
-@dataclass(frozen=True)
-class Progress:
-    """How far a run is.
-
-    Attributes:
-        stage: What is counted, for example "images" or "pairs".
-        done: Finished so far, in earlier sessions too.
-        total: In all.
-        seconds_left: Estimated from this session's pace; None before anything was measured.
-        hint: What would be sooner, in case the run will take long.
-        estimated: Nothing was done yet: the time left is that of a first batch, for all.
-    """
-
-    stage: str
-    done: int
-    total: int
-    seconds_left: float | None
-    hint: str | None = None
-    estimated: bool = False
-
-
-Report = Callable[[Progress], None]
-
-
-def silent(progress: Progress) -> None:
-    """Progress that nobody wants to see."""
 
 
 def option(

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from unimo2.errors import BadData, Unimo2Error
 from unimo2.formats.images import check_image
+from unimo2.progress import tracked
 
 
 def check(paths: Sequence[Path]) -> None:
@@ -23,7 +24,8 @@ def check(paths: Sequence[Path]) -> None:
     faults = []
     pool = ThreadPoolExecutor()
     try:
-        for fault in pool.map(_fault, distinct):
+        opened = pool.map(_fault, distinct)
+        for fault in tracked(opened, "opening images", "images", len(distinct)):
             faults += [fault] if fault else []
     finally:
         pool.shutdown(cancel_futures=True)  # also of an interrupted run

@@ -20,10 +20,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from evals.batch_sizes import Extent, Search
-from evals.benchmark import Benchmark, Outcome, Progress, Report, Request
+from evals.benchmark import Benchmark, Outcome, Request
 from evals.distributed import ALL, Share
 from unimo2.errors import BadCheckpoint
 from unimo2.files import write_text
+from unimo2.progress import Progress, Report
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from importlib import import_module
@@ -14,6 +13,7 @@ from types import ModuleType
 
 from evals.benchmark import Benchmark
 from unimo2.errors import UsageError
+from unimo2.progress import announce
 from zoo import protocols
 
 GROUP = "unimo2.benchmarks"  # entry points: NAME = "module:Class"
@@ -107,10 +107,9 @@ def _installed() -> Iterator[Benchmark]:
             if missing:
                 raise TypeError(f"it does not say its {', '.join(missing)}")
         except Exception as error:  # whatever the code of others raises
-            print(
+            announce(
                 f"note: benchmark '{point.name}' ({point.value}) cannot be loaded: "
-                f"{type(error).__name__}: {error}",
-                file=sys.stderr,
+                f"{type(error).__name__}: {error}"
             )
         else:
             yield found

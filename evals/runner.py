@@ -22,11 +22,12 @@ from evals import (
     suites,
     workspace,
 )
-from evals.benchmark import Benchmark, Data, Outcome, Report, Request, silent
+from evals.benchmark import Benchmark, Data, Outcome, Request
 from evals.distributed import ALL, Share
 from evals.records import Record
 from evals.registry import canonical, get_benchmark, require_one, required, shown
 from unimo2.errors import IncompatibleModel, UsageError
+from unimo2.progress import Report, silent
 from zoo import cards, protocols
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from unimo2.errors import BadData, MissingData, UsageError
-from unimo2.files import write_text
+from unimo2.files import expanded, write_text
 
 MINI, PAPER = "mini", "paper"
 SUITES = (MINI, PAPER)
@@ -72,7 +72,7 @@ def resolve(
                 "(a folder that holds flickr30k/, coco/ ... in their official layouts)"
             )
         return _embedded(needs)
-    root = Path(data_root).expanduser()
+    root = expanded(data_root)
     if not root.is_dir():
         raise MissingData(
             f"no data folder at {root}; it should hold flickr30k/, coco/ ... as distributed"

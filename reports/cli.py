@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import shutil
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
 from functools import partial
@@ -14,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from unimo2.cli.console import VARIABLE, find_data_root
+from unimo2.console import json_text, print_json, say, terminal_width
 
 if TYPE_CHECKING:
     from evals.ablation import Planned, Row, Study
@@ -133,15 +131,15 @@ def ablate(
     rows = _rows(study.suite, pick, config, k or [], c or [], one_to_one, without or [], full)
     plan = ablation.make_plan(study, rows, Estimator(study.rerank))
     if not as_json:
-        typer.echo(_plan_text(study, plan))
+        say(_plan_text(study, plan))
     found = [] if dry_run else _run(study, plan, quiet=as_json)
     if as_json:
-        typer.echo(json.dumps(_as_json(plan, found), indent=2))
+        print_json(_as_json(plan, found))
     elif not dry_run:
-        typer.echo(_table_text(found))
+        say(_table_text(found))
     if export is not None and not dry_run:
         for path in ablation.export(found, export):
-            typer.echo(f"wrote {path}", err=True)
+            say(f"wrote {path}", err=True)
 
 
 def _rows(
@@ -179,25 +177,20 @@ def _run(study: Study, plan: Sequence[Planned], quiet: bool) -> list[Record]:
     """Do the rows that are not done, with bars on a terminal."""
     from contextlib import nullcontext
 
-    from rich.console import Console
-    from transformers.utils.logging import disable_progress_bar
-
     from evals import ablation
     from evals.ablation.running import evaluator, trainer
-    from evals.progress import shown
+    from unimo2.progress import showing
     from unimo2.training.logging import TrainingBar
-
-    disable_progress_bar()  # of reading weights: an instant
 
     def announce(planned: Planned) -> None:
         if not quiet:
-            typer.echo(f"row {planned.row.variant}: {planned.state}", err=True)
+            say(f"row {planned.row.variant}: {planned.state}", err=True)
 
     return ablation.run(
         study,
         plan,
         trainer(study, (lambda: nullcontext(None)) if quiet else TrainingBar),
-        evaluator(study, lambda: shown(Console(stderr=True), quiet)),
+        evaluator(study, lambda: showing(quiet)),
         announce,
     )
 
@@ -247,7 +240,7 @@ def _when(training: Mapping[str, Any], field: str) -> str:
 
 
 def _time(planned: Planned, seconds: float | None) -> str:
-    from evals.progress import duration
+    from unimo2.progress import duration
 
     if planned.state == "done":
         return "-"
@@ -255,7 +248,7 @@ def _time(planned: Planned, seconds: float | None) -> str:
 
 
 def _cost(plan: Sequence[Planned]) -> str:
-    from evals.progress import duration
+    from unimo2.progress import duration
 
     left = [planned for planned in plan if planned.state != "done"]
     if not left:
@@ -386,20 +379,20 @@ def report(
 
         text = model_card(card, found)
     elif table:
-        text = _tables(table, found, form, _levels(data_root, found), _width(output))
+        text = _tables(
+            table,
+            found,
+            form,
+            _levels(data_root, found),
+            terminal_width() if output is None else None,
+        )
     else:
-        text = _listing(found, form, _width(output))
+        text = _listing(found, form, terminal_width() if output is None else None)
     if output is None:
-        typer.echo(text, nl=False)
+        say(text.removesuffix("\n"))
     else:
         save(text, output)
-        typer.echo(f"wrote {output}", err=True)
-
-
-def _width(output: Path | None) -> int | None:
-    """Columns of the terminal; None for a file or a pipe."""
-    shown = output is None and sys.stdout.isatty()
-    return shutil.get_terminal_size().columns if shown else None
+        say(f"wrote {output}", err=True)
 
 
 def _site(
@@ -413,9 +406,9 @@ def _site(
 
     how = {None: "suite", True: "all", False: "none"}[images]
     request = SiteRequest(runs, data_root, how, dictionary)
-    found = build(folder, request, lambda text: typer.echo(text, err=True))
+    found = build(folder, request, lambda text: say(text, err=True))
     left_out = f", {found.left_out:,} left out by the budget" if found.left_out else ""
-    typer.echo(
+    say(
         f"wrote {found.index} ({found.pages:,} pages, {found.pictures:,} pictures{left_out}, "
         f"{found.size / 1e6:.1f} MB)",
         err=True,
@@ -429,7 +422,7 @@ def _figure(name: str, runs: Path | None, output: Path | None) -> None:
     if output is None:
         raise UsageError("--figure needs --output, a file in .svg, .pdf or .png")
     figure(name, runs=runs).save(output)
-    typer.echo(f"wrote {output}", err=True)
+    say(f"wrote {output}", err=True)
 
 
 def _tables(
@@ -465,7 +458,7 @@ def _levels(data_root: Path | None, found: Sequence[Record]) -> Levels | None:
     from unimo2.errors import MissingData
 
     def tell(line: str) -> None:
-        typer.echo(line, err=True)
+        say(line, err=True)
 
     if data_root is not None:
         levels = Levels.at(data_root, tell)
@@ -476,4 +469,4 @@ def _levels(data_root: Path | None, found: Sequence[Record]) -> Levels | None:
 
 
 def _json(content: object) -> str:
-    return json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    return json_text(content) + "\n"

@@ -11,15 +11,14 @@ import csv
 import html
 import io
 import re
-import textwrap
-import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import InitVar, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from unimo2.console import table_lines, visible, wrapped
 from unimo2.errors import UsageError
-from unimo2.files import write_text
+from unimo2.files import expanded, write_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -142,7 +141,7 @@ def save(text: str, path: Path) -> None:
     Raises:
         UsageError: The path is a folder.
     """
-    path = path.expanduser()
+    path = expanded(path)
     if path.is_dir():
         raise UsageError(f"{path} is a folder; expected a file to write to")
     if path.exists() and (path.is_symlink() or not path.is_file()):
@@ -153,22 +152,6 @@ def save(text: str, path: Path) -> None:
     write_text(path, text)
 
 
-# Everything that a terminal acts upon and that reorders or hides text.
-_UNSEEN = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
-
-
-def visible(text: str) -> str:
-    """A text in one line, with characters that a terminal obeys or hides as escapes."""
-    if text.isascii() and text.isprintable():
-        return text
-    return "".join(
-        letter.encode("unicode_escape").decode()
-        if unicodedata.category(letter) in _UNSEEN
-        else letter
-        for letter in text
-    )
-
-
 def to_text(table: Table, width: int | None = None) -> str:
     """Aligned columns, two spaces apart; a group's name on a line of its own.
 
@@ -177,66 +160,9 @@ def to_text(table: Table, width: int | None = None) -> str:
         width: Columns of the terminal. A wider table is folded: the columns that do not fit follow
             beneath the others, each part with the row labels. None never folds.
     """
-    groups = [
-        (visible(name), [list(map(visible, row)) for row in rows]) for name, rows in table.groups()
-    ]
-    heads = list(map(visible, table.heads()))
-    every = [heads, *(row for _, rows in groups for row in rows)]
-    widths = [max(map(_width, column)) for column in zip(*every, strict=True)]
-    parts = [
-        "\n".join(_part(heads, groups, widths, shown, width)) for shown in _folds(widths, width)
-    ]
-    notes = [line for note in table.notes for line in _wrapped(visible(note), width)]
-    return "\n".join([*_wrapped(visible(table.title), width), "\n\n".join(parts), *notes]) + "\n"
-
-
-def _part(
-    heads: Sequence[str],
-    groups: Sequence[tuple[str, Sequence[Sequence[str]]]],
-    widths: Sequence[int],
-    shown: Sequence[int],
-    width: int | None,
-) -> list[str]:
-    """The lines of some columns of a table."""
-
-    def line(cells: Sequence[str]) -> str:
-        padded = [cells[at] + " " * (widths[at] - _width(cells[at])) for at in shown]
-        return "  ".join(padded).rstrip()
-
-    rule = "-" * (sum(widths[at] for at in shown) + 2 * (len(shown) - 1))
-    lines = [rule, line(heads), rule]
-    for position, (name, rows) in enumerate(groups):
-        if name:
-            lines += _wrapped(name, width)
-        elif position:
-            lines.append(rule)
-        lines += map(line, rows)
-    return [*lines, rule]
-
-
-def _folds(widths: Sequence[int], width: int | None) -> list[list[int]]:
-    """Which columns stand beside each other: the row labels and as many others as fit."""
-    parts, used = [[0]], widths[0]
-    for at in range(1, len(widths)):
-        if width is not None and len(parts[-1]) > 1 and used + 2 + widths[at] > width:
-            parts.append([0])
-            used = widths[0]
-        parts[-1].append(at)
-        used += 2 + widths[at]
-    return parts
-
-
-def _wrapped(text: str, width: int | None) -> list[str]:
-    return [text] if width is None else textwrap.wrap(text, width) or [text]
-
-
-def _width(text: str) -> int:
-    """Columns that a text takes on a terminal."""
-    if text.isascii():
-        return len(text)
-    wide = sum(unicodedata.east_asian_width(letter) in "WF" for letter in text)
-    hidden = sum(unicodedata.category(letter) in ("Mn", "Me") for letter in text)
-    return len(text) + wide - hidden
+    parts = table_lines(table.heads(), table.groups(), width=width)
+    notes = [line for note in table.notes for line in wrapped(visible(note), width)]
+    return "\n".join([*wrapped(visible(table.title), width), *parts, *notes]) + "\n"
 
 
 # A mark at which Markdown (with GitHub's extensions) begins something, wherever it stands; "*" and

@@ -49,6 +49,7 @@ from reports.site_parts import (
 from reports.tables import measured_tables, sheet_heads, sheet_notes, sheet_title
 from unimo2 import __version__
 from unimo2.errors import Unimo2Error, UsageError
+from unimo2.files import expanded
 
 BUDGET = 12_000_000  # bytes of thumbnails in a site, so that the whole stays below 15 MB
 MARK = "unimo2-site.json"  # lies in a folder that a site may be written over
@@ -118,7 +119,7 @@ def build(
         BadData: A record cannot be read.
     """
     request = request or SiteRequest()
-    folder = folder.expanduser()
+    folder = expanded(folder)
     if folder.exists() and (
         not folder.is_dir() or (any(folder.iterdir()) and not (folder / MARK).is_file())
     ):

@@ -1,8 +1,14 @@
 """Fixtures shared by all test groups."""
 
+import os
 from pathlib import Path
 
 import pytest
+
+from unimo2.cli.app import LIBRARIES
+
+# As the command line does, before anything imports these libraries: commands run in this process.
+os.environ.update(LIBRARIES)
 
 REAL = Path(__file__).resolve().parents[2] / "shared" / "real"
 

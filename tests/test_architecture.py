@@ -40,11 +40,13 @@ def imported(path):
 
 # Inside unimo2: cli > bench > training > data > {formats, processing} > modeling > errors;
 # released > {processing, modeling}.
-_BASE = {"errors", "files", "devices", "plain_english"}
+_BASE = {"errors", "files", "devices", "plain_english", "console", "progress"}
 _DATA = _BASE | {"modeling", "formats", "processing"}
 ROOMS = {
     "errors": set(),
     "plain_english": set(),
+    "console": set(),
+    "progress": {"console"},
     "files": {"errors"},
     "devices": {"errors"},
     "modeling": _BASE,
@@ -189,3 +191,24 @@ def test_every_test_tests_and_says_against_what(path):
 def test_no_path_of_one_machine(path):
     """Against the folders where people and machines keep their own files."""
     assert not PATHS_OF_A_MACHINE.findall(path.read_text(encoding="utf-8"))
+
+
+PRINTING = {"print", "echo", "secho"}
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=name_of)
+def test_only_the_console_writes_to_the_terminal(path):
+    """Against text of users that is printed as it is: names and captions move no cursor.
+
+    `unimo2.console` escapes what a terminal would obey; rich, which reads markup, draws one bar.
+    """
+    if path.name in ("console.py", "progress.py") and path.parent == ROOT / "unimo2":
+        return
+    names = {name.split(".")[0] for name in imported(path)}
+    assert "rich" not in names and "click" not in names
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Call):
+            name = getattr(node.func, "id", None) or getattr(node.func, "attr", None)
+            of = getattr(getattr(node.func, "value", None), "attr", None)
+            assert name not in PRINTING, f"line {node.lineno}: say it through unimo2.console"
+            assert name != "write" or of not in ("stdout", "stderr"), f"line {node.lineno}"

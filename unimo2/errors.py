@@ -37,5 +37,5 @@ class IncompatibleModel(UsageError):
     """A model lacks the capability that a benchmark needs."""
 
 
-class TrainingFailed(Unimo2Error):
+class TrainingFailed(UsageError):
     """Training cannot go on (a loss that is no number, a full disk); the last checkpoint is kept."""

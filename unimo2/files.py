@@ -1,11 +1,104 @@
-"""Writing a file so that a kill leaves the old one or the new one, never half of it."""
+"""Where files may lie, and writing one so that a kill leaves the old or the new one, never half."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from enum import Enum
 from pathlib import Path
 from typing import IO
+
+from unimo2.errors import MissingData, UsageError
+
+
+class Place(Enum):
+    """What a path that the user gives names; checked before any work."""
+
+    READS_FILE = "a file to read"
+    READS_FOLDER = "a folder to read"
+    READS = "a file or folder to read"
+    WRITES_FILE = "a file to write"
+    WRITES_FOLDER = "a folder to write"
+
+    def check(self, path: Path, option: str) -> None:
+        """Refuse a path that cannot be what it is meant to be.
+
+        Args:
+            path: As the user gave it.
+            option: "--output", for the message.
+
+        Raises:
+            MissingData: Nothing is there to read.
+            UsageError: Another kind of thing is there, or nothing can be written.
+        """
+        path = expanded(path, option)
+        try:
+            self._check(path, option)
+        except OSError as error:  # a name that is too long, a loop of links
+            raise UsageError(f"{option} {path}: {error.strerror}") from error
+
+    def _check(self, path: Path, option: str) -> None:
+        is_file, is_folder = path.exists() and not path.is_dir(), path.is_dir()
+        reads = self in (Place.READS_FILE, Place.READS_FOLDER, Place.READS)
+        if reads and not path.exists():
+            raise MissingData(f"{option} {path}: not found, expected {self.value}")
+        if is_file and self in (Place.READS_FOLDER, Place.WRITES_FOLDER):
+            raise UsageError(f"{option} {path}: is a file, expected {self.value}")
+        if is_folder and self in (Place.READS_FILE, Place.WRITES_FILE):
+            raise UsageError(f"{option} {path}: is a folder, expected {self.value}")
+        if reads and not os.access(path, os.R_OK):
+            raise UsageError(f"{option} {path}: may not be read by this user")
+        if not reads:
+            self._check_room(path, option)
+
+    @staticmethod
+    def _check_room(path: Path, option: str) -> None:
+        """Refuse what cannot be written: a file through anything special, beside it otherwise."""
+        special = path.exists() and not path.is_file() and not path.is_dir()
+        there = path if special or path.is_dir() else path.absolute().parent
+        while not there.exists():
+            there = there.parent
+        if not special and not there.is_dir():
+            raise UsageError(f"{option} {path}: {there} is a file, expected a folder")
+        if not os.access(there, os.W_OK if special else os.W_OK | os.X_OK):
+            raise UsageError(f"{option} {path}: {there} may not be written by this user")
+
+
+def expanded(path: str | Path, option: str = "") -> Path:
+    """A path whose leading "~" is the user's home folder.
+
+    Args:
+        path: As the user gave it.
+        option: That it was given for.
+
+    Raises:
+        UsageError: Nobody knows that home.
+    """
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as error:
+        home = str(path).partition(os.sep)[0]
+        raise UsageError(
+            f"{option} {path}: the home folder {home} is not known; write the path out".strip()
+        ) from error
+
+
+def cache_folder() -> Path:
+    """Where what can be made again is kept, below the user's home or XDG_CACHE_HOME.
+
+    Raises:
+        MissingData: There is no home, as in a container that runs under a foreign number.
+    """
+    given = os.environ.get("XDG_CACHE_HOME", "")
+    if os.path.isabs(given):
+        return Path(given) / "unimo2"
+    try:
+        return Path.home() / ".cache" / "unimo2"
+    except RuntimeError as error:
+        raise MissingData(
+            "there is no home folder to keep files in: set HOME or XDG_CACHE_HOME to a folder that "
+            "this user may write"
+        ) from error
 
 
 def write_atomically(path: Path, write: Callable[[IO[bytes]], object]) -> None:

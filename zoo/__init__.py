@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from unimo2.errors import MissingData, UsageError
+from unimo2.files import expanded
 from zoo import cards, hub, registry
 from zoo.cards import Card, Source
 
@@ -70,7 +71,7 @@ def resolve(name_or_path: str | Path) -> Card:
     text = str(name_or_path)
     if text in cards.read_all():
         return cards.find(text)
-    path = Path(name_or_path).expanduser()
+    path = expanded(name_or_path)
     if path.suffix == ".toml":
         return _card_of_file(path)
     if path.suffix == ".py" or ".py:" in path.name:
@@ -167,10 +168,10 @@ def _card_of_file(path: Path) -> Card:
         raise MissingData(f"no card at {path}")
     card = cards.read(path)
     if "features" in card.options:
-        features = path.parent / Path(str(card.options["features"])).expanduser()
+        features = path.parent / expanded(str(card.options["features"]))
         card = replace(card, options={**card.options, "features": str(features)})
     if card.source.kind in ("folder", "python"):
-        location = path.parent / Path(card.source.location).expanduser()
+        location = path.parent / expanded(card.source.location)
         return replace(card, source=replace(card.source, location=str(location)))
     return card
 
@@ -190,7 +191,7 @@ def _folder(card: Card) -> Path:
         base, below = _package(card), source.location.partition("/")[2]
         folder = base / below
     else:
-        folder = base / Path(source.location).expanduser()
+        folder = base / expanded(source.location)
     if not folder.is_dir():
         made = f"; train it with '{card.command}'" if card.command else ""
         raise MissingData(f"the weights of '{card.name}' are not at {folder}{made}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from enum import Enum
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from unimo2.cli.console import columns
+from unimo2.console import print_json, print_table, say
 from unimo2.errors import Unimo2Error
 
 if TYPE_CHECKING:
@@ -55,7 +54,7 @@ def list_models(
     rows = cards.listing(every, capability)
     if as_json:
         shown = {row[0] for row in rows}
-        typer.echo(json.dumps([asdict(card) for card in every if card.name in shown], indent=2))
+        print_json([asdict(card) for card in every if card.name in shown])
         return
     if not every:
         raise Unimo2Error("no model has a card: the installation lacks zoo/cards/*.toml")
@@ -70,8 +69,7 @@ def list_models(
             )
             for point in registry.entry_points().values()
         ]
-    for line in columns([("model", "family", "can be", "runs", "what it is"), *rows]):
-        typer.echo(line)
+    print_table("", ("model", "family", "can be", "runs", "what it is"), [("", rows)])
 
 
 def show_model(
@@ -85,7 +83,7 @@ def show_model(
 
     card = zoo.resolve(name)
     if as_json:
-        typer.echo(json.dumps(asdict(card), indent=2))
+        print_json(asdict(card))
         return
     found = lineage(card, cards.read_all())
     rows = cards.lines(card)
@@ -93,7 +91,7 @@ def show_model(
         rows.append(("seen along the way", ", ".join(sorted(found.seen))))
     width = max(len(label) for label, _ in rows)
     for label, value in rows:
-        typer.echo(f"{label:<{width}}  {value}")
+        say(f"{label:<{width}}  {value}")
 
 
 def check_model(
@@ -109,14 +107,14 @@ def check_model(
 
     found = dict(check(name, device, dtype))
     if as_json:
-        typer.echo(json.dumps(found, indent=2))
+        print_json(found)
         return
     rows = [(key.replace("_", " "), value) for key, value in found.items() if key != "ran"]
     rows += [(f"as {name}", value) for name, value in found["ran"].items()]
     width = max(len(label) for label, _ in rows)
     for label, value in rows:
         text = ", ".join(f"{a} {b}" for a, b in value.items()) if isinstance(value, dict) else value
-        typer.echo(f"{label:<{width}}  {text}")
+        say(f"{label:<{width}}  {text}")
 
 
 def convert_features(
@@ -132,9 +130,9 @@ def convert_features(
 
     found = convert(source, out, extractor)
     if as_json:
-        typer.echo(json.dumps(dict(found), indent=2))
+        print_json(dict(found))
         return
-    typer.echo(f"{found['images']:,} images with {found['regions']:,} regions written to {out}")
+    say(f"{found['images']:,} images with {found['regions']:,} regions written to {out}")
 
 
 def convert_released(
@@ -192,10 +190,10 @@ def convert_released(
     else:
         remarks.append(f"images are resized to {image_size} x {image_size} pixels")
     if as_json:
-        typer.echo(json.dumps(_report_fields(report, remarks), indent=2))
+        print_json(_report_fields(report, remarks))
         return
     for line in _report_lines(report, remarks):
-        typer.echo(line)
+        say(line)
 
 
 def _report_fields(report: ConversionReport, remarks: Sequence[str]) -> dict[str, Any]:

@@ -17,7 +17,6 @@ import zoo
 from evals import environment, records, runner, workspace
 from evals.ablation.plan import BENCHMARK, TRAINED, Planned, Study, finished
 from evals.ablation.rows import Row
-from evals.benchmark import Report
 from evals.records import Record
 from evals.retrieval.weight import WeightChoice, choose_weight
 from unimo2.devices import find_device
@@ -26,6 +25,7 @@ from unimo2.files import write_text
 from unimo2.formats.karpathy import read_karpathy
 from unimo2.formats.layout import Flickr30kFiles
 from unimo2.modeling.model import Unimo2Model
+from unimo2.progress import Report
 from unimo2.training.curriculum import Corpora
 from unimo2.training.logging import Progress
 from unimo2.training.pretraining import Prepared, model_config, prepare, pretrain

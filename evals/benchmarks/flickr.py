@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 import numpy as np
 
 from evals.batch_sizes import Search
-from evals.benchmark import Benchmark, Outcome, Report, Request, SampleMetric
+from evals.benchmark import Benchmark, Outcome, Request, SampleMetric
 from evals.benchmarks.coco import no_images
 from evals.distributed import ALL, Share
 from evals.metrics.ranking import (
@@ -38,6 +38,7 @@ from evals.suites import MINI, Suite
 from unimo2.errors import BadData, IncompatibleModel, MissingData, UsageError
 from unimo2.formats.karpathy import KarpathyImage, parse_karpathy, select_karpathy
 from unimo2.formats.layout import Flickr30kFiles
+from unimo2.progress import Report
 from zoo import protocols
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import numpy as np
 
 from evals import prediction, zero_shot
-from evals.benchmark import Report, Request, SampleMetric
+from evals.benchmark import Request, SampleMetric
 from evals.distributed import ALL, Share
 from evals.metrics.bootstrap import means
 from evals.metrics.ranking import Floats, Metric, Ranking, hits_at, rank_classes
@@ -33,6 +33,7 @@ from unimo2.formats.imagenet import (
 from unimo2.formats.images import loaded
 from unimo2.formats.layout import ImageNetFiles
 from unimo2.formats.parsing import Skips, first_few
+from unimo2.progress import Report
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from unimo2.cli.bench import Size, describe, group
+from unimo2.console import print_json, say
 
 if TYPE_CHECKING:
     from evals.retrieval.bench import RetrievalSpeed
@@ -59,12 +59,12 @@ def retrieval(
         for speed in measure(configs[chosen], *grid, dtypes, where, repeats, batch_size, rerank):
             figures[f"{chosen.value}, {speed.dtype}"] = speed
     if as_json:
-        typer.echo(json.dumps({name: asdict(speed) for name, speed in figures.items()}, indent=2))
+        print_json({name: asdict(speed) for name, speed in figures.items()})
         return
-    typer.echo(f"{describe(where)}, medians of {repeats} rounds timed in turn")
+    say(f"{describe(where)}, medians of {repeats} rounds timed in turn")
     exact = next(iter(figures.values())).dtype
     for name, speed in figures.items():
-        typer.echo(_retrieval_lines(name, speed, exact))
+        say(_retrieval_lines(name, speed, exact))
 
 
 def _retrieval_lines(name: str, speed: RetrievalSpeed, exact: str) -> str:

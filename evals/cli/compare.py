@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from unimo2.cli.console import output
+from unimo2.console import print_json, print_table, say, visible
 
 if TYPE_CHECKING:
     from evals.compare import Comparison
@@ -33,10 +32,12 @@ def compare(
 ) -> None:
     """Compare two runs item by item: difference of every metric, its interval and p-value."""
     from evals.compare import compare as compare_runs
+    from unimo2.progress import showing
 
-    found = compare_runs(run_a, run_b, seed, part_a)
+    with showing(quiet=as_json):
+        found = compare_runs(run_a, run_b, seed, part_a)
     if as_json:
-        typer.echo(json.dumps(as_content(found), indent=2))
+        print_json(as_content(found))
     else:
         show(found)
 
@@ -73,19 +74,12 @@ def as_content(found: Comparison) -> dict[str, Any]:
 
 def show(found: Comparison) -> None:
     """Print the comparison as a table."""
-    from rich.table import Table
-
     from evals.compare import PERMUTATIONS
     from evals.metrics.ranking import RESAMPLES
 
-    table = Table(title=f"{found.a.benchmark}, suite {found.a.suite}: B - A", title_justify="left")
-    table.add_column("metric", no_wrap=True)
-    for name in ("A", "B", "B - A", "95 % interval", "p", "n"):
-        table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("")
-    for name, metric in found.metrics.items():
-        table.add_row(
-            name.replace("[", r"\["),
+    rows = [
+        (
+            name,
             f"{metric.a:.2f}",
             f"{metric.b:.2f}",
             f"{metric.difference:+.2f}",
@@ -94,8 +88,11 @@ def show(found: Comparison) -> None:
             f"{metric.n:,}",
             "tied" if metric.tied else "",
         )
-    console = output()
-    console.print(table)
+        for name, metric in found.metrics.items()
+    ]
+    heads = ("metric", "A", "B", "B - A", "95 % interval", "p", "n", "")
+    title = f"{found.a.benchmark}, suite {found.a.suite}: B - A"
+    print_table(title, heads, [("", rows)], numbers=range(1, 7))
     part = "" if found.part_a is None else f", the {found.part_a} part of its score alone"
     lines = [f"A  {_name(found.a)}{part}: {found.a.path}", f"B  {_name(found.b)}: {found.b.path}"]
     lines += [f"{name}: A {ours}, B {theirs}" for name, (ours, theirs) in found.differs.items()]
@@ -105,7 +102,7 @@ def show(found: Comparison) -> None:
         f"{PERMUTATIONS:,} random exchanges of the runs' units, two-sided, each metric by itself"
     )
     for line in lines:
-        console.print(line, soft_wrap=True, markup=False, highlight=False)
+        say(visible(line))
 
 
 def _name(run: Record) -> str:

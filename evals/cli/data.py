@@ -7,15 +7,17 @@ import textwrap
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, fields
-from functools import partial
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from unimo2.cli.console import VARIABLE, columns, find_data_root, progress_bar
+from unimo2.cli.console import VARIABLE, find_data_root
+from unimo2.console import print_json, say, table_lines, terminal_width
 from unimo2.errors import MissingData, UsageError
+from unimo2.files import expanded
+from unimo2.progress import showing, stage
 
 if TYPE_CHECKING:
     from evals.datasets.entry import DataSet
@@ -47,7 +49,7 @@ def level_table(levels: Mapping[str, Levels]) -> Iterator[str]:
         for metric, level in metrics.items()
     ]
     if rows:
-        yield from columns([_HEAD, *rows], _NUMBERS)
+        yield from table_lines(_HEAD, [("", rows)], _NUMBERS, terminal_width())
 
 
 def _numbers(level: Mapping[str, Any]) -> list[str]:
@@ -106,25 +108,23 @@ def list_data_sets(
             hint = str(error)
     written = _written(found)
     if as_json:
-        typer.echo(json.dumps(_listed(chosen, found, written), indent=2, ensure_ascii=False))
+        print_json(_listed(chosen, found, written))
         return
-    typer.echo(f"suite {found.name} at {found.root}" if found else hint)
+    say(f"suite {found.name} at {found.root}" if found else hint)
     role = ""
     for data_set in chosen:
         if data_set.role != role:
             role = data_set.role
-            typer.echo(f"\n{_HEADINGS[role]}")
-        typer.echo(f"\n{data_set.name}: {data_set.title}")
+            say(f"\n{_HEADINGS[role]}")
+        say(f"\n{data_set.name}: {data_set.title}")
         for label, text in _description(data_set, found, written):
-            typer.echo(_paragraph(label, text))
+            say(_paragraph(label, text))
     measured = {entry.benchmark for entry in chosen}
     levels = {name: own for name, own in written.get("levels", {}).items() if name in measured}
     if levels:
-        typer.echo(
-            "\nCeilings and floors of this suite's benchmarks, from its scene graphs (percent)\n"
-        )
+        say("\nCeilings and floors of this suite's benchmarks, from its scene graphs (percent)\n")
         for line in level_table(levels):
-            typer.echo(line)
+            say(line)
 
 
 def verify_data_sets(
@@ -158,10 +158,11 @@ def verify_data_sets(
     written = _written(found) if found.name == MINI else None
     work = "decoding" if images else "counting"
     verdicts = []
-    for data_set in chosen:
-        with progress_bar(f"{work} {data_set.name}") as advance:
-            check = ImageCheck(images, partial(advance, total=None))
-            verdicts.append(verify(data_set, found.root, check, written))
+    with showing():
+        for data_set in chosen:
+            with stage(f"{work} {data_set.name}", "images" if images else "") as advance:
+                check = ImageCheck(images, advance)
+                verdicts.append(verify(data_set, found.root, check, written))
     if as_json:
         report = {
             "suite": found.name,
@@ -169,13 +170,13 @@ def verify_data_sets(
             "data_sets": [asdict(verdict) for verdict in verdicts],
             "paper": {entry.name: list(entry.notes) for entry in chosen if entry.notes},
         }
-        typer.echo(json.dumps(report, indent=2, ensure_ascii=False))
+        print_json(report)
     else:
-        typer.echo(f"suite {found.name} at {found.root}\n")
+        say(f"suite {found.name} at {found.root}\n")
         shown = [verdict for verdict in verdicts if verdict.state != NOT_THERE]
         notes = _paper_notes(chosen) if written is None else ()
         for line in (*_table(shown), "", *_verdict_lines(verdicts), *notes):
-            typer.echo(line)
+            say(line)
     if any(verdict.problems for verdict in verdicts):
         raise typer.Exit(1)
 
@@ -269,14 +270,15 @@ def _paragraph(label: str, text: str) -> str:
 
 def _table(verdicts: Iterable[Verdict]) -> list[str]:
     """Counts beside the official ones and the paper's."""
-    rows = [("data set", "split", "counted", "here", "official", "paper")]
+    heads = ("data set", "split", "counted", "here", "official", "paper")
+    rows = []
     for verdict in verdicts:
         for row in verdict.rows:
             here, official = (
                 "-" if count is None else f"{count:,}" for count in (row.here, row.official)
             )
             rows.append((verdict.name, row.split, row.unit, here, official, row.paper))
-    return list(columns(rows, numbers=(3, 4)))
+    return table_lines(heads, [("", rows)], (3, 4), terminal_width())
 
 
 def _verdict_lines(verdicts: Sequence[Verdict]) -> Iterator[str]:
@@ -344,7 +346,7 @@ def fetch_data_sets(
             f"{unknown[0]}' for where to get it"
         )
     for entry in chosen:
-        fetch(entry.name, root.expanduser(), source, typer.echo)
+        fetch(entry.name, expanded(root), source, say)
 
 
 def register(app: typer.Typer) -> None:
@@ -378,14 +380,14 @@ def make_mini(
     from evals.suites import keep_fingerprints
 
     request = SuiteRequest(seed=seed, scale=scale, flickr_test=flickr_test)
-    place = default_root(seed, scale) if root is None else root.expanduser()
+    place = default_root(seed, scale) if root is None else expanded(root)
     began = time.perf_counter()
-    with progress_bar("drawing") as advance:
+    with showing(), stage("drawing", "parts") as advance:
         content = make_suite(place, request, processes, advance)
-    keep_fingerprints(place)
+        keep_fingerprints(place)
     for line in (*_summary(content), *request.notices()):
-        typer.echo(line)
-    typer.echo(f"{place} ({time.perf_counter() - began:.1f} s)")
+        say(line)
+    say(f"{place} ({time.perf_counter() - began:.1f} s)")
 
 
 def _summary(content: Mapping[str, Any]) -> Iterator[str]:
@@ -429,7 +431,7 @@ def show(
     found = resolve(suite, find_data_root(data_root, suite), [dataset.replace("-", "_")])
     chosen = choose(dataset, found.root, split, n)
     for line in chosen.skipped:
-        typer.echo(f"left out: {line}", err=True)
+        say(f"left out: {line}", err=True)
     if not chosen.samples:
         raise MissingData(f"{chosen.data_set}: no image of split {chosen.split} is there")
     sheet = contact_sheet(
@@ -443,4 +445,4 @@ def show(
     except (OSError, ValueError) as error:
         raise UsageError(f"cannot write {output}: {error}") from error
     what = f"{len(chosen.samples):,} of the {chosen.total:,} images of {dataset} {chosen.split}"
-    typer.echo(f"{output}: {what}")
+    say(f"{output}: {what}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import json
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +13,7 @@ from evals.benchmark import Request
 from evals.cli.declared import AS_JSON, KEYWORD, command, options_of, parameter
 from evals.registry import benchmarks, get_benchmark, shown
 from unimo2.cli.console import find_data_root
+from unimo2.console import print_json
 from unimo2.errors import UsageError
 
 if TYPE_CHECKING:
@@ -41,6 +41,7 @@ _MODEL_OF_ALL = parameter(
         "zero-shot by 'mini'."
     },
 )
+_ADVICE = "--limit measures a sample sooner, and an interrupted run goes on where it stopped"
 _AUTO_DTYPE = (
     "float32, bfloat16, float16, or auto: bfloat16 where a sample is faster with the same ranks; the "
     "model's own by default."
@@ -134,47 +135,42 @@ def _report(rows: list[tuple[str, Record | str]], as_json: bool, title: str) -> 
             "runs": [as_content(found) for _, found in rows if not isinstance(found, str)],
             "not_measured": {name: found for name, found in rows if isinstance(found, str)},
         }
-        typer.echo(json.dumps(content, indent=2))
+        print_json(content)
     else:
         summary(rows, title)
 
 
 def _one(benchmark: str, as_json: bool, **options: Any) -> None:
     """Run one benchmark and print the result."""
-    from evals.cli.show import as_text, show
+    from evals.cli.show import as_content, show
     from evals.distributed import launched
 
     record = _run(benchmark, options, quiet=as_json)
     if not launched().first:
         return
     if as_json:
-        typer.echo(as_text(record))
+        print_json(as_content(record))
     else:
         show(record)
 
 
 def _run(benchmark: str, options: dict[str, Any], quiet: bool) -> Record:
     """Run one benchmark with progress on standard error."""
-    from rich.console import Console
-    from transformers.utils.logging import disable_progress_bar
-
     from evals.distributed import launched
-    from evals.progress import shown as progress_shown
-    from evals.runner import run
+    from unimo2.progress import announce, showing
 
-    # Of loading weights: --json and a pipe want nothing but results.
-    disable_progress_bar()
     share = launched()
     quiet = quiet or not share.first
-    console = Console(stderr=True)
     default = PRETRAINED if options.get("zero_shot") else FINETUNED
     root = find_data_root(options["data_root"], options["suite"])
 
     def notice(text: str) -> None:
         if not quiet:
-            console.print(f"note    {text}", soft_wrap=True, markup=False, style="yellow")
+            announce(f"note    {text}")
 
-    with progress_shown(console, quiet=quiet) as report:
+    with showing(quiet, _ADVICE) as report:
+        from evals.runner import run
+
         return run(
             benchmark,
             on_progress=report,

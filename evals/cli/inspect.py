@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-if TYPE_CHECKING:
-    from rich.console import Console
+from unimo2.console import print_json, print_table, say
+from unimo2.progress import showing, stage
 
+if TYPE_CHECKING:
     from evals.inspection.dictionary_rows import Rows
     from evals.inspection.interventions import Interventions
     from unimo2.formats.karpathy import KarpathyImage
     from zoo.families.unimo2 import Unimo2Scorer
 
 _SHOWN = 16  # rows of the table
-_TABLE_WIDTH = 120
 
 
 def register(app: typer.Typer) -> None:
@@ -50,8 +49,6 @@ def dictionary(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")] = False,
 ) -> None:
     """Show who chooses the dictionary's rows and what is near them; or whether the choice matters."""
-    from rich.console import Console
-
     from evals.inspection.dictionary_rows import inspect
     from evals.inspection.interventions import measure
     from evals.suite_mini.patches import flickr_scenes
@@ -61,17 +58,19 @@ def dictionary(
     images = _images(root, split, limit)
     content: dict[str, Any] = {"model": scorer.name, "split": split}
     if interventions:
-        measured = measure(scorer, images, report=lambda progress: None, seed=seed)
+        with showing(quiet=as_json) as report:
+            measured = measure(scorer, images, report, seed)
         content["interventions"] = asdict(measured)
     else:
-        found = inspect(scorer, images, flickr_scenes(root))
+        with showing(quiet=as_json), stage("looking the rows up"):
+            found = inspect(scorer, images, flickr_scenes(root))
         content["dictionary"] = asdict(found)
     if as_json:
-        typer.echo(json.dumps(content, indent=2))
+        print_json(content)
     elif interventions:
-        _show(measured, scorer.name, split, Console())
+        _show(measured, scorer.name, split)
     else:
-        _show_rows(found, scorer.name, split, Console())
+        _show_rows(found, scorer.name, split)
 
 
 def _scorer(name: str, device: str) -> Unimo2Scorer:
@@ -96,54 +95,44 @@ def _images(root: Path, split: str, limit: int | None) -> list[KarpathyImage]:
     return found[:limit]
 
 
-def _show_rows(found: Rows, model: str, split: str, console: Console) -> None:
+def _show_rows(found: Rows, model: str, split: str) -> None:
     """Print the rows that are used most, and how alike the patches near a row are."""
-    from rich.table import Table
-
-    table = Table(title=f"Dictionary of {model}, the rows used most", title_justify="left")
-    for name in ("row", "images %", "texts %", "both %"):
-        table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("nearest words")
-    table.add_column("nearest patches, % of the commonest value")
+    heads = ("row", "images %", "texts %", "both %", "nearest words")
+    rows = []
     for row in found.rows[:_SHOWN]:
         shares = (f"{100 * share:.0f}" for share in (row.images, row.texts, row.both))
         alike = sorted(row.purity.values(), key=lambda pair: -pair[1])[:3]
         shown = ", ".join(f"{value} {100 * share:.0f}" for value, share in alike)
-        table.add_row(str(row.row), *shares, " ".join(row.words), shown)
-    console.print(table)
+        rows.append((str(row.row), *shares, " ".join(row.words), shown))
+    patches = "nearest patches, % of the commonest value"
+    title = f"Dictionary of {model}, the rows used most"
+    print_table(title, (*heads, patches), [("", rows)], numbers=range(4))
     used = sum(row.images + row.texts > 0 for row in found.rows)
-    console.print(f"{used} of {len(found.rows)} rows are chosen by an image or a text of {split}.")
+    say(f"{used} of {len(found.rows)} rows are chosen by an image or a text of {split}.")
     for name, share in found.purity.items():
         chance = 100 * found.chance[name]
-        console.print(
-            f"purity of {name}: {100 * share:.1f} % (all patches of things: {chance:.1f} %)"
-        )
+        say(f"purity of {name}: {100 * share:.1f} % (all patches of things: {chance:.1f} %)")
 
 
-def _show(found: Interventions, model: str, split: str, console: Console) -> None:
+def _show(found: Interventions, model: str, split: str) -> None:
     """Print the table of interventions."""
-    from rich.table import Table
-
     from evals.inspection.interventions import WAYS
 
-    console.width = max(console.width, _TABLE_WIDTH)
-    table = Table(title=f"Grounded tokens of {model}", title_justify="left")
-    table.add_column("rows", no_wrap=True)
-    for name in ("R@1 %", "lost", "95 % interval", "correlation", "words", "95 % interval"):
-        table.add_column(name, justify="right", no_wrap=True)
+    rows = []
     for row in found.rows:
         lost: tuple[str, ...] = ("-", "-")
         words: tuple[str, ...] = ("-", "-")
         if row.way != "pair":
             lost = (f"{row.loss:.1f}", "{:.1f} to {:.1f}".format(*row.ci95))
             words = (f"{row.words_loss:.3f}", "{:.3f} to {:.3f}".format(*row.words_ci95))
-        table.add_row(WAYS[row.way], f"{row.recall:.1f}", *lost, f"{row.correlation:.3f}", *words)
-    console.print(table)
-    console.print(
+        figures = (f"{row.recall:.1f}", *lost, f"{row.correlation:.3f}", *words)
+        rows.append((WAYS[row.way], *figures))
+    heads = ("rows", "R@1 %", "lost", "95 % interval", "correlation", "words", "95 % interval")
+    print_table(f"Grounded tokens of {model}", heads, [("", rows)], numbers=range(1, 7))
+    say(
         f"Flickr30k {split}: each of {found.captions:,} captions with its own image and the "
         f"{found.candidates - 1} of {found.images} that contrast takes for most like it; lost: "
         "points against the rows chosen by the pair; words: nats that a hidden word costs more than the "
         f"{found.words:.2f} with those (with another image: {found.wrong_image[0]:.3f}, "
-        "{:.3f} to {:.3f}).".format(*found.wrong_image[1]),
-        soft_wrap=True,
+        "{:.3f} to {:.3f}).".format(*found.wrong_image[1])
     )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import json
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -13,6 +12,7 @@ import typer
 
 from evals.cli.declared import AS_JSON, command, parameter, parameters_of
 from evals.registry import benchmarks, get_benchmark
+from unimo2.console import note, print_json
 
 if TYPE_CHECKING:
     from evals.benchmark import Benchmark
@@ -55,33 +55,31 @@ def _about(benchmark: Benchmark) -> str:
 
 def _score(benchmark: Benchmark, as_json: bool, **given: Any) -> None:
     """Score somebody's files and print the metrics, as JSON or as a table with its notes."""
-    from evals.cli.show import metric_table
-    from unimo2.cli.console import output
+    from evals.cli.show import show_scored
+    from unimo2.progress import showing
 
     assert benchmark.score is not None
     predictions: Path = next(iter(given.values()))
-    scored = benchmark.score(**given)
+    with showing(quiet=as_json):
+        scored = benchmark.score(**given)
     if as_json:
-        typer.echo(as_text(scored))
+        print_json(as_content(scored))
         return
     split = f", {given['split']} split" if "split" in given else ""
-    title = f"{benchmark.title}{split}: {predictions.name}"
-    console = output()
-    console.print(metric_table(title, scored.metrics, simple=True))
-    for note in scored.notes:
-        console.print(f"note    {note}", soft_wrap=True, markup=False, style="yellow")
+    show_scored(f"{benchmark.title}{split}: {predictions.name}", scored.metrics)
+    for remark in scored.notes:
+        note(remark)
 
 
-def as_text(scored: Scored) -> str:
+def as_content(scored: Scored) -> dict[str, Any]:
     """What `--json` prints.
 
     Args:
         scored: The result.
 
     Returns:
-        JSON: the metrics in the layout of `eval --json`, the number of items without prediction,
-        and what a reader must know.
+        The metrics in the layout of `eval --json`, the number of items without prediction, and what
+        a reader must know.
     """
     metrics = {name: asdict(metric) for name, metric in scored.metrics.items()}
-    content = {"metrics": metrics, "missing": scored.missing, "notes": list(scored.notes)}
-    return json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
+    return {"metrics": metrics, "missing": scored.missing, "notes": list(scored.notes)}

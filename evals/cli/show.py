@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from rich.table import Table
-
 from evals.registry import get_benchmark
-from unimo2.cli.console import output
+from unimo2.console import note, print_table, say, visible
 from unimo2.errors import UsageError
 
 if TYPE_CHECKING:
@@ -26,6 +23,8 @@ _FACTS = {
 }
 _DIRECTIONS = {"image_retrieval": "images", "text_retrieval": "texts"}
 _NOT_COUNTS = ("fingerprint", "root_name", "split", "official", "note")
+Groups = Sequence[tuple[str, Sequence[Sequence[str]]]]
+"""Rows of cells under the name of their group; see `unimo2.console.table_lines`."""
 _PARTS_SHOWN = 12  # of a metric: VQA has some 65 question types, which the record holds
 
 
@@ -36,22 +35,17 @@ def as_content(record: Record) -> dict[str, Any]:
     return {**{key: content[key] for key in shown}, "record": str(record.path)}
 
 
-def as_text(record: Record) -> str:
-    """`as_content` as JSON."""
-    return json.dumps(as_content(record), indent=2)
-
-
 def show(record: Record) -> None:
     """Print a run's table and what is needed to judge it."""
-    from evals.progress import duration
     from evals.protocol import texts
+    from unimo2.progress import duration
 
-    console = output()
-    if record.metrics:
-        both_ways = _DIRECTIONS.keys() & {name.partition("/")[0] for name in record.metrics}
-        console.print(_retrieval(record) if both_ways else _metrics(record))
+    if not record.metrics:
+        say(_title(record))
+    elif _DIRECTIONS.keys() & {name.partition("/")[0] for name in record.metrics}:
+        _print_metrics(_title(record), "recall", _retrieval(record))
     else:
-        console.print(_title(record), markup=False)
+        _print_metrics(_title(record), "metric", [("", _metrics(record))])
     data = record.data
     counts = " x ".join(
         f"{count:,} {unit}" for unit, count in data.items() if unit not in _NOT_COUNTS
@@ -74,11 +68,10 @@ def show(record: Record) -> None:
         facts["score"] = f"ITM logit + {weight:g} x contrastive score"
     for name, fact in facts.items():
         if fact is not None:
-            # No wrapping or markup: a path must come out in one piece.
-            console.print(f"{name:<8}{fact}", soft_wrap=True, markup=False, highlight=False)
+            say(f"{name:<8}{visible(fact)}")
     ties = max((metric.ties for metric in record.metrics.values()), default=0)
-    for note in [*record.notes, *([f"ties: {ties} queries"] if ties else [])]:
-        console.print(f"note    {note}", soft_wrap=True, markup=False, style="yellow")
+    for remark in [*record.notes, *([f"ties: {ties} queries"] if ties else [])]:
+        note(remark)
 
 
 def _name(benchmark: str) -> str:
@@ -97,47 +90,39 @@ def _title(record: Record) -> str:
     )
 
 
-def _retrieval(record: Record) -> Table:
+def _retrieval(record: Record) -> Groups:
     """Recall both ways; the parts of the score alone are left to the record."""
-    table = _empty(_title(record), ("retrieval of", "recall"))
+    rows: dict[str, list[list[str]]] = {}
     for name, metric in record.metrics.items():
-        if "[" in name:
-            continue
-        direction, recall = name.split("/")
-        table.add_row(_DIRECTIONS[direction], recall, *_cells(metric), end_section=recall == "R@10")
-    return table
+        if "[" not in name:
+            direction, recall = name.split("/")
+            rows.setdefault(direction, []).append([recall, *_cells(metric)])
+    return [(f"retrieval of {_DIRECTIONS[name]}", found) for name, found in rows.items()]
 
 
-def _metrics(record: Record) -> Table:
+def _metrics(record: Record) -> list[list[str]]:
     """Every metric; of many subsets of one kind the largest, and how many more there are."""
     metrics = record.metrics
-    shown: dict[str, Metric | None] = {}
+    rows: list[list[str]] = []
     kinds: dict[str, list[str]] = {}
     for name in metrics:
         kinds.setdefault(name.partition("=")[0], []).append(name)
     for kind, names in kinds.items():
         largest = sorted(names, key=lambda name: -metrics[name].n)[:_PARTS_SHOWN]
-        shown |= {name: metrics[name] for name in names if name in largest}
+        rows += [[name, *_cells(metrics[name])] for name in names if name in largest]
         if len(names) > len(largest):
             more = f"{len(names) - len(largest)} more {kind.partition('[')[2]}s are in the record"
-            shown[more] = None
-    return metric_table(_title(record), shown)
+            rows.append([more, *[""] * len(_HEADS)])
+    return rows
 
 
-def metric_table(title: str, metrics: Mapping[str, Metric | None], simple: bool = False) -> Table:
-    """One row per metric.
+def show_scored(title: str, metrics: Mapping[str, Metric]) -> None:
+    """Print one row per metric under a title."""
+    _print_metrics(title, "metric", [("", [[name, *_cells(one)] for name, one in metrics.items()])])
 
-    Args:
-        title: Above the table.
-        metrics: By name; None for a row without numbers.
-        simple: Without lines between the cells.
-    """
-    table = _empty(title, ("metric",), simple)
-    for name, metric in metrics.items():
-        # A subset in brackets is not markup.
-        cells = [""] * 5 if metric is None else _cells(metric)
-        table.add_row(name.replace("[", r"\["), *cells)
-    return table
+
+def _print_metrics(title: str, label: str, groups: Groups) -> None:
+    print_table(title, (label, *_HEADS), groups, numbers=range(1, 1 + _NUMBERS))
 
 
 def summary(rows: Sequence[tuple[str, Record | str]], title: str) -> None:
@@ -147,36 +132,24 @@ def summary(rows: Sequence[tuple[str, Record | str]], title: str) -> None:
         rows: Benchmark as on the command line, and its record or why there is none.
         title: Above the table.
     """
-    console = output()
-    table = _empty(title, ("benchmark", "model", "split", "metric"))
+    groups = []
     for benchmark, found in rows:
         if isinstance(found, str):
             continue
+        about = f"{benchmark}: model {found.model}, {found.data['split']} split"
         main = {name: metric for name, metric in found.metrics.items() if "[" not in name}
-        for number, (name, metric) in enumerate(main.items()):
-            first = (benchmark, found.model, found.data["split"]) if number == 0 else ("", "", "")
-            table.add_row(*first, name, *_cells(metric), end_section=number == len(main) - 1)
-        if not main:
-            table.add_row(benchmark, found.model, found.data["split"], "no truth here", *[""] * 5)
-    if table.row_count:
-        console.print(table)
+        cells = [[name, *_cells(metric)] for name, metric in main.items()]
+        groups.append((about, cells or [["no truth here", *[""] * len(_HEADS)]]))
+    if groups:
+        _print_metrics(title, "metric", groups)
     for benchmark, found in rows:
         if isinstance(found, str):
-            console.print(f"{benchmark:<20}not measured: {found}", soft_wrap=True, markup=False)
+            say(f"{benchmark:<20}not measured: {visible(found)}")
 
 
-def _empty(title: str, names: Sequence[str], simple: bool = False) -> Table:
-    """A table with columns for names and for a metric."""
-    from rich import box
-
-    lines = box.SIMPLE if simple else box.HEAVY_HEAD
-    table = Table(title=title, title_justify="left", box=lines)
-    for name in names:
-        table.add_column(name, justify="right" if name == "recall" else "left", overflow="fold")
-    for name in ("%", "95 % interval", "chance", "n"):
-        table.add_column(name, justify="right")
-    table.add_column("")
-    return table
+# Of a metric's columns; the last one is the mark.
+_HEADS = ("%", "95 % interval", "chance", "n", "")
+_NUMBERS = 4
 
 
 def _cells(metric: Metric) -> tuple[str, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
@@ -12,10 +12,11 @@ import typer
 
 from evals.registry import benchmarks, canonical, get_benchmark, shown
 from unimo2.cli.console import VARIABLE, find_data_root, is_first_process, say
+from unimo2.console import print_table
+from unimo2.files import expanded
+from unimo2.progress import showing
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
     from unimo2.training.finetuning.config import FinetuneRecipe
     from unimo2.training.finetuning.search import Comparison, Outcome, Trial
     from unimo2.training.finetuning.tasks import Prepared
@@ -131,7 +132,8 @@ def choose_retrieval_weight(folder: Path, root: Path, train_json: Path, device: 
     images = images[:_WEIGHT_IMAGES]
     model = zoo.load(folder, device=device)
     require(model, "pair_scorer")
-    choice = choose_weight(cast(PairScorer, model), images, report=lambda progress: None)
+    with showing() as report:
+        choice = choose_weight(cast(PairScorer, model), images, report)
     for path, key, value in (
         (folder / "config.json", "contrastive_weight", choice.weight),
         (train_json, "retrieval_weight", asdict(choice)),
@@ -145,13 +147,10 @@ def choose_retrieval_weight(folder: Path, root: Path, train_json: Path, device: 
 
 def _train(recipe: Recipe, root: Path, output: Path, resume: str, device: str) -> TrainSummary:
     """Read the corpora and train on them."""
-    from transformers.utils.logging import disable_progress_bar
-
     from unimo2.training.logging import TrainingBar
     from unimo2.training.pretraining import prepare
     from unimo2.training.pretraining import pretrain as run
 
-    disable_progress_bar()  # of writing weights: an instant
     if recipe.training.trains != "unimo2":
         return _train_tower(recipe, root, output, resume, device)
     prepared = prepare(recipe, root)
@@ -340,7 +339,7 @@ def _checkpoint(model: str, task: str) -> Path | None:
     from zoo import cards
     from zoo.weights import refuse_damaged
 
-    folder = Path(model).expanduser()
+    folder = expanded(model)
     if model in cards.read_all():
         folder = zoo.weights_folder(zoo.resolve(model))
     elif folder.is_dir():
@@ -377,15 +376,11 @@ def _run(
     request: _Request, recipe: FinetuneRecipe, output: Path, must_select: bool = False
 ) -> TrainSummary:
     """One training run; with `must_select` it is not begun unless evaluations choose the weights."""
-    from transformers.utils.logging import disable_progress_bar, set_verbosity_error
-
     from evals.validation import validator
     from unimo2.errors import UsageError
     from unimo2.training.logging import TrainingBar
     from unimo2.training.trainer import train
 
-    disable_progress_bar()  # of writing weights: an instant
-    set_verbosity_error()  # a new head is meant to be missing; other weights are refused
     prepared = _prepare(request, recipe)
     _announce(prepared, recipe)
     evaluate, reason = validator(prepared, request.root)
@@ -499,26 +494,20 @@ def _identity(
 
 def _describe_several(comparison: Comparison, output: Path) -> None:
     """All settings with their means, and the best run."""
-    from rich.console import Console
-
-    Console(soft_wrap=True).print(_table(comparison))
     outcome = comparison.outcome
+    if is_first_process():
+        heads = ("setting", "seeds", f"{outcome.metric} mean", "std", "best")
+        print_table("", heads, [("", list(_rows(comparison)))], numbers=range(1, 5))
     say(
         f"best run {comparison.best.name}: {outcome.metric} {outcome.value:.1f} at step "
         f"{outcome.step}: {output / 'model'}"
     )
 
 
-def _table(comparison: Comparison) -> Table:
+def _rows(comparison: Comparison) -> Iterator[tuple[str, ...]]:
     """One row a setting."""
-    from rich.table import Table
-
-    table = Table()
-    for title in ("setting", "seeds", f"{comparison.outcome.metric} mean", "std", "best"):
-        table.add_column(title, justify="left" if title == "setting" else "right")
     for average in comparison.settings:
         setting = ", ".join(f"{key} {value}" for key, value in average.setting.items())
         numbers = (average.mean, average.deviation, max(average.values))
         shown = [f"{number:.2f}" for number in numbers]
-        table.add_row(setting or "as it is", str(len(average.values)), *shown)
-    return table
+        yield (setting or "as it is", str(len(average.values)), *shown)

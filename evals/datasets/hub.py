@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from evals.datasets.entry import HubFile, HubForm
 from evals.datasets.registry import catalogue_entries
 from unimo2.errors import BadData, MissingData, UsageError
-from unimo2.files import write_atomically
+from unimo2.files import expanded, write_atomically
 from unimo2.formats.glue import NO_MAJORITY, TASKS, read_rows_of
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def _load(form: HubForm, source: str, copy: Path) -> DatasetDict:
     from datasets import load_dataset
     from datasets.exceptions import DatasetsError
 
-    local = Path(source).expanduser()
+    local = expanded(source)
     if not local.is_dir():
         _require_hub(source)
     try:

@@ -18,7 +18,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from evals.benchmark import Progress, Report
 from evals.metrics.bootstrap import grouping, interval, resampled_sums
 from evals.metrics.ranking import Floats
 from unimo2.data.masking import MaskedText, MaskingSpec, mask_spans
@@ -27,6 +26,7 @@ from unimo2.formats.images import load_image
 from unimo2.formats.karpathy import KarpathyImage
 from unimo2.modeling.padding import IGNORED
 from unimo2.modeling.token_statistics import TEXT
+from unimo2.progress import Progress, Report
 from zoo.families.unimo2 import Unimo2Scorer
 from zoo.protocols import ItemFeatures, StackedFeatures
 

@@ -16,14 +16,13 @@ from typing import TYPE_CHECKING, TypeVar, cast
 import numpy as np
 
 from evals.batch_sizes import Search
-from evals.benchmark import Progress, Report
 from evals.prediction import with_room
-from evals.progress import LONG_RUN_SECONDS
 from evals.retrieval.planner import Block, Plan
 from evals.retrieval.shortlist import SUGGESTED, most_pairs
 from evals.retrieval.writer import BlockWriter, Scores
 from unimo2.errors import BadCheckpoint, IncompatibleModel
 from unimo2.formats.images import load_image
+from unimo2.progress import LONG_RUN_SECONDS, Progress, Report
 from zoo.protocols import ImagePreparer, Shortlister, StackedFeatures
 
 if TYPE_CHECKING:

@@ -6,7 +6,6 @@ import fcntl
 import json
 import os
 import shutil
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -14,9 +13,6 @@ from contextlib import closing, contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
-
-from rich.console import Console
-from rich.progress import Progress as Bars
 
 from evals.suite_mini.captioned import COCO, FLICKR30K
 from evals.suite_mini.labelled import IMAGENET, IMAGENET21K
@@ -31,7 +27,8 @@ from evals.suite_mini.vqa import VQA
 from evals.suite_mini.web import CONCEPTUAL_CAPTIONS, SBU
 from evals.suite_mini.workers import results_by_part
 from unimo2.errors import MissingData, UsageError
-from unimo2.files import write_text
+from unimo2.files import cache_folder, write_text
+from unimo2.progress import announce, showing, stage
 
 VERSION = 5
 """Goes up whenever the same seed gives other data."""
@@ -59,10 +56,8 @@ NEEDS = {"snli_ve": "flickr30k", "vqa": "coco"}
 
 def default_root(seed: int = 0, scale: float = 1.0) -> Path:
     """Where the suite lives unless told otherwise: below the user's cache folder."""
-    cache_home = os.environ.get("XDG_CACHE_HOME", "")
-    base = Path(cache_home) if os.path.isabs(cache_home) else Path.home() / ".cache"
     suffix = "" if scale == 1.0 else f"-scale{scale:g}"
-    return base / "unimo2" / f"mini-v{VERSION}-seed{seed}{suffix}"
+    return cache_folder() / f"mini-v{VERSION}-seed{seed}{suffix}"
 
 
 def read_suite(root: Path) -> dict[str, Any] | None:
@@ -95,9 +90,9 @@ def ensure(parts: Iterable[str] | None = None, root: Path | None = None) -> Path
     held = SuiteRequest(**{name: found[name] for name in asdict(SuiteRequest()) if name in found})
     missing = [name for name in PARTS if name in chosen and not _is_there(root, held, found, name)]
     if missing:
-        print(f"drawing {', '.join(missing)} of the mini suite in {root}", file=sys.stderr)
+        announce(f"drawing {', '.join(missing)} of the mini suite in {root}")
         try:
-            with _shown() as advance:
+            with showing(), stage("drawing the mini suite", "parts") as advance:
                 make_suite(root, held, None, advance, missing)
         except OSError as error:
             raise MissingData(
@@ -105,15 +100,6 @@ def ensure(parts: Iterable[str] | None = None, root: Path | None = None) -> Path
                 "with room for it"
             ) from error
     return root
-
-
-@contextmanager
-def _shown() -> Iterator[Progress]:
-    """A bar on stderr, gone when the work is done; nothing where stderr is no terminal."""
-    console = Console(stderr=True)
-    with Bars(console=console, transient=True, disable=not console.is_terminal) as bars:
-        task = bars.add_task("drawing", total=None)
-        yield lambda done, total: bars.update(task, completed=done, total=total)
 
 
 def make_suite(

@@ -18,6 +18,7 @@ RAISED = {
     "training": errors.TrainingFailed("the loss is no number"),
     "disk": OSError(28, "No space left on device", "runs/x"),
     "interrupt": KeyboardInterrupt(),
+    "terminated": application.Terminated(),
     "bug": ZeroDivisionError("division by zero"),
 }
 
@@ -46,9 +47,11 @@ def raising(monkeypatch, tmp_path):
     [
         (["raise", "usage"], 2, "nothing to do"),
         (["raise", "data"], 2, "no captions at x"),
-        (["raise", "training"], 1, "the loss is no number"),
-        (["raise", "disk"], 1, "No space left on device"),
-        (["raise", "interrupt"], 130, "interrupted"),
+        (["raise", "training"], 2, "the loss is no number"),
+        (["raise", "disk"], 2, "runs/x: No space left on device; make room there"),
+        (["raise", "interrupt"], 130, "interrupted: nothing half done is left"),
+        (["raise", "interrupt", "--k", "1"], 130, "give the same command again"),
+        (["raise", "terminated"], 143, "terminated: nothing half done is left"),
         (["raise", "bug"], 1, "unexpected ZeroDivisionError: division by zero"),
         (["raise"], 2, "Missing argument"),
         (["raise", "usage", "--k", "many"], 2, "Invalid value for '--k'"),
@@ -61,7 +64,7 @@ def raising(monkeypatch, tmp_path):
     ],
 )
 def test_every_error_is_one_line_with_its_status(raising, capsys, arguments, status, text):
-    """Against the exit statuses of the design: 2 wrong usage or missing input, 1 anything else."""
+    """Against the exit statuses of docs/exit-codes.md: 2 what the user can mend, 1 a fault of ours."""
     assert main(arguments) == status
     captured = capsys.readouterr()
     assert captured.out == ""
@@ -123,7 +126,7 @@ def test_help_loads_nothing_heavy(arguments):
 
 
 def test_a_reader_that_leaves_early_is_no_error():
-    """Against a pipe whose reading end is closed before the command writes."""
+    """Against a pipe whose reading end is closed before the command writes; 141 as of SIGPIPE."""
     reading, writing = os.pipe()
     os.close(reading)
     done = subprocess.run(
@@ -133,7 +136,7 @@ def test_a_reader_that_leaves_early_is_no_error():
         text=True,
     )
     os.close(writing)
-    assert done.stderr == ""
+    assert (done.returncode, done.stderr) == (141, "")
 
 
 def test_python_m_and_the_function_are_the_same_command(capsys):

@@ -16,11 +16,15 @@ def test_every_level_is_in_its_column() -> None:
         "vqa": {"accuracy": vqa},
         "flickr": {"image_retrieval/R@1": {"ideal": 96.8}},
     }
+    rule = "-" * 88
     assert list(level_table(levels)) == [
+        rule,
         "benchmark  metric               ideal  chance  majority  one modality alone",
+        rule,
         "coco       CIDEr                187.6       -       4.0  -",
         "vqa        accuracy              99.0     3.2      22.6  text only 41.0, image only 24.5",
         "flickr     image_retrieval/R@1   96.8       -         -  -",
+        rule,
     ]
 
 

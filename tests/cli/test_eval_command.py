@@ -20,6 +20,9 @@ from builders.item_fakes import (
 )
 from builders.tiny_models import processor, task_model, text_encoder
 from evals import records
+from evals.benchmark import Request
+from evals.retrieval.options import PairOptions
+from evals.runner import command
 from unimo2.cli import main
 from unimo2.formats.images import load_image
 
@@ -212,3 +215,14 @@ def test_mistakes_are_one_line_and_status_2(words, says, data, models, tmp_path,
     assert (status, out) == (2, "")
     assert err.count("\n") == 1
     assert says in err
+
+
+def test_the_recorded_command_has_what_differs_from_the_defaults() -> None:
+    """Truth: the command line as a user would write it."""
+    assert command(Request("flickr", "mini", zero_shot=True)) == "unimo2 eval flickr --zero-shot"
+    request = Request(
+        "flickr", "my model", limit=60, batch_size=8, options=PairOptions(contrastive_weight=0.5)
+    )
+    assert command(request) == (
+        "unimo2 eval flickr --model 'my model' --limit 60 --batch-size 8 --contrastive-weight 0.5"
+    )

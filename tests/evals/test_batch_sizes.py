@@ -13,13 +13,14 @@ from builders.item_fakes import FakePairClassifier, write_snli_ve
 from builders.retrieval_fakes import ColourScorer, write_flickr
 from evals import batch_sizes, prediction
 from evals.batch_sizes import ESTIMATED, GIVEN, TIMED, BatchSize, Extent, Search
-from evals.benchmark import Request, silent
+from evals.benchmark import Request
 from evals.benchmarks import flickr
 from evals.prediction import Work
 from evals.retrieval import scorer
 from evals.retrieval.planner import make_plan
 from evals.retrieval.writer import BlockWriter
 from evals.suites import resolve
+from unimo2.progress import silent
 
 WORK = Extent("captions", 1000, 100_000, 100)
 

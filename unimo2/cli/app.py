@@ -6,11 +6,15 @@ Verbs are known by name and loaded when they are called.
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
+import select
+import signal
 import sys
 import tempfile
 import traceback
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
@@ -22,6 +26,8 @@ import typer
 
 from unimo2 import __version__
 from unimo2.cli.arguments import expand
+from unimo2.cli.guard import guard
+from unimo2.console import say, visible
 from unimo2.errors import Unimo2Error, UsageError
 
 # How the C library keeps memory that tensors on the CPU gave back.
@@ -88,7 +94,31 @@ VERBS = {
 }
 # Verbs of other packages: an entry point NAME = "package.module" of a module with `register(app)`.
 GROUP = "unimo2.commands"
-INTERRUPTED = 130
+INTERRUPTED, TERMINATED, UNREAD = 130, 143, 141
+# Verbs whose runs keep what is finished.
+_RESUMED = ("eval", "finetune", "pretrain", "ablate")
+# Errors of files that the user can mend: a place that is not there, full, or somebody else's.
+_OF_THE_MACHINE = {
+    errno.EACCES,
+    errno.EPERM,
+    errno.ENOENT,
+    errno.ENOTDIR,
+    errno.EISDIR,
+    errno.EROFS,
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EMFILE,
+    errno.ENAMETOOLONG,
+    errno.ELOOP,
+}
+
+# Of libraries that draw bars and reports of their own; what matters in them is an error of ours.
+LIBRARIES = {
+    "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+    "HF_DATASETS_DISABLE_PROGRESS_BARS": "1",
+    "TRANSFORMERS_VERBOSITY": "error",
+    "TRANSFORMERS_NO_ADVISORY_WARNINGS": "1",
+}
 
 # The root of Click's own errors, from Click or from Typer's copy of it, whichever is in use.
 ParserError: type[Exception] = next(
@@ -105,7 +135,7 @@ class Session:
 
 def _show_version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"{PROGRAM} {__version__}")
+        say(f"{PROGRAM} {__version__}")
         raise typer.Exit()
 
 
@@ -183,31 +213,102 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: the arguments after the program's name; those of the process if None.
 
     Returns:
-        The exit status: 0 done, 2 wrong usage or missing input, 130 interrupted, 1 anything else.
+        The exit status: 0 done, 2 the user's to mend, 130 or 143 interrupted, 141 nobody reads the
+        output any more, 1 a fault of ours (or problems found, of commands that look for them).
     """
     session = Session()
+    arguments = list(sys.argv[1:] if argv is None else argv)
     reuse_freed_memory()
-    if not sys.stderr.isatty():
-        # Bars of libraries that read weights and data are noise in a file or a pipe.
-        os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
-        os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")
+    _open_streams()
+    _quiet_libraries()
+    _find_home()
+    with _terminable():
+        try:
+            return _run(arguments, session)
+        except KeyboardInterrupt as error:
+            status = TERMINATED if isinstance(error, Terminated) else INTERRUPTED
+            return _fail(_interrupted_message(status, arguments), status, session)
+        except Unimo2Error as error:
+            return _fail(str(error), error.exit_status, session)
+        except ParserError as error:
+            return _fail(_parser_message(error), getattr(error, "exit_code", 2), session)
+        except BrokenPipeError as error:
+            if _reader_left():
+                return UNREAD
+            return _fail(_unexpected_message(error, session), 1, session)
+        except Exception as error:
+            if type(error).__name__ == "OutOfMemoryError":  # of torch, not imported for this
+                return _fail(_memory_message(error), 2, session)
+            if isinstance(error, OSError) and error.errno in _OF_THE_MACHINE:
+                return _fail(_system_message(error), 2, session)
+            return _fail(_unexpected_message(error, session), 1, session)
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM: handled wherever an interrupt from the keyboard is."""
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """Let SIGTERM end the program as an interrupt does, with files whole and a last line."""
+
+    def stop(number: int, frame: object) -> None:
+        raise Terminated
+
     try:
-        return _run(sys.argv[1:] if argv is None else argv, session)
-    except KeyboardInterrupt:
-        return _fail("interrupted", INTERRUPTED, session)
-    except Unimo2Error as error:
-        return _fail(str(error), error.exit_status, session)
-    except ParserError as error:
-        return _fail(_parser_message(error), getattr(error, "exit_code", 2), session)
-    except BrokenPipeError:
-        _silence_output()
-        return 1
-    except OSError as error:
-        return _fail(str(error), 1, session)
-    except Exception as error:
-        if type(error).__name__ == "OutOfMemoryError":  # of torch, which is not imported for this
-            return _fail(_memory_message(error), 1, session)
-        return _fail(_unexpected_message(error, session), 1, session)
+        before = signal.signal(signal.SIGTERM, stop)
+    except ValueError:  # not the main thread: whoever runs us decides
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _interrupted_message(status: int, arguments: Sequence[str]) -> str:
+    """What happened to the run, and how to continue."""
+    word = "terminated" if status == TERMINATED else "interrupted"
+    if not any(one in arguments for one in _RESUMED):
+        return f"{word}: nothing half done is left; give the same command again"
+    anew = [one for one in ("--fresh", "never") if one in arguments]
+    how = "the same command"
+    if anew:
+        how += f" without {'--fresh' if anew[0] == '--fresh' else '--resume never'}"
+    return f"{word}: what is finished is kept; {how} goes on from there"
+
+
+def _open_streams() -> None:
+    """Give a program that was started with closed streams ones that lead nowhere.
+
+    Otherwise the next file that is opened gets the number of a standard stream, and what a library
+    writes to "standard error" lands in it.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            if os.open(os.devnull, os.O_RDWR) != number:
+                continue
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(number, "w" if number else "r", closefd=False))  # noqa: SIM115
+
+
+def _find_home() -> None:
+    """Give a user without a home (a container under a foreign number) a temporary one.
+
+    Not ours alone: libraries keep their caches below it.
+    """
+    try:
+        Path.home()
+    except RuntimeError:
+        os.environ["HOME"] = tempfile.gettempdir()
+
+
+def _quiet_libraries() -> None:
+    """Set what libraries read when they are imported, which is later."""
+    for name, value in LIBRARIES.items():
+        os.environ.setdefault(name, value)
 
 
 def _run(arguments: Sequence[str], session: Session) -> int:
@@ -215,6 +316,7 @@ def _run(arguments: Sequence[str], session: Session) -> int:
         typer.main.get_command(build()).main(prog_name=PROGRAM)
     verb = next((word for word in arguments if not word.startswith("-")), "")
     command = typer.main.get_command(build([verb]))
+    guard(command)
     try:
         # Not `command.main`: it prints errors and interrupts in its own words.
         with command.make_context(PROGRAM, expand(command, arguments), obj=session) as context:
@@ -230,7 +332,7 @@ def _fail(message: str, status: int, session: Session) -> int:
     """Say in one line what went wrong; the traceback only where it was asked for."""
     if session.debug:
         traceback.print_exc()
-    print(f"{PROGRAM}: error: {' '.join(message.split())}", file=sys.stderr)
+    say(f"{PROGRAM}: error: {visible(' '.join(message.split()))}", err=True)
     return status
 
 
@@ -248,6 +350,18 @@ def _memory_message(error: Exception) -> str:
     )
 
 
+def _system_message(error: OSError) -> str:
+    """What the system refused, and where."""
+    reason = error.strerror or str(error)
+    place = f"{error.filename}: {reason}" if error.filename else reason
+    advice = {
+        errno.ENOSPC: "make room there, then give the same command again",
+        errno.EDQUOT: "make room there, then give the same command again",
+        errno.EMFILE: "raise the limit of open files ('ulimit -n')",
+    }
+    return f"{place}; {advice.get(error.errno or 0, 'expected a place that this user may use')}"
+
+
 def _unexpected_message(error: Exception, session: Session) -> str:
     """A fault of ours: say so, and keep the traceback, since a long run cannot be repeated."""
     message = f"unexpected {type(error).__name__}: {error}"
@@ -259,7 +373,11 @@ def _unexpected_message(error: Exception, session: Session) -> str:
     return f"{message} (a fault in {PROGRAM}; the traceback is in {Path(path)})"
 
 
-def _silence_output() -> None:
-    """Stop Python from complaining at exit that nobody reads its output any more."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, sys.stdout.fileno())
+def _reader_left() -> bool:
+    """Whether nobody reads our output any more; if so, Python does not complain of it at exit."""
+    watch = select.poll()
+    watch.register(sys.stdout.fileno(), select.POLLOUT)
+    if not any(events & select.POLLERR for _, events in watch.poll(0)):
+        return False
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return True

@@ -5,12 +5,13 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from enum import Enum
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from unimo2.console import print_json, say
 
 if TYPE_CHECKING:
     import torch
@@ -51,14 +52,14 @@ def fusion(
         for name in dtype or ["float32", "bfloat16"]
     ]
     if as_json:
-        typer.echo(json.dumps([asdict(figure) for figure in figures], indent=2))
+        print_json([asdict(figure) for figure in figures])
         return
-    typer.echo(
+    say(
         f"base size, {layers} layers, {visual} visual + {grounded} grounded + {text} text rows, "
         f"batch {batch_size}, {describe(where)}, medians of {repeats} rounds timed in turn"
     )
     for figure in figures:
-        typer.echo(_sentences(figure))
+        say(_sentences(figure))
 
 
 class Size(str, Enum):
@@ -103,11 +104,11 @@ def caption(
         for name in dtype or ["float32"]
     }
     if as_json:
-        typer.echo(json.dumps({name: asdict(speed) for name, speed in figures.items()}, indent=2))
+        print_json({name: asdict(speed) for name, speed in figures.items()})
         return
-    typer.echo(f"{describe(where)}, medians of {repeats} rounds timed in turn")
+    say(f"{describe(where)}, medians of {repeats} rounds timed in turn")
     for name, speed in figures.items():
-        typer.echo(_caption_lines(name, speed))
+        say(_caption_lines(name, speed))
 
 
 def _caption_lines(name: str, speed: CaptionSpeed) -> str:
@@ -150,15 +151,15 @@ def train(
         )
     ]
     if as_json:
-        typer.echo(json.dumps([asdict(figure) for figure in figures], indent=2))
+        print_json([asdict(figure) for figure in figures])
         return
-    typer.echo(
+    say(
         f"{recipe.name}, {describe(where)}, medians of {repeats} rounds timed in turn; samples of "
         "images are two views each\n"
         "dtype     kind     samples   ms a step  samples/s  TFLOP/s  of matmul rate"
     )
     for speed in figures:
-        typer.echo(
+        say(
             f"{speed.dtype:<9} {speed.kind:<7} {speed.samples:>8} {speed.step_ms:>11.1f} "
             f"{speed.samples_per_second:>10.1f} {speed.rate:>8.3f} {100 * speed.share:>8.0f} % of "
             f"{speed.matmul_rate:.3f}"

@@ -6,17 +6,16 @@ import json
 import math
 from collections import Counter
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
 import torch
 from accelerate import Accelerator
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
-from rich.progress import Progress as Bar
 from torch import Tensor
 
+from unimo2 import progress
 from unimo2.files import write_text
 
 # The one entry of an objective's result that is no scalar: how often each dictionary row was chosen.
@@ -144,29 +143,19 @@ _LOSSES = ("loss", "mlm", "itm", "contrastive", "circle", "caption", "grounding"
 class TrainingBar:
     """Shows steps, losses, speed, dictionary use and remaining time on standard error.
 
-    Where standard error is no terminal, a line is printed now and then instead.
+    Evaluations, warnings and the last step have a line of their own.
     """
 
-    def __init__(self, lines: int = 20, shown: bool = True) -> None:
-        """Prepare about so many lines where there is no terminal; one process is shown."""
+    def __init__(self, shown: bool = True) -> None:
+        """Prepare to show the training; of several processes one is shown."""
         self._shown = shown
-        self._console = Console(stderr=True)
-        self._bar = Bar(
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=20),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[news]}"),
-            console=self._console,
-        )
-        self._task = self._bar.add_task("training", total=None, news="")
-        self._lines = lines
-        self._printed = 0
+        self._open = ExitStack()
+        self._report: progress.Report = progress.silent
         self._evaluated: Evaluated | None = None
         self._warned = False  # a warning is printed once, until all is well again
 
     def __enter__(self) -> TrainingBar:
-        if self._shown and self._console.is_terminal:
-            self._bar.start()
+        self._report = self._open.enter_context(progress.showing(quiet=not self._shown))
         return self
 
     def __exit__(
@@ -175,30 +164,27 @@ class TrainingBar:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._bar.stop()
+        self._open.close()
 
-    def __call__(self, progress: Progress) -> None:
+    def __call__(self, now: Progress) -> None:
         """Take in news; this is what `pretrain` calls."""
-        news = describe(progress)
-        if progress.warning and not self._warned:
-            text = f"warning, step {progress.step}: {progress.warning}"
-            self._console.print(text, highlight=False, soft_wrap=True)
-        self._warned = progress.warning is not None
-        if self._console.is_terminal:
-            self._bar.update(self._task, completed=progress.step, total=progress.steps, news=news)
+        if not self._shown:
             return
-        part = progress.step * self._lines // progress.steps
-        evaluated = progress.evaluation != self._evaluated
-        if part > self._printed or progress.step == progress.steps or evaluated:
-            self._printed, self._evaluated = part, progress.evaluation
-            self._console.print(
-                f"step {progress.step}/{progress.steps} {news}", highlight=False, soft_wrap=True
-            )
+        if now.warning and not self._warned:
+            progress.announce(f"warning, step {now.step}: {now.warning}")
+        self._warned = now.warning is not None
+        news, left = describe(now), now.remaining_seconds
+        self._report(
+            progress.Progress("steps", now.step, now.steps, left, doing="training", news=news)
+        )
+        if now.evaluation != self._evaluated or now.step == now.steps:
+            self._evaluated = now.evaluation
+            progress.announce(f"step {now.step:,} of {now.steps:,}: {news}")
 
 
-def describe(progress: Progress) -> str:
-    """The news in one line: losses, dictionary, development metric, speed, remaining time."""
-    values = progress.values
+def describe(now: Progress) -> str:
+    """The news in one line: losses, dictionary, development metric, speed."""
+    values = now.values
     parts = [f"{name} {values[name]:.3f}" for name in _LOSSES if values.get(name) is not None]
     if "accuracy" in values:
         parts.append(f"accuracy {100 * (values['accuracy'] or 0):.0f} %")
@@ -207,10 +193,9 @@ def describe(progress: Progress) -> str:
     if "dictionary_used" in values:
         used, even = values["dictionary_used"] or 0, values["dictionary_perplexity"] or 0
         parts.append(f"dictionary {100 * used:.0f} % (perplexity {even:.0f})")
-    if progress.evaluation is not None:
-        dev = progress.evaluation
+    if now.evaluation is not None:
+        dev = now.evaluation
         parts.append(f"dev {dev.name} {dev.value:.2f} at step {dev.step} (best {dev.best:.2f})")
     if "samples_per_second" in values:  # not before the first line of the log
         parts.append(f"{values['samples_per_second']:.0f} samples/s")
-    minutes, seconds = divmod(round(progress.remaining_seconds), 60)
-    return ", ".join([*parts, f"{minutes}:{seconds:02d} left"])
+    return ", ".join(parts)

@@ -6,17 +6,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from rich.console import Console
 
 import evals
 from builders.retrieval_fakes import ColourScorer, write_flickr
 from evals import records
-from evals.benchmark import Progress
-from evals.progress import LONG_RUN_SECONDS, _Display
 from evals.retrieval.coverage import Coverage, still_open
 from evals.retrieval.planner import make_plan
 from evals.retrieval.shortlist import Shortlists, most_pairs
 from unimo2.errors import IncompatibleModel, UsageError
+from unimo2.progress import Progress
 
 OWNER = np.repeat(np.arange(6), 3)
 
@@ -253,12 +251,6 @@ def test_a_long_exhaustive_run_is_told_of_the_shortlist(tmp_path: Path) -> None:
     short: list[Progress] = []
     _run(data, tmp_path / "b", ColourScorer(batch_size=400), rerank=64, on_progress=short.append)
     assert all(progress.hint is None for progress in short)
-    console = Console(record=True, width=300, file=(tmp_path / "screen").open("w"))
-    display = _Display.__new__(_Display)
-    display.console, display._cost_told = console, False
-    assert LONG_RUN_SECONDS <= 90.0
-    display._tell_cost(Progress("pairs", 1, 2, 90.0, "a hint"))
-    assert "goes on where it stopped; a hint" in console.export_text()
 
 
 def test_the_record_of_a_shortlisted_run_is_json(flickr_root: Path, tmp_path: Path) -> None:

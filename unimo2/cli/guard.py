@@ -1,0 +1,117 @@
+"""What is refused before a command begins: values that no command can use, and idle options.
+
+A command says what its options mean beside their types, in `Annotated`: a `Place` of what a path
+names, `Needs` and `Excludes` for options that apply only with or without others.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, get_type_hints
+
+from unimo2.errors import UsageError
+from unimo2.files import Place
+
+LARGEST = 2**32 - 1  # of whole numbers: more is a slip, and overflows what random generators take
+
+
+@dataclass(frozen=True, init=False)
+class Needs:
+    """The option applies only where one of some others is given."""
+
+    names: tuple[str, ...]
+
+    def __init__(self, *names: str) -> None:
+        object.__setattr__(self, "names", names)
+
+
+@dataclass(frozen=True, init=False)
+class Excludes:
+    """The option does not apply where one of some others is given."""
+
+    names: tuple[str, ...]
+
+    def __init__(self, *names: str) -> None:
+        object.__setattr__(self, "names", names)
+
+
+def marks(command: Any) -> dict[str, tuple[Any, ...]]:
+    """What a command says of its options: places and conditions, by the parameter's name."""
+    function = getattr(command.callback, "__wrapped__", command.callback)
+    hints = get_type_hints(function, include_extras=True) if function is not None else {}
+    kinds = (Place, Needs, Excludes)
+    return {
+        name: tuple(mark for mark in getattr(hint, "__metadata__", ()) if isinstance(mark, kinds))
+        for name, hint in hints.items()
+    }
+
+
+def guard(command: Any) -> None:
+    """Let a command, and those below it, refuse what cannot be meant before it does anything."""
+    for below in getattr(command, "commands", {}).values():
+        guard(below)
+    if command.callback is None or hasattr(command, "commands"):
+        return
+    invoke = command.invoke
+
+    def checked(context: Any) -> Any:
+        given = marks(command)
+        for parameter in command.params:
+            _check(parameter, context, given.get(parameter.name, ()))
+        return invoke(context)
+
+    command.invoke = checked
+
+
+def _check(parameter: Any, context: Any, given: tuple[Any, ...]) -> None:
+    """Refuse an option's value that cannot be used, or one that would be ignored."""
+    value, name = context.params.get(parameter.name), shown(parameter)
+    for one in value if isinstance(value, (list, tuple)) else [value]:
+        if isinstance(one, float) and not math.isfinite(one):
+            raise UsageError(f"option {name} got {one}, expected a finite number")
+        if isinstance(one, int) and abs(one) > LARGEST:
+            raise UsageError(f"option {name} got {one}, expected at most {LARGEST:,}")
+        if isinstance(one, Path):
+            for place in given:
+                if isinstance(place, Place):
+                    place.check(one, name)
+    if _is_given(parameter.name, context):
+        for mark in given:
+            if isinstance(mark, (Needs, Excludes)):
+                _check_company(mark, name, context)
+
+
+def _check_company(mark: Needs | Excludes, name: str, context: Any) -> None:
+    others = {one.name: shown(one) for one in context.command.params if one.name in mark.names}
+    present = [shown for other, shown in others.items() if _is_given(other, context)]
+    if isinstance(mark, Excludes) and present:
+        raise UsageError(f"option {name} does not apply with {present[0]}: leave one of them out")
+    if isinstance(mark, Needs) and not present:
+        raise UsageError(
+            f"option {name} applies only with {' or '.join(others.values())}: add that, or leave "
+            f"{name} out"
+        )
+
+
+def _is_given(name: str, context: Any) -> bool:
+    """Whether an option was typed or set by its environment variable."""
+    source = context.get_parameter_source(name)
+    return source is not None and source.name in ("COMMANDLINE", "ENVIRONMENT")
+
+
+def shown(parameter: Any) -> str:
+    """A parameter as the user types it: its option, or the argument's name in capitals."""
+    names = [name for name in parameter.opts if name.startswith("--")] or parameter.opts
+    return names[0] if names[0].startswith("-") else str(parameter.name).upper()
+
+
+def every_command(command: Any, *names: str) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """The commands below one, each with the words that lead to it."""
+    below = getattr(command, "commands", {})
+    for name, one in below.items():
+        yield from every_command(one, *names, name)
+    if not below:
+        yield names, command
