@@ -16,6 +16,7 @@ from evals.distributed import Share
 from evals.metrics.ranking import RESAMPLES, Floats, Metric
 from evals.suites import Suite
 from unimo2.errors import UsageError
+from unimo2.files import Place
 from unimo2.progress import Report, silent
 
 if TYPE_CHECKING:
@@ -30,8 +31,10 @@ def option(
     help: str,  # noqa: A002
     *,
     metavar: str | None = None,
-    min: int | None = None,  # noqa: A002
+    range: tuple[int, int | None] | None = None,  # noqa: A002
     variant: str | None = None,
+    of: Sequence[str] | Place | None = None,
+    capabilities: Sequence[str] = (),
 ) -> Any:
     """A field of `Request` or of a benchmark's `Options`, declared once for all its uses.
 
@@ -42,17 +45,21 @@ def option(
         default: Value that is left out of command and variant.
         help: Text for `--help`.
         metavar: Placeholder of the value in `--help`.
-        min: Smallest value of a number.
+        range: Smallest and largest value of a number; None for no largest.
         variant: Form of a value other than the default in the name of the runs, "rerank-{:g}"; None
             where such runs are the model's usual ones.
+        of: The words that it takes, with wildcards; of a path, what it names.
+        capabilities: Where the option applies only to some of the benchmark's alternatives: those
+            that a model must be measured as.
 
     Returns:
         The dataclass field.
     """
-    return field(
-        default=default,
-        metadata={"help": help, "metavar": metavar, "min": min, "variant": variant},
-    )
+    metadata = {"help": help, "metavar": metavar, "range": range, "variant": variant}
+    return field(default=default, metadata={**metadata, "of": of, "capabilities": capabilities})
+
+
+DEVICES = ("auto", "cpu", "cuda", "cuda:[0-9]", "cuda:[0-9][0-9]", "mps")
 
 
 @dataclass(frozen=True)
@@ -88,23 +95,36 @@ class Request:
     model: str
     zero_shot: bool = option(False, "Take a pre-trained model as it is.")
     data_root: Path | None = option(
-        None, "Folder of data sets in their official layouts; UNIMO2_DATA by default."
+        None,
+        "Folder of data sets in their official layouts; UNIMO2_DATA by default.",
+        of=Place.READS_FOLDER,
     )
-    suite: str | None = option(None, "mini or paper; by default what the data root holds.")
+    suite: str | None = option(
+        None, "mini or paper; by default what the data root holds.", of=("mini", "paper")
+    )
     split: str = option("test", "Split of the data.")
-    limit: int | None = option(None, "Only the first items (images of ImageNet: spread evenly).")
-    device: str = option("auto", "auto, cpu, cuda, cuda:1 ...")
-    dtype: str | None = option(None, "float32, bfloat16 or float16; the model's own by default.")
-    batch_size: int | None = option(
-        None, "Items or pairs in one call; by default a long run times a few sizes."
+    limit: int | None = option(
+        None, "Only the first items (images of ImageNet: spread evenly).", range=(1, None)
     )
-    seed: int = option(0, "Of the intervals' resampling.", min=0)
+    device: str = option("auto", "auto, cpu, cuda, cuda:1 ...", of=DEVICES)
+    dtype: str | None = option(
+        None,
+        "float32, bfloat16 or float16; the model's own by default.",
+        of=("float32", "bfloat16", "float16", "auto"),
+    )
+    batch_size: int | None = option(
+        None,
+        "Items or pairs in one call; by default a long run times a few sizes.",
+        range=(1, 65_536),
+    )
+    seed: int = option(0, "Of the intervals' resampling.", range=(0, None))
     features: Path | None = option(
         None,
         "A folder: what the towers give of each image, and of each text of retrieval, is kept there by "
         "content, for later runs of the same weights.",
+        of=Place.WRITES_FOLDER,
     )
-    output: Path = option(Path("runs"), "The runs folder.")
+    output: Path = option(Path("runs"), "The runs folder.", of=Place.WRITES_FOLDER)
     fresh: bool = option(False, "Begin anew even if such a run was interrupted.")
     no_check: bool = option(False, "Do not open every image before the first batch.")
     variant: str | None = None

@@ -19,6 +19,7 @@ def image_size_option() -> Any:
         None,
         "Resize images to N x N pixels, a multiple of the patch size; the model's own by default.",
         metavar="N",
+        range=(1, 8192),
         variant="image-size-{:g}",
     )
 

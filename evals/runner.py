@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shlex
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import ExitStack
@@ -108,7 +109,28 @@ def make_request(name: str, model: str, given: Mapping[str, Any]) -> Request:
         options=benchmark.Options(**_typed(benchmark.Options, said, own)),
         **_typed(Request, said, common),
     )
+    _check_options(benchmark, request)
     return replace(request, variant=request.variant or _variant(request.options))
+
+
+def _check_options(benchmark: Benchmark, request: Request) -> None:
+    """Refuse numbers out of range, and options that this way of measuring would ignore."""
+    alternatives = benchmark.alternatives(request)
+    for holder in (request, request.options):
+        for one in fields(holder):
+            value, name = getattr(holder, one.name), f"--{one.name.replace('_', '-')}"
+            low, high = one.metadata.get("range") or (None, None)
+            if isinstance(value, (int, float)) and low is not None:
+                if not (low <= value and (value < math.inf if high is None else value <= high)):
+                    wanted = f"{low:,} or more" if high is None else f"{low:,} to {high:,}"
+                    raise UsageError(f"{name} {value}: expected {wanted}")
+            able = one.metadata.get("capabilities") or alternatives
+            if value != one.default and set(able).isdisjoint(alternatives):
+                hint = "" if request.zero_shot or not benchmark.zero_shot else "add --zero-shot or "
+                raise UsageError(
+                    f"{name} does not apply: {benchmark.title} is measured here by a model's "
+                    f"{alternatives[0]}; {hint}leave {name} out"
+                )
 
 
 def _typed(kind: type, given: Mapping[str, Any], names: Collection[str]) -> dict[str, Any]:

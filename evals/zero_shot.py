@@ -94,11 +94,15 @@ class ClassOptions(PairOptions):
         FUSED,
         "Zero-shot: fused (of a dual encoder its only score), or contrastive for that score alone.",
         variant="{}",
+        of=(FUSED, CONTRASTIVE),
+        capabilities=("pair_scorer", "dual_encoder"),
     )
     templates: int = option(
         1,
         "Zero-shot: 1, 'a photo of [label]', or CLIP's 80 for ImageNet.",
+        range=(1, 80),
         variant="templates-{}",
+        capabilities=("pair_scorer", "dual_encoder"),
     )
 
 

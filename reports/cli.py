@@ -10,8 +10,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from unimo2.cli.console import VARIABLE, find_data_root
+from unimo2.cli.console import find_data_root
+from unimo2.cli.guard import Excludes, Needs
+from unimo2.cli.options import AsJson, DataRoot, SuiteName, TrainingDevice
 from unimo2.console import json_text, print_json, say, terminal_width
+from unimo2.files import Place
 
 if TYPE_CHECKING:
     from evals.ablation import Planned, Row, Study
@@ -23,14 +26,6 @@ if TYPE_CHECKING:
 _TABLES = (4, 5)
 _RECIPE, _CORPORA_RECIPE = "ablation", "ablation-corpora"
 _RERANK = 64  # a quarter of the pairs of 300 images and 1,500 captions
-
-
-class Device(str, Enum):
-    """Where rows are trained and evaluated."""
-
-    auto = "auto"
-    cpu = "cpu"
-    cuda = "cuda"
 
 
 class Form(str, Enum):
@@ -53,11 +48,15 @@ def register(app: typer.Typer) -> None:
 def ablate(
     k: Annotated[
         list[int] | None,
-        typer.Option("--k", metavar="K ...", help="Rows with these numbers of grounded tokens."),
+        typer.Option(
+            "--k", metavar="K ...", min=1, help="Rows with these numbers of grounded tokens."
+        ),
     ] = None,
     c: Annotated[
         list[int] | None,
-        typer.Option("--c", metavar="C ...", help="Rows with these sizes of the dictionary."),
+        typer.Option(
+            "--c", metavar="C ...", min=1, help="Rows with these sizes of the dictionary."
+        ),
     ] = None,
     one_to_one: Annotated[
         bool, typer.Option("--one-to-one", help="A row that maps every token to its nearest.")
@@ -85,15 +84,12 @@ def ablate(
     ] = None,
     seed: Annotated[
         int | None,
-        typer.Option(help="Of weights, order, masks and dropout; the recipe's if not given."),
+        typer.Option(
+            min=0, help="Of weights, order, masks and dropout; the recipe's if not given."
+        ),
     ] = None,
-    data_root: Annotated[
-        Path | None,
-        typer.Option(help=f"Folder of data sets; {VARIABLE} or the mini suite if left out."),
-    ] = None,
-    suite: Annotated[
-        str | None, typer.Option(help="mini or paper; by default what the data root holds.")
-    ] = None,
+    data_root: DataRoot = None,
+    suite: SuiteName = None,
     limit: Annotated[
         int | None, typer.Option(min=1, help="Evaluate on the first images of the split only.")
     ] = None,
@@ -105,16 +101,20 @@ def ablate(
             help="Fuse the K best pairs of each query by contrastive score; 0: every pair.",
         ),
     ] = _RERANK,
-    device: Annotated[Device, typer.Option(help="Where to train and evaluate.")] = Device.auto,
-    output: Annotated[Path, typer.Option(help="The runs folder.")] = Path("runs"),
+    device: TrainingDevice = "auto",
+    output: Annotated[Path, typer.Option(help="The runs folder."), Place.WRITES_FOLDER] = Path(
+        "runs"
+    ),
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show the plan and its cost, do nothing.")
     ] = False,
     export: Annotated[
         Path | None,
         typer.Option(help="Folder to copy the rows' records to, as in evals/measured."),
+        Place.WRITES_FOLDER,
+        Excludes("dry_run"),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Train and evaluate variants of one recipe for the same number of steps.
 
@@ -126,7 +126,7 @@ def ablate(
 
     root = find_data_root(data_root, suite)
     data = suites.resolve(suite, root, needs=None)
-    study = ablation.Study(data, output, device.value, limit, rerank or None)
+    study = ablation.Study(data, output, device, limit, rerank or None)
     pick = partial(_recipe, budget=budget, seed=seed)
     rows = _rows(study.suite, pick, config, k or [], c or [], one_to_one, without or [], full)
     plan = ablation.make_plan(study, rows, Estimator(study.rerank))
@@ -309,13 +309,22 @@ def report(
     table: Annotated[
         list[int] | None,
         typer.Option(
-            metavar="N ...", help="Numbers of the paper's tables, 1 to 10; without, what there is."
+            metavar="N ...",
+            min=1,
+            max=10,
+            help="Numbers of the paper's tables, 1 to 10; without, what there is.",
         ),
+        Excludes("html", "figure", "card"),
     ] = None,
-    form: Annotated[Form, typer.Option("--format", help="How to write them.")] = Form.text,
+    form: Annotated[
+        Form,
+        typer.Option("--format", help="How to write them."),
+        Excludes("html", "figure", "card"),
+    ] = Form.text,
     runs: Annotated[
         Path | None,
         typer.Option(help="Folder of runs whose records are shown; 'runs' if it is there."),
+        Place.READS_FOLDER,
     ] = None,
     data_root: Annotated[
         Path | None,
@@ -323,12 +332,20 @@ def report(
             help="Where the mini suite lies, for its ceilings and floors; by default its own place. "
             "With --html also real data, for texts and pictures of runs on it."
         ),
+        Place.READS_FOLDER,
+        Excludes("figure", "card"),
     ] = None,
     output: Annotated[
-        Path | None, typer.Option(help="File to write to; the terminal if left out.")
+        Path | None,
+        typer.Option(help="File to write to; the terminal if left out."),
+        Place.WRITES_FILE,
+        Excludes("html"),
     ] = None,
     html: Annotated[
-        Path | None, typer.Option(help="Folder to write the report site to, to open offline.")
+        Path | None,
+        typer.Option(help="Folder to write the report site to, to open offline."),
+        Place.WRITES_FOLDER,
+        Excludes("figure", "card"),
     ] = None,
     figure: Annotated[
         str | None,
@@ -336,6 +353,8 @@ def report(
             help="Draw k-sweep, c-sweep, without, retrieval, training or dictionary to --output, "
             "a file in .svg, .pdf or .png."
         ),
+        Needs("output"),
+        Excludes("card"),
     ] = None,
     images: Annotated[
         bool | None,
@@ -344,10 +363,12 @@ def report(
             help="Pictures of the site: thumbnails of every data set, or references to their files; "
             "by default thumbnails of the mini suite only.",
         ),
+        Needs("html"),
     ] = None,
     dictionary: Annotated[
         str | None,
         typer.Option(help="Model whose grounded dictionary the site shows; takes a minute."),
+        Needs("html"),
     ] = None,
     card: Annotated[
         str | None,

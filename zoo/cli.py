@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from unimo2.cli.guard import Needs, OneOf
+from unimo2.cli.options import AsJson, Device
 from unimo2.console import print_json, print_table, say
 from unimo2.errors import Unimo2Error
+from unimo2.files import Place
 
 if TYPE_CHECKING:
     from unimo2.released.convert import ConversionReport
-
-
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 class Grounding(str, Enum):
@@ -96,9 +96,11 @@ def show_model(
 
 def check_model(
     name: Annotated[str, typer.Argument(help="A model, as `--model` takes it.")],
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 ...")] = "auto",
+    device: Device = "auto",
     dtype: Annotated[
-        str | None, typer.Option(help="float32, bfloat16 or float16; else the family's own.")
+        str | None,
+        typer.Option(help="float32, bfloat16 or float16; else the family's own."),
+        OneOf("float32", "bfloat16", "float16"),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -118,8 +120,10 @@ def check_model(
 
 
 def convert_features(
-    source: Annotated[Path, typer.Argument(help="TSV of bottom-up attention or LXMERT.")],
-    out: Annotated[Path, typer.Argument(help="Folder to write.")],
+    source: Annotated[
+        Path, typer.Argument(help="TSV of bottom-up attention or LXMERT."), Place.READS
+    ],
+    out: Annotated[Path, typer.Argument(help="Folder to write."), Place.WRITES_FOLDER],
     extractor: Annotated[
         str, typer.Option(help="What the features were extracted with, for records.")
     ] = "unknown",
@@ -136,11 +140,18 @@ def convert_features(
 
 
 def convert_released(
-    released_dir: Annotated[Path, typer.Argument(help="The unpacked released checkpoint.")],
-    out: Annotated[Path, typer.Argument(help="Folder to write; must not exist, or be empty.")],
+    released_dir: Annotated[
+        Path, typer.Argument(help="The unpacked released checkpoint."), Place.READS
+    ],
+    out: Annotated[
+        Path,
+        typer.Argument(help="Folder to write; must not exist, or be empty."),
+        Place.WRITES_FOLDER,
+    ],
     config: Annotated[
         Path | None,
         typer.Option(help="JSON of the released code's fields, for other sizes than base."),
+        Place.READS_FILE,
     ] = None,
     grounding: Annotated[
         Grounding,
@@ -155,7 +166,14 @@ def convert_released(
         ),
     ] = None,
     image_size: Annotated[
-        int, typer.Option(metavar="N", help="With --tokenizer: images are resized to N x N pixels.")
+        int,
+        typer.Option(
+            metavar="N",
+            min=1,
+            max=8192,
+            help="With --tokenizer: images are resized to N x N pixels.",
+        ),
+        Needs("tokenizer"),
     ] = 384,
     allow_partial: Annotated[
         bool,
@@ -163,7 +181,9 @@ def convert_released(
             "--allow-partial", help="Missing parameters keep initial values, and are listed."
         ),
     ] = False,
-    seed: Annotated[int, typer.Option(help="Of those initial values.")] = 0,
+    seed: Annotated[
+        int, typer.Option(min=0, help="Of those initial values."), Needs("allow_partial")
+    ] = 0,
     as_json: AsJson = False,
 ) -> None:
     """Convert the authors' released checkpoint to a folder that `from_pretrained` loads."""

@@ -28,7 +28,7 @@ from evals.scoring import Scored, answered, missing_note
 from evals.splits import Extent, SplitData, contents_of, fingerprint, first_items
 from evals.suites import Suite
 from unimo2.errors import BadData, IncompatibleModel, UsageError
-from unimo2.files import write_text
+from unimo2.files import Place, write_text
 from unimo2.formats.coco import read_captions, read_results
 from unimo2.formats.images import loaded
 from unimo2.formats.karpathy import SPLITS, KarpathyImage, parse_karpathy, select_karpathy
@@ -98,13 +98,14 @@ class CocoOptions(ImageOptions):
         object_tags: File of object tags that captions are written with; None for none.
     """
 
-    beam_size: int = option(5, "Beams of an image.", variant="beam-{}")
+    beam_size: int = option(5, "Beams of an image.", range=(1, 100), variant="beam-{}")
     object_tags: Path | None = option(
         None,
         "Names of the objects in each image, which captions are written with: JSON "
         '{"<image id or file name>": ["dog", ...]}, or COCO\'s instances_*.json.',
         metavar="FILE",
         variant="object-tags",
+        of=Place.READS_FILE,
     )
 
 

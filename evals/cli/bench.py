@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from unimo2.cli.bench import Size, describe, group
+from unimo2.cli.options import AsJson, Device, Dtypes
 from unimo2.console import print_json, say
 
 if TYPE_CHECKING:
@@ -31,13 +32,13 @@ def retrieval(
     captions: Annotated[int | None, typer.Option(help="Captions, each with all.", min=1)] = None,
     text: Annotated[int, typer.Option(help="Text rows of a caption.", min=2)] = 16,
     rerank: Annotated[int, typer.Option(metavar="K", help="Shortlist's size.", min=1)] = 64,
-    dtype: Annotated[list[str] | None, typer.Option(help="float32, bfloat16 ...")] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 ...")] = "auto",
+    dtype: Dtypes = None,
+    device: Device = "auto",
     batch_size: Annotated[
         int | None, typer.Option(help="Pairs in one call; chosen by size if left out.", min=1)
     ] = None,
     repeats: Annotated[int, typer.Option(help="Rounds, all timed in turn.", min=1)] = 3,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON only.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Time the retrieval protocol against the released algorithm and dense masked fusion.
 

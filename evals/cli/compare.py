@@ -8,7 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from unimo2.cli.guard import OneOf
+from unimo2.cli.options import AsJson
 from unimo2.console import print_json, print_table, say, visible
+from unimo2.files import Place
 
 if TYPE_CHECKING:
     from evals.compare import Comparison
@@ -21,14 +24,17 @@ def register(app: typer.Typer) -> None:
 
 
 def compare(
-    run_a: Annotated[Path, typer.Argument(help="A run folder, or a model's folder of runs.")],
-    run_b: Annotated[Path, typer.Argument(help="Likewise; the difference is B - A.")],
+    run_a: Annotated[
+        Path, typer.Argument(help="A run folder, or a model's folder of runs."), Place.READS
+    ],
+    run_b: Annotated[Path, typer.Argument(help="Likewise; the difference is B - A."), Place.READS],
     part_a: Annotated[
         str | None,
         typer.Option(help="Compare with a part of A's score alone: itm or contrastive."),
+        OneOf("itm", "contrastive"),
     ] = None,
     seed: Annotated[int, typer.Option(help="Of resampling and exchanging.", min=0)] = 0,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Compare two runs item by item: difference of every metric, its interval and p-value."""
     from evals.compare import compare as compare_runs

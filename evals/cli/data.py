@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from unimo2.cli.console import VARIABLE, find_data_root
+from unimo2.cli.options import AsJson, DataRoot, SuiteName
 from unimo2.console import print_json, say, table_lines, terminal_width
 from unimo2.errors import MissingData, UsageError
-from unimo2.files import expanded
+from unimo2.files import Place, expanded
 from unimo2.progress import showing, stage
 
 if TYPE_CHECKING:
@@ -77,19 +78,13 @@ _HEADINGS = {
 Names = Annotated[
     list[str] | None, typer.Argument(help="Data sets or benchmarks; all without a name.")
 ]
-Root = Annotated[
-    Path | None,
-    typer.Option("--data-root", help=f"Folder of data sets; {VARIABLE} by default."),
-]
-SuiteName = Annotated[
-    str | None,
-    typer.Option("--suite", help="mini or paper; by default what the data root holds."),
-]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 def list_data_sets(
-    names: Names = None, data_root: Root = None, suite: SuiteName = None, as_json: AsJson = False
+    names: Names = None,
+    data_root: DataRoot = None,
+    suite: SuiteName = None,
+    as_json: AsJson = False,
 ) -> None:
     """List the data sets: what each is, its licence, where to get it, its layout, what is there."""
     from evals.datasets.registry import select
@@ -129,7 +124,7 @@ def list_data_sets(
 
 def verify_data_sets(
     names: Names = None,
-    data_root: Root = None,
+    data_root: DataRoot = None,
     suite: SuiteName = None,
     images: Annotated[
         bool, typer.Option("--images", help="Decode every image, too (minutes to hours).")
@@ -321,6 +316,7 @@ def fetch_data_sets(
     data_root: Annotated[
         Path | None,
         typer.Option("--data-root", help=f"Folder of real data sets; {VARIABLE} by default."),
+        Place.WRITES_FOLDER,
     ] = None,
     source: Annotated[
         str | None,
@@ -362,17 +358,24 @@ def register(app: typer.Typer) -> None:
 
 def make_mini(
     root: Annotated[
-        Path | None, typer.Option(help="Where to write it; the user's cache folder by default.")
+        Path | None,
+        typer.Option(help="Where to write it; the user's cache folder by default."),
+        Place.WRITES_FOLDER,
     ] = None,
-    seed: Annotated[int, typer.Option(help="Another seed draws another suite.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Another seed draws another suite.")] = 0,
     scale: Annotated[
-        float, typer.Option(help="Multiplies all sizes but that of Flickr's test split.")
+        float,
+        typer.Option(min=0, max=1000, help="Multiplies all sizes but that of Flickr's test split."),
     ] = 1.0,
     flickr_test: Annotated[
-        int, typer.Option(help="Images of Flickr's test split; the official one has 1,000.")
+        int,
+        typer.Option(
+            min=1, max=100_000, help="Images of Flickr's test split; the official one has 1,000."
+        ),
     ] = 300,
     processes: Annotated[
-        int | None, typer.Option(min=1, help="As many as there are processors by default.")
+        int | None,
+        typer.Option(min=1, max=1024, help="As many as there are processors by default."),
     ] = None,
 ) -> None:
     """Draw the embedded suite: a scale model of the data sets, in their official formats."""
@@ -409,15 +412,12 @@ def show(
     dataset: Annotated[
         str, typer.Argument(help="A data set with pictures: flickr, coco, visual-genome, vqa ...")
     ],
-    n: Annotated[int, typer.Option("--n", min=1, help="How many images.")] = 12,
-    output: Annotated[Path, typer.Option(help="The picture to write.")] = Path("sheet.png"),
-    data_root: Annotated[
-        Path | None,
-        typer.Option(help=f"Folder of data sets; {VARIABLE} by default."),
-    ] = None,
-    suite: Annotated[
-        str | None, typer.Option(help="mini or paper; by default what the data root holds.")
-    ] = None,
+    n: Annotated[int, typer.Option("--n", min=1, max=1000, help="How many images.")] = 12,
+    output: Annotated[Path, typer.Option(help="The picture to write."), Place.WRITES_FILE] = Path(
+        "sheet.png"
+    ),
+    data_root: DataRoot = None,
+    suite: SuiteName = None,
     split: Annotated[
         str | None, typer.Option(help="train, val, test ...; the first of them that it has.")
     ] = None,

@@ -5,9 +5,14 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, fields
-from typing import Annotated, Any, get_type_hints
+from operator import getitem
+from pathlib import Path
+from typing import Annotated, Any, get_args, get_type_hints
 
 import typer
+
+from unimo2.cli.guard import OneOf
+from unimo2.files import Place
 
 KEYWORD = inspect.Parameter.KEYWORD_ONLY
 REQUIRED = inspect.Parameter.empty
@@ -22,19 +27,29 @@ def parameter(
         name: Of the parameter, "batch_size".
         kind: Its type.
         default: Its value if left out; `REQUIRED` for none.
-        declared: "help", and where there are "metavar" and "min".
+        declared: "help", and where there are "metavar", "range" and "of" (`evals.benchmark.option`).
         typed_as: What the user types; None for "--batch-size".
 
     Returns:
         The parameter of a function that Typer takes for a command.
     """
+    low, high = declared.get("range") or (None, None)
     option = typer.Option(
         typed_as or f"--{name.replace('_', '-')}",
         help=declared["help"],
         metavar=declared.get("metavar"),
-        min=declared.get("min"),
+        min=low,
+        max=high,
     )
-    return inspect.Parameter(name, KEYWORD, default=default, annotation=Annotated[kind, option])
+    annotation = getitem(Annotated, (kind, option, *_marks(declared.get("of"))))
+    return inspect.Parameter(name, KEYWORD, default=default, annotation=annotation)
+
+
+def _marks(of: Sequence[str] | Place | None) -> tuple[Place | OneOf, ...]:
+    """What a path names, or the words that an option takes."""
+    if of is None:
+        return ()
+    return (of,) if isinstance(of, Place) else (OneOf(*of),)
 
 
 AS_JSON = parameter("as_json", bool, False, {"help": "Print JSON and nothing else."}, "--json")
@@ -64,15 +79,16 @@ def parameters_of(function: Callable[..., Any]) -> list[inspect.Parameter]:
         text = ""
         if hasattr(kind, "__metadata__"):
             kind, text = kind.__origin__, kind.__metadata__[0]
+        of = Place.READS if Path in (kind, *get_args(kind)) else None
         if place:
-            found.append(parameter(one.name, kind, one.default, {"help": text}))
+            found.append(parameter(one.name, kind, one.default, {"help": text, "of": of}))
         else:
-            found.append(_argument(one.name, kind, text))
+            found.append(_argument(one.name, kind, text, of))
     return found
 
 
-def _argument(name: str, kind: Any, text: str) -> inspect.Parameter:
-    annotation = Annotated[kind, typer.Argument(help=text)]
+def _argument(name: str, kind: Any, text: str, of: Place | None) -> inspect.Parameter:
+    annotation = getitem(Annotated, (kind, typer.Argument(help=text), *_marks(of)))
     return inspect.Parameter(name, KEYWORD, annotation=annotation)
 
 

@@ -81,10 +81,14 @@ def _parameters(benchmark: Benchmark | None) -> list[inspect.Parameter]:
         "split",
         str,
         benchmark.default_split,
-        {"help": f"{', '.join(others)} or {last}." if others else f"{last}."},
+        {
+            "help": f"{', '.join(others)} or {last}." if others else f"{last}.",
+            "of": benchmark.splits,
+        },
     )
     if benchmark.auto_dtype:
-        common["dtype"] = parameter("dtype", str | None, None, {"help": _AUTO_DTYPE})
+        declared = {"help": _AUTO_DTYPE, "of": ("float32", "bfloat16", "float16", "auto")}
+        common["dtype"] = parameter("dtype", str | None, None, declared)
     shared = list(common.values())
     cut = list(common).index("limit") + 1
     own = options_of(benchmark.Options).values()

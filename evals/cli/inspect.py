@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from unimo2.cli.console import find_data_root
+from unimo2.cli.guard import Needs, OneOf
+from unimo2.cli.options import AsJson, DataRoot, Device
 from unimo2.console import print_json, print_table, say
 from unimo2.progress import showing, stage
 
@@ -38,15 +41,18 @@ def dictionary(
         bool,
         typer.Option("--interventions", help="Match with rows that are chosen in other ways."),
     ] = False,
-    split: Annotated[str, typer.Option(help="Of Flickr30k: val or test.")] = "val",
+    split: Annotated[
+        str, typer.Option(help="Of Flickr30k: val or test."), OneOf("train", "val", "test")
+    ] = "val",
     limit: Annotated[int | None, typer.Option(help="Only the first images.", min=8)] = None,
-    data_root: Annotated[
-        Path | None,
-        typer.Option(envvar="UNIMO2_DATA", help="Folder of data sets; the mini suite if left out."),
-    ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 ...")] = "auto",
-    seed: Annotated[int, typer.Option(help="Of random rows and of resampling.", min=0)] = 0,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")] = False,
+    data_root: DataRoot = None,
+    device: Device = "auto",
+    seed: Annotated[
+        int,
+        typer.Option(help="Of random rows and of resampling.", min=0),
+        Needs("interventions"),
+    ] = 0,
+    as_json: AsJson = False,
 ) -> None:
     """Show who chooses the dictionary's rows and what is near them; or whether the choice matters."""
     from evals.inspection.dictionary_rows import inspect
@@ -54,7 +60,10 @@ def dictionary(
     from evals.suite_mini.patches import flickr_scenes
     from evals.suites import resolve
 
-    scorer, root = _scorer(model, device), resolve(None, data_root, ["flickr30k"]).root
+    scorer, root = (
+        _scorer(model, device),
+        resolve(None, find_data_root(data_root, None), ["flickr30k"]).root,
+    )
     images = _images(root, split, limit)
     content: dict[str, Any] = {"model": scorer.name, "split": split}
     if interventions:

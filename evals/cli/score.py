@@ -26,7 +26,9 @@ _COMMON = {
         False,
         {"help": "Score what is there, and say how many are missing."},
     ),
-    "seed": parameter("seed", int, 0, {"help": "Of the intervals' resampling.", "min": 0}),
+    "seed": parameter(
+        "seed", int, 0, {"help": "Of the intervals' resampling.", "range": (0, None)}
+    ),
 }
 
 

@@ -68,7 +68,7 @@ def show(record: Record) -> None:
         facts["score"] = f"ITM logit + {weight:g} x contrastive score"
     for name, fact in facts.items():
         if fact is not None:
-            say(f"{name:<8}{visible(fact)}")
+            say(f"{name:<8}{visible(str(fact))}")
     ties = max((metric.ties for metric in record.metrics.values()), default=0)
     for remark in [*record.notes, *([f"ties: {ties} queries"] if ties else [])]:
         note(remark)

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
 from evals.registry import benchmarks, canonical, get_benchmark, shown
-from unimo2.cli.console import VARIABLE, find_data_root, is_first_process, say
+from unimo2.cli.console import find_data_root, is_first_process, say
+from unimo2.cli.guard import Excludes, OneOf
+from unimo2.cli.options import DataRoot, Resume, SuiteName, TrainingDevice
 from unimo2.console import print_table
-from unimo2.files import expanded
+from unimo2.files import Place, expanded
 from unimo2.progress import showing
 
 if TYPE_CHECKING:
@@ -52,23 +54,18 @@ def pretrain(
     config: Annotated[
         str, typer.Option(help="A configuration's name (mini) or a TOML file.")
     ] = "mini",
-    data_root: Annotated[
-        Path | None,
-        typer.Option(envvar="UNIMO2_DATA", help="Folder of data sets; the mini suite if left out."),
-    ] = None,
+    data_root: DataRoot = None,
     output: Annotated[
-        Path, typer.Option(help="Folder for model/, checkpoint/, log.jsonl and train.json.")
+        Path,
+        typer.Option(help="Folder for model/, checkpoint/, log.jsonl and train.json."),
+        Place.WRITES_FOLDER,
     ] = Path("runs/pretrain"),
     steps: Annotated[int | None, typer.Option(min=1, help="Optimiser steps.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Of weights, order, masks and dropout.")] = None,
-    resume: Annotated[
-        str,
-        typer.Option(
-            help="auto: go on where a run in the output folder stopped; changed: the same, with "
-            "other training values from there on; never: start over."
-        ),
-    ] = "auto",
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    seed: Annotated[
+        int | None, typer.Option(min=0, help="Of weights, order, masks and dropout.")
+    ] = None,
+    resume: Resume = "auto",
+    device: TrainingDevice = "auto",
     set_: Annotated[
         list[str] | None,
         typer.Option(
@@ -79,22 +76,21 @@ def pretrain(
     """Train a model from random weights and choose its retrieval weight on the validation split."""
     from evals.suites import resolve
     from unimo2.errors import UsageError
-    from unimo2.training.distributed import require_place
     from unimo2.training.recipes import load_recipe, override
-    from unimo2.training.trainer import require_resume
 
     assignments = list(set_ or [])
     assignments += [f"steps={steps}"] if steps is not None else []
     assignments += [f"seed={seed}"] if seed is not None else []
     recipe = override(load_recipe(config), assignments)
-    require_resume(resume)
-    require_place(device, recipe.training.trackers)
     if recipe.training.eval_every:
         raise UsageError(
             "training.eval_every: pre-training has no early evaluation; 'unimo2 eval' measures the "
             "model that it leaves"
         )
-    root = resolve(None, data_root, needs=None).root
+    root = resolve(None, find_data_root(data_root, None), needs=None).root
+    from unimo2.training.distributed import require_place  # not before all that needs no torch
+
+    require_place(device, recipe.training.trackers)
     summary = _train(recipe, root, output, resume, device)
     say(
         f"trained {summary.steps} steps in {summary.seconds:.0f} s "
@@ -214,18 +210,15 @@ def finetune(
             "stsb also a folder or hub id of any transformers text encoder."
         ),
     ] = "mini",
-    data_root: Annotated[
-        Path | None, typer.Option(help=f"Folder of data sets; {VARIABLE} by default.")
-    ] = None,
-    suite: Annotated[
-        str | None, typer.Option(help="mini or paper; by default what the data root holds.")
-    ] = None,
+    data_root: DataRoot = None,
+    suite: SuiteName = None,
     output: Annotated[
         Path | None,
         typer.Option(
             help="Folder for model/, checkpoint/, log.jsonl and train.json; runs/finetune/TASK "
             "by default."
         ),
+        Place.WRITES_FOLDER,
     ] = None,
     config: Annotated[
         str | None,
@@ -254,19 +247,22 @@ def finetune(
             help="COCO: names of the objects in each image, which captions are written with, as of "
             "'unimo2 eval coco'.",
         ),
+        Place.READS_FILE,
     ] = None,
     steps: Annotated[int | None, typer.Option(min=1, help="Optimiser steps.")] = None,
-    epochs: Annotated[float | None, typer.Option(help="Passes over the training samples.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Of new heads, order and dropout.")] = None,
-    resume: Annotated[
-        str,
-        typer.Option(
-            help="auto: go on where a run in the output folder stopped; changed: the same, with "
-            "other training values from there on; never: start over."
-        ),
-    ] = "auto",
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
-    precision: Annotated[str | None, typer.Option(help="auto, fp32 or bf16.")] = None,
+    epochs: Annotated[
+        float | None,
+        typer.Option(min=0, help="Passes over the training samples."),
+        Excludes("steps"),
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option(min=0, help="Of new heads, order and dropout.")
+    ] = None,
+    resume: Resume = "auto",
+    device: TrainingDevice = "auto",
+    precision: Annotated[
+        str | None, typer.Option(help="auto, fp32 or bf16."), OneOf("auto", "fp32", "bf16")
+    ] = None,
     search: Annotated[
         bool,
         typer.Option("--search", help="Try the recipe's grid (Table 8) and keep the best run."),
@@ -282,17 +278,8 @@ def finetune(
     last checkpoint was.
     """
     from evals.suites import resolve
-    from unimo2.errors import UsageError
-    from unimo2.training.distributed import require_place
-    from unimo2.training.trainer import require_resume
 
     name = _task(task)
-    if steps is not None and epochs is not None:
-        raise UsageError("--steps and --epochs both set the length: leave one out")
-    if object_tags is not None and name != "coco":
-        raise UsageError(f"--object-tags is for coco alone: {task} writes no captions")
-    if select_on is not None and name != "flickr":
-        raise UsageError(f"--select-on is for flickr alone, got {task}: leave it out")
     asked = {
         "train_on": train_on,
         "select_on": select_on,
@@ -303,18 +290,38 @@ def finetune(
         "seed": seed,
         "precision": precision,
     }
-    assignments = list(set_ or [])
-    assignments += [f"{key}={value}" for key, value in asked.items() if value is not None]
+    given = {key: value for key, value in asked.items() if value is not None}
+    _require_fields(name, given)
+    assignments = [*(set_ or []), *(f"{key}={value}" for key, value in given.items())]
+    folder = _checkpoint(model, name)
+    recipe = _recipe(name, folder, config, assignments)
     root = resolve(suite, find_data_root(data_root, suite), [name]).root
-    request = _Request(name, model, _checkpoint(model, name), root, resume, device)
-    recipe = _recipe(request, config, assignments)
-    require_resume(resume)
+    request = _Request(name, model, folder, root, resume, device)
+    from unimo2.training.distributed import require_place  # not before all that needs no torch
+
     require_place(device, recipe.training.trackers)
     where = output or Path("runs/finetune") / name
     if search or seeds is not None:
         _run_several(request, recipe, where, search, seeds or 1)
     else:
         _describe(_run(request, recipe, where))
+
+
+def _require_fields(task: str, given: Mapping[str, Any]) -> None:
+    """Refuse options that say nothing of a task, because its recipes have no such field."""
+    from unimo2.errors import UsageError
+    from unimo2.training.finetuning.config import TASKS, default_config
+
+    def has(name: str, key: str) -> bool:
+        return key in {one.name for one in fields(default_config(name))}
+
+    for key in given:
+        if not has(task, key):
+            others = ", ".join(shown(name) for name in TASKS if has(name, key))
+            option = f"--{key.replace('_', '-')}"
+            raise UsageError(
+                f"option {option} is for {others}, not for {shown(task)}: leave it out"
+            )
 
 
 def _task(spelled: str) -> str:
@@ -334,8 +341,7 @@ def _checkpoint(model: str, task: str) -> Path | None:
     """The folder of a card's or the user's own UNIMO-2; None for a text encoder."""
     import zoo
     from unimo2.errors import IncompatibleModel
-    from unimo2.training.finetuning.config import GLUE
-    from unimo2.training.finetuning.tasks import checkpoint_config
+    from unimo2.training.finetuning.config import GLUE, checkpoint_config
     from zoo import cards
     from zoo.weights import refuse_damaged
 
@@ -346,29 +352,31 @@ def _checkpoint(model: str, task: str) -> Path | None:
         refuse_damaged(folder)
     if folder.is_dir() and checkpoint_config(folder).get("model_type") == "unimo2":
         return folder
-    if task in GLUE:
+    if task in GLUE and ("/" in model or folder.is_dir()):
         return None
     zoo.resolve(model)  # says what is wrong with a name that is neither card nor folder
     raise IncompatibleModel(f"{model} is no UNIMO-2 checkpoint, which {task} is fine-tuned from")
 
 
-def _recipe(request: _Request, config: str | None, assignments: Sequence[str]) -> FinetuneRecipe:
+def _recipe(
+    task: str, folder: Path | None, config: str | None, assignments: Sequence[str]
+) -> FinetuneRecipe:
     """The recipe of the command line, or the default one of the model's size."""
     from unimo2.training.finetuning.config import (
         PAPER_WIDTH,
+        checkpoint_config,
         default_config,
         default_recipe,
         load_finetune_recipe,
         override_finetune,
     )
-    from unimo2.training.finetuning.tasks import checkpoint_config
 
     if config is None:
         width = PAPER_WIDTH
-        if request.folder is not None:
-            width = int(checkpoint_config(request.folder).get("hidden_size", 0))
-        config = default_recipe(request.task, width)
-    recipe = load_finetune_recipe(config, default_config(request.task))
+        if folder is not None:
+            width = int(checkpoint_config(folder).get("hidden_size", 0))
+        config = default_recipe(task, width)
+    recipe = load_finetune_recipe(config, default_config(task))
     return override_finetune(recipe, assignments)
 
 

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from unimo2.cli.guard import OneOf
+from unimo2.cli.options import AsJson, Device, Dtypes
 from unimo2.console import print_json, say
 
 if TYPE_CHECKING:
@@ -35,10 +37,10 @@ def fusion(
     text: Annotated[int, typer.Option(help="Text rows.", min=1)] = 40,
     layers: Annotated[int, typer.Option(help="Layers of the forward pass.", min=1)] = 12,
     batch_size: Annotated[int, typer.Option(help="Pairs at once.", min=1)] = 4,
-    dtype: Annotated[list[str] | None, typer.Option(help="float32, bfloat16 ...")] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 ...")] = "auto",
+    dtype: Dtypes = None,
+    device: Device = "auto",
     repeats: Annotated[int, typer.Option(help="Rounds, all timed in turn.", min=1)] = 7,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON only.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Time the Grounded Transformer at base size against dense masked attention and matmuls."""
     from unimo2.bench.fusion import measure
@@ -78,10 +80,10 @@ def caption(
     images: Annotated[int | None, typer.Option(help="Images in one call.", min=1)] = None,
     beams: Annotated[int, typer.Option(help="Beams of an image.", min=1)] = 5,
     tokens: Annotated[int, typer.Option(help="Tokens of every caption.", min=2)] = 20,
-    dtype: Annotated[list[str] | None, typer.Option(help="float32, bfloat16 ...")] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 ...")] = "auto",
+    dtype: Dtypes = None,
+    device: Device = "auto",
     repeats: Annotated[int, typer.Option(help="Rounds, all timed in turn.", min=1)] = 3,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON only.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Time our beam search for captions against transformers' generate on decoders of the same size."""
     from unimo2.bench.captioning import measure
@@ -130,11 +132,13 @@ def train(
         list[str] | None, typer.Option("--set", help="Change it: batch_size=32 ...")
     ] = None,
     dtype: Annotated[
-        list[str] | None, typer.Option(help="float32, bfloat16 (autocast); both by default.")
+        list[str] | None,
+        typer.Option(help="float32, bfloat16 (autocast); both by default."),
+        OneOf("float32", "bfloat16"),
     ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 ...")] = "auto",
+    device: Device = "auto",
     repeats: Annotated[int, typer.Option(help="Rounds, all timed in turn.", min=1)] = 5,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON only.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Time a training step of each kind of batch against the machine's matrix products."""
     from unimo2.bench.training import measure

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, get_type_hints
 
@@ -38,11 +39,27 @@ class Excludes:
         object.__setattr__(self, "names", names)
 
 
+@dataclass(frozen=True, init=False)
+class OneOf:
+    """The words that the option takes; with the wildcards of file names."""
+
+    words: tuple[str, ...]
+
+    def __init__(self, *words: str) -> None:
+        object.__setattr__(self, "words", words)
+
+    def check(self, word: str, option: str) -> None:
+        """Refuse another word."""
+        if not any(fnmatchcase(word, one) for one in self.words):
+            known = ", ".join(one.replace("[0-9]", "N") for one in self.words)
+            raise UsageError(f"option {option} got '{word}', expected one of: {known}")
+
+
 def marks(command: Any) -> dict[str, tuple[Any, ...]]:
     """What a command says of its options: places and conditions, by the parameter's name."""
     function = getattr(command.callback, "__wrapped__", command.callback)
     hints = get_type_hints(function, include_extras=True) if function is not None else {}
-    kinds = (Place, Needs, Excludes)
+    kinds = (Place, OneOf, Needs, Excludes)
     return {
         name: tuple(mark for mark in getattr(hint, "__metadata__", ()) if isinstance(mark, kinds))
         for name, hint in hints.items()
@@ -74,10 +91,11 @@ def _check(parameter: Any, context: Any, given: tuple[Any, ...]) -> None:
             raise UsageError(f"option {name} got {one}, expected a finite number")
         if isinstance(one, int) and abs(one) > LARGEST:
             raise UsageError(f"option {name} got {one}, expected at most {LARGEST:,}")
-        if isinstance(one, Path):
-            for place in given:
-                if isinstance(place, Place):
-                    place.check(one, name)
+        for mark in given:
+            if isinstance(mark, Place) and isinstance(one, Path):
+                mark.check(one, name)
+            if isinstance(mark, OneOf) and isinstance(one, str):
+                mark.check(one, name)
     if _is_given(parameter.name, context):
         for mark in given:
             if isinstance(mark, (Needs, Excludes)):

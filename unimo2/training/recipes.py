@@ -6,6 +6,7 @@ A recipe file holds a `[training]` table (fields of `PretrainConfig`) and a `[mo
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
@@ -52,12 +53,12 @@ def load_recipe(name_or_file: str) -> Recipe:
     return Recipe(path.stem, preset, model, training)
 
 
-def find_recipe(name_or_file: str) -> Path:
-    """The file of a recipe: `unimo2/training/recipes/NAME.toml`, or a file of the user."""
-    shipped = CONFIG_FOLDER / f"{name_or_file}.toml"
+def find_recipe(name_or_file: str, folder: Path = CONFIG_FOLDER) -> Path:
+    """The file of a recipe: NAME.toml of those that come with the package, or a file of the user."""
+    shipped = folder / f"{name_or_file}.toml"
     path = shipped if shipped.is_file() else Path(name_or_file)
     if not path.is_file():
-        known = ", ".join(sorted(p.stem for p in CONFIG_FOLDER.glob("*.toml")))
+        known = ", ".join(sorted(p.stem for p in folder.glob("*.toml")))
         raise MissingData(f"no configuration {name_or_file!r}: give a file, or one of: {known}")
     return path
 
@@ -76,7 +77,16 @@ def read_tables(path: Path, known: set[str]) -> dict[str, dict[str, Any]]:
     for name, table in tables.items():
         if not isinstance(table, dict):
             raise UsageError(f"{path}: {name!r} must be a table, [{name}]")
+        _require_finite(table, f"{path}: {name}")
     return tables
+
+
+def _require_finite(values: Mapping[str, Any], where: str) -> None:
+    """Refuse TOML's `inf` and `nan`, with which a training only fails later."""
+    for key, value in values.items():
+        for one in value if isinstance(value, list) else [value]:
+            if isinstance(one, float) and not math.isfinite(one):
+                raise UsageError(f"{where}: {key} is {one}; expected a finite number")
 
 
 def override(recipe: Recipe, assignments: Sequence[str]) -> Recipe:
@@ -106,6 +116,7 @@ def parse_assignments(assignments: Sequence[str]) -> tuple[dict[str, Any], dict[
             model[key.removeprefix("model.")] = _parse(raw)
         else:
             training[key.removeprefix("training.")] = _parse(raw)
+    _require_finite({**training, **model}, "--set")
     return training, model
 
 

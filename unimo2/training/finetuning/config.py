@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, ClassVar, Literal, TypeVar
 
-from unimo2.errors import UsageError
+from unimo2.errors import BadCheckpoint, UsageError
 from unimo2.training.config import (
     BelowOne,
     Count,
@@ -172,6 +174,20 @@ def default_recipe(task: str, hidden_size: int) -> str:
     return spelled if hidden_size >= PAPER_WIDTH else f"mini-{spelled}"
 
 
+def checkpoint_config(folder: Path) -> dict[str, Any]:
+    """What the config.json of a model folder says; BadCheckpoint where it is none."""
+    path = folder / "config.json"
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise BadCheckpoint(f"{folder} holds no config.json, so it is no model folder") from None
+    except ValueError as error:
+        raise BadCheckpoint(f"{path} is no JSON: {error}") from None
+    if not isinstance(content, dict):
+        raise BadCheckpoint(f"{path} is no model configuration")
+    return content
+
+
 def load_finetune_recipe(name_or_file: str, defaults: FinetuneConfig) -> FinetuneRecipe:
     """Read a recipe by name (`unimo2/training/recipes/finetune/NAME.toml`) or from a file.
 
@@ -181,8 +197,7 @@ def load_finetune_recipe(name_or_file: str, defaults: FinetuneConfig) -> Finetun
         MissingData: There is no such recipe.
         UsageError: The file is no TOML, or has an unknown key or a value of another type.
     """
-    shipped = CONFIG_FOLDER / _FOLDER / f"{name_or_file}.toml"
-    path = shipped if shipped.is_file() else find_recipe(name_or_file)
+    path = find_recipe(name_or_file, CONFIG_FOLDER / _FOLDER)
     tables = read_tables(path, {"model", "training", "search"})
     training = with_values(defaults, _timed(tables.get("training", {})), str(path))
     search = tables.get("search", {})

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -41,6 +40,7 @@ from unimo2.training.finetuning.config import (
     FinetuneRecipe,
     ImageConfig,
     RetrievalConfig,
+    checkpoint_config,
     with_steps,
 )
 from unimo2.training.finetuning.retrieval import RetrievalData, RetrievalObjective
@@ -99,20 +99,6 @@ class Prepared:
     dropped: str | None = None
     # captioned images that were kept for development; None for a development split
     development: Sequence[KarpathyImage] | None = None
-
-
-def checkpoint_config(folder: Path) -> dict[str, Any]:
-    """What the config.json of a model folder says; BadCheckpoint where it is none."""
-    path = folder / "config.json"
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise BadCheckpoint(f"{folder} holds no config.json, so it is no model folder") from None
-    except ValueError as error:
-        raise BadCheckpoint(f"{path} is no JSON: {error}") from None
-    if not isinstance(content, dict):
-        raise BadCheckpoint(f"{path} is no model configuration")
-    return content
 
 
 def prepare(task: str, recipe: FinetuneRecipe, folder: Path, root: Path) -> Prepared:
