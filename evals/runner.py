@@ -109,7 +109,6 @@ def make_request(name: str, model: str, given: Mapping[str, Any]) -> Request:
         options=benchmark.Options(**_typed(benchmark.Options, said, own)),
         **_typed(Request, said, common),
     )
-    _check_options(benchmark, request)
     return replace(request, variant=request.variant or _variant(request.options))
 
 
@@ -242,8 +241,7 @@ def _prepare(
 ) -> _Ready:
     """Load the model, refuse what it cannot do, then read the data."""
     benchmark = get_benchmark(request.benchmark)
-    if request.batch_size is not None and request.batch_size < 1:
-        raise UsageError(f"--batch-size {request.batch_size}: at least 1 is needed")
+    _check_options(benchmark, request)
     alternatives = benchmark.alternatives(request)
     suite = suites.resolve(request.suite, request.data_root, [benchmark.name])
     card, model = None, given

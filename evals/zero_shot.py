@@ -113,6 +113,7 @@ def alternatives(request: Request) -> tuple[str, ...]:
         UsageError: An unknown score, or options that exclude each other.
     """
     options = request.options
+    templates(options.templates)  # refuses another number
     parts = options.rerank is not None or options.contrastive_weight is not None
     if options.score not in SCORES:
         raise UsageError(f"unknown score '{options.score}'; known are {', '.join(SCORES)}")
@@ -153,8 +154,6 @@ def protocol(model: Model, request: Request) -> dict[str, Any]:
                 f"model '{model.name}' has no contrastive part: leave --contrastive-weight out"
             )
     if rerank is not None:
-        if rerank < 1:
-            raise UsageError(f"--rerank {rerank}: at least 1 candidate is needed")
         protocols.require(model, "shortlister")
         pairs = (
             f"shortlist of {rerank} classes an image by contrastive score, fused; the "

@@ -27,7 +27,7 @@ from evals.samples import frame
 from evals.scoring import Scored, answered, missing_note
 from evals.splits import Extent, SplitData, contents_of, fingerprint, first_items
 from evals.suites import Suite
-from unimo2.errors import BadData, IncompatibleModel, UsageError
+from unimo2.errors import BadData, IncompatibleModel
 from unimo2.files import Place, write_text
 from unimo2.formats.coco import read_captions, read_results
 from unimo2.formats.images import loaded
@@ -160,8 +160,6 @@ class Coco(ItemBenchmark):
 
     def details(self, model: Model, request: Request) -> dict[str, Any]:
         """How captions are made and measured; errors for options that the model cannot follow."""
-        if request.options.beam_size < 1:
-            raise UsageError(f"--beam-size {request.options.beam_size}: at least 1 beam is needed")
         tags = None
         if request.options.object_tags is not None:
             if not isinstance(model, TagReader):

@@ -35,7 +35,7 @@ from evals.retrieval.writer import BlockWriter, Scores
 from evals.scoring import Scored
 from evals.splits import Extent, SplitData, check_limit
 from evals.suites import MINI, Suite
-from unimo2.errors import BadData, IncompatibleModel, MissingData, UsageError
+from unimo2.errors import BadData, IncompatibleModel, MissingData
 from unimo2.formats.karpathy import KarpathyImage, parse_karpathy, select_karpathy
 from unimo2.formats.layout import Flickr30kFiles
 from unimo2.progress import Report
@@ -163,8 +163,6 @@ class Flickr(Benchmark):
         """
         rerank, weight = request.options.rerank, request.options.contrastive_weight
         if rerank is not None:
-            if rerank < 1:
-                raise UsageError(f"--rerank {rerank}: at least 1 candidate is needed")
             protocols.require(model, "shortlister")
         own = getattr(model, "contrastive_weight", None)
         if weight is not None and own is None:

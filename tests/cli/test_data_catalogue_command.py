@@ -139,8 +139,8 @@ def test_verify_refuses_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixtur
         (["--data-root", str(tmp_path)], "not found; see 'unimo2 data list "),
         (["vqa", "--data-root", str(tmp_path)], "vqa is not in "),
         (["nothing", "--data-root", str(tmp_path)], "unknown data set 'nothing'"),
-        (["--data-root", str(tmp_path / "none")], "no data folder at"),
-        (["--suite", "maxi"], "unknown suite 'maxi'"),
+        (["--data-root", str(tmp_path / "none")], "none: not found, expected a folder"),
+        (["--suite", "maxi"], "option --suite got 'maxi'"),
     ):
         assert main(["data", "verify", *arguments]) == 2
         error = capsys.readouterr().err

@@ -199,9 +199,12 @@ def test_all_measures_what_the_model_can_do_and_names_what_it_cannot(
         (["imagenet", "--model", "plain"], "is no image_classifier"),
         (["coco", "--model", "vqa"], "is no captioner"),
         (["imagenet", "--zero-shot", "--model", "plain", "--templates", "3"], "--templates 3"),
-        (["sst2", "--model", "sst2", "--split", "val"], "unknown split 'val'; SST-2 has train"),
-        (["sst2", "--model", "sst2", "--limit", "0"], "--limit 0: at least 1"),
-        (["sst2", "--model", "sst2", "--batch-size", "0"], "--batch-size 0: at least 1"),
+        (
+            ["sst2", "--model", "sst2", "--split", "val"],
+            "option --split got 'val', expected one of: train",
+        ),
+        (["sst2", "--model", "sst2", "--limit", "0"], "Invalid value for '--limit': 0"),
+        (["sst2", "--model", "sst2", "--batch-size", "0"], "Invalid value for '--batch-size': 0"),
         (["vqa", "--model", "vqa", "--split", "val"], "VQA questions not found"),
     ],
 )

@@ -152,7 +152,7 @@ def test_captions_are_trained_with_object_tags(folder, root, tmp_path, capsys):
     assert (told["images_with_tags"], told["training_images"]) == (3, 2)
     assert "eval/CIDEr" in evaluations(tmp_path / "run")[-1]
     assert finetune("sst2", folder, root, tmp_path / "x", *more) == 2
-    assert "--object-tags is for coco alone" in capsys.readouterr().err
+    assert "option --object-tags is for coco, not for" in capsys.readouterr().err
 
 
 def test_seeds_of_another_rate_are_not_taken_for_these(folder, root, tmp_path, capsys, monkeypatch):

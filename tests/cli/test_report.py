@@ -74,7 +74,7 @@ def test_without_a_table_it_says_what_there_is(capsys):
         (["--table", "1", "--format", "pdf"], "pdf"),
         (["--table", "1", "--data-root", "nowhere"], "no mini suite"),
         (["--runs", "nowhere"], "no folder of runs at nowhere"),
-        (["--figure", "k-sweep"], "--figure needs --output"),
+        (["--figure", "k-sweep"], "--figure applies only with --output"),
         (["--figure", "pie", "--output", "pie.svg"], "k-sweep, c-sweep"),
         (["--model-card", "nobody"], "neither a card nor a record"),
         (["--html", "site", "--runs", "nowhere"], "no folder of runs at nowhere"),

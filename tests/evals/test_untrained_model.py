@@ -131,7 +131,10 @@ def test_mistakes_are_one_line_and_status_2(
     wrong = [
         (["eval", "sst2", "--model", "mini", "--data-root", str(data)], "is no text_classifier"),
         (["eval", "flickr", "--model", "mini", "--data-root", str(data)], "add --zero-shot"),
-        (["eval", "flickr", "--zero-shot", "--data-root", nowhere], "no data folder at"),
+        (
+            ["eval", "flickr", "--zero-shot", "--data-root", nowhere],
+            "not found, expected a folder to read",
+        ),
         (["eval", "flickr", "--zero-shot", "--suite", "paper"], "--data-root or UNIMO2_DATA"),
         (
             ["eval", "flickr", "--zero-shot", "--model", "no-such", "--data-root", str(data)],
@@ -139,7 +142,7 @@ def test_mistakes_are_one_line_and_status_2(
         ),
         (
             ["eval", "flickr", "--model", str(model), "--data-root", str(data), "--dtype", "int4"],
-            "--dtype int4",
+            "option --dtype got 'int4'",
         ),
     ]
     for command, says in wrong:

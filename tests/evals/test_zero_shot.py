@@ -164,8 +164,8 @@ def test_what_a_model_cannot_do_is_refused(tmp_path):
         run(root, tmp_path, score="contrastive", rerank=4)
     with pytest.raises(UsageError, match="unknown score 'best'"):
         run(root, tmp_path, score="best")
-    with pytest.raises(UsageError, match="--rerank 0"):
-        run(root, tmp_path, rerank=0)
+    with pytest.raises(UsageError, match="--rerank -1"):
+        run(root, tmp_path, rerank=-1)
 
 
 def test_a_unit_of_work_holds_a_bounded_number_of_pairs():

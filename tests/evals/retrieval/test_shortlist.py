@@ -237,8 +237,8 @@ def test_a_model_without_a_contrastive_score_is_refused(flickr_root: Path, tmp_p
     model = Fused()
     with pytest.raises(IncompatibleModel, match="contrastive_scores"):
         _run(flickr_root, tmp_path, model, rerank=3)
-    with pytest.raises(UsageError, match="--rerank 0"):
-        _run(flickr_root, tmp_path, ColourScorer(), rerank=0)
+    with pytest.raises(UsageError, match="--rerank -1"):
+        _run(flickr_root, tmp_path, ColourScorer(), rerank=-1)
     assert model.images == 0
 
 
