@@ -24,7 +24,7 @@ from evals.benchmark import Benchmark, Outcome, Request
 from evals.distributed import ALL, Share
 from unimo2.errors import BadCheckpoint
 from unimo2.files import write_text
-from unimo2.progress import Progress, Report
+from unimo2.progress import Progress, Report, stage
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -389,7 +389,8 @@ class ItemBenchmark(Benchmark):
         """Predict all items and score the predictions."""
         store = self.predict(model, data, request, folder, report)
         found = store.assemble()
-        results = self.results(model, data, found, request, folder)
+        with stage("metrics and intervals"):
+            results = self.results(model, data, found, request, folder)
         pace = len(found.values) / found.seconds if found.seconds else 0.0
         return Outcome(
             metrics=results.metrics,

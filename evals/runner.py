@@ -28,7 +28,7 @@ from evals.distributed import ALL, Share
 from evals.records import Record
 from evals.registry import canonical, get_benchmark, require_one, required, shown
 from unimo2.errors import IncompatibleModel, UsageError
-from unimo2.progress import Report, silent
+from unimo2.progress import Report, silent, stage
 from zoo import cards, protocols
 
 if TYPE_CHECKING:
@@ -252,10 +252,12 @@ def _prepare(
         _check_tuning(card, request)
         _check_dtype(benchmark, request, wanted)
         exact = "float32" if request.dtype == AUTO else request.dtype
-        model = image_sizes.load(card, request, share, exact)
+        with stage(f"loading {card.name}"):
+            model = image_sizes.load(card, request, share, exact)
     capability = require_one(alternatives, model)
     protocol = {**benchmark.protocol(model, request), **image_sizes.in_protocol(model, capability)}
-    data = benchmark.read(suite, request)
+    with stage(f"reading {benchmark.title}"):
+        data = benchmark.read(suite, request)
     if not request.no_check and share.first:
         input_check.check(getattr(data, "pictures", ()))
     if on_notice is not None:

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 from evals.datasets.registry import all_data_sets
 from evals.suites import MINI, Suite
 from unimo2.errors import MissingData, UsageError
+from unimo2.progress import tracked
 
 Item = TypeVar("Item")
 
@@ -173,7 +174,7 @@ def fingerprint(split: str, items: Iterable[object], images: Iterable[Path] = ()
         raise MissingData(
             f"{len(missing):,} of {len(paths):,} images are not there, first {missing[0]}"
         )
-    for path in paths:
+    for path in tracked(paths, "hashing images", "images"):
         digest.update(_content(path, path.stat().st_mtime_ns))
     return digest.hexdigest()
 

@@ -77,4 +77,6 @@ def test_the_wheel_holds_every_file_of_the_packages():
             for folder in list(Path(name).parents)[:-1]:
                 assert (ROOT / folder / "__init__.py").is_file(), f"{folder} is no package"
         else:
-            assert any(fnmatch(below, one) for one in patterns[package]), f"not in the wheel: {name}"
+            assert any(fnmatch(below, one) for one in patterns[package]), (
+                f"not in the wheel: {name}"
+            )

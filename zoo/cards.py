@@ -145,7 +145,7 @@ def read(path: Path) -> Card:
     """
     try:
         raw = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # also of numbers with thousands of digits
         raise BadData(f"card {path} is no valid TOML: {error}") from None
     source, published = raw.pop("source", None), raw.pop("published", {})
     if not isinstance(source, dict):

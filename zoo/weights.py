@@ -17,6 +17,7 @@ from typing import Any
 
 from unimo2.errors import BadCheckpoint, BadData, MissingData
 from unimo2.formats.parsing import refuse_pointer
+from unimo2.progress import stage
 
 # In the order in which loaders look for them.
 SINGLE_FILES = (
@@ -96,9 +97,10 @@ def file_sha256(path: Path) -> str:
 @lru_cache(maxsize=256)
 def _digest(path: Path, size: int, modified: int) -> str:
     digest = hashlib.sha256()
-    with path.open("rb") as stream:
+    with path.open("rb") as stream, stage(f"hashing {path.name}", "MiB", size >> 20) as advance:
         while chunk := stream.read(1 << 20):
             digest.update(chunk)
+            advance(stream.tell() >> 20)
     return digest.hexdigest()
 
 

@@ -38,7 +38,7 @@ from evals.suites import MINI, Suite
 from unimo2.errors import BadData, IncompatibleModel, MissingData
 from unimo2.formats.karpathy import KarpathyImage, parse_karpathy, select_karpathy
 from unimo2.formats.layout import Flickr30kFiles
-from unimo2.progress import Report
+from unimo2.progress import Report, stage, tracked
 from zoo import protocols
 
 if TYPE_CHECKING:
@@ -263,9 +263,12 @@ class Flickr(Benchmark):
             weight = request.options.contrastive_weight
             parts["score"] = parts["itm"] + np.float32(weight) * parts["contrastive"]
         work.writer.publish(parts)
-        rankings = {name: _rank(parts, name, data.caption_image, work.shortlists) for name in parts}
+        with stage("ranking and intervals"):
+            owner = data.caption_image
+            rankings = {name: _rank(parts, name, owner, work.shortlists) for name in parts}
+            metrics = _metrics(rankings, owner, request.seed)
         return Outcome(
-            metrics=_metrics(rankings, data.caption_image, request.seed),
+            metrics=metrics,
             samples=_samples(rankings, data),
             seconds=seconds,
             throughput={"pairs_per_second": work.plan.pairs / seconds if seconds else 0.0},
@@ -347,7 +350,7 @@ def _compare(
 def _fingerprint(images: Sequence[KarpathyImage], split: str) -> str:
     """The sha256 of ids, texts and the bytes of the image files."""
     digest = hashlib.sha256(split.encode())
-    for image in images:
+    for image in tracked(images, "hashing images", "images"):
         try:
             content = image.path.read_bytes()
         except FileNotFoundError:

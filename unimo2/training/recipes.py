@@ -71,7 +71,7 @@ def read_tables(path: Path, known: set[str]) -> dict[str, dict[str, Any]]:
     """
     try:
         tables = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # also of numbers with thousands of digits
         raise UsageError(f"{path} is no valid TOML: {error}") from error
     _refuse_unknown(tables, known, str(path))
     for name, table in tables.items():
@@ -124,7 +124,7 @@ def _parse(raw: str) -> Any:
     """A TOML value, or the text itself where it is none."""
     try:
         return tomllib.loads(f"value = {raw.strip()}")["value"]
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):
         return raw.strip()
 
 
