@@ -409,7 +409,8 @@ def command(request: Request) -> str:
     Returns:
         One line for a shell.
     """
-    usual = {"model": "mini", "split": get_benchmark(request.benchmark).default_split}
+    usual = {"split": get_benchmark(request.benchmark).default_split}
+    usual |= {"model": "mini"} if request.zero_shot else {}
     words = ["unimo2", "eval", shown(request.benchmark)]
     words += ["--zero-shot"] if request.zero_shot else []
     for part in (request, request.options):

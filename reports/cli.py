@@ -11,10 +11,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from unimo2.cli.console import find_data_root
-from unimo2.cli.guard import Excludes, Needs
-from unimo2.cli.options import AsJson, DataRoot, SuiteName, TrainingDevice
+from unimo2.cli.guard import Excludes, Needs, OneOf
+from unimo2.cli.options import (
+    AsJson,
+    DataRoot,
+    SuiteName,
+    TrainingDevice,
+    offering,
+    recipes,
+)
 from unimo2.console import json_text, print_json, say, terminal_width
 from unimo2.files import Place
+from zoo.cli import model_names
 
 if TYPE_CHECKING:
     from evals.ablation import Planned, Row, Study
@@ -24,6 +32,7 @@ if TYPE_CHECKING:
     from unimo2.training.recipes import Recipe
 
 _TABLES = (4, 5)
+_FIGURES = ("k-sweep", "c-sweep", "without", "retrieval", "training", "dictionary")
 _RECIPE, _CORPORA_RECIPE = "ablation", "ablation-corpora"
 _RERANK = 64  # a quarter of the pairs of 300 images and 1,500 captions
 
@@ -41,8 +50,8 @@ class Form(str, Enum):
 
 def register(app: typer.Typer) -> None:
     """Add both verbs."""
-    app.command("report")(report)
-    app.command("ablate")(ablate)
+    app.command("report", epilog="Example: unimo2 report --table 1 4 --format md")(report)
+    app.command("ablate", epilog="Example: unimo2 ablate --k 10 20 --dry-run")(ablate)
 
 
 def ablate(
@@ -79,7 +88,8 @@ def ablate(
         str | None,
         typer.Option(
             help=f"The recipe that all rows share: a name or a TOML file. If left out {_RECIPE}; "
-            f"{_CORPORA_RECIPE} for --without, if that names text, images or both."
+            f"{_CORPORA_RECIPE} for --without, if that names text, images or both.",
+            autocompletion=offering(recipes),
         ),
     ] = None,
     seed: Annotated[
@@ -312,6 +322,7 @@ def report(
             metavar="N ...",
             min=1,
             max=10,
+            autocompletion=offering([str(number) for number in range(1, 11)]),
             help="Numbers of the paper's tables, 1 to 10; without, what there is.",
         ),
         Excludes("html", "figure", "card"),
@@ -351,8 +362,10 @@ def report(
         str | None,
         typer.Option(
             help="Draw k-sweep, c-sweep, without, retrieval, training or dictionary to --output, "
-            "a file in .svg, .pdf or .png."
+            "a file in .svg, .pdf or .png.",
+            autocompletion=offering(_FIGURES),
         ),
+        OneOf(*_FIGURES),
         Needs("output"),
         Excludes("card"),
     ] = None,
@@ -375,6 +388,7 @@ def report(
         typer.Option(
             "--model-card",
             metavar="MODEL",
+            autocompletion=offering(model_names),
             help="Write a model's card for the Hugging Face hub, with its results.",
         ),
     ] = None,

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from unimo2 import progress
 from unimo2.cli.app import LIBRARIES
 
 # As the command line does, before anything imports these libraries: commands run in this process.
@@ -19,3 +20,9 @@ def real_data() -> Path:
     if not REAL.is_dir():
         pytest.skip("no folder of real data samples beside this checkout (../shared/real)")
     return REAL
+
+
+@pytest.fixture(autouse=True)
+def no_progress_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep lines of progress out of what commands print, however slow the machine is."""
+    monkeypatch.setattr(progress, "_FIRST_SECONDS", 3600.0)

@@ -296,8 +296,9 @@ class Bars(Display):
         if self._bar is None:
             self._bar = self._drawn.add_task("", total=progress.total), _key(progress)
         text = visible(self.words(progress))
-        done = {"total": progress.total, "completed": progress.done}
-        self._drawn.update(self._bar[0], description=text, **done)
+        self._drawn.update(
+            self._bar[0], description=text, total=progress.total, completed=progress.done
+        )
 
     def line(self, text: str) -> None:
         """Print a line above the bar."""

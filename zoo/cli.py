@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from enum import Enum
 from pathlib import Path
@@ -11,13 +11,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from unimo2.cli.guard import Needs, OneOf
-from unimo2.cli.options import AsJson, Device
+from unimo2.cli.options import AsJson, Device, offering
 from unimo2.console import print_json, print_table, say
 from unimo2.errors import Unimo2Error
 from unimo2.files import Place
 
 if TYPE_CHECKING:
     from unimo2.released.convert import ConversionReport
+
+
+def _capabilities() -> Iterator[str]:
+    """What the models of the cards can do."""
+    from zoo import cards
+
+    yield from {name for card in cards.read_all().values() for name in card.capabilities}
 
 
 class Grounding(str, Enum):
@@ -28,22 +35,38 @@ class Grounding(str, Enum):
     none = "none"
 
 
+def model_names() -> Iterator[str]:
+    """Names of the cards, and of the models that packages register."""
+    from zoo import cards, registry
+
+    yield from cards.read_all()
+    yield from registry.entry_points()
+
+
 def register(app: typer.Typer) -> None:
     """Add the verb to the application."""
     zoo = typer.Typer(
         help="Models: list them, show one, try one out, convert the released checkpoint."
     )
-    zoo.command("list")(list_models)
-    zoo.command("show")(show_model)
-    zoo.command("check")(check_model)
-    zoo.command("convert")(convert_released)
-    zoo.command("features")(convert_features)
+    for name, verb, example in (
+        ("list", list_models, "--capability dual_encoder"),
+        ("show", show_model, "mini"),
+        ("check", check_model, "mini"),
+        ("convert", convert_released, "unimo2-checkpoint/ my-unimo2/ --tokenizer roberta-base/"),
+        ("features", convert_features, "test2014_resnet101_faster_rcnn_genome.tsv features/"),
+    ):
+        zoo.command(name, epilog=f"Example: unimo2 zoo {name} {example}")(verb)
     app.add_typer(zoo, name="zoo")
 
 
 def list_models(
     capability: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Only models that can be this.")
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Only models that can be this.",
+            autocompletion=offering(_capabilities),
+        ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -73,7 +96,12 @@ def list_models(
 
 
 def show_model(
-    name: Annotated[str, typer.Argument(help="A model, as `--model` takes it.")],
+    name: Annotated[
+        str,
+        typer.Argument(
+            help="A model, as `--model` takes it.", autocompletion=offering(model_names)
+        ),
+    ],
     as_json: AsJson = False,
 ) -> None:
     """Show everything that is known of a model, with published numbers by protocol."""
@@ -95,7 +123,12 @@ def show_model(
 
 
 def check_model(
-    name: Annotated[str, typer.Argument(help="A model, as `--model` takes it.")],
+    name: Annotated[
+        str,
+        typer.Argument(
+            help="A model, as `--model` takes it.", autocompletion=offering(model_names)
+        ),
+    ],
     device: Device = "auto",
     dtype: Annotated[
         str | None,

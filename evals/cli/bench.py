@@ -22,7 +22,8 @@ _BASE_IMAGE_SIZE = 384  # zero-shot retrieval too (released code)
 def register(app: typer.Typer) -> None:
     """Add the verb to the application."""
     verb = group()
-    verb.command("retrieval")(retrieval)
+    example = "Example: unimo2 bench retrieval --size mini --images 20"
+    verb.command("retrieval", epilog=example)(retrieval)
     app.add_typer(verb, name="bench")
 
 

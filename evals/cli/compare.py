@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 def register(app: typer.Typer) -> None:
     """Add the verb to the application."""
-    app.command("compare")(compare)
+    example = "Example: unimo2 compare runs/mini/flickr/a runs/mini/flickr/b"
+    app.command("compare", epilog=example)(compare)
 
 
 def compare(
@@ -38,9 +39,9 @@ def compare(
 ) -> None:
     """Compare two runs item by item: difference of every metric, its interval and p-value."""
     from evals.compare import compare as compare_runs
-    from unimo2.progress import showing
+    from unimo2.progress import showing, stage
 
-    with showing(quiet=as_json):
+    with showing(quiet=as_json), stage("comparing item by item"):
         found = compare_runs(run_a, run_b, seed, part_a)
     if as_json:
         print_json(as_content(found))

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from unimo2.cli.console import VARIABLE, find_data_root
-from unimo2.cli.options import AsJson, DataRoot, SuiteName
+from unimo2.cli.options import AsJson, DataRoot, SuiteName, offering
 from unimo2.console import print_json, say, table_lines, terminal_width
 from unimo2.errors import MissingData, UsageError
 from unimo2.files import Place, expanded
@@ -75,8 +75,19 @@ _HEADINGS = {
     "text": "Texts, for pre-training",
 }
 
+
+def _data_sets() -> Iterator[str]:
+    """Names of the data sets, as the command line spells them."""
+    from evals.datasets.registry import all_data_sets
+
+    yield from (name.replace("_", "-") for name in all_data_sets())
+
+
 Names = Annotated[
-    list[str] | None, typer.Argument(help="Data sets or benchmarks; all without a name.")
+    list[str] | None,
+    typer.Argument(
+        help="Data sets or benchmarks; all without a name.", autocompletion=offering(_data_sets)
+    ),
 ]
 
 
@@ -348,11 +359,14 @@ def fetch_data_sets(
 def register(app: typer.Typer) -> None:
     """Add the verb to the application."""
     verb = typer.Typer(help="Data: what there is and what it should be, and the embedded suite.")
-    verb.command("list")(list_data_sets)
-    verb.command("verify")(verify_data_sets)
-    verb.command("fetch")(fetch_data_sets)
-    verb.command("make-mini")(make_mini)
-    verb.command("show")(show)
+    for name, one, example in (
+        ("list", list_data_sets, "flickr coco"),
+        ("verify", verify_data_sets, "flickr --data-root /data"),
+        ("fetch", fetch_data_sets, "sst2 cola --data-root /data"),
+        ("make-mini", make_mini, "--root small/ --scale 0.1"),
+        ("show", show, "flickr --n 6 --output sheet.png"),
+    ):
+        verb.command(name, epilog=f"Example: unimo2 data {name} {example}")(one)
     app.add_typer(verb, name="data")
 
 
@@ -410,7 +424,11 @@ def _summary(content: Mapping[str, Any]) -> Iterator[str]:
 
 def show(
     dataset: Annotated[
-        str, typer.Argument(help="A data set with pictures: flickr, coco, visual-genome, vqa ...")
+        str,
+        typer.Argument(
+            help="A data set with pictures: flickr, coco, visual-genome, vqa ...",
+            autocompletion=offering(_data_sets),
+        ),
     ],
     n: Annotated[int, typer.Option("--n", min=1, max=1000, help="How many images.")] = 12,
     output: Annotated[Path, typer.Option(help="The picture to write."), Place.WRITES_FILE] = Path(

@@ -12,6 +12,7 @@ from typing import Annotated, Any, get_args, get_type_hints
 import typer
 
 from unimo2.cli.guard import OneOf
+from unimo2.cli.options import offering
 from unimo2.files import Place
 
 KEYWORD = inspect.Parameter.KEYWORD_ONLY
@@ -27,7 +28,8 @@ def parameter(
         name: Of the parameter, "batch_size".
         kind: Its type.
         default: Its value if left out; `REQUIRED` for none.
-        declared: "help", and where there are "metavar", "range" and "of" (`evals.benchmark.option`).
+        declared: "help", and where there are "metavar", "range" and "of" (`evals.benchmark.option`),
+            and "offers", which completes what was typed.
         typed_as: What the user types; None for "--batch-size".
 
     Returns:
@@ -40,9 +42,15 @@ def parameter(
         metavar=declared.get("metavar"),
         min=low,
         max=high,
+        autocompletion=declared.get("offers") or _offered(declared.get("of")),
     )
     annotation = getitem(Annotated, (kind, option, *_marks(declared.get("of"))))
     return inspect.Parameter(name, KEYWORD, default=default, annotation=annotation)
+
+
+def _offered(of: Sequence[str] | Place | None) -> Callable[[str], list[str]] | None:
+    """What a shell offers for an option that takes certain words."""
+    return None if of is None or isinstance(of, Place) else offering(of)
 
 
 def _marks(of: Sequence[str] | Place | None) -> tuple[Place | OneOf, ...]:

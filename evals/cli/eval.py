@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import inspect
+import shlex
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.core import TyperGroup
@@ -13,8 +15,12 @@ from evals.benchmark import Request
 from evals.cli.declared import AS_JSON, KEYWORD, command, options_of, parameter
 from evals.registry import benchmarks, get_benchmark, shown
 from unimo2.cli.console import find_data_root
+from unimo2.cli.options import offering
 from unimo2.console import print_json
 from unimo2.errors import UsageError
+from unimo2.files import Place
+from unimo2.progress import announce
+from zoo.cli import model_names
 
 if TYPE_CHECKING:
     from evals.benchmark import Benchmark
@@ -27,8 +33,9 @@ _MODEL = parameter(
     str | None,
     None,
     {
+        "offers": offering(model_names),
         "help": "A card's name, a model folder, or 'finetuned' for the embedded weights fine-tuned for "
-        "the benchmark, which is the default (with --zero-shot: 'mini')."
+        "the benchmark, which is the default (with --zero-shot: 'mini').",
     },
 )
 _MODEL_OF_ALL = parameter(
@@ -36,9 +43,10 @@ _MODEL_OF_ALL = parameter(
     str,
     FINETUNED,
     {
+        "offers": offering(model_names),
         "help": "A card's name or a model folder: every benchmark that it can do. 'finetuned': each "
         "benchmark by the embedded weights fine-tuned for it, and retrieval and ImageNet "
-        "zero-shot by 'mini'."
+        "zero-shot by 'mini'.",
     },
 )
 _ADVICE = "--limit measures a sample sooner, and an interrupted run goes on where it stopped"
@@ -59,13 +67,44 @@ class _Benchmarks(TyperGroup):
 def register(app: typer.Typer) -> None:
     """Add the verb to the application, a command for each benchmark."""
     verb = typer.Typer(cls=_Benchmarks, help="Measure a model on a benchmark of the paper.")
+    verb.callback(invoke_without_command=True)(_repeat)
     for name in benchmarks():
         benchmark = get_benchmark(name)
         about = inspect.cleandoc(type(benchmark).__doc__ or benchmark.title)
         one = command(partial(_one, name), _parameters(benchmark))
-        verb.command(name, help=about)(one)
-    verb.command(ALL, help=_ALL_HELP)(command(_several, _parameters(None)))
+        way = " --zero-shot" if benchmark.zero_shot else ""
+        verb.command(name, help=about, epilog=f"Example: unimo2 eval {name}{way} --limit 100")(one)
+    every = command(_several, _parameters(None))
+    verb.command(ALL, help=_ALL_HELP, epilog="Example: unimo2 eval all --limit 100")(every)
     app.add_typer(verb, name="eval")
+
+
+def _repeat(
+    context: typer.Context,
+    config: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help='Run what a file says: TOML with benchmark = "flickr" and options, or the '
+            "record.json of a run, which is made again.",
+        ),
+        Place.READS,
+    ] = None,
+) -> None:
+    """Measure a model on a benchmark of the paper."""
+    if config is None:
+        return
+    if context.invoked_subcommand is not None:
+        raise UsageError(
+            f"option --config names its benchmark itself: leave {context.invoked_subcommand} out"
+        )
+    from evals.cli.repeat import command_of
+    from unimo2.cli.app import main
+
+    Place.READS.check(config, "--config")
+    words = command_of(config)
+    announce(f"unimo2 {shlex.join(words)}")
+    raise typer.Exit(main(words))
 
 
 def _parameters(benchmark: Benchmark | None) -> list[inspect.Parameter]:
@@ -161,7 +200,7 @@ def _one(benchmark: str, as_json: bool, **options: Any) -> None:
 def _run(benchmark: str, options: dict[str, Any], quiet: bool) -> Record:
     """Run one benchmark with progress on standard error."""
     from evals.distributed import launched
-    from unimo2.progress import announce, showing
+    from unimo2.progress import showing, stage
 
     share = launched()
     quiet = quiet or not share.first
@@ -172,7 +211,7 @@ def _run(benchmark: str, options: dict[str, Any], quiet: bool) -> Record:
         if not quiet:
             announce(f"note    {text}")
 
-    with showing(quiet, _ADVICE) as report:
+    with showing(quiet, _ADVICE) as report, stage("loading model and data"):
         from evals.runner import run
 
         return run(

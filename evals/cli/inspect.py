@@ -10,9 +10,10 @@ import typer
 
 from unimo2.cli.console import find_data_root
 from unimo2.cli.guard import Needs, OneOf
-from unimo2.cli.options import AsJson, DataRoot, Device
+from unimo2.cli.options import AsJson, DataRoot, Device, offering
 from unimo2.console import print_json, print_table, say
 from unimo2.progress import showing, stage
+from zoo.cli import model_names
 
 if TYPE_CHECKING:
     from evals.inspection.dictionary_rows import Rows
@@ -27,7 +28,8 @@ def register(app: typer.Typer) -> None:
     """Add the verb to the application."""
     verb = typer.Typer(help="See what a model's parts hold.")
     verb.callback()(_several)
-    verb.command("dictionary")(dictionary)
+    example = "Example: unimo2 inspect dictionary --model mini --limit 100"
+    verb.command("dictionary", epilog=example)(dictionary)
     app.add_typer(verb, name="inspect")
 
 
@@ -36,7 +38,10 @@ def _several() -> None:
 
 
 def dictionary(
-    model: Annotated[str, typer.Option(help="A card's name or a model folder.")] = "mini",
+    model: Annotated[
+        str,
+        typer.Option(help="A card's name or a model folder.", autocompletion=offering(model_names)),
+    ] = "mini",
     interventions: Annotated[
         bool,
         typer.Option("--interventions", help="Match with rows that are chosen in other ways."),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from evals.cli.declared import AS_JSON, command, parameter, parameters_of
+from evals.cli.declared import AS_JSON, REQUIRED, command, parameter, parameters_of
 from evals.registry import benchmarks, get_benchmark
 from unimo2.console import note, print_json
 
@@ -44,8 +45,15 @@ def register(app: typer.Typer) -> None:
             continue
         parameters = [_COMMON.get(one.name, one) for one in parameters_of(benchmark.score)]
         one = command(partial(_score, benchmark), [*parameters, AS_JSON])
-        verb.command(name, help=_about(benchmark))(one)
+        example = f"Example: unimo2 score {name} {_example(parameters)}"
+        verb.command(name, help=_about(benchmark), epilog=example)(one)
     app.add_typer(verb, name="score")
+
+
+def _example(parameters: Sequence[inspect.Parameter]) -> str:
+    """The arguments of a command line that scores: files named as their parameters are."""
+    first, *others = (one.name for one in parameters if one.default is REQUIRED)
+    return " ".join([first, *(f"--{name} {name}" for name in others)])
 
 
 def _about(benchmark: Benchmark) -> str:
@@ -58,11 +66,11 @@ def _about(benchmark: Benchmark) -> str:
 def _score(benchmark: Benchmark, as_json: bool, **given: Any) -> None:
     """Score somebody's files and print the metrics, as JSON or as a table with its notes."""
     from evals.cli.show import show_scored
-    from unimo2.progress import showing
+    from unimo2.progress import showing, stage
 
     assert benchmark.score is not None
     predictions: Path = next(iter(given.values()))
-    with showing(quiet=as_json):
+    with showing(quiet=as_json), stage(f"scoring {predictions.name}"):
         scored = benchmark.score(**given)
     if as_json:
         print_json(as_content(scored))

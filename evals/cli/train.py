@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
@@ -13,10 +14,18 @@ import typer
 from evals.registry import benchmarks, canonical, get_benchmark, shown
 from unimo2.cli.console import find_data_root, is_first_process, say
 from unimo2.cli.guard import Excludes, OneOf
-from unimo2.cli.options import DataRoot, Resume, SuiteName, TrainingDevice
+from unimo2.cli.options import (
+    DataRoot,
+    Resume,
+    SuiteName,
+    TrainingDevice,
+    offering,
+    recipes,
+)
 from unimo2.console import print_table
 from unimo2.files import Place, expanded
 from unimo2.progress import showing
+from zoo.cli import model_names
 
 if TYPE_CHECKING:
     from unimo2.training.finetuning.config import FinetuneRecipe
@@ -35,9 +44,17 @@ _WEIGHT_IMAGES = 200
 
 def register(app: typer.Typer) -> None:
     """Add both verbs."""
-    app.command("pretrain")(pretrain)
-    finetune.__annotations__["task"] = Annotated[str, typer.Argument(help=_tasks())]
-    app.command("finetune")(finetune)
+    app.command("pretrain", epilog="Example: unimo2 pretrain --config mini --steps 100")(pretrain)
+    argument = typer.Argument(help=_tasks(), autocompletion=offering(_task_names))
+    finetune.__annotations__["task"] = Annotated[str, argument]
+    example = "Example: unimo2 finetune sst2 --model mini --output runs/sst2 --steps 100"
+    app.command("finetune", epilog=example)(finetune)
+
+
+def _task_names() -> Iterator[str]:
+    from unimo2.training.finetuning.config import TASKS
+
+    return map(shown, TASKS)
 
 
 def _tasks() -> str:
@@ -52,7 +69,10 @@ def _tasks() -> str:
 
 def pretrain(
     config: Annotated[
-        str, typer.Option(help="A configuration's name (mini) or a TOML file.")
+        str,
+        typer.Option(
+            help="A configuration's name (mini) or a TOML file.", autocompletion=offering(recipes)
+        ),
     ] = "mini",
     data_root: DataRoot = None,
     output: Annotated[
@@ -207,7 +227,8 @@ def finetune(
         str,
         typer.Option(
             help="What to start from: a card's name or a model folder; for sst2, mnli, cola and "
-            "stsb also a folder or hub id of any transformers text encoder."
+            "stsb also a folder or hub id of any transformers text encoder.",
+            autocompletion=offering(model_names),
         ),
     ] = "mini",
     data_root: DataRoot = None,
@@ -224,7 +245,8 @@ def finetune(
         str | None,
         typer.Option(
             help="A recipe's name or a TOML file; by the model's size TASK (the paper's) or "
-            "mini-TASK."
+            "mini-TASK.",
+            autocompletion=offering(partial(recipes, "finetune")),
         ),
     ] = None,
     set_: Annotated[

@@ -1,6 +1,7 @@
 """`unimo2 eval`: tiny fine-tuned models on tiny files in the official layouts, end to end."""
 
 import json
+import shlex
 from pathlib import Path
 
 import numpy as np
@@ -203,8 +204,8 @@ def test_all_measures_what_the_model_can_do_and_names_what_it_cannot(
             ["sst2", "--model", "sst2", "--split", "val"],
             "option --split got 'val', expected one of: train",
         ),
-        (["sst2", "--model", "sst2", "--limit", "0"], "Invalid value for '--limit': 0"),
-        (["sst2", "--model", "sst2", "--batch-size", "0"], "Invalid value for '--batch-size': 0"),
+        (["sst2", "--model", "sst2", "--limit", "0"], "--limit"),
+        (["sst2", "--model", "sst2", "--batch-size", "0"], "--batch-size"),
         (["vqa", "--model", "vqa", "--split", "val"], "VQA questions not found"),
     ],
 )
@@ -229,3 +230,42 @@ def test_the_recorded_command_has_what_differs_from_the_defaults() -> None:
     assert command(request) == (
         "unimo2 eval flickr --model 'my model' --limit 60 --batch-size 8 --contrastive-weight 0.5"
     )
+
+
+def test_a_record_is_made_again_by_its_command_and_by_a_file(data, models, tmp_path, capsys):
+    """Truth: the first run's numbers; the record's command is pasted into a shell as it is."""
+    model = tmp_path / "model [of] 'mine'"
+    model.symlink_to(models / "sst2")
+    first = run(capsys, "sst2", model, data, tmp_path / "a b", "--limit", "5", "--seed", "3")
+    assert shlex.split(first.command)[:3] == ["unimo2", "eval", "sst2"]
+    toml = tmp_path / "run.toml"
+    toml.write_text(
+        f'benchmark = "sst2"\nmodel = {json.dumps(str(model))}\ndata_root = "{data}"\nlimit = 5\n'
+        f'seed = 3\ndevice = "cpu"\noutput = "{tmp_path / "b"}"\nfresh = true\n'
+    )
+    words = shlex.split(first.command)[1:]
+    for again in (words, ["eval", "--config", str(first.path)], ["eval", "--config", str(toml)]):
+        assert main([*again]) == 0
+        assert "--limit 5" in capsys.readouterr().err or again is words or again[-1] == str(toml)
+    found = sorted(tmp_path.rglob("record.json"))
+    assert len(found) == 4
+    assert len({json.dumps(records.read(path).to_dict()["metrics"]) for path in found}) == 1
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        ("limit = 3", "expected benchmark"),
+        ('benchmark = "sst2"\nbeam_size = 3', "No such option: --beam-size"),
+        ('benchmark = "sst2"\nlimit = [1]', "limit is [1]; expected"),
+        ("benchmark", "no valid TOML"),
+    ],
+)
+def test_a_file_that_describes_no_run_is_refused(content, told, tmp_path, capsys):
+    """Truth: each file is wrong by construction."""
+    path = tmp_path / "run.toml"
+    path.write_text(content)
+    assert main(["eval", "--config", str(path)]) == 2
+    assert told in capsys.readouterr().err
+    assert main(["eval", "--config", str(path), "sst2"]) == 2
+    assert "leave sst2 out" in capsys.readouterr().err

@@ -238,3 +238,16 @@ def test_no_model_is_loaded(tmp_path):
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "SST-2" in done.stdout
+
+
+@pytest.mark.parametrize("width", [None, 40, 24])
+def test_names_are_shown_as_they_are_and_figures_whole(width, tmp_path, capsys, monkeypatch):
+    """Truth: two of three by hand; a name that rich takes for markup and an emoji, at any width."""
+    monkeypatch.setattr("unimo2.console.terminal_width", lambda: width)
+    truth, given = tmp_path / "dev.tsv", tmp_path / "run[final]:100:\x1b[2J.tsv"
+    truth.write_text("sentence\tlabel\na\t1\nb\t0\nc\t1\n")
+    given.write_text("index\tprediction\n0\t1\n1\t0\n2\t0\n")
+    assert main(["score", "sst2", str(given), "--annotations", str(truth)]) == 0
+    out = capsys.readouterr().out
+    assert r"run[final]:100:\x1b[2J.tsv" in out.replace("\n", "")
+    assert "66.67" in out and "0.00 to 100.00" in out and "\x1b" not in out

@@ -21,6 +21,7 @@ class Clock:
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     """A clock in place of the machine's, and no thread that draws by itself."""
     monkeypatch.setattr(progress, "_TICK_SECONDS", 3600.0)
+    monkeypatch.setattr(progress, "_FIRST_SECONDS", 5.0)
     return Clock(monkeypatch)
 
 

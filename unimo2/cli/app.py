@@ -9,6 +9,7 @@ import ctypes
 import errno
 import os
 import select
+import shutil
 import signal
 import sys
 import tempfile
@@ -100,6 +101,7 @@ VERBS = {
 # Verbs of other packages: an entry point NAME = "package.module" of a module with `register(app)`.
 GROUP = "unimo2.commands"
 INTERRUPTED, TERMINATED, UNREAD = 130, 143, 141
+_WIDEST = 100  # columns of help
 # Verbs whose runs keep what is finished.
 _RESUMED = ("eval", "finetune", "pretrain", "ablate")
 # Errors of files that the user can mend: a place that is not there, full, or somebody else's.
@@ -326,7 +328,9 @@ def _run(arguments: Sequence[str], session: Session) -> int:
     guard(command)
     try:
         # Not `command.main`: it prints errors and interrupts in its own words.
-        with command.make_context(PROGRAM, expand(command, arguments), obj=session) as context:
+        words = expand(command, arguments)
+        width = min(shutil.get_terminal_size().columns, _WIDEST)
+        with command.make_context(PROGRAM, words, obj=session, terminal_width=width) as context:
             command.invoke(context)
         sys.stdout.flush()
         return 0

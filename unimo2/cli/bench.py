@@ -25,9 +25,12 @@ if TYPE_CHECKING:
 def group() -> typer.Typer:
     """The verb with the commands of this package."""
     verb = typer.Typer(help="Measure how fast the model's parts are on this machine.")
-    verb.command("fusion")(fusion)
-    verb.command("caption")(caption)
-    verb.command("train")(train)
+    for name, one, example in (
+        ("fusion", fusion, "--layers 2 --repeats 3"),
+        ("caption", caption, "--size mini --images 4"),
+        ("train", train, "--config mini --repeats 3"),
+    ):
+        verb.command(name, epilog=f"Example: unimo2 bench {name} {example}")(one)
     return verb
 
 

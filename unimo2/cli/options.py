@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Annotated
 
@@ -10,6 +11,28 @@ import typer
 from unimo2.cli.console import VARIABLE
 from unimo2.cli.guard import OneOf
 from unimo2.files import Place
+
+
+def offering(words: Iterable[str] | Callable[[], Iterable[str]]) -> Callable[[str], list[str]]:
+    """What a shell offers for an option: of some words, those that begin as what was typed.
+
+    Args:
+        words: The words, or a function that finds them once they are asked for.
+    """
+
+    def offered(incomplete: str) -> list[str]:
+        every = words() if callable(words) else words
+        return sorted(word for word in every if word.startswith(incomplete))
+
+    return offered
+
+
+def recipes(kind: str = "") -> Iterable[str]:
+    """Names of the recipes that come with the package; `kind` is a folder of them."""
+    from unimo2.training.recipes import CONFIG_FOLDER
+
+    return (path.stem for path in (CONFIG_FOLDER / kind).glob("*.toml"))
+
 
 DataRoot = Annotated[
     Path | None,
@@ -22,15 +45,26 @@ DataRoot = Annotated[
 ]
 SuiteName = Annotated[
     str | None,
-    typer.Option("--suite", help="mini or paper; by default what the data root holds."),
+    typer.Option(
+        "--suite",
+        help="mini or paper; by default what the data root holds.",
+        autocompletion=offering(("mini", "paper")),
+    ),
     OneOf("mini", "paper"),
 ]
 DEVICES = ("auto", "cpu", "cuda", "cuda:[0-9]", "cuda:[0-9][0-9]", "mps")
+_TRAINS_ON = ("auto", "cpu", "cuda")
 Device = Annotated[
-    str, typer.Option("--device", help="auto, cpu, cuda, cuda:1 ..."), OneOf(*DEVICES)
+    str,
+    typer.Option(
+        "--device", help="auto, cpu, cuda, cuda:1 ...", autocompletion=offering(_TRAINS_ON)
+    ),
+    OneOf(*DEVICES),
 ]
 TrainingDevice = Annotated[
-    str, typer.Option("--device", help="auto, cpu or cuda."), OneOf("auto", "cpu", "cuda")
+    str,
+    typer.Option("--device", help="auto, cpu or cuda.", autocompletion=offering(_TRAINS_ON)),
+    OneOf(*_TRAINS_ON),
 ]
 Resume = Annotated[
     str,
@@ -38,6 +72,7 @@ Resume = Annotated[
         "--resume",
         help="auto: go on where a run in the output folder stopped; changed: the same, with other "
         "training values from there on; never: start over.",
+        autocompletion=offering(("auto", "changed", "never")),
     ),
     OneOf("auto", "changed", "never"),
 ]

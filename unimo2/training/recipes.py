@@ -69,16 +69,21 @@ def read_tables(path: Path, known: set[str]) -> dict[str, dict[str, Any]]:
     Raises:
         UsageError: The file is no TOML, has another table, or something outside of tables.
     """
-    try:
-        tables = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:  # also of numbers with thousands of digits
-        raise UsageError(f"{path} is no valid TOML: {error}") from error
+    tables = read_toml(path)
     _refuse_unknown(tables, known, str(path))
     for name, table in tables.items():
         if not isinstance(table, dict):
             raise UsageError(f"{path}: {name!r} must be a table, [{name}]")
         _require_finite(table, f"{path}: {name}")
     return tables
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """The content of a TOML file; UsageError where it is none."""
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:  # also of numbers with thousands of digits
+        raise UsageError(f"{path} is no valid TOML: {error}") from error
 
 
 def _require_finite(values: Mapping[str, Any], where: str) -> None:
