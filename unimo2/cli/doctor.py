@@ -57,7 +57,7 @@ Check = Callable[[], Iterator[Finding]]
 
 def register(app: typer.Typer) -> None:
     """Add the verb to the application."""
-    app.command("doctor")(doctor)
+    app.command("doctor", epilog="Example: unimo2 doctor --json")(doctor)
 
 
 def doctor(
@@ -67,8 +67,6 @@ def doctor(
 
     Every fault comes with the command that mends it. The exit status is 1 if there is one, and 0
     if all is well or only something optional is absent.
-
-    Example: unimo2 doctor --json
     """
     found = findings()
     faults = [one for one in found if one.state == FAULT]
