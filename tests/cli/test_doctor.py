@@ -65,7 +65,7 @@ def test_a_clash_of_import_names_is_an_error_at_start_that_names_both(tmp_path, 
 @pytest.mark.parametrize("tells", ["top_level", "record"])
 def test_distributions_that_write_into_one_folder_are_found(tmp_path, monkeypatch, tells):
     """Truth: metadata as two build tools write it; ours and unrelated ones do not count."""
-    monkeypatch.setattr(packages.unimo2, "__file__", str(tmp_path / "unimo2" / "__init__.py"))
+    monkeypatch.setattr(packages, "HOME", tmp_path)
     monkeypatch.setattr(packages, "_place", lambda name: tmp_path / name)
     distribution(tmp_path, "unimo2", "0.1.0", top_level="unimo2\nevals\nzoo\nreports")
     distribution(tmp_path, "evals-tools", "1.0", top_level="evals_tools", record=["evals_tools.py"])

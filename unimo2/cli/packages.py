@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
-import unimo2
 from unimo2.errors import UsageError
 
 OURS = "unimo2"
 NAMES = (OURS, "evals", "zoo", "reports")
+HOME = Path(__file__).resolve().parents[2]  # where our packages lie
 _DISTRIBUTION = re.compile(r"(.+?)(?:-\d[^-]*)?(?:-py[\d.]+)?\.(?:dist|egg)-info")
 
 
@@ -32,21 +32,20 @@ def clashes(names: Sequence[str] = NAMES) -> list[str]:
     `importlib.metadata.packages_distributions` knows the owners as well, but opens every file of every
     distribution's metadata, which takes seconds; here only those beside our packages are asked.
     """
-    home = Path(unimo2.__file__).resolve().parent.parent
     found = []
     for name in names:
         place = _place(name)
-        if place is not None and place.parent != home:
+        if place is not None and place.parent != HOME:
             owner = _owners(name, place.parent)
             found.append(
-                f"the import name '{name}' belongs to {OURS} (at {home / name}) and to "
+                f"the import name '{name}' belongs to {OURS} (at {HOME / name}) and to "
                 f"{_named(owner) or 'something else'} (at {place}), which comes first; "
                 + (_advice(owner) or f"rename {place}, or start {OURS} from another folder")
             )
-        elif others := _owners(name, home):
+        elif others := _owners(name, HOME):
             found.append(
                 f"the import name '{name}' belongs to {OURS} and to {_named(others)}: both write into "
-                f"{home / name}; {_advice(others)}, then 'pip install --force-reinstall --no-deps {OURS}'"
+                f"{HOME / name}; {_advice(others)}, then 'pip install --force-reinstall --no-deps {OURS}'"
             )
     return found
 
