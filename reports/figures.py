@@ -20,7 +20,6 @@ import numpy as np
 from evals.metrics.ranking import Metric
 from evals.records import Record
 from reports import paper
-from reports.render import visible
 from reports.selection import (
     FULL,
     PARAMETERS,
@@ -37,6 +36,7 @@ from reports.selection import (
     setting_of,
     size_of,
 )
+from unimo2.console import visible
 from unimo2.errors import UsageError
 from unimo2.files import write_atomically
 

@@ -24,7 +24,6 @@ from reports.examples import Example, Examples, Sources, confusions, examples
 from reports.figures import Picture
 from reports.levels import Levels
 from reports.listing import record_lines, table_lines
-from reports.render import visible
 from reports.selection import RUNS, arrange, columns_of, comparable, gather, label_of, records_of
 from reports.site_parts import (
     TEMPLATES,
@@ -48,6 +47,7 @@ from reports.site_parts import (
 )
 from reports.tables import measured_tables, sheet_heads, sheet_notes, sheet_title
 from unimo2 import __version__
+from unimo2.console import visible
 from unimo2.errors import Unimo2Error, UsageError
 from unimo2.files import expanded
 

@@ -22,9 +22,10 @@ from evals.records import Record
 from evals.suites import MINI
 from reports.figures import difference
 from reports.levels import GROUP, Levels, level_rows
-from reports.render import FORMS, Table, visible
+from reports.render import FORMS, Table
 from reports.selection import FULL, Column, Row, Sheet, label_of, setting_name, setting_of
 from reports.tables import NOT_MEASURED, NOTHING, sheet_heads
+from unimo2.console import visible
 from zoo import cards
 
 TEMPLATES = Path(__file__).parent / "site"

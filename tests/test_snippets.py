@@ -51,7 +51,7 @@ def test_the_python_of_the_readme(in_a_folder, capsys):
     exec(compile(code, "README.md", "exec"), {})
     out = capsys.readouterr().out
     assert list(in_a_folder.rglob("record.json"))
-    assert "Metric(" in out and "UNIMO-2" in out and re.search(r"\['[a-z ]+", out)
+    assert "Metric(" in out and "UNIMO-2" in out and re.search(r"\['[A-Z]\w* \w+", out)
 
 
 def test_the_python_of_the_reports(in_a_folder):

@@ -42,8 +42,12 @@ def say(text: str, err: bool = False) -> None:
         return
     shown = "\n".join(map(visible, text.split("\n"))) + "\n"
     encoding = getattr(stream, "encoding", None) or "utf-8"
-    stream.write(shown.encode(encoding, "backslashreplace").decode(encoding))
-    stream.flush()
+    try:
+        stream.write(shown.encode(encoding, "backslashreplace").decode(encoding))
+        stream.flush()
+    except OSError as error:  # a full disk behind a pipe or a file
+        error.filename = "standard error" if err else "standard output"
+        raise
 
 
 def note(text: str, err: bool = False) -> None:

@@ -42,7 +42,7 @@ class Study:
 
     suite: Suite
     output: Path
-    device: Literal["auto", "cpu", "cuda"] = "auto"
+    device: str = "auto"
     limit: int | None = None
     rerank: int | None = None
 

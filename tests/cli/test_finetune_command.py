@@ -218,8 +218,8 @@ def test_what_needs_no_data_is_refused_before_it_is_read(folder, tmp_path, capsy
     nowhere = tmp_path / "nowhere"
     nowhere.mkdir()
     for more, named in (
-        (("--steps", "2", "--epochs", "1"), "--steps and --epochs"),
-        (("--resume", "maybe"), "--resume 'maybe'"),
+        (("--steps", "2", "--epochs", "1"), "--epochs does not apply with --steps"),
+        (("--resume", "maybe"), "option --resume got 'maybe'"),
         (('trackers=["notebook"]',), "pip install notebook"),
     ):
         assert finetune("sst2", folder, nowhere, tmp_path / "x", *more) == 2

@@ -13,8 +13,9 @@ import pytest
 import reports
 from evals import records
 from reports.listing import listing
-from reports.render import Grid, Table, render, save, visible
+from reports.render import Grid, Table, render, save
 from reports.selection import gather
+from unimo2.console import visible
 from unimo2.errors import BadData, MissingData, UsageError
 
 EVIL = {
