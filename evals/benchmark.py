@@ -85,7 +85,8 @@ class Request:
         seed: Seed of the bootstrap.
         features: Folder where what towers give is kept by content; None to keep nothing.
         output: The runs folder.
-        fresh: Do not take up an interrupted run.
+        fresh: Do not take up an interrupted run, nor what it predicted of items that are the same.
+        no_check: Do not open all images before the first batch.
         variant: Names these runs beside the model's others; None for a name by the options.
         options: The benchmark's own, an instance of its `Options`.
     """
@@ -128,6 +129,7 @@ class Request:
     )
     output: Path = option(Path("runs"), "The runs folder.", of=Place.WRITES_FOLDER)
     fresh: bool = option(False, "Begin anew even if such a run was interrupted.")
+    no_check: bool = option(False, "Do not open every image before the first batch.")
     variant: str | None = None
     options: Any = NoOptions()
 

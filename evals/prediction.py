@@ -24,7 +24,7 @@ from evals.benchmark import Benchmark, Outcome, Request
 from evals.distributed import ALL, Share
 from unimo2.errors import BadCheckpoint
 from unimo2.files import write_text
-from unimo2.progress import Progress, Report
+from unimo2.progress import Progress, Report, stage
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -40,6 +40,7 @@ Predict = Callable[[Sequence[int]], Sequence[Prediction]]
 
 Result = TypeVar("Result")
 
+_EARLIER = "earlier"  # folder of what runs of other data predicted
 _CALLS = 4  # batches in a chunk at least: so many that texts of one length find each other
 
 
@@ -51,14 +52,23 @@ class Work:
         order: Item numbers; items of one image stand together.
         chunk: Items of a chunk.
         unit: What an item is, in the plural: "questions".
+        contents: `[items]`, what each prediction depends on, of `evals.splits.contents_of`; or none.
     """
 
     order: tuple[int, ...]
     chunk: int
     unit: str
+    contents: Sequence[str] = ()
 
     @classmethod
-    def of(cls, groups: Sequence[Hashable], unit: str, batch_size: int, smallest: int) -> Work:
+    def of(
+        cls,
+        groups: Sequence[Hashable],
+        unit: str,
+        batch_size: int,
+        smallest: int,
+        contents: Sequence[str] = (),
+    ) -> Work:
         """Plan the work.
 
         Args:
@@ -66,6 +76,7 @@ class Work:
             unit: What an item is, in the plural.
             batch_size: The model's.
             smallest: Items of a chunk at least.
+            contents: As of the plan.
 
         Returns:
             The plan.
@@ -74,7 +85,7 @@ class Work:
         for item, group in enumerate(groups):
             first.setdefault(group, item)
         order = sorted(range(len(groups)), key=lambda item: (first[groups[item]], item))
-        return cls(tuple(order), max(smallest, _CALLS * batch_size), unit)
+        return cls(tuple(order), max(smallest, _CALLS * batch_size), unit, contents)
 
     def chunks(self) -> list[range]:
         """Places in `order`, chunk by chunk."""
@@ -99,6 +110,41 @@ class Predictions:
         return [value[name] for value in self.values]
 
 
+@dataclass(frozen=True)
+class _Earlier:
+    """What an earlier run, of other data, predicted of an item, and its part of the seconds."""
+
+    prediction: Prediction
+    seconds: float
+
+
+def _by_content(folder: Path) -> dict[str, _Earlier]:
+    """Predictions of an earlier run by the content of their items."""
+    found = {}
+    for path in sorted(folder.glob("**/*.json")):
+        try:
+            chunk = json.loads(path.read_text(encoding="utf-8"))
+            each = chunk["seconds"] / len(chunk["items"])
+            for content, value in zip(chunk["contents"], chunk["predictions"], strict=True):
+                found[content] = _Earlier(value, each)
+        except (ValueError, KeyError, TypeError, ZeroDivisionError):
+            continue  # damaged, and so not known
+    return found
+
+
+def take_over(folder: Path, earlier: Sequence[Path]) -> None:
+    """Give a new run what unfinished ones of other data predicted; it takes what has not changed.
+
+    Args:
+        folder: Of the new run.
+        earlier: Run folders, the newest first.
+    """
+    kept = folder / "predictions" / _EARLIER
+    for number, old in enumerate(reversed(earlier)):
+        if (old / "predictions").is_dir():
+            shutil.copytree(old / "predictions", kept / str(number))
+
+
 class Store:
     """The finished chunks in a run folder."""
 
@@ -107,6 +153,7 @@ class Store:
         self._folder = folder / "predictions"
         self._folder.mkdir(parents=True, exist_ok=True)
         self._work = work
+        self._earlier = _by_content(self._folder / _EARLIER) if work.contents else {}
 
     def remaining(self, share: Share = ALL) -> list[range]:
         """A process's chunks that are not on disk, or damaged there."""
@@ -122,8 +169,18 @@ class Store:
             "items": [self._work.order[place] for place in chunk],
             "predictions": list(values),
             "seconds": seconds,
+            "contents": self._contents(chunk),
         }
         write_text(self._path(chunk), json.dumps(content, ensure_ascii=False, allow_nan=False))
+
+    def earlier(self, chunk: range) -> list[_Earlier | None]:
+        """What an earlier run predicted of each item of a chunk; None where it did not."""
+        contents = self._contents(chunk)
+        return [self._earlier.get(one) for one in contents] if contents else [None] * len(chunk)
+
+    def _contents(self, chunk: range) -> list[str]:
+        contents = self._work.contents
+        return [contents[self._work.order[place]] for place in chunk] if contents else []
 
     def assemble(self) -> Predictions:
         """All predictions; every chunk must be finished."""
@@ -191,8 +248,15 @@ def predict(
     done, started = 0, time.perf_counter()
     report(Progress(work.unit, before, total, None))
     for chunk in mine:
-        call = partial(predictor, [work.order[place] for place in chunk])
-        values, seconds = _in_batches(model, search, call, len(chunk))
+        known = store.earlier(chunk)
+        new = [work.order[place] for place, one in zip(chunk, known, strict=True) if one is None]
+        found: Sequence[Prediction] = ()
+        seconds = 0.0
+        if new:
+            found, seconds = _in_batches(model, search, partial(predictor, new), len(new))
+        rest = iter(found)
+        values = [next(rest) if one is None else one.prediction for one in known]
+        seconds += sum(one.seconds for one in known if one is not None)
         try:
             store.write(chunk, values, seconds)
         except ValueError as error:
@@ -275,6 +339,11 @@ class Results:
     notes: Sequence[str] = ()
 
 
+def _contents(data: Any) -> Sequence[str]:
+    """What the predictions depend on; nothing where a benchmark of another package does not say."""
+    return getattr(data, "contents", ())
+
+
 class ItemBenchmark(Benchmark):
     """A benchmark of items that are predicted one by one: all but retrieval.
 
@@ -310,7 +379,7 @@ class ItemBenchmark(Benchmark):
         share: Share = ALL,
     ) -> Store:
         """Predict the items that are left and keep the predictions in `folder`."""
-        work = Work.of(self.groups(data), self.unit, model.batch_size, self.chunk)
+        work = Work.of(self.groups(data), self.unit, model.batch_size, self.chunk, _contents(data))
         predictor = self.predictor(model, data, request)
         return predict(model, work, predictor, folder, report, share)
 
@@ -320,7 +389,8 @@ class ItemBenchmark(Benchmark):
         """Predict all items and score the predictions."""
         store = self.predict(model, data, request, folder, report)
         found = store.assemble()
-        results = self.results(model, data, found, request, folder)
+        with stage("metrics and intervals"):
+            results = self.results(model, data, found, request, folder)
         pace = len(found.values) / found.seconds if found.seconds else 0.0
         return Outcome(
             metrics=results.metrics,

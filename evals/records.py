@@ -171,9 +171,13 @@ def read(path: Path) -> Record:
     for name, kinds in _KINDS.items():
         if not isinstance(content[name], kinds) or not _is_finite(content[name]):
             raise BadData(f"record {path}: {name} cannot be {content[name]!r:.80}")
+    for name, value in content["data"].items():
+        if name not in NOT_COUNTS and not (value is None or type(value) is int):
+            raise BadData(f"record {path}: data.{name} cannot be {value!r:.80}: expected a number")
     return Record(**{**content, "schema": SCHEMA}, metrics=metrics, path=path)
 
 
+NOT_COUNTS = ("fingerprint", "root_name", "split", "official", "note")  # of a record's "data"
 _NUMBER = (int, float)
 _KINDS: Mapping[str, type | tuple[type, ...]] = {
     **dict.fromkeys(("suite", "benchmark", "model", "status", "command", "created"), str),

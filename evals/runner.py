@@ -18,6 +18,7 @@ from evals import (
     batch_sizes,
     environment,
     image_sizes,
+    input_check,
     prediction,
     provenance,
     records,
@@ -29,7 +30,7 @@ from evals.distributed import ALL, Share
 from evals.records import Record
 from evals.registry import get_benchmark, require_one, required, shown
 from unimo2.errors import UsageError
-from unimo2.progress import Report, silent
+from unimo2.progress import Report, silent, stage
 from zoo import cards, protocols
 
 if TYPE_CHECKING:
@@ -204,7 +205,9 @@ def evaluate(
         folder = None
         if share.first:
             opened = workspace.opened(home, _identity(ready), request.fresh)
-            folder = stack.enter_context(opened).folder
+            opened_at = stack.enter_context(opened)
+            folder = opened_at.folder
+            prediction.take_over(folder, opened_at.earlier)
             source = batch_sizes.GIVEN if request.batch_size else batch_sizes.ESTIMATED
             batch_sizes.begin(folder, ready.model.batch_size, source)
         folder = cast(Path, share.tell(folder))
@@ -260,7 +263,8 @@ def _prepare(
         provenance.check_tuning(card, request)
         _check_dtype(benchmark, request, wanted)
         exact = "float32" if request.dtype == AUTO else request.dtype
-        model = image_sizes.load(card, request, share, exact)
+        with stage(f"loading {card.name}"):
+            model = image_sizes.load(card, request, share, exact)
     capability = require_one(alternatives, model)
     request = benchmark.completed(request, suite, share)
     protocol = {
@@ -268,7 +272,10 @@ def _prepare(
         **image_sizes.in_protocol(model, capability),
         "lineage": provenance.facts(card, benchmark, suite),
     }
-    data = benchmark.read(suite, request)
+    with stage(f"reading {benchmark.title}"):
+        data = benchmark.read(suite, request)
+    if not request.no_check and share.first:
+        input_check.check(getattr(data, "pictures", ()))
     if on_notice is not None:
         for notice in benchmark.notices(request):
             on_notice(notice)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 from evals.datasets.registry import all_data_sets
 from evals.suites import MINI, Suite
 from unimo2.errors import MissingData, UsageError
+from unimo2.progress import tracked
 
 Item = TypeVar("Item")
 
@@ -132,10 +133,14 @@ class SplitData:
     Attributes:
         extent: How many, of what.
         fingerprint: The sha256 of items, truth and images.
+        pictures: Image files of the items; they are opened before the first batch.
+        contents: `[items]`, from `contents_of`; none where predictions are not kept by content.
     """
 
     extent: Extent
     fingerprint: str
+    pictures: Sequence[Path] = field(default=(), kw_only=True)
+    contents: Sequence[str] = field(default=(), kw_only=True)
 
     def summary(self) -> dict[str, Any]:
         """The record's "data"."""
@@ -169,9 +174,31 @@ def fingerprint(split: str, items: Iterable[object], images: Iterable[Path] = ()
         raise MissingData(
             f"{len(missing):,} of {len(paths):,} images are not there, first {missing[0]}"
         )
-    for path in paths:
+    for path in tracked(paths, "hashing images", "images"):
         digest.update(_content(path, path.stat().st_mtime_ns))
     return digest.hexdigest()
+
+
+def contents_of(
+    items: Sequence[object], images: Sequence[Path] = (), shared: object = None
+) -> tuple[str, ...]:
+    """What the prediction of each item depends on, beside the model and how it is measured.
+
+    Args:
+        items: Each fit for JSON, as for `fingerprint`.
+        images: `[items]`, the file of each; none for texts.
+        shared: What all predictions depend on, fit for JSON: the classes to choose from.
+
+    Returns:
+        `[items]`, 64 hexadecimal digits each.
+    """
+    found = []
+    for place, item in enumerate(items):
+        digest = hashlib.sha256(json.dumps([shared, item]).encode())
+        if images:
+            digest.update(_content(images[place], images[place].stat().st_mtime_ns))
+        found.append(digest.hexdigest())
+    return tuple(found)
 
 
 @lru_cache(maxsize=1 << 17)

@@ -11,7 +11,7 @@ import json
 import os
 import re
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -31,10 +31,12 @@ class Workspace:
     Attributes:
         folder: Where the run writes.
         resumed: It was begun by an earlier session.
+        earlier: Unfinished runs that a new one differs from in its data alone, newest first.
     """
 
     folder: Path
     resumed: bool
+    earlier: Sequence[Path] = ()
 
 
 def home(output: Path, suite: str, benchmark: str, model: str, variant: str | None) -> Path:
@@ -69,8 +71,10 @@ def opened(runs: Path, identity: Mapping[str, object], fresh: bool) -> Iterator[
         The workspace; no other process gets it while this one is in it.
     """
     text = json.dumps(identity, indent=2, sort_keys=True) + "\n"
+    earlier: list[Path] = []
     if not fresh:
-        for folder in _interrupted(runs, text):
+        earlier = _unfinished(runs, lambda found: _but_data(found) == _but_data(text))
+        for folder in _unfinished(runs, lambda found: found == text):
             with _locked(folder) as mine:
                 # Another process may have finished it between the search and the lock.
                 if mine and not (folder / RECORD).exists():
@@ -79,7 +83,7 @@ def opened(runs: Path, identity: Mapping[str, object], fresh: bool) -> Iterator[
     folder = _begin(runs)
     with _locked(folder):
         write_text(folder / IDENTITY, text)
-        yield Workspace(folder, resumed=False)
+        yield Workspace(folder, False, earlier)
 
 
 def is_worked_on(folder: Path) -> bool:
@@ -91,13 +95,22 @@ def is_worked_on(folder: Path) -> bool:
         os.close(handle)
 
 
-def _interrupted(runs: Path, identity: str) -> list[Path]:
-    """Unfinished runs of that identity, newest first."""
+def _unfinished(runs: Path, wanted: Callable[[str], bool]) -> list[Path]:
+    """Unfinished runs whose identity is wanted, newest first."""
     return [
         path.parent
         for path in sorted(runs.glob(f"*/{IDENTITY}"), reverse=True)
-        if not (path.parent / RECORD).exists() and path.read_text(encoding="utf-8") == identity
+        if not (path.parent / RECORD).exists() and wanted(path.read_text(encoding="utf-8"))
     ]
+
+
+def _but_data(identity: str) -> Mapping[str, object] | None:
+    """An identity without the data's; None if it cannot be read."""
+    try:
+        found = json.loads(identity)
+    except ValueError:
+        return None
+    return {**found, "data": None} if isinstance(found, dict) else None
 
 
 def _begin(runs: Path) -> Path:

@@ -23,6 +23,7 @@ from evals.retrieval.shortlist import SUGGESTED, Mask, top_k, two_tiers
 from unimo2.errors import IncompatibleModel, UsageError
 from unimo2.formats.imagenet import Synset
 from unimo2.formats.parsing import first_few
+from unimo2.progress import stage, tracked
 from zoo import protocols
 from zoo.protocols import ImagePreparer, StackedFeatures
 
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 
 
 ONE = ("a photo of {}",)
+_DOING = "scoring images with sentences"
 _TEMPLATES = Path(__file__).parent / "templates"
 
 
@@ -350,16 +352,19 @@ class ClassScorer:
         if len(self._sentences) <= _KEPT:
             if self._kept is None:
                 self._kept = []
-                for start in range(0, len(self._sentences), size):
+                starts = range(0, len(self._sentences), size)
+                for start in tracked(starts, "encoding sentences", "batches"):
                     self._kept += model.encode_texts(self._sentences[start : start + size])
-            for place in places:
+            for place in tracked(places, _DOING, "sentences"):
                 yield place // self._per_class, self._kept[place]
             return
-        for start in range(0, len(places), size):
-            some = places[start : start + size]
-            texts = model.encode_texts([self._sentences[place] for place in some])
-            for place, text in zip(some, texts, strict=True):
-                yield place // self._per_class, text
+        with stage(_DOING, "sentences", len(places)) as advance:
+            for start in range(0, len(places), size):
+                some = places[start : start + size]
+                texts = model.encode_texts([self._sentences[place] for place in some])
+                for done, (place, text) in enumerate(zip(some, texts, strict=True), start + 1):
+                    yield place // self._per_class, text
+                    advance(done)
 
     def _similarities(self, images: Sequence[Image]) -> Floats:
         """Dot products with each class's mean vector, `[images, classes]`.
@@ -371,7 +376,9 @@ class ClassScorer:
         if self._vectors is None:
             parts = [
                 model.embed_texts(self._sentences[start : start + size]).float().cpu().numpy()
-                for start in range(0, len(self._sentences), size)
+                for start in tracked(
+                    range(0, len(self._sentences), size), "embedding sentences", "batches"
+                )
             ]
             every = np.concatenate(parts).astype(np.float64)
             means = every.reshape(len(self.synsets), self._per_class, -1).mean(axis=1)

@@ -17,7 +17,7 @@ from typing import Any
 from evals import protocol, records
 from evals.metrics.ranking import Metric
 from evals.protocol import Pairs, Score
-from evals.records import Record
+from evals.records import NOT_COUNTS, Record
 from reports import paper
 from unimo2.errors import MissingData
 from zoo import cards
@@ -37,7 +37,6 @@ _NO_CONDITION = {
 }
 # Scores that are the model's own; any other is chosen by whoever measures.
 _OWN_SCORES = (Score.OWN, Score.FUSED, Score.DOT)
-_NO_COUNT = {"fingerprint", "root_name", "split", "official", "note"}
 
 
 def gather(runs: Path | None = None) -> list[Record]:
@@ -194,7 +193,7 @@ def training_of(record: Record) -> tuple[Any, ...]:
 
 def size_of(record: Record) -> str:
     """How much data a record is of: "300 images, 1,500 captions"."""
-    counts = {name: n for name, n in record.data.items() if name not in _NO_COUNT}
+    counts = {name: n for name, n in record.data.items() if name not in NOT_COUNTS}
     return ", ".join(f"{n:,} {name}" for name, n in counts.items() if n is not None)
 
 

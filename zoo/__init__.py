@@ -102,7 +102,10 @@ def load_card(
     options = {"trust_remote_code": True} if trust_remote_code else {}
     if options and not getattr(family, "RUNS_REMOTE_CODE", False):
         raise UsageError(f"models of the family '{card.family}' have no code of their own to trust")
-    model: Model = family.load(folder, card, device, dtype, **options)
+    from zoo.adapter import loading
+
+    with loading(folder, f"a model of the family '{card.family}'"):
+        model: Model = family.load(folder, card, device, dtype, **options)
     return model
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import pickle
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -14,7 +13,6 @@ from typing import Any, ClassVar, Concatenate, ParamSpec, Protocol, TypeVar, cas
 
 import torch
 from PIL.Image import Image
-from safetensors import SafetensorError
 from torch import Tensor, nn
 from transformers import AutoImageProcessor, PretrainedConfig
 from transformers.utils import logging as transformers_logging
@@ -25,10 +23,6 @@ from zoo.cards import Card
 from zoo.feature_cache import FeatureStore
 from zoo.protocols import StackedFeatures
 
-LOADING_ERRORS = (
-    OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError, ImportError,
-    AssertionError, pickle.UnpicklingError, EOFError, SafetensorError,
-)  # fmt: skip
 # Items in one call: so many that the widest activation takes this much. More does not make a CPU
 # faster; a GPU is kept busy by more.
 _ACTIVATION_BYTES = {"cpu": 4 * 2**20, "cuda": 2**31}
@@ -318,16 +312,19 @@ def loading(folder: Path, what: str) -> Iterator[None]:
     transformers_logging.disable_progress_bar()
     try:
         yield
-    except Unimo2Error:
+    except (Unimo2Error, torch.OutOfMemoryError):
         raise
-    except LOADING_ERRORS as error:
+    except Exception as error:  # libraries raise whatever a broken file leads them to
         if "trust_remote_code" in str(error):
             raise BadCheckpoint(
                 f"{folder} needs the Python code that lies beside its weights, and none of it was run: "
                 "read it, and if you trust it add --trust-remote-code"
             ) from None
-        lines = str(error).strip().splitlines() or [type(error).__name__]
-        raise BadCheckpoint(f"{folder} cannot be read as {what}: {lines[0]}") from None
+        reason = " ".join(str(error).split())[:200] or "no reason given"
+        raise BadCheckpoint(
+            f"{folder} cannot be read as {what} ({type(error).__name__}: {reason}); fetch or save "
+            "the folder again"
+        ) from error
     finally:
         transformers_logging.set_verbosity(verbosity)
         if bars:

@@ -17,6 +17,7 @@ from typing import Any
 from unimo2.errors import BadCheckpoint, BadData, IncompatibleModel, MissingData, UsageError
 from unimo2.files import parse_toml
 from zoo.protocols import CAPABILITIES
+from zoo.weights import refuse_damaged
 from zoo.weights import weights_sha256 as weights_sha256  # of this module too
 
 CARDS = Path(__file__).parent / "cards"
@@ -334,11 +335,12 @@ def check_weights(card: Card, folder: Path) -> str:
 
     Raises:
         MissingData: There is no file of weights.
-        BadCheckpoint: The weights are others than the card's, or not whole.
+        BadCheckpoint: A file of the folder is damaged, or the weights are others than the card's.
     """
     path = folder / card.source.file if card.source.file else folder
     if not path.exists():
         raise MissingData(f"no weights at {path}; the card '{card.name}' names that file")
+    refuse_damaged(folder, path)
     found = weights_sha256(path)
     if card.weights_sha256 is not None and found != card.weights_sha256:
         raise BadCheckpoint(

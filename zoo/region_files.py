@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 
 from unimo2.errors import BadData, MissingData, UsageError
 from unimo2.files import write_text
+from zoo.weights import read_json
 
 MANIFEST = "manifest.json"
 _LXMERT = ("img_id", "img_h", "img_w", "objects_id", "objects_conf", "attrs_id", "attrs_conf",
@@ -62,7 +63,9 @@ class RegionFolder:
                 f"no features of regions at {folder}: expected {MANIFEST}; convert a TSV"
             )
         self.folder = folder
-        self.manifest: Mapping[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        self.manifest: Mapping[str, Any] = read_json(path)
+        if not isinstance(self.manifest, dict):
+            raise BadData(f"{path} is no manifest of features: expected a table")
 
     def read(self, file: str | None) -> Regions:
         """The regions of an image.

@@ -16,7 +16,6 @@ point group `unimo2.models`: "package.module:load" is a model, "package.module" 
 from __future__ import annotations
 
 import ast
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -28,6 +27,7 @@ from types import ModuleType
 from typing import Any
 
 from unimo2.errors import BadCheckpoint
+from zoo.weights import read_json
 
 GROUP = "unimo2.models"
 FAMILIES = Path(__file__).parent / "families"
@@ -205,15 +205,14 @@ def _configuration(folder: Path) -> Mapping[str, Any]:
     path = folder / "config.json"
     if not path.is_file() and (folder / _OPEN_CLIP).is_file():
         return {}
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise BadCheckpoint(f"{folder} holds no config.json, so it is no model folder") from None
-    except ValueError:
-        raise BadCheckpoint(f"{path} is no model configuration: it is not JSON") from None
+    if not path.is_file():
+        raise BadCheckpoint(f"{folder} holds no config.json, so it is no model folder")
+    config = read_json(path)
     named = {"model_type", "architectures", "architecture"}
     if not isinstance(config, dict) or not named & set(config):
         raise BadCheckpoint(f"{path} is no model configuration with a 'model_type'")
+    if not isinstance(config.get("architectures") or [], list):
+        raise BadCheckpoint(f"{path}: expected a list of class names in 'architectures'")
     return config
 
 

@@ -26,7 +26,7 @@ from evals.metrics.ranking import Floats
 from evals.prediction import ItemBenchmark, Predict, Prediction, Predictions, Results
 from evals.samples import frame
 from evals.scoring import Scored, answered, missing_note
-from evals.splits import Extent, SplitData, fingerprint, first_items
+from evals.splits import Extent, SplitData, contents_of, fingerprint, first_items
 from evals.suites import Suite
 from unimo2.errors import BadData, IncompatibleModel
 from unimo2.files import Place, write_text
@@ -154,10 +154,13 @@ class Coco(ItemBenchmark):
             raise BadData(f"{path}: {len(bare):,} images without a cocoid: {first_few(bare)}")
         find_java()
         lines = [[image.cocoid, *(caption.text for caption in image.captions)] for image in images]
+        paths = [image.path for image in images]
         counts = (len(images), len(everything))
         return CocoData(
             extent=Extent.of(suite, self.dataset, (request.split,), self.unit, *counts),
-            fingerprint=fingerprint(request.split, lines, [image.path for image in images]),
+            fingerprint=fingerprint(request.split, lines, paths),
+            pictures=paths,
+            contents=contents_of(lines, paths),
             images=images,
             tags=_tags(images, request.options.object_tags),
         )

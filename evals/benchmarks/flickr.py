@@ -39,7 +39,7 @@ from evals.suites import MINI, Suite
 from unimo2.errors import BadData, IncompatibleModel, MissingData
 from unimo2.formats.karpathy import KarpathyImage, parse_karpathy, select_karpathy
 from unimo2.formats.layout import Flickr30kFiles
-from unimo2.progress import Report
+from unimo2.progress import Report, stage, tracked
 from zoo import protocols
 
 if TYPE_CHECKING:
@@ -158,7 +158,9 @@ class Flickr(Benchmark):
             official=official,
             note=note,
         )
-        return RetrievalData(extent, _fingerprint(images, split), images, request.options.prompt)
+        paths = [image.path for image in images]
+        prompt, digest = request.options.prompt, _fingerprint(images, split)
+        return RetrievalData(extent, digest, images, prompt, pictures=paths)
 
     def completed(self, request: Request, suite: Suite, share: Share) -> Request:
         """The request with the model that chooses the pairs, if it is another one."""
@@ -280,8 +282,9 @@ class Flickr(Benchmark):
             parts["score"] = parts["itm"] + np.float32(weight) * parts["contrastive"]
         work.writer.publish(parts)
         owner = data.caption_image
-        rankings = {name: _rank(parts, name, owner, work) for name in parts}
-        metrics = _metrics(rankings, owner, request.seed)
+        with stage("ranking and intervals"):
+            rankings = {name: _rank(parts, name, owner, work) for name in parts}
+            metrics = _metrics(rankings, owner, request.seed)
         if work.shortlists is not None and request.options.chooser is not None:
             metrics |= chooser.on_shortlist(work.shortlists, owner, request.seed)
         own = weight if work.chosen_by == chooser.CONTRASTIVE else None
@@ -368,7 +371,7 @@ def _compare(
 def _fingerprint(images: Sequence[KarpathyImage], split: str) -> str:
     """The sha256 of ids, texts and the bytes of the image files."""
     digest = hashlib.sha256(split.encode())
-    for image in images:
+    for image in tracked(images, "hashing images", "images"):
         try:
             content = image.path.read_bytes()
         except FileNotFoundError:

@@ -29,7 +29,7 @@ from evals.metrics.ranking import Metric
 from evals.prediction import ItemBenchmark, Predict, Prediction, Predictions, Results
 from evals.samples import columns_of, frame, guesses, subset_means
 from evals.scoring import Scored, answered, missing_note
-from evals.splits import Extent, SplitData, fingerprint, first_items
+from evals.splits import Extent, SplitData, contents_of, fingerprint, first_items
 from evals.suites import Suite
 from unimo2.errors import BadData, IncompatibleModel
 from unimo2.files import write_text
@@ -135,6 +135,7 @@ class Glue(ItemBenchmark):
         return GlueData(
             extent=Extent.of(suite, self.dataset, splits, self.unit, len(chosen), available),
             fingerprint=fingerprint(request.split, lines),
+            contents=contents_of([row.sentences for _, row in kept]),
             rows=tuple(kept),
             hidden=hidden,
             unlabelled=len(chosen) - len(kept),

@@ -19,7 +19,7 @@ from evals.prediction import ItemBenchmark, Predict, Prediction, Predictions, Re
 from evals.retrieval import dtype_choice
 from evals.samples import frame, subset_means
 from evals.scoring import Scored, answered, missing_note
-from evals.splits import Extent, SplitData, fingerprint, spread_items
+from evals.splits import Extent, SplitData, contents_of, fingerprint, spread_items
 from evals.suites import Suite
 from evals.zero_shot import ClassScorer
 from unimo2.errors import BadData, IncompatibleModel
@@ -126,13 +126,17 @@ class ImageNet(ItemBenchmark):
         if unknown:
             raise BadData(f"{at.mapping} lacks classes that have images: {first_few(unknown)}")
         images = spread_items(everything, request.limit, "images")
-        lines: list[Any] = [[synset.wnid, *synset.names] for synset in synsets]
-        lines += [[image.name, image.wnid] for image in (*images, *training)]
-        paths = [image.path for image in (*images, *training) if image.path is not None]
+        classes: list[Any] = [[synset.wnid, *synset.names] for synset in synsets]
+        shown = (*images, *training)
+        lines = [[image.name, image.wnid] for image in shown]
+        paths = [image.path for image in shown if image.path is not None]
         counts = (len(images), len(everything))
         return ImageNetData(
             extent=Extent.of(suite, self.dataset, (request.split,), self.unit, *counts),
-            fingerprint=fingerprint(request.split, lines, paths),
+            fingerprint=fingerprint(request.split, [*classes, *lines], paths),
+            pictures=paths,
+            # What a probe predicts depends on all of its training images.
+            contents=() if training else contents_of(lines, paths, classes),
             images=images,
             synsets=synsets,
             left_out=tuple(left_out.lines()),
@@ -181,7 +185,7 @@ class ImageNet(ItemBenchmark):
         chunk, hint = self.chunk, None
         if isinstance(scorer, ClassScorer):
             chunk, hint = min(chunk, scorer.images_at_once), scorer.cheaper
-        work = Work.of(self.groups(data), self.unit, model.batch_size, chunk)
+        work = Work.of(self.groups(data), self.unit, model.batch_size, chunk, data.contents)
         predictor = self._ranked(scorer, data)
         return prediction.predict(model, work, predictor, folder, report, share, hint)
 

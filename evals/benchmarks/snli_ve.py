@@ -16,7 +16,7 @@ from evals.metrics.ranking import Metric
 from evals.prediction import ItemBenchmark, Predict, Prediction, Predictions, Results
 from evals.samples import columns_of, frame, guesses, subset_means
 from evals.scoring import Scored, answered, missing_note
-from evals.splits import Extent, SplitData, fingerprint, first_items
+from evals.splits import Extent, SplitData, contents_of, fingerprint, first_items
 from evals.suites import Suite
 from unimo2.errors import BadData
 from unimo2.formats.images import loaded
@@ -84,6 +84,8 @@ class SnliVe(ItemBenchmark):
         return SnliVeData(
             extent=Extent.of(suite, self.dataset, (request.split,), self.unit, *counts),
             fingerprint=fingerprint(request.split, lines, images),
+            pictures=images,
+            contents=contents_of(lines, images),
             pairs=pairs,
             images=images,
             unlabelled=len(chosen) - len(pairs),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from evals.records import NOT_COUNTS
 from evals.registry import get_benchmark
 from unimo2.console import note, print_table, say, visible
 from unimo2.errors import UsageError
@@ -23,7 +24,6 @@ _FACTS = {
     "image_size": "pixels",
 }
 _DIRECTIONS = {"image_retrieval": "images", "text_retrieval": "texts"}
-_NOT_COUNTS = ("fingerprint", "root_name", "split", "official", "note")
 Groups = Sequence[tuple[str, Sequence[Sequence[str]]]]
 """Rows of cells under the name of their group; see `unimo2.console.table_lines`."""
 _PARTS_SHOWN = 12  # of a metric: VQA has some 65 question types, which the record holds
@@ -49,7 +49,7 @@ def show(record: Record) -> None:
         _print_metrics(_title(record), "metric", [("", _metrics(record))])
     data = record.data
     counts = " x ".join(
-        f"{count:,} {unit}" for unit, count in data.items() if unit not in _NOT_COUNTS
+        f"{count:,} {unit}" for unit, count in data.items() if unit not in NOT_COUNTS
     )
     pace = ", ".join(
         f"{value:,.0f} {unit.removesuffix('_per_second')}/s"

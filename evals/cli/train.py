@@ -386,10 +386,13 @@ def _checkpoint(model: str, task: str) -> Path | None:
     from unimo2.errors import IncompatibleModel
     from unimo2.training.finetuning.config import GLUE, checkpoint_config
     from zoo import cards
+    from zoo.weights import refuse_damaged
 
     folder = expanded(model)
     if model in cards.read_all():
         folder = zoo.weights_folder(zoo.resolve(model))
+    elif folder.is_dir():
+        refuse_damaged(folder)
     if folder.is_dir() and checkpoint_config(folder).get("model_type") == "unimo2":
         return folder
     if task in GLUE and ("/" in model or folder.is_dir()):

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evals.metrics.ranking import RESAMPLES, Floats, Ints, Metric, within_noise_of_chance
+from unimo2.progress import tracked
 
 _PORTION = 1 << 23  # draws held at once
 _ROUNDING = 1e-9  # of figures in percent
@@ -47,7 +48,7 @@ def draws(groups: int, seed: int, resamples: int = RESAMPLES) -> Iterator[Ints]:
     generator = np.random.default_rng(seed)
     share = np.full(groups, 1.0 / groups)
     portion = max(1, _PORTION // groups)
-    for start in range(0, resamples, portion):
+    for start in tracked(range(0, resamples, portion), "resampling", "portions"):
         yield generator.multinomial(groups, share, size=min(portion, resamples - start))
 
 

@@ -23,6 +23,7 @@ from evals.metrics import java
 from evals.metrics.bootstrap import of_draws, resampled_sums
 from evals.metrics.ranking import Floats, Metric
 from unimo2.errors import BadData
+from unimo2.progress import tracked
 
 BLEU_ORDER = 4  # the longest n-grams of BLEU
 _SMALL, _TINY = 1e-9, 1e-15  # added by the program below and above the fraction bar
@@ -181,7 +182,7 @@ def _meteor(truth: Tokens, given: Tokens) -> tuple[float, Floats, Floats]:
     folder = Path(package.__file__).parent
     with java.conversation("METEOR", command, folder, len(truth)) as program:
         lines = []
-        for image, references in truth.items():
+        for image, references in tracked(truth.items(), "METEOR in Java", "images"):
             caption = given[image][0].replace("|||", "").replace("  ", " ")
             program.write(" ||| ".join(("SCORE", *references, caption)))
             lines.append(program.read())

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import IO
 
 from unimo2.errors import BadData, MissingData
+from unimo2.progress import stage
 
 # The same figures everywhere: a decimal comma would make METEOR fail, another encoding change words.
 FLAGS = (
@@ -87,15 +88,16 @@ def run(
     """
     limit = LIMIT + _PER_ITEM * items
     try:
-        done = subprocess.run(
-            [find_java(), *FLAGS, *arguments],
-            input=text.encode("utf-8"),
-            capture_output=True,
-            cwd=folder,
-            env=environment,
-            timeout=limit,
-            check=False,
-        )
+        with stage(f"{name} in Java"):
+            done = subprocess.run(
+                [find_java(), *FLAGS, *arguments],
+                input=text.encode("utf-8"),
+                capture_output=True,
+                cwd=folder,
+                env=environment,
+                timeout=limit,
+                check=False,
+            )
     except subprocess.TimeoutExpired:
         raise BadData(f"{name}'s program was stopped after {limit:,.0f} seconds") from None
     except OSError as error:

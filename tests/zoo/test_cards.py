@@ -137,7 +137,7 @@ def test_a_model_that_lacks_a_capability_is_refused() -> None:
 
 def test_weights_are_compared_with_the_card(tmp_path: Path) -> None:
     """Truth: sha256 of the bytes by hashlib."""
-    weights = b"weights" * 1000
+    weights = b"\x02" + b"\0" * 7 + b"{}"  # safetensors without a tensor
     (tmp_path / "model.safetensors").write_bytes(weights)
     digest = hashlib.sha256(weights).hexdigest()
     source = Source("folder", str(tmp_path))
@@ -169,7 +169,7 @@ def test_a_folder_is_a_model_if_its_configuration_says_so(tmp_path: Path) -> Non
     with pytest.raises(BadCheckpoint, match=r"holds no config\.json"):
         zoo.resolve(folder)
     (folder / "config.json").write_text("{")
-    with pytest.raises(BadCheckpoint, match="no model configuration"):
+    with pytest.raises(BadCheckpoint, match="config.json: not JSON .*damaged"):
         zoo.resolve(folder)
     for family in ("roberta", "cards", "../unimo2", "__init__"):
         (folder / "config.json").write_text(json.dumps({"model_type": family}))

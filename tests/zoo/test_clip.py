@@ -180,7 +180,7 @@ def test_variable_resolution_is_refused(tmp_path):
     (tmp_path / "config.json").write_text(
         '{"model_type": "siglip2", "architectures": ["Siglip2Model"]}'
     )
-    (tmp_path / "model.safetensors").write_bytes(b"")
+    (tmp_path / "model.safetensors").write_bytes(b"\x02" + b"\0" * 7 + b"{}")
     with pytest.raises(BadCheckpoint, match="NaFlex"):
         zoo.load(tmp_path, device="cpu")
 

@@ -178,7 +178,7 @@ def test_a_package_registers_a_family(tmp_path, monkeypatch):
     folder = tmp_path / "m"
     folder.mkdir()
     (folder / "config.json").write_text('{"architectures": ["PixelCounter"], "model_type": "x"}')
-    (folder / "model.safetensors").write_bytes(b"")
+    (folder / "model.safetensors").write_bytes(b"\x02" + b"\0" * 7 + b"{}")
     with pytest.raises(BadCheckpoint, match="a 'PixelCounter', which has no adapter; families are"):
         zoo.resolve(folder)
     points(monkeypatch, ("counters", "counters"))

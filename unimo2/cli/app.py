@@ -28,6 +28,7 @@ import typer
 from unimo2 import __version__
 from unimo2.cli.arguments import expand
 from unimo2.cli.guard import guard
+from unimo2.cli.packages import require_own
 from unimo2.console import say, visible
 from unimo2.errors import Unimo2Error, UsageError
 
@@ -92,6 +93,10 @@ VERBS = {
     "zoo": ("zoo.cli", "Models: list them, show one, convert the released checkpoint."),
     "bench": ("evals.cli.bench", "Measure how fast the model's parts are on this machine."),
     "inspect": ("evals.cli.inspect", "See what a model's parts hold."),
+    "doctor": (
+        "unimo2.cli.doctor",
+        "Check this installation: packages, devices, Java, folders, data sets, the hub.",
+    ),
 }
 # Verbs of other packages: an entry point NAME = "package.module" of a module with `register(app)`.
 GROUP = "unimo2.commands"
@@ -175,6 +180,8 @@ def build(wanted: Collection[str] | None = None) -> typer.Typer:
     others = {point.name: point for point in entry_points(group=GROUP) if point.name not in VERBS}
     chosen = {*VERBS, *others} if wanted is None else set(wanted)
     for module in dict.fromkeys(module for name, (module, _) in VERBS.items() if name in chosen):
+        if not module.startswith(f"{PROGRAM}."):
+            require_own()
         import_module(module).register(app)
     for name, point in others.items():
         if name in chosen:

@@ -20,7 +20,7 @@ from PIL.Image import Image
 from torch import Tensor
 
 from unimo2.devices import find_device, find_dtype
-from unimo2.errors import BadCheckpoint
+from unimo2.errors import BadCheckpoint, UsageError
 from unimo2.modeling.configuration import Unimo2Config
 from unimo2.modeling.generation import BeamSettings, TagTokens, generate, tag_tokens
 from unimo2.modeling.heads import Unimo2ForImages, Unimo2ForPairs, Unimo2ForTexts
@@ -562,9 +562,15 @@ def load(folder: Path, card: Card, device: str = "auto", dtype: str | None = Non
         BadCheckpoint: The weights do not fit the configuration, or the task is unknown.
     """
     chosen, precision = find_device(device), find_dtype(dtype or "float32")
-    task = Unimo2Config.from_pretrained(folder).task
+    try:
+        task = Unimo2Config.from_pretrained(folder).task
+    except UsageError as error:
+        raise BadCheckpoint(f"{folder / 'config.json'}: {error}") from None
     kind: Any = _task(task).head
-    model, info = kind.from_pretrained(folder, output_loading_info=True)
+    # Heads of other classes are then named, by the class itself.
+    model, info = kind.from_pretrained(
+        folder, output_loading_info=True, ignore_mismatched_sizes=True
+    )
     if info["missing_keys"]:
         raise BadCheckpoint(
             f"{folder}: config.json says that the model is fine-tuned for {task}, but its weights "

@@ -1,0 +1,82 @@
+"""What an installation holds: package data, bounds and the versions that were tested together."""
+
+import re
+import subprocess
+import sys
+from fnmatch import fnmatch
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+ROOT = Path(__file__).resolve().parents[1]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+PACKAGES = ("unimo2", "evals", "zoo", "reports")
+NOT_NEEDED = {"evals/suite_mini/README.md"}
+
+
+def pinned():
+    """Versions by normalised name, of a file in which every line is nothing but a pin."""
+    found = {}
+    for line in (ROOT / "constraints.txt").read_text().splitlines():
+        if not line.startswith("#"):
+            matched = re.fullmatch(r"([A-Za-z0-9._-]+)==([0-9][0-9A-Za-z.]*)", line)
+            assert matched, f"constraints.txt: {line!r} is more than a name and a version"
+            found[normalised(matched[1])] = matched[2]
+    return found
+
+
+def normalised(name):
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def test_constraints_are_within_the_bounds_and_name_every_dependency():
+    """Truth: pyproject.toml, as packaging reads it."""
+    extras = PROJECT["project"]["optional-dependencies"]
+    wanted = [Requirement(one) for one in PROJECT["project"]["dependencies"]]
+    optional = [Requirement(one) for some in extras.values() for one in some]
+    versions = pinned()
+    for one in wanted:
+        assert normalised(one.name) in versions or one.marker, f"constraints.txt lacks {one.name}"
+    for one in [*wanted, *optional]:
+        version = versions.get(normalised(one.name))
+        assert version is None or one.specifier.contains(version), f"{one} and {version}"
+        assert one.specifier, f"{one.name} has no lower bound"
+        assert one.url is None
+
+
+def test_every_extra_of_the_documents_is_one():
+    """Truth: the commands that documents print."""
+    extras = set(PROJECT["project"]["optional-dependencies"])
+    documents = [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]
+    found = {
+        extra
+        for path in documents
+        for some in re.findall(r"pip install [^\n`]*?\.\[([a-z,-]+)\]", path.read_text())
+        for extra in some.split(",")
+    }
+    assert {"open-clip", "slurm", "wandb", "docs"} <= found <= extras
+
+
+def test_the_wheel_holds_every_file_of_the_packages():
+    """Truth: the files that git tracks, against the patterns of package data."""
+    listed = subprocess.run(
+        ["git", "ls-files", *PACKAGES], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    if listed.returncode or not listed.stdout:
+        pytest.skip("not a git checkout")
+    patterns = PROJECT["tool"]["setuptools"]["package-data"]
+    for name in set(listed.stdout.splitlines()) - NOT_NEEDED:
+        package, _, below = name.partition("/")
+        if name.endswith(".py"):
+            for folder in list(Path(name).parents)[:-1]:
+                assert (ROOT / folder / "__init__.py").is_file(), f"{folder} is no package"
+        else:
+            assert any(fnmatch(below, one) for one in patterns[package]), (
+                f"not in the wheel: {name}"
+            )
