@@ -92,6 +92,10 @@ class Task:
         """What the data is."""
         return {"data": {"rows": 8}}
 
+    def notes(self):
+        """Nothing."""
+        return {}
+
     def save(self, folder: Path, dtype: str) -> None:
         """Write the line."""
         save_model(self.model, None, folder, dtype)
