@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 # Options of a run that change the machine's work and not what is measured; `limit` is told by the data.
 _FREE = {
     *("data_root", "suite", "split", "limit", "device", "dtype", "trust_remote_code", "batch_size"),
-    *("seed", "features", "output", "fresh", "model"),
+    *("seed", "features", "output", "fresh", "model", "no_check"),
 }
 
 

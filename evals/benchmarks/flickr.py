@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from tokenize import TokenError
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import numpy as np
@@ -454,7 +455,8 @@ def _read(path: Path) -> np.ndarray:
         raise MissingData(f"score matrix not found: {path}")
     try:
         matrix = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+    # numpy parses the header as Python's literals.
+    except (OSError, ValueError, EOFError, SyntaxError, TokenError, MemoryError) as error:
         raise BadData(f"{path}: not a .npy file of numbers ({error})") from None
     if not isinstance(matrix, np.ndarray):
         raise BadData(f"{path}: an archive of arrays; expected one array, a .npy file")

@@ -73,7 +73,7 @@ def dictionary(
     content: dict[str, Any] = {"model": scorer.name, "split": split}
     if interventions:
         with showing(quiet=as_json) as report:
-            measured = measure(scorer, images, report, seed)
+            measured = measure(scorer, images, report, seed=seed)
         content["interventions"] = asdict(measured)
     else:
         with showing(quiet=as_json), stage("looking the rows up"):

@@ -182,7 +182,7 @@ def test_rows_are_exported_as_records_alone(ablate, tmp_path):
     [
         ([], "nothing to vary"),
         (["--k", "17"], "--k 17: it must be at most the recipe's C = 16"),
-        (["--k", "0"], "--k 0: it must be at least 1"),
+        (["--k", "0"], "Invalid value for '--k'"),
         (["--c", "3"], "--c 3: it must be at least the recipe's K = 4"),
         (["--k"], "--k needs at least one value"),
         (["--k", "2", "--budget", "0"], "--budget"),

@@ -93,6 +93,8 @@ def test_a_signal_ends_a_run_with_one_line_that_says_how_to_go_on(number, status
     """Truth: the signal itself, sent to a program that works."""
     process = subprocess.Popen(
         [sys.executable, "-c", WAITING, "--zero", "--fresh"],
+        # A job in the background ignores SIGINT, and so would its children.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

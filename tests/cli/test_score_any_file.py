@@ -76,7 +76,7 @@ def test_any_file_gives_figures_or_one_line(tmp_path, name, data):
     allow = {} if name == "flickr" else {"allow_missing": data.draw(st.booleans())}
     with pytest.MonkeyPatch.context() as patch:
         # Java takes seconds a call, and reads no file of the user's.
-        patch.setattr(coco, "caption_scores", lambda *_: CaptionScores({}, {}, {}, []))
+        patch.setattr(coco, "caption_scores", lambda *_: CaptionScores({}, (), {}, {}, []))
         try:
             scored = benchmark.score(**arguments(name, tmp_path, options), **allow)
         except UsageError as error:

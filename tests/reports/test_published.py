@@ -323,16 +323,20 @@ def test_a_contributor_of_a_table_adds_lines_of_files(tmp_path):
         with (tmp_path / "reports" / "published" / name).open("a", encoding="utf-8") as stream:
             stream.writelines(blocks_of("a-table.md", kind))
     search = os.pathsep.join([str(tmp_path), *filter(None, sys.path)])
-    command = [sys.executable, "-m", "unimo2", "report", "--table", "11", "--format", "json"]
+    program = (
+        "import json; from reports.selection import gather; from reports.tables import report_json; "
+        "print(json.dumps(report_json(11, gather())))"
+    )
+    environment = {**os.environ, "PYTHONPATH": search}
     done = subprocess.run(
-        command,
-        env={**os.environ, "PYTHONPATH": search},
+        [sys.executable, "-c", program],
+        env=environment,
         cwd=tmp_path,
         capture_output=True,
         text=True,
     )
     assert done.returncode == 0, done.stderr
-    (table,) = json.loads(done.stdout)
+    table = json.loads(done.stdout)
     assert table["title"].endswith("(CLIP and ViLT papers, as published)")
     found = {(one["row_label"], one["column"]): one["value"] for one in table["published"]}
     assert found["ViLT-B/32", "TR"] == reports.published(10).loc["ViLT", ("ZeroShot-TR", "R@1")]

@@ -176,20 +176,18 @@ def train(
 
 def scale(
     peak: Annotated[
-        float, typer.Option(help="Peak of a card, 10^12 operations a second (A100 bf16: 312).")
+        float,
+        typer.Option(help="Peak of a GPU, 10^12 operations a second (A100 bf16: 312).", min=0.001),
     ] = 312.0,
-    share: Annotated[float, typer.Option(help="Of the peak that training reaches.")] = 0.4,
-    cards: Annotated[list[int] | None, typer.Option(help="Numbers of cards.", min=1)] = None,
+    share: Annotated[
+        float, typer.Option(help="Share of the peak that training reaches.", min=0.001, max=1)
+    ] = 0.4,
+    cards: Annotated[list[int] | None, typer.Option(help="Numbers of GPUs.", min=1)] = None,
     as_json: AsJson = False,
 ) -> None:
     """Compute what the paper's recipes take: operations, hours by number of cards, memory."""
     from unimo2.bench.scale import markdown, table
-    from unimo2.errors import UsageError
 
-    if peak <= 0 or not 0 < share <= 1:
-        raise UsageError(
-            f"--peak {peak} --share {share}: expected a peak above 0 and 0 < share <= 1"
-        )
     numbers = list(dict.fromkeys(cards or [1, 8, 64]))
     rows = table(numbers, peak, share)
     if as_json:
