@@ -93,7 +93,7 @@ def _write(folder: Path, found: BatchSize) -> None:
 
 
 @dataclass(frozen=True)
-class Extent:
+class Workload:
     """How much work there is to time sizes on.
 
     Attributes:
@@ -128,7 +128,7 @@ class Search:
         size: int,
         found: int | None = None,
         others: tuple[int, ...] = (),
-        extent: Extent | None = None,
+        extent: Workload | None = None,
         keep: Keep = _forget,
     ) -> None:
         """Begin with a size.
@@ -151,7 +151,7 @@ class Search:
         self._spent = [0.0, 0.0]  # seconds and items of the units that were timed
 
     @classmethod
-    def of_run(cls, folder: Path, size: int, extent: Extent, keeps: bool = True) -> Search:
+    def of_run(cls, folder: Path, size: int, extent: Workload, keeps: bool = True) -> Search:
         """What is left to find in a run.
 
         Args:

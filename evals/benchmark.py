@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from evals.distributed import Share, Team
+from evals.distributed import ProcessGroup, Team
 from evals.metrics.ranking import RESAMPLES, Floats, Metric
 from evals.suites import Suite
 from unimo2.errors import UsageError
-from unimo2.files import Place
+from unimo2.files import PathUse
 from unimo2.progress import Report, silent
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def option(
     metavar: str | None = None,
     range: tuple[int, int | None] | None = None,  # noqa: A002
     variant: str | None = None,
-    of: Sequence[str] | Place | None = None,
+    of: Sequence[str] | PathUse | None = None,
     capabilities: Sequence[str] = (),
 ) -> Any:
     """A field of `Request` or of a benchmark's `Options`, declared once for all its uses.
@@ -97,7 +97,7 @@ class Request:
     data_root: Path | None = option(
         None,
         "Folder of data sets in their official layouts; UNIMO2_DATA by default.",
-        of=Place.READS_FOLDER,
+        of=PathUse.READS_FOLDER,
     )
     suite: str | None = option(
         None, "mini or paper; by default what the data root holds.", of=("mini", "paper")
@@ -125,9 +125,9 @@ class Request:
         None,
         "A folder: what the towers give of each image, and of each text of retrieval, is kept there by "
         "content, for later runs of the same weights.",
-        of=Place.WRITES_FOLDER,
+        of=PathUse.WRITES_FOLDER,
     )
-    output: Path = option(Path("runs"), "The runs folder.", of=Place.WRITES_FOLDER)
+    output: Path = option(Path("runs"), "The runs folder.", of=PathUse.WRITES_FOLDER)
     fresh: bool = option(False, "Begin anew even if such a run was interrupted.")
     no_check: bool = option(False, "Do not open every image before the first batch.")
     variant: str | None = None
@@ -275,7 +275,13 @@ class Benchmark(ABC):
 
     @abstractmethod
     def predict(
-        self, model: Any, data: Any, request: Request, folder: Path, report: Report, share: Share
+        self,
+        model: Any,
+        data: Any,
+        request: Request,
+        folder: Path,
+        report: Report,
+        share: ProcessGroup,
     ) -> Any:
         """Run the model on this process's units and keep what is finished in `folder`."""
 
@@ -311,7 +317,7 @@ class Benchmark(ABC):
         """The capabilities of which a model needs one, in order of preference."""
         return self.capabilities
 
-    def completed(self, request: Request, suite: Suite, share: Share) -> Request:
+    def completed(self, request: Request, suite: Suite, share: ProcessGroup) -> Request:
         """The request with whatever else is loaded for it, for example a second model."""
         return request
 

@@ -29,7 +29,7 @@ _PATIENCE = timedelta(days=30)
 
 
 @dataclass(frozen=True)
-class Share:
+class ProcessGroup:
     """The part of the units that one process works on; by itself, of a process that is alone.
 
     Attributes:
@@ -57,10 +57,10 @@ class Share:
         return value
 
 
-ALL = Share()
+ALL = ProcessGroup()
 
 
-class LaunchedShare(Share):
+class LaunchedShare(ProcessGroup):
     """The share of a process among several that a launcher has started."""
 
     def wait(self) -> None:
@@ -87,7 +87,7 @@ class Team:
         folder: That all of them see; None for this machine's temporary one.
     """
 
-    share: Share = ALL
+    share: ProcessGroup = ALL
     folder: Path | None = None
 
     @contextmanager
@@ -130,7 +130,7 @@ def training_team(folder: Path) -> Team:
     return Team(ALL if count < 2 else LaunchedShare(index, count), folder)
 
 
-def launched() -> Share:
+def launched() -> ProcessGroup:
     """This process's share, from what `accelerate launch` and `torchrun` put into the environment.
 
     Returns:
@@ -148,7 +148,7 @@ def launched() -> Share:
     return LaunchedShare(index, count)
 
 
-def own_device(device: str, share: Share) -> str:
+def own_device(device: str, share: ProcessGroup) -> str:
     """The GPU of one of several processes on a machine, where "auto" leaves the choice.
 
     Args:

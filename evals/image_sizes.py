@@ -7,7 +7,7 @@ from typing import Any
 
 import zoo
 from evals.benchmark import Request, option
-from evals.distributed import Share, own_device
+from evals.distributed import ProcessGroup, own_device
 from unimo2.errors import IncompatibleModel, UsageError
 from zoo.cards import Card
 from zoo.protocols import Model, Resizable
@@ -35,7 +35,7 @@ class ImageOptions:
     image_size: int | None = image_size_option()
 
 
-def load(card: Card, request: Request, share: Share, dtype: str | None) -> Model:
+def load(card: Card, request: Request, share: ProcessGroup, dtype: str | None) -> Model:
     """Load the model of a card for images of the size that was asked for.
 
     Args:

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evals.benchmark import Request, option
-from evals.distributed import Share
+from evals.distributed import ProcessGroup
 from evals.metrics.ranking import Floats, Ints, Ranking, rank_classes
 from evals.prediction import with_room
 from evals.zero_shot import ClassOptions
@@ -230,7 +230,7 @@ def fitted(
     request: Request,
     folder: Path,
     report: Report,
-    share: Share,
+    share: ProcessGroup,
 ) -> Probe:
     """Fit a probe, or read the one of an interrupted run.
 

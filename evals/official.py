@@ -81,7 +81,7 @@ def options(published: Published, benchmark: Benchmark, given: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
-class Difference:
+class PublishedDifference:
     """Measured minus published.
 
     Attributes:
@@ -100,7 +100,7 @@ class Difference:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class OfficialComparison:
     """A record beside published numbers.
 
     Attributes:
@@ -111,7 +111,7 @@ class Comparison:
 
     published: Published
     refused: str | None
-    differences: tuple[Difference, ...]
+    differences: tuple[PublishedDifference, ...]
 
     def to_dict(self) -> dict[str, Any]:
         """Fit for JSON."""
@@ -136,7 +136,7 @@ class Comparison:
         return [*found, f"{self.published.protocol} [{self.published.source}]"]
 
 
-def compare(record: Record, published: Published) -> Comparison:
+def compare(record: Record, published: Published) -> OfficialComparison:
     """Measured minus published, where both are of the same data.
 
     Args:
@@ -152,12 +152,12 @@ def compare(record: Record, published: Published) -> Comparison:
         metric = record.metrics.get(name)
         if metric is None or refused:
             measured = None if metric is None else metric.value
-            found.append(Difference(name, value, measured, None, None))
+            found.append(PublishedDifference(name, value, measured, None, None))
             continue
         low, high = metric.ci95
         ends = (low - value, high - value)
-        found.append(Difference(name, value, metric.value, metric.value - value, ends))
-    return Comparison(published, refused, tuple(found))
+        found.append(PublishedDifference(name, value, metric.value, metric.value - value, ends))
+    return OfficialComparison(published, refused, tuple(found))
 
 
 def _refused(record: Record, published: Published) -> str | None:

@@ -19,9 +19,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
-from evals.batch_sizes import Extent, Search
+from evals.batch_sizes import Search, Workload
 from evals.benchmark import Benchmark, Outcome, Request
-from evals.distributed import ALL, Share
+from evals.distributed import ALL, ProcessGroup
 from unimo2.errors import BadCheckpoint
 from unimo2.files import write_text
 from unimo2.progress import Progress, Report, stage
@@ -45,7 +45,7 @@ _CALLS = 4  # batches in a chunk at least: so many that texts of one length find
 
 
 @dataclass(frozen=True)
-class Work:
+class ChunkPlan:
     """The items of a run in the order in which they are worked on.
 
     Attributes:
@@ -68,7 +68,7 @@ class Work:
         batch_size: int,
         smallest: int,
         contents: Sequence[str] = (),
-    ) -> Work:
+    ) -> ChunkPlan:
         """Plan the work.
 
         Args:
@@ -148,14 +148,14 @@ def take_over(folder: Path, earlier: Sequence[Path]) -> None:
 class Store:
     """The finished chunks in a run folder."""
 
-    def __init__(self, folder: Path, work: Work) -> None:
+    def __init__(self, folder: Path, work: ChunkPlan) -> None:
         """Open the predictions of a run; `predictions/` in the folder is created."""
         self._folder = folder / "predictions"
         self._folder.mkdir(parents=True, exist_ok=True)
         self._work = work
         self._earlier = _by_content(self._folder / _EARLIER) if work.contents else {}
 
-    def remaining(self, share: Share = ALL) -> list[range]:
+    def remaining(self, share: ProcessGroup = ALL) -> list[range]:
         """A process's chunks that are not on disk, or damaged there."""
         return [
             chunk
@@ -214,11 +214,11 @@ class Store:
 
 def predict(
     model: Model,
-    work: Work,
+    work: ChunkPlan,
     predictor: Predict,
     folder: Path,
     report: Report,
-    share: Share = ALL,
+    share: ProcessGroup = ALL,
     hint: str | None = None,
 ) -> Store:
     """Predict what is left and keep it.
@@ -241,7 +241,7 @@ def predict(
     store = Store(folder, work)
     mine = store.remaining(share)
     total, left = len(work.order), sum(map(len, mine))
-    extent = Extent("chunks", len(mine), total, work.chunk)
+    extent = Workload("chunks", len(mine), total, work.chunk)
     search = Search.of_run(folder, model.batch_size, extent, keeps=share.first)
     # Other processes are taken to be as far as this one.
     before = max(0, total - left * share.count)
@@ -376,10 +376,12 @@ class ItemBenchmark(Benchmark):
         request: Request,
         folder: Path,
         report: Report,
-        share: Share = ALL,
+        share: ProcessGroup = ALL,
     ) -> Store:
         """Predict the items that are left and keep the predictions in `folder`."""
-        work = Work.of(self.groups(data), self.unit, model.batch_size, self.chunk, _contents(data))
+        work = ChunkPlan.of(
+            self.groups(data), self.unit, model.batch_size, self.chunk, _contents(data)
+        )
         predictor = self.predictor(model, data, request)
         return predict(model, work, predictor, folder, report, share)
 

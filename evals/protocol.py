@@ -72,7 +72,7 @@ class Ensemble(str, Enum):
 
 
 @dataclass(frozen=True)
-class Interval:
+class BootstrapInterval:
     """A percentile bootstrap.
 
     Attributes:
@@ -111,7 +111,7 @@ class Protocol:
     """
 
     zero_shot: bool
-    interval: Interval
+    interval: BootstrapInterval
     measure: Measure | None = None
     score: Score | None = None
     pairs: Pairs | None = None
@@ -218,7 +218,7 @@ def _fact(name: str, text: str) -> dict[str, Any]:
         entry, value = _SENTENCES[name, text]
         return {} if entry is None else {entry: value}
     if name == "interval" and (match := _INTERVAL.fullmatch(text)):
-        return {name: asdict(Interval(match[1], int(match[2].replace(",", ""))))}
+        return {name: asdict(BootstrapInterval(match[1], int(match[2].replace(",", ""))))}
     if name == "prompt" and (match := _ENSEMBLE.fullmatch(text)):
         return {"ensemble": _ENSEMBLES[match[1]]}
     if name == "pairs" and _SHORTLISTS.match(text):

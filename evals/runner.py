@@ -26,7 +26,7 @@ from evals import (
     workspace,
 )
 from evals.benchmark import Benchmark, Data, Outcome, Request
-from evals.distributed import ALL, Share
+from evals.distributed import ALL, ProcessGroup
 from evals.records import Record
 from evals.registry import get_benchmark, require_one, required, shown
 from unimo2.errors import UsageError
@@ -52,7 +52,7 @@ def run(
     model: str | Path | Model = "mini",
     on_progress: Report | None = None,
     on_notice: Notice | None = None,
-    share: Share = ALL,
+    share: ProcessGroup = ALL,
     **options: Any,
 ) -> Record:
     """Measure a model on a benchmark: `run("flickr", model="mini", zero_shot=True, rerank=16)`.
@@ -179,7 +179,7 @@ def evaluate(
     model: Model | None = None,
     on_progress: Report | None = None,
     on_notice: Notice | None = None,
-    share: Share = ALL,
+    share: ProcessGroup = ALL,
 ) -> Record:
     """As `run`, for a request that is put together already.
 
@@ -248,7 +248,7 @@ class _Ready:
 
 
 def _prepare(
-    request: Request, given: Model | None, on_notice: Notice | None, share: Share
+    request: Request, given: Model | None, on_notice: Notice | None, share: ProcessGroup
 ) -> _Ready:
     """Load the model, refuse what it cannot do, then read the data."""
     benchmark = get_benchmark(request.benchmark)
@@ -308,7 +308,12 @@ def _check_dtype(benchmark: Benchmark, request: Request, capability: str) -> Non
 
 
 def _choose_dtype(
-    benchmark: Benchmark, card: Card, exact: Model, data: Data, request: Request, share: Share
+    benchmark: Benchmark,
+    card: Card,
+    exact: Model,
+    data: Data,
+    request: Request,
+    share: ProcessGroup,
 ) -> tuple[Model, str]:
     """The model in the dtype that a sample of the data speaks for, and the reason."""
     fast = image_sizes.load(card, request, share, FAST_DTYPE)

@@ -19,7 +19,7 @@ Item = TypeVar("Item")
 
 
 @dataclass(frozen=True)
-class Extent:
+class SplitInfo:
     """Which part of which data a run measures.
 
     Attributes:
@@ -54,7 +54,7 @@ class Extent:
         used: int,
         available: int,
         images: int | None = None,
-    ) -> Extent:
+    ) -> SplitInfo:
         """Compare with the official counts.
 
         Args:
@@ -137,7 +137,7 @@ class SplitData:
         contents: `[items]`, from `contents_of`; none where predictions are not kept by content.
     """
 
-    extent: Extent
+    extent: SplitInfo
     fingerprint: str
     pictures: Sequence[Path] = field(default=(), kw_only=True)
     contents: Sequence[str] = field(default=(), kw_only=True)

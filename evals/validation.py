@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
     from evals.metrics.ranking import Metric
-    from unimo2.training.finetuning.tasks import Prepared
+    from unimo2.training.finetuning.tasks import FinetuningRun
     from zoo.protocols import Model
 
 Evaluate = Callable[["PreTrainedModel", int], Mapping[str, float]]
@@ -53,7 +53,9 @@ def measure(
         return found.measuring(suites.resolve(None, root), request)(model)
 
 
-def validator(prepared: Prepared, root: Path, team: Team) -> tuple[Evaluate | None, str | None]:
+def validator(
+    prepared: FinetuningRun, root: Path, team: Team
+) -> tuple[Evaluate | None, str | None]:
     """How fine-tuning looks at its development split.
 
     Args:
@@ -95,7 +97,7 @@ def validator(prepared: Prepared, root: Path, team: Team) -> tuple[Evaluate | No
     return _evaluation(prepared, validating), None
 
 
-def _evaluation(prepared: Prepared, measure: Callable[[Any], Mapping[str, float]]) -> Evaluate:
+def _evaluation(prepared: FinetuningRun, measure: Callable[[Any], Mapping[str, float]]) -> Evaluate:
     """What the trainer calls: the model in memory as an adapter, and its numbers."""
     from unimo2.errors import UndefinedMetric
     from zoo import task_adapter

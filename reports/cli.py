@@ -21,11 +21,11 @@ from unimo2.cli.options import (
     recipes,
 )
 from unimo2.console import json_text, print_json, say, terminal_width
-from unimo2.files import Place
+from unimo2.files import PathUse
 from zoo.cli import model_names
 
 if TYPE_CHECKING:
-    from evals.ablation import Planned, Row, Study
+    from evals.ablation import AblationRow, Planned, Study
     from evals.records import Record
     from evals.suites import Suite
     from reports.levels import Levels
@@ -37,7 +37,7 @@ _RECIPE, _CORPORA_RECIPE = "ablation", "ablation-corpora"
 _RERANK = 64  # a quarter of the pairs of 300 images and 1,500 captions
 
 
-class Form(str, Enum):
+class TableFormat(str, Enum):
     """How tables are written."""
 
     text = "text"
@@ -114,7 +114,7 @@ def ablate(
         ),
     ] = _RERANK,
     device: TrainingDevice = "auto",
-    output: Annotated[Path, typer.Option(help="The runs folder."), Place.WRITES_FOLDER] = Path(
+    output: Annotated[Path, typer.Option(help="The runs folder."), PathUse.WRITES_FOLDER] = Path(
         "runs"
     ),
     dry_run: Annotated[
@@ -123,7 +123,7 @@ def ablate(
     export: Annotated[
         Path | None,
         typer.Option(help="Folder to copy the rows' records to, as in evals/measured."),
-        Place.WRITES_FOLDER,
+        PathUse.WRITES_FOLDER,
         Excludes("dry_run"),
     ] = None,
     as_json: AsJson = False,
@@ -163,7 +163,7 @@ def _rows(
     one_to_one: bool,
     without: Sequence[str],
     full: bool,
-) -> list[Row]:
+) -> list[AblationRow]:
     """The rows that were asked for; two recipes where one that was not named has too few corpora."""
     from evals.ablation import make_rows
     from evals.ablation.rows import CORPORA
@@ -171,7 +171,7 @@ def _rows(
     if config is not None or CORPORA.isdisjoint(without):
         recipe = pick(config or _RECIPE)
         return make_rows(recipe, suite, tokens, sizes, one_to_one, without, full)
-    rows: list[Row] = []
+    rows: list[AblationRow] = []
     if tokens or sizes or one_to_one:
         rows = make_rows(pick(_RECIPE), suite, tokens, sizes, one_to_one, full=full)
     return rows + make_rows(pick(_CORPORA_RECIPE), suite, without=without)
@@ -330,14 +330,14 @@ def report(
         Excludes("html", "figure", "card"),
     ] = None,
     form: Annotated[
-        Form,
+        TableFormat,
         typer.Option("--format", help="How to write them."),
         Excludes("html", "figure", "card"),
-    ] = Form.text,
+    ] = TableFormat.text,
     runs: Annotated[
         Path | None,
         typer.Option(help="Folder of runs whose records are shown; 'runs' if it is there."),
-        Place.READS_FOLDER,
+        PathUse.READS_FOLDER,
     ] = None,
     data_root: Annotated[
         Path | None,
@@ -345,19 +345,19 @@ def report(
             help="Where the mini suite lies, for its ceilings and floors; by default its own place. "
             "With --html also real data, for texts and pictures of runs on it."
         ),
-        Place.READS_FOLDER,
+        PathUse.READS_FOLDER,
         Excludes("figure", "card"),
     ] = None,
     output: Annotated[
         Path | None,
         typer.Option(help="File to write to; the terminal if left out."),
-        Place.WRITES_FILE,
+        PathUse.WRITES_FILE,
         Excludes("html"),
     ] = None,
     html: Annotated[
         Path | None,
         typer.Option(help="Folder to write the report site to, to open offline."),
-        Place.WRITES_FOLDER,
+        PathUse.WRITES_FOLDER,
         Excludes("figure", "card"),
     ] = None,
     figure: Annotated[
@@ -486,24 +486,24 @@ def _figure(name: str, runs: Path | None, output: Path | None) -> None:
 def _tables(
     numbers: Sequence[int],
     found: Sequence[Record],
-    form: Form,
+    form: TableFormat,
     levels: Levels | None,
     width: int | None,
 ) -> str:
     from reports.render import render
     from reports.tables import report_json, report_tables
 
-    if form is Form.json:
+    if form is TableFormat.json:
         return _json([report_json(number, found, levels) for number in numbers])
     tables = [one for number in numbers for one in report_tables(number, found, form.value, levels)]
     return render(tables, form.value, width)
 
 
-def _listing(found: Sequence[Record], form: Form, width: int | None) -> str:
+def _listing(found: Sequence[Record], form: TableFormat, width: int | None) -> str:
     from reports.listing import listing, record_lines, table_lines
     from reports.render import render
 
-    if form is Form.json:
+    if form is TableFormat.json:
         return _json({"records": record_lines(found), "tables": table_lines(found)})
     return render(listing(found, form.value), form.value, width)
 
@@ -532,20 +532,24 @@ def _json(content: object) -> str:
 
 def compare(
     run_a: Annotated[
-        Path, typer.Argument(help="A run folder, or a model's folder of runs."), Place.READS
+        Path, typer.Argument(help="A run folder, or a model's folder of runs."), PathUse.READS
     ],
-    run_b: Annotated[Path, typer.Argument(help="Likewise; the difference is B - A."), Place.READS],
+    run_b: Annotated[
+        Path, typer.Argument(help="Likewise; the difference is B - A."), PathUse.READS
+    ],
     part_a: Annotated[
         str | None,
         typer.Option(help="Compare with a part of A's score alone: itm or contrastive."),
         OneOf("itm", "contrastive"),
     ] = None,
     seed: Annotated[int, typer.Option(help="Of resampling and exchanging.", min=0)] = 0,
-    form: Annotated[Form, typer.Option("--format", help="How to write the table.")] = Form.text,
+    form: Annotated[
+        TableFormat, typer.Option("--format", help="How to write the table.")
+    ] = TableFormat.text,
     output: Annotated[
         Path | None,
         typer.Option(help="File to write to; the terminal if left out."),
-        Place.WRITES_FILE,
+        PathUse.WRITES_FILE,
     ] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -555,7 +559,7 @@ def compare(
     from reports.render import render
     from unimo2.progress import showing, stage
 
-    as_json = as_json or form is Form.json
+    as_json = as_json or form is TableFormat.json
     with showing(quiet=as_json), stage("comparing item by item"):
         found = compare_runs(run_a, run_b, seed, part_a)
     if as_json:

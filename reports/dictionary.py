@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from unimo2.errors import IncompatibleModel
 
 if TYPE_CHECKING:
-    from evals.inspection.dictionary_rows import Row
+    from evals.inspection.dictionary_rows import DictionaryRow
 
 ROWS = 48  # that are shown
 _IMAGES = 200  # of the validation split that choose them
@@ -62,7 +62,7 @@ def dictionary_rows(
     return lead, [_line(row, paths, side) for row in found.rows[:ROWS]]
 
 
-def _line(row: Row, paths: dict[str, Path], side: int) -> dict[str, Any]:
+def _line(row: DictionaryRow, paths: dict[str, Path], side: int) -> dict[str, Any]:
     alike = sorted(row.purity.values(), key=lambda pair: -pair[1])[:3]
     return {
         "row": row.row,

@@ -13,7 +13,7 @@ from unimo2.errors import Unimo2Error
 
 
 @dataclass(frozen=True)
-class Change:
+class PairedDifference:
     """A difference, ours less theirs.
 
     Attributes:
@@ -53,7 +53,7 @@ class Differences:
         """Know nothing yet."""
         self._known: dict[Path, Mapping[str, Resampled]] = {}
 
-    def between(self, ours: Record, theirs: Record, measure: str) -> Change:
+    def between(self, ours: Record, theirs: Record, measure: str) -> PairedDifference:
         """How one metric of a run differs from another's, both of the same data."""
         a, b = (self._resampled(one).get(measure) for one in (theirs, ours))
         if a is not None and b is not None:
@@ -61,7 +61,7 @@ class Differences:
                 by, (low, high) = paired(a, b)
             except Unimo2Error:  # samples of other items than the record says
                 return independent(ours.metrics[measure], theirs.metrics[measure])
-            return Change(by, low, high, paired=True)
+            return PairedDifference(by, low, high, paired=True)
         return independent(ours.metrics[measure], theirs.metrics[measure])
 
     def _resampled(self, record: Record) -> Mapping[str, Resampled]:
@@ -77,8 +77,8 @@ class Differences:
         return self._known[record.path]
 
 
-def independent(ours: Metric, theirs: Metric) -> Change:
+def independent(ours: Metric, theirs: Metric) -> PairedDifference:
     """Ours less theirs, as if the two runs had no item in common."""
     halves = [(one.ci95[1] - one.ci95[0]) / 2 for one in (ours, theirs)]
     by, half = ours.value - theirs.value, float((halves[0] ** 2 + halves[1] ** 2) ** 0.5)
-    return Change(by, by - half, by + half, paired=False)
+    return PairedDifference(by, by - half, by + half, paired=False)

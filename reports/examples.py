@@ -116,7 +116,7 @@ def _score(one: Example) -> float:
 
 
 @dataclass
-class Sources:
+class ExampleSources:
     """The data sets that examples are read from, each once.
 
     Attributes:
@@ -150,7 +150,7 @@ def read_split(name: str, suite: suites.Suite, split: str) -> Any:
     return benchmark.read(suite, Request(name, suite.name, split=split, options=options))
 
 
-def examples(record: Record, sources: Sources) -> Examples | None:
+def examples(record: Record, sources: ExampleSources) -> Examples | None:
     """The items of a run.
 
     Args:

@@ -68,7 +68,7 @@ _STYLE: Any = {
 
 
 @dataclass(frozen=True)
-class Picture:
+class DrawnFigure:
     """A figure and what it says.
 
     Attributes:
@@ -150,7 +150,9 @@ class Log:
         return [key for key in found if len(self.series(key)[0]) > 1]
 
 
-def figure(name: str, records: Iterable[Record] | None = None, runs: Path | None = None) -> Picture:
+def figure(
+    name: str, records: Iterable[Record] | None = None, runs: Path | None = None
+) -> DrawnFigure:
     """Draw one of the figures.
 
     Args:
@@ -220,7 +222,7 @@ def _style(place: int) -> dict[str, Any]:
 # Sweeps of K and C, as in Table 5.
 
 
-def _sweep(group: str, letter: str, records: list[Record], _: Path) -> Picture:
+def _sweep(group: str, letter: str, records: list[Record], _: Path) -> DrawnFigure:
     """Recall at 1 over K or C: measured with intervals, and the paper's, each on its own axis."""
     sheets = _sheets(PARAMETERS, records)
     found = [(sheet, [row for row in sheet.rows if row.group == group]) for sheet in sheets]
@@ -249,7 +251,7 @@ def _sweep(group: str, letter: str, records: list[Record], _: Path) -> Picture:
         axes.set_xlabel({"K": "K, grounded tokens", "C": "C, size of the dictionary"}[letter])
         axes.set_ylabel("R@1 (%)")
         axes.legend()
-    return Picture(
+    return DrawnFigure(
         made,
         f"Recall at 1 over {letter}. Measured on the {sheet.suite} suite: {'; '.join(said)}. "
         f"The paper's, on other data: {'; '.join(theirs_said)}.",
@@ -290,7 +292,7 @@ def _listed(points: Sequence[tuple[int, Metric]]) -> str:
 # What is taken away, as in Table 4.
 
 
-def _without(records: list[Record], _: Path) -> Picture:
+def _without(records: list[Record], _: Path) -> DrawnFigure:
     """Differences of recall at 1 to the full training, a dot per row."""
     sheets = [s for s in _sheets(PARTS, records) if any(row.label == FULL for row in s.rows)]
     sheets = [sheet for sheet in sheets if len(sheet.rows) > 1]
@@ -322,13 +324,13 @@ def _without(records: list[Record], _: Path) -> Picture:
     axes.invert_yaxis()
     axes.set_xlabel("difference of R@1 to the full training (points)")
     axes.legend()
-    return Picture(made, f"Differences to the full training: {'; '.join(said)}.")
+    return DrawnFigure(made, f"Differences to the full training: {'; '.join(said)}.")
 
 
 # Recalls of models.
 
 
-def _retrieval(records: list[Record], _: Path) -> Picture:
+def _retrieval(records: list[Record], _: Path) -> DrawnFigure:
     """Recall at 1, 5 and 10 of every model on Flickr30k, both ways."""
     newest: dict[str, Record] = {}
     for record in comparable(records)[0]:
@@ -358,7 +360,7 @@ def _retrieval(records: list[Record], _: Path) -> Picture:
     both[1].set_yticklabels([])
     both[0].legend(loc="lower left")
     size = size_of(next(iter(newest.values())))
-    return Picture(made, f"Recall on {size}: {'; '.join(said)}.")
+    return DrawnFigure(made, f"Recall on {size}: {'; '.join(said)}.")
 
 
 # Training.
@@ -368,7 +370,7 @@ _NOT_LOSSES = re.compile(
 )
 
 
-def _training(_: list[Record], runs: Path) -> Picture:
+def _training(_: list[Record], runs: Path) -> DrawnFigure:
     """Loss over steps, a line per run."""
     logs = read_logs(runs)
     if not any("loss" in log.keys() for log in logs):
@@ -383,10 +385,10 @@ def _training(_: list[Record], runs: Path) -> Picture:
         )
     axes.set(xlabel="step", ylabel="loss")
     axes.legend()
-    return Picture(made, f"Training loss: {'; '.join(said)}.")
+    return DrawnFigure(made, f"Training loss: {'; '.join(said)}.")
 
 
-def _dictionary(_: list[Record], runs: Path) -> Picture:
+def _dictionary(_: list[Record], runs: Path) -> DrawnFigure:
     """How much of the grounded dictionary is in use over steps, and how evenly."""
     logs = [log for log in read_logs(runs) if "dictionary_used" in log.keys()]
     if not logs:
@@ -403,10 +405,10 @@ def _dictionary(_: list[Record], runs: Path) -> Picture:
             said.append(f"{log.name} {key} {values[0]:.3g} to {values[-1]:.3g}")
     both[0].set_ylim(0, 1.02)
     both[0].legend()
-    return Picture(made, f"Use of the dictionary: {'; '.join(said)}.")
+    return DrawnFigure(made, f"Use of the dictionary: {'; '.join(said)}.")
 
 
-def training_picture(log: Log) -> Picture:
+def training_picture(log: Log) -> DrawnFigure:
     """Every loss, the evaluations and the dictionary of one run, each on its own axes."""
     import matplotlib
 
@@ -432,7 +434,7 @@ def training_picture(log: Log) -> Picture:
                 own.set_ylim(0, 1.02)
             if len(members) > 1:
                 own.legend(fontsize=7)
-    return Picture(made, f"{log.name}: {'; '.join(said)}.")
+    return DrawnFigure(made, f"{log.name}: {'; '.join(said)}.")
 
 
 def _line(place: int) -> dict[str, Any]:
@@ -453,7 +455,7 @@ def _sheets(table: int, records: Iterable[Record]) -> list[Sheet]:
     ]
 
 
-FIGURES: Mapping[str, Callable[[list[Record], Path], Picture]] = {
+FIGURES: Mapping[str, Callable[[list[Record], Path], DrawnFigure]] = {
     "k-sweep": lambda records, runs: _sweep(TOKENS, "K", records, runs),
     "c-sweep": lambda records, runs: _sweep(SIZES, "C", records, runs),
     "without": _without,

@@ -31,14 +31,14 @@ from unimo2.errors import UsageError
 if TYPE_CHECKING:
     import pandas as pd
 
-Row = dict[str, str]
+CsvRow = dict[str, str]
 """One row of a file, by column."""
 
 _FOLDER = Path(__file__).parent / "published"
 
 
 @cache
-def _read(name: str) -> tuple[Row, ...]:
+def _read(name: str) -> tuple[CsvRow, ...]:
     with (_FOLDER / name).open(encoding="utf-8", newline="") as stream:
         return tuple(csv.DictReader(stream))
 
@@ -50,7 +50,7 @@ RESULT_TABLES = tuple(
 )
 
 
-def number_rows(table: int) -> tuple[Row, ...]:
+def number_rows(table: int) -> tuple[CsvRow, ...]:
     """The tidy rows of one table, in the paper's order.
 
     Raises:
@@ -59,7 +59,7 @@ def number_rows(table: int) -> tuple[Row, ...]:
     return _read(f"table{_checked(table):02d}.csv")
 
 
-def column_rows(table: int) -> tuple[Row, ...]:
+def column_rows(table: int) -> tuple[CsvRow, ...]:
     """The columns of one table, one row a number that a cell may hold."""
     return _of_table("columns.csv", table)
 
@@ -78,7 +78,7 @@ def columns(table: int) -> pd.DataFrame:
     return pd.DataFrame(column_rows(table))
 
 
-def printed_columns(table: int) -> Iterator[list[Row]]:
+def printed_columns(table: int) -> Iterator[list[CsvRow]]:
     """The columns as they are printed: the numbers of each, in order."""
     every = sorted(column_rows(table), key=lambda one: int(one["position"]))
     for _, members in groupby(every, key=lambda one: int(one["position"])):
@@ -165,7 +165,7 @@ def as_printed(table: int) -> Table:
 
 def notes(table: int) -> tuple[str, ...]:
     """What is odd about a table's numbers, a line each, naming the cells it is about."""
-    found: dict[str, list[Row]] = {}
+    found: dict[str, list[CsvRow]] = {}
     for one in number_rows(table):
         if one["note"]:
             found.setdefault(one["note"], []).append(one)
@@ -201,7 +201,7 @@ def _own_splits(table: int) -> dict[tuple[str, str], str]:
     return {(o["row"], o["benchmark"]): o["split"] for o in _of_table("splits.csv", table)}
 
 
-def head_of(column: Sequence[Row]) -> tuple[str, str, str]:
+def head_of(column: Sequence[CsvRow]) -> tuple[str, str, str]:
     """The three lines of a printed column's head: its group, its name, what its cells hold."""
     return column[0]["column_group"], column[0]["column"], column[0]["printed"]
 
@@ -226,7 +226,7 @@ def join(values: list[tuple[str, str]], separator: str, missing: str) -> str:
     return separator.join(text or missing for text in texts)
 
 
-def _values(row: Sequence[Row], column: Sequence[Row]) -> list[tuple[str, str]]:
+def _values(row: Sequence[CsvRow], column: Sequence[CsvRow]) -> list[tuple[str, str]]:
     """The numbers of one cell; those that no column announces (epochs, choices) as they come."""
     here = [(one["metric"], one["value"]) for one in row if one["column"] == column[0]["column"]]
     if column[0]["separator"] in ("{}", "; "):
@@ -237,9 +237,9 @@ def _values(row: Sequence[Row], column: Sequence[Row]) -> list[tuple[str, str]]:
     return [(one["metric"], found.get(one["metric"], "")) for one in column]
 
 
-def _first_rows(rows: Iterable[Row]) -> list[Row]:
+def _first_rows(rows: Iterable[CsvRow]) -> list[CsvRow]:
     """The first of the numbers of each printed row."""
-    found: dict[str, Row] = {}
+    found: dict[str, CsvRow] = {}
     for one in rows:
         found.setdefault(one["row"], one)
     return list(found.values())
@@ -251,7 +251,7 @@ def _without_empty_lines(heads: Sequence[tuple[str, ...]]) -> list[Head]:
     return list(kept[0]) if len(kept) == 1 else list(zip(*kept, strict=True))
 
 
-def _head(table: int) -> Row:
+def _head(table: int) -> CsvRow:
     return _of_table("titles.csv", table)[0]
 
 
@@ -262,6 +262,6 @@ def _checked(table: int) -> int:
     return table
 
 
-def _of_table(name: str, table: int) -> tuple[Row, ...]:
+def _of_table(name: str, table: int) -> tuple[CsvRow, ...]:
     number = str(_checked(table))
     return tuple(one for one in _read(name) if one["table"] == number)

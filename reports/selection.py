@@ -57,7 +57,7 @@ def gather(runs: Path | None = None) -> list[Record]:
 
 
 @dataclass(frozen=True)
-class Block:
+class ColumnBlock:
     """Columns of a table that one run fills.
 
     Attributes:
@@ -93,12 +93,12 @@ class Column:
 
     task: str
     metric: str
-    block: Block
+    block: ColumnBlock
     measure: str
 
 
 @dataclass(frozen=True)
-class Row:
+class TableRow:
     """One line of a sheet: who was measured, and the records that say so.
 
     Attributes:
@@ -109,7 +109,7 @@ class Row:
 
     group: str
     label: str
-    records: Mapping[Block, Record]
+    records: Mapping[ColumnBlock, Record]
 
     def metric(self, column: Column) -> Metric | None:
         """What was measured for one column, or None."""
@@ -135,9 +135,9 @@ class Sheet:
     suite: str
     place: int
     count: int
-    rows: Sequence[Row]
+    rows: Sequence[TableRow]
     columns: Sequence[Column]
-    about: Mapping[Block, Record] = field(default_factory=dict)
+    about: Mapping[ColumnBlock, Record] = field(default_factory=dict)
 
 
 @cache
@@ -147,7 +147,7 @@ def columns_of(table: int) -> tuple[Column, ...]:
         Column(
             one["column"],
             one["metric"],
-            Block(one["benchmark"], one["setting"], tuple(one["split"].split())),
+            ColumnBlock(one["benchmark"], one["setting"], tuple(one["split"].split())),
             one["measure"],
         )
         for one in paper.column_rows(table)
@@ -287,7 +287,7 @@ def arrange(table: int, records: Iterable[Record]) -> tuple[list[Sheet], list[st
         benchmarks that no table of the paper has a column for.
     """
     columns = columns_of(table)
-    apart: dict[tuple[object, ...], dict[Block, list[Record]]] = {}
+    apart: dict[tuple[object, ...], dict[ColumnBlock, list[Record]]] = {}
     remarks: list[str] = []
     for record in records_of(table, records):
         home = apart.setdefault((record.suite, *training_of(record)), {})
@@ -317,7 +317,7 @@ def _left_out(record: Record, why: str) -> str:
 
 
 def _sheets(
-    table: int, columns: Sequence[Column], home: Mapping[Block, Sequence[Record]]
+    table: int, columns: Sequence[Column], home: Mapping[ColumnBlock, Sequence[Record]]
 ) -> list[Sheet]:
     """Sheets of one suite (and ablation): the first of each block's conditions, the second ..."""
     ranked = {block: _by_condition(found) for block, found in home.items()}
@@ -351,15 +351,15 @@ def _by_condition(found: Sequence[Record]) -> list[list[Record]]:
     return [[record for _, record in group] for group in ranked]
 
 
-def _models(here: Mapping[Block, Sequence[Record]]) -> list[Row]:
+def _models(here: Mapping[ColumnBlock, Sequence[Record]]) -> list[TableRow]:
     """A row per model; embedded weights fine-tuned for a benchmark stand in their model's row."""
     known = cards.read_all()
-    found: dict[str, dict[Block, Record]] = {}
+    found: dict[str, dict[ColumnBlock, Record]] = {}
     for block, members in here.items():
         for record in members:  # newest last, so that it stays
             label = _pretrained(record, known) + (f"+{record.variant}" if record.variant else "")
             found.setdefault(label, {})[block] = record
-    return [Row("", label, by_block) for label, by_block in sorted(found.items())]
+    return [TableRow("", label, by_block) for label, by_block in sorted(found.items())]
 
 
 def _pretrained(record: Record, known: Mapping[str, Card]) -> str:
@@ -399,17 +399,17 @@ Key = tuple[str, str]
 """A row's group and label."""
 
 
-def _ablation(table: int, here: Mapping[Block, Sequence[Record]]) -> list[Row]:
+def _ablation(table: int, here: Mapping[ColumnBlock, Sequence[Record]]) -> list[TableRow]:
     """The paper's rows of an ablation."""
     every = [record for members in here.values() for record in members]
     order = ablation_rows(table, every)
-    found: dict[Key, dict[Block, Record]] = {}
+    found: dict[Key, dict[ColumnBlock, Record]] = {}
     for block, members in here.items():
         for record in members:
             for key, same in order.items():
                 if any(record is one for one in same):
                     found.setdefault(key, {})[block] = record
-    return [Row(*key, found[key]) for key in order]
+    return [TableRow(*key, found[key]) for key in order]
 
 
 def ablation_rows(table: int, records: Sequence[Record]) -> dict[Key, list[Record]]:

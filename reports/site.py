@@ -30,8 +30,8 @@ from reports.comparison import (
     verdict,
 )
 from reports.differences import Differences
-from reports.examples import Example, Examples, Sources, confusions, examples
-from reports.figures import Picture
+from reports.examples import Example, Examples, ExampleSources, confusions, examples
+from reports.figures import DrawnFigure
 from reports.levels import Levels
 from reports.listing import record_lines, table_lines
 from reports.render import Table
@@ -115,7 +115,7 @@ def build(
     folder: Path,
     request: SiteRequest | None = None,
     tell: Tell = lambda text: None,
-    sources: Sources | None = None,
+    sources: ExampleSources | None = None,
 ) -> Built:
     """Write a site.
 
@@ -172,7 +172,7 @@ class _Site:
         self.whole = comparable(records)[0]
         self.levels = self._levels()
         self.logs = figures.read_logs(request.runs or RUNS)
-        self.sources = Sources(request.data_root)
+        self.sources = ExampleSources(request.data_root)
         self.differences = Differences()
         self.examples: dict[str, Examples] = {}  # by a run's address
         self.compared: dict[str, list[dict[str, str]]] = {}
@@ -228,7 +228,7 @@ class _Site:
         text = self.templates.get_template(template).render(site=self, here=here, **content)
         (self.folder / name).write_text(text, encoding="utf-8")
 
-    def figure(self, name: str, made: Picture, caption: str) -> dict[str, str]:
+    def figure(self, name: str, made: DrawnFigure, caption: str) -> dict[str, str]:
         """Write a figure and say where it is."""
         address = f"figures/{name}.svg"
         (self.folder / address).write_bytes(made.data("svg"))

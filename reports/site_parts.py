@@ -19,10 +19,10 @@ from markupsafe import Markup
 from evals.metrics.ranking import Metric
 from evals.records import Record
 from evals.suites import MINI
-from reports.differences import Change, Differences, kept_items
+from reports.differences import Differences, PairedDifference, kept_items
 from reports.levels import GROUP, Levels, level_rows
 from reports.render import FORMS, Table
-from reports.selection import FULL, Column, Row, Sheet, label_of, setting_name, setting_of
+from reports.selection import FULL, Column, Sheet, TableRow, label_of, setting_name, setting_of
 from reports.tables import NOT_MEASURED, NOTHING, sheet_heads
 from unimo2.console import visible
 from zoo import cards
@@ -210,7 +210,7 @@ def _comparable(record: Record, split: str) -> str:
     return f"no: {record.variant}" if record.variant else "yes"
 
 
-def _reference(sheet: Sheet) -> Row | None:
+def _reference(sheet: Sheet) -> TableRow | None:
     """The row that the others are compared with; None for a single one."""
     if len(sheet.rows) < 2:
         return None
@@ -273,8 +273,8 @@ def sheet_groups(
 
 
 def _change(
-    row: Row, column: Column, reference: Row | None, differences: Differences
-) -> Change | None:
+    row: TableRow, column: Column, reference: TableRow | None, differences: Differences
+) -> PairedDifference | None:
     """How a number differs from the reference's; None where there is nothing to compare with."""
     if reference is None or reference is row or reference.metric(column) is None:
         return None
@@ -282,7 +282,7 @@ def _change(
     return differences.between(ours, theirs, column.measure)
 
 
-def _cell(row: Row, column: Column, change: Change | None) -> dict[str, Any]:
+def _cell(row: TableRow, column: Column, change: PairedDifference | None) -> dict[str, Any]:
     """One measured number with everything that is needed to judge it."""
     metric = row.records[column.block].metrics[column.measure]
     low, high = metric.ci95

@@ -21,10 +21,10 @@ from reports.levels import GROUP, Levels, level_rows
 from reports.paper import published
 from reports.render import Grid, Table
 from reports.selection import (
-    Block,
     Column,
-    Row,
+    ColumnBlock,
     Sheet,
+    TableRow,
     arrange,
     columns_of,
     comparable,
@@ -206,7 +206,7 @@ def _lines(sheet: Sheet, levels: Levels | None) -> list[Line]:
     return found
 
 
-def _line(sheet: Sheet, row: Row, column: Column, found: Metric) -> Line:
+def _line(sheet: Sheet, row: TableRow, column: Column, found: Metric) -> Line:
     record = row.records[column.block]
     low, high = found.ci95
     return {
@@ -218,7 +218,7 @@ def _line(sheet: Sheet, row: Row, column: Column, found: Metric) -> Line:
     }
 
 
-def _about(sheet: Sheet, block: Block, record: Record) -> Line:
+def _about(sheet: Sheet, block: ColumnBlock, record: Record) -> Line:
     training = record.protocol.get("training") or {}
     return {
         "suite": sheet.suite,
@@ -249,7 +249,7 @@ def measured_tables(
         return []
     sheets, remarks = arrange(number, records)
     if not sheets:
-        empty = Sheet(number, "mini", 1, 1, [Row("", "mini", {})], columns_of(number))
+        empty = Sheet(number, "mini", 1, 1, [TableRow("", "mini", {})], columns_of(number))
         title = f"Table {number}, measured on the embedded suite (mini)"
         return [Table(title, _grid(empty, []), tuple(remarks))]
     tables = [
@@ -304,7 +304,7 @@ def _number(value: float | None) -> str:
     return "" if value is None else f"{value:.1f}"
 
 
-def _remark(row: Row, columns: Sequence[Column]) -> str:
+def _remark(row: TableRow, columns: Sequence[Column]) -> str:
     """What a reader of a row must know: numbers at chance, and what a zero-shot model had seen."""
     metrics = [metric for column in columns if (metric := row.metric(column)) is not None]
     found = []

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
 
-from reports.examples import Sources
+from reports.examples import ExampleSources
 from reports.selection import RUNS
 from reports.site import Built, SiteRequest, build
 
@@ -29,7 +29,7 @@ def watch(
         built: Called after each writing.
         pause: Waits so many seconds.
     """
-    sources, seen = Sources(request.data_root), None
+    sources, seen = ExampleSources(request.data_root), None
     while True:
         now = _state(request.runs or RUNS)
         if now != seen:

@@ -211,3 +211,13 @@ def test_only_the_console_writes_to_the_terminal(path):
             of = getattr(getattr(node.func, "value", None), "attr", None)
             assert name not in PRINTING, f"line {node.lineno}: say it through unimo2.console"
             assert name != "write" or of not in ("stdout", "stderr"), f"line {node.lineno}"
+
+
+def test_no_public_class_name_is_defined_twice():
+    """A name has one meaning in the four packages."""
+    found = {}
+    for path in SOURCES:
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                found.setdefault(node.name, []).append(name_of(path))
+    assert {name: places for name, places in found.items() if len(places) > 1} == {}

@@ -17,7 +17,7 @@ else:
     import tomli as tomllib
 
 
-class Place(Enum):
+class PathUse(Enum):
     """What a path that the user gives names; checked before any work."""
 
     READS_FILE = "a file to read"
@@ -45,12 +45,12 @@ class Place(Enum):
 
     def _check(self, path: Path, option: str) -> None:
         is_file, is_folder = path.exists() and not path.is_dir(), path.is_dir()
-        reads = self in (Place.READS_FILE, Place.READS_FOLDER, Place.READS)
+        reads = self in (PathUse.READS_FILE, PathUse.READS_FOLDER, PathUse.READS)
         if reads and not path.exists():
             raise MissingData(f"{option} {path}: not found, expected {self.value}")
-        if is_file and self in (Place.READS_FOLDER, Place.WRITES_FOLDER):
+        if is_file and self in (PathUse.READS_FOLDER, PathUse.WRITES_FOLDER):
             raise UsageError(f"{option} {path}: is a file, expected {self.value}")
-        if is_folder and self in (Place.READS_FILE, Place.WRITES_FILE):
+        if is_folder and self in (PathUse.READS_FILE, PathUse.WRITES_FILE):
             raise UsageError(f"{option} {path}: is a folder, expected {self.value}")
         if reads and not os.access(path, os.R_OK):
             raise UsageError(f"{option} {path}: may not be read by this user")

@@ -14,7 +14,7 @@ from unimo2.cli.guard import Needs, OneOf
 from unimo2.cli.options import AsJson, Device, offering
 from unimo2.console import print_json, print_table, say
 from unimo2.errors import Unimo2Error
-from unimo2.files import Place
+from unimo2.files import PathUse
 
 if TYPE_CHECKING:
     from unimo2.released.convert import ConversionReport
@@ -27,7 +27,7 @@ def _capabilities() -> Iterator[str]:
     yield from {name for card in cards.read_all().values() for name in card.capabilities}
 
 
-class Grounding(str, Enum):
+class GroundingChoice(str, Enum):
     """How the model that a checkpoint is converted to grounds its inputs."""
 
     topk = "topk"
@@ -160,9 +160,9 @@ def check_model(
 
 def convert_features(
     source: Annotated[
-        Path, typer.Argument(help="TSV of bottom-up attention or LXMERT."), Place.READS
+        Path, typer.Argument(help="TSV of bottom-up attention or LXMERT."), PathUse.READS
     ],
-    out: Annotated[Path, typer.Argument(help="Folder to write."), Place.WRITES_FOLDER],
+    out: Annotated[Path, typer.Argument(help="Folder to write."), PathUse.WRITES_FOLDER],
     extractor: Annotated[
         str, typer.Option(help="What the features were extracted with, for records.")
     ] = "unknown",
@@ -180,22 +180,22 @@ def convert_features(
 
 def convert_released(
     released_dir: Annotated[
-        Path, typer.Argument(help="The unpacked released checkpoint."), Place.READS
+        Path, typer.Argument(help="The unpacked released checkpoint."), PathUse.READS
     ],
     out: Annotated[
         Path,
         typer.Argument(help="Folder to write; must not exist, or be empty."),
-        Place.WRITES_FOLDER,
+        PathUse.WRITES_FOLDER,
     ],
     config: Annotated[
         Path | None,
         typer.Option(help="JSON of the released code's fields, for other sizes than base."),
-        Place.READS_FILE,
+        PathUse.READS_FILE,
     ] = None,
     grounding: Annotated[
-        Grounding,
+        GroundingChoice,
         typer.Option(help="topk as released, nearest (the 1-to-1 map), none (the baseline)."),
-    ] = Grounding.topk,
+    ] = GroundingChoice.topk,
     tokenizer: Annotated[
         str | None,
         typer.Option(

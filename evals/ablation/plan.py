@@ -12,7 +12,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from evals import records
-from evals.ablation.rows import Row, same_row
+from evals.ablation.rows import AblationRow, same_row
 from evals.records import Record
 from evals.retrieval.shortlist import most_pairs
 from evals.suites import Suite
@@ -46,7 +46,7 @@ class Study:
     limit: int | None = None
     rerank: int | None = None
 
-    def folder(self, row: Row) -> Path:
+    def folder(self, row: AblationRow) -> Path:
         """Where a row is trained; one folder a training, so that nothing else resumes there.
 
         A row of the same training under another name may have been there first.
@@ -68,7 +68,7 @@ class Planned:
         basis: what the estimate rests on.
     """
 
-    row: Row
+    row: AblationRow
     record: Record | None
     state: Literal["done", "trained", "interrupted", "to do"]
     train_seconds: float | None
@@ -77,10 +77,10 @@ class Planned:
 
 
 # Training and evaluation seconds of a row, judged by records of other rows, and the reason.
-Cost = Callable[[Row, Sequence[Record]], tuple[float | None, float | None, str]]
+Cost = Callable[[AblationRow, Sequence[Record]], tuple[float | None, float | None, str]]
 
 
-def finished(row: Row, study: Study, found: Iterable[Record]) -> Record | None:
+def finished(row: AblationRow, study: Study, found: Iterable[Record]) -> Record | None:
     """The newest record of exactly this training and evaluation, or None.
 
     Args:
@@ -100,7 +100,7 @@ def finished(row: Row, study: Study, found: Iterable[Record]) -> Record | None:
     return matches[-1] if matches else None
 
 
-def make_plan(study: Study, rows: Sequence[Row], cost: Cost) -> list[Planned]:
+def make_plan(study: Study, rows: Sequence[AblationRow], cost: Cost) -> list[Planned]:
     """Find out which rows are done and estimate the others.
 
     Records are looked for in the runs folder and among those that come with the package.
@@ -153,7 +153,9 @@ class Estimator:
         self._seconds_per_flop: float | None = None
         self._rerank = rerank
 
-    def __call__(self, row: Row, known: Sequence[Record]) -> tuple[float | None, float | None, str]:
+    def __call__(
+        self, row: AblationRow, known: Sequence[Record]
+    ) -> tuple[float | None, float | None, str]:
         """Seconds that a row's training and evaluation will take.
 
         Args:
@@ -192,7 +194,7 @@ def _pairs(record: Record, rerank: int | None) -> int:
     return images * captions if rerank is None else most_pairs(images, captions, rerank)
 
 
-def _most_similar(row: Row, known: Sequence[Record]) -> Record:
+def _most_similar(row: AblationRow, known: Sequence[Record]) -> Record:
     """The record of the training that differs least; the newest of several."""
 
     def difference(record: Record) -> tuple[bool, bool, int, int]:

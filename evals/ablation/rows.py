@@ -125,7 +125,7 @@ _DERIVED = frozenset({"vocab_size"})
 
 
 @dataclass(frozen=True)
-class Row:
+class AblationRow:
     """One training of an ablation, and how its model is evaluated.
 
     Attributes:
@@ -160,7 +160,7 @@ def make_rows(
     one_to_one: bool = False,
     without: Sequence[str] = (),
     full: bool = False,
-) -> list[Row]:
+) -> list[AblationRow]:
     """The rows of the paper's Tables 4 and 5 for one recipe.
 
     Args:
@@ -197,7 +197,7 @@ def make_rows(
     return [_row(recipe, change, base, data, common) for change in unique.values()]
 
 
-def _row(recipe: Recipe, change: Change, base: Unimo2Config, data: str, common: str) -> Row:
+def _row(recipe: Recipe, change: Change, base: Unimo2Config, data: str, common: str) -> AblationRow:
     """The row of a change; `common` is the hash of what all rows share."""
     changed = replace(
         recipe,
@@ -219,7 +219,7 @@ def _row(recipe: Recipe, change: Change, base: Unimo2Config, data: str, common: 
         "model": _model_of(own),
         "config": changed.training.identity(),
     }
-    return Row(change.variant, changed, training, recipe, change.without, change.inference)
+    return AblationRow(change.variant, changed, training, recipe, change.without, change.inference)
 
 
 def _model_of(config: Unimo2Config) -> dict[str, Any]:
@@ -239,13 +239,13 @@ def _base(model: Mapping[str, Any], config: Mapping[str, Any], data: str) -> str
     return digest({"model": other_model, "config": _changed_config(config), "data": data})[:8]
 
 
-def same_row(record: Record, row: Row) -> bool:
+def same_row(record: Record, row: AblationRow) -> bool:
     """Whether a record is of this row's training, evaluated with the same parts switched on."""
     same_parts = record.protocol.get("inference", {}) == dict(row.inference)
     return same_parts and same_training(record, row)
 
 
-def same_training(record: Record, row: Row) -> bool:
+def same_training(record: Record, row: AblationRow) -> bool:
     """Whether a record is of exactly this row's training.
 
     A field that the record does not know yet counts as being at its default.

@@ -16,7 +16,7 @@ from typing import Protocol, cast
 import zoo
 from evals import environment, records, runner, workspace
 from evals.ablation.plan import BENCHMARK, TRAINED, Planned, Study, finished
-from evals.ablation.rows import Row
+from evals.ablation.rows import AblationRow
 from evals.records import Record
 from evals.retrieval.weight import WeightChoice, choose_weight
 from unimo2.devices import find_device
@@ -27,8 +27,8 @@ from unimo2.formats.layout import Flickr30kFiles
 from unimo2.modeling.model import Unimo2Model
 from unimo2.progress import Report
 from unimo2.training.curriculum import Corpora
-from unimo2.training.logging import Progress
-from unimo2.training.pretraining import Prepared, model_config, prepare, pretrain
+from unimo2.training.logging import TrainingProgress
+from unimo2.training.pretraining import PretrainingRun, model_config, prepare, pretrain
 from zoo.families.unimo2 import Unimo2Scorer
 from zoo.protocols import PairScorer
 
@@ -55,7 +55,7 @@ class Trained:
 class Train(Protocol):
     """Trains a row in a folder, going on with what an interrupted start left there."""
 
-    def __call__(self, row: Row, folder: Path) -> Trained:
+    def __call__(self, row: AblationRow, folder: Path) -> Trained:
         """Train the row; return its model."""
         ...
 
@@ -63,7 +63,7 @@ class Train(Protocol):
 class Evaluate(Protocol):
     """Evaluates a row's model; the record lies somewhere below the folder."""
 
-    def __call__(self, row: Row, model: Path, folder: Path) -> Record:
+    def __call__(self, row: AblationRow, model: Path, folder: Path) -> Record:
         """Evaluate the model; return its record with its path."""
         ...
 
@@ -126,7 +126,7 @@ def _read_trained(folder: Path) -> Trained | None:
     return Trained(**{**facts, "folder": folder / facts["folder"]})
 
 
-def _publish(study: Study, row: Row, trained: Trained, measured: Record) -> Record:
+def _publish(study: Study, row: AblationRow, trained: Trained, measured: Record) -> Record:
     """Complete a row's record and move its run folder among the runs, in one step."""
     cost = {key: value for key, value in asdict(trained).items() if key != "folder"}
     record = replace(
@@ -152,7 +152,7 @@ def _publish(study: Study, row: Row, trained: Trained, measured: Record) -> Reco
     return replace(record, path=home / folder.name / records.RECORD)
 
 
-def command(study: Study, row: Row) -> str:
+def command(study: Study, row: AblationRow) -> str:
     """The command line that trains and measures one row again (with --data-root where needed)."""
     option, _, value = row.variant.partition("=")
     words = ["unimo2", "ablate", f"--{option}", *([value] if value else [])]
@@ -219,7 +219,7 @@ WEIGHT_IMAGES = 100
 
 def trainer(
     study: Study,
-    bar: Callable[[], AbstractContextManager[Callable[[Progress], None] | None]],
+    bar: Callable[[], AbstractContextManager[Callable[[TrainingProgress], None] | None]],
 ) -> Train:
     """Trains rows with `unimo2.training.pretraining.pretrain`.
 
@@ -227,9 +227,9 @@ def trainer(
         study: gives data and device.
         bar: opened for each row; gives what is called after every logged interval.
     """
-    shared: dict[str, Prepared] = {}  # by recipe; its rows read corpora and tokenizer once
+    shared: dict[str, PretrainingRun] = {}  # by recipe; its rows read corpora and tokenizer once
 
-    def train(row: Row, folder: Path) -> Trained:
+    def train(row: AblationRow, folder: Path) -> Trained:
         if row.shared.name not in shared:
             shared.clear()
             shared[row.shared.name] = prepare(row.shared, study.suite.root)
@@ -256,7 +256,7 @@ def trainer(
     return train
 
 
-def _corpora_of(row: Row, found: Prepared) -> Corpora:
+def _corpora_of(row: AblationRow, found: PretrainingRun) -> Corpora:
     """The corpora of the row's own recipe, among those of the shared one."""
     own, corpora = row.recipe.training, found.corpora
     return Corpora(
@@ -279,7 +279,7 @@ def evaluator(study: Study, bar: Callable[[], AbstractContextManager[Report]]) -
         bar: opened for each row; gives what is called as the scoring goes on.
     """
 
-    def evaluate(row: Row, model: Path, folder: Path) -> Record:
+    def evaluate(row: AblationRow, model: Path, folder: Path) -> Record:
         scorer = _scorer(row, model, study.device)
         with bar() as report:
             choice = _choose_weight(study, scorer, report)
@@ -303,7 +303,7 @@ def evaluator(study: Study, bar: Callable[[], AbstractContextManager[Report]]) -
     return evaluate
 
 
-def _scorer(row: Row, model: Path, device: str) -> PairScorer:
+def _scorer(row: AblationRow, model: Path, device: str) -> PairScorer:
     """The row's model, with the parts switched off that it is evaluated without."""
     card = replace(zoo.resolve(model), name=row.recipe.name)
     scorer = cast(Unimo2Scorer, zoo.load_card(card, device))
@@ -317,7 +317,7 @@ def _scorer(row: Row, model: Path, device: str) -> PairScorer:
     return Unimo2Scorer(scorer.name, switched, scorer.processor, scorer.weights_sha256)
 
 
-def _part_notes(row: Row) -> list[str]:
+def _part_notes(row: AblationRow) -> list[str]:
     """What a reader must know of a row that is evaluated without a part that it was trained with."""
     if not row.inference:
         return []

@@ -26,10 +26,10 @@ from evals.metrics.ranking import Floats
 from evals.prediction import ItemBenchmark, Predict, Prediction, Predictions, Results
 from evals.samples import frame
 from evals.scoring import Scored, answered, missing_note
-from evals.splits import Extent, SplitData, contents_of, fingerprint, first_items
+from evals.splits import SplitData, SplitInfo, contents_of, fingerprint, first_items
 from evals.suites import Suite
 from unimo2.errors import BadData, IncompatibleModel
-from unimo2.files import Place, write_text
+from unimo2.files import PathUse, write_text
 from unimo2.formats.coco import read_captions, read_results
 from unimo2.formats.images import loaded
 from unimo2.formats.karpathy import SPLITS, KarpathyImage, parse_karpathy, select_karpathy
@@ -112,7 +112,7 @@ class CocoOptions(ImageOptions):
         '{"<image id or file name>": ["dog", ...]}, or COCO\'s instances_*.json.',
         metavar="FILE",
         variant="object-tags",
-        of=Place.READS_FILE,
+        of=PathUse.READS_FILE,
     )
 
 
@@ -157,7 +157,7 @@ class Coco(ItemBenchmark):
         paths = [image.path for image in images]
         counts = (len(images), len(everything))
         return CocoData(
-            extent=Extent.of(suite, self.dataset, (request.split,), self.unit, *counts),
+            extent=SplitInfo.of(suite, self.dataset, (request.split,), self.unit, *counts),
             fingerprint=fingerprint(request.split, lines, paths),
             pictures=paths,
             contents=contents_of(lines, paths),

@@ -15,7 +15,7 @@ import numpy as np
 from evals.batch_sizes import Search
 from evals.benchmark import Benchmark, Outcome, Request, SampleMetric
 from evals.benchmarks.coco import no_images
-from evals.distributed import ALL, Share, Team
+from evals.distributed import ALL, ProcessGroup, Team
 from evals.metrics.ranking import (
     RECALL_AT,
     Ints,
@@ -29,12 +29,12 @@ from evals.protocol import Pairs, retrieval_name
 from evals.retrieval import chooser, dtype_choice, samples, scorer
 from evals.retrieval.coverage import coverage_notes
 from evals.retrieval.options import RetrievalOptions
-from evals.retrieval.planner import Plan, make_plan
+from evals.retrieval.planner import ScoringPlan, make_plan
 from evals.retrieval.shortlist import Shortlists
 from evals.retrieval.weight import weighing
 from evals.retrieval.writer import BlockWriter, Scores
 from evals.scoring import Scored
-from evals.splits import Extent, SplitData, check_limit
+from evals.splits import SplitData, SplitInfo, check_limit
 from evals.suites import MINI, Suite
 from unimo2.errors import BadData, IncompatibleModel, MissingData
 from unimo2.formats.karpathy import KarpathyImage, parse_karpathy, select_karpathy
@@ -84,7 +84,7 @@ class RetrievalData(SplitData):
 
 
 @dataclass(frozen=True)
-class Work:
+class ScoringState:
     """What a run has scored, and where it is.
 
     Attributes:
@@ -98,7 +98,7 @@ class Work:
     """
 
     writer: BlockWriter
-    plan: Plan
+    plan: ScoringPlan
     shortlists: Shortlists | None
     chosen_by: str
     choosing: Scores | None
@@ -147,7 +147,7 @@ class Flickr(Benchmark):
             raise BadData(f"{path} has no '{split}' images (it has: {found})")
         images = tuple(everything[: request.limit])
         official, note = _compare(suite.name, counts, split, len(images))
-        extent = Extent(
+        extent = SplitInfo(
             title="Flickr30k",
             split=split,
             suite=suite.name,
@@ -162,7 +162,7 @@ class Flickr(Benchmark):
         prompt, digest = request.options.prompt, _fingerprint(images, split)
         return RetrievalData(extent, digest, images, prompt, pictures=paths)
 
-    def completed(self, request: Request, suite: Suite, share: Share) -> Request:
+    def completed(self, request: Request, suite: Suite, share: ProcessGroup) -> Request:
         """The request with the model that chooses the pairs, if it is another one."""
         return chooser.completed(request, suite, share)
 
@@ -211,8 +211,8 @@ class Flickr(Benchmark):
         request: Request,
         folder: Path,
         report: Report,
-        share: Share = ALL,
-    ) -> Work:
+        share: ProcessGroup = ALL,
+    ) -> ScoringState:
         """Score the pairs that are left, or those of a shortlist, and keep their blocks.
 
         Args:
@@ -248,7 +248,7 @@ class Flickr(Benchmark):
             seconds += scorer.score(model, paths, data.captions, own, writer, search, report)
         else:
             seconds += scorer.score_products(model, paths, data.captions, own, writer, report)
-        return Work(writer, plan, shortlists, by, choosing, seconds)
+        return ScoringState(writer, plan, shortlists, by, choosing, seconds)
 
     def measure(
         self,
@@ -417,7 +417,7 @@ def _choose(
 
 
 def _rank(
-    parts: Mapping[str, Scores], name: str, owner: Ints, work: Work
+    parts: Mapping[str, Scores], name: str, owner: Ints, work: ScoringState
 ) -> tuple[Ranking, Ranking]:
     """Image and text retrieval by one part of the score; the one that chose covers all pairs."""
     if work.shortlists is None or name == work.chosen_by:

@@ -29,11 +29,11 @@ from evals.metrics.ranking import Metric
 from evals.prediction import ItemBenchmark, Predict, Prediction, Predictions, Results
 from evals.samples import columns_of, frame, guesses, subset_means
 from evals.scoring import Scored, answered, missing_note
-from evals.splits import Extent, SplitData, contents_of, fingerprint, first_items
+from evals.splits import SplitData, SplitInfo, contents_of, fingerprint, first_items
 from evals.suites import Suite
 from unimo2.errors import BadData, IncompatibleModel
 from unimo2.files import write_text
-from unimo2.formats.glue import TASKS, Row, read_predictions, read_rows_of
+from unimo2.formats.glue import TASKS, GlueExample, read_predictions, read_rows_of
 from unimo2.formats.layout import GlueFiles
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ _SUBMISSION = "index\tprediction\n"
 
 
 @dataclass(frozen=True)
-class Part:
+class GlueFile:
     """One file of a split.
 
     Attributes:
@@ -69,7 +69,7 @@ class GlueData(SplitData):
         unlabelled: Rows that are left out.
     """
 
-    rows: tuple[tuple[Part, Row], ...]
+    rows: tuple[tuple[GlueFile, GlueExample], ...]
     hidden: bool
     unlabelled: int
 
@@ -96,7 +96,7 @@ class Glue(ItemBenchmark):
     unit = "rows"
     chunk = 256
     folder: ClassVar[str]
-    parts: ClassVar[Mapping[str, tuple[Part, ...]]]
+    parts: ClassVar[Mapping[str, tuple[GlueFile, ...]]]
     metric: ClassVar[str] = "accuracy"
     other_names: ClassVar[Mapping[str, Sequence[str]]] = {}
 
@@ -120,7 +120,7 @@ class Glue(ItemBenchmark):
         self.require_split(request.split)
         parts = self.parts[request.split]
         hidden = any(part.submission is not None for part in parts)
-        chosen: list[tuple[Part, Row]] = []
+        chosen: list[tuple[GlueFile, GlueExample]] = []
         available = 0
         for part, file in zip(parts, self.files(request.split), strict=True):
             rows = read_rows_of(self.name, suite.root / file)
@@ -133,7 +133,7 @@ class Glue(ItemBenchmark):
         lines = [[part.name, row.index, row.sentences, row.target] for part, row in kept]
         splits = (request.split, *(part.name for part in parts))
         return GlueData(
-            extent=Extent.of(suite, self.dataset, splits, self.unit, len(chosen), available),
+            extent=SplitInfo.of(suite, self.dataset, splits, self.unit, len(chosen), available),
             fingerprint=fingerprint(request.split, lines),
             contents=contents_of([row.sentences for _, row in kept]),
             rows=tuple(kept),
@@ -290,12 +290,12 @@ class Glue(ItemBenchmark):
         )
 
 
-def _files(name: str) -> dict[str, tuple[Part, ...]]:
+def _files(name: str) -> dict[str, tuple[GlueFile, ...]]:
     """The files of a task that has one for each split."""
     return {
-        "train": (Part("train"),),
-        "dev": (Part("dev"),),
-        "test": (Part("test", submission=f"{name}.tsv"),),
+        "train": (GlueFile("train"),),
+        "dev": (GlueFile("dev"),),
+        "test": (GlueFile("test", submission=f"{name}.tsv"),),
     }
 
 
@@ -318,15 +318,15 @@ class Mnli(Glue):
     task = "GLUE MNLI"
     dev_split = "dev_matched"
     _dev = (
-        Part("dev_matched", "matched"),
-        Part("dev_mismatched", "mismatched"),
+        GlueFile("dev_matched", "matched"),
+        GlueFile("dev_mismatched", "mismatched"),
     )
     _test = (
-        Part("test_matched", "matched", "MNLI-m.tsv"),
-        Part("test_mismatched", "mismatched", "MNLI-mm.tsv"),
+        GlueFile("test_matched", "matched", "MNLI-m.tsv"),
+        GlueFile("test_mismatched", "mismatched", "MNLI-mm.tsv"),
     )
     parts = {
-        "train": (Part("train"),),
+        "train": (GlueFile("train"),),
         "dev": _dev,
         "dev_matched": _dev[:1],
         "dev_mismatched": _dev[1:],

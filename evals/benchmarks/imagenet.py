@@ -11,15 +11,15 @@ import numpy as np
 
 from evals import linear_probe, prediction, zero_shot
 from evals.benchmark import Request, SampleMetric
-from evals.distributed import ALL, Share
+from evals.distributed import ALL, ProcessGroup
 from evals.linear_probe import ImageNetOptions
 from evals.metrics.bootstrap import means
 from evals.metrics.ranking import Floats, Metric, Ranking, hits_at, rank_classes
-from evals.prediction import ItemBenchmark, Predict, Prediction, Predictions, Results, Work
+from evals.prediction import ChunkPlan, ItemBenchmark, Predict, Prediction, Predictions, Results
 from evals.retrieval import dtype_choice
 from evals.samples import frame, subset_means
 from evals.scoring import Scored, answered, missing_note
-from evals.splits import Extent, SplitData, contents_of, fingerprint, spread_items
+from evals.splits import SplitData, SplitInfo, contents_of, fingerprint, spread_items
 from evals.suites import Suite
 from evals.zero_shot import ClassScorer
 from unimo2.errors import BadData, IncompatibleModel
@@ -132,7 +132,7 @@ class ImageNet(ItemBenchmark):
         paths = [image.path for image in shown if image.path is not None]
         counts = (len(images), len(everything))
         return ImageNetData(
-            extent=Extent.of(suite, self.dataset, (request.split,), self.unit, *counts),
+            extent=SplitInfo.of(suite, self.dataset, (request.split,), self.unit, *counts),
             fingerprint=fingerprint(request.split, [*classes, *lines], paths),
             pictures=paths,
             # What a probe predicts depends on all of its training images.
@@ -174,7 +174,7 @@ class ImageNet(ItemBenchmark):
         request: Request,
         folder: Path,
         report: Report,
-        share: Share = ALL,
+        share: ProcessGroup = ALL,
     ) -> prediction.Store:
         """Classify the images that are left, and keep what was found in `folder`."""
         scorer: _Ranker
@@ -185,7 +185,7 @@ class ImageNet(ItemBenchmark):
         chunk, hint = self.chunk, None
         if isinstance(scorer, ClassScorer):
             chunk, hint = min(chunk, scorer.images_at_once), scorer.cheaper
-        work = Work.of(self.groups(data), self.unit, model.batch_size, chunk, data.contents)
+        work = ChunkPlan.of(self.groups(data), self.unit, model.batch_size, chunk, data.contents)
         predictor = self._ranked(scorer, data)
         return prediction.predict(model, work, predictor, folder, report, share, hint)
 
@@ -299,7 +299,12 @@ class _Ranker(Protocol):
 
 
 def _probe(
-    model: Any, data: ImageNetData, request: Request, folder: Path, report: Report, share: Share
+    model: Any,
+    data: ImageNetData,
+    request: Request,
+    folder: Path,
+    report: Report,
+    share: ProcessGroup,
 ) -> linear_probe.Probe:
     """A linear classifier on the model's features, fitted on the training images."""
     numbers = {synset.wnid: number for number, synset in enumerate(data.synsets)}

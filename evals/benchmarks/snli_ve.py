@@ -16,7 +16,7 @@ from evals.metrics.ranking import Metric
 from evals.prediction import ItemBenchmark, Predict, Prediction, Predictions, Results
 from evals.samples import columns_of, frame, guesses, subset_means
 from evals.scoring import Scored, answered, missing_note
-from evals.splits import Extent, SplitData, contents_of, fingerprint, first_items
+from evals.splits import SplitData, SplitInfo, contents_of, fingerprint, first_items
 from evals.suites import Suite
 from unimo2.errors import BadData
 from unimo2.formats.images import loaded
@@ -82,7 +82,7 @@ class SnliVe(ItemBenchmark):
         lines = [[pair.id, pair.image, pair.hypothesis, pair.label] for pair in pairs]
         counts = (len(chosen), len(everything), len(set(images)))
         return SnliVeData(
-            extent=Extent.of(suite, self.dataset, (request.split,), self.unit, *counts),
+            extent=SplitInfo.of(suite, self.dataset, (request.split,), self.unit, *counts),
             fingerprint=fingerprint(request.split, lines, images),
             pictures=images,
             contents=contents_of(lines, images),

@@ -19,7 +19,7 @@ from evals.metrics.vqa import accuracies, ceilings
 from evals.prediction import ItemBenchmark, Predict, Prediction, Predictions, Results
 from evals.samples import frame, subset_means
 from evals.scoring import Scored, answered, missing_note
-from evals.splits import Extent, SplitData, contents_of, fingerprint, first_items
+from evals.splits import SplitData, SplitInfo, contents_of, fingerprint, first_items
 from evals.suites import Suite
 from unimo2.errors import BadData
 from unimo2.files import write_text
@@ -91,7 +91,7 @@ class Vqa(ItemBenchmark):
         lines = list(_lines(questions, truth))
         counts = (len(questions), len(everything), len(set(images)))
         return VqaData(
-            extent=Extent.of(suite, self.dataset, (split,), self.unit, *counts),
+            extent=SplitInfo.of(suite, self.dataset, (split,), self.unit, *counts),
             fingerprint=fingerprint(split, lines, images),
             pictures=images,
             contents=contents_of(lines, images),

@@ -17,7 +17,7 @@ from unimo2.cli.console import VARIABLE, find_data_root
 from unimo2.cli.options import AsJson, DataRoot, SuiteName, offering
 from unimo2.console import print_json, say, table_lines, terminal_width
 from unimo2.errors import MissingData, UsageError
-from unimo2.files import Place, expanded
+from unimo2.files import PathUse, expanded
 from unimo2.progress import showing, stage
 
 if TYPE_CHECKING:
@@ -327,7 +327,7 @@ def fetch_data_sets(
     data_root: Annotated[
         Path | None,
         typer.Option("--data-root", help=f"Folder of real data sets; {VARIABLE} by default."),
-        Place.WRITES_FOLDER,
+        PathUse.WRITES_FOLDER,
     ] = None,
     source: Annotated[
         str | None,
@@ -374,7 +374,7 @@ def make_mini(
     root: Annotated[
         Path | None,
         typer.Option(help="Where to write it; the user's cache folder by default."),
-        Place.WRITES_FOLDER,
+        PathUse.WRITES_FOLDER,
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Another seed draws another suite.")] = 0,
     scale: Annotated[
@@ -431,7 +431,7 @@ def show(
         ),
     ],
     n: Annotated[int, typer.Option("--n", min=1, max=1000, help="How many images.")] = 12,
-    output: Annotated[Path, typer.Option(help="The picture to write."), Place.WRITES_FILE] = Path(
+    output: Annotated[Path, typer.Option(help="The picture to write."), PathUse.WRITES_FILE] = Path(
         "sheet.png"
     ),
     data_root: DataRoot = None,

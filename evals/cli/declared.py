@@ -13,7 +13,7 @@ import typer
 
 from unimo2.cli.guard import OneOf
 from unimo2.cli.options import offering
-from unimo2.files import Place
+from unimo2.files import PathUse
 
 KEYWORD = inspect.Parameter.KEYWORD_ONLY
 REQUIRED = inspect.Parameter.empty
@@ -48,16 +48,16 @@ def parameter(
     return inspect.Parameter(name, KEYWORD, default=default, annotation=annotation)
 
 
-def _offered(of: Sequence[str] | Place | None) -> Callable[[str], list[str]] | None:
+def _offered(of: Sequence[str] | PathUse | None) -> Callable[[str], list[str]] | None:
     """What a shell offers for an option that takes certain words."""
-    return None if of is None or isinstance(of, Place) else offering(of)
+    return None if of is None or isinstance(of, PathUse) else offering(of)
 
 
-def _marks(of: Sequence[str] | Place | None) -> tuple[Place | OneOf, ...]:
+def _marks(of: Sequence[str] | PathUse | None) -> tuple[PathUse | OneOf, ...]:
     """What a path names, or the words that an option takes."""
     if of is None:
         return ()
-    return (of,) if isinstance(of, Place) else (OneOf(*of),)
+    return (of,) if isinstance(of, PathUse) else (OneOf(*of),)
 
 
 AS_JSON = parameter("as_json", bool, False, {"help": "Print JSON and nothing else."}, "--json")
@@ -87,7 +87,7 @@ def parameters_of(function: Callable[..., Any]) -> list[inspect.Parameter]:
         text = ""
         if hasattr(kind, "__metadata__"):
             kind, text = kind.__origin__, kind.__metadata__[0]
-        of = Place.READS if Path in (kind, *get_args(kind)) else None
+        of = PathUse.READS if Path in (kind, *get_args(kind)) else None
         if place:
             found.append(parameter(one.name, kind, one.default, {"help": text, "of": of}))
         else:
@@ -95,7 +95,7 @@ def parameters_of(function: Callable[..., Any]) -> list[inspect.Parameter]:
     return found
 
 
-def _argument(name: str, kind: Any, text: str, of: Place | None) -> inspect.Parameter:
+def _argument(name: str, kind: Any, text: str, of: PathUse | None) -> inspect.Parameter:
     annotation = getitem(Annotated, (kind, typer.Argument(help=text), *_marks(of)))
     return inspect.Parameter(name, KEYWORD, annotation=annotation)
 

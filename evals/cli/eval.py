@@ -18,7 +18,7 @@ from unimo2.cli.console import find_data_root
 from unimo2.cli.options import offering
 from unimo2.console import print_json
 from unimo2.errors import UsageError
-from unimo2.files import Place
+from unimo2.files import PathUse
 from unimo2.progress import announce
 from zoo.cli import model_names
 
@@ -98,7 +98,7 @@ def _repeat(
             help='Run what a file says: TOML with benchmark = "flickr" and options, or the '
             "record.json of a run, which is made again.",
         ),
-        Place.READS,
+        PathUse.READS,
     ] = None,
 ) -> None:
     """Measure a model on a benchmark of the paper."""
@@ -111,7 +111,7 @@ def _repeat(
     from evals.cli.repeat import command_of
     from unimo2.cli.app import main
 
-    Place.READS.check(config, "--config")
+    PathUse.READS.check(config, "--config")
     words = command_of(config)
     announce(f"unimo2 {shlex.join(words)}")
     raise typer.Exit(main(words))

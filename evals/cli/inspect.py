@@ -16,7 +16,7 @@ from unimo2.progress import showing, stage
 from zoo.cli import model_names
 
 if TYPE_CHECKING:
-    from evals.inspection.dictionary_rows import Rows
+    from evals.inspection.dictionary_rows import DictionaryRows
     from evals.inspection.interventions import Interventions
     from unimo2.formats.karpathy import KarpathyImage
     from zoo.families.unimo2 import Unimo2Scorer
@@ -109,7 +109,7 @@ def _images(root: Path, split: str, limit: int | None) -> list[KarpathyImage]:
     return found[:limit]
 
 
-def _show_rows(found: Rows, model: str, split: str) -> None:
+def _show_rows(found: DictionaryRows, model: str, split: str) -> None:
     """Print the rows that are used most, and how alike the patches near a row are."""
     heads = ("row", "images %", "texts %", "both %", "nearest words")
     rows = []

@@ -12,7 +12,7 @@ from unimo2.errors import UsageError
 
 if TYPE_CHECKING:
     from evals.metrics.ranking import Metric
-    from evals.official import Comparison
+    from evals.official import OfficialComparison
     from evals.records import Record
 
 # What of a protocol is worth a line, with the word before it.
@@ -75,7 +75,7 @@ def show(record: Record) -> None:
         note(remark)
 
 
-def beside(compared: Comparison) -> None:
+def beside(compared: OfficialComparison) -> None:
     """Print published numbers beside a run's."""
     for place, line in enumerate(compared.lines()):
         head = "official" if place == 0 else ""

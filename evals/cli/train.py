@@ -24,14 +24,14 @@ from unimo2.cli.options import (
     recipes,
 )
 from unimo2.console import print_table
-from unimo2.files import Place, expanded
+from unimo2.files import PathUse, expanded
 from unimo2.progress import showing
 from zoo.cli import model_names
 
 if TYPE_CHECKING:
     from unimo2.training.finetuning.config import FinetuneRecipe
-    from unimo2.training.finetuning.search import Comparison, Outcome, Trial
-    from unimo2.training.finetuning.tasks import Prepared
+    from unimo2.training.finetuning.search import SearchResult, Trial, TrialResult
+    from unimo2.training.finetuning.tasks import FinetuningRun
     from unimo2.training.recipes import Recipe
     from unimo2.training.trainer import TrainSummary
 
@@ -79,7 +79,7 @@ def pretrain(
     output: Annotated[
         Path,
         typer.Option(help="Folder for model/, checkpoint/, log.jsonl and train.json."),
-        Place.WRITES_FOLDER,
+        PathUse.WRITES_FOLDER,
     ] = Path("runs/pretrain"),
     steps: Annotated[int | None, typer.Option(min=1, help="Optimiser steps.")] = None,
     seed: Annotated[
@@ -260,7 +260,7 @@ def finetune(
             help="Folder for model/, checkpoint/, log.jsonl and train.json; runs/finetune/TASK "
             "by default."
         ),
-        Place.WRITES_FOLDER,
+        PathUse.WRITES_FOLDER,
     ] = None,
     config: Annotated[
         str | None,
@@ -290,7 +290,7 @@ def finetune(
             help="COCO: names of the objects in each image, which captions are written with, as of "
             "'unimo2 eval coco'.",
         ),
-        Place.READS_FILE,
+        PathUse.READS_FILE,
     ] = None,
     steps: Annotated[int | None, typer.Option(min=1, help="Optimiser steps.")] = None,
     epochs: Annotated[
@@ -455,7 +455,7 @@ def _run(
         )
 
 
-def _prepare(request: _Request, recipe: FinetuneRecipe) -> Prepared:
+def _prepare(request: _Request, recipe: FinetuneRecipe) -> FinetuningRun:
     """Read the data and load the model."""
     from unimo2.training.finetuning.tasks import prepare, prepare_encoder
 
@@ -464,7 +464,7 @@ def _prepare(request: _Request, recipe: FinetuneRecipe) -> Prepared:
     return prepare(request.task, recipe, request.folder, request.root)
 
 
-def _announce(prepared: Prepared, recipe: FinetuneRecipe, device: str) -> None:
+def _announce(prepared: FinetuningRun, recipe: FinetuneRecipe, device: str) -> None:
     """What is going to be trained on, and how much memory that takes."""
     from unimo2.bench.scale import of_finetuning
     from unimo2.modeling.configuration import Unimo2Config
@@ -502,7 +502,7 @@ def _run_several(
     from unimo2.errors import UsageError
     from unimo2.training.checkpoints import copy_folder, discard_state
     from unimo2.training.finetuning.config import with_fields
-    from unimo2.training.finetuning.search import Outcome, plan, run_trials
+    from unimo2.training.finetuning.search import TrialResult, plan, run_trials
     from unimo2.training.launched import launched_processes
 
     if launched_processes() > 1:
@@ -520,14 +520,14 @@ def _run_several(
     if request.resume == "never":
         (output / "trials.json").unlink(missing_ok=True)
 
-    def run(trial: Trial, folder: Path) -> Outcome:
+    def run(trial: Trial, folder: Path) -> TrialResult:
         say(trial.name, err=True)
         setting = with_fields(recipe, {**trial.setting, "seed": trial.seed})
         summary = _run(request, setting, folder, must_select=True)
         assert summary.best is not None
         discard_state(folder / "checkpoint")  # a finished run is not taken up again
         best = summary.best
-        return Outcome(best.name, best.value, best.step, summary.seconds)
+        return TrialResult(best.name, best.value, best.step, summary.seconds)
 
     comparison = run_trials(trials, output, _identity(request, recipe, list(grid)), run)
     copy_folder(output / "trials" / comparison.best.name / "model", output / "model")
@@ -552,7 +552,7 @@ def _identity(
     }
 
 
-def _describe_several(comparison: Comparison, output: Path) -> None:
+def _describe_several(comparison: SearchResult, output: Path) -> None:
     """All settings with their means, and the best run."""
     outcome = comparison.outcome
     if is_first_process():
@@ -564,7 +564,7 @@ def _describe_several(comparison: Comparison, output: Path) -> None:
     )
 
 
-def _rows(comparison: Comparison) -> Iterator[tuple[str, ...]]:
+def _rows(comparison: SearchResult) -> Iterator[tuple[str, ...]]:
     """One row a setting."""
     for average in comparison.settings:
         setting = ", ".join(f"{key} {value}" for key, value in average.setting.items())

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from evals.datasets.entry import Findings, Sample
+from evals.datasets.entry import Sample, VerificationReport
 from evals.datasets.images import ImageCheck
 from unimo2.formats.karpathy import KarpathyImage, read_karpathy, survey_karpathy
 from unimo2.formats.parsing import BROKEN_ROW, Skips, numbered_lines
@@ -17,7 +17,7 @@ from unimo2.formats.web_captions import WebPair
 
 def check_karpathy(
     json_path: Path, image_root: Path, name: str, splits: Sequence[str], images: ImageCheck
-) -> Findings:
+) -> VerificationReport:
     """Count a Karpathy file, and look for what is missing, repeated or broken.
 
     Args:
@@ -29,7 +29,7 @@ def check_karpathy(
     """
     broken = Skips()
     called, found = survey_karpathy(json_path, image_root, broken)
-    findings = Findings(problems=broken.lines())
+    findings = VerificationReport(problems=broken.lines())
     findings.counts.update(_karpathy_counts(found, splits))
     findings.problems += check_files(None, (image.path for image in found), images)
     if called is not None and called != name:
@@ -110,7 +110,7 @@ def by_image(lines: Iterable[tuple[Path, str]]) -> Iterator[Sample]:
 
 def check_web_pairs(
     pairs: Iterator[WebPair], split: str, lost: Skips, broken: Skips, images: ImageCheck
-) -> Findings:
+) -> VerificationReport:
     """Count a web corpus, of which some images are always lost.
 
     Args:
@@ -129,7 +129,7 @@ def check_web_pairs(
         repeated += key in seen
         seen.add(key)
     rows = there + lost.total
-    findings = Findings(problems=broken.lines())
+    findings = VerificationReport(problems=broken.lines())
     findings.counts = {(split, "pairs"): rows, (split, "images on disk"): there}
     if rows and not there:
         findings.problems.append(
@@ -147,9 +147,9 @@ def first_of(lost: Skips) -> str:
     return lost.lines()[0].split(", ", 1)[1]
 
 
-def merge(parts: Iterable[Findings]) -> Findings:
+def merge(parts: Iterable[VerificationReport]) -> VerificationReport:
     """The findings about the splits of one data set together."""
-    whole = Findings()
+    whole = VerificationReport()
     for part in parts:
         whole.counts.update(part.counts)
         whole.problems += part.problems
@@ -157,7 +157,7 @@ def merge(parts: Iterable[Findings]) -> Findings:
     return whole
 
 
-def check_text(folder: Path) -> Findings:
+def check_text(folder: Path) -> VerificationReport:
     """Count a plain-text corpus: files, lines that are not blank, words between white space, MB."""
     broken = Skips()
     files, lines, words, size = 0, 0, 0, 0
@@ -168,7 +168,7 @@ def check_text(folder: Path) -> Findings:
             count = len(line.split())
             words += count
             lines += count > 0
-    findings = Findings(problems=broken.lines())
+    findings = VerificationReport(problems=broken.lines())
     findings.counts = {
         ("all", "files"): files,
         ("all", "lines"): lines,

@@ -17,7 +17,7 @@ ROLES = ("benchmark", "pairs", "images", "text")
 
 
 @dataclass(frozen=True)
-class Place:
+class RequiredPath:
     """A file or folder that belongs to a data set."""
 
     # alternatives, relative to the data root; one of them has to be there. A folder's path ends
@@ -27,18 +27,18 @@ class Place:
     needed: bool = True  # without it, nothing of the data set can be used
 
     @classmethod
-    def files(cls, what: str, *paths: Path, needed: bool = True) -> Place:
+    def files(cls, what: str, *paths: Path, needed: bool = True) -> RequiredPath:
         """Alternatives that are files."""
         return cls(tuple(path.as_posix() for path in paths), what, needed)
 
     @classmethod
-    def folders(cls, what: str, *paths: Path, needed: bool = False) -> Place:
+    def folders(cls, what: str, *paths: Path, needed: bool = False) -> RequiredPath:
         """Alternatives that are folders."""
         return cls(tuple(f"{path.as_posix()}/" for path in paths), what, needed)
 
 
 @dataclass(frozen=True)
-class Official:
+class OfficialCount:
     """How much a split of the data set holds as it is distributed."""
 
     split: str  # its name, as this project names it
@@ -51,7 +51,7 @@ class Official:
 
 
 @dataclass
-class Findings:
+class VerificationReport:
     """What a verifier saw."""
 
     # (split, unit) -> how many there are on disk
@@ -60,7 +60,7 @@ class Findings:
     notes: list[str] = field(default_factory=list)  # what one should know, though it is not wrong
 
 
-Verifier = Callable[[Path, "ImageCheck"], Findings]
+Verifier = Callable[[Path, "ImageCheck"], VerificationReport]
 """Takes the data root and where to show every image; raises MissingData or BadData where the data
 set as a whole cannot be read."""
 
@@ -115,8 +115,8 @@ class DataSet:
     about: str  # what it is
     licence: str  # in words, with what it is restricted to
     source: str  # where to get it: the official page
-    places: tuple[Place, ...]  # what has to lie where
-    official: tuple[Official, ...]  # what it holds as distributed
+    places: tuple[RequiredPath, ...]  # what has to lie where
+    official: tuple[OfficialCount, ...]  # what it holds as distributed
     verify: Verifier  # counts and checks it
     notes: tuple[str, ...] = ()  # what a reader of the numbers must know
     # A number of items, in the unit of the first official count, that a split may have by mistake

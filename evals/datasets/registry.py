@@ -11,7 +11,7 @@ from itertools import islice
 from pathlib import Path
 
 from evals.datasets import catalogue
-from evals.datasets.entry import ROLES, DataSet, Place
+from evals.datasets.entry import ROLES, DataSet, RequiredPath
 from unimo2.errors import UsageError
 
 _COUNTED = 200_000  # entries of a folder; counting the millions of a web corpus takes minutes
@@ -74,7 +74,7 @@ class Presence:
     size: str  # in words: "36.7 MB", "31,783 entries"; "" if it is not there
 
 
-def presence(place: Place, root: Path) -> Presence:
+def presence(place: RequiredPath, root: Path) -> Presence:
     """Look for a place in a data root, without reading any file."""
     for path in place.paths:
         full = root / path

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from evals.datasets.entry import DataSet, Findings, Official
+from evals.datasets.entry import DataSet, OfficialCount, VerificationReport
 from evals.datasets.images import ImageCheck
 from evals.datasets.registry import is_there
 from unimo2.errors import BadData, MissingData
@@ -75,20 +75,20 @@ def verify(
     return Verdict(data_set.name, state, rows, tuple(problems), notes)
 
 
-def written_counts(data_set: DataSet, suite: Mapping[str, Any]) -> tuple[Official, ...]:
+def written_counts(data_set: DataSet, suite: Mapping[str, Any]) -> tuple[OfficialCount, ...]:
     """What `suite.json` says that was written of a data set."""
     counts = suite.get("counts", {}).get(data_set.name, {})
     # "images with 5 captions each" are counted as images.
     unit = suite.get("units", {}).get(data_set.name, data_set.main_unit).split()[0]
     return tuple(
-        Official(split, unit, count, "suite.json")
+        OfficialCount(split, unit, count, "suite.json")
         for split, count in counts.items()
         if isinstance(count, int)
     )
 
 
 def compare(
-    data_set: DataSet, findings: Findings, expected: Iterable[Official]
+    data_set: DataSet, findings: VerificationReport, expected: Iterable[OfficialCount]
 ) -> tuple[list[str], list[str]]:
     """Hold counts against what they should be.
 
@@ -119,7 +119,7 @@ def compare(
 
 
 def _known_as(
-    data_set: DataSet, expected: Iterable[Official], row: Official, found: int
+    data_set: DataSet, expected: Iterable[OfficialCount], row: OfficialCount, found: int
 ) -> str | None:
     """What it is that has this number of items, if that is known."""
     if row.unit == data_set.main_unit and found in data_set.look_alikes:
@@ -134,14 +134,14 @@ def _known_as(
     return None
 
 
-def _absent(findings: Findings, expected: Iterable[Official]) -> list[str]:
+def _absent(findings: VerificationReport, expected: Iterable[OfficialCount]) -> list[str]:
     """Splits of which nothing at all was counted, in the official order."""
     counted = {split for split, _ in findings.counts}
     return list(dict.fromkeys(row.split for row in expected if row.split not in counted))
 
 
 def _rows(
-    counts: Mapping[tuple[str, str], int], expected: Iterable[Official]
+    counts: Mapping[tuple[str, str], int], expected: Iterable[OfficialCount]
 ) -> tuple[CountRow, ...]:
     """Official rows with what is here, then what is here beyond them."""
     rows = [

@@ -29,7 +29,7 @@ _NEIGHBOURS = 50  # patches whose likeness is the purity
 
 
 @dataclass(frozen=True)
-class Row:
+class DictionaryRow:
     """One row of the dictionary.
 
     Attributes:
@@ -53,7 +53,7 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Rows:
+class DictionaryRows:
     """All rows, the most used first, and what purity is for patches taken blindly.
 
     Attributes:
@@ -62,14 +62,14 @@ class Rows:
         chance: By attribute, the share of the commonest value among all patches that show a thing.
     """
 
-    rows: tuple[Row, ...]
+    rows: tuple[DictionaryRow, ...]
     purity: Mapping[str, float]
     chance: Mapping[str, float]
 
 
 def inspect(
     model: Unimo2Scorer, images: Sequence[KarpathyImage], scenes: Mapping[str, Scene] | None = None
-) -> Rows:
+) -> DictionaryRows:
     """Look at the dictionary of a model with the eyes of some images and their captions.
 
     Args:
@@ -106,7 +106,7 @@ def inspect(
     near = patches.flatten(0, 1).topk(_PATCHES, dim=0).indices
     things, alike = _things(model, images, scenes, patches)
     rows = [
-        Row(
+        DictionaryRow(
             row=row,
             images=float(by_image[:, row].float().mean()),
             texts=float(by_text[:, row].float().mean()),
@@ -121,7 +121,7 @@ def inspect(
         for row in range(len(table))
     ]
     used = [row for row in rows if row.images + row.texts > 0]
-    return Rows(
+    return DictionaryRows(
         rows=tuple(sorted(rows, key=lambda row: -(row.images + row.texts))),
         purity={
             name: sum(row.purity[name][1] for row in used) / len(used)

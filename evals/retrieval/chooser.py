@@ -15,7 +15,7 @@ import numpy as np
 
 import zoo
 from evals.benchmark import Benchmark, Request
-from evals.distributed import Share, own_device
+from evals.distributed import ProcessGroup, own_device
 from evals.metrics.ranking import Ints, Metric, Ranking, retrieval_metrics
 from evals.provenance import facts, refuse_tuned
 from evals.registry import get_benchmark
@@ -72,7 +72,7 @@ class Chooser:
         return scorer.contrastive_matrix(model, images, captions, size, report)
 
 
-def completed(request: Request, suite: Suite, share: Share) -> Request:
+def completed(request: Request, suite: Suite, share: ProcessGroup) -> Request:
     """The request with the model loaded that its option `shortlist_from` names.
 
     Raises:
@@ -94,7 +94,7 @@ def completed(request: Request, suite: Suite, share: Share) -> Request:
     return replace(request, options=replace(options, chooser=found))
 
 
-def _loaded(request: Request, benchmark: Benchmark, suite: Suite, share: Share) -> Chooser:
+def _loaded(request: Request, benchmark: Benchmark, suite: Suite, share: ProcessGroup) -> Chooser:
     card = zoo.resolve(request.options.shortlist_from)
     cards.require(card, *CAPABILITIES)
     if request.zero_shot:

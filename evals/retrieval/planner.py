@@ -14,14 +14,14 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from evals.batch_sizes import Extent
+from evals.batch_sizes import Workload
 
 PAIRS_PER_BLOCK = 4096  # what a kill can lose: some minutes of a base-size model on a CPU
 CAPTIONS_PER_BLOCK = 64
 
 
 @dataclass(frozen=True)
-class Block:
+class PairBlock:
     """Captions `start` to `stop` (exclusive), each with all its images."""
 
     start: int
@@ -33,7 +33,7 @@ class Block:
 
 
 @dataclass(frozen=True)
-class Plan:
+class ScoringPlan:
     """The blocks of a run and those that are left.
 
     Attributes:
@@ -46,14 +46,14 @@ class Plan:
 
     images: int
     captions: int
-    blocks: tuple[Block, ...]
-    remaining: tuple[Block, ...]
+    blocks: tuple[PairBlock, ...]
+    remaining: tuple[PairBlock, ...]
     chosen: NDArray[np.bool_] | None = field(default=None, compare=False)
 
     @property
     def pairs(self) -> int:
         """Image-caption pairs of the whole run."""
-        return self._pairs_of(Block(0, self.captions))
+        return self._pairs_of(PairBlock(0, self.captions))
 
     @property
     def remaining_pairs(self) -> int:
@@ -61,10 +61,10 @@ class Plan:
         return sum(self._pairs_of(block) for block in self.remaining)
 
     @property
-    def extent(self) -> Extent:
+    def extent(self) -> Workload:
         """How much is left to find a batch size on; a unit is a caption with its images."""
         captions = sum(map(len, self.remaining))
-        return Extent("captions", captions, self.pairs, max(1, self.pairs // self.captions))
+        return Workload("captions", captions, self.pairs, max(1, self.pairs // self.captions))
 
     def images_of(self, caption: int) -> list[int] | None:
         """The images that a caption is scored with, ascending; None for all of them."""
@@ -72,7 +72,7 @@ class Plan:
             return None
         return [int(image) for image in np.flatnonzero(self.chosen[:, caption])]
 
-    def _pairs_of(self, block: Block) -> int:
+    def _pairs_of(self, block: PairBlock) -> int:
         if self.chosen is None:
             return self.images * len(block)
         return int(np.count_nonzero(self.chosen[:, block.start : block.stop]))
@@ -81,10 +81,10 @@ class Plan:
 def make_plan(
     images: int,
     captions: int,
-    finished: Collection[Block] = (),
+    finished: Collection[PairBlock] = (),
     chosen: NDArray[np.bool_] | None = None,
     cheap: bool = False,
-) -> Plan:
+) -> ScoringPlan:
     """Cut the captions into blocks and leave out the finished ones.
 
     Args:
@@ -99,7 +99,9 @@ def make_plan(
     """
     each = images if chosen is None else max(1, int(np.count_nonzero(chosen)) // captions)
     size = CAPTIONS_PER_BLOCK if cheap else max(1, min(CAPTIONS_PER_BLOCK, PAIRS_PER_BLOCK // each))
-    blocks = tuple(Block(start, min(start + size, captions)) for start in range(0, captions, size))
+    blocks = tuple(
+        PairBlock(start, min(start + size, captions)) for start in range(0, captions, size)
+    )
     done = set(finished)
     remaining = tuple(block for block in blocks if block not in done)
-    return Plan(images, captions, blocks, remaining, chosen)
+    return ScoringPlan(images, captions, blocks, remaining, chosen)

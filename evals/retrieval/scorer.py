@@ -17,7 +17,7 @@ import numpy as np
 
 from evals.batch_sizes import Search
 from evals.prediction import with_room
-from evals.retrieval.planner import CAPTIONS_PER_BLOCK, Block, Plan
+from evals.retrieval.planner import CAPTIONS_PER_BLOCK, PairBlock, ScoringPlan
 from evals.retrieval.shortlist import SUGGESTED, most_pairs
 from evals.retrieval.writer import BlockWriter, Scores
 from unimo2.errors import BadCheckpoint, IncompatibleModel
@@ -37,7 +37,7 @@ def score(
     model: PairScorer,
     images: Sequence[Path],
     captions: Sequence[str],
-    plan: Plan,
+    plan: ScoringPlan,
     writer: BlockWriter,
     search: Search,
     report: Report,
@@ -90,7 +90,7 @@ def score_products(
     model: DualEncoder,
     images: Sequence[Path],
     captions: Sequence[str],
-    plan: Plan,
+    plan: ScoringPlan,
     writer: BlockWriter,
     report: Report,
 ) -> float:
@@ -207,7 +207,7 @@ def contrastive_matrix(
     return matrix
 
 
-def _cheaper(model: PairScorer, plan: Plan) -> str | None:
+def _cheaper(model: PairScorer, plan: ScoringPlan) -> str | None:
     """What to say of a long exhaustive run, if a shortlist would at least halve it."""
     pairs = most_pairs(plan.images, plan.captions, SUGGESTED)
     if plan.chosen is not None or 2 * pairs > plan.pairs:
@@ -226,7 +226,7 @@ def _cheaper(model: PairScorer, plan: Plan) -> str | None:
 class _Clock:
     """Counts pairs and tells the caller."""
 
-    def __init__(self, plan: Plan, hint: str | None, report: Report) -> None:
+    def __init__(self, plan: ScoringPlan, hint: str | None, report: Report) -> None:
         self._hint = hint
         self._pairs, self._remaining = plan.pairs, plan.remaining_pairs  # counted once
         self._session = 0
@@ -252,7 +252,7 @@ class _Clock:
 def _estimate(
     model: PairScorer,
     captions: Sequence[str],
-    plan: Plan,
+    plan: ScoringPlan,
     report: Report,
     encoded: Sequence[ItemFeatures],
     image_seconds: float,
@@ -361,8 +361,8 @@ def _score_block(
     model: PairScorer,
     stacks: Sequence[StackedFeatures],
     texts: Iterable[ItemFeatures],
-    plan: Plan,
-    block: Block,
+    plan: ScoringPlan,
+    block: PairBlock,
     writer: BlockWriter,
     search: Search,
     clock: _Clock,

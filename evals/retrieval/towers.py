@@ -25,7 +25,7 @@ from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel, CLIPTokenize
 from evals.benchmarks.flickr import Flickr, RetrievalData
 from evals.retrieval.bench import CAPTIONS, IMAGES
 from evals.runner import make_request
-from evals.splits import Extent
+from evals.splits import SplitInfo
 from unimo2.bench.timing import interleave, ratio, seconds
 from unimo2.formats.karpathy import Caption, KarpathyImage
 from unimo2.progress import silent
@@ -203,7 +203,7 @@ def _rest(images: int, captions: int, width: int) -> float:
             )
             for number in range(images)
         )
-        extent = Extent("", "test", "paper", "", "images", images, None, False, None)
+        extent = SplitInfo("", "test", "paper", "", "images", images, None, False, None)
         data, request = RetrievalData(extent, "", listed), make_request("flickr", "ready", {})
         run = partial(Flickr().measure, _Ready(vectors), data, request, Path(name), silent)
         return seconds(run, torch.device("cpu"))

@@ -18,7 +18,7 @@ from typing import IO, Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from evals.retrieval.planner import Block
+from evals.retrieval.planner import PairBlock
 from unimo2.files import write_atomically
 
 Scores = NDArray[np.float32]
@@ -47,19 +47,19 @@ class BlockWriter:
         self._blocks = folder / "blocks"
         self._blocks.mkdir(parents=True, exist_ok=True)
 
-    def finished(self) -> list[Block]:
+    def finished(self) -> list[PairBlock]:
         """Blocks that are on disk and whole; a damaged one is not counted, so it is done again."""
         return sorted(
             (
                 block
                 for path in self._blocks.iterdir()
                 if (match := _BLOCK.fullmatch(path.name))
-                and self._is_whole(block := Block(int(match[1]), int(match[2])))
+                and self._is_whole(block := PairBlock(int(match[1]), int(match[2])))
             ),
             key=lambda block: block.start,
         )
 
-    def write(self, block: Block, parts: Mapping[str, Scores], seconds: float) -> None:
+    def write(self, block: PairBlock, parts: Mapping[str, Scores], seconds: float) -> None:
         """Keep a finished block.
 
         Args:
@@ -81,13 +81,13 @@ class BlockWriter:
         except FileNotFoundError:
             return None
 
-    def read(self, block: Block) -> tuple[dict[str, Scores], float]:
+    def read(self, block: PairBlock) -> tuple[dict[str, Scores], float]:
         """The parts and seconds of a finished block; raises what numpy raises on a damaged one."""
         with np.load(self._path(block), allow_pickle=False) as content:
             parts = {name: content[name] for name in content.files if name != SECONDS}
             return parts, float(content[SECONDS])
 
-    def assemble(self, blocks: Sequence[Block]) -> tuple[dict[str, Scores], float]:
+    def assemble(self, blocks: Sequence[PairBlock]) -> tuple[dict[str, Scores], float]:
         """Put all blocks together.
 
         Args:
@@ -112,10 +112,10 @@ class BlockWriter:
         """Remove the blocks, once the matrices and the record are written."""
         shutil.rmtree(self._blocks, ignore_errors=True)
 
-    def _path(self, block: Block) -> Path:
+    def _path(self, block: PairBlock) -> Path:
         return self._blocks / f"{block.start}-{block.stop}.npz"
 
-    def _is_whole(self, block: Block) -> bool:
+    def _is_whole(self, block: PairBlock) -> bool:
         """Whether a block's file can be read and has the right shape."""
         try:
             parts, _ = self.read(block)

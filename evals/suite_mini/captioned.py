@@ -16,7 +16,7 @@ from typing import Any
 
 from evals.suite_mini.dice import Dice
 from evals.suite_mini.language import Description, describe, tokenize
-from evals.suite_mini.part import Part, Report
+from evals.suite_mini.part import Report, SuitePart
 from evals.suite_mini.pictures import write_scene
 from evals.suite_mini.render import SIDE
 from evals.suite_mini.request import SuiteRequest
@@ -39,7 +39,7 @@ class Written:
 
 
 @dataclass(frozen=True)
-class Entry:
+class CaptionedEntry:
     """One picture to be written."""
 
     collection: str
@@ -78,7 +78,7 @@ class Entry:
         return Written(tuple(captions), write_scene(root / self.path, scene, dice, captions))
 
 
-def flickr_entries(request: SuiteRequest) -> list[Entry]:
+def flickr_entries(request: SuiteRequest) -> list[CaptionedEntry]:
     """Flickr30k: train and val grow with the scale, the test split has its own size.
 
     A larger test split begins with the smaller one; scenes are `make_scene(seed, "flickr30k",
@@ -89,15 +89,17 @@ def flickr_entries(request: SuiteRequest) -> list[Entry]:
     places = [(split, index) for split, size in sizes.items() for index in range(size)]
     folder = _FLICKR.images.as_posix()
     return [
-        Entry("flickr30k", split, index, split, f"{folder}/{1_000_092_795 + 7_919 * number}.jpg")
+        CaptionedEntry(
+            "flickr30k", split, index, split, f"{folder}/{1_000_092_795 + 7_919 * number}.jpg"
+        )
         for number, (split, index) in enumerate(places)
     ]
 
 
-def coco_entries(request: SuiteRequest) -> list[Entry]:
+def coco_entries(request: SuiteRequest) -> list[CaptionedEntry]:
     """COCO with Karpathy's splits: the pairs for pre-training, and a val and a test split.
 
-    Train pictures lie in train2014, all others in val2014; `Entry.cocoid` is the image id that
+    Train pictures lie in train2014, all others in val2014; `CaptionedEntry.cocoid` is the image id that
     VQA's questions and COCO's annotation files use.
     """
     return [
@@ -107,10 +109,10 @@ def coco_entries(request: SuiteRequest) -> list[Entry]:
     ]
 
 
-def _coco_entry(split: str, index: int) -> Entry:
+def _coco_entry(split: str, index: int) -> CaptionedEntry:
     folder = "train2014" if split == "train" else "val2014"
     cocoid = _COCO_ID_STEP * index + _COCO_ID_OFFSETS[split]
-    return Entry(
+    return CaptionedEntry(
         collection=f"coco-{split}",
         world="train" if split == "restval" else split,
         index=index,
@@ -120,19 +122,21 @@ def _coco_entry(split: str, index: int) -> Entry:
     )
 
 
-def scene_of(seed: int, entry: Entry) -> Scene:
+def scene_of(seed: int, entry: CaptionedEntry) -> Scene:
     """What the picture of an entry shows."""
     return make_scene(seed, entry.collection, entry.world, entry.index)
 
 
-def scene_and_descriptions(seed: int, entry: Entry) -> tuple[Scene, list[Description]]:
+def scene_and_descriptions(seed: int, entry: CaptionedEntry) -> tuple[Scene, list[Description]]:
     """The scene of an entry and its five captions, in the order of the annotation file."""
     scene = scene_of(seed, entry)
     dice = Dice(seed, entry.collection, entry.world, entry.index, "captions")
     return scene, describe(scene, dice)
 
 
-def _karpathy(entries: Sequence[Entry], written: Sequence[Written]) -> list[dict[str, Any]]:
+def _karpathy(
+    entries: Sequence[CaptionedEntry], written: Sequence[Written]
+) -> list[dict[str, Any]]:
     """The images of a collection as Karpathy's JSON files list them."""
     images: list[dict[str, Any]] = []
     sentence_id = 0
@@ -153,15 +157,15 @@ def _karpathy(entries: Sequence[Entry], written: Sequence[Written]) -> list[dict
 
 
 @dataclass(frozen=True)
-class _CaptionedPart(Part):
+class _CaptionedPart(SuitePart):
     name: str
-    entries: Callable[[SuiteRequest], list[Entry]]
+    entries: Callable[[SuiteRequest], list[CaptionedEntry]]
     karpathy: str
     """Path of Karpathy's file."""
     references: str = ""
     """Path of COCO's own annotation file of val2014."""
 
-    def jobs(self, request: SuiteRequest) -> Sequence[Entry]:
+    def jobs(self, request: SuiteRequest) -> Sequence[CaptionedEntry]:
         return self.entries(request)
 
     def annotations(self, request: SuiteRequest) -> Sequence[str]:
@@ -181,7 +185,7 @@ class _CaptionedPart(Part):
         )
 
 
-def _references(entries: Sequence[Entry], written: Sequence[Written]) -> dict[str, Any]:
+def _references(entries: Sequence[CaptionedEntry], written: Sequence[Written]) -> dict[str, Any]:
     """The captions of all images in val2014 as COCO's own annotation file has them."""
     chosen = [
         (entry, result)

@@ -13,7 +13,7 @@ from enum import Enum
 
 from evals.suite_mini.dice import Dice
 from evals.suite_mini.lexicon import CLAIMS, TABLES, Words
-from evals.suite_mini.pairing import Found, answer_pairs
+from evals.suite_mini.pairing import AskableTopic, answer_pairs
 from evals.suite_mini.phrases import answer_phrase, topic_phrases
 from evals.suite_mini.speaker import sentence
 from evals.suite_mini.topics import Topic, topics
@@ -64,7 +64,7 @@ def unseen_clause(dice: Dice, of: str = "clauses") -> str:
     )
 
 
-class Form(Enum):
+class HypothesisForm(Enum):
     """How a hypothesis is built, with its label where what is seen of it is true, and false."""
 
     SEEN = ("entailment", "contradiction")
@@ -77,26 +77,28 @@ class Form(Enum):
 
 
 @dataclass(frozen=True)
-class Hypothesis:
+class DrawnHypothesis:
     """A sentence about one picture of a group."""
 
     picture: int
     """Number of the picture within its group."""
     text: str
     label: str
-    form: Form
+    form: HypothesisForm
 
 
 def hypothesis_pairs(
     scenes: Sequence[Scene], pairs: int, dice: Dice
-) -> list[tuple[Hypothesis, Hypothesis]]:
+) -> list[tuple[DrawnHypothesis, DrawnHypothesis]]:
     """Sentences, each about two pictures that give it different labels (see `answer_pairs`).
 
     Returns:
         The two members of each pair: equal in their text, and different in their labels.
     """
     known = [dict(topics(scene)) for scene in scenes]
-    forms = dice.shuffled([list(Form)[number % len(Form)] for number in range(pairs)])
+    forms = dice.shuffled(
+        [list(HypothesisForm)[number % len(HypothesisForm)] for number in range(pairs)]
+    )
     made = []
     # With a small group there are fewer pairs than forms.
     for pair, form in zip(answer_pairs(known, CLAIM_KINDS, pairs, dice), forms, strict=False):
@@ -106,14 +108,14 @@ def hypothesis_pairs(
         wrong = pair[truths.index(False)]
         text = _text(form, claim, known[right.picture], known[wrong.picture], dice)
         first, second = (
-            Hypothesis(found.picture, text, form.label(truth), form)
+            DrawnHypothesis(found.picture, text, form.label(truth), form)
             for found, truth in zip(pair, truths, strict=True)
         )
         made.append((first, second))
     return made
 
 
-def _claim(pair: tuple[Found, Found], dice: Dice) -> Claim:
+def _claim(pair: tuple[AskableTopic, AskableTopic], dice: Dice) -> Claim:
     """That the topic has the one or the other answer; "yes" more often than "no"."""
     answers = [found.answer for found in pair]
     if "yes" in answers:
@@ -122,7 +124,7 @@ def _claim(pair: tuple[Found, Found], dice: Dice) -> Claim:
 
 
 def _text(
-    form: Form,
+    form: HypothesisForm,
     claim: Claim,
     right: Mapping[Topic, str],
     wrong: Mapping[Topic, str],
@@ -130,17 +132,17 @@ def _text(
 ) -> str:
     """The sentence; the claim is true of the topics in `right` and false of those in `wrong`."""
     seen = clause(claim, dice)
-    if form is Form.SEEN:
+    if form is HypothesisForm.SEEN:
         if not dice.chance(_TWO_CLAIMS_CHANCE):
             return sentence(seen)
         joint = dice.pick(("and", "or"))
         other = _second_claim(claim, joint == "or", right, wrong, dice)
         return sentence(seen) if other is None else _joined(joint, seen, clause(other, dice), dice)
-    joint = "or" if form is Form.OR_UNSEEN else "and"
+    joint = "or" if form is HypothesisForm.OR_UNSEEN else "and"
     if dice.chance(_SHORT_CHANCE):
         short = TABLES["short"][joint]
         return sentence(dice.pick(short["words"]).format(seen, dice.pick(short["unseen"])))
-    if form is Form.AND_UNSEEN:
+    if form is HypothesisForm.AND_UNSEEN:
         start = _after_subject(seen)
         if start and dice.chance(_RELATIVE_CHANCE):
             unseen = unseen_clause(dice, "attributes")

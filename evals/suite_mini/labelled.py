@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from evals.suite_mini.classes import ALL_CLASSES, IMAGENET_CLASSES, ThingClass
 from evals.suite_mini.dice import Dice
-from evals.suite_mini.part import Part, Report
+from evals.suite_mini.part import Report, SuitePart
 from evals.suite_mini.pictures import item_digest, save_jpeg
 from evals.suite_mini.portraits import Portrait, draw_portrait, make_portrait
 from evals.suite_mini.request import SuiteRequest
@@ -94,7 +94,7 @@ class ClassPicture:
         return Drawn(item_digest(portrait.scene, [self.kind.wnid], pixels), box)
 
 
-class _ImageNet(Part):
+class _ImageNet(SuitePart):
     """Image classification: 120 classes, some of them fine-grained, some in no caption."""
 
     name = "imagenet"
@@ -124,7 +124,7 @@ class _ImageNet(Part):
         return Report(counts, "images", [drawn.digest for drawn in results])
 
 
-class _ImageNet21k(Part):
+class _ImageNet21k(SuitePart):
     """All classes, those of ImageNet among them, for pre-training with "a photo of [label]"."""
 
     name = "imagenet21k"

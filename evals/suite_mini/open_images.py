@@ -16,7 +16,7 @@ from evals.suite_mini.classes import RARE_SHAPES, colour_words, noun_words
 from evals.suite_mini.dice import Dice
 from evals.suite_mini.lexicon import TEXTURE_WORDS
 from evals.suite_mini.meaning import Mention
-from evals.suite_mini.part import Part, Report
+from evals.suite_mini.part import Report, SuitePart
 from evals.suite_mini.pictures import write_scene
 from evals.suite_mini.portraits import world_of
 from evals.suite_mini.request import SuiteRequest
@@ -54,7 +54,7 @@ class Judged:
 
 
 @dataclass(frozen=True)
-class Picture:
+class OpenImage:
     """The work of one picture."""
 
     index: int
@@ -161,15 +161,15 @@ def _wrong_labels(scene: Scene, dice: Dice, at_least: int) -> list[Mention]:
     return list(labels)
 
 
-class _OpenImages(Part):
+class _OpenImages(SuitePart):
     """Labelled pictures for pre-training with "a photo of [label]"."""
 
     name = _FOLDER
 
-    def jobs(self, request: SuiteRequest) -> Sequence[Picture]:
+    def jobs(self, request: SuiteRequest) -> Sequence[OpenImage]:
         size = request.scaled(_IMAGES)
         total = size + size // _REJECTED_EVERY
-        return [Picture(index, rejected_only=index >= size) for index in range(total)]
+        return [OpenImage(index, rejected_only=index >= size) for index in range(total)]
 
     def annotations(self, request: SuiteRequest) -> Sequence[str]:
         files = OpenImagesFiles.LABELS[0], OpenImagesFiles.CLASS_NAMES[0]

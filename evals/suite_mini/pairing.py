@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TypeVar
 
-from evals.suite_mini.captioned import Entry
+from evals.suite_mini.captioned import CaptionedEntry
 from evals.suite_mini.dice import Dice
 from evals.suite_mini.topics import Topic
 
@@ -22,7 +22,7 @@ class PictureGroup:
 
     split: str
     number: int
-    pictures: tuple[Entry, ...]
+    pictures: tuple[CaptionedEntry, ...]
     pairs: int
 
 
@@ -30,7 +30,7 @@ G = TypeVar("G", bound=PictureGroup)
 
 
 def groups(
-    kind: type[G], split: str, pictures: Sequence[Entry], items_per_picture: float
+    kind: type[G], split: str, pictures: Sequence[CaptionedEntry], items_per_picture: float
 ) -> list[G]:
     """Cut a split into groups.
 
@@ -53,7 +53,7 @@ def groups(
 
 
 @dataclass(frozen=True)
-class Found:
+class AskableTopic:
     """A topic that is askable of a picture of a group, with the picture's answer."""
 
     picture: int
@@ -68,7 +68,7 @@ _Forms = dict[tuple[object, ...], dict[Topic, dict[str, list[int]]]]
 
 def answer_pairs(
     known: Sequence[Mapping[Topic, str]], kinds: Mapping[str, int], pairs: int, dice: Dice
-) -> list[tuple[Found, Found]]:
+) -> list[tuple[AskableTopic, AskableTopic]]:
     """Topics, each found in two pictures that answer it differently.
 
     Args:
@@ -85,7 +85,7 @@ def answer_pairs(
     names, weights = list(kinds), list(kinds.values())
     uses = [0] * len(known)
     taken: set[tuple[int, Topic]] = set()
-    found: list[tuple[Found, Found]] = []
+    found: list[tuple[AskableTopic, AskableTopic]] = []
     for _ in range(pairs * _TRIES):
         if len(found) == pairs:
             break
@@ -125,7 +125,7 @@ def _choose(
     uses: Sequence[int],
     taken: set[tuple[int, Topic]],
     dice: Dice,
-) -> tuple[Found, Found] | None:
+) -> tuple[AskableTopic, AskableTopic] | None:
     """Two pictures with different answers, those first that were used least so far."""
     chosen = []
     for answer in dice.shuffled(sorted(known))[:2]:
@@ -134,5 +134,5 @@ def _choose(
             return None
         fewest = min(uses[number] for number in free)
         picture = dice.pick([number for number in free if uses[number] == fewest])
-        chosen.append(Found(picture, topic, answer))
+        chosen.append(AskableTopic(picture, topic, answer))
     return chosen[0], chosen[1]

@@ -54,7 +54,7 @@ class Report:
     """How often an annotation was left out or changed, by reason."""
 
 
-class Part(ABC):
+class SuitePart(ABC):
     """One data set of the suite; `PARTS` in `suite` lists them."""
 
     name: str
@@ -78,7 +78,7 @@ class Part(ABC):
         return [*self.annotations(request), *(path for path in pictures if path)]
 
 
-def make_folders(root: Path, parts: Sequence[Part], request: SuiteRequest) -> None:
+def make_folders(root: Path, parts: Sequence[SuitePart], request: SuiteRequest) -> None:
     """Make the folders that the files of the parts lie in."""
     for folder in {path.rpartition("/")[0] for part in parts for path in part.files(request)}:
         (root / folder).mkdir(parents=True, exist_ok=True)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from evals.suite_mini.classes import ThingClass, can_be_seen
 from evals.suite_mini.dice import Dice
-from evals.suite_mini.render import SIDE, Place, place_in_cell, render_placed
+from evals.suite_mini.render import SIDE, Placement, place_in_cell, render_placed
 from evals.suite_mini.world import (
     BACKGROUNDS,
     GRID,
@@ -150,7 +150,7 @@ def _companion(main: Thing, background: str, known: Sequence[ThingClass], dice: 
             return thing
 
 
-def _placed(thing: Thing, zoom: tuple[float, float], dice: Dice) -> Place:
+def _placed(thing: Thing, zoom: tuple[float, float], dice: Dice) -> Placement:
     """About the thing's cell, larger by a factor, and whole inside the picture."""
     place = place_in_cell(thing, dice)
     radius = place.radius * dice.between(*zoom)

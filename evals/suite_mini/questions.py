@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from evals.suite_mini.dice import Dice
 from evals.suite_mini.lexicon import QUESTIONS
-from evals.suite_mini.pairing import Found, answer_pairs
+from evals.suite_mini.pairing import AskableTopic, answer_pairs
 from evals.suite_mini.phrases import topic_phrases
 from evals.suite_mini.topics import KINDS, Topic, topics
 from evals.suite_mini.world import Scene
@@ -22,7 +22,7 @@ def wording(topic: Topic, dice: Dice) -> str:
 
 def balanced_pairs(
     scenes: Sequence[Scene], pairs: int, dice: Dice
-) -> list[tuple[str, tuple[Found, Found]]]:
+) -> list[tuple[str, tuple[AskableTopic, AskableTopic]]]:
     """Questions in the manner of VQA v2: each about two pictures that answer it differently.
 
     Returns:

@@ -62,7 +62,7 @@ _SLANTS = (0.0, 1.0, 0.414)  # of stripes: along, across, and aslant, as tangent
 
 
 @dataclass(frozen=True)
-class Place:
+class Placement:
     """Where a thing is drawn, and how large; in pixels from the top left corner."""
 
     x: float
@@ -82,7 +82,7 @@ def render(scene: Scene, dice: Dice) -> NDArray[np.uint8]:
 
 
 def render_placed(
-    background: str, placed: Iterable[tuple[Thing, Place]], dice: Dice
+    background: str, placed: Iterable[tuple[Thing, Placement]], dice: Dice
 ) -> NDArray[np.uint8]:
     """Draw things where they are put; a later one covers an earlier one.
 
@@ -102,13 +102,13 @@ def render_placed(
     return _averaged(canvas)
 
 
-def place_in_cell(thing: Thing, dice: Dice) -> Place:
+def place_in_cell(thing: Thing, dice: Dice) -> Placement:
     """A place near the centre of the thing's cell, with a radius of its size."""
     cell = SIDE / GRID
     reach = _OFFSETS[thing.size]
     x = (thing.column + 0.5) * cell + dice.between(-reach, reach)
     y = (thing.row + 0.5) * cell + dice.between(-reach, reach)
-    return Place(x, y, dice.between(*_RADII[thing.size]))
+    return Placement(x, y, dice.between(*_RADII[thing.size]))
 
 
 def _averaged(canvas: Canvas) -> NDArray[np.uint8]:
@@ -127,7 +127,7 @@ def _averaged(canvas: Canvas) -> NDArray[np.uint8]:
     return pixels
 
 
-def _draw_thing(canvas: Canvas, thing: Thing, place: Place, style: str, dice: Dice) -> None:
+def _draw_thing(canvas: Canvas, thing: Thing, place: Placement, style: str, dice: Dice) -> None:
     rows, columns, across, down = _local_plane(place.x, place.y, place.radius)
     tilt = dice.between(-_TILT, _TILT)
     # Mirrored: fish swim and moons open both ways.

@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from evals.suite_mini.captioned import Entry as Picture
+from evals.suite_mini.captioned import CaptionedEntry as Picture
 from evals.suite_mini.captioned import flickr_entries, scene_and_descriptions
 from evals.suite_mini.dice import Dice
 from evals.suite_mini.entailment import hypothesis_pairs
 from evals.suite_mini.pairing import PictureGroup, groups
-from evals.suite_mini.part import Part, Report
+from evals.suite_mini.part import Report, SuitePart
 from evals.suite_mini.request import SuiteRequest
 from unimo2.formats.layout import SnliVeFiles
 from unimo2.formats.snli_ve import LABELS, NO_MAJORITY
@@ -34,7 +34,7 @@ _AGREEMENT = 0.82
 
 
 @dataclass(frozen=True)
-class Result:
+class EntailmentJobResult:
     """What a job hands back."""
 
     split: str
@@ -52,7 +52,7 @@ class HypothesisJob(PictureGroup):
 
     path = ""
 
-    def run(self, root: Path, seed: int) -> Result:
+    def run(self, root: Path, seed: int) -> EntailmentJobResult:
         """Word the hypotheses and label them; see `evals.suite_mini.part.Job`."""
         described = [scene_and_descriptions(seed, picture) for picture in self.pictures]
         dice = Dice(seed, "snli_ve", self.split, self.number, "hypotheses")
@@ -80,7 +80,9 @@ class HypothesisJob(PictureGroup):
             forms.append(hypothesis.form.name)
             text = f"{scene.key()}\n{json.dumps(row)}"
             digests.append(hashlib.sha256(text.encode()).hexdigest())
-        return Result(self.split, tuple(rows), tuple(labels), tuple(forms), tuple(digests))
+        return EntailmentJobResult(
+            self.split, tuple(rows), tuple(labels), tuple(forms), tuple(digests)
+        )
 
 
 def annotator_labels(label: str, validated: float, dice: Dice) -> list[str]:
@@ -120,7 +122,7 @@ def pictures(request: SuiteRequest) -> dict[str, list[Picture]]:
     return chosen
 
 
-class _SnliVe(Part):
+class _SnliVe(SuitePart):
     name = "snli_ve"
 
     def jobs(self, request: SuiteRequest) -> Sequence[HypothesisJob]:
@@ -130,7 +132,9 @@ class _SnliVe(Part):
             for job in groups(HypothesisJob, split, own, _PER_PICTURE[split])
         ]
 
-    def finish(self, root: Path, request: SuiteRequest, results: Sequence[Result]) -> Report:
+    def finish(
+        self, root: Path, request: SuiteRequest, results: Sequence[EntailmentJobResult]
+    ) -> Report:
         counts = Counter[str]()
         undecided = 0
         for split in _PER_PICTURE:

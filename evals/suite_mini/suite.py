@@ -17,7 +17,7 @@ from typing import Any
 from evals.suite_mini.captioned import COCO, FLICKR30K
 from evals.suite_mini.labelled import IMAGENET, IMAGENET21K
 from evals.suite_mini.open_images import OPEN_IMAGES
-from evals.suite_mini.part import Part, Report, make_folders
+from evals.suite_mini.part import Report, SuitePart, make_folders
 from evals.suite_mini.pictures import combined
 from evals.suite_mini.request import SuiteRequest
 from evals.suite_mini.snli_ve import SNLI_VE
@@ -39,16 +39,18 @@ LEVELS_FILE = Path(__file__).with_name("levels.json")
 
 _ABANDONED_SECONDS = 3_600.0
 
-Progress = Callable[[int, int], None]
+OnProgress = Callable[[int, int], None]
 """Called with the number of jobs done so far and in all."""
 
-_ALL: tuple[Part, ...] = (
+_ALL: tuple[SuitePart, ...] = (
     *(FLICKR30K, COCO, VQA, SNLI_VE, IMAGENET),
     *(VISUAL_GENOME, CONCEPTUAL_CAPTIONS, SBU, IMAGENET21K, OPEN_IMAGES),
     *CORPORA,
     *TASKS,
 )
-PARTS: Mapping[str, Part] = {part.name: part for part in sorted(_ALL, key=lambda part: part.name)}
+PARTS: Mapping[str, SuitePart] = {
+    part.name: part for part in sorted(_ALL, key=lambda part: part.name)
+}
 """Every data set of the suite by its name."""
 NEEDS = {"snli_ve": "flickr30k", "vqa": "coco"}
 """Parts that speak of the pictures of another one."""
@@ -106,7 +108,7 @@ def make_suite(
     root: Path,
     request: SuiteRequest,
     processes: int | None = None,
-    on_progress: Progress | None = None,
+    on_progress: OnProgress | None = None,
     parts: Iterable[str] | None = None,
 ) -> dict[str, Any]:
     """Draw the parts of the suite that are not there already.
@@ -115,7 +117,7 @@ def make_suite(
         root: The data root to be. Parts are drawn in a folder beside it and moved at the end.
         request: Seed and sizes.
         processes: As many as there are processors if None; without influence on the data.
-        on_progress: See `Progress`.
+        on_progress: See `OnProgress`.
         parts: Names of data sets; all that there are if None.
 
     Returns:
@@ -149,9 +151,9 @@ def make_suite(
 def _draw(
     root: Path,
     request: SuiteRequest,
-    parts: Sequence[Part],
+    parts: Sequence[SuitePart],
     processes: int | None,
-    on_progress: Progress | None,
+    on_progress: OnProgress | None,
 ) -> dict[str, Report]:
     """Write the files of parts, but not the suite's description."""
     make_folders(root, parts, request)

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from evals.suite_mini.part import Part, Report
+from evals.suite_mini.part import Report, SuitePart
 from evals.suite_mini.request import SuiteRequest
 
 FOLDER = Path(__file__).parent / "texts"
@@ -37,7 +37,7 @@ def _digests(items: Sequence[str]) -> list[str]:
 
 
 @dataclass(frozen=True)
-class TextPart(Part):
+class TextPart(SuitePart):
     """One plain-text corpus: a folder of files, a paragraph a line."""
 
     name: str
@@ -83,7 +83,7 @@ Layout = Callable[[str, Sequence[GlueRow]], list[list[str]]]
 
 
 @dataclass(frozen=True)
-class GluePart(Part):
+class GluePart(SuitePart):
     """One GLUE task."""
 
     name: str

@@ -13,7 +13,7 @@ from evals.suite_mini import lexicon
 from evals.suite_mini.dice import Dice
 from evals.suite_mini.language import ANNOTATORS
 from evals.suite_mini.meaning import RELATIONS, Link, Mention, Statement, related
-from evals.suite_mini.part import Part, Report
+from evals.suite_mini.part import Report, SuitePart
 from evals.suite_mini.pictures import write_scene
 from evals.suite_mini.render import SIDE
 from evals.suite_mini.request import SuiteRequest
@@ -143,7 +143,7 @@ class _RegionJob:
         return _Written(tuple(phrases), digest)
 
 
-class _VisualGenome(Part):
+class _VisualGenome(SuitePart):
     name = _FOLDER
 
     def jobs(self, request: SuiteRequest) -> Sequence[_RegionJob]:

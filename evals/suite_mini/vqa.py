@@ -17,12 +17,12 @@ from pathlib import Path
 from typing import Any
 
 from evals.suite_mini.answers import HumanAnswer, answer_type, most_common, spoken, ten_answers
-from evals.suite_mini.captioned import Entry as Picture
+from evals.suite_mini.captioned import CaptionedEntry as Picture
 from evals.suite_mini.captioned import Written, coco_entries, scene_of
 from evals.suite_mini.dice import Dice
 from evals.suite_mini.lexicon import TABLES
 from evals.suite_mini.pairing import PictureGroup, groups
-from evals.suite_mini.part import Part, Report
+from evals.suite_mini.part import Report, SuitePart
 from evals.suite_mini.questions import balanced_pairs
 from evals.suite_mini.request import SuiteRequest
 from evals.suite_mini.topics import Topic
@@ -45,7 +45,7 @@ _HEAD = {
 
 
 @dataclass(frozen=True)
-class Entry:
+class QuestionEntry:
     """One question about one image, with all that the files say of it."""
 
     question_id: int
@@ -69,7 +69,7 @@ def question_type(question: str) -> str:
     return max(known, key=len) if known else NO_TYPE
 
 
-def write_questions(path: Path, subtype: str, entries: Sequence[Entry]) -> None:
+def write_questions(path: Path, subtype: str, entries: Sequence[QuestionEntry]) -> None:
     """Save a questions file."""
     questions = [
         {"image_id": one.image_id, "question": one.question, "question_id": one.question_id}
@@ -78,7 +78,7 @@ def write_questions(path: Path, subtype: str, entries: Sequence[Entry]) -> None:
     _write(path, _HEAD | {"data_subtype": subtype, "questions": questions})
 
 
-def write_annotations(path: Path, subtype: str, entries: Sequence[Entry]) -> None:
+def write_annotations(path: Path, subtype: str, entries: Sequence[QuestionEntry]) -> None:
     """Save an annotations file."""
     annotations = [
         {
@@ -112,12 +112,12 @@ _BELOW = VqaFiles(Path())
 
 
 @dataclass(frozen=True)
-class Result:
+class VqaJobResult:
     """What a group's job hands back."""
 
     split: str
     """A key of the questions per picture."""
-    pairs: tuple[tuple[Entry, Entry], ...]
+    pairs: tuple[tuple[QuestionEntry, QuestionEntry], ...]
     digests: tuple[str, ...]
 
 
@@ -127,7 +127,7 @@ class QuestionJob(PictureGroup):
 
     path = ""
 
-    def run(self, root: Path, seed: int) -> Result:
+    def run(self, root: Path, seed: int) -> VqaJobResult:
         """Word the questions and answer them; see `evals.suite_mini.part.Job`."""
         scenes = [scene_of(seed, picture) for picture in self.pictures]
         dice = Dice(seed, "vqa", self.split, self.number, "questions")
@@ -139,7 +139,7 @@ class QuestionJob(PictureGroup):
             for asked in pair:
                 image_id = self.pictures[asked.picture].cocoid
                 assert image_id is not None
-                entry = Entry(
+                entry = QuestionEntry(
                     question_id=1_000 * image_id + asked_of[image_id],
                     image_id=image_id,
                     question=question,
@@ -151,10 +151,10 @@ class QuestionJob(PictureGroup):
                 members.append(entry)
                 digests.append(_digest(scenes[asked.picture].key(), entry))
             pairs.append((members[0], members[1]))
-        return Result(self.split, tuple(pairs), tuple(digests))
+        return VqaJobResult(self.split, tuple(pairs), tuple(digests))
 
 
-def _digest(scene: str, entry: Entry) -> str:
+def _digest(scene: str, entry: QuestionEntry) -> str:
     said = [f"{answer.text}={answer.confidence}" for answer in entry.answers]
     lines = [scene, str(entry.question_id), entry.question, *said]
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
@@ -180,7 +180,7 @@ def _test_picture(index: int) -> Picture:
     return Picture("coco-test2015", "test", index, "test2015", path, image_id, captioned=False)
 
 
-class _Vqa(Part):
+class _Vqa(SuitePart):
     name = "vqa"
 
     def jobs(self, request: SuiteRequest) -> Sequence[QuestionJob | Picture]:
@@ -191,9 +191,11 @@ class _Vqa(Part):
         return jobs
 
     def finish(
-        self, root: Path, request: SuiteRequest, results: Sequence[Result | Written]
+        self, root: Path, request: SuiteRequest, results: Sequence[VqaJobResult | Written]
     ) -> Report:
-        pairs: dict[str, list[tuple[Entry, Entry]]] = {split: [] for split in _PER_PICTURE}
+        pairs: dict[str, list[tuple[QuestionEntry, QuestionEntry]]] = {
+            split: [] for split in _PER_PICTURE
+        }
         digests: list[str] = []
         for result in results:
             if isinstance(result, Written):

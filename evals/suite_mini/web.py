@@ -18,7 +18,7 @@ from evals.suite_mini import lexicon
 from evals.suite_mini.dice import Dice
 from evals.suite_mini.language import ANNOTATORS, Description, describe
 from evals.suite_mini.meaning import Mention, Statement, is_true
-from evals.suite_mini.part import Part, Report
+from evals.suite_mini.part import Report, SuitePart
 from evals.suite_mini.pictures import write_scene
 from evals.suite_mini.request import SuiteRequest
 from evals.suite_mini.speaker import Speaker
@@ -165,7 +165,7 @@ def cleaned(description: Description, dice: Dice) -> str:
 
 
 @dataclass(frozen=True)
-class WebPart(Part):
+class WebPart(SuitePart):
     """One collection of pairs from the web."""
 
     name: str

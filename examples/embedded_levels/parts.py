@@ -14,7 +14,7 @@ from evals.suite_mini.classes import IMAGENET_CLASSES
 from evals.suite_mini.meaning import Statement, is_true
 from evals.suite_mini.request import SuiteRequest
 from evals.suite_mini.texts import TASKS, GlueRow
-from evals.suite_mini.vqa import Entry
+from evals.suite_mini.vqa import QuestionEntry
 from examples.embedded_levels.blind import bag_of_words_guesses, commonest, habit_guesses
 from examples.embedded_levels.captions import CIDER, cider_level
 from examples.embedded_levels.colours import colour_counts, colour_reader_accuracy
@@ -111,7 +111,7 @@ def _true_classes(job: labelled.ClassPicture, seed: int) -> int:
 
 
 def _vqa(request: SuiteRequest) -> dict[str, Level]:
-    entries: dict[str, list[Entry]] = {"train": [], "test-dev": []}
+    entries: dict[str, list[QuestionEntry]] = {"train": [], "test-dev": []}
     for job in vqa.VQA.jobs(request):
         if isinstance(job, vqa.QuestionJob) and job.split in entries:
             result = job.run(_NOWHERE, request.seed)

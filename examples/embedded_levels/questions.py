@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Sequence
 
 from evals.metrics.vqa import accuracies
-from evals.suite_mini.vqa import Entry, question_type
+from evals.suite_mini.vqa import QuestionEntry, question_type
 from examples.embedded_levels.blind import commonest, habit_guesses
 from examples.embedded_levels.level import Level
 from unimo2.formats.vqa import Annotation, Answer, normalise
 
 # What a reader of the question alone may go by, in the order of backing off.
-_HABITS: dict[str, tuple[Callable[[Entry], Hashable], ...]] = {
+_HABITS: dict[str, tuple[Callable[[QuestionEntry], Hashable], ...]] = {
     "wording": (lambda entry: entry.question, lambda entry: question_type(entry.question)),
     "meaning": (lambda entry: entry.topic, lambda entry: entry.topic.form()),
     "pattern": (lambda entry: entry.topic.form(), lambda entry: entry.topic.kind),
@@ -19,7 +19,7 @@ _HABITS: dict[str, tuple[Callable[[Entry], Hashable], ...]] = {
 }
 
 
-def vqa_level(train: Sequence[Entry], test: Sequence[Entry]) -> Level:
+def vqa_level(train: Sequence[QuestionEntry], test: Sequence[QuestionEntry]) -> Level:
     """Percent of VQA accuracy on the test questions.
 
     Args:
@@ -63,7 +63,7 @@ def _chance(answers: Sequence[str], truth: Sequence[Annotation]) -> float:
     return 100.0 * float(accuracies(guesses, asked).sum()) / (len(answers) * len(truth))
 
 
-def _annotation(entry: Entry) -> Annotation:
+def _annotation(entry: QuestionEntry) -> Annotation:
     """The entry as the official reader would give it back."""
     return Annotation(
         question_id=entry.question_id,

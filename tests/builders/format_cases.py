@@ -263,6 +263,11 @@ CASES = {
         counts=True,
         others=VG_IMAGES,
     ),
+    "visual genome origins": Case(
+        lambda root, _: visual_genome.read_origins(root),
+        "image_data.json",
+        listed([{"image_id": n, "coco_id": n, "flickr_id": None} for n in (1, 2)]),
+    ),
     "conceptual captions": Case(
         lambda root, broken: web_captions.conceptual_captions(root, "train", None, broken),
         web_captions.CC_FILES["train"],

@@ -29,7 +29,7 @@ from evals.image_sizes import ImageOptions
 from evals.metrics.bootstrap import means
 from evals.prediction import ItemBenchmark, Predict, Prediction, Predictions, Results
 from evals.samples import columns_of, frame, guesses, subset_means
-from evals.splits import Extent, SplitData, fingerprint, first_items
+from evals.splits import SplitInfo, SplitData, fingerprint, first_items
 from evals.suites import Suite
 from unimo2.formats.images import loaded
 from unimo2.formats.nlvr2 import LABELS, Example, annotations, read_examples
@@ -74,7 +74,7 @@ class Nlvr2(ItemBenchmark):
         lines = [[one.id, one.sentence, one.label] for one in examples]
         counts = (len(examples), len(everything), len(set(flat)))
         return Nlvr2Data(
-            extent=Extent.of(suite, self.dataset, (request.split,), self.unit, *counts),
+            extent=SplitInfo.of(suite, self.dataset, (request.split,), self.unit, *counts),
             fingerprint=fingerprint(request.split, lines, flat),
             examples=examples,
             images=images,

@@ -15,7 +15,7 @@ from builders import tiny_processes
 from builders import tiny_training as tiny
 from unimo2.data.images import ImageStore
 from unimo2.data.pairs import ImageCorpus
-from unimo2.data.seeding import Share
+from unimo2.data.seeding import Shard
 from unimo2.data.text_blocks import TextCorpus, blocks
 from unimo2.data.texts import TokenTable
 from unimo2.formats.plain_text import TextLine
@@ -66,7 +66,7 @@ def task(**changes) -> PretrainingTask:
     return PretrainingTask(WHOLE, prepared)
 
 
-def gradients(of, share: Share, objective=None, step: int = STEP) -> dict[str, torch.Tensor]:
+def gradients(of, share: Shard, objective=None, step: int = STEP) -> dict[str, torch.Tensor]:
     """Gradients of one step, on the processes that `objective` was prepared for."""
     (objective or of.objective)(of.batch(step, share))["loss"].backward()
     named = of.objective.named_parameters()
@@ -76,7 +76,7 @@ def gradients(of, share: Share, objective=None, step: int = STEP) -> dict[str, t
 def _main(output: Path) -> None:
     torch.set_num_threads(1)
     accelerator = make_accelerator("cpu")
-    share = Share(accelerator.process_index, accelerator.num_processes)
+    share = Shard(accelerator.process_index, accelerator.num_processes)
     for name, changes in VARIANTS.items():
         this = task(**changes)
         found = gradients(this, share, accelerator.prepare(this.objective))

@@ -15,15 +15,15 @@ import numpy as np
 import torch
 
 from unimo2 import Unimo2Config
-from unimo2.data.corpora import CaptionedImage
+from unimo2.data.corpora import TrainingImage
 from unimo2.data.images import ImageStore
 from unimo2.data.index import Index
 from unimo2.data.pairs import PairCorpus
 from unimo2.processing import Unimo2Processor, train_tokenizer
 from unimo2.training.config import PretrainConfig
 from unimo2.training.curriculum import Corpora
-from unimo2.training.logging import Progress
-from unimo2.training.pretraining import Prepared, pretrain
+from unimo2.training.logging import TrainingProgress
+from unimo2.training.pretraining import PretrainingRun, pretrain
 from unimo2.training.trainer import TrainSummary
 
 COLOURS = {"red": (220, 30, 30), "green": (30, 200, 30), "blue": (40, 40, 230), "white": (250,) * 3}
@@ -45,7 +45,7 @@ def held_pairs(
     pixels, texts, processor, limit: int, setting="images (training.batch_size)"
 ) -> PairCorpus:
     """Images with captions, both in memory: uint8 [images, 3, S, S] and their texts."""
-    index = Index(CaptionedImage(Path("nowhere"), tuple(group)) for group in texts)
+    index = Index(TrainingImage(Path("nowhere"), tuple(group)) for group in texts)
     return corpus_of(index, processor, limit, ImageStore.of_pixels(pixels), setting=setting)
 
 
@@ -63,11 +63,11 @@ def corpus_of(
     return PairCorpus(store, captions, index.counts, processor, setting=setting)
 
 
-def prepared(pairs=None, corpora=None, **changes) -> Prepared:
+def prepared(pairs=None, corpora=None, **changes) -> PretrainingRun:
     """What pre-training is given: these corpora, or the tiny ones, and a tiny model."""
     processor = corpus()[1]
     corpora = corpora or Corpora(pairs or corpus()[0], processor)
-    return Prepared(processor, model_config(processor, **changes), corpora)
+    return PretrainingRun(processor, model_config(processor, **changes), corpora)
 
 
 @cache
@@ -128,7 +128,7 @@ def run(
 
 
 def _main(output: Path, kill_after: int) -> None:
-    def listen(progress: Progress) -> None:
+    def listen(progress: TrainingProgress) -> None:
         print(progress.step, flush=True)
         if progress.step == kill_after:
             os.kill(os.getpid(), signal.SIGKILL)

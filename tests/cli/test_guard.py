@@ -12,7 +12,7 @@ from unimo2.cli import main
 from unimo2.cli.app import Session, build
 from unimo2.cli.guard import Excludes, Needs, OneOf, every_command, guard, marks, shown
 from unimo2.errors import UsageError
-from unimo2.files import Place
+from unimo2.files import PathUse
 
 ROOT = typer.main.get_command(build())
 guard(ROOT)
@@ -54,7 +54,7 @@ def line(command, parameter, value, tmp_path):
         if not wanted and not one.required:
             continue
         text = value if wanted else "sst2"
-        if not wanted and any(isinstance(mark, Place) for mark in given[one.name]):
+        if not wanted and any(isinstance(mark, PathUse) for mark in given[one.name]):
             text = str(tmp_path)
         typed += [text] if not one.opts[0].startswith("-") else [one.opts[0], text]
     return typed
@@ -66,7 +66,7 @@ def test_every_option_says_what_it_takes(words):
     command = COMMANDS[words]
     given, bounds = marks(command), limits(command)
     for name, kind in kinds(command).items():
-        places = [mark for mark in given.get(name, ()) if isinstance(mark, Place)]
+        places = [mark for mark in given.get(name, ()) if isinstance(mark, PathUse)]
         assert len(places) == (Path in kind), f"{name}: say in Annotated what the path names"
         if {int, float} & kind:
             assert bounds[name] and bounds[name][0].min is not None, f"{name} has no least value"
@@ -79,11 +79,11 @@ def test_wrong_paths_words_and_numbers_are_refused_by_name_before_work(words, tm
     file.touch()
     folder.mkdir()
     wrong = {
-        Place.READS_FILE: [tmp_path / "none", folder],
-        Place.READS_FOLDER: [tmp_path / "none", file],
-        Place.READS: [tmp_path / "none"],
-        Place.WRITES_FILE: [folder, file / "below"],
-        Place.WRITES_FOLDER: [file, file / "below"],
+        PathUse.READS_FILE: [tmp_path / "none", folder],
+        PathUse.READS_FOLDER: [tmp_path / "none", file],
+        PathUse.READS: [tmp_path / "none"],
+        PathUse.WRITES_FILE: [folder, file / "below"],
+        PathUse.WRITES_FOLDER: [file, file / "below"],
     }
     for parameter in command.params:
         kind = kinds(command)[parameter.name]

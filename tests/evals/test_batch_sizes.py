@@ -12,9 +12,9 @@ import evals
 from builders.item_fakes import FakePairClassifier, write_snli_ve
 from builders.retrieval_fakes import ColourScorer, write_flickr
 from evals import batch_sizes, prediction
-from evals.batch_sizes import ESTIMATED, GIVEN, TIMED, BatchSize, Extent, Search
+from evals.batch_sizes import ESTIMATED, GIVEN, TIMED, BatchSize, Search, Workload
 from evals.benchmarks import flickr
-from evals.prediction import Work
+from evals.prediction import ChunkPlan
 from evals.retrieval import scorer
 from evals.retrieval.planner import make_plan
 from evals.retrieval.writer import BlockWriter
@@ -22,10 +22,10 @@ from evals.runner import make_request
 from evals.suites import resolve
 from unimo2.progress import silent
 
-WORK = Extent("captions", 1000, 100_000, 100)
+WORK = Workload("captions", 1000, 100_000, 100)
 
 
-def _search(folder: Path, pace, size: int = 8, extent: Extent = WORK, units: int = 40):
+def _search(folder: Path, pace, size: int = 8, extent: Workload = WORK, units: int = 40):
     """The sizes that a search asks for, with `pace(size)` seconds an item."""
     batch_sizes.begin(folder, size, ESTIMATED)
     search, asked = Search.of_run(folder, size, extent), []
@@ -67,7 +67,7 @@ def test_one_slow_call_of_a_size_does_not_decide(tmp_path):
 
 def test_the_search_ends_when_it_costs_two_percent_of_the_run(tmp_path):
     """Truth: all of 100 units are 2 units of cost; size 16 takes three times as long, 2 in excess."""
-    work = Extent("captions", 100, 99 * 100, 100)
+    work = Workload("captions", 100, 99 * 100, 100)
     asked = _search(tmp_path, lambda size: 3.0 if size == 16 else 1.0, extent=work)
     assert asked == [8, 8, 16] + [8] * 37
     assert batch_sizes.read(tmp_path).timed == "3 captions"
@@ -76,11 +76,11 @@ def test_the_search_ends_when_it_costs_two_percent_of_the_run(tmp_path):
 @pytest.mark.parametrize(
     ("extent", "size", "tried"),
     [
-        (Extent("chunks", 51, 5100, 100), 8, {8}),  # 13 timed units are more than a fourth
-        (Extent("chunks", 52, 5200, 100), 8, {4, 8, 16, 32}),
-        (Extent("chunks", 1000, 10_000, 10), 8, {4, 8, 16}),  # 16 and 32 are the same: all ten
-        (Extent("chunks", 1000, 10_000, 4), 16, {16}),  # and so is every size
-        (Extent("chunks", 1000, 10_000, 10), 1, {1, 2, 4}),
+        (Workload("chunks", 51, 5100, 100), 8, {8}),  # 13 timed units are more than a fourth
+        (Workload("chunks", 52, 5200, 100), 8, {4, 8, 16, 32}),
+        (Workload("chunks", 1000, 10_000, 10), 8, {4, 8, 16}),  # 16 and 32 are the same: all ten
+        (Workload("chunks", 1000, 10_000, 4), 16, {16}),  # and so is every size
+        (Workload("chunks", 1000, 10_000, 10), 1, {1, 2, 4}),
     ],
 )
 def test_what_is_not_worth_it_is_not_tried(tmp_path, extent, size, tried):
@@ -204,7 +204,7 @@ def test_items_find_their_size_and_keep_their_chunks(tmp_path, monkeypatch):
     model, sizes, clock = FakePairClassifier(batch_size=4), [], [0.0]
     monkeypatch.setattr(prediction, "time", SimpleNamespace(perf_counter=lambda: clock[0]))
     batch_sizes.begin(tmp_path, model.batch_size, ESTIMATED)
-    work = Work.of(range(16 * 60), "pairs", model.batch_size, 16)
+    work = ChunkPlan.of(range(16 * 60), "pairs", model.batch_size, 16)
 
     def timed(numbers):
         sizes.append(model.batch_size)

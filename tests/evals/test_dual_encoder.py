@@ -11,7 +11,7 @@ from builders.retrieval_fakes import ColourScorer, write_flickr
 from evals import records, zero_shot
 from evals.benchmarks.flickr import Flickr
 from evals.compare import compare
-from evals.distributed import Share
+from evals.distributed import ProcessGroup
 from evals.metrics.ranking import RECALL_AT
 from evals.protocol import texts
 from evals.runner import make_request
@@ -121,7 +121,7 @@ def test_shares_of_a_run_are_the_whole(root, tmp_path):
     whole = flickr.measure(Vectors(), data, request, tmp_path / "whole", print)
     for index in range(3):
         model = Vectors()
-        flickr.predict(model, data, request, tmp_path / "shared", print, Share(index, 3))
+        flickr.predict(model, data, request, tmp_path / "shared", print, ProcessGroup(index, 3))
         assert model.texts in (64, 22)
     last = Vectors()
     shared = flickr.measure(last, data, request, tmp_path / "shared", print)

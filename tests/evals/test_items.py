@@ -14,7 +14,7 @@ import torch
 import evals
 from builders.item_fakes import Fake, FakePairClassifier, write_snli_ve
 from evals import prediction, records
-from evals.prediction import Share, Work
+from evals.prediction import ChunkPlan, Share
 from unimo2.errors import BadCheckpoint
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -22,14 +22,14 @@ ROOT = Path(__file__).resolve().parents[2]
 
 def test_items_of_one_image_stand_together_in_chunks_of_one_size():
     """Truth: the order by hand."""
-    work = Work.of(["a", "b", "a", "c", "b"], "questions", 1, 2)
+    work = ChunkPlan.of(["a", "b", "a", "c", "b"], "questions", 1, 2)
     assert work.order == (0, 2, 1, 4, 3)
     assert [list(chunk) for chunk in work.chunks()] == [[0, 1, 2, 3], [4]]
 
 
 def test_predictions_come_back_in_the_items_order(tmp_path):
     """Truth: each item's prediction is its own number."""
-    work = Work(tuple(reversed(range(10))), 3, "items")
+    work = ChunkPlan(tuple(reversed(range(10))), 3, "items")
     store = prediction.predict(Fake(), work, numbered, tmp_path, print)
     assert store.assemble().column("prediction") == list(range(10))
 
@@ -40,7 +40,7 @@ def numbered(numbers):
 
 def test_what_is_on_disk_is_not_done_again_and_damage_is(tmp_path):
     """Truth: the items that reach the predictor, written down."""
-    work = Work(tuple(range(10)), 3, "items")
+    work = ChunkPlan(tuple(range(10)), 3, "items")
     seen = []
 
     def watching(numbers):
@@ -68,7 +68,7 @@ def test_shares_take_every_chunk_once(count):
 
 def test_scores_that_are_no_numbers_stop_the_run(tmp_path):
     """Truth: NaN is no JSON."""
-    work = Work((0,), 1, "items")
+    work = ChunkPlan((0,), 1, "items")
     with pytest.raises(BadCheckpoint, match="scores that are no numbers"):
         prediction.predict(Fake(), work, lambda _: [{"logit": float("nan")}], tmp_path, print)
 
@@ -83,7 +83,7 @@ def test_a_batch_that_does_not_fit_is_halved_until_it_does(tmp_path):
             raise torch.OutOfMemoryError("no room")
         return numbered(numbers)
 
-    work = Work(tuple(range(8)), 4, "items")
+    work = ChunkPlan(tuple(range(8)), 4, "items")
     with prediction.batch_size(model, None):
         store = prediction.predict(model, work, small, tmp_path, print)
     assert tried == [16, 8, 4, 2, 2]
@@ -94,7 +94,7 @@ def test_a_batch_that_does_not_fit_is_halved_until_it_does(tmp_path):
         raise torch.OutOfMemoryError("no room")
 
     with pytest.raises(torch.OutOfMemoryError):
-        prediction.predict(model, Work((0,), 1, "items"), nothing, tmp_path / "none", print)
+        prediction.predict(model, ChunkPlan((0,), 1, "items"), nothing, tmp_path / "none", print)
 
 
 def test_a_killed_run_goes_on_and_ends_with_the_same_numbers(tmp_path, monkeypatch):

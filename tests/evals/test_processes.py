@@ -15,7 +15,7 @@ from builders.retrieval_fakes import ColourScorer
 from evals import records
 from evals.benchmark import Request
 from evals.benchmarks import flickr
-from evals.distributed import ALL, Share, launched, own_device
+from evals.distributed import ALL, ProcessGroup, launched, own_device
 from evals.retrieval.options import RetrievalOptions
 from evals.suites import resolve
 
@@ -74,7 +74,9 @@ def test_shares_of_retrieval_are_the_whole(flickr_root, tmp_path, monkeypatch, r
     pairs = []
     for index in range(3):
         model = ColourScorer()
-        flickr.Flickr().predict(model, data, request, tmp_path / "shared", print, Share(index, 3))
+        flickr.Flickr().predict(
+            model, data, request, tmp_path / "shared", print, ProcessGroup(index, 3)
+        )
         pairs.append(model.pairs)
     last = ColourScorer()
     shared = flickr.Flickr().measure(last, data, request, tmp_path / "shared", print)
@@ -94,4 +96,4 @@ def test_a_process_by_itself_has_all_units(monkeypatch):
     assert ALL.first
     assert all(ALL.takes(unit) for unit in range(5))
     assert ALL.tell("path") == "path"
-    assert own_device("cpu", Share(1, 2)) == "cpu"
+    assert own_device("cpu", ProcessGroup(1, 2)) == "cpu"

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from evals import records
-from evals.protocol import Interval, Measure, Pairs, Protocol, Score, facts, texts
+from evals.protocol import BootstrapInterval, Measure, Pairs, Protocol, Score, facts, texts
 
 RECORDS = sorted(records.MEASURED.rglob("record.json"))
 NOT_TOLD = {"task", "training"}  # the benchmark's name; nested
@@ -36,7 +36,7 @@ def test_a_benchmark_can_say_it_in_values():
     """Against the sentences that say the same."""
     said = Protocol(
         zero_shot=True,
-        interval=Interval("images", 2000),
+        interval=BootstrapInterval("images", 2000),
         measure=Measure.ACCURACY,
         score=Score.FUSED,
         pairs=Pairs.SHORTLISTS,

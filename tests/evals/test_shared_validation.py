@@ -14,7 +14,7 @@ import pytest
 from builders.item_fakes import FakePairClassifier, write_snli_ve
 from builders.retrieval_fakes import ColourScorer, write_flickr
 from evals.benchmarks.snli_ve import SnliVe
-from evals.distributed import Share, Team, training_team
+from evals.distributed import ProcessGroup, Team, training_team
 from evals.retrieval import planner
 from evals.retrieval.weight import weighing
 from evals.runner import make_request
@@ -24,7 +24,7 @@ from unimo2.formats.karpathy import read_karpathy
 
 
 @dataclass(frozen=True)
-class _Thread(Share):
+class _Thread(ProcessGroup):
     """The share of one of several threads, which wait for each other as processes do."""
 
     barrier: Barrier = field(default_factory=lambda: Barrier(1))

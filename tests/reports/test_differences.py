@@ -9,7 +9,7 @@ import reports
 from evals import records
 from evals.compare import compare
 from evals.metrics.ranking import Metric
-from reports.differences import Change, Differences, independent
+from reports.differences import Differences, PairedDifference, independent
 from reports.site import SiteRequest, build
 from unimo2.cli import main
 
@@ -44,7 +44,7 @@ def test_other_runs_are_taken_for_independent(pair):
         Metric(value, 10, (value - half, value + half), None, False)
         for value, half in ((50.0, 3.0), (41.0, 4.0))
     )
-    assert independent(ours, theirs) == Change(9.0, 4.0, 14.0, paired=False)
+    assert independent(ours, theirs) == PairedDifference(9.0, 4.0, 14.0, paired=False)
     a, b = pair
     (a.path.parent / records.SAMPLES).unlink()
     assert not Differences().between(b, a, "accuracy").paired

@@ -1,6 +1,6 @@
 """What is refused before a command begins: values that no command can use, and idle options.
 
-A command says what its options mean beside their types, in `Annotated`: a `Place` of what a path
+A command says what its options mean beside their types, in `Annotated`: a `PathUse` of what a path
 names, `Needs` and `Excludes` for options that apply only with or without others.
 """
 
@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, get_type_hints
 
 from unimo2.errors import UsageError
-from unimo2.files import Place
+from unimo2.files import PathUse
 
 LARGEST = 2**32 - 1  # of whole numbers: more is a slip, and overflows what random generators take
 
@@ -59,7 +59,7 @@ def marks(command: Any) -> dict[str, tuple[Any, ...]]:
     """What a command says of its options: places and conditions, by the parameter's name."""
     function = getattr(command.callback, "__wrapped__", command.callback)
     hints = get_type_hints(function, include_extras=True) if function is not None else {}
-    kinds = (Place, OneOf, Needs, Excludes)
+    kinds = (PathUse, OneOf, Needs, Excludes)
     return {
         name: tuple(mark for mark in getattr(hint, "__metadata__", ()) if isinstance(mark, kinds))
         for name, hint in hints.items()
@@ -92,7 +92,7 @@ def _check(parameter: Any, context: Any, given: tuple[Any, ...]) -> None:
         if isinstance(one, int) and abs(one) > LARGEST:
             raise UsageError(f"option {name} got {one}, expected at most {LARGEST:,}")
         for mark in given:
-            if isinstance(mark, Place) and isinstance(one, Path):
+            if isinstance(mark, PathUse) and isinstance(one, Path):
                 mark.check(one, name)
             if isinstance(mark, OneOf) and isinstance(one, str):
                 mark.check(one, name)

@@ -10,7 +10,7 @@ import typer
 
 from unimo2.cli.console import VARIABLE
 from unimo2.cli.guard import OneOf
-from unimo2.files import Place
+from unimo2.files import PathUse
 
 
 def offering(words: Iterable[str] | Callable[[], Iterable[str]]) -> Callable[[str], list[str]]:
@@ -41,7 +41,7 @@ DataRoot = Annotated[
         help=f"Folder of data sets in their official layouts; {VARIABLE} or the mini suite if left "
         "out.",
     ),
-    Place.READS_FOLDER,
+    PathUse.READS_FOLDER,
 ]
 SuiteName = Annotated[
     str | None,

@@ -22,7 +22,7 @@ _TRAINING_SPLITS = ("train", "restval")
 
 
 @dataclass(frozen=True)
-class CaptionedImage:
+class TrainingImage:
     """One image with what is said about it: captions, phrases, or names of its classes."""
 
     path: ImageSource  # absolute path of the image, or its place in a shard
@@ -40,7 +40,7 @@ class CaptionedFolder:
 
 def read_pairs(
     root: Path, sets: Sequence[str], lost: Skips | None = None, leave_out: Sequence[str] = ()
-) -> Iterator[CaptionedImage]:
+) -> Iterator[TrainingImage]:
     """The training images of some `PAIR_SETS`, set by set in the order of their files.
 
     `lost` counts images that are not on disk and rows that cannot be used; None makes the first one
@@ -86,13 +86,13 @@ def copies_of_evaluation(root: Path, sets: Sequence[str]) -> dict[int, str]:
 
 def read_labelled(
     root: Path, sets: Sequence[str], lost: Skips | None = None
-) -> Iterator[CaptionedImage]:
+) -> Iterator[TrainingImage]:
     """The images of some `IMAGE_SETS`, with the names of their classes; as `read_pairs`."""
     for found in read_classes(root, sets, lost):
-        if isinstance(found, CaptionedImage):
+        if isinstance(found, TrainingImage):
             yield found
         else:
-            yield from (CaptionedImage(found.folder / name, found.texts) for name in found.files)
+            yield from (TrainingImage(found.folder / name, found.texts) for name in found.files)
 
 
 def read_classes(root: Path, sets: Sequence[str], lost: Skips | None = None) -> Iterator[Captioned]:
@@ -100,8 +100,8 @@ def read_classes(root: Path, sets: Sequence[str], lost: Skips | None = None) -> 
     return _read(root, sets, IMAGE_SETS, "images", lost)
 
 
-Captioned = CaptionedImage | CaptionedFolder
-Some = TypeVar("Some", CaptionedImage, Captioned)
+Captioned = TrainingImage | CaptionedFolder
+Some = TypeVar("Some", TrainingImage, Captioned)
 Reader = Callable[[Path, Skips | None], Iterator[Some]]
 
 
@@ -119,14 +119,14 @@ def _read(
             raise MissingData(f"{root / name} holds no {kind} to train on")
 
 
-def _karpathy(annotations: Path, images: Path) -> Iterator[CaptionedImage]:
+def _karpathy(annotations: Path, images: Path) -> Iterator[TrainingImage]:
     for image in read_karpathy(annotations, images, splits=_TRAINING_SPLITS):
-        yield CaptionedImage(image.path, tuple(caption.text for caption in image.captions))
+        yield TrainingImage(image.path, tuple(caption.text for caption in image.captions))
 
 
 def _visual_genome(
     folder: Path, lost: Skips | None, copies: Mapping[int, str] | None = None
-) -> Iterator[CaptionedImage]:
+) -> Iterator[TrainingImage]:
     for image in read_regions(folder, lost, lost):
         owner = (copies or {}).get(image.id)
         if owner is not None:
@@ -134,11 +134,11 @@ def _visual_genome(
                 reason = f"image of visual_genome that {owner} validates or tests with"
                 lost.add(reason, str(image.path))
         elif image.regions:
-            yield CaptionedImage(image.path, tuple(region.phrase for region in image.regions))
+            yield TrainingImage(image.path, tuple(region.phrase for region in image.regions))
 
 
-def _of_the_web(pairs: Iterable[WebPair]) -> Iterator[CaptionedImage]:
-    return (CaptionedImage(pair.path, (pair.text,)) for pair in pairs)
+def _of_the_web(pairs: Iterable[WebPair]) -> Iterator[TrainingImage]:
+    return (TrainingImage(pair.path, (pair.text,)) for pair in pairs)
 
 
 def _imagenet21k(folder: Path, lost: Skips | None) -> Iterator[Captioned]:
@@ -150,13 +150,13 @@ def _imagenet21k(folder: Path, lost: Skips | None) -> Iterator[Captioned]:
 def _open_images(folder: Path, lost: Skips | None) -> Iterator[Captioned]:
     for image in read_open_images(folder, lost, lost):
         # Its names of classes are headings: "Palm tree".
-        yield CaptionedImage(image.path, tuple(label.lower() for label in image.labels))
+        yield TrainingImage(image.path, tuple(label.lower() for label in image.labels))
 
 
 # Corpora of pairs: folders of the data root. Of COCO, train and restval; of the others, train.
 # Conceptual Captions and SBU may be what img2dataset wrote (tar shards, or folders of files) where
 # their images would be; "shards" is any other data of that form.
-PAIR_SETS: dict[str, Reader[CaptionedImage]] = {
+PAIR_SETS: dict[str, Reader[TrainingImage]] = {
     "coco": lambda folder, lost: _karpathy(CocoFiles(folder.parent).annotations, folder),
     "flickr30k": lambda folder, lost: _karpathy(
         Flickr30kFiles(folder.parent).annotations, Flickr30kFiles(folder.parent).images

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from unimo2.data.seeding import stream
-from unimo2.data.tables import Sources
+from unimo2.data.tables import ImageLocations
 from unimo2.devices import own_cores
 from unimo2.errors import BadData, MissingData
 from unimo2.formats.images import load_image
@@ -60,7 +60,7 @@ class ImageStore:
 
     def __init__(
         self,
-        sources: Sources | Sequence[ImageSource],
+        sources: ImageLocations | Sequence[ImageSource],
         side: int,
         held: bool,
         workers: int = 0,
@@ -121,7 +121,9 @@ class ImageStore:
         if self._fingerprint is not None:
             return self._fingerprint
         sources = self._sources
-        return (sources if isinstance(sources, Sources) else Sources(sources)).fingerprint()
+        return (
+            sources if isinstance(sources, ImageLocations) else ImageLocations(sources)
+        ).fingerprint()
 
     def take(self, images: Tensor, following: Tensor | None = None) -> Tensor:
         """Some images, uint8 [b, 3, S, S]; the `following` ones are decoded in the background.

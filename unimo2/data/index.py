@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
-from unimo2.data.corpora import CaptionedFolder, CaptionedImage
-from unimo2.data.kept_index import Found
-from unimo2.data.tables import RepeatedStrings, Sources, Strings
+from unimo2.data.corpora import CaptionedFolder, TrainingImage
+from unimo2.data.kept_index import FileIndex
+from unimo2.data.tables import ImageLocations, RepeatedStrings, Strings
 from unimo2.data.texts import LazyTokenTable, TokenTable
 from unimo2.errors import BadData, MissingData
 from unimo2.formats.plain_text import text_names
@@ -29,10 +29,10 @@ class Index:
     """Where images are, and what is said about them, in little memory."""
 
     def __init__(
-        self, images: Iterable[CaptionedImage | CaptionedFolder], repeated: bool = False
+        self, images: Iterable[TrainingImage | CaptionedFolder], repeated: bool = False
     ) -> None:
         """Read where they are; `repeated` holds each text once, which is for names of classes."""
-        self.sources = Sources()
+        self.sources = ImageLocations()
         self.texts: Texts = RepeatedStrings() if repeated else Strings()
         counts = array("q")
         for image in images:
@@ -50,18 +50,18 @@ class Index:
         self.counts = torch.from_numpy(np.array(counts, dtype=np.int64))
         self._facts: dict[str, Any] = {}
 
-    def found(self) -> Found:
+    def found(self) -> FileIndex:
         """What can be kept in files."""
         columns = {"counts": self.counts.numpy(), "lengths": self.texts.lengths()}
         facts = {"sources": self.sources.fingerprint(), "texts": self.texts.fingerprint()}
         columns |= self.sources.columns("sources") | self.texts.columns("texts")
-        return Found(columns, facts, list(self.sources.homes()))
+        return FileIndex(columns, facts, list(self.sources.homes()))
 
     @classmethod
-    def of(cls, kept: Found, repeated: bool = False) -> Index:
+    def of(cls, kept: FileIndex, repeated: bool = False) -> Index:
         """What `found` gave, from files."""
         index = cls((), repeated)
-        index.sources = Sources.of(kept.columns, "sources")
+        index.sources = ImageLocations.of(kept.columns, "sources")
         kind = RepeatedStrings if repeated else Strings
         index.texts = kind.of(kept.columns, "texts")
         index.counts = torch.from_numpy(kept.columns["counts"])
@@ -100,7 +100,7 @@ class TextFiles:
         Raises:
             MissingData: A folder is not there or holds no text.
         """
-        self._places, sizes = Sources(), array("q")
+        self._places, sizes = ImageLocations(), array("q")
         digest = hashlib.sha256()
         for folder in folders:
             for home, names in text_names(folder):
@@ -115,16 +115,16 @@ class TextFiles:
         self.fingerprint = digest.hexdigest()
         self._kept_in: Path | None = None
 
-    def found(self) -> Found:
+    def found(self) -> FileIndex:
         """What can be kept in files."""
         columns = self._places.columns("places") | {"sizes": self.sizes}
-        return Found(columns, {"fingerprint": self.fingerprint}, list(self._places.homes()))
+        return FileIndex(columns, {"fingerprint": self.fingerprint}, list(self._places.homes()))
 
     @classmethod
-    def of(cls, kept: Found) -> TextFiles:
+    def of(cls, kept: FileIndex) -> TextFiles:
         """What `found` gave, from files."""
         files = cls.__new__(cls)
-        files._places = Sources.of(kept.columns, "places")
+        files._places = ImageLocations.of(kept.columns, "places")
         files.sizes = kept.columns["sizes"]
         files.fingerprint, files._kept_in = str(kept.facts["fingerprint"]), kept.folder
         return files

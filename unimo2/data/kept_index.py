@@ -35,7 +35,7 @@ _COARSE = 2.0
 
 
 @dataclass(frozen=True)
-class Found:
+class FileIndex:
     """What is kept: arrays by name, what is known of them, and where images and texts lie."""
 
     columns: Mapping[str, NDArray[Any]]
@@ -47,10 +47,10 @@ class Found:
 def keep(
     what: Mapping[str, Any],
     folders: Sequence[Path],
-    find: Callable[[Skips], Found],
+    find: Callable[[Skips], FileIndex],
     lost: Skips,
     notice: Notice | None = None,
-) -> Found:
+) -> FileIndex:
     """What `find` gives, from the files of an earlier start if they are still right.
 
     Args:
@@ -109,7 +109,7 @@ def _locked(home: Path) -> Iterator[None]:
         os.close(handle)
 
 
-def _kept(home: Path, folders: Sequence[Path], asked: float) -> Found | None:
+def _kept(home: Path, folders: Sequence[Path], asked: float) -> FileIndex | None:
     """What the folder holds; None where there is nothing, or something has changed since."""
     try:
         pointer = json.loads((home / _POINTER).read_text(encoding="utf-8"))
@@ -130,10 +130,12 @@ def _kept(home: Path, folders: Sequence[Path], asked: float) -> Found | None:
         return None
     if _times(folders, pointer["homes"]) != pointer["times"]:
         return None
-    return Found(columns, pointer["facts"], pointer["homes"], home)
+    return FileIndex(columns, pointer["facts"], pointer["homes"], home)
 
 
-def _write(home: Path, folders: Sequence[Path], found: Found, skips: Skips, started: float) -> None:
+def _write(
+    home: Path, folders: Sequence[Path], found: FileIndex, skips: Skips, started: float
+) -> None:
     """Keep what was found, and remove what was kept before."""
     old = [path for path in home.iterdir() if path.is_dir()]
     place = Path(tempfile.mkdtemp(prefix="columns-", dir=home))

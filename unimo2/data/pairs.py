@@ -13,7 +13,7 @@ from unimo2.data.augment import Augmentation, augment
 from unimo2.data.batches import ImageBatch, LabelledBatch
 from unimo2.data.images import ImageStore, Normalisation
 from unimo2.data.sampler import Chosen, EpochSampler, LengthGroupedSampler, TextsOfItems
-from unimo2.data.seeding import IMAGE_ORDER, ORDER, VIEWS, Share, stream
+from unimo2.data.seeding import IMAGE_ORDER, ORDER, VIEWS, Shard, stream
 from unimo2.data.texts import LazyTokenTable, TokenTable
 from unimo2.errors import BadData
 from unimo2.processing import Unimo2Processor
@@ -146,7 +146,7 @@ class ImageCorpus:
         self._epochs.batches(size)
 
     def batch(
-        self, turn: int, size: int, seed: int, spec: Augmentation, share: Share
+        self, turn: int, size: int, seed: int, spec: Augmentation, share: Shard
     ) -> ImageBatch:
         """A part of the batch number `turn` (from 0) of `size` images: two views of each.
 
@@ -157,7 +157,7 @@ class ImageCorpus:
         return ImageBatch(self._views(turn, size, seed, spec, share, views=2)[1])
 
     def _views(
-        self, turn: int, size: int, seed: int, spec: Augmentation, share: Share, views: int
+        self, turn: int, size: int, seed: int, spec: Augmentation, share: Shard, views: int
     ) -> tuple[Tensor, Tensor]:
         """Images int64 [b], and their views [views * b, 3, S, S], all first ones first."""
         rows = share.rows(size, "image_batch")
@@ -193,7 +193,7 @@ class LabelledCorpus(ImageCorpus):
         return super().describe() | {"classes": len(self.names)}
 
     def labelled_batch(
-        self, turn: int, size: int, seed: int, spec: Augmentation, share: Share
+        self, turn: int, size: int, seed: int, spec: Augmentation, share: Shard
     ) -> LabelledBatch:
         """As `batch`, with one view of each image and its classes."""
         images, views = self._views(turn, size, seed, spec, share, views=1)

@@ -51,7 +51,7 @@ def spread(position: torch.Tensor, share: float) -> torch.Tensor:
 
 
 @dataclass(frozen=True)
-class Share:
+class Shard:
     """Which part of every batch is computed: a process's, or one of its parts in accumulation."""
 
     rank: int = 0  # number of this part, from 0
@@ -73,7 +73,7 @@ class Share:
         part = batch_size // self.world
         return slice(self.rank * part, (self.rank + 1) * part)
 
-    def split(self, parts: int) -> list[Share]:
+    def split(self, parts: int) -> list[Shard]:
         """This part in `parts` equal ones, in order."""
         first = self.rank * parts
-        return [Share(first + part, self.world * parts) for part in range(parts)]
+        return [Shard(first + part, self.world * parts) for part in range(parts)]

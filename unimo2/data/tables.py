@@ -135,7 +135,7 @@ class RepeatedStrings:
 _OWN_FILE = -1  # offset of an image that is in no shard
 
 
-class Sources:
+class ImageLocations:
     """Places of images: files of their own, and members of shards."""
 
     def __init__(self, sources: Iterable[ImageSource] = ()) -> None:
@@ -149,7 +149,7 @@ class Sources:
             self.add(source)
 
     @classmethod
-    def of(cls, columns: Columns, name: str) -> Sources:
+    def of(cls, columns: Columns, name: str) -> ImageLocations:
         """Places that `columns` gave under that name; nothing can be added to them."""
         found = cls()
         found._homes = Strings.of(columns, f"{name}.homes")

@@ -15,7 +15,7 @@ from unimo2.data.batches import TextBatch
 from unimo2.data.index import TextFiles
 from unimo2.data.masking import MaskingSpec, mask_spans
 from unimo2.data.sampler import EpochSampler
-from unimo2.data.seeding import TEXT_MASKS, TEXT_ORDER, Share, stream
+from unimo2.data.seeding import TEXT_MASKS, TEXT_ORDER, Shard, stream
 from unimo2.data.texts import TokenTable
 from unimo2.errors import UsageError
 from unimo2.formats.plain_text import TextLine
@@ -91,7 +91,7 @@ class TextCorpus:
         """Raise UsageError where a batch of `size` is more than there is."""
         self._epochs.batches(size)
 
-    def batch(self, turn: int, size: int, seed: int, spec: MaskingSpec, share: Share) -> TextBatch:
+    def batch(self, turn: int, size: int, seed: int, spec: MaskingSpec, share: Shard) -> TextBatch:
         """A part of the batch number `turn` (from 0) of `size` blocks."""
         rows = share.rows(size, "text_batch")
         chosen = self._epochs.take(turn, size, seed)[rows]

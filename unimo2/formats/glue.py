@@ -36,7 +36,7 @@ _LONGEST_INDEX = 18  # digits; Python refuses to convert thousands of them
 
 
 @dataclass(frozen=True)
-class Task:
+class GlueTask:
     """What distinguishes one task's files."""
 
     name: str
@@ -52,17 +52,17 @@ class Task:
     """By label: words that models and predictions write for it."""
 
 
-TASKS: Mapping[str, Task] = {
+TASKS: Mapping[str, GlueTask] = {
     task.name: task
     for task in (
-        Task(
+        GlueTask(
             "sst2",
             ("sentence",),
             "label",
             ("0", "1"),
             other_names={"0": ("negative",), "1": ("positive",)},
         ),
-        Task(
+        GlueTask(
             "cola",
             ("sentence",),
             "label",
@@ -70,8 +70,8 @@ TASKS: Mapping[str, Task] = {
             ("source", "label", "mark", "sentence"),
             other_names={"0": ("unacceptable",), "1": ("acceptable",)},
         ),
-        Task("stsb", ("sentence1", "sentence2"), "score", None),
-        Task(
+        GlueTask("stsb", ("sentence1", "sentence2"), "score", None),
+        GlueTask(
             "mnli",
             ("sentence1", "sentence2"),
             "gold_label",
@@ -82,7 +82,7 @@ TASKS: Mapping[str, Task] = {
 
 
 @dataclass(frozen=True)
-class Row:
+class GlueExample:
     """One sentence, or one pair of sentences."""
 
     index: int
@@ -91,7 +91,7 @@ class Row:
     """A label as written, a score from 0 to 5; None in test files and where "-" is written."""
 
 
-def read_rows_of(task: str, path: Path, broken: Skips | None = None) -> list[Row]:
+def read_rows_of(task: str, path: Path, broken: Skips | None = None) -> list[GlueExample]:
     """Read one file of a task (a key of `TASKS`), such as `train.tsv` or `dev_matched.tsv`.
 
     Returns:
@@ -127,7 +127,7 @@ def read_predictions(task: str, path: Path) -> dict[int, str | float]:
 
     Returns:
         The label as the data has it (predictions may write it in capitals, or as one of
-        `Task.other_names`), or the score, by index.
+        `GlueTask.other_names`), or the score, by index.
 
     Raises:
         MissingData: There is no such file.
@@ -151,7 +151,7 @@ def read_predictions(task: str, path: Path) -> dict[int, str | float]:
     return dict(pairs)
 
 
-def _columns(kind: Task, first: Sequence[str], path: Path) -> dict[str, int] | None:
+def _columns(kind: GlueTask, first: Sequence[str], path: Path) -> dict[str, int] | None:
     """Where each column is, by its name; None for a file without a header."""
     columns = {name: place for place, name in enumerate(first)}
     missing = [name for name in kind.sentences if name not in columns]
@@ -166,11 +166,11 @@ def _columns(kind: Task, first: Sequence[str], path: Path) -> dict[str, int] | N
 
 
 def _row(
-    kind: Task, columns: Mapping[str, int], cells: Sequence[str], place: str, number: int
-) -> Row:
+    kind: GlueTask, columns: Mapping[str, int], cells: Sequence[str], place: str, number: int
+) -> GlueExample:
     if len(cells) != len(columns):
         raise BadData(f"{place}: expected {len(columns)} columns, found {len(cells)}")
-    return Row(
+    return GlueExample(
         index=_index(cells[columns["index"]], place) if "index" in columns else number,
         sentences=tuple(cells[columns[name]] for name in kind.sentences),
         target=_target(kind, cells[columns[kind.target]], place)
@@ -179,7 +179,7 @@ def _row(
     )
 
 
-def _target(kind: Task, cell: str, place: str) -> str | float | None:
+def _target(kind: GlueTask, cell: str, place: str) -> str | float | None:
     if kind.labels is None:
         score = _number(cell, place)
         if not 0 <= score <= 5:
@@ -188,7 +188,7 @@ def _target(kind: Task, cell: str, place: str) -> str | float | None:
     return None if cell == NO_MAJORITY else _label(kind, cell, place)
 
 
-def _label(kind: Task, cell: str, place: str) -> str:
+def _label(kind: GlueTask, cell: str, place: str) -> str:
     labels = kind.labels or ()
     if cell not in labels:
         raise UnknownLabel(
@@ -197,7 +197,7 @@ def _label(kind: Task, cell: str, place: str) -> str:
     return cell
 
 
-def _predicted(kind: Task, cell: str, place: str) -> str:
+def _predicted(kind: GlueTask, cell: str, place: str) -> str:
     """The label that a prediction means: sets of GLUE with named classes give names back."""
     word = cell.lower()
     for label, others in kind.other_names.items():

@@ -19,7 +19,7 @@ from unimo2.data.augment import Augmentation, augment
 from unimo2.data.batches import MixedBatch, PairBatch
 from unimo2.data.masking import MaskingSpec, mask_spans, word_starts
 from unimo2.data.pairs import ImageCorpus, Loaded, PairCorpus
-from unimo2.data.seeding import Share, spread, stream, stream_seed
+from unimo2.data.seeding import Shard, spread, stream, stream_seed
 from unimo2.data.text_blocks import TextCorpus
 from unimo2.modeling.padding import pad
 from unimo2.processing import Unimo2Processor
@@ -29,7 +29,7 @@ _PROMPTS = "batch_size times training.prompt_share"
 
 
 @dataclass(frozen=True)
-class Plan:
+class StepPlan:
     """How many samples of each kind a step holds, over all processes."""
 
     mixed: bool  # whether the step belongs to the second phase
@@ -61,14 +61,14 @@ class Corpora:
         stores = dict.fromkeys(part.store for part in parts if part is not None)
         return [line for store in stores for line in store.broken.lines()]
 
-    def plan(self, step: int, config: PretrainConfig) -> Plan:
+    def plan(self, step: int, config: PretrainConfig) -> StepPlan:
         """What a step holds. Kinds of which there is no corpus are left out."""
         mixed_from = config.mixed_from
         unpaired = (self.prompts, self.images, self.texts)
         if step < mixed_from or all(part is None for part in unpaired):
-            return Plan(False, step, config.batch_size)
+            return StepPlan(False, step, config.batch_size)
         prompts = 0 if self.prompts is None else round(config.batch_size * config.prompt_share)
-        return Plan(
+        return StepPlan(
             mixed=True,
             turn=step - mixed_from,
             pairs=config.batch_size - prompts,
@@ -77,7 +77,7 @@ class Corpora:
             texts=0 if self.texts is None else config.text_batch,
         )
 
-    def require(self, config: PretrainConfig, share: Share) -> None:
+    def require(self, config: PretrainConfig, share: Shard) -> None:
         """Refuse batches that cannot be made, of both phases: the second may be days away.
 
         Raises:
@@ -95,9 +95,9 @@ class Corpora:
                     share.rows(size, setting)
                     corpus.require(size)
 
-    def batch(self, step: int, config: PretrainConfig, share: Share | None = None) -> MixedBatch:
+    def batch(self, step: int, config: PretrainConfig, share: Shard | None = None) -> MixedBatch:
         """A part of the batch of a step, on the CPU."""
-        share = share or Share()
+        share = share or Shard()
         plan = self.plan(step, config)
         pairs = self._pairs(step, plan, config, share)
         images = texts = None
@@ -118,7 +118,7 @@ class Corpora:
         starts = self._word_starts if config.mask_unit == "word" else None
         return masking_spec(self.processor.tokenizer, config, longest, starts)
 
-    def _pairs(self, step: int, plan: Plan, config: PretrainConfig, share: Share) -> PairBatch:
+    def _pairs(self, step: int, plan: StepPlan, config: PretrainConfig, share: Shard) -> PairBatch:
         """Pairs and pseudo pairs, each kind divided evenly over the parts."""
         seed, whole = config.seed, plan.pairs + plan.prompts
         purposes = (

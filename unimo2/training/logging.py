@@ -33,7 +33,7 @@ class Evaluated:
 
 
 @dataclass(frozen=True)
-class Progress:
+class TrainingProgress:
     """News from a run."""
 
     step: int  # optimiser steps done
@@ -45,7 +45,7 @@ class Progress:
     evaluation: Evaluated | None = None  # the latest one of this start of the run; None before it
 
 
-class Interval:
+class LogInterval:
     """Collects what the steps report, over all processes, and averages it over an interval."""
 
     def __init__(self) -> None:
@@ -166,7 +166,7 @@ class TrainingBar:
     ) -> None:
         self._open.close()
 
-    def __call__(self, now: Progress) -> None:
+    def __call__(self, now: TrainingProgress) -> None:
         """Take in news; this is what `pretrain` calls."""
         if not self._shown:
             return
@@ -182,7 +182,7 @@ class TrainingBar:
             progress.announce(f"step {now.step:,} of {now.steps:,}: {news}")
 
 
-def describe(now: Progress) -> str:
+def describe(now: TrainingProgress) -> str:
     """The news in one line: losses, dictionary, development metric, speed."""
     values = now.values
     parts = [f"{name} {values[name]:.3f}" for name in _LOSSES if values.get(name) is not None]

@@ -39,7 +39,7 @@ from unimo2.training.config import PretrainConfig
 from unimo2.training.distributed import mean_cross_entropy
 from unimo2.training.losses import draw_negatives, same_pair
 from unimo2.training.objectives import Everyone
-from unimo2.training.pretraining import PairTask, Prepared
+from unimo2.training.pretraining import PairTask, PretrainingRun
 
 # CLIP's logits are at most 100 times the cosine (Radford et al., 2021, section 2.5).
 _LARGEST_LOGIT_SCALE = math.log(100.0)
@@ -244,7 +244,7 @@ class PeerTask(PairTask):
 
     objective: ClipObjective | ViltObjective
 
-    def __init__(self, config: PretrainConfig, prepared: Prepared) -> None:
+    def __init__(self, config: PretrainConfig, prepared: PretrainingRun) -> None:
         """Build the peer that the configuration trains; its weights follow from the seed.
 
         Raises:

@@ -14,9 +14,9 @@ from unimo2.data.batches import MixedBatch
 from unimo2.data.corpora import prompted, read_classes, read_pairs
 from unimo2.data.images import ImageStore
 from unimo2.data.index import Index, TextFiles
-from unimo2.data.kept_index import Found, Notice, keep
+from unimo2.data.kept_index import FileIndex, Notice, keep
 from unimo2.data.pairs import ImageCorpus, PairCorpus
-from unimo2.data.seeding import Share, seeded_weights
+from unimo2.data.seeding import Shard, seeded_weights
 from unimo2.data.text_blocks import FileBlocks, TextCorpus, blocks, text_folders
 from unimo2.data.texts import TokenTable
 from unimo2.errors import MissingData, UsageError
@@ -41,7 +41,7 @@ _TOKENIZER_LINES = 2_000_000
 
 
 @dataclass(frozen=True)
-class Prepared:
+class PretrainingRun:
     """What a pre-training run is given beside its configuration."""
 
     processor: Unimo2Processor  # with a tokenizer trained on the captions
@@ -67,7 +67,7 @@ def model_config(recipe: Recipe, vocab_size: int | None = None) -> Unimo2Config:
     return _PRESETS[recipe.preset](**{**recipe.model, **tokens})
 
 
-def prepare(recipe: Recipe, root: Path, notice: Notice | None = None) -> Prepared:
+def prepare(recipe: Recipe, root: Path, notice: Notice | None = None) -> PretrainingRun:
     """Read the corpora, train the tokenizer, build the model configuration.
 
     `notice` is called before a reading that takes long.
@@ -103,7 +103,7 @@ def prepare(recipe: Recipe, root: Path, notice: Notice | None = None) -> Prepare
         tokenizer=tokenizer, image_size=config.image_size, max_text_length=longest
     )
     corpora = _corpora(training, processor, found, lines)
-    return Prepared(processor, config, corpora, skips)
+    return PretrainingRun(processor, config, corpora, skips)
 
 
 class _Listed(NamedTuple):
@@ -129,7 +129,9 @@ def _read(training: PretrainConfig, root: Path, skips: Skips, notice: Notice | N
         files = TextFiles(folders) if folders else None
         return _Listed(pairs(skips), labelled(skips) if training.image_sets else None, files)
 
-    def kept(name: str, sets: Sequence[str], find: Callable[[Skips], Index | TextFiles]) -> Found:
+    def kept(
+        name: str, sets: Sequence[str], find: Callable[[Skips], Index | TextFiles]
+    ) -> FileIndex:
         what: dict[str, object] = {"what": name, "sets": sets}
         if name == "labelled":
             what["prompts"] = training.prompts
@@ -199,14 +201,14 @@ def find_tokenizer(training: PretrainConfig, texts: Iterable[str]) -> PreTrained
 class PairTask(TrainingTask):
     """What is trained on pairs, and on what comes with them, whichever model it is."""
 
-    def __init__(self, config: PretrainConfig, prepared: Prepared) -> None:
+    def __init__(self, config: PretrainConfig, prepared: PretrainingRun) -> None:
         """Take the corpora; a subclass adds `model` and `objective`."""
         self.config = config
         self.processor, self.corpora = prepared.processor, prepared.corpora
         self._left_out = prepared.skips.counts
         self._checked = 0  # parts of a batch for which both phases are known to be possible
 
-    def batch(self, step: int, share: Share) -> MixedBatch:
+    def batch(self, step: int, share: Shard) -> MixedBatch:
         """A part of the batch of a step; UsageError if one of either phase cannot be made."""
         if self._checked != share.world:
             self.corpora.require(self.config, share)
@@ -227,7 +229,7 @@ class PretrainingTask(PairTask):
 
     objective: JointObjective
 
-    def __init__(self, config: PretrainConfig, prepared: Prepared) -> None:
+    def __init__(self, config: PretrainConfig, prepared: PretrainingRun) -> None:
         """Build the model; its weights follow from the seed, or from the configuration's towers.
 
         Raises:
@@ -255,7 +257,7 @@ class PretrainingTask(PairTask):
 
 def pretrain(
     config: PretrainConfig,
-    prepared: Prepared,
+    prepared: PretrainingRun,
     output: Path,
     resume: str = "auto",
     device: str = "auto",

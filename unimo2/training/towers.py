@@ -22,7 +22,7 @@ from unimo2.data.batches import Batch, ImageBatch, LabelledBatch, TextBatch
 from unimo2.data.corpora import read_labelled
 from unimo2.data.images import ImageStore
 from unimo2.data.pairs import ImageCorpus, LabelledCorpus
-from unimo2.data.seeding import Share, seeded_weights
+from unimo2.data.seeding import Shard, seeded_weights
 from unimo2.data.text_blocks import TextCorpus, blocks, text_folders
 from unimo2.data.texts import TokenTable
 from unimo2.formats.parsing import Skips
@@ -171,14 +171,14 @@ class TowerTask(TrainingTask):
         self.skips = Skips()
         self.objective: _Tower
         self.corpus: TextCorpus | ImageCorpus
-        self._batch: Callable[[int, Share], Batch]
+        self._batch: Callable[[int, Shard], Batch]
         if self.config.trains == "words":
             self._with_texts(recipe, root)
         else:
             self._with_images(recipe, root)
         self.model = self.objective
 
-    def batch(self, step: int, share: Share) -> Batch:
+    def batch(self, step: int, share: Shard) -> Batch:
         """A part of the batch of a step."""
         return self._batch(step, share)
 

@@ -27,16 +27,16 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from unimo2.data.batches import Batch
-from unimo2.data.seeding import DROPOUT, Share, stream_seed
+from unimo2.data.seeding import DROPOUT, Shard, stream_seed
 from unimo2.errors import TrainingFailed, UsageError
 from unimo2.training import checkpoints
 from unimo2.training.config import LoopConfig
 from unimo2.training.dictionary_usage import collapse_warning
 from unimo2.training.distributed import Trackers, make_accelerator
-from unimo2.training.logging import Evaluated, Interval, LogFile, Progress
+from unimo2.training.logging import Evaluated, LogFile, LogInterval, TrainingProgress
 from unimo2.training.optimization import build_optimizer, choose_precision, learning_rate_at
 
-OnProgress = Callable[[Progress], None]
+OnProgress = Callable[[TrainingProgress], None]
 Evaluate = Callable[[PreTrainedModel, int], Mapping[str, float]]
 
 
@@ -50,7 +50,7 @@ class TrainingTask:
     # dictionary is computed). All its parameters are trained and kept in the checkpoint.
     objective: nn.Module
 
-    def batch(self, step: int, share: Share) -> Batch:
+    def batch(self, step: int, share: Shard) -> Batch:
         """A part of the batch of a step, on the CPU; a function of its arguments alone."""
         raise NotImplementedError
 
@@ -111,8 +111,8 @@ def report(
 
 
 def feed(
-    task: TrainingTask, first: int, steps: int, parts: list[Share], ahead: int
-) -> Iterator[tuple[Share, Batch]]:
+    task: TrainingTask, first: int, steps: int, parts: list[Shard], ahead: int
+) -> Iterator[tuple[Shard, Batch]]:
     """The parts of all batches from the step `first` to before `steps`, in order.
 
     A thread prepares `ahead` of them; with 0 each is prepared when it is asked for.
@@ -123,7 +123,7 @@ def feed(
             yield part, task.batch(step, part)
         return
     pool = ThreadPoolExecutor(max_workers=1)
-    waiting: deque[tuple[Share, Future[Batch]]] = deque()
+    waiting: deque[tuple[Shard, Future[Batch]]] = deque()
     try:
         while True:
             for step, part in islice(wanted, ahead + 1 - len(waiting)):
@@ -215,7 +215,7 @@ class _Run:
     ) -> None:
         self.task, self.config, self.output = task, config, output
         self.accelerator, self.evaluate, self.select = accelerator, evaluate, select
-        self.share = Share(accelerator.process_index, accelerator.num_processes)
+        self.share = Shard(accelerator.process_index, accelerator.num_processes)
         self.bare = task.objective  # without the wrapper that several processes need
         if config.gradient_checkpointing:
             task.model.gradient_checkpointing_enable()
@@ -304,7 +304,7 @@ class _Run:
         config = self.config
         self.objective.train()
         self.started = interval_started = time.perf_counter()
-        interval = Interval()
+        interval = LogInterval()
         parts = self.share.split(config.accumulate)
         batches = feed(self.task, self.step, config.steps, parts, config.prefetch)
         while self.step < config.steps:
@@ -315,7 +315,7 @@ class _Run:
                 now = time.perf_counter()
                 self._report(interval, now - interval_started)
                 self._tell(on_progress)
-                interval, interval_started = Interval(), now
+                interval, interval_started = LogInterval(), now
             due = config.eval_every and self.step % config.eval_every == 0
             if self.evaluate and (due or (last and self.select)):
                 before = time.perf_counter()
@@ -326,7 +326,7 @@ class _Run:
             if self.step % config.checkpoint_every == 0 or last:
                 self._checkpoint()
 
-    def _optimise(self, parts: Sequence[tuple[Share, Batch]], interval: Interval) -> None:
+    def _optimise(self, parts: Sequence[tuple[Shard, Batch]], interval: LogInterval) -> None:
         """One optimiser step; nothing is changed if a loss or the gradient is no number."""
         config, device = self.config, self.accelerator.device
         for group in self.optimizer.param_groups:
@@ -380,9 +380,11 @@ class _Run:
         elapsed = self.seconds - self.seconds_before
         left = elapsed / (self.step - self.resumed_from) * (self.config.steps - self.step)
         steps = self.config.steps
-        on_progress(Progress(self.step, steps, left, self.last, self.warning, self.evaluated))
+        on_progress(
+            TrainingProgress(self.step, steps, left, self.last, self.warning, self.evaluated)
+        )
 
-    def _report(self, interval: Interval, seconds: float) -> None:
+    def _report(self, interval: LogInterval, seconds: float) -> None:
         interval.gather(self.accelerator)
         self.last = {
             "step": self.step,

@@ -62,7 +62,7 @@ _OTHERS = ("backend", "answers")  # options that `zoo.adapter` reads
 
 
 @dataclass(frozen=True)
-class Protocol:
+class BlipProtocol:
     """How a model is used; a card's options change fields. Defaults are the official ones.
 
     Attributes:
@@ -89,7 +89,7 @@ def load(folder: Path, card: Card, device: str = "auto", dtype: str | None = Non
 
     Args:
         folder: Holds config.json, the weights, the tokenizer and the image processor.
-        card: The model's card; its options are fields of `Protocol`, "backend", and for VQA "answers", as
+        card: The model's card; its options are fields of `BlipProtocol`, "backend", and for VQA "answers", as
             of `zoo.adapter.answer_names`: with a list of answers they are ranked, else generated.
         device: "auto", "cpu", "cuda", "cuda:1" ...
         dtype: Of the whole model; None for float32. Scores are float32.
@@ -107,7 +107,7 @@ def load(folder: Path, card: Card, device: str = "auto", dtype: str | None = Non
         tokenizer = AutoTokenizer.from_pretrained(folder, **READ_ONLY)
         name = next(name for name in config.architectures if name in _KINDS)
         options = {key: value for key, value in card.options.items() if key not in _OTHERS}
-        protocol = replace(Protocol(), **options)
+        protocol = replace(BlipProtocol(), **options)
     processor = image_processor(folder, card)
     unused = (r".*position_ids", r"(itm_head|vision_proj|text_proj|text_decoder)\..*_queue")
     model = load_strictly(_KINDS[name], folder, card, precision, unused=unused).to(chosen)
@@ -128,7 +128,7 @@ class Tools:
 
     tokenizer: Any
     processor: Any
-    protocol: Protocol
+    protocol: BlipProtocol
 
 
 class BlipAdapter(Adapter):

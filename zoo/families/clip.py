@@ -49,7 +49,7 @@ _QUOTES = {"‘": "'", "’": "'", "‚": "'", "‛": "'", "“": '"', "”": '"
 _CLEANED = str.maketrans({**_LIGATURES, **_QUOTES})
 
 
-def load(folder: Path, card: Card, device: str = "auto", dtype: str | None = None) -> DualEncoder:
+def load(folder: Path, card: Card, device: str = "auto", dtype: str | None = None) -> ClipAdapter:
     """Load a model folder of transformers or OpenCLIP.
 
     Args:
@@ -86,7 +86,7 @@ def load(folder: Path, card: Card, device: str = "auto", dtype: str | None = Non
     return encoder(card.name, model, tokenizer, processor, weights_sha256(folder))
 
 
-class DualEncoder(Adapter):
+class ClipAdapter(Adapter):
     """What all of them share: batches, kept features, vectors of length 1."""
 
     similarity = "cosine"
@@ -137,7 +137,7 @@ class DualEncoder(Adapter):
         return self.in_batches(rows, vectors)
 
 
-class ClipEncoder(DualEncoder):
+class ClipEncoder(ClipAdapter):
     """CLIP of transformers.
 
     Attributes:
@@ -282,7 +282,7 @@ class SiglipEncoder(ClipEncoder):
         return self.counted(encoded["input_ids"], self.tokenizer)
 
 
-class OpenClipEncoder(DualEncoder):
+class OpenClipEncoder(ClipAdapter):
     """A folder that OpenCLIP saved, by OpenCLIP's own code and preprocessing."""
 
     def __init__(

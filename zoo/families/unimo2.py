@@ -484,7 +484,7 @@ class Unimo2Scorer(Unimo2Adapter):
 
 
 @dataclass(frozen=True)
-class Task:
+class TaskFolder:
     """What a task's model folders hold.
 
     Attributes:
@@ -498,16 +498,16 @@ class Task:
     capabilities: tuple[str, ...]
 
 
-_RETRIEVAL = Task(Unimo2Model, Unimo2Scorer, ("pair_scorer", "dual_encoder"))
-_TEXTS = Task(Unimo2ForTexts, Unimo2TextClassifier, ("text_classifier",))
+_RETRIEVAL = TaskFolder(Unimo2Model, Unimo2Scorer, ("pair_scorer", "dual_encoder"))
+_TEXTS = TaskFolder(Unimo2ForTexts, Unimo2TextClassifier, ("text_classifier",))
 #: By "task" in config.json; None is a pre-trained model.
-TASKS: Mapping[str | None, Task] = {
+TASKS: Mapping[str | None, TaskFolder] = {
     None: _RETRIEVAL,
     "flickr": _RETRIEVAL,
-    "coco": Task(Unimo2Model, Unimo2Captioner, ("captioner",)),
-    "vqa": Task(Unimo2ForPairs, Unimo2Answerer, ("answerer",)),
-    "snli_ve": Task(Unimo2ForPairs, Unimo2PairClassifier, ("pair_classifier",)),
-    "imagenet": Task(Unimo2ForImages, Unimo2ImageClassifier, ("image_classifier",)),
+    "coco": TaskFolder(Unimo2Model, Unimo2Captioner, ("captioner",)),
+    "vqa": TaskFolder(Unimo2ForPairs, Unimo2Answerer, ("answerer",)),
+    "snli_ve": TaskFolder(Unimo2ForPairs, Unimo2PairClassifier, ("pair_classifier",)),
+    "imagenet": TaskFolder(Unimo2ForImages, Unimo2ImageClassifier, ("image_classifier",)),
     "sst2": _TEXTS,
     "mnli": _TEXTS,
     "cola": _TEXTS,
@@ -515,7 +515,7 @@ TASKS: Mapping[str | None, Task] = {
 }
 
 
-def _task(name: str | None) -> Task:
+def _task(name: str | None) -> TaskFolder:
     if name not in TASKS:
         raise BadCheckpoint(f"config.json names the task {name!r}, which has no adapter")
     return TASKS[name]

@@ -6,7 +6,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from evals.datasets.checks import check_karpathy, karpathy_samples
-from evals.datasets.entry import DataSet, Findings, Official, Place, Sample, SampleReader
+from evals.datasets.entry import (
+    DataSet,
+    OfficialCount,
+    RequiredPath,
+    Sample,
+    SampleReader,
+    VerificationReport,
+)
 from evals.datasets.images import ImageCheck
 from unimo2.formats.karpathy import SPLITS
 from unimo2.formats.layout import CocoFiles
@@ -17,7 +24,7 @@ _TRAINING = ("train", "restval")
 _BELOW = CocoFiles(Path())
 
 
-def _verify(root: Path, images: ImageCheck) -> Findings:
+def _verify(root: Path, images: ImageCheck) -> VerificationReport:
     at = CocoFiles(root)
     findings = check_karpathy(at.annotations, at.folder, "coco", SPLITS, images)
     for unit in ("images", "captions"):
@@ -42,26 +49,26 @@ DATA_SET = DataSet(
     "dataset_coco.json from caption_datasets.zip at "
     "https://cs.stanford.edu/people/karpathy/deepimagesent/",
     places=(
-        Place.files("captions and splits", _BELOW.annotations),
-        Place.folders("COCO_train2014_*.jpg", _BELOW.images("train2014")),
-        Place.folders("COCO_val2014_*.jpg", _BELOW.images("val2014")),
-        Place.files(
+        RequiredPath.files("captions and splits", _BELOW.annotations),
+        RequiredPath.folders("COCO_train2014_*.jpg", _BELOW.images("train2014")),
+        RequiredPath.folders("COCO_val2014_*.jpg", _BELOW.images("val2014")),
+        RequiredPath.files(
             "references in the caption server's form",
             *(_BELOW.references(images) for images in ("val2014", "val2017")),
             needed=False,
         ),
     ),
     official=(
-        Official("train", "images", 82_783, _SOURCE),
-        Official("restval", "images", 30_504, _SOURCE),
-        Official("train+restval", "images", 113_287, _SOURCE, "113.2K"),
-        Official("val", "images", 5_000, _SOURCE, "5K"),
-        Official("test", "images", 5_000, _SOURCE, "5K"),
-        Official("train", "captions", 414_113, _SOURCE),
-        Official("restval", "captions", 152_634, _SOURCE),
-        Official("train+restval", "captions", 566_747, _SOURCE, "567K"),
-        Official("val", "captions", 25_010, _SOURCE),
-        Official("test", "captions", 25_010, _SOURCE),
+        OfficialCount("train", "images", 82_783, _SOURCE),
+        OfficialCount("restval", "images", 30_504, _SOURCE),
+        OfficialCount("train+restval", "images", 113_287, _SOURCE, "113.2K"),
+        OfficialCount("val", "images", 5_000, _SOURCE, "5K"),
+        OfficialCount("test", "images", 5_000, _SOURCE, "5K"),
+        OfficialCount("train", "captions", 414_113, _SOURCE),
+        OfficialCount("restval", "captions", 152_634, _SOURCE),
+        OfficialCount("train+restval", "captions", 566_747, _SOURCE, "567K"),
+        OfficialCount("val", "captions", 25_010, _SOURCE),
+        OfficialCount("test", "captions", 25_010, _SOURCE),
     ),
     notes=("the paper counts restval as training images, as everybody does: 82,783 + 30,504",),
     look_alikes={

@@ -6,7 +6,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from evals.datasets.checks import check_web_pairs, merge, web_samples
-from evals.datasets.entry import DataSet, Findings, Official, Place, Sample, SampleReader
+from evals.datasets.entry import (
+    DataSet,
+    OfficialCount,
+    RequiredPath,
+    Sample,
+    SampleReader,
+    VerificationReport,
+)
 from evals.datasets.images import ImageCheck
 from unimo2.formats.layout import ConceptualCaptionsFiles as _CC
 from unimo2.formats.parsing import Skips
@@ -16,11 +23,11 @@ _SOURCE = "Sharma et al., 2018, and the official download page"
 _BELOW = _CC(Path()).folder
 
 
-def _verify(root: Path, images: ImageCheck) -> Findings:
+def _verify(root: Path, images: ImageCheck) -> VerificationReport:
     return merge(_splits(_CC(root).folder, images))
 
 
-def _splits(folder: Path, images: ImageCheck) -> Iterator[Findings]:
+def _splits(folder: Path, images: ImageCheck) -> Iterator[VerificationReport]:
     for split, captions in _CC.CAPTIONS.items():
         if (folder / captions).is_file() or in_shards(folder / _CC.IMAGES[split]):
             lost, broken = Skips(), Skips()
@@ -42,7 +49,7 @@ DATA_SET = DataSet(
     "owners.",
     source="https://ai.google.com/research/ConceptualCaptions/download",
     places=(
-        Place(
+        RequiredPath(
             (
                 f"{_BELOW}/{_CC.CAPTIONS['train']}",
                 f"{_BELOW}/{_CC.IMAGES['train']}/00000/",
@@ -50,16 +57,16 @@ DATA_SET = DataSet(
             ),
             "caption<TAB>address, no header; or what img2dataset wrote",
         ),
-        Place.folders(
+        RequiredPath.folders(
             "<CRC-32 of the address>[.jpg]; or 00000/000000000.jpg with 000000000.txt",
             _BELOW / _CC.IMAGES["train"],
         ),
-        Place.files("the same for val", _BELOW / _CC.CAPTIONS["val"], needed=False),
-        Place.folders(f"as {_CC.IMAGES['train']}/", _BELOW / _CC.IMAGES["val"]),
+        RequiredPath.files("the same for val", _BELOW / _CC.CAPTIONS["val"], needed=False),
+        RequiredPath.folders(f"as {_CC.IMAGES['train']}/", _BELOW / _CC.IMAGES["val"]),
     ),
     official=(
-        Official("train", "pairs", 3_318_333, _SOURCE, "3.01M"),
-        Official("val", "pairs", 15_840, _SOURCE),
+        OfficialCount("train", "pairs", 3_318_333, _SOURCE, "3.01M"),
+        OfficialCount("val", "pairs", 15_840, _SOURCE),
     ),
     notes=(
         "the paper's 3.01M pairs are fewer than were published: images vanish from the web, and "

@@ -6,7 +6,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from evals.datasets.checks import check_karpathy, karpathy_samples
-from evals.datasets.entry import DataSet, Findings, Official, Place, Sample, SampleReader
+from evals.datasets.entry import (
+    DataSet,
+    OfficialCount,
+    RequiredPath,
+    Sample,
+    SampleReader,
+    VerificationReport,
+)
 from evals.datasets.images import ImageCheck
 from unimo2.formats.layout import Flickr30kFiles
 from unimo2.formats.parsing import Skips
@@ -15,7 +22,7 @@ _SOURCE = "dataset_flickr30k.json (Karpathy and Fei-Fei, 2015)"
 _BELOW = Flickr30kFiles(Path())
 
 
-def _verify(root: Path, images: ImageCheck) -> Findings:
+def _verify(root: Path, images: ImageCheck) -> VerificationReport:
     at = Flickr30kFiles(root)
     splits = ("train", "val", "test")
     return check_karpathy(at.annotations, at.images, "flickr30k", splits, images)
@@ -38,16 +45,16 @@ DATA_SET = DataSet(
     "dataset_flickr30k.json from caption_datasets.zip at "
     "https://cs.stanford.edu/people/karpathy/deepimagesent/",
     places=(
-        Place.files("captions and splits", _BELOW.annotations),
-        Place.folders("<id>.jpg", _BELOW.images),
+        RequiredPath.files("captions and splits", _BELOW.annotations),
+        RequiredPath.folders("<id>.jpg", _BELOW.images),
     ),
     official=(
-        Official("train", "images", 29_000, _SOURCE, "29K"),
-        Official("val", "images", 1_014, _SOURCE, "1K"),
-        Official("test", "images", 1_000, _SOURCE, "1K"),
-        Official("train", "captions", 145_000, _SOURCE, "145K"),
-        Official("val", "captions", 5_070, _SOURCE, "5K"),
-        Official("test", "captions", 5_000, _SOURCE, "5K"),
+        OfficialCount("train", "images", 29_000, _SOURCE, "29K"),
+        OfficialCount("val", "images", 1_014, _SOURCE, "1K"),
+        OfficialCount("test", "images", 1_000, _SOURCE, "1K"),
+        OfficialCount("train", "captions", 145_000, _SOURCE, "145K"),
+        OfficialCount("val", "captions", 5_070, _SOURCE, "5K"),
+        OfficialCount("test", "captions", 5_000, _SOURCE, "5K"),
     ),
     look_alikes={
         31_014: "all of Karpathy's",

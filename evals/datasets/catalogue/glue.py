@@ -6,7 +6,14 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
-from evals.datasets.entry import DataSet, Findings, HubFile, HubForm, Official, Place
+from evals.datasets.entry import (
+    DataSet,
+    HubFile,
+    HubForm,
+    OfficialCount,
+    RequiredPath,
+    VerificationReport,
+)
 from evals.datasets.images import ImageCheck
 from unimo2.errors import BadData
 from unimo2.formats.glue import NO_MAJORITY, TASKS, read_rows_of
@@ -19,13 +26,13 @@ _SPLITS = ("train", "dev", "test")
 _MNLI_SPLITS = ("train", "dev_matched", "dev_mismatched", "test_matched", "test_mismatched")
 
 
-def _verify(task: str, splits: Sequence[str], root: Path, images: ImageCheck) -> Findings:
+def _verify(task: str, splits: Sequence[str], root: Path, images: ImageCheck) -> VerificationReport:
     """Count the rows of every file that is there, and look for what is broken.
 
     Broken and repeated rows are not counted; they, unknown labels and a training or development
     file without labels are problems.
     """
-    findings = Findings()
+    findings = VerificationReport()
     for split in splits:
         path = GlueFiles(root).rows(task, split)
         if path.is_file():
@@ -36,7 +43,7 @@ def _verify(task: str, splits: Sequence[str], root: Path, images: ImageCheck) ->
     return findings
 
 
-def _check_file(task: str, split: str, path: Path, findings: Findings) -> None:
+def _check_file(task: str, split: str, path: Path, findings: VerificationReport) -> None:
     broken = Skips()
     rows = read_rows_of(task, path, broken)
     findings.problems += broken.lines()
@@ -54,9 +61,9 @@ def _check_file(task: str, split: str, path: Path, findings: Findings) -> None:
         findings.problems.append(f"{split}: {empty:,} rows of {path} have an empty sentence")
 
 
-def _places(task: str, splits: Sequence[str]) -> tuple[Place, ...]:
+def _places(task: str, splits: Sequence[str]) -> tuple[RequiredPath, ...]:
     return tuple(
-        Place.files(
+        RequiredPath.files(
             f"{split.replace('_', ' ')} rows",
             _BELOW.rows(task, split),
             needed=not split.startswith("test"),
@@ -99,9 +106,9 @@ SST2 = DataSet(
     source=_FETCHED.format("sst2"),
     places=_places("sst2", _SPLITS),
     official=(
-        Official("train", "rows", 67_349, _SOURCE),
-        Official("dev", "rows", 872, _SOURCE),
-        Official("test", "rows", 1_821, _SOURCE),
+        OfficialCount("train", "rows", 67_349, _SOURCE),
+        OfficialCount("dev", "rows", 872, _SOURCE),
+        OfficialCount("test", "rows", 1_821, _SOURCE),
     ),
     notes=_NOTES,
     look_alikes={
@@ -132,9 +139,9 @@ COLA = DataSet(
     source=_FETCHED.format("cola"),
     places=_places("cola", _SPLITS),
     official=(
-        Official("train", "rows", 8_551, _SOURCE),
-        Official("dev", "rows", 1_043, _SOURCE),
-        Official("test", "rows", 1_063, _SOURCE),
+        OfficialCount("train", "rows", 8_551, _SOURCE),
+        OfficialCount("dev", "rows", 1_043, _SOURCE),
+        OfficialCount("test", "rows", 1_063, _SOURCE),
     ),
     notes=_NOTES,
     look_alikes={
@@ -156,9 +163,9 @@ STSB = DataSet(
     source=_FETCHED.format("stsb"),
     places=_places("stsb", _SPLITS),
     official=(
-        Official("train", "rows", 5_749, _SOURCE),
-        Official("dev", "rows", 1_500, _SOURCE),
-        Official("test", "rows", 1_379, _SOURCE),
+        OfficialCount("train", "rows", 5_749, _SOURCE),
+        OfficialCount("dev", "rows", 1_500, _SOURCE),
+        OfficialCount("test", "rows", 1_379, _SOURCE),
     ),
     notes=_NOTES,
     look_alikes={
@@ -184,11 +191,11 @@ MNLI = DataSet(
     source=_FETCHED.format("mnli"),
     places=_places("mnli", _MNLI_SPLITS),
     official=(
-        Official("train", "rows", 392_702, _SOURCE),
-        Official("dev_matched", "rows", 9_815, _SOURCE),
-        Official("dev_mismatched", "rows", 9_832, _SOURCE),
-        Official("test_matched", "rows", 9_796, _SOURCE),
-        Official("test_mismatched", "rows", 9_847, _SOURCE),
+        OfficialCount("train", "rows", 392_702, _SOURCE),
+        OfficialCount("dev_matched", "rows", 9_815, _SOURCE),
+        OfficialCount("dev_mismatched", "rows", 9_832, _SOURCE),
+        OfficialCount("test_matched", "rows", 9_796, _SOURCE),
+        OfficialCount("test_mismatched", "rows", 9_847, _SOURCE),
     ),
     notes=_NOTES,
     look_alikes={

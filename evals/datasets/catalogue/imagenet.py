@@ -6,7 +6,14 @@ from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 from evals.datasets.checks import first_of
-from evals.datasets.entry import DataSet, Findings, Official, Place, Sample, SampleReader
+from evals.datasets.entry import (
+    DataSet,
+    OfficialCount,
+    RequiredPath,
+    Sample,
+    SampleReader,
+    VerificationReport,
+)
 from evals.datasets.images import ImageCheck
 from unimo2.errors import BadData
 from unimo2.formats.imagenet import LabelledImage, find_above, read_labels, read_synsets
@@ -17,9 +24,9 @@ _SOURCE = "Russakovsky et al., 2015 (ILSVRC 2012)"
 _BELOW = ImageNetFiles(Path())
 
 
-def _verify(root: Path, images: ImageCheck) -> Findings:
+def _verify(root: Path, images: ImageCheck) -> VerificationReport:
     at = ImageNetFiles(root)
-    findings = Findings()
+    findings = VerificationReport()
     known = _check_mapping(at.mapping, findings)
     read: dict[str, list[LabelledImage]] = {}
     for split in ("train", "val"):
@@ -47,7 +54,7 @@ def _verify(root: Path, images: ImageCheck) -> Findings:
     return findings
 
 
-def _check_mapping(path: Path, findings: Findings) -> Collection[str]:
+def _check_mapping(path: Path, findings: VerificationReport) -> Collection[str]:
     """The classes that have a name; a problem if there is no list of them."""
     if not path.is_file():
         findings.problems.append(f"no {path}: the classes have no names")
@@ -64,7 +71,7 @@ def _check_mapping(path: Path, findings: Findings) -> Collection[str]:
 
 
 def _check_split(
-    split: str, found: Sequence[LabelledImage], known: Collection[str], findings: Findings
+    split: str, found: Sequence[LabelledImage], known: Collection[str], findings: VerificationReport
 ) -> None:
     classes = {image.wnid for image in found}
     findings.counts[split, "images"] = len(found)
@@ -120,20 +127,20 @@ DATA_SET = DataSet(
     source="https://www.image-net.org/download.php (or the Kaggle ImageNet object localization "
     "challenge)",
     places=(
-        Place.files("names of the classes", _BELOW.mapping),
-        Place.folders("<wnid>/*.JPEG", _BELOW.images("train")),
-        Place.folders(
+        RequiredPath.files("names of the classes", _BELOW.mapping),
+        RequiredPath.folders("<wnid>/*.JPEG", _BELOW.images("train")),
+        RequiredPath.folders(
             f"<wnid>/*.JPEG; or *.JPEG as distributed, with {_BELOW.SOLUTION} in imagenet/",
             _BELOW.images("val"),
             needed=True,
         ),
     ),
     official=(
-        Official("train", "images", 1_281_167, _SOURCE),
-        Official("val", "images", 50_000, _SOURCE),
-        Official("all", "classes", 1_000, _SOURCE),
-        Official("train", "classes", 1_000, _SOURCE),
-        Official("val", "classes", 1_000, _SOURCE),
+        OfficialCount("train", "images", 1_281_167, _SOURCE),
+        OfficialCount("val", "images", 50_000, _SOURCE),
+        OfficialCount("all", "classes", 1_000, _SOURCE),
+        OfficialCount("train", "classes", 1_000, _SOURCE),
+        OfficialCount("val", "classes", 1_000, _SOURCE),
     ),
     notes=(
         f"as distributed, val is one flat folder and {_BELOW.SOLUTION} names the classes; both "

@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from evals.datasets.entry import DataSet, Findings, Official, Place, Sample, SampleReader
+from evals.datasets.entry import (
+    DataSet,
+    OfficialCount,
+    RequiredPath,
+    Sample,
+    SampleReader,
+    VerificationReport,
+)
 from evals.datasets.images import ImageCheck
 from unimo2.formats.imagenet import synset_images
 from unimo2.formats.layout import ImageNet21kFiles
@@ -15,7 +22,7 @@ _SOURCE = "ImageNet, release of autumn 2011"
 _BELOW = ImageNet21kFiles(Path()).folder
 
 
-def _verify(root: Path, images: ImageCheck) -> Findings:
+def _verify(root: Path, images: ImageCheck) -> VerificationReport:
     broken = Skips()
     count = 0
     classes: set[str] = set()
@@ -24,7 +31,7 @@ def _verify(root: Path, images: ImageCheck) -> Findings:
         classes.add(image.wnid)
         images.see(image.path)
     counts = {("train", "images"): count, ("train", "classes"): len(classes)}
-    return Findings(counts=counts, problems=broken.lines())
+    return VerificationReport(counts=counts, problems=broken.lines())
 
 
 def _samples(root: Path, split: str, skips: Skips) -> Iterator[Sample]:
@@ -40,14 +47,14 @@ DATA_SET = DataSet(
     licence="ImageNet's terms of access: non-commercial research and education only.",
     source="https://www.image-net.org/download.php",
     places=(
-        Place.files(
+        RequiredPath.files(
             "names of the classes", *(_BELOW / name for name in ImageNet21kFiles.CLASS_NAMES)
         ),
-        Place.folders("<wnid>/*.JPEG", _BELOW),
+        RequiredPath.folders("<wnid>/*.JPEG", _BELOW),
     ),
     official=(
-        Official("train", "images", 14_197_122, _SOURCE, "14M"),
-        Official("train", "classes", 21_841, _SOURCE),
+        OfficialCount("train", "images", 14_197_122, _SOURCE, "14M"),
+        OfficialCount("train", "classes", 21_841, _SOURCE),
     ),
     notes=("the release of winter 2021 leaves out 2,674 classes of people and has 19,167",),
     verify=_verify,

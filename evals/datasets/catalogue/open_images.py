@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from evals.datasets.entry import DataSet, Findings, Official, Place, Sample, SampleReader
+from evals.datasets.entry import (
+    DataSet,
+    OfficialCount,
+    RequiredPath,
+    Sample,
+    SampleReader,
+    VerificationReport,
+)
 from evals.datasets.images import ImageCheck
 from unimo2.formats.layout import OpenImagesFiles
 from unimo2.formats.open_images import label_file, read_open_images
@@ -14,7 +21,7 @@ from unimo2.formats.parsing import Skips
 _BELOW = OpenImagesFiles(Path()).folder
 
 
-def _verify(root: Path, images: ImageCheck) -> Findings:
+def _verify(root: Path, images: ImageCheck) -> VerificationReport:
     folder = OpenImagesFiles(root).folder
     lost, broken = Skips(), Skips()
     there, labels, repeated = 0, 0, 0
@@ -26,7 +33,7 @@ def _verify(root: Path, images: ImageCheck) -> Findings:
         number = int(image.id, 16)
         repeated += number in seen
         seen.add(number)
-    findings = Findings(problems=[*broken.lines(), *lost.lines()])
+    findings = VerificationReport(problems=[*broken.lines(), *lost.lines()])
     findings.counts = {
         ("train", "images"): there + lost.total,
         ("train", "images on disk"): there,
@@ -54,18 +61,20 @@ DATA_SET = DataSet(
     licence="Annotations CC BY 4.0; photos listed as CC BY 2.0.",
     source="https://storage.googleapis.com/openimages/web/download_v7.html",
     places=(
-        Place.files("verified labels", *(_BELOW / name for name in OpenImagesFiles.LABELS)),
-        Place.files(
+        RequiredPath.files("verified labels", *(_BELOW / name for name in OpenImagesFiles.LABELS)),
+        RequiredPath.files(
             "names of the labels", *(_BELOW / name for name in OpenImagesFiles.CLASS_NAMES)
         ),
-        Place.folders(
+        RequiredPath.folders(
             "<ImageID>.jpg (train_0/ ... train_f/ as the archives unpack)",
             _BELOW / "train",
             _BELOW / "train_0",
         ),
     ),
     official=(
-        Official("train", "images", 1_743_042, "download page, training images with boxes", "1.7M"),
+        OfficialCount(
+            "train", "images", 1_743_042, "download page, training images with boxes", "1.7M"
+        ),
     ),
     notes=("the paper does not say which subset it took; 1.7M is what has boxes",),
     verify=_verify,

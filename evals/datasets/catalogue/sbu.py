@@ -6,7 +6,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from evals.datasets.checks import check_web_pairs, web_samples
-from evals.datasets.entry import DataSet, Findings, Official, Place, Sample, SampleReader
+from evals.datasets.entry import (
+    DataSet,
+    OfficialCount,
+    RequiredPath,
+    Sample,
+    SampleReader,
+    VerificationReport,
+)
 from evals.datasets.images import ImageCheck
 from unimo2.formats.layout import SbuFiles
 from unimo2.formats.parsing import Skips
@@ -15,7 +22,7 @@ from unimo2.formats.web_captions import sbu
 _BELOW = SbuFiles(Path()).folder
 
 
-def _verify(root: Path, images: ImageCheck) -> Findings:
+def _verify(root: Path, images: ImageCheck) -> VerificationReport:
     lost, broken = Skips(), Skips()
     pairs = sbu(SbuFiles(root).folder, lost, broken)
     return check_web_pairs(pairs, "train", lost, broken, images)
@@ -33,7 +40,7 @@ DATA_SET = DataSet(
     licence="None stated; photos and texts belong to their owners.",
     source="https://www.cs.rice.edu/~vo9/sbucaptions/",
     places=(
-        Place(
+        RequiredPath(
             (
                 f"{_BELOW}/{SbuFiles.JSON}",
                 f"{_BELOW}/{SbuFiles.UNPACKED}/{SbuFiles.URLS}",
@@ -43,13 +50,13 @@ DATA_SET = DataSet(
             ),
             f"lists image_urls and captions; or addresses, with {SbuFiles.CAPTIONS} beside them",
         ),
-        Place.folders(
+        RequiredPath.folders(
             "<last part of the address>; or what img2dataset wrote",
             _BELOW / SbuFiles.IMAGES,
             _BELOW / SbuFiles.UNPACKED,
         ),
     ),
-    official=(Official("train", "pairs", 1_000_000, "Ordonez et al., 2011", "867K"),),
+    official=(OfficialCount("train", "pairs", 1_000_000, "Ordonez et al., 2011", "867K"),),
     notes=("the paper's 867K pairs are fewer than were published: photos vanish from the web",),
     verify=_verify,
     samples=SampleReader(("train",), _samples),

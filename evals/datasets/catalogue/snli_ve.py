@@ -7,7 +7,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from evals.datasets.checks import by_image, check_files
-from evals.datasets.entry import DataSet, Findings, Official, Place, Sample, SampleReader
+from evals.datasets.entry import (
+    DataSet,
+    OfficialCount,
+    RequiredPath,
+    Sample,
+    SampleReader,
+    VerificationReport,
+)
 from evals.datasets.images import ImageCheck
 from unimo2.errors import BadData
 from unimo2.formats.layout import Flickr30kFiles, SnliVeFiles
@@ -19,8 +26,8 @@ _SPLITS = ("train", "dev", "test")
 _BELOW = SnliVeFiles(Path())
 
 
-def _verify(root: Path, images: ImageCheck) -> Findings:
-    findings = Findings()
+def _verify(root: Path, images: ImageCheck) -> VerificationReport:
+    findings = VerificationReport()
     first_split: dict[str, str] = {}
     at = SnliVeFiles(root)
     for split in _SPLITS:
@@ -41,7 +48,7 @@ def _verify(root: Path, images: ImageCheck) -> Findings:
     return findings
 
 
-def _check_split(split: str, path: Path, findings: Findings) -> list[str]:
+def _check_split(split: str, path: Path, findings: VerificationReport) -> list[str]:
     """Count one file; the names of its images."""
     broken = Skips()
     pairs = read_pairs(path, broken)
@@ -83,27 +90,27 @@ DATA_SET = DataSet(
     licence="Code BSD-2-Clause; SNLI is CC BY-SA 4.0; photos as for Flickr30k.",
     source="https://github.com/necla-ml/SNLI-VE",
     places=(
-        Place.files("training pairs", _BELOW.pairs("train")),
-        Place.files("development pairs", _BELOW.pairs("dev")),
-        Place.files("test pairs", _BELOW.pairs("test")),
-        Place.folders("<Flickr30K_ID>.jpg", Flickr30kFiles(Path()).images),
+        RequiredPath.files("training pairs", _BELOW.pairs("train")),
+        RequiredPath.files("development pairs", _BELOW.pairs("dev")),
+        RequiredPath.files("test pairs", _BELOW.pairs("test")),
+        RequiredPath.folders("<Flickr30K_ID>.jpg", Flickr30kFiles(Path()).images),
     ),
     official=(
-        Official("train", "pairs", 529_527, _SOURCE, "529.5K (as images)"),
-        Official("dev", "pairs", 17_858, _SOURCE, "17.9K (as images)"),
-        Official("test", "pairs", 17_901, _SOURCE, "17.9K (as images)"),
-        Official("train", "images", 29_783, _SOURCE),
-        Official("dev", "images", 1_000, _SOURCE),
-        Official("test", "images", 1_000, _SOURCE),
-        Official("train", "entailment", 176_932, _SOURCE),
-        Official("dev", "entailment", 5_959, _SOURCE),
-        Official("test", "entailment", 5_973, _SOURCE),
-        Official("train", "neutral", 176_045, _SOURCE),
-        Official("dev", "neutral", 5_960, _SOURCE),
-        Official("test", "neutral", 5_964, _SOURCE),
-        Official("train", "contradiction", 176_550, _SOURCE),
-        Official("dev", "contradiction", 5_939, _SOURCE),
-        Official("test", "contradiction", 5_964, _SOURCE),
+        OfficialCount("train", "pairs", 529_527, _SOURCE, "529.5K (as images)"),
+        OfficialCount("dev", "pairs", 17_858, _SOURCE, "17.9K (as images)"),
+        OfficialCount("test", "pairs", 17_901, _SOURCE, "17.9K (as images)"),
+        OfficialCount("train", "images", 29_783, _SOURCE),
+        OfficialCount("dev", "images", 1_000, _SOURCE),
+        OfficialCount("test", "images", 1_000, _SOURCE),
+        OfficialCount("train", "entailment", 176_932, _SOURCE),
+        OfficialCount("dev", "entailment", 5_959, _SOURCE),
+        OfficialCount("test", "entailment", 5_973, _SOURCE),
+        OfficialCount("train", "neutral", 176_045, _SOURCE),
+        OfficialCount("dev", "neutral", 5_960, _SOURCE),
+        OfficialCount("test", "neutral", 5_964, _SOURCE),
+        OfficialCount("train", "contradiction", 176_550, _SOURCE),
+        OfficialCount("dev", "contradiction", 5_939, _SOURCE),
+        OfficialCount("test", "contradiction", 5_964, _SOURCE),
     ),
     notes=(
         "the paper's table 7 counts SNLI-VE's image-sentence pairs as images: 529.5K / 17.9K / "

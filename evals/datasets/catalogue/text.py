@@ -6,11 +6,18 @@ from functools import partial
 from pathlib import Path
 
 from evals.datasets.checks import check_text
-from evals.datasets.entry import DataSet, Findings, HubFile, HubForm, Official, Place
+from evals.datasets.entry import (
+    DataSet,
+    HubFile,
+    HubForm,
+    OfficialCount,
+    RequiredPath,
+    VerificationReport,
+)
 from evals.datasets.images import ImageCheck
 
 
-def _verify(folder: str, root: Path, images: ImageCheck) -> Findings:
+def _verify(folder: str, root: Path, images: ImageCheck) -> VerificationReport:
     return check_text(root / folder)
 
 
@@ -22,9 +29,11 @@ BOOKWIKI = DataSet(
     licence="Wikipedia CC BY-SA; BookCorpus is no longer distributed, books belong to their authors.",
     source="Wikipedia from https://dumps.wikimedia.org/ (WikiExtractor makes text of it); BookCorpus "
     "(Zhu et al., 2015) has no official source any more",
-    places=(Place.folders("*.txt, in folders of any depth", Path("bookwiki"), needed=True),),
+    places=(RequiredPath.folders("*.txt, in folders of any depth", Path("bookwiki"), needed=True),),
     official=(
-        Official("all", "MB", 16_000, "Liu et al., 2019, section 3.2 (16 GB)", "16G", about=True),
+        OfficialCount(
+            "all", "MB", 16_000, "Liu et al., 2019, section 3.2 (16 GB)", "16G", about=True
+        ),
     ),
     notes=("the paper's table 6 gives a size, not a number of texts",),
     verify=partial(_verify, "bookwiki"),
@@ -37,9 +46,13 @@ OPENWEBTEXT = DataSet(
     about="Web pages that Reddit links to, 8,013,769 documents; an open replication of WebText.",
     licence="CC0 for the packaging; pages belong to their owners.",
     source="https://skylion007.github.io/OpenWebTextCorpus/ (unpack to .txt files)",
-    places=(Place.folders("*.txt, in folders of any depth", Path("openwebtext"), needed=True),),
+    places=(
+        RequiredPath.folders("*.txt, in folders of any depth", Path("openwebtext"), needed=True),
+    ),
     official=(
-        Official("all", "MB", 38_000, "Liu et al., 2019, section 3.2 (38 GB)", "38G", about=True),
+        OfficialCount(
+            "all", "MB", 38_000, "Liu et al., 2019, section 3.2 (38 GB)", "38G", about=True
+        ),
     ),
     notes=("the paper's table 6 gives a size, not a number of texts",),
     verify=partial(_verify, "openwebtext"),
@@ -54,7 +67,7 @@ TEXT = DataSet(
     licence="WikiText CC BY-SA 3.0.",
     source="https://huggingface.co/datasets/Salesforce/wikitext",
     places=(
-        Place.folders(
+        RequiredPath.folders(
             "*.txt, *.tokens or *.raw, in folders of any depth", Path("text"), needed=True
         ),
     ),

@@ -6,7 +6,14 @@ from array import array
 from collections.abc import Iterator
 from pathlib import Path
 
-from evals.datasets.entry import DataSet, Findings, Official, Place, Sample, SampleReader
+from evals.datasets.entry import (
+    DataSet,
+    OfficialCount,
+    RequiredPath,
+    Sample,
+    SampleReader,
+    VerificationReport,
+)
 from evals.datasets.images import ImageCheck
 from unimo2.formats.layout import VisualGenomeFiles
 from unimo2.formats.parsing import Skips
@@ -16,7 +23,7 @@ _PHRASES = 12  # shown, of the fifty that an image has
 _BELOW = VisualGenomeFiles(Path()).folder
 
 
-def _verify(root: Path, images: ImageCheck) -> Findings:
+def _verify(root: Path, images: ImageCheck) -> VerificationReport:
     import numpy as np
 
     lost, broken = Skips(), Skips()
@@ -26,7 +33,7 @@ def _verify(root: Path, images: ImageCheck) -> Findings:
         there += 1
         images.see(image.path)
         identifiers.extend(region.id for region in image.regions)
-    findings = Findings(problems=[*broken.lines(), *lost.lines()])
+    findings = VerificationReport(problems=[*broken.lines(), *lost.lines()])
     findings.counts = {
         ("train", "images"): there + lost.total,
         ("train", "images on disk"): there,
@@ -56,15 +63,17 @@ DATA_SET = DataSet(
     source="https://homes.cs.washington.edu/~ranjay/visualgenome/api.html (images part 1 and 2, "
     "region descriptions, version 1.2 or 1.0)",
     places=(
-        Place.files("images with their regions' phrases", _BELOW / VisualGenomeFiles.REGIONS),
+        RequiredPath.files(
+            "images with their regions' phrases", _BELOW / VisualGenomeFiles.REGIONS
+        ),
         *(
-            Place.folders(f"<image id>.jpg (part {part})", _BELOW / folder)
+            RequiredPath.folders(f"<image id>.jpg (part {part})", _BELOW / folder)
             for part, folder in enumerate(VisualGenomeFiles.IMAGES, start=1)
         ),
     ),
     official=(
-        Official("train", "images", 108_077, "Visual Genome's home page", "108K"),
-        Official(
+        OfficialCount("train", "images", 108_077, "Visual Genome's home page", "108K"),
+        OfficialCount(
             "train",
             "regions",
             5_408_689,

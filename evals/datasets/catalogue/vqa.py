@@ -7,7 +7,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from evals.datasets.checks import by_image, check_files
-from evals.datasets.entry import DataSet, Findings, Official, Place, Sample, SampleReader
+from evals.datasets.entry import (
+    DataSet,
+    OfficialCount,
+    RequiredPath,
+    Sample,
+    SampleReader,
+    VerificationReport,
+)
 from evals.datasets.images import ImageCheck
 from unimo2.errors import BadData
 from unimo2.formats.layout import CocoFiles, VqaFiles
@@ -24,9 +31,9 @@ _FREQUENT = 9
 _BELOW = VqaFiles(Path())
 
 
-def _verify(root: Path, images: ImageCheck) -> Findings:
+def _verify(root: Path, images: ImageCheck) -> VerificationReport:
     """Count questions, annotations, images and frequent answers; name what does not belong together."""
-    at, findings = VqaFiles(root), Findings()
+    at, findings = VqaFiles(root), VerificationReport()
     asked: dict[str, dict[int, Question]] = {}
     answered: dict[str, list[Annotation]] = {}
     shown: set[Path] = set()
@@ -59,7 +66,7 @@ def _frequent(annotations: Sequence[Annotation]) -> int:
         return 0
 
 
-def _questions(split: str, path: Path, findings: Findings) -> list[Question]:
+def _questions(split: str, path: Path, findings: VerificationReport) -> list[Question]:
     broken = Skips()
     try:
         questions = read_questions([path], broken)
@@ -71,7 +78,7 @@ def _questions(split: str, path: Path, findings: Findings) -> list[Question]:
     return questions
 
 
-def _annotations(split: str, path: Path, findings: Findings) -> list[Annotation]:
+def _annotations(split: str, path: Path, findings: VerificationReport) -> list[Annotation]:
     broken = Skips()
     try:
         annotations = read_annotations([path], broken)
@@ -170,29 +177,29 @@ DATA_SET = DataSet(
     licence="CC BY 4.0 (questions and answers); photos as for COCO.",
     source="https://visualqa.org/download.html (Balanced Real Images, v2.0)",
     places=(
-        Place.files("training questions", _BELOW.questions("train")),
-        Place.files("training answers", _BELOW.annotations("train")),
-        Place.files("validation questions", _BELOW.questions("val")),
-        Place.files("validation answers", _BELOW.annotations("val")),
-        Place.files("test-dev questions", _BELOW.questions("test-dev")),
-        Place.files("all test questions", _BELOW.questions("test-std")),
+        RequiredPath.files("training questions", _BELOW.questions("train")),
+        RequiredPath.files("training answers", _BELOW.annotations("train")),
+        RequiredPath.files("validation questions", _BELOW.questions("val")),
+        RequiredPath.files("validation answers", _BELOW.annotations("val")),
+        RequiredPath.files("test-dev questions", _BELOW.questions("test-dev")),
+        RequiredPath.files("all test questions", _BELOW.questions("test-std")),
         *(
-            Place.folders(f"COCO_{images}_*.jpg", CocoFiles(Path()).images(images))
+            RequiredPath.folders(f"COCO_{images}_*.jpg", CocoFiles(Path()).images(images))
             for images in ("train2014", "val2014", "test2015")
         ),
     ),
     official=(
-        Official("train", "questions", 443_757, _SOURCE, "444K"),
-        Official("val", "questions", 214_354, _SOURCE, "214K"),
-        Official("test-dev", "questions", 107_394, _DEV, "448K"),
-        Official("test-std", "questions", 447_793, _SOURCE, "107K"),
-        Official("train", "annotations", 443_757, _SOURCE),
-        Official("val", "annotations", 214_354, _SOURCE),
-        Official("train+val", "frequent answers", 3_129, _ANSWERS),
-        Official("train", "images", 82_783, "COCO train2014", "83K"),
-        Official("val", "images", 40_504, "COCO val2014", "41K"),
-        Official("test-dev", "images", 81_434, "COCO test2015", "81K"),
-        Official("test-std", "images", 81_434, "COCO test2015", "81K"),
+        OfficialCount("train", "questions", 443_757, _SOURCE, "444K"),
+        OfficialCount("val", "questions", 214_354, _SOURCE, "214K"),
+        OfficialCount("test-dev", "questions", 107_394, _DEV, "448K"),
+        OfficialCount("test-std", "questions", 447_793, _SOURCE, "107K"),
+        OfficialCount("train", "annotations", 443_757, _SOURCE),
+        OfficialCount("val", "annotations", 214_354, _SOURCE),
+        OfficialCount("train+val", "frequent answers", 3_129, _ANSWERS),
+        OfficialCount("train", "images", 82_783, "COCO train2014", "83K"),
+        OfficialCount("val", "images", 40_504, "COCO val2014", "41K"),
+        OfficialCount("test-dev", "images", 81_434, "COCO test2015", "81K"),
+        OfficialCount("test-std", "images", 81_434, "COCO test2015", "81K"),
     ),
     notes=(
         "the paper's table 7 swaps the heads test-dev and test-std: test-dev has 107K questions, "

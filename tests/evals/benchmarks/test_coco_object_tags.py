@@ -12,7 +12,7 @@ from builders.item_fakes import FakeCaptioner, FakeTagReader, caption_of, write_
 from evals.benchmarks.coco import CocoData, captions_of
 from evals.compare import compare
 from evals.metrics.ranking import Metric
-from evals.splits import Extent
+from evals.splits import SplitInfo
 from evals.suites import resolve
 from unimo2.errors import BadData, IncompatibleModel, MissingData
 from unimo2.formats import coco as coco_format
@@ -70,7 +70,7 @@ def test_tags_go_by_the_number_of_the_image_and_not_by_its_place(tmp_path):
     """Truth: tags by hand; the images that are left of a resumed run are the fourth and second."""
     root = write_coco(tmp_path / "data", images=4)
     images = tuple(read_karpathy(root / "coco/dataset_coco.json", root / "coco", ["test"]))
-    extent = Extent.of(resolve(None, root), "coco", ("test",), "images", 4, 4)
+    extent = SplitInfo.of(resolve(None, root), "coco", ("test",), "images", 4, 4)
     data = CocoData(extent, "f", images, (("zero",), ("one",), ("two",), ("three",)))
     said = captions_of(FakeTagReader(), data, [3, 1], beam_size=1)
     assert said == [f"{caption_of(3)} three", f"{caption_of(1)} one"]

@@ -11,7 +11,7 @@ import pytest
 from evals.datasets.hub import HUB_FORMS, fetch
 from unimo2.cli import main
 from unimo2.errors import BadData, MissingData, UsageError
-from unimo2.formats.glue import Row, read_rows_of
+from unimo2.formats.glue import GlueExample, read_rows_of
 
 NAMES = {
     "sst2": ["negative", "positive"],
@@ -67,7 +67,7 @@ def test_glue_from_the_hub_is_read_as_the_official_files_are(tmp_path: Path, tas
     for name, expected in ((dev, targets.get(task, ["1", "0", "1"])), (test, [None] * 3)):
         rows = read_rows_of(task, folder / f"{name}.tsv")
         sides = 2 if task in ("stsb", "mnli") else 1
-        assert rows == [Row(i, (texts[i],) * sides, expected[i]) for i in range(3)]
+        assert rows == [GlueExample(i, (texts[i],) * sides, expected[i]) for i in range(3)]
     fetch(task, tmp_path, "no/such-place", said.append)  # all there: nothing is asked for
     assert said[-1].endswith("already there")
 

@@ -15,7 +15,7 @@ import evals
 from builders import retrieval_fakes
 from builders.retrieval_fakes import ColourScorer, write_flickr
 from evals.retrieval import scorer
-from evals.retrieval.planner import Block, make_plan
+from evals.retrieval.planner import PairBlock, make_plan
 from evals.retrieval.writer import BlockWriter
 from unimo2.errors import BadCheckpoint, IncompatibleModel
 
@@ -43,7 +43,7 @@ def test_blocks_cover_every_caption_once(images: int, captions: int) -> None:
 
 def test_plan_leaves_out_finished_blocks_only() -> None:
     """Truth: by hand; a block of another cut does not count as finished."""
-    plan = make_plan(64, 200, [Block(0, 64), Block(64, 100)])
+    plan = make_plan(64, 200, [PairBlock(0, 64), PairBlock(64, 100)])
     assert plan.remaining == plan.blocks[1:]
     assert plan.remaining_pairs == 64 * 136
 
@@ -231,10 +231,10 @@ def test_blocks_come_back_as_they_were_written(tmp_path: Path) -> None:
     """Truth: the arrays that were written."""
     writer = BlockWriter(tmp_path, images=3)
     left, right = np.ones((3, 2), np.float32), np.full((3, 1), 2, np.float32)
-    writer.write(Block(2, 3), {"score": right}, 0.5)
-    writer.write(Block(0, 2), {"score": left}, 1.0)
-    assert writer.finished() == [Block(0, 2), Block(2, 3)]
-    parts, seconds = writer.assemble([Block(0, 2), Block(2, 3)])
+    writer.write(PairBlock(2, 3), {"score": right}, 0.5)
+    writer.write(PairBlock(0, 2), {"score": left}, 1.0)
+    assert writer.finished() == [PairBlock(0, 2), PairBlock(2, 3)]
+    parts, seconds = writer.assemble([PairBlock(0, 2), PairBlock(2, 3)])
     assert parts["score"].tolist() == [[1, 1, 2]] * 3
     assert seconds == 1.5
     assert BlockWriter(tmp_path, images=4).finished() == []  # blocks of another size
@@ -243,10 +243,10 @@ def test_blocks_come_back_as_they_were_written(tmp_path: Path) -> None:
 def test_a_block_with_a_part_of_another_shape_is_not_finished(tmp_path: Path) -> None:
     """Truth: the shapes that were written; the second block's ITM part lacks a caption."""
     writer = BlockWriter(tmp_path, images=3)
-    for block, width in ((Block(0, 2), 2), (Block(2, 4), 1)):
+    for block, width in ((PairBlock(0, 2), 2), (PairBlock(2, 4), 1)):
         parts = {"score": np.ones((3, 2), np.float32), "itm": np.ones((3, width), np.float32)}
         writer.write(block, parts, 1.0)
-    assert writer.finished() == [Block(0, 2)]
+    assert writer.finished() == [PairBlock(0, 2)]
 
 
 def test_scores_that_are_no_numbers_stop_the_run_at_once(flickr_root: Path, tmp_path: Path) -> None:

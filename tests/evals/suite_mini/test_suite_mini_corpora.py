@@ -16,7 +16,7 @@ from evals.suite_mini import SuiteRequest, make_suite, read_suite
 from evals.suite_mini.captioned import coco_entries, scene_and_descriptions
 from evals.suite_mini.dice import Dice
 from evals.suite_mini.meaning import is_true
-from evals.suite_mini.part import Part
+from evals.suite_mini.part import SuitePart
 from evals.suite_mini.render import render
 from evals.suite_mini.visual_genome import region_phrases
 from evals.suite_mini.web import (
@@ -203,7 +203,7 @@ def test_sbu_is_read_back(root: Path) -> None:
 
 
 @pytest.mark.parametrize("part", [CONCEPTUAL_CAPTIONS, SBU], ids=lambda part: part.name)
-def test_paths_are_unique_at_full_size(part: Part) -> None:
+def test_paths_are_unique_at_full_size(part: SuitePart) -> None:
     """Against the number of pairs: no two share a file, not even by their CRC-32."""
     files = part.files(SuiteRequest())
     assert len(set(files)) == len(files) == 4_001

@@ -42,7 +42,7 @@ from examples.embedded_text.likeness import score
 from examples.embedded_text.sentiment import is_reserved
 from examples.embedded_text.telling import told
 from examples.embedded_text.variation import changed
-from unimo2.formats.glue import Row, read_rows_of
+from unimo2.formats.glue import GlueExample, read_rows_of
 
 BY_NAME = {part.name: part for part in TASKS}
 REQUEST = SuiteRequest(scale=0.1)
@@ -55,7 +55,7 @@ class Written:
     root: Path
     reports: dict[str, Report]
 
-    def rows(self, part: GluePart, split: str) -> list[Row]:
+    def rows(self, part: GluePart, split: str) -> list[GlueExample]:
         """What the reader finds in a file."""
         return read_rows_of(part.name, self.root / "glue" / part.folder / f"{split}.tsv")
 

@@ -25,10 +25,10 @@ from evals.suite_mini.classes import (
 from evals.suite_mini.dice import Dice
 from evals.suite_mini.labelled import IMAGENET, IMAGENET21K
 from evals.suite_mini.open_images import OPEN_IMAGES
-from evals.suite_mini.part import Part, Report, make_folders
+from evals.suite_mini.part import Report, SuitePart, make_folders
 from evals.suite_mini.pictures import combined
 from evals.suite_mini.portraits import draw_portrait, world_of
-from evals.suite_mini.render import _PAINTS, Place, render, render_placed
+from evals.suite_mini.render import _PAINTS, Placement, render, render_placed
 from evals.suite_mini.request import SuiteRequest
 from evals.suite_mini.shapes import SILHOUETTES
 from evals.suite_mini.suite import make_suite
@@ -46,7 +46,7 @@ from examples.embedded_levels.parts import levels_of
 from unimo2.formats.imagenet import find_mapping, read_labels, read_synsets, synset_images
 from unimo2.formats.open_images import class_names, read_open_images
 
-PARTS: dict[str, Part] = {part.name: part for part in (IMAGENET, IMAGENET21K, OPEN_IMAGES)}
+PARTS: dict[str, SuitePart] = {part.name: part for part in (IMAGENET, IMAGENET21K, OPEN_IMAGES)}
 REQUESTS = {
     "imagenet": SuiteRequest(scale=0.1),
     "imagenet21k": SuiteRequest(scale=0.05),
@@ -60,7 +60,7 @@ FINGERPRINTS = {
 """At scale 0.01 with seed 0; a wanted change of the data needs a new VERSION of the suite."""
 
 
-def write(part: Part, root: Path, request: SuiteRequest) -> tuple[list[Any], Report]:
+def write(part: SuitePart, root: Path, request: SuiteRequest) -> tuple[list[Any], Report]:
     """Run a part's jobs here, the last one first."""
     make_folders(root, [part], request)
     results = [job.run(root, request.seed) for job in reversed(part.jobs(request))][::-1]
@@ -204,7 +204,7 @@ def test_rare_shapes_show_their_colour_and_their_detail(shape: str) -> None:
     for number, colour in enumerate(colours * 2):
         dice = Dice("rare", shape, number)
         background = dice.pick([name for name in BACKGROUNDS if can_be_seen(colour, name)])
-        placed = (Thing(4, shape, colour, "large", "plain"), Place(24.0, 24.0, 10.0))
+        placed = (Thing(4, shape, colour, "large", "plain"), Placement(24.0, 24.0, 10.0))
         pixels = render_placed(background, [placed], Dice(number)).astype(int)
         bare = render_placed(background, [], Dice(number)).astype(int)
         body = pixels[np.abs(pixels - bare).max(axis=2) > 40]
@@ -302,7 +302,7 @@ def test_parts_leave_the_files_that_they_name(suite: tuple[Path, dict[str, Repor
 
 @pytest.mark.parametrize("part", PARTS.values(), ids=PARTS)
 def test_same_seed_same_data(
-    part: Part, suite: tuple[Path, dict[str, Report]], tmp_path: Path
+    part: SuitePart, suite: tuple[Path, dict[str, Report]], tmp_path: Path
 ) -> None:
     """Against the fingerprints above, and between two runs; another seed gives other pictures."""
     small = SuiteRequest(scale=0.01)

@@ -12,7 +12,7 @@ from evals.benchmarks.snli_ve import SnliVe
 from evals.suite_mini import entailment
 from evals.suite_mini.captioned import flickr_entries, scene_and_descriptions, scene_of
 from evals.suite_mini.dice import Dice
-from evals.suite_mini.entailment import CLAIM_KINDS, Claim, Form, hypothesis_pairs
+from evals.suite_mini.entailment import CLAIM_KINDS, Claim, HypothesisForm, hypothesis_pairs
 from evals.suite_mini.looks import Look
 from evals.suite_mini.pairing import PictureGroup, groups
 from evals.suite_mini.part import Report, make_folders
@@ -20,8 +20,8 @@ from evals.suite_mini.pictures import combined
 from evals.suite_mini.request import SuiteRequest
 from evals.suite_mini.snli_ve import (
     SNLI_VE,
+    EntailmentJobResult,
     HypothesisJob,
-    Result,
     annotator_labels,
     gold_label,
     pictures,
@@ -36,14 +36,16 @@ REQUEST = SuiteRequest(scale=0.1, flickr_test=40)
 SPLITS = ("train", "dev", "test")
 
 
-def build(root: Path, request: SuiteRequest) -> tuple[list[Result], Report]:
+def build(root: Path, request: SuiteRequest) -> tuple[list[EntailmentJobResult], Report]:
     make_folders(root, [SNLI_VE], request)
     results = [job.run(root, request.seed) for job in SNLI_VE.jobs(request)]
     return results, SNLI_VE.finish(root, request, results)
 
 
 @pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Result], Report]:
+def built(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> tuple[Path, list[EntailmentJobResult], Report]:
     root = tmp_path_factory.mktemp("mini-snli-ve")
     return root, *build(root, REQUEST)
 
@@ -55,7 +57,7 @@ def levels() -> dict[str, Any]:
 
 
 def test_every_label_is_what_an_independent_judge_finds_in_the_scene(
-    built: tuple[Path, list[Result], Report],
+    built: tuple[Path, list[EntailmentJobResult], Report],
 ) -> None:
     """Truth: tests/builders/claim_reader.py, which reads the English, in three-valued logic."""
     scenes = {entry.stem: scene_of(REQUEST.seed, entry) for entry in flickr_entries(REQUEST)}
@@ -118,7 +120,7 @@ def test_claims_hold_where_their_answer_is_the_scenes() -> None:
 
 
 def test_equal_sentences_come_with_two_labels_equally_often(
-    built: tuple[Path, list[Result], Report],
+    built: tuple[Path, list[EntailmentJobResult], Report],
 ) -> None:
     """Truth: counts by exact sentence; and of the three labels in all."""
     by_text: defaultdict[str, Counter[str]] = defaultdict(Counter)
@@ -136,15 +138,23 @@ def test_equal_sentences_come_with_two_labels_equally_often(
 
 def test_the_unseen_makes_neutral_in_both_directions() -> None:
     """Truth: three-valued logic: unknown and true, unknown and false, unknown or true ..."""
-    assert [Form.SEEN.label(truth) for truth in (True, False)] == ["entailment", "contradiction"]
-    assert [Form.AND_UNSEEN.label(truth) for truth in (True, False)] == [
+    assert [HypothesisForm.SEEN.label(truth) for truth in (True, False)] == [
+        "entailment",
+        "contradiction",
+    ]
+    assert [HypothesisForm.AND_UNSEEN.label(truth) for truth in (True, False)] == [
         "neutral",
         "contradiction",
     ]
-    assert [Form.OR_UNSEEN.label(truth) for truth in (True, False)] == ["entailment", "neutral"]
+    assert [HypothesisForm.OR_UNSEEN.label(truth) for truth in (True, False)] == [
+        "entailment",
+        "neutral",
+    ]
 
 
-def test_files_are_in_the_official_layout(built: tuple[Path, list[Result], Report]) -> None:
+def test_files_are_in_the_official_layout(
+    built: tuple[Path, list[EntailmentJobResult], Report],
+) -> None:
     """Truth: the reader for the real files, and the captions of dataset_flickr30k.json."""
     root, results, report = built
     entries = {entry.stem: entry for entry in flickr_entries(REQUEST)}
@@ -165,7 +175,7 @@ def test_files_are_in_the_official_layout(built: tuple[Path, list[Result], Repor
 
 
 def test_pairs_without_a_majority_are_few_and_counted(
-    built: tuple[Path, list[Result], Report],
+    built: tuple[Path, list[EntailmentJobResult], Report],
 ) -> None:
     """Truth: the files' own "-"."""
     root, _, report = built
@@ -176,7 +186,7 @@ def test_pairs_without_a_majority_are_few_and_counted(
 
 
 def test_the_ideal_reader_scores_what_the_level_says(
-    built: tuple[Path, list[Result], Report], levels: dict[str, Any], tmp_path: Path
+    built: tuple[Path, list[EntailmentJobResult], Report], levels: dict[str, Any], tmp_path: Path
 ) -> None:
     """Truth: `SnliVe.score` on the test file."""
     root, results, _ = built

@@ -19,7 +19,15 @@ from evals.suite_mini.pictures import combined
 from evals.suite_mini.questions import balanced_pairs
 from evals.suite_mini.request import SuiteRequest
 from evals.suite_mini.topics import KINDS, Topic, topics
-from evals.suite_mini.vqa import NO_TYPE, VQA, Entry, QuestionJob, Result, pictures, question_type
+from evals.suite_mini.vqa import (
+    NO_TYPE,
+    VQA,
+    QuestionEntry,
+    QuestionJob,
+    VqaJobResult,
+    pictures,
+    question_type,
+)
 from evals.suite_mini.world import Scene, Thing, make_scene, split_of
 from examples.embedded_levels.parts import levels_of
 from unimo2.formats.vqa import read_annotations, read_questions
@@ -28,15 +36,15 @@ REQUEST = SuiteRequest(scale=0.05)
 TRAIN, VAL = "train2014", "val2014"
 
 
-def build(root: Path, request: SuiteRequest) -> tuple[list[Result], Report]:
+def build(root: Path, request: SuiteRequest) -> tuple[list[VqaJobResult], Report]:
     make_folders(root, [VQA], request)
     results = [job.run(root, request.seed) for job in VQA.jobs(request)]
-    asked = [result for result in results if isinstance(result, Result)]
+    asked = [result for result in results if isinstance(result, VqaJobResult)]
     return asked, VQA.finish(root, request, results)
 
 
 @pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Result], Report]:
+def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[VqaJobResult], Report]:
     root = tmp_path_factory.mktemp("mini-vqa")
     return root, *build(root, REQUEST)
 
@@ -47,12 +55,12 @@ def levels() -> dict[str, Any]:
     return levels_of("vqa", REQUEST)["vqa"]
 
 
-def entries(results: list[Result]) -> list[Entry]:
+def entries(results: list[VqaJobResult]) -> list[QuestionEntry]:
     return [entry for result in results for pair in result.pairs for entry in pair]
 
 
 def test_every_answer_is_what_an_independent_reader_finds_in_the_scene(
-    built: tuple[Path, list[Result], Report],
+    built: tuple[Path, list[VqaJobResult], Report],
 ) -> None:
     """Truth: tests/builders/question_reader.py, which reads the English and does its own geometry."""
     scenes = {
@@ -120,7 +128,7 @@ def test_topics_of_a_scene_are_asked_once() -> None:
 
 
 def test_members_of_a_pair_share_the_question_and_differ_in_image_and_answer(
-    built: tuple[Path, list[Result], Report],
+    built: tuple[Path, list[VqaJobResult], Report],
 ) -> None:
     """Truth: the files alone, as a user reads them."""
     folder = built[0] / "vqa"
@@ -138,7 +146,7 @@ def test_members_of_a_pair_share_the_question_and_differ_in_image_and_answer(
 
 
 def test_yes_and_no_are_exactly_as_frequent_for_every_wording(
-    built: tuple[Path, list[Result], Report],
+    built: tuple[Path, list[VqaJobResult], Report],
 ) -> None:
     """Truth: counts of the training questions."""
     counts: defaultdict[str, Counter[str]] = defaultdict(Counter)
@@ -150,7 +158,7 @@ def test_yes_and_no_are_exactly_as_frequent_for_every_wording(
 
 
 def test_files_are_those_of_vqa_v2_and_nest_as_the_official_ones_do(
-    built: tuple[Path, list[Result], Report],
+    built: tuple[Path, list[VqaJobResult], Report],
 ) -> None:
     """Truth: the official field names, and test-dev within all test questions."""
     root, results, report = built
@@ -182,7 +190,7 @@ def test_files_are_those_of_vqa_v2_and_nest_as_the_official_ones_do(
 
 
 def test_the_server_scores_the_ideal_reader_at_95_or_more(
-    built: tuple[Path, list[Result], Report], levels: dict[str, Any], tmp_path: Path
+    built: tuple[Path, list[VqaJobResult], Report], levels: dict[str, Any], tmp_path: Path
 ) -> None:
     """Truth: `Vqa.score`, the official formula, on the files."""
     root, results, _ = built

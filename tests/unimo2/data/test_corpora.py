@@ -14,7 +14,7 @@ from builders import corpora_folders
 from builders import tiny_training as tiny
 from unimo2.data.corpora import prompted, read_labelled, read_pairs
 from unimo2.data.index import Index
-from unimo2.data.seeding import CAPTIONS, ORDER, Share, stream
+from unimo2.data.seeding import CAPTIONS, ORDER, Shard, stream
 from unimo2.data.text_blocks import text_folders
 from unimo2.errors import BadData, MissingData, UsageError
 from unimo2.formats.parsing import Skips
@@ -88,7 +88,7 @@ def test_windows_put_captions_of_like_length_together(pairs):
 def test_processes_share_a_batch_without_gap_or_overlap(pairs):
     """Truth: the whole batch of one process; padding differs, masks and negatives do not."""
     whole = batch(pairs, 3, CONFIG)
-    parts = [batch(pairs, 3, CONFIG, Share(rank, 2)) for rank in range(2)]
+    parts = [batch(pairs, 3, CONFIG, Shard(rank, 2)) for rank in range(2)]
     for name in ("pixel_values", "image_index", "negative_noise"):
         assert torch.equal(torch.cat([getattr(part, name) for part in parts]), getattr(whole, name))
     for rank, part in enumerate(parts):
@@ -100,7 +100,7 @@ def test_processes_share_a_batch_without_gap_or_overlap(pairs):
 def test_a_batch_that_cannot_be_divided_is_refused():
     """Truth: 4 rows for 3 processes."""
     with pytest.raises(UsageError, match="batch_size 4 is no multiple of 3"):
-        Share(0, 3).rows(4)
+        Shard(0, 3).rows(4)
 
 
 def test_a_batch_larger_than_the_corpus_is_refused(pairs):

@@ -11,7 +11,7 @@ import torch
 from builders.tiny_tasks import WNIDS, write_model, write_root, write_vqa
 from unimo2.data.images import AugmentedImages, ImageStore
 from unimo2.data.sampler import EpochSampler, LengthGroupedSampler, TextsOfItems
-from unimo2.data.seeding import CAPTIONS, ORDER, Share
+from unimo2.data.seeding import CAPTIONS, ORDER, Shard
 from unimo2.data.texts import TokenTable
 from unimo2.errors import BadData, UsageError
 from unimo2.formats.images import load_image
@@ -176,8 +176,8 @@ def test_two_processes_compute_the_batch_of_one(root, processor):
     pictures = AugmentedImages(samples.images, processor)
     config = FinetuneConfig(batch_size=6)
     data = LabelledData(config, samples.targets, 18, texts, pictures, samples.image_of)
-    whole = data.batch(4, Share())
-    parts = [data.batch(4, Share(rank, 2)) for rank in range(2)]
+    whole = data.batch(4, Shard())
+    parts = [data.batch(4, Shard(rank, 2)) for rank in range(2)]
     assert torch.equal(torch.cat([part.labels for part in parts]), whole.labels)
     assert torch.equal(torch.cat([part.pixel_values for part in parts]), whole.pixel_values)
     assert (

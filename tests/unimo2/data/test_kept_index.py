@@ -17,14 +17,14 @@ from builders import corpora_folders
 from unimo2.data import kept_index
 from unimo2.data.corpora import (
     CaptionedFolder,
-    CaptionedImage,
+    TrainingImage,
     prompted,
     read_classes,
     read_labelled,
 )
 from unimo2.data.index import Index, TextFiles
-from unimo2.data.kept_index import Found, keep
-from unimo2.data.tables import RepeatedStrings, Sources, Strings
+from unimo2.data.kept_index import FileIndex, keep
+from unimo2.data.tables import ImageLocations, RepeatedStrings, Strings
 from unimo2.errors import BadData
 from unimo2.formats.parsing import Skips
 from unimo2.formats.shards import TarMember
@@ -47,17 +47,17 @@ def settle(folder: Path) -> None:
         os.utime(path, (EARLIER, EARLIER))
 
 
-def read(root: Path, name: str, lost: Skips | None = None) -> tuple[Found, list[str]]:
+def read(root: Path, name: str, lost: Skips | None = None) -> tuple[FileIndex, list[str]]:
     """A corpus of images by its index, and what was said about listing it."""
     said: list[str] = []
 
-    def find(skips: Skips) -> Found:
+    def find(skips: Skips) -> FileIndex:
         return Index(read_classes(root, [name], skips), repeated=True).found()
 
     return keep({}, [root / name], find, lost or Skips(), said.append), said
 
 
-def names(found: Found) -> list[str]:
+def names(found: FileIndex) -> list[str]:
     index = Index.of(found, repeated=True)
     return [index.sources[number].name for number in range(len(index.sources))]
 
@@ -66,8 +66,8 @@ def test_an_index_from_files_is_the_index_that_was_read(root):
     """Truth: the index in memory; places, texts, counts and fingerprints, one by one."""
     shard = TarMember(root / "a.tar", "c/d.png", 7, 9)
     images = [
-        CaptionedImage(root / "b.jpg", ("x", "né")),
-        CaptionedImage(shard, ("z",)),
+        TrainingImage(root / "b.jpg", ("x", "né")),
+        TrainingImage(shard, ("z",)),
         CaptionedFolder(root / "f", ("1.jpg", "2.jpg"), ("x", "y")),
     ]
     for repeated in (False, True):
@@ -79,7 +79,7 @@ def test_an_index_from_files_is_the_index_that_was_read(root):
             assert [index.sources[number] for number in range(4)] == places
             assert list(index.texts) == ["x", "né", "z", "x", "y", "x", "y"]
             assert index.counts.tolist() == [2, 1, 2, 2]
-        assert kept.fingerprint == held.fingerprint == Sources(places).fingerprint()
+        assert kept.fingerprint == held.fingerprint == ImageLocations(places).fingerprint()
         one, two = (index.captions(None, 8, held=False) for index in (held, kept))
         assert one.fingerprint == two.fingerprint
         assert torch.equal(one.lengths, two.lengths) and two.lengths[1] == 3

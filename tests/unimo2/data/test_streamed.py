@@ -15,13 +15,13 @@ from PIL import Image
 from builders import corpora_folders
 from builders import tiny_training as tiny
 from unimo2.data.augment import Augmentation
-from unimo2.data.corpora import CaptionedImage, read_pairs
+from unimo2.data.corpora import TrainingImage, read_pairs
 from unimo2.data.images import ImageStore
 from unimo2.data.index import Index, TextFiles
 from unimo2.data.pairs import ImageCorpus
 from unimo2.data.sampler import EpochSampler
-from unimo2.data.seeding import CAPTIONS, IMAGE_ORDER, ORDER, Share
-from unimo2.data.tables import Sources, Strings
+from unimo2.data.seeding import CAPTIONS, IMAGE_ORDER, ORDER, Shard
+from unimo2.data.tables import ImageLocations, Strings
 from unimo2.data.text_blocks import FileBlocks
 from unimo2.errors import BadData, MissingData, UsageError
 from unimo2.formats.parsing import Skips
@@ -177,7 +177,7 @@ def test_an_undecodable_image_is_replaced_by_its_neighbour(root):
         corpus.load(*corpus.draw(0, 4, 0, 1, (ORDER, CAPTIONS)))
     images = ImageCorpus(ImageStore(Index(found).sources, 16, held=False), processor)
     with pytest.raises(BadData, match="cannot be decoded"):
-        images.batch(0, 2, 0, Augmentation(), Share())
+        images.batch(0, 2, 0, Augmentation(), Shard())
 
 
 @pytest.mark.parametrize("length", [6, 11, 40])
@@ -244,9 +244,11 @@ def test_a_shuffle_buffer_keeps_neighbours_near_and_takes_everything():
 def test_an_index_keeps_what_it_was_given():
     """Truth: two images with three texts; where an image lies in its shard is part of the print."""
     places = [Path("/a/b.jpg"), TarMember(Path("/t.tar"), "c/d.png", 7, 9)]
-    index = Index([CaptionedImage(places[0], ("x", "y")), CaptionedImage(places[1], ("z",))])
+    index = Index([TrainingImage(places[0], ("x", "y")), TrainingImage(places[1], ("z",))])
     assert [index.sources[number] for number in range(2)] == places
     assert list(index.texts) == ["x", "y", "z"] and index.counts.tolist() == [2, 1]
     assert len(index.sources) == 2
-    moved = Sources([places[0], replace(places[1], offset=8)])
-    assert moved.fingerprint() != index.sources.fingerprint() == Sources(places).fingerprint()
+    moved = ImageLocations([places[0], replace(places[1], offset=8)])
+    assert (
+        moved.fingerprint() != index.sources.fingerprint() == ImageLocations(places).fingerprint()
+    )

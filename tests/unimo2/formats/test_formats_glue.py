@@ -5,7 +5,7 @@ import csv
 import pytest
 
 from unimo2.errors import BadData, MissingData
-from unimo2.formats.glue import Row, read_predictions, read_rows_of
+from unimo2.formats.glue import GlueExample, read_predictions, read_rows_of
 
 MNLI = "index promptID pairID genre sentence1_binary_parse sentence2_binary_parse sentence1_parse"
 MNLI = [*MNLI.split(), "sentence2_parse", "sentence1", "sentence2"]
@@ -24,29 +24,32 @@ def mnli(index, label, *annotators):
 def test_sst2(tmp_path):
     """Against what was written: header, quotation marks that close nothing, spaces kept."""
     path = write(tmp_path / "dev.tsv", ["sentence", "label"], ['a "quoted', "1"], ["it 's ", "0"])
-    assert read_rows_of("sst2", path) == [Row(0, ('a "quoted',), "1"), Row(1, ("it 's ",), "0")]
+    assert read_rows_of("sst2", path) == [
+        GlueExample(0, ('a "quoted',), "1"),
+        GlueExample(1, ("it 's ",), "0"),
+    ]
     path = write(tmp_path / "test.tsv", ["index", "sentence"], ["7", "fine"])
-    assert read_rows_of("sst2", path) == [Row(7, ("fine",), None)]
+    assert read_rows_of("sst2", path) == [GlueExample(7, ("fine",), None)]
 
 
 def test_cola(tmp_path):
     """Against what was written: four columns without header; the test file has one."""
     rows = [["gj04", "1", "", "The sailors rode."], ["cj99", "0", "*", "As you eat\u2028the most."]]
     assert read_rows_of("cola", write(tmp_path / "dev.tsv", *rows)) == [
-        Row(0, ("The sailors rode.",), "1"),
-        Row(1, ("As you eat\u2028the most.",), "0"),
+        GlueExample(0, ("The sailors rode.",), "1"),
+        GlueExample(1, ("As you eat\u2028the most.",), "0"),
     ]
     path = write(tmp_path / "test.tsv", ["index", "sentence"], ["0", "Bill whistled."])
-    assert read_rows_of("cola", path) == [Row(0, ("Bill whistled.",), None)]
+    assert read_rows_of("cola", path) == [GlueExample(0, ("Bill whistled.",), None)]
 
 
 def test_stsb(tmp_path):
     """Against what was written: ten columns, the row's own index; Windows line ends."""
     row = ["12", "main", "MSRvid", "2012", "0000", "none", "none", 'A "man', "B", "4.750"]
     path = write(tmp_path / "dev.tsv", STSB, row, end="\r\n")
-    assert read_rows_of("stsb", path) == [Row(12, ('A "man', "B"), 4.75)]
+    assert read_rows_of("stsb", path) == [GlueExample(12, ('A "man', "B"), 4.75)]
     path = write(tmp_path / "test.tsv", STSB[:-1], row[:-1])
-    assert read_rows_of("stsb", path) == [Row(12, ('A "man', "B"), None)]
+    assert read_rows_of("stsb", path) == [GlueExample(12, ('A "man', "B"), None)]
 
 
 def test_mnli_columns_are_found_by_name(tmp_path):
@@ -61,9 +64,9 @@ def test_mnli_columns_are_found_by_name(tmp_path):
         mnli(1, "-", *five),
     )
     test = write(tmp_path / "test.tsv", MNLI, mnli(0, "x")[:-1])
-    assert read_rows_of("mnli", train) == [Row(0, ("A.", "B."), "neutral")]
+    assert read_rows_of("mnli", train) == [GlueExample(0, ("A.", "B."), "neutral")]
     assert [row.target for row in read_rows_of("mnli", dev)] == ["entailment", None]
-    assert read_rows_of("mnli", test) == [Row(0, ("A.", "B."), None)]
+    assert read_rows_of("mnli", test) == [GlueExample(0, ("A.", "B."), None)]
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from builders import tiny_training as tiny
 from unimo2.modeling.grounding import GroundedDictionary
 from unimo2.training.checkpoints import load_state
 from unimo2.training.dictionary_usage import RowUse, collapse_warning
-from unimo2.training.logging import Progress, TrainingBar
+from unimo2.training.logging import TrainingBar, TrainingProgress
 from unimo2.training.pretraining import PretrainingTask
 
 
@@ -36,7 +36,7 @@ def test_a_warning_is_in_the_log_and_in_the_progress(tmp_path, capsys):
     assert "warning" not in (tmp_path / "b" / "log.jsonl").read_text()
     bar = TrainingBar()
     for step, warning in enumerate(["it collapses", "it collapses", None, "it collapses"], 1):
-        bar(Progress(step, 4, 0.0, {"samples_per_second": 1.0}, warning))
+        bar(TrainingProgress(step, 4, 0.0, {"samples_per_second": 1.0}, warning))
     assert capsys.readouterr().err.count("warning, step") == 2
 
 

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from builders import tiny_mixed, tiny_processes
-from unimo2.data.seeding import Share
+from unimo2.data.seeding import Shard
 from unimo2.training.trainer import train
 
 _PATIENCE = 280  # seconds; a few suffice on a machine that does nothing else
@@ -61,7 +61,7 @@ def test_two_processes_have_the_gradient_of_one_with_the_whole_batch(output, nam
     """Truth: one process with the batch of both: pairs, pseudo pairs, images and texts."""
     torch.set_num_threads(1)
     found = torch.load(output / f"{name}.pt")
-    expected = tiny_mixed.gradients(tiny_mixed.task(**tiny_mixed.VARIANTS[name]), Share())
+    expected = tiny_mixed.gradients(tiny_mixed.task(**tiny_mixed.VARIANTS[name]), Shard())
     assert set(found) == set(expected)
     for key, value in expected.items():
         assert torch.allclose(found[key], value, atol=1e-5, rtol=1e-4), key
@@ -74,7 +74,7 @@ def test_two_processes_fine_tune_with_the_gradient_of_one(output, name):
     torch.set_num_threads(1)
     found = torch.load(output / f"{name}.pt")
     this = tiny_processes.finetuning(name, output)
-    expected = tiny_mixed.gradients(this, Share(), step=tiny_processes.STEP)
+    expected = tiny_mixed.gradients(this, Shard(), step=tiny_processes.STEP)
     assert set(found) == set(expected)
     for key, value in expected.items():
         assert torch.allclose(found[key], value, atol=1e-5, rtol=1e-4), key

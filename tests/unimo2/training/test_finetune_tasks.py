@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 
 from builders.tiny_tasks import write_model, write_root
 from unimo2 import Unimo2Config, Unimo2Model
-from unimo2.data.seeding import Share
+from unimo2.data.seeding import Shard
 from unimo2.errors import UsageError
 from unimo2.modeling.heads import Unimo2ForImages, Unimo2ForPairs, Unimo2ForTexts
 from unimo2.training.finetuning.config import (
@@ -20,7 +20,7 @@ from unimo2.training.finetuning.config import (
     load_finetune_recipe,
     override_finetune,
 )
-from unimo2.training.finetuning.tasks import Prepared, prepare, prepare_encoder
+from unimo2.training.finetuning.tasks import FinetuningRun, prepare, prepare_encoder
 from unimo2.training.trainer import TrainSummary, train
 
 CLASSES = {
@@ -53,11 +53,11 @@ def _recipe(task: str, *changes: str) -> FinetuneRecipe:
     return override_finetune(recipe, [*small, *changes])
 
 
-def _prepared(task: str, folder: Path, root: Path, *changes: str) -> Prepared:
+def _prepared(task: str, folder: Path, root: Path, *changes: str) -> FinetuningRun:
     return prepare(task, _recipe(task, *changes), folder, root)
 
 
-def _train(prepared: Prepared, output: Path, **options) -> TrainSummary:
+def _train(prepared: FinetuningRun, output: Path, **options) -> TrainSummary:
     return train(prepared.task, prepared.config, output, device="cpu", **options)
 
 
@@ -117,7 +117,7 @@ def test_object_tags_of_images_come_with_their_captions(folder, root, tmp_path):
     decode = prepared.task.processor.tokenizer.decode
     tagged = 0
     for step in range(8):
-        batch, same = (one.task.batch(step, Share()) for one in (prepared, plain))
+        batch, same = (one.task.batch(step, Shard()) for one in (prepared, plain))
         assert torch.equal(batch.input_ids, same.input_ids) and same.tag_ids is None
         assert torch.equal(batch.pixel_values, same.pixel_values)
         for row, pixels in enumerate(batch.pixel_values):
@@ -136,7 +136,7 @@ def test_object_tags_of_images_come_with_their_captions(folder, root, tmp_path):
         _train(_prepared("coco", folder, root, f"object_tags={path}", "steps=8"), tmp_path / "run")
 
 
-def _number_of(pixels: torch.Tensor, prepared: Prepared, root: Path) -> int:
+def _number_of(pixels: torch.Tensor, prepared: FinetuningRun, root: Path) -> int:
     """Which of the training images of COCO these pixels are."""
     for path in sorted((root / "coco").rglob("*.jpg")):
         own = prepared.task.processor.pixel_values(Image.open(path))[0]
@@ -176,7 +176,7 @@ def test_new_heads_and_batches_follow_from_the_seed(folder, root):
     other = _prepared("vqa", folder, root, "seed=4")
     heads = [p.task.model.head[0].weight for p in (one, same, other)]
     assert torch.equal(heads[0], heads[1]) and not torch.equal(heads[0], heads[2])
-    images = [p.task.batch(2, Share()).pixel_values for p in (one, same, other)]
+    images = [p.task.batch(2, Shard()).pixel_values for p in (one, same, other)]
     assert torch.equal(images[0], images[1]) and not torch.equal(images[0], images[2])
 
 
@@ -184,7 +184,7 @@ def test_the_grounding_loss_joins_where_it_has_a_weight(folder, root):
     """Independent truth: the same batch without the weight, and the model's own equation 3."""
     plain = _prepared("snli_ve", folder, root)
     heavy = _prepared("snli_ve", folder, root, "grounding_weight=0.5")
-    batch = plain.task.batch(0, Share())
+    batch = plain.task.batch(0, Shard())
     without, both = (p.task.objective.eval()(batch) for p in (plain, heavy))
     own = plain.task.model(batch.pixel_values, batch.input_ids, batch.attention_mask)
     assert both["grounding"].item() == pytest.approx(own.grounding_loss.item(), rel=1e-5)
@@ -223,7 +223,7 @@ def test_any_text_encoder_is_fine_tuned_for_glue(task, encoder, root, tmp_path):
     recipe = _recipe(task)
     recipe = FinetuneRecipe(recipe.name, recipe.training)
     prepared = prepare_encoder(task, recipe, encoder, root)
-    batch = prepared.task.batch(0, Share())
+    batch = prepared.task.batch(0, Shard())
     model = prepared.task.model.eval()
     own = model(
         input_ids=batch.input_ids,

@@ -13,7 +13,7 @@ import torch
 from builders import tiny_mixed
 from builders import tiny_training as tiny
 from builders.tiny_mixed import CONFIG, LINES
-from unimo2.data.seeding import Share
+from unimo2.data.seeding import Shard
 from unimo2.data.text_blocks import blocks
 from unimo2.errors import UsageError
 from unimo2.formats.plain_text import TextLine
@@ -63,7 +63,7 @@ def test_parts_make_the_whole(corpora, step):
     """Truth: the batch of one process, sample by sample."""
     config = replace(CONFIG, batch_size=8, mlm_share=0.5)
     whole = corpora.batch(step, config)
-    parts = [corpora.batch(step, config, Share(rank, 2)) for rank in range(2)]
+    parts = [corpora.batch(step, config, Shard(rank, 2)) for rank in range(2)]
     assert {k: 2 * n for k, n in parts[0].counts.items()} == whole.counts
 
     def by_position(batches, name):
@@ -222,7 +222,7 @@ def test_images_of_pairs_can_be_varied(corpora):
     assert torch.equal(plain.input_ids, varied.input_ids)
     assert not torch.equal(plain.pixel_values, varied.pixel_values)
     assert varied.pixel_values.abs().max() <= 1.0 + 1e-6
-    halves = [corpora.batch(1, config, Share(rank, 2)).pairs for rank in range(2)]
+    halves = [corpora.batch(1, config, Shard(rank, 2)).pairs for rank in range(2)]
     by_place = {
         int(place): pixels
         for half in halves

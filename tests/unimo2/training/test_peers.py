@@ -21,7 +21,7 @@ from transformers import (
 import zoo
 from builders import corpora_folders
 from unimo2.data.batches import MixedBatch
-from unimo2.data.seeding import Share
+from unimo2.data.seeding import Shard
 from unimo2.errors import UsageError
 from unimo2.processing import Unimo2Processor
 from unimo2.training.config import PretrainConfig
@@ -135,7 +135,7 @@ def test_pictures_are_prepared_as_in_training(trains, root):
 def test_the_loss_of_clip_is_that_of_transformers(root):
     """Independent truth: `CLIPModel`'s own loss of a batch whose images and texts all differ."""
     built = task(root, "clip")
-    pairs = built.batch(0, Share()).pairs
+    pairs = built.batch(0, Shard()).pairs
     assert len({tuple(ids) for ids in pairs.input_ids.tolist()}) == 4
     theirs = built.model.eval()(
         input_ids=pairs.input_ids,
@@ -150,7 +150,7 @@ def test_the_loss_of_clip_is_that_of_transformers(root):
 def test_the_losses_of_vilt_are_those_of_transformers(root):
     """Independent truth: transformers' own forwards, from pixels, of the pairs that are shown."""
     built = task(root, "vilt", mlm_share=0.5, mask_fraction=0.5)
-    pairs, model = built.batch(0, Share()).pairs, built.model.eval()
+    pairs, model = built.batch(0, Shard()).pairs, built.model.eval()
     found = built.objective(MixedBatch(pairs))
     images, _, true = ViltObjective._shown(pairs)
     scores = model(
@@ -179,7 +179,7 @@ def test_the_losses_of_vilt_are_those_of_transformers(root):
 def test_false_images_are_of_other_pairs(root):
     """Truth: by hand: half of the texts keep their image, and twins are nobody's false image."""
     built = task(root, "vilt")
-    pairs = built.batch(0, Share()).pairs
+    pairs = built.batch(0, Shard()).pairs
     pairs = replace(pairs, image_index=torch.tensor([0, 0, 1, 2]))
     drawn = set()
     for seed in range(40):

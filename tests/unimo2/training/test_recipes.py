@@ -36,7 +36,7 @@ def test_the_shipped_configurations_state_the_papers_masking():
         ("[training]\nprecision = 'fp8'\n", "auto, fp32, bf16"),
         ("[training]\npair_sets = [1]\n", "a list of texts"),
         ("[training]\npair_sets = []\n", "at least one"),
-        ("[training]\nlearning_rate = nan\n", "above 0"),
+        ("[training]\nlearning_rate = nan\n", "expected a finite number"),
         ("training = 3\n", "must be a table"),
         ("[training\n", "no valid TOML"),
     ],

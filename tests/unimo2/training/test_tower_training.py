@@ -15,7 +15,7 @@ from unimo2.errors import MissingData, UsageError
 from unimo2.modeling.towers import load_roberta, load_vit
 from unimo2.processing import Unimo2Processor
 from unimo2.training.config import PretrainConfig
-from unimo2.training.pretraining import Prepared, PretrainingTask
+from unimo2.training.pretraining import PretrainingRun, PretrainingTask
 from unimo2.training.recipes import Recipe
 from unimo2.training.towers import TowerTask
 from unimo2.training.trainer import train
@@ -96,7 +96,7 @@ def test_unimo2_starts_from_trained_towers(trains, root, tmp_path):
     )
     tokenizer = AutoTokenizer.from_pretrained(config.text_tower)
     processor = Unimo2Processor(tokenizer, 16)
-    task = PretrainingTask(config, Prepared(processor, text.config, _NoCorpora()))
+    task = PretrainingTask(config, PretrainingRun(processor, text.config, _NoCorpora()))
     images = torch.randn(3, 3, 16, 16, generator=torch.Generator().manual_seed(0))
     assert (task.model.encode_image(images) - vit.vision(images)).abs().max() < 1e-5
     ids = processor(text=["rain is about a book"])["input_ids"]

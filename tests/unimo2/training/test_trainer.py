@@ -13,7 +13,7 @@ import torch
 from torch import nn
 from transformers import PretrainedConfig, PreTrainedModel
 
-from unimo2.data.seeding import Share
+from unimo2.data.seeding import Shard
 from unimo2.errors import BadCheckpoint, TrainingFailed, UsageError
 from unimo2.training.checkpoints import Best, save_model
 from unimo2.training.config import LoopConfig
@@ -91,6 +91,10 @@ class Task:
     def identity(self):
         """What the data is."""
         return {"data": {"rows": 8}}
+
+    def notes(self):
+        """Nothing."""
+        return {}
 
     def save(self, folder: Path, dtype: str) -> None:
         """Write the line."""
@@ -205,7 +209,7 @@ def test_the_gradient_norm_of_parts_is_that_of_the_whole_batch(tmp_path):
 
 def test_shares_split_without_gap_or_overlap():
     """Truth: every row of 24 once, for 2 processes with 3 parts each."""
-    parts = [part for rank in range(2) for part in Share(rank, 2).split(3)]
+    parts = [part for rank in range(2) for part in Shard(rank, 2).split(3)]
     rows = [row for part in parts for row in range(24)[part.rows(24)]]
     assert rows == list(range(24))
 
@@ -301,7 +305,7 @@ def test_changed_values_count_from_the_checkpoint_on(tmp_path):
             for group, decay in zip(optimizer.param_groups, (0.5, 0.0), strict=True):
                 group["lr"], group["weight_decay"] = 0.01, decay
         optimizer.zero_grad()
-        task.objective(task.batch(step, Share()))["loss"].backward()
+        task.objective(task.batch(step, Shard()))["loss"].backward()
         torch.nn.utils.clip_grad_norm_(task.model.parameters(), CONFIG.clip_norm)
         optimizer.step()
     torch.testing.assert_close(weights_in(tmp_path / "run"), linear.weight.detach())
@@ -367,7 +371,7 @@ def test_a_launchers_accumulation_does_not_divide_gradients_again(tmp_path, monk
 def test_processes_that_find_different_checkpoints_stop(tmp_path, mine, first):
     """Truth: what this process finds and what the first one says; the mean of 1 and 0 is 0.5."""
     other = _Run.__new__(_Run)
-    other.share, other.output = Share(1, 2), tmp_path
+    other.share, other.output = Shard(1, 2), tmp_path
     other._agreed = lambda value: first
     other.accelerator = SimpleNamespace(device="cpu", reduce=lambda value, how: (value + 1) / 2)
     with pytest.raises(UsageError, match="--output must be a folder that all machines share"):

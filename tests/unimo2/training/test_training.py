@@ -22,7 +22,7 @@ from unimo2.training.checkpoints import load_state
 from unimo2.training.curriculum import Corpora
 from unimo2.training.logging import dictionary_use
 from unimo2.training.objectives import PairObjective
-from unimo2.training.pretraining import Prepared, PretrainingTask, pretrain
+from unimo2.training.pretraining import PretrainingRun, PretrainingTask, pretrain
 
 WEIGHTS = Path("model/model.safetensors")
 
@@ -319,7 +319,7 @@ def test_training_starts_from_the_towers_that_are_named(tmp_path):
         vision_weights=str(tmp_path / "vit.safetensors"),
         text_tower=str(tmp_path / "roberta"),
     )
-    prepared = Prepared(processor, config, Corpora(pairs, processor))
+    prepared = PretrainingRun(processor, config, Corpora(pairs, processor))
     task = PretrainingTask(settings, prepared)
     layer = roberta.encoder.layer[0]
     assert torch.equal(

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from unimo2.errors import BadData, UsageError
-from unimo2.training.finetuning.search import Outcome, Trial, plan, run_trials
+from unimo2.training.finetuning.search import Trial, TrialResult, plan, run_trials
 
 GRID = {"learning_rate": (1e-5, 2e-5), "batch_size": (16, 32)}
 VALUES = {1e-5: 70.0, 2e-5: 80.0}
@@ -21,14 +21,14 @@ class Runner:
         self.seen: list[Trial] = []
         self.stop_at = stop_at
 
-    def __call__(self, trial: Trial, folder: Path) -> Outcome:
+    def __call__(self, trial: Trial, folder: Path) -> TrialResult:
         """What the trial came to."""
         if len(self.seen) == self.stop_at:
             raise KeyboardInterrupt
         self.seen.append(trial)
         setting = trial.setting
         base = VALUES[setting["learning_rate"]] - setting["batch_size"] / 16 if setting else 50.0
-        return Outcome("accuracy", base + trial.seed, 10, 1.0)
+        return TrialResult("accuracy", base + trial.seed, 10, 1.0)
 
 
 def test_a_grid_is_every_combination_with_every_seed():

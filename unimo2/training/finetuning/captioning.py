@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from unimo2.data.batches import Batch
 from unimo2.data.images import AugmentedImages
 from unimo2.data.sampler import Chosen
-from unimo2.data.seeding import Share
+from unimo2.data.seeding import Shard
 from unimo2.data.texts import TokenTable
 from unimo2.modeling.attention import key_bias
 from unimo2.modeling.fusion import Layout
@@ -115,7 +115,7 @@ class CaptionData(TaskData):
         """Which images a step shows."""
         return self._image_of[chosen.texts[:, 0]]
 
-    def batch(self, step: int, share: Share) -> CaptionBatch:
+    def batch(self, step: int, share: Shard) -> CaptionBatch:
         """A part of the batch of a step."""
         part = share.rows(self.items)
         chosen = self.chosen(step)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from unimo2.data.batches import LabelledBatch
 from unimo2.data.images import AugmentedImages
 from unimo2.data.sampler import Chosen
-from unimo2.data.seeding import Share
+from unimo2.data.seeding import Shard
 from unimo2.data.texts import TokenTable
 from unimo2.modeling.heads import Unimo2ForImages, Unimo2ForPairs, Unimo2ForTexts, task_loss
 from unimo2.training.dictionary_usage import dictionary_news, fuse_pooled
@@ -106,7 +106,7 @@ class LabelledData(TaskData):
         """Which images the samples of a step show."""
         return self._image_of[chosen.items]
 
-    def batch(self, step: int, share: Share) -> LabelledBatch:
+    def batch(self, step: int, share: Shard) -> LabelledBatch:
         """A part of the batch of a step."""
         part = share.rows(self.items)
         rows = self.chosen(step).items[part]

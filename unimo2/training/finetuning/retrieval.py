@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from unimo2.data.batches import Batch
 from unimo2.data.images import AugmentedImages
 from unimo2.data.sampler import Chosen
-from unimo2.data.seeding import NEGATIVES, Share, stream
+from unimo2.data.seeding import NEGATIVES, Shard, stream
 from unimo2.data.texts import TokenTable
 from unimo2.modeling.model import Unimo2Model
 from unimo2.training.dictionary_usage import dictionary_news
@@ -45,7 +45,7 @@ class RetrievalBatch(Batch):
         return {"pairs": len(self.image_index)}
 
 
-class RetrievalData(TaskData):
+class RetrievalTrainingData(TaskData):
     """Images with captions.
 
     A pass takes every image once, with one of its captions, drawn at random or in turn; an epoch is
@@ -72,7 +72,7 @@ class RetrievalData(TaskData):
         """Which images a step shows, negatives aside."""
         return chosen.items
 
-    def batch(self, step: int, share: Share) -> RetrievalBatch:
+    def batch(self, step: int, share: Shard) -> RetrievalBatch:
         """A part of the batch of a step."""
         part, size, count = share.rows(self.items), self.items, self._config.negatives
         chosen = self.chosen(step)

@@ -10,7 +10,7 @@ from torch import Tensor
 from unimo2.data.batches import Batch
 from unimo2.data.images import AugmentedImages
 from unimo2.data.sampler import Chosen, EpochSampler, LengthGroupedSampler, TextsOfItems
-from unimo2.data.seeding import CAPTIONS, ORDER, Share
+from unimo2.data.seeding import CAPTIONS, ORDER, Shard
 from unimo2.data.texts import TokenTable
 from unimo2.training.finetuning.config import FinetuneConfig
 
@@ -46,7 +46,7 @@ class TaskData:
         self.owned = TextsOfItems(counts)
         self._sampler = LengthGroupedSampler(epochs, self.owned, lengths, CAPTIONS, draw)
 
-    def batch(self, step: int, share: Share) -> Batch:
+    def batch(self, step: int, share: Shard) -> Batch:
         """A part of the batch of a step, on the CPU."""
         raise NotImplementedError
 

@@ -34,7 +34,7 @@ class Trial:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class TrialResult:
     """What a finished run came to."""
 
     metric: str  # which value of the development split
@@ -54,13 +54,13 @@ class Average:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class SearchResult:
     """What several runs came to."""
 
     # trials and outcomes, in the order in which they were planned
-    runs: tuple[tuple[Trial, Outcome], ...]
+    runs: tuple[tuple[Trial, TrialResult], ...]
     best: Trial  # the run with the highest value, of equal ones the first
-    outcome: Outcome  # of that run
+    outcome: TrialResult  # of that run
     settings: tuple[Average, ...]  # one average a setting, in the order of the grid
 
     @property
@@ -90,8 +90,8 @@ def run_trials(
     trials: Sequence[Trial],
     folder: Path,
     identity: Mapping[str, Any],
-    run: Callable[[Trial, Path], Outcome],
-) -> Comparison:
+    run: Callable[[Trial, Path], TrialResult],
+) -> SearchResult:
     """Run what is not finished yet; the table of all runs (trials.json) is written after each.
 
     Args:
@@ -114,12 +114,12 @@ def run_trials(
     return comparison
 
 
-def _finished(path: Path, identity: Mapping[str, Any]) -> dict[str, Outcome]:
+def _finished(path: Path, identity: Mapping[str, Any]) -> dict[str, TrialResult]:
     if not path.is_file():
         return {}
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        found = {row["name"]: Outcome(**row["outcome"]) for row in content["runs"]}
+        found = {row["name"]: TrialResult(**row["outcome"]) for row in content["runs"]}
         before = content["identity"]
     except (ValueError, KeyError, TypeError) as error:
         raise BadData(f"{path} cannot be read as a table of runs: {error!r}") from None
@@ -135,8 +135,8 @@ def _write(
     path: Path,
     identity: Mapping[str, Any],
     trials: Sequence[Trial],
-    known: Mapping[str, Outcome],
-    comparison: Comparison | None = None,
+    known: Mapping[str, TrialResult],
+    comparison: SearchResult | None = None,
 ) -> None:
     """Write the table; with the averages where all runs are there."""
     rows = [
@@ -159,7 +159,7 @@ def _write(
     write_json(path, document)
 
 
-def _compare(trials: Sequence[Trial], known: Mapping[str, Outcome]) -> Comparison:
+def _compare(trials: Sequence[Trial], known: Mapping[str, TrialResult]) -> SearchResult:
     runs = tuple((trial, known[trial.name]) for trial in trials)
     best, outcome = max(runs, key=lambda pair: pair[1].value)
     settings: list[Average] = []
@@ -167,4 +167,4 @@ def _compare(trials: Sequence[Trial], known: Mapping[str, Outcome]) -> Compariso
         values = tuple(o.value for trial, o in runs if tuple(trial.setting.items()) == setting)
         deviation = statistics.stdev(values) if len(values) > 1 else 0.0
         settings.append(Average(dict(setting), values, statistics.fmean(values), deviation))
-    return Comparison(runs, best, outcome, tuple(settings))
+    return SearchResult(runs, best, outcome, tuple(settings))

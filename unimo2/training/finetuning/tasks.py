@@ -14,7 +14,7 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer, PreT
 
 from unimo2.data.batches import Batch, LabelledBatch
 from unimo2.data.images import AugmentedImages
-from unimo2.data.seeding import Share, seeded_weights
+from unimo2.data.seeding import Shard, seeded_weights
 from unimo2.data.texts import TokenTable
 from unimo2.errors import BadCheckpoint, UsageError
 from unimo2.formats.karpathy import KarpathyImage
@@ -45,7 +45,7 @@ from unimo2.training.finetuning.config import (
     checkpoint_config,
     with_steps,
 )
-from unimo2.training.finetuning.retrieval import RetrievalData, RetrievalObjective
+from unimo2.training.finetuning.retrieval import RetrievalObjective, RetrievalTrainingData
 from unimo2.training.finetuning.samples import TaskData
 from unimo2.training.finetuning.starting import Start, load_start
 from unimo2.training.trainer import TrainingTask
@@ -69,7 +69,7 @@ class FinetuningTask(TrainingTask):
         self.data, self.processor = data, processor
         model.config.task = name
 
-    def batch(self, step: int, share: Share) -> Batch:
+    def batch(self, step: int, share: Shard) -> Batch:
         """A part of the batch of a step."""
         return self.data.batch(step, share)
 
@@ -88,7 +88,7 @@ Model = TypeVar("Model", bound=PreTrainedModel)
 
 
 @dataclass(frozen=True)
-class Prepared:
+class FinetuningRun:
     """A task that is ready to be trained."""
 
     task: FinetuningTask  # for the trainer
@@ -102,7 +102,7 @@ class Prepared:
     development: Sequence[KarpathyImage] | None = None
 
 
-def prepare(task: str, recipe: FinetuneRecipe, folder: Path, root: Path) -> Prepared:
+def prepare(task: str, recipe: FinetuneRecipe, folder: Path, root: Path) -> FinetuningRun:
     """Read the data, load the checkpoint and build the losses.
 
     Args:
@@ -142,18 +142,18 @@ class _Workshop:
     def config(self) -> FinetuneConfig:
         return self.recipe.training
 
-    def retrieval(self) -> Prepared:
+    def retrieval(self) -> FinetuningRun:
         config = cast(RetrievalConfig, self.config)
         images, kept = readers.read_captioned(self.root, self.name), None
         if config.select_on == "train":
             images, kept = readers.hold_out(images, config.eval_limit or _SELECTED_ON)
         pictures, texts, counts = self._captioned(images)
         start = self._load(Unimo2Model, ())
-        data = RetrievalData(config, pictures, texts, counts)
+        data = RetrievalTrainingData(config, pictures, texts, counts)
         ready = self._ready(start, RetrievalObjective(start.model, config), data)
         return replace(ready, development=kept)
 
-    def captions(self) -> Prepared:
+    def captions(self) -> FinetuningRun:
         config = cast(CaptionConfig, self.config)
         images = readers.read_captioned(self.root, self.name)
         tags = self._tags(Path(config.object_tags), images) if config.object_tags else None
@@ -169,7 +169,7 @@ class _Workshop:
         rows = tag_tokens(tokenizer, names, positions)
         return ImageTags(found.describe(), rows, int(tokenizer.pad_token_id or 0), positions)
 
-    def labelled(self) -> Prepared:
+    def labelled(self) -> FinetuningRun:
         kept: readers.Samples | None = None
         kind: type[TaskModel] = Unimo2ForPairs
         if self.name in GLUE:
@@ -247,9 +247,9 @@ class _Workshop:
         objective: nn.Module,
         data: TaskData,
         held_out: Callable[[PreTrainedModel], float] | None = None,
-    ) -> Prepared:
+    ) -> FinetuningRun:
         task = FinetuningTask(self.name, start.model, objective, data, self.processor)
-        return Prepared(task, with_steps(self.config, data.samples), held_out, start.dropped)
+        return FinetuningRun(task, with_steps(self.config, data.samples), held_out, start.dropped)
 
 
 def _names_of_classes(labels: Sequence[str]) -> dict[str, Any]:
@@ -289,7 +289,7 @@ class EncoderObjective(nn.Module):
 
 def prepare_encoder(
     task: str, recipe: FinetuneRecipe, name_or_folder: str | Path, root: Path
-) -> Prepared:
+) -> FinetuningRun:
     """Read the data of a GLUE task and load an encoder, with a new head where it has none.
 
     The encoder is a folder, or a repository of the model hub. The recipe's `model` table names no
@@ -334,7 +334,7 @@ def prepare_encoder(
     if misshapen:
         name = Path(name_or_folder).name
         dropped = f"the head of {name} has other classes and is dropped: {task} gets a new one"
-    return Prepared(built, with_steps(config, data.samples), dropped=dropped)
+    return FinetuningRun(built, with_steps(config, data.samples), dropped=dropped)
 
 
 def _refuse_missing(model: PreTrainedModel, missing: Iterable[str], source: str | Path) -> None:
