@@ -1,12 +1,18 @@
 """Python in the documents runs as it is printed."""
 
 import re
+import sys
 import textwrap
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import typer
 from PIL import Image
+
+from unimo2.cli.app import build
+from unimo2.cli.arguments import expand
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -14,9 +20,10 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 ELSEWHERE = {
     "docs/zoo/own-models.md": "tests/zoo/test_own_models.py",
     "docs/contributing/a-benchmark.md": "tests/builders/toy_package.py",
+    "docs/contributing/a-data-set.md": "tests/builders/nlvr2.py",
     "docs/contributing/a-model.md": "tests/builders/toy_package.py",
 }
-HERE = {"README.md", "docs/reports.md", "docs/prediction-formats.md"}
+HERE = {"README.md", "docs/reports.md", "docs/prediction-formats.md", "docs/scale.md"}
 
 
 def snippets(page):
@@ -70,3 +77,38 @@ def test_the_python_of_the_prediction_formats(in_a_folder):
     (code,) = snippets(ROOT / "docs" / "prediction-formats.md")
     exec(code, {"image_features": np.eye(2), "text_features": np.ones((3, 2))})
     assert np.array_equal(np.load("SCORES.npy"), np.ones((2, 3)))
+
+
+class Executor:
+    """In the place of submitit's, which runs on clusters: keeps the commands of its jobs."""
+
+    jobs: list[list[str]] = []
+
+    def __init__(self, folder):
+        self.folder = folder
+
+    def update_parameters(self, **parameters):
+        """Any resources will do."""
+
+    def submit(self, job):
+        """Keep a job's command."""
+        self.jobs.append(job)
+
+
+def test_the_python_of_the_scale_page(monkeypatch):
+    """Truth: the parser of the command line, for every job."""
+    helpers = SimpleNamespace(CommandFunction=list)
+    module = SimpleNamespace(AutoExecutor=Executor, helpers=helpers)
+    monkeypatch.setitem(sys.modules, "submitit", module)
+    monkeypatch.setattr(Executor, "jobs", [])
+    (code,) = snippets(ROOT / "docs" / "scale.md")
+    exec(compile(code, "scale.md", "exec"), {})
+    root = typer.main.get_command(build())
+    outputs = set()
+    for job in Executor.jobs:
+        assert job[:4] == ["accelerate", "launch", "-m", "unimo2"]
+        verb, *words = expand(root, job[4:])
+        given = root.commands[verb].make_context(verb, words).params
+        assert given["task"] == "mnli"
+        outputs.add(given["output"])
+    assert len(outputs) == 3
