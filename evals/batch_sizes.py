@@ -4,7 +4,7 @@ Where the user names no size, the first units of a run (captions with their imag
 are done with the model's own estimate, twice and four times as much, and half of it in turn, and the
 rest with the fastest. Nothing is done twice: results of these units are the run's like all others,
 because no text is padded, so that the result of an item does not depend on what shares its call. What
-was found is kept in the run folder, which belongs to one machine, model, number format and data.
+was found is kept in the run folder, which belongs to one machine, model, dtype and data set.
 """
 
 from __future__ import annotations
@@ -161,7 +161,7 @@ class Search:
             keeps: Whether this process, of several, notes in the folder what it finds.
 
         Returns:
-            The search; over already for a small run, and for one that goes on.
+            The search; over already for a small run, and for one that resumes.
         """
         known = read(folder)
         if known is None or known.source != ESTIMATED:

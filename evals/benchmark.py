@@ -93,10 +93,10 @@ class Request:
 
     benchmark: str
     model: str
-    zero_shot: bool = option(False, "Take a pre-trained model as it is.")
+    zero_shot: bool = option(False, "Evaluate a pre-trained model without fine-tuning.")
     data_root: Path | None = option(
         None,
-        "Folder of data sets in their official layouts; UNIMO2_DATA by default.",
+        "Folder of data sets in their official layouts; by default UNIMO2_DATA.",
         of=PathUse.READS_FOLDER,
     )
     suite: str | None = option(
@@ -104,7 +104,7 @@ class Request:
     )
     split: str = option("test", "Split of the data.")
     limit: int | None = option(
-        None, "Only the first items (images of ImageNet: spread evenly).", range=(1, None)
+        None, "Evaluate only the first N items (ImageNet: images spread evenly).", range=(1, None)
     )
     device: str = option("auto", "auto, cpu, cuda, cuda:1 ...", of=DEVICES)
     dtype: str | None = option(
@@ -112,24 +112,23 @@ class Request:
         "float32, bfloat16 or float16; the model's own by default.",
         of=("float32", "bfloat16", "float16", "auto"),
     )
-    trust_remote_code: bool = option(
-        False, "Run the Python code that lies beside the model's weights."
-    )
+    trust_remote_code: bool = option(False, "Run the Python code shipped with the model's weights.")
     batch_size: int | None = option(
         None,
-        "Items or pairs in one call; by default a long run times a few sizes.",
+        "Items or pairs per call; by default a long run times a few sizes.",
         range=(1, 65_536),
     )
-    seed: int = option(0, "Of the intervals' resampling.", range=(0, None))
+    seed: int = option(0, "Seed for the bootstrap intervals.", range=(0, None))
     features: Path | None = option(
         None,
-        "A folder: what the towers give of each image, and of each text of retrieval, is kept there by "
-        "content, for later runs of the same weights.",
+        "Folder that caches the towers' outputs for images, and for retrieval texts, by content, "
+        "for "
+        "later runs of the same weights.",
         of=PathUse.WRITES_FOLDER,
     )
-    output: Path = option(Path("runs"), "The runs folder.", of=PathUse.WRITES_FOLDER)
-    fresh: bool = option(False, "Begin anew even if such a run was interrupted.")
-    no_check: bool = option(False, "Do not open every image before the first batch.")
+    output: Path = option(Path("runs"), "Folder for runs.", of=PathUse.WRITES_FOLDER)
+    fresh: bool = option(False, "Start over instead of resuming an interrupted run.")
+    no_check: bool = option(False, "Skip opening every image before the first batch.")
     variant: str | None = None
     options: Any = NoOptions()
 
@@ -183,7 +182,7 @@ class SampleMetric:
 
 @dataclass(frozen=True)
 class ItemMetric:
-    """A metric that is no function of sums (Spearman's: a resample is ranked anew).
+    """A metric that is not a function of sums (Spearman's: each resample is ranked again).
 
     Attributes:
         items: `[items]`, ids; each item is drawn by itself.
@@ -241,7 +240,7 @@ class Benchmark(ABC):
         validation_metric: What fine-tuning chooses weights by; "" for the main metric.
         resampled: Unit that intervals resample, in the plural.
         zero_shot: Whether pre-trained models can be measured without fine-tuning.
-        auto_dtype: Whether `choose_dtype` can measure which number format will do.
+        auto_dtype: Whether `choose_dtype` can measure which dtype suffices.
         Options: A frozen dataclass of the benchmark's own options, each an `option`.
         score: Scores prediction files that somebody made, by the same metrics; None where there is
             no such format. Its parameters become the command `unimo2 score NAME`.
@@ -300,7 +299,7 @@ class Benchmark(ABC):
 
         Raises:
             IncompatibleModel: The model cannot do what is asked.
-            UsageError: Options that cannot be meant.
+            UsageError: Invalid options.
         """
         return {}
 
@@ -330,7 +329,7 @@ class Benchmark(ABC):
         return ()
 
     def choose_dtype(self, exact: Any, fast: Any, data: Any) -> DtypeChoice:
-        """Compare time and results of a sample in two number formats."""
+        """Compare time and results of a sample in two dtypes."""
         raise UsageError(f"{self.title} cannot compare dtypes: choose one with --dtype")
 
     def files(self, split: str) -> Sequence[Path]:

@@ -376,7 +376,7 @@ def _require_same_data(a: Record, b: Record) -> None:
 
 
 def _differences(a: Record, b: Record) -> dict[str, tuple[Any, Any]]:
-    """What sets the runs apart: model, weights, number format, device and protocol."""
+    """How the runs differ: model, weights, dtype, device and protocol."""
     found: dict[str, tuple[Any, Any]] = {}
     for field in ("model", "variant", "weights_sha256", "dtype", "device", "seed"):
         ours, theirs = getattr(a, field), getattr(b, field)

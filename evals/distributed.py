@@ -30,7 +30,7 @@ _PATIENCE = timedelta(days=30)
 
 @dataclass(frozen=True)
 class ProcessGroup:
-    """The part of the units that one process works on; by itself, of a process that is alone.
+    """The part of the units that one process works on; by default, of a process that runs alone.
 
     Attributes:
         index: Of the process, from 0.
@@ -80,7 +80,7 @@ class LaunchedShare(ProcessGroup):
 
 @dataclass(frozen=True)
 class Team:
-    """Processes that look at a development split together while they train; one by itself, too.
+    """Processes that look at a development split together while they train; also a single one.
 
     Attributes:
         share: Of this process.

@@ -68,7 +68,7 @@ def resize(model: Model, side: int | None) -> None:
         return
     if not isinstance(model, Resizable):
         raise IncompatibleModel(
-            f"model '{model.name}' takes images of no other size: leave --image-size out"
+            f"model '{model.name}' has a fixed image size: leave --image-size out"
         )
     patch = model.patch_size
     if side < patch or side % patch:

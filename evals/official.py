@@ -172,5 +172,5 @@ def _refused(record: Record, published: Published) -> str | None:
             f"{data.get('root_name')}{note})"
         )
     if not record.metrics.keys() & published.metrics.keys():
-        return "there is no such metric here; the truth of the split is not public"
+        return "no such metric was measured; the truth of the split is not public"
     return None

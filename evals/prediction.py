@@ -1,9 +1,9 @@
-"""Items -> predictions, saved as they come -> scores: what all benchmarks but retrieval share.
+"""Resumable, chunked prediction, shared by all benchmarks except retrieval.
 
-The unit of work is a chunk of items. A chunk's predictions are one file, written whole or not at all,
-so that a run that was killed goes on with the next chunk and ends with the same numbers. Which items
-make up a chunk depends on the data and on the batch size that the model or the user names, not on the
-one that the run finds fastest.
+The unit of work is a chunk of items. A chunk's predictions are one file, written atomically, so that
+a killed run resumes with the next chunk and ends with the same numbers. The items of a chunk depend
+on the data and on the batch size given by the model or the user, not on the one that the run finds
+fastest.
 """
 
 from __future__ import annotations
@@ -228,7 +228,7 @@ def predict(
         work: The plan.
         predictor: Of the benchmark, with the model.
         folder: The run folder.
-        report: Called as the work goes on.
+        report: Called as the work progresses.
         share: Which chunks are this process's.
         hint: What would be sooner, in case the run will take long.
 
@@ -261,7 +261,7 @@ def predict(
             store.write(chunk, values, seconds)
         except ValueError as error:
             raise BadCheckpoint(
-                f"the model gives scores that are no numbers ({error}); its weights are damaged, "
+                f"the model returns scores that are not finite ({error}); its weights are damaged, "
                 "or try --dtype float32"
             ) from None
         done += len(chunk)

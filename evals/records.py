@@ -156,7 +156,7 @@ def read(path: Path) -> Record:
     except FileNotFoundError:
         raise MissingData(f"no record at {path}") from None
     except (ValueError, RecursionError) as error:
-        raise BadData(f"record {path} is no valid JSON: {error}") from None
+        raise BadData(f"record {path} is not valid JSON: {error}") from None
     if not isinstance(content, dict) or content.get("schema") not in _READ:
         found = content.get("schema") if isinstance(content, dict) else None
         raise BadData(f"record {path} has schema {found!r}; this version reads schemas 1 and 2")

@@ -61,7 +61,7 @@ def run(
         benchmark: Its name, "flickr" or "snli-ve".
         model: A card's name, a model folder, or a model that is loaded already (`device`, `dtype`
             and `image_size` are its own then); "finetuned" for the embedded one of the benchmark.
-        on_progress: Called as the work goes on.
+        on_progress: Called as the work progresses.
         on_notice: Called beforehand with what the user should know of the run.
         share: Of this process, where several measure together (`evals.distributed.launched`).
         options: Fields of `evals.benchmark.Request` (zero_shot, data_root, suite, split, limit,
@@ -186,7 +186,7 @@ def evaluate(
     Args:
         request: What is to be measured.
         model: A loaded model, instead of the request's.
-        on_progress: Called as the work goes on.
+        on_progress: Called as the work progresses.
         on_notice: Called beforehand with what the user should know of the run.
         share: Of this process, where several measure together.
 
@@ -293,7 +293,7 @@ def _keep_features(model: Model, folder: Path | None, stack: ExitStack) -> None:
     if folder is None:
         return
     if not isinstance(model, protocols.FeatureKeeper):
-        raise UsageError(f"model '{model.name}' keeps no features: leave --features out")
+        raise UsageError(f"model '{model.name}' cannot cache features: leave --features out")
     model.keep_features(folder)
     stack.callback(model.keep_features, None)
 

@@ -1,4 +1,4 @@
-"""What is said of a split's items: how many, whether they are the official ones, what they are."""
+"""Description of a split's items: number, unit, and whether they are the official ones."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Item = TypeVar("Item")
 
 @dataclass(frozen=True)
 class SplitInfo:
-    """Which part of which data a run measures.
+    """The part of a data set that a run measures.
 
     Attributes:
         title: The data set's name for a reader.
@@ -172,7 +172,7 @@ def fingerprint(split: str, items: Iterable[object], images: Iterable[Path] = ()
     missing = [path for path in paths if not path.is_file()]
     if missing:
         raise MissingData(
-            f"{len(missing):,} of {len(paths):,} images are not there, first {missing[0]}"
+            f"{len(missing):,} of {len(paths):,} images are not on disk, first {missing[0]}"
         )
     for path in tracked(paths, "hashing images", "images"):
         digest.update(_content(path, path.stat().st_mtime_ns))
@@ -203,5 +203,5 @@ def contents_of(
 
 @lru_cache(maxsize=1 << 17)
 def _content(path: Path, changed: int) -> bytes:
-    """The sha256 of a file, remembered: evaluations in the midst of training read it often."""
+    """The sha256 of a file, remembered: evaluations during training read it often."""
     return hashlib.sha256(path.read_bytes()).digest()

@@ -68,7 +68,7 @@ def resolve(
     if data_root is None:
         if suite == PAPER:
             raise UsageError(
-                "suite 'paper' is real data: say where it lies with --data-root or UNIMO2_DATA "
+                "suite 'paper' is real data: give its folder with --data-root or UNIMO2_DATA "
                 "(a folder that holds flickr30k/, coco/ ... in their official layouts)"
             )
         return _embedded(needs)
@@ -140,7 +140,7 @@ def keep_fingerprints(root: Path) -> dict[str, dict[str, str]]:
         first; splits and benchmarks that the suite lacks are left out.
 
     Raises:
-        BadData: There is no description that can be read.
+        BadData: No readable description.
     """
     path = root / DESCRIPTION
     content = description(root)

@@ -69,7 +69,7 @@ def validator(
 
     Raises:
         UsageError: Or one of its kinds, for a split that cannot be read: it is read now, so that this
-            is said before the training and not after an epoch.
+            is reported before the training and not after an epoch.
     """
     from evals.retrieval.weight import weighing
     from unimo2.training.finetuning.config import AnswerConfig, CaptionConfig

@@ -30,7 +30,7 @@ class Workspace:
 
     Attributes:
         folder: Where the run writes.
-        resumed: It was begun by an earlier session.
+        resumed: It was started by an earlier session.
         earlier: Unfinished runs that a new one differs from in its data alone, newest first.
     """
 

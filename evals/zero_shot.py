@@ -148,7 +148,7 @@ class ClassOptions(PairOptions):
 
 
 def alternatives(request: Request) -> tuple[str, ...]:
-    """The capabilities of which a zero-shot run needs one, in order of preference.
+    """Capabilities, any one of which suffices for a zero-shot run, in order of preference.
 
     Raises:
         UsageError: An unknown score, or options that exclude each other.

@@ -168,11 +168,11 @@ def examples(record: Record, sources: ExampleSources) -> Examples | None:
     data = sources.of(record)
     note = ""
     if data is None:
-        note = "The data is not here: texts and pictures are left out."
+        note = "The data is not here: texts and images are left out."
     elif record.data.get("note") is None and data.fingerprint != record.data.get("fingerprint"):
         data, note = (
             None,
-            "The data here is not what was measured: texts and pictures are left out.",
+            "The data here is not the data that was measured: texts and images are left out.",
         )
     make = _MAKERS.get(record.benchmark, _glue if "target" in samples else _plain)
     words = _WORDS.get(record.benchmark, ("item", "prediction", "truth", "score"))
@@ -220,7 +220,7 @@ def _text(value: Any) -> str:
 
 
 def _plain(samples: pd.DataFrame, data: Any, record: Record) -> list[Example]:
-    """Items of which no more is known than what the run kept."""
+    """Items about which only what the run kept is known."""
     found = []
     for number, line in zip(samples.index, _lines(samples), strict=True):
         key = next(

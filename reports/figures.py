@@ -176,7 +176,7 @@ def figure(
 
 
 def read_logs(runs: Path) -> list[Log]:
-    """The logs of training below a folder, by name; what is no line of JSON is passed over."""
+    """The logs of training below a folder, by name; lines that are not JSON are skipped."""
     logs = []
     for path in sorted(_found(runs)):
         lines = []

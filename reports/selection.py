@@ -27,7 +27,7 @@ ZERO_SHOT, FINETUNED = "zero-shot", "finetuned"
 PARTS, PARAMETERS = 4, 5  # Table 4 takes parts away, Table 5 varies K, C and the map
 RUNS = Path("runs")
 
-# Entries of a protocol that are no condition: what the block says already, what belongs to the
+# Entries of a protocol that are not conditions: what the block says already, what belongs to the
 # model (images of another size make another row) or to a row of an ablation, and how the interval
 # is found.
 _NO_CONDITION = {
@@ -35,7 +35,7 @@ _NO_CONDITION = {
     *("name", "lineage", "answering", "ensemble"),
     *("training", "limit", "without", "inference"),
 }
-# Scores that are the model's own; any other is chosen by whoever measures.
+# Scores that are the model's own; any other is chosen by the evaluation's options.
 _OWN_SCORES = (Score.OWN, Score.FUSED, Score.DOT)
 
 

@@ -81,7 +81,7 @@ class Thumbs:
     left_out: int = 0
 
     def address(self, image: Path | None, embed: bool, refer: bool) -> str | None:
-        """The address of a picture on a page, or None where there is none."""
+        """The address of an image on a page, or None where there is none."""
         if image is None or not (embed or refer):
             return None
         if refer:

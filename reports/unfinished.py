@@ -10,7 +10,7 @@ from pathlib import Path
 from evals.records import RECORD
 from evals.workspace import IDENTITY, is_worked_on
 
-# What a run keeps while it goes on: a file for the items from one place to another.
+# Files that a run keeps while it is unfinished: a file for the items from one place to another.
 _PARTS = {"predictions": "items", "blocks": "captions"}
 _PART = re.compile(r"(\d+)-(\d+)\.(?:json|npz)")
 

@@ -1,4 +1,4 @@
-"""Devices and number formats by the names that users type, and how many cores there are."""
+"""Devices and dtypes by the names that users type, and the number of cores."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def find_device(name: str) -> torch.device:
 
 
 def find_dtype(name: str) -> torch.dtype:
-    """The number format of that name.
+    """The dtype of that name.
 
     Raises:
         UsageError: It is none that models compute in.

@@ -38,4 +38,4 @@ class IncompatibleModel(UsageError):
 
 
 class TrainingFailed(UsageError):
-    """Training cannot go on (a loss that is no number, a full disk); the last checkpoint is kept."""
+    """Training cannot continue (loss not finite, disk full); the last checkpoint is kept."""

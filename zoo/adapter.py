@@ -48,7 +48,7 @@ Result = TypeVar("Result")
 def evaluated(
     method: Callable[Concatenate[Owner, Arguments], Result],
 ) -> Callable[Concatenate[Owner, Arguments], Result]:
-    """Make a method of an adapter run without gradients and dropout, also in the midst of training.
+    """Make a method of an adapter run without gradients and dropout, also during training.
 
     Args:
         method: Of an object whose `model` is the module.
@@ -169,7 +169,9 @@ class Adapter:
     def keep_features(self, folder: Path | None) -> None:
         """Keep what the towers give in a folder, and read it from there; None to stop."""
         if not self.keeps_features:
-            raise IncompatibleModel(f"model '{self.name}' keeps no features: leave --features out")
+            raise IncompatibleModel(
+                f"model '{self.name}' cannot cache features: leave --features out"
+            )
         self.features = None
         if folder is not None:
             self.features = FeatureStore(folder, self.weights_sha256, self.dtype, self.device)

@@ -143,7 +143,7 @@ def read(path: Path) -> Card:
     try:
         raw = parse_toml(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise BadData(f"card {path} is no valid TOML: {error}") from None
+        raise BadData(f"card {path} is not valid TOML: {error}") from None
     source, published = raw.pop("source", None), raw.pop("published", {})
     if not isinstance(source, dict):
         raise BadData(f"card {path}: 'source' must be a table with 'kind' and 'location'")
@@ -305,7 +305,8 @@ def require(card: Card, *alternatives: str) -> None:
     if not own and not set(alternatives) & set(card.capabilities):
         can = ", ".join(card.capabilities) or "nothing that is measured"
         raise IncompatibleModel(
-            f"model '{card.name}' is no {' or '.join(alternatives)} (its card lists: {can}); "
+            f"model '{card.name}' cannot be used as {' or '.join(alternatives)} (its card lists: "
+            f"{can}); "
             "'unimo2 zoo list' shows what each model can do"
         )
 

@@ -85,7 +85,7 @@ def _digest(features: Tensor) -> Tensor:
 
 
 def _read(path: Path) -> Tensor | None:
-    """The features in a file; None if it is not there, or damaged, which is said."""
+    """The features in a file; None if it is missing, or damaged, with a notice."""
     try:
         content = load(path.read_bytes())
         features = content[_STATES]

@@ -76,7 +76,7 @@ def fetch(source: Source) -> Path:
 
 
 def _lacks(folder: Path, source: Source) -> list[str]:
-    """What a snapshot lacks without which there is no model, in words."""
+    """Required files that a snapshot lacks, in words."""
     if source.file:
         return [] if (folder / source.file).is_file() else [source.file]
     if not any((folder / name).is_file() for name in ("config.json", "open_clip_config.json")):

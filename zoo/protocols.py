@@ -352,7 +352,7 @@ def require(model: object, capability: str) -> None:
     )
     name = getattr(model, "name", type(model).__name__)
     raise IncompatibleModel(
-        f"model '{name}' is no {capability}: it lacks {', '.join(members)}; "
+        f"model '{name}' cannot be used as {capability}: it lacks {', '.join(members)}; "
         "'unimo2 zoo list' shows what each model can do"
     )
 

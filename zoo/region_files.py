@@ -65,7 +65,7 @@ class RegionFolder:
         self.folder = folder
         self.manifest: Mapping[str, Any] = read_json(path)
         if not isinstance(self.manifest, dict):
-            raise BadData(f"{path} is no manifest of features: expected a table")
+            raise BadData(f"{path}: expected a manifest of features, a table")
 
     def read(self, file: str | None) -> Regions:
         """The regions of an image.

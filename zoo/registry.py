@@ -206,11 +206,13 @@ def _configuration(folder: Path) -> Mapping[str, Any]:
     if not path.is_file() and (folder / _OPEN_CLIP).is_file():
         return {}
     if not path.is_file():
-        raise BadCheckpoint(f"{folder} holds no config.json, so it is no model folder")
+        raise BadCheckpoint(f"{folder} has no config.json: expected a model folder")
     config = read_json(path)
     named = {"model_type", "architectures", "architecture"}
     if not isinstance(config, dict) or not named & set(config):
-        raise BadCheckpoint(f"{path} is no model configuration with a 'model_type'")
+        raise BadCheckpoint(
+            f"{path}: expected a model configuration, a JSON object with 'model_type'"
+        )
     if not isinstance(config.get("architectures") or [], list):
         raise BadCheckpoint(f"{path}: expected a list of class names in 'architectures'")
     return config

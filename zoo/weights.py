@@ -1,6 +1,6 @@
 """Files of weights: which ones a model folder has, their sha256, and whether they are whole.
 
-A folder is looked at before any library reads it: what is damaged is said with the file's name, and a
+A folder is looked at before any library reads it: errors about damaged files name the file, and a
 configuration whose sizes the weights cannot have is refused before anything of that size is allocated.
 """
 

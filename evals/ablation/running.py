@@ -77,7 +77,7 @@ def run(
 ) -> list[Record]:
     """Do what of a plan is not done.
 
-    A row appears among the runs only when it is complete. An interrupted one goes on where it
+    A row appears among the runs only when it is complete. An interrupted one resumes where it
     stopped when the same plan runs again.
 
     Args:

@@ -186,7 +186,7 @@ class Coco(ItemBenchmark):
         return [f"SPICE will not be measured: {reason}"] if reason else []
 
     def groups(self, data: CocoData) -> range:
-        """Every image by itself."""
+        """One unit per image."""
         return range(len(data.images))
 
     def predictor(self, model: Captioner, data: CocoData, request: Request) -> Predict:

@@ -164,7 +164,7 @@ class ImageNet(ItemBenchmark):
         return dtype_choice.choose(exact, fast, [path for _, path in some], sentences)
 
     def groups(self, data: ImageNetData) -> range:
-        """Every image by itself."""
+        """One unit per image."""
         return range(len(data.images))
 
     def predict(

@@ -142,7 +142,7 @@ class Vqa(ItemBenchmark):
         notes = [f"{name} in the run folder is what the evaluation server takes"]
         if data.truth is None:
             notes.append(
-                f"the answers of {data.extent.split} are on the evaluation server: there is no "
+                f"the answers of {data.extent.split} are on the evaluation server, so there is no "
                 "accuracy"
             )
             return Results({}, frame(columns, answers), notes)

@@ -25,10 +25,10 @@ _COMMON = {
         "allow_missing",
         bool,
         False,
-        {"help": "Score what is there, and say how many are missing."},
+        {"help": "Score the predictions present and report how many are missing."},
     ),
     "seed": parameter(
-        "seed", int, 0, {"help": "Of the intervals' resampling.", "range": (0, None)}
+        "seed", int, 0, {"help": "Seed for the bootstrap intervals.", "range": (0, None)}
     ),
 }
 
@@ -36,7 +36,7 @@ _COMMON = {
 def register(app: typer.Typer) -> None:
     """Add the verb to the application, a command for each benchmark that takes predictions."""
     verb = typer.Typer(
-        help="Score predictions that somebody else made, by the official metrics. "
+        help="Score existing prediction files with the official metrics. "
         "docs/prediction-formats.md shows every format."
     )
     for name in benchmarks():

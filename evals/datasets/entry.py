@@ -1,4 +1,4 @@
-"""What is said of a data set, and what a look at it on disk brings."""
+"""Description of a data set, and the result of checking it on disk."""
 
 from __future__ import annotations
 

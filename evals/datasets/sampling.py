@@ -44,7 +44,7 @@ def choose(name: str, root: Path, split: str | None, count: int) -> ChosenSample
     samples = data_set.samples
     if samples is None:
         known = ", ".join(shown_data_sets())
-        raise UsageError(f"{data_set.name} has no pictures to show; these have: {known}")
+        raise UsageError(f"{data_set.name} has no images to show; these have: {known}")
     split = samples.splits[0] if split is None else split
     if split not in samples.splits:
         known = ", ".join(samples.splits)

@@ -14,7 +14,7 @@ from unimo2.errors import BadData, MissingData
 
 NOT_THERE, COMPLETE, PART, SAMPLE = "not there", "complete", "part", "sample"
 WRONG, READ = "problems", "read"
-_TELLING = 100  # a smaller split of the size of another one is no sign of having been mixed up
+_TELLING = 100  # in smaller splits, the size of another one does not suggest a mix-up
 
 
 @dataclass(frozen=True)
@@ -135,7 +135,7 @@ def _known_as(
 
 
 def _absent(findings: VerificationReport, expected: Iterable[OfficialCount]) -> list[str]:
-    """Splits of which nothing at all was counted, in the official order."""
+    """Splits without any counted item, in the official order."""
     counted = {split for split, _ in findings.counts}
     return list(dict.fromkeys(row.split for row in expected if row.split not in counted))
 

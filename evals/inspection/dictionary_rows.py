@@ -85,7 +85,7 @@ def inspect(
     """
     dictionary = model.base.dictionary
     if dictionary is None or dictionary.nearest:
-        raise IncompatibleModel(f"model '{model.name}' has no dictionary of which rows are chosen")
+        raise IncompatibleModel(f"model '{model.name}' has no grounded dictionary")
     encoded: list[ItemFeatures] = []
     for start in range(0, len(images), _AT_ONCE):
         encoded += model.encode_images([load_image(i.path) for i in images[start:][:_AT_ONCE]])

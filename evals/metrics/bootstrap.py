@@ -95,7 +95,7 @@ def interval(values: Floats, value: float) -> tuple[float, float]:
 
 
 def of_draws(value: float, drawn: Floats, items: int, chance: float | None = None) -> Metric:
-    """A figure that is no mean over items, in percent, with the interval of its resamples.
+    """A figure that is not a mean over items, in percent, with the interval of its resamples.
 
     Args:
         value: of all items.

@@ -151,7 +151,7 @@ def rank_images(scores: ArrayLike, caption_image: ArrayLike) -> Ranking:
         One query per caption.
 
     Raises:
-        BadData: Scores that are no numbers, or shapes and indices that do not fit.
+        BadData: Scores that are NaN, or shapes and indices that do not fit.
     """
     matrix, owner = _checked(scores, caption_image)
     return _rank_columns(matrix, owner[None, :] == np.arange(len(matrix))[:, None])
@@ -177,12 +177,12 @@ def rank_classes(scores: ArrayLike, targets: ArrayLike) -> Ranking:
         One query per item.
 
     Raises:
-        BadData: Scores that are no numbers.
+        BadData: Scores that are NaN.
     """
     matrix, owner = np.asarray(scores), np.asarray(targets, dtype=np.int64)
     if np.isnan(matrix).any():
         raise BadData(
-            f"{np.isnan(matrix).sum()} scores of classes are no numbers (NaN): the model's weights "
+            f"{np.isnan(matrix).sum()} class scores are NaN: the model's weights "
             "are damaged, or try --dtype float32"
         )
     return _rank_columns(matrix.T, owner[None, :] == np.arange(matrix.shape[1])[:, None])
@@ -204,7 +204,7 @@ def _checked(scores: ArrayLike, caption_image: ArrayLike) -> tuple[NDArray[np.fl
     if np.isnan(matrix).any():
         image, caption = np.argwhere(np.isnan(matrix))[0]
         raise BadData(
-            f"{np.isnan(matrix).sum()} scores are no numbers (NaN), the first at image {image}, "
+            f"{np.isnan(matrix).sum()} scores are NaN, the first at image {image}, "
             f"caption {caption}"
         )
     if captions == 0 or owner.min() < 0 or owner.max() >= images:

@@ -1,6 +1,6 @@
 """How fast the retrieval protocol is: against the released algorithm, dense fusion, the machine.
 
-Four ways to score the same pairs are timed in turn, in every number format, beside plain matrix
+Four ways to score the same pairs are timed in turn, in every dtype, beside plain matrix
 products of the fusion layers' shapes. Models have random weights: speed does not depend on them.
 """
 
@@ -70,7 +70,7 @@ class RetrievalSpeed:
         pair_ms: Of fusing a pair.
         matmul_tflops: 10^12 operations a second of plain products of the fusion layers' shapes.
         projection_mib: Memory that the first layer's projections of an image take.
-        released_ratio: The whole protocol's time by the released algorithm in the first number format
+        released_ratio: The whole protocol's time by the released algorithm in the first dtype
             of the run, by this project's exhaustive one in this format; the median of the rounds'.
         methods: This project's protocol first.
     """
@@ -226,7 +226,7 @@ def measure(
     batch_size: int | None = None,
     shortlist: int = SUGGESTED,
 ) -> list[RetrievalSpeed]:
-    """Time all ways in all number formats in turn.
+    """Time all ways in all dtypes, alternately.
 
     Args:
         config: Sizes of a grounded model.
@@ -240,7 +240,7 @@ def measure(
         shortlist: K of `--rerank`.
 
     Returns:
-        The figures of each number format.
+        The figures per dtype.
     """
     benches = [Bench.of(config, images, captions, text, device, d, batch_size) for d in dtypes]
     shapes = [bench.linear_shapes(text) for bench in benches]

@@ -106,7 +106,7 @@ def coverage_notes(
 
     Args:
         rerank: Its size; None for all pairs.
-        weight: Of the contrastive score; None for a score that is no weighted sum.
+        weight: Of the contrastive score; None for a score that is not a weighted sum.
         parts: Of the score, each `[images, captions]`.
 
     Returns:

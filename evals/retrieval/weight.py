@@ -66,7 +66,7 @@ def scan_weights(
         The choice.
 
     Raises:
-        BadData: Scores that are no numbers, or shapes and indices that do not fit.
+        BadData: Scores that are NaN, or shapes and indices that do not fit.
         UsageError: No weights to try.
     """
     if not weights:
@@ -116,7 +116,7 @@ def choose_weight(
     Args:
         model: A scorer with the parts "itm" and "contrastive".
         images: The split, with its captions.
-        report: Called as the scoring goes on.
+        report: Called as the scoring progresses.
         weights: What to try.
         team: Processes that score together; this one alone by default.
 

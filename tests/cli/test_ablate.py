@@ -76,7 +76,7 @@ def test_an_interrupted_row_ends_with_the_same_weights(ablate, tmp_path, capsys,
         patch.setattr("unimo2.training.logging.TrainingBar.__call__", interrupt)
         assert ablate("--k", "2") == 130
     assert capsys.readouterr().err.splitlines()[-1] == (
-        "unimo2: error: interrupted: what is finished is kept; the same command goes on from there"
+        "unimo2: error: interrupted: what is finished is kept; the same command resumes from there"
     )
     assert records.find(tmp_path / "runs") == []
     assert ablate("--k", "2", "--dry-run") == 0

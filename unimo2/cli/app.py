@@ -71,11 +71,11 @@ VERBS = {
     "finetune": ("evals.cli.train", "Train a pre-trained model further for one task."),
     "compare": (
         "reports.cli",
-        "Compare two runs item by item: difference of every metric, its interval and p-value.",
+        "Compare two runs item by item: differences of all metrics with intervals and p-values.",
     ),
     "report": (
         "reports.cli",
-        "Show tables of the paper and, beneath each, what was measured.",
+        "Show the paper's tables, each with the measured results below it.",
     ),
     "ablate": (
         "reports.cli",
@@ -83,16 +83,16 @@ VERBS = {
     ),
     "data": (
         "evals.cli.data",
-        "Data: what there is and what it should be, and the embedded suite.",
+        "List, verify, fetch and show data sets; make the embedded suite.",
     ),
-    "eval": ("evals.cli.eval", "Measure a model on a benchmark of the paper."),
+    "eval": ("evals.cli.eval", "Evaluate a model on a benchmark of the paper."),
     "score": (
         "evals.cli.score",
-        "Score predictions that somebody else made, by the official metrics.",
+        "Score existing prediction files with the official metrics.",
     ),
-    "zoo": ("zoo.cli", "Models: list them, show one, convert the released checkpoint."),
-    "bench": ("evals.cli.bench", "Measure how fast the model's parts are on this machine."),
-    "inspect": ("evals.cli.inspect", "See what a model's parts hold."),
+    "zoo": ("zoo.cli", "List and show models; convert the released checkpoint."),
+    "bench": ("evals.cli.bench", "Measure the speed of the model's parts on this machine."),
+    "inspect": ("evals.cli.inspect", "Inspect a model's grounded dictionary."),
     "doctor": (
         "unimo2.cli.doctor",
         "Check this installation: packages, devices, Java, folders, data sets, the hub.",
@@ -154,7 +154,7 @@ def build(wanted: Collection[str] | None = None) -> typer.Typer:
     """
     app = typer.Typer(
         name=PROGRAM,
-        help="UNIMO-2: train it, evaluate it and its neighbours, and set the results beside the "
+        help="UNIMO-2: train it, evaluate it and related models, and compare the results with the "
         "paper's.",
         # Plain text: a box would break "one line for an error", and help stays easy to search.
         rich_markup_mode=None,
@@ -279,12 +279,12 @@ def _interrupted_message(status: int, arguments: Sequence[str]) -> str:
     """What happened to the run, and how to continue."""
     word = "terminated" if status == TERMINATED else "interrupted"
     if not any(one in arguments for one in _RESUMED):
-        return f"{word}: nothing half done is left; give the same command again"
+        return f"{word}: no partial output is left; run the same command again"
     anew = [one for one in ("--fresh", "never") if one in arguments]
     how = "the same command"
     if anew:
         how += f" without {'--fresh' if anew[0] == '--fresh' else '--resume never'}"
-    return f"{word}: what is finished is kept; {how} goes on from there"
+    return f"{word}: what is finished is kept; {how} resumes from there"
 
 
 def _open_streams() -> None:
@@ -366,8 +366,8 @@ def _system_message(error: OSError) -> str:
     reason = error.strerror or str(error)
     place = f"{error.filename}: {reason}" if error.filename else reason
     advice = {
-        errno.ENOSPC: "make room there, then give the same command again",
-        errno.EDQUOT: "make room there, then give the same command again",
+        errno.ENOSPC: "free some space there, then run the same command again",
+        errno.EDQUOT: "free some space there, then run the same command again",
         errno.EMFILE: "raise the limit of open files ('ulimit -n')",
     }
     return f"{place}; {advice.get(error.errno or 0, 'expected a place that this user may use')}"

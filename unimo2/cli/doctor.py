@@ -184,7 +184,7 @@ def _torch() -> Iterator[Finding]:
     else:
         flags = _cpu_flags()
         half = [name for name, some in _INSTRUCTIONS.items() if flags & set(some)]
-    slow = "no instructions for bfloat16 or float16: float32 is the fastest here"
+    slow = "no bfloat16 or float16 instructions: float32 is the fastest here"
     yield Finding("half precision", OK, f"fast: {', '.join(half)}" if half else slow)
 
 

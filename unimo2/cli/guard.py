@@ -67,7 +67,7 @@ def marks(command: Any) -> dict[str, tuple[Any, ...]]:
 
 
 def guard(command: Any) -> None:
-    """Let a command, and those below it, refuse what cannot be meant before it does anything."""
+    """Let a command, and those below it, refuse invalid options before it does anything."""
     for below in getattr(command, "commands", {}).values():
         guard(below)
     if command.callback is None or hasattr(command, "commands"):

@@ -26,7 +26,7 @@ Texts = Strings | RepeatedStrings
 
 
 class Index:
-    """Where images are, and what is said about them, in little memory."""
+    """Image locations and their texts, in little memory."""
 
     def __init__(
         self, images: Iterable[TrainingImage | CaptionedFolder], repeated: bool = False

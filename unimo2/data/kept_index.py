@@ -81,7 +81,9 @@ def keep(
                 kept = _kept(home, folders, asked)
     except OSError as error:
         if notice is not None:
-            notice(f"no index can be kept in {home} ({error}): every process lists by itself")
+            notice(
+                f"no index can be kept in {home} ({error}): every process lists the files itself"
+            )
         return find(lost)
     assert kept is not None  # it was written a moment ago
     lost.include(kept.facts["skips"])

@@ -35,7 +35,7 @@ class PairCorpus:
 
     A pass over the corpus takes every image once, with one of its captions drawn at random, so
     that a batch never holds the same image twice. Any sample can be read at any time, so that a
-    resumed run goes on at the same sample without reading what came before.
+    resumed run continues at the same sample without reading what came before.
     """
 
     def __init__(

@@ -67,7 +67,7 @@ class Shard:
         """
         if batch_size % self.world:
             raise UsageError(
-                f"training.{name} {batch_size} is no multiple of {self.world}, the number of "
+                f"training.{name} {batch_size} is not a multiple of {self.world}, the number of "
                 "processes times training.accumulate"
             )
         part = batch_size // self.world

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from unimo2.formats.shards import ImageSource, TarMember
 
 Columns = Mapping[str, NDArray[np.generic]]
-"""What a table is made of: arrays by name, each of which can be a file that is mapped."""
+"""Contents of a table: arrays by name, each in memory or in a mapped file."""
 _END = b"\0"  # after each string, so that all of them are what a fingerprint is taken over
 
 
@@ -79,7 +79,7 @@ class Strings:
 
 
 class RepeatedStrings:
-    """Strings of which few differ, such as names of classes: each is held once."""
+    """Strings with few distinct values, such as class names: each is held once."""
 
     def __init__(self) -> None:
         self._distinct = Strings()

@@ -215,11 +215,11 @@ def _number(cell: str, place: str) -> float:
     except ValueError:
         value = math.nan
     if not math.isfinite(value):
-        raise BadData(f"{place}: {cell!r} is no number")
+        raise BadData(f"{place}: {cell!r} is not a number")
     return value
 
 
 def _index(cell: str, place: str) -> int:
     if not cell.strip().isdecimal() or len(cell) > _LONGEST_INDEX:
-        raise BadData(f"{place}: index {cell!r} is no whole number")
+        raise BadData(f"{place}: index {cell!r} is not a whole number")
     return int(cell)

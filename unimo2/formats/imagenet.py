@@ -223,7 +223,7 @@ def _from_folders(
         for name, path in _images_in(Path(entry.path), left_out).items():
             yield LabelledImage(_name(name), entry.name, path)
     if odd:
-        refuse(BROKEN_ROW, f"{folder}: folders that are no synset ids: {first_few(odd)}", broken)
+        refuse(BROKEN_ROW, f"{folder}: folders that are not synset ids: {first_few(odd)}", broken)
 
 
 def _from_solution(path: Path, broken: Skips | None) -> Iterator[LabelledImage]:

@@ -67,7 +67,7 @@ def load_image(path: str | ImageSource) -> Image.Image:
 
 
 def check_image(path: Path) -> None:
-    """Open a picture as far as it takes to know that `load_image` will read it; raises as it does.
+    """Open an image far enough to know that `load_image` will read it; raises as it does.
 
     JPEG is decoded at an eighth of its size and of PNG only the checksums are read: several times as
     fast as decoding, and either meets the end of a file that was cut off.
@@ -104,7 +104,7 @@ def to_rgb(image: Image.Image) -> Image.Image:
 
 
 def _upright(image: Image.Image) -> Image.Image:
-    """The picture turned as its metadata says, of which only the orientation is read.
+    """The image rotated by its metadata's orientation, the only entry that is read.
 
     `ImageOps.exif_transpose` writes the other metadata anew, which fails where that is not sound
     though the pixels are.

@@ -18,7 +18,7 @@ BROKEN_ROW = "broken row"
 DUPLICATE = "id that occurs twice"
 MISSING_IMAGE = "image not on disk"
 UNKNOWN_LABEL = "unknown label"
-NOT_AN_IMAGE = "file that is no image"
+NOT_AN_IMAGE = "file that is not an image"
 
 IMAGE_SUFFIXES = (
     *(".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".jpe", ".jfif", ".jp2"),

@@ -160,7 +160,7 @@ class Unimo2Config(PretrainedConfig):
         return self.head_input or self.itm_input
 
     def check(self) -> None:
-        """Refuse values that cannot be meant.
+        """Refuse invalid values.
 
         Raises:
             UsageError: The first such value, with its field's name and what is allowed.
@@ -178,11 +178,12 @@ class Unimo2Config(PretrainedConfig):
             heads = getattr(self, field)
             if heads is not None and (heads < 1 or self.hidden_size % heads):
                 raise UsageError(
-                    f"Unimo2Config: hidden_size={self.hidden_size} is no multiple of {field}={heads}"
+                    f"Unimo2Config: hidden_size={self.hidden_size} is not a multiple of "
+                    f"{field}={heads}"
                 )
         if self.image_size % self.patch_size:
             raise UsageError(
-                f"Unimo2Config: image_size={self.image_size} is no multiple of "
+                f"Unimo2Config: image_size={self.image_size} is not a multiple of "
                 f"patch_size={self.patch_size}"
             )
         if self.patch_padding not in (0, (self.patch_size - 1) // 2):
@@ -235,7 +236,7 @@ class Unimo2Config(PretrainedConfig):
             # 4.03 against 3.84 after 60 steps, one seed each.
             "initializer_range": 0.08,
             # As large as the patch embeddings. From 0.02, a twenty-fifth of them, the model did not
-            # learn in 4,000 steps where things are: hidden words of place in held-out captions were
+            # learn in 4,000 steps where things are: masked words of place in held-out captions were
             # right in 51 % of the cases, and in 49 % with the picture of another caption.
             "patch_position_range": 0.5,
             "dictionary_size": 256,

@@ -306,7 +306,7 @@ class _Beams:
     ended: Tensor  # [b, k]
 
     def over(self) -> Tensor:
-        """[b] whether every beam of an image has ended (a score of -inf is no beam at all)."""
+        """[b] whether every beam of an image has ended (a score of -inf is not a beam)."""
         return (self.ended | self.scores.isneginf()).all(dim=1)
 
     def keep(self, images: Tensor) -> _Beams:
@@ -394,7 +394,7 @@ def _extend(
         beams: Of b images, k each.
         log_probs: [r, V] of the token to append.
         end: The end token.
-        length: Tokens of a text that goes on, the new one included.
+        length: Tokens of a text so far, including the new one.
         settings: How to search.
         word_starts: Which token ids begin a word.
 

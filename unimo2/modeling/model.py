@@ -311,7 +311,7 @@ class Unimo2Model(Unimo2PreTrainedModel):
             UsageError: Neither images nor texts, or labels without texts.
         """
         if labels is not None and input_ids is None:
-            raise UsageError("labels were given without input_ids: there are no tokens to predict")
+            raise UsageError("labels were given without input_ids: expected both")
         vision = None if pixel_values is None else self.encode_image(pixel_values)
         text = None
         if input_ids is not None:

@@ -21,7 +21,7 @@ _TOLERANCE = 1e-4
 
 
 def check_encoder(fields: dict[str, Any], source: str) -> None:
-    """Refuse a text encoder that is no RoBERTa with the exact GELU.
+    """Refuse a text encoder that is not a RoBERTa with the exact GELU.
 
     Args:
         fields: Its config.json.

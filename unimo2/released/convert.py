@@ -223,7 +223,7 @@ def _refuse_target(source: Path | None, out: Path) -> None:
             raise UsageError(f"{shown(out)} lies in the checkpoint's own folder: choose another")
     if out.is_symlink() or out.exists():
         if not out.is_dir():
-            raise UsageError(f"{shown(out)} exists and is no folder: choose another")
+            raise UsageError(f"{shown(out)} exists and is not a folder: choose another path")
         if any(out.iterdir()):
             raise UsageError(f"{shown(out)} is not empty: choose another folder, or empty it first")
 

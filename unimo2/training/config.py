@@ -119,7 +119,7 @@ class PretrainConfig(LoopConfig):
     """
 
     # "unimo2"; a peer on the same pairs, "clip" from random weights or "vilt" from those of
-    # `vision_tower`, if given; or one tower by itself, from random weights, which another run then
+    # `vision_tower`, if given; or a single tower, from random weights, which another run then
     # starts from: a ViT on "labels" of `image_sets` or on "views" of them (SimCLR), or RoBERTa on
     # masked "words" of `text_sets`
     trains: Literal["unimo2", "clip", "vilt", "labels", "views", "words"] = "unimo2"

@@ -1,4 +1,4 @@
-"""Whether the dictionary is in use: a collapse is said aloud, and rows out of use can start anew."""
+"""Dictionary usage: warn of a collapse, and reinitialise rows that are out of use."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def collapse_warning(
 
     Args:
         values: A line of the log.
-        floor: Share of the rows in use below which it is said.
+        floor: Share of the rows in use below which a warning is given.
         size: C, rows of the dictionary.
         chosen: K, rows of one input.
     """
@@ -29,9 +29,9 @@ def collapse_warning(
     if used is None or used >= floor:
         return None
     return (
-        f"the dictionary collapses: {round(used * size)} of its {size} rows are in use "
+        f"the dictionary is collapsing: {round(used * size)} of its {size} rows are in use "
         f"({100 * used:.0f} %, one input alone chooses {chosen}); "
-        "training.restart_unused gives the others another start"
+        "training.restart_unused reinitialises the others"
     )
 
 

@@ -79,7 +79,7 @@ class Groups:
 
 
 def groups_of(members: Tensor, usable: Tensor, input_ids: Tensor, image_index: Tensor) -> Groups:
-    """Groups of these members; samples of the same image or words are no negatives.
+    """Groups of these members; samples of the same image or words are not negatives.
 
     Args:
         members: int64 [r, g], rows of the following.

@@ -69,7 +69,7 @@ class Everyone(NamedTuple):
         )
 
     def twins(self) -> Tensor:
-        """Which pairs are no negatives of this process's, bool [b, B]."""
+        """Pairs that are not negatives of this process's, bool [b, B]."""
         ids, index = self.input_ids, self.image_index
         return same_pair(ids[self.own], index[self.own], ids, index)
 

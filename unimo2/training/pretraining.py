@@ -55,7 +55,7 @@ def model_config(recipe: Recipe, vocab_size: int | None = None) -> Unimo2Config:
     """The model configuration of a recipe; without a vocabulary size, that of the preset.
 
     Raises:
-        UsageError: An unknown preset or field, or a value that cannot be meant.
+        UsageError: An unknown preset or field, or an invalid value.
     """
     if recipe.preset not in _PRESETS:
         known = ", ".join(_PRESETS)

@@ -38,7 +38,7 @@ def load_recipe(name_or_file: str) -> Recipe:
 
     Raises:
         MissingData: there is no such recipe.
-        UsageError: the file is no TOML, or has an unknown key or a value of another type.
+        UsageError: the file is not TOML, or has an unknown key or a value of the wrong type.
     """
     path = find_recipe(name_or_file)
     tables = read_tables(path, {"model", "training"})
@@ -62,7 +62,7 @@ def read_tables(path: Path, known: set[str]) -> dict[str, dict[str, Any]]:
     """The tables of a TOML file, of those that are known.
 
     Raises:
-        UsageError: The file is no TOML, has another table, or something outside of tables.
+        UsageError: The file is not TOML, or has an unknown table or keys outside its tables.
     """
     tables = read_toml(path)
     _refuse_unknown(tables, known, str(path))
@@ -78,7 +78,7 @@ def read_toml(path: Path) -> dict[str, Any]:
     try:
         return parse_toml(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise UsageError(f"{path} is no valid TOML: {error}") from error
+        raise UsageError(f"{path} is not valid TOML: {error}") from error
 
 
 def _require_finite(values: Mapping[str, Any], where: str) -> None:
@@ -96,7 +96,7 @@ def override(recipe: Recipe, assignments: Sequence[str]) -> Recipe:
     (`model.grounded_tokens=16`). Values are TOML (`3e-4`, `true`, `["coco"]`) or plain words.
 
     Raises:
-        UsageError: a text is no assignment, its key is unknown or its value of another type.
+        UsageError: a text is not an assignment, its key is unknown or its value has the wrong type.
     """
     training, changed = parse_assignments(assignments)
     model = {**recipe.model, **changed}
@@ -141,7 +141,7 @@ def with_values(config: Config, values: Mapping[str, Any], where: str) -> Config
     `where` is the file or option that the values come from, for messages.
 
     Raises:
-        UsageError: An unknown field, or a value of another type or that cannot be meant.
+        UsageError: An unknown field, or a value of the wrong type or out of range.
     """
     _refuse_unknown(values, {f.name for f in fields(config)}, where)
     hints = get_type_hints(type(config))

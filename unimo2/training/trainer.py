@@ -170,7 +170,7 @@ def train(
 
     Raises:
         BadCheckpoint: the folder's checkpoint is damaged or belongs to another run.
-        TrainingFailed: a loss or gradient is no number, or the disk is full; the last checkpoint
+        TrainingFailed: a loss or gradient is not finite, or the disk is full; the last checkpoint
             stays as it was.
         UsageError: a configuration that cannot run on this data or machine.
     """
@@ -327,7 +327,7 @@ class _Run:
                 self._checkpoint()
 
     def _optimise(self, parts: Sequence[tuple[Shard, Batch]], interval: LogInterval) -> None:
-        """One optimiser step; nothing is changed if a loss or the gradient is no number."""
+        """One optimiser step; nothing is changed if a loss or the gradient is not finite."""
         config, device = self.config, self.accelerator.device
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate_at(self.step, config) * group["share"]

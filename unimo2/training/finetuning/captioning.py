@@ -97,7 +97,7 @@ class CaptionData(TaskData):
             tags: Object tags of the images; None for none.
 
         Raises:
-            UsageError: There is less than a batch, or the batch size is no multiple.
+            UsageError: There is less than a batch, or the batch size is not a multiple.
         """
         together, counts = config.captions_per_image, torch.tensor(captions)
         config.require(

@@ -62,10 +62,10 @@ class FinetuneConfig(LoopConfig):
     # images are held decoded in memory if they take at most that; else they are decoded batch by
     # batch
     image_gigabytes: Weight = 2.0
-    # epochs between early evaluations on the development split where `eval_every` (in steps) is 0;
+    # epochs between validations on the development split where `eval_every` (in steps) is 0;
     # 0 for none but the one at the end
     eval_epochs: Weight = 1.0
-    eval_limit: CountOrNone = 0  # samples of an early evaluation; 0 for all
+    eval_limit: CountOrNone = 0  # samples per validation; 0 for all
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -180,11 +180,13 @@ def checkpoint_config(folder: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise BadCheckpoint(f"{folder} holds no config.json, so it is no model folder") from None
+        raise BadCheckpoint(f"{folder} has no config.json: expected a model folder") from None
     except ValueError as error:
-        raise BadCheckpoint(f"{path} is no JSON: {error}") from None
+        raise BadCheckpoint(f"{path} is not valid JSON: {error}") from None
     if not isinstance(content, dict):
-        raise BadCheckpoint(f"{path} is no model configuration")
+        raise BadCheckpoint(
+            f"{path}: expected a model configuration, a JSON object with 'model_type'"
+        )
     return content
 
 
@@ -195,7 +197,7 @@ def load_finetune_recipe(name_or_file: str, defaults: FinetuneConfig) -> Finetun
 
     Raises:
         MissingData: There is no such recipe.
-        UsageError: The file is no TOML, or has an unknown key or a value of another type.
+        UsageError: The file is not TOML, or has an unknown key or a value of the wrong type.
     """
     path = find_recipe(name_or_file, CONFIG_FOLDER / _FOLDER)
     tables = read_tables(path, {"model", "training", "search"})

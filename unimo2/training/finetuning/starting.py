@@ -78,7 +78,7 @@ def _other_head(
 
 
 def _loaded(kind: type[Model], folder: Path, source: Path | None, **options: Any) -> Model:
-    """The model of some weights; what is wrong with them is said with the folder's name."""
+    """The model of some weights; errors name the folder."""
     try:
         model: Model = kind.from_pretrained(source, **options)
     except BadCheckpoint as error:
