@@ -43,7 +43,7 @@ class BatchSize:
     timed: str = ""
 
     def notes(self) -> list[str]:
-        """What the record says of a size that was timed."""
+        """Note for the record about a timed size."""
         if self.source != TIMED:
             return []
         best = self.seconds[self.size]
@@ -113,7 +113,7 @@ Keep = Callable[[BatchSize], None]
 
 
 def _forget(found: BatchSize) -> None:
-    """Of a search whose result nobody will ask for."""
+    """Search state whose result is not needed."""
 
 
 class Search:

@@ -1,4 +1,4 @@
-"""What a benchmark is, what it is asked, and what it answers."""
+"""The `Benchmark` base class, its requests and its results."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ DEVICES = ("auto", "cpu", "cuda", "cuda:[0-9]", "cuda:[0-9][0-9]", "mps")
 
 @dataclass(frozen=True)
 class NoOptions:
-    """Of a benchmark without options of its own."""
+    """Options of a benchmark that has none."""
 
 
 @dataclass(frozen=True)
@@ -185,7 +185,7 @@ class ItemMetric:
     """A metric that is not a function of sums (Spearman's: each resample is ranked again).
 
     Attributes:
-        items: `[items]`, ids; each item is drawn by itself.
+        items: `[items]`, ids; each item is drawn separately.
         given: `[items]`, predictions.
         truth: `[items]`.
         value: Predictions `[draws, items]`, truths `[items]` and how often each item counts,
@@ -217,7 +217,7 @@ class Data(Protocol):
         ...
 
     def notes(self) -> Sequence[str]:
-        """What a reader must know about the data."""
+        """Notes about the data."""
         ...
 
 
@@ -242,7 +242,7 @@ class Benchmark(ABC):
         zero_shot: Whether pre-trained models can be measured without fine-tuning.
         auto_dtype: Whether `choose_dtype` can measure which dtype suffices.
         Options: A frozen dataclass of the benchmark's own options, each an `option`.
-        score: Scores prediction files that somebody made, by the same metrics; None where there is
+        score: Scores prediction files with the same metrics; None where there is
             no such format. Its parameters become the command `unimo2 score NAME`.
     """
 
@@ -325,7 +325,7 @@ class Benchmark(ABC):
         return True
 
     def notices(self, request: Request) -> Sequence[str]:
-        """What the user should know before a long run begins, one sentence each."""
+        """Advice before a long run begins, one sentence each."""
         return ()
 
     def choose_dtype(self, exact: Any, fast: Any, data: Any) -> DtypeChoice:

@@ -234,7 +234,7 @@ def _exchanged_sums(a: SampleMetric, b: SampleMetric) -> Exchange:
 
 
 def _exchanged_items(a: ItemMetric, b: ItemMetric) -> Exchange:
-    """Of a metric that is computed anew for every exchange."""
+    """Of a metric that is recomputed for every exchange."""
     (of_a, _), (of_b, truth) = _in_order(a), _in_order(b)
 
     def values(given: Floats) -> Floats:

@@ -42,11 +42,11 @@ class ProcessGroup:
 
     @property
     def first(self) -> bool:
-        """Whether this process puts everything together."""
+        """Whether this process collects the results."""
         return self.index == 0
 
     def takes(self, unit: int) -> bool:
-        """Whether a unit, by its number among all units of the run, is this process's."""
+        """Whether this process owns a unit, given its index in the run."""
         return unit % self.count == self.index
 
     def wait(self) -> None:
@@ -134,7 +134,7 @@ def launched() -> ProcessGroup:
     """This process's share, from what `accelerate launch` and `torchrun` put into the environment.
 
     Returns:
-        `ALL` for a process that was started by itself.
+        `ALL` for a process that was started alone.
     """
     index, count = launched_rank(), launched_processes()
     if count < 2:

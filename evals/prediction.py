@@ -112,7 +112,7 @@ class Predictions:
 
 @dataclass(frozen=True)
 class _Earlier:
-    """What an earlier run, of other data, predicted of an item, and its part of the seconds."""
+    """Prediction of an item by an earlier run on other data, and its part of the seconds."""
 
     prediction: Prediction
     seconds: float
@@ -174,7 +174,7 @@ class Store:
         write_text(self._path(chunk), json.dumps(content, ensure_ascii=False, allow_nan=False))
 
     def earlier(self, chunk: range) -> list[_Earlier | None]:
-        """What an earlier run predicted of each item of a chunk; None where it did not."""
+        """Predictions of an earlier run for a chunk's items; None where missing."""
         contents = self._contents(chunk)
         return [self._earlier.get(one) for one in contents] if contents else [None] * len(chunk)
 
@@ -274,7 +274,7 @@ def predict(
 def _in_batches(
     model: Model, search: Search, call: Callable[[], Result], items: int
 ) -> tuple[Result, float]:
-    """What a chunk's call returns in the batch size whose turn it is, and its seconds."""
+    """Predictions of a chunk at the batch size under test, and the seconds."""
     # The model's own size comes back: chunks are planned by it.
     with batch_size(model, search.size):
         started = time.perf_counter()
@@ -329,7 +329,7 @@ class Results:
     """What predictions are worth.
 
     Attributes:
-        metrics: By name; none where nobody here knows the truth.
+        metrics: By name; none where the truth is not known here.
         samples: One row per item, from `evals.samples.frame`.
         notes: What a reader must know.
     """
@@ -340,7 +340,7 @@ class Results:
 
 
 def _contents(data: Any) -> Sequence[str]:
-    """What the predictions depend on; nothing where a benchmark of another package does not say."""
+    """Inputs that the predictions depend on; empty if another package's benchmark gives none."""
     return getattr(data, "contents", ())
 
 

@@ -15,7 +15,7 @@ from typing import Any
 
 
 class Score(str, Enum):
-    """Which of a model's scores ranks candidates."""
+    """The score that ranks candidates."""
 
     OWN = "own"
     FUSED = "fused"  # itm + contrastive_weight * contrastive
@@ -25,7 +25,7 @@ class Score(str, Enum):
 
 
 class Pairs(str, Enum):
-    """Which pairs are scored by the fusion model; shortlists hold `rerank` candidates a query."""
+    """Pairs scored by the fusion model; shortlists hold `rerank` candidates per query."""
 
     EXHAUSTIVE = "exhaustive"
     SHORTLISTS = "shortlists"  # images of each caption, and captions of each image
@@ -33,7 +33,7 @@ class Pairs(str, Enum):
 
 
 class Measure(str, Enum):
-    """What turns predictions into numbers, where a benchmark's name does not say it."""
+    """Scoring rule, where the benchmark's name does not determine it."""
 
     ACCURACY = "accuracy"
     MAJORITY_LABEL = "majority_label_accuracy"
@@ -44,7 +44,7 @@ class Measure(str, Enum):
 
 
 class Text(str, Enum):
-    """What a model reads of a row."""
+    """Model input from a row."""
 
     HYPOTHESIS = "hypothesis"
     SENTENCE = "sentence"
@@ -52,20 +52,20 @@ class Text(str, Enum):
 
 
 class Ties(str, Enum):
-    """What becomes of equal scores."""
+    """Treatment of equal scores."""
 
     EXPECTATION = "expectation"
 
 
 class ClassNames(str, Enum):
-    """Which of a class's names stands in its sentences."""
+    """The class name used in its sentences."""
 
     FIRST_OF_SYNSET = "first_synset_name"
     CLIP = "clip"  # as CLIP's authors wrote them for ImageNet
 
 
 class Ensemble(str, Enum):
-    """What several sentences of a class come to."""
+    """Combination of a class's sentences."""
 
     SCORE = "mean_score"
     UNIT_VECTOR = "normalised_mean_vector"  # CLIP's: unit vectors, their mean normalised again
@@ -213,7 +213,7 @@ def facts(protocol: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _fact(name: str, text: str) -> dict[str, Any]:
-    """What one text of a protocol says."""
+    """Protocol parsed from one text."""
     if (name, text) in _SENTENCES:
         entry, value = _SENTENCES[name, text]
         return {} if entry is None else {entry: value}

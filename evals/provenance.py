@@ -1,4 +1,4 @@
-"""Which model was measured and what it had seen: what decides whether a number is zero-shot."""
+"""Provenance of the measured model: its training data decide whether a result is zero-shot."""
 
 from __future__ import annotations
 

@@ -264,7 +264,7 @@ def read_samples(folder: Path) -> pd.DataFrame:
 
     path = folder / SAMPLES
     if not path.is_file():
-        raise MissingData(f"no samples at {path}; the record alone was kept")
+        raise MissingData(f"no samples at {path}; only the record was kept")
     try:
         return pd.read_parquet(path)
     except (OSError, ValueError) as error:  # pyarrow's errors are ValueErrors

@@ -95,7 +95,7 @@ class SplitInfo:
         }
 
     def notes(self) -> list[str]:
-        """What a reader must know of a sample."""
+        """Notes about a sample."""
         if self.note is None:
             return []
         if self.suite == MINI:
@@ -147,7 +147,7 @@ class SplitData:
         return self.extent.summary(self.fingerprint)
 
     def notes(self) -> list[str]:
-        """What a reader must know about the data."""
+        """Notes about the data."""
         return self.extent.notes()
 
 

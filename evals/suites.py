@@ -119,7 +119,7 @@ def description(root: Path) -> dict[str, Any] | None:
 
 
 def _read(root: Path) -> Suite:
-    """What a data root says about itself."""
+    """Description of a data root."""
     content = description(root)
     if content is None:
         return Suite(PAPER, root, None)

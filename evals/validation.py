@@ -98,7 +98,7 @@ def validator(
 
 
 def _evaluation(prepared: FinetuningRun, measure: Callable[[Any], Mapping[str, float]]) -> Evaluate:
-    """What the trainer calls: the model in memory as an adapter, and its numbers."""
+    """Validation callback of the trainer: evaluates the model in memory through an adapter."""
     from unimo2.errors import UndefinedMetric
     from zoo import task_adapter
 

@@ -65,7 +65,7 @@ def opened(runs: Path, identity: Mapping[str, object], fresh: bool) -> Iterator[
     Args:
         runs: From `home`.
         identity: What the numbers depend on (protocol, data, weights ...), fit for JSON.
-        fresh: Begin anew even if there is an interrupted run.
+        fresh: Start over even if there is an interrupted run.
 
     Yields:
         The workspace; no other process gets it while this one is in it.

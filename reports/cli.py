@@ -462,7 +462,7 @@ def _site(
     def written(found: Built) -> None:
         left_out = f", {found.left_out:,} left out by the budget" if found.left_out else ""
         say(
-            f"wrote {found.index} ({found.pages:,} pages, {found.pictures:,} pictures{left_out}, "
+            f"wrote {found.index} ({found.pages:,} pages, {found.pictures:,} images{left_out}, "
             f"{found.size / 1e6:.1f} MB)",
             err=True,
         )

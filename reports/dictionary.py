@@ -20,7 +20,7 @@ _OUTLINE = ("#ffffff", "#d00000")
 def dictionary_rows(
     model: str, data_root: Path | None = None, limit: int = _IMAGES
 ) -> tuple[str, list[dict[str, Any]]]:
-    """What the rows of a model's dictionary seem to stand for.
+    """What the rows of a model's dictionary seem to represent.
 
     Args:
         model: A card's name or a model folder.

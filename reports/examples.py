@@ -1,6 +1,6 @@
-"""The items of a run as a reader wants to see them: picture, question, answer, truth, score.
+"""The items of a run as a reader wants to see them: image, question, answer, truth, score.
 
-A run keeps ids, predictions and scores of its items; texts and pictures are read from the data set,
+A run keeps ids, predictions and scores of its items; texts and images are read from the data set,
 by the benchmark's own reader. They are shown only if the data is the very data that was measured.
 """
 
@@ -52,12 +52,12 @@ class Example(NamedTuple):
 
     Attributes:
         key: Its id, the same in every run on the same data.
-        about: The question, sentence or caption; "" where there is only a picture.
+        about: The question, sentence or caption; "" where there is only an image.
         given: What the model said.
-        truth: What it should have said; "" where nobody here knows.
-        score: What that is worth; None where nobody here knows. 0 to 1, or CIDEr of a caption.
+        truth: What it should have said; "" where it is not known here.
+        score: What that is worth; None where it is not known here. 0 to 1, or CIDEr of a caption.
         margin: How sure the model was, small for undecided; None where that is not kept.
-        image: The picture's file, or None.
+        image: The image file, or None.
         more: Further lines: references, answers of annotators.
         candidates: Of a query, the best first.
     """
@@ -74,7 +74,7 @@ class Example(NamedTuple):
 
     @property
     def right(self) -> bool | None:
-        """Whether it counts as right; None where nobody knows."""
+        """Whether it counts as right; None where the truth is unknown."""
         return None if self.score is None else self.score >= RIGHT
 
 
@@ -86,7 +86,7 @@ class Examples:
         items: In the order of the run.
         of: How many the run has.
         words: What the fields are called: about, given, truth, score; "" for one that is not shown.
-        note: Why texts and pictures are missing, or "".
+        note: Why texts and images are missing, or "".
     """
 
     items: Sequence[Example]

@@ -60,7 +60,7 @@ def _line(record: Record) -> dict[str, Any]:
 
 
 def table_lines(records: Sequence[Record]) -> list[dict[str, Any]]:
-    """The tables of the paper, and how many of their columns somebody measured.
+    """The tables of the paper, and how many of their columns were measured.
 
     Args:
         records: newest last; those on samples of the data do not count.

@@ -64,7 +64,7 @@ class ColumnBlock:
         benchmark: A record's.
         setting: "zero-shot" or "finetuned".
         splits: Those whose numbers the columns take (MNLI's two files are measured together or
-            each by itself).
+            each separately).
     """
 
     benchmark: str

@@ -78,7 +78,7 @@ class SiteRequest:
 
     Attributes:
         runs: Folder of runs; "runs" in the working folder if None.
-        data_root: Data for texts and pictures of runs; the embedded suite's own place if None.
+        data_root: Data for texts and images of runs; the embedded suite's usual place if None.
         images: "suite" embeds thumbnails of the embedded suite only, "all" of every data set,
             "none" refers to the files where they lie.
         dictionary: Model whose grounded dictionary is shown; None for none.

@@ -38,7 +38,7 @@ def say(text: str, err: bool = False) -> None:
         err: On standard error.
     """
     stream = sys.stderr if err else sys.stdout
-    if stream is None:  # closed by whoever started the program
+    if stream is None:  # closed by the parent process
         return
     shown = "\n".join(map(visible, text.split("\n"))) + "\n"
     encoding = getattr(stream, "encoding", None) or "utf-8"
@@ -61,7 +61,7 @@ def print_json(content: Any) -> None:
 
 
 def json_text(content: Any) -> str:
-    """JSON with letters as they are and characters that nobody sees as escapes.
+    """JSON with letters as they are and invisible characters as escapes.
 
     Raises:
         ValueError: A number that JSON has no form for.
@@ -144,7 +144,7 @@ def table_lines(
 
 
 def _folds(widths: Sequence[int], width: int | None) -> list[list[int]]:
-    """Which columns stand beside each other: the row labels and as many others as fit."""
+    """Columns shown side by side: the row labels and as many others as fit."""
     parts, used = [[0]], widths[0]
     for at in range(1, len(widths)):
         if width is not None and len(parts[-1]) > 1 and used + 2 + widths[at] > width:

@@ -1,4 +1,4 @@
-"""Where files may lie, writing them whole or not at all, and TOML."""
+"""Paths from the user, atomic writes, and TOML."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ else:
 
 
 class PathUse(Enum):
-    """What a path that the user gives names; checked before any work."""
+    """Use of a path given by the user; checked before any work."""
 
     READS_FILE = "a file to read"
     READS_FOLDER = "a folder to read"

@@ -38,7 +38,7 @@ class Progress:
     Attributes:
         stage: What is counted, for example "images" or "pairs".
         done: Finished so far, in earlier sessions too.
-        total: In all; None if nobody knows.
+        total: In all; None if unknown.
         seconds_left: Estimated by who does the work; None to estimate it from the pace.
         hint: What would be sooner, in case the work will take long.
         estimated: Nothing was done yet: the time left is that of a first batch, for all.
@@ -60,7 +60,7 @@ Report = Callable[[Progress], None]
 
 
 def silent(progress: Progress) -> None:
-    """Progress that nobody wants to see."""
+    """Progress that is not shown."""
 
 
 class Advance:
@@ -120,7 +120,7 @@ def stage(doing: str, unit: str = "", total: int | None = None) -> Iterator[Adva
     Args:
         doing: What is done, "drawing the suite".
         unit: What is counted, in the plural; "" where nothing can be.
-        total: How many there are; None if nobody knows (yet).
+        total: How many there are; None if unknown (yet).
 
     Yields:
         Called with how many are done.
@@ -190,7 +190,7 @@ class Display:
         self._tell_cost(progress)
 
     def end(self, before: Progress | None) -> None:
-        """Take back a stage that is over.
+        """Remove a finished stage.
 
         Args:
             before: What was under way when it began.

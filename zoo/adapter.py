@@ -254,7 +254,7 @@ def columns(card: Card, found: Sequence[str]) -> tuple[str, ...]:
     if len(card.labels) != len(found):
         raise BadCheckpoint(
             f"card '{card.name}' lists {len(card.labels)} labels where the model has {len(found)} "
-            "classes: mend 'labels'"
+            "classes: correct 'labels'"
         )
     return card.labels
 

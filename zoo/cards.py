@@ -51,7 +51,7 @@ class Source:
 
 @dataclass(frozen=True)
 class Published:
-    """Numbers that somebody published for a model on one benchmark.
+    """Published numbers of a model on one benchmark.
 
     Attributes:
         protocol: How they were measured, in words.

@@ -40,7 +40,7 @@ def fetch(source: Source) -> Path:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
-    lacks = "nothing of it is in the cache"
+    lacks = "it is not in the cache"
     try:
         folder = Path(
             snapshot_download(source.location, revision=source.revision, local_files_only=True)

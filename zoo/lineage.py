@@ -63,7 +63,7 @@ class Lineage:
         """The same in words, for a record or a table."""
         answer = self.zero_shot(dataset, suite)
         seen = ", ".join(sorted(self.seen)) or "nothing that is named"
-        rest = "" if self.complete else ", and data that nobody lists"
+        rest = "" if self.complete else ", and unlisted data"
         tuned = f"; fine-tuned for {', '.join(self.tuned_for)}" if self.tuned_for else ""
         return f"zero-shot: {answer} (trained on {seen}{rest}{tuned})"
 

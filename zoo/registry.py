@@ -181,7 +181,7 @@ def _problem(target: str) -> str | None:
     module, _, function = target.partition(":")
     parts = [*module.split("."), *(function.split(".") if ":" in target else [])]
     if not all(part.strip().isidentifier() for part in parts):
-        return f"'{target}' is not of the form package.module:load"
+        return f"'{target}' does not have the form package.module:load"
     try:
         there = find_spec(parts[0]) is not None
     except (ImportError, ValueError, AttributeError):

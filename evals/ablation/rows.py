@@ -170,10 +170,10 @@ def make_rows(
         sizes: values of C, the rows of the dictionary.
         one_to_one: add the map of every token to its nearest row ("1-to-1 Map").
         without: what is taken away, a row each; see `evals.ablation.rows.WITHOUT`.
-        full: add the recipe as it is. It is there anyway beside what is taken away.
+        full: Add the unchanged recipe. It is always there beside rows without something.
 
     Returns:
-        The recipe as it is, those of C, of K, the map, and those without something; each once.
+        The unchanged recipe, the rows of C, of K, the map, and those without something; each once.
 
     Raises:
         UsageError: a value below 1, K above C, something taken away that the recipe does not have,

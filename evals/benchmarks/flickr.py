@@ -437,7 +437,7 @@ def _samples(rankings: Mapping[str, tuple[Ranking, Ranking]], data: RetrievalDat
 
 
 def _ranked(matrix: np.ndarray, owner: Ints, path: Path) -> tuple[Ranking, Ranking]:
-    """Both rankings of somebody's matrix."""
+    """Both rankings of a given matrix."""
     try:
         return rank_images(matrix, owner), rank_texts(matrix, owner)
     except BadData as error:

@@ -1,4 +1,4 @@
-"""`unimo2 data`: what data there is and what it should be, the embedded suite, and its pictures."""
+"""`unimo2 data`: list, verify, fetch and show data sets; make the embedded suite."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ Levels = Mapping[str, Mapping[str, Any]]
 
 
 def level_table(levels: Mapping[str, Levels]) -> Iterator[str]:
-    """The levels of all benchmarks.
+    """Table of the upper bounds and baselines of all benchmarks.
 
     Args:
         levels: by benchmark, as in `suite.json`.
@@ -202,7 +202,7 @@ def _written(suite: Suite | None) -> Mapping[str, Any]:
 def _listed(
     chosen: Sequence[DataSet], suite: Suite | None, written: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """What `list` says, for programs."""
+    """JSON output of `list`."""
     from evals.datasets.registry import presence
 
     data_sets = []
@@ -312,7 +312,7 @@ def _verdict_lines(verdicts: Sequence[Verdict]) -> Iterator[str]:
 
 
 def _paper_notes(chosen: Sequence[DataSet]) -> Iterator[str]:
-    """What must be known of the paper's tables 6 and 7 beside these counts."""
+    """Notes on the paper's tables 6 and 7 for these counts."""
     notes = [(entry.name, note) for entry in chosen for note in entry.notes if "paper" in note]
     if notes:
         yield ""

@@ -1,4 +1,4 @@
-"""What `unimo2 doctor` checks of metrics and data: Java and its locale, SPICE's models, data sets."""
+"""Checks of `unimo2 doctor` for metrics and data: Java, locale, SPICE's models, data sets."""
 
 from __future__ import annotations
 

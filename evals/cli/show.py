@@ -30,7 +30,7 @@ _PARTS_SHOWN = 12  # of a metric: VQA has some 65 question types, which the reco
 
 
 def as_content(record: Record) -> dict[str, Any]:
-    """What `--json` prints of a run: the metrics, the record's path, what was measured on what."""
+    """JSON output for a run: metrics, record path, model and data."""
     content = record.to_dict()
     shown = ("metrics", "suite", "benchmark", "model", "variant", "data", "notes")
     return {**{key: content[key] for key in shown}, "record": str(record.path)}

@@ -59,7 +59,7 @@ def _task_names() -> Iterator[str]:
 
 
 def _tasks() -> str:
-    """Which benchmarks a model can be fine-tuned for, and which are there besides."""
+    """Benchmarks that a model can be fine-tuned for, and the others."""
     from unimo2.training.finetuning.config import TASKS
 
     *others, last = (shown(name) for name in TASKS)
@@ -127,7 +127,7 @@ def choose_retrieval_weight(folder: Path, root: Path, train_json: Path, device: 
 
     Args:
         folder: the model, whose config.json gets the weight.
-        root: data root; without Flickr30k in it the weight stays as it is.
+        root: data root; without Flickr30k in it the weight is unchanged.
         train_json: gets how well each weight did.
         device: to score on.
 
@@ -472,7 +472,7 @@ def _prepare(request: _Request, recipe: FinetuneRecipe) -> FinetuningRun:
 
 
 def _announce(prepared: FinetuningRun, recipe: FinetuneRecipe, device: str) -> None:
-    """What is going to be trained on, and how much memory that takes."""
+    """Describe the training data and its memory."""
     from unimo2.bench.scale import of_finetuning
     from unimo2.modeling.configuration import Unimo2Config
     from unimo2.training.launched import launched_processes
@@ -545,7 +545,7 @@ def _run_several(
 def _identity(
     request: _Request, recipe: FinetuneRecipe, searched: Sequence[str]
 ) -> Mapping[str, Any]:
-    """What runs must have in common to be compared: all but the seed and the fields searched."""
+    """Settings that comparable runs must share: all but the seed and the searched fields."""
     from zoo.weights import weights_sha256
 
     varied = {"seed", *searched}

@@ -1,4 +1,4 @@
-"""What the verifiers of several data sets have in common."""
+"""Checks shared by the verifiers of several data sets."""
 
 from __future__ import annotations
 

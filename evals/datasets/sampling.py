@@ -14,7 +14,7 @@ from unimo2.formats.parsing import Skips
 
 @dataclass(frozen=True)
 class ChosenSamples:
-    """What was chosen of a split."""
+    """Samples chosen from a split."""
 
     data_set: str  # its name
     split: str  # which

@@ -33,7 +33,7 @@ class CountRow:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What is to be said of one data set."""
+    """Verdict on one data set."""
 
     name: str  # of the data set
     # `COMPLETE`, `PART` (whole splits, not all of them), `SAMPLE`, `WRONG`, `READ` (nothing wrong,
@@ -76,7 +76,7 @@ def verify(
 
 
 def written_counts(data_set: DataSet, suite: Mapping[str, Any]) -> tuple[OfficialCount, ...]:
-    """What `suite.json` says that was written of a data set."""
+    """Counts of a data set as recorded in `suite.json`."""
     counts = suite.get("counts", {}).get(data_set.name, {})
     # "images with 5 captions each" are counted as images.
     unit = suite.get("units", {}).get(data_set.name, data_set.main_unit).split()[0]
@@ -121,7 +121,7 @@ def compare(
 def _known_as(
     data_set: DataSet, expected: Iterable[OfficialCount], row: OfficialCount, found: int
 ) -> str | None:
-    """What it is that has this number of items, if that is known."""
+    """Known collection with this number of items, if any."""
     if row.unit == data_set.main_unit and found in data_set.look_alikes:
         return f"these are {data_set.look_alikes[found]}"
     others = [

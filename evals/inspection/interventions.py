@@ -39,7 +39,7 @@ WAYS = {
     "random": "drawn at random",
     "worst": "those that fit least",
 }
-"""How rows are chosen: keys, and what they are called."""
+"""Ways to choose rows: keys and display names."""
 
 _WRONG_IMAGE = "wrong image"
 _AT_ONCE = 64  # images in a call of the vision tower
@@ -199,7 +199,7 @@ def _match(
     near: Tensor,
     rows: dict[str, Tensor],
 ) -> dict[str, Tensor]:
-    """What the matching head says for a match and not against, [candidates] by way."""
+    """Match minus non-match logit of the matching head, [candidates] by way."""
     count = len(near)
     with torch.inference_mode():
         vision = images.tensors["states"][near].repeat(len(rows), 1, 1)

@@ -282,7 +282,7 @@ def _exhaustive(each: Tensor) -> Tensor:
 
 
 def _methods(one: Bench, each: Tensor, rate: Tensor, shortlist: int) -> tuple[Method, ...]:
-    """What the timings mean for the official protocol."""
+    """Time of the official protocol, from the timings."""
     towers = IMAGES * each[0] + CAPTIONS * each[1]  # [rounds], seconds
     everything = IMAGES * CAPTIONS
     chosen = most_pairs(IMAGES, CAPTIONS, shortlist)

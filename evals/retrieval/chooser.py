@@ -47,7 +47,7 @@ class Chooser:
     about: Mapping[str, Any]
 
     def facts(self) -> dict[str, Any]:
-        """Which model it is, and by which of its scores it chooses."""
+        """The model, and the score by which it chooses."""
         dual = isinstance(self.model, protocols.DualEncoder)
         return {
             "model": self.model.name,

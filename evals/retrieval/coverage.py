@@ -68,7 +68,7 @@ class Coverage:
         )
 
     def note(self) -> str:
-        """What a reader of the record must know."""
+        """Notes for the record."""
         at = "/".join(map(str, self.captions))
         captions = "/".join(f"{count:,}" for count in self.captions.values())
         images = "/".join(f"{count:,}" for count in self.images.values())

@@ -62,7 +62,7 @@ class ScoringPlan:
 
     @property
     def extent(self) -> Workload:
-        """How much is left to find a batch size on; a unit is a caption with its images."""
+        """Work left to tune the batch size on; a unit is a caption with its images."""
         captions = sum(map(len, self.remaining))
         return Workload("captions", captions, self.pairs, max(1, self.pairs // self.captions))
 

@@ -163,7 +163,7 @@ def _products(model: DualEncoder, vectors: Scores, texts: Sequence[str]) -> Scor
 
 
 def _vectors(model: DualEncoder, embed: Callable[[], Tensor], items: int) -> Scores:
-    """What a tower gives of some items, `[items, dim]`, on the CPU."""
+    """Tower outputs of some items, `[items, dim]`, on the CPU."""
     found = with_room(model, embed)
     if found.ndim != 2 or len(found) != items:
         raise IncompatibleModel(
@@ -208,7 +208,7 @@ def contrastive_matrix(
 
 
 def _cheaper(model: PairScorer, plan: ScoringPlan) -> str | None:
-    """What to say of a long exhaustive run, if a shortlist would at least halve it."""
+    """Advice for a long exhaustive run, if a shortlist would at least halve it."""
     pairs = most_pairs(plan.images, plan.captions, SUGGESTED)
     if plan.chosen is not None or 2 * pairs > plan.pairs:
         return None

@@ -95,7 +95,7 @@ def _mean_recall(scores: NDArray[np.float64], caption_image: ArrayLike) -> float
 def weighing(
     images: Sequence[KarpathyImage], team: Team
 ) -> Callable[[PairScorer], dict[str, float]]:
-    """What validation in training measures on some images: R@1 at the best weight, and that weight."""
+    """Validation on some images during training: R@1 at the best weight, and that weight."""
 
     def measured(model: PairScorer) -> dict[str, float]:
         choice = choose_weight(model, images, report=lambda progress: None, team=team)

@@ -104,7 +104,7 @@ INTERRUPTED, TERMINATED, UNREAD = 130, 143, 141
 _WIDEST = 100  # columns of help
 # Verbs whose runs keep what is finished.
 _RESUMED = ("eval", "finetune", "pretrain", "ablate")
-# Errors of files that the user can mend: a place that is not there, full, or somebody else's.
+# File errors that the user can fix: a path that is missing, full, or owned by another user.
 _OF_THE_MACHINE = {
     errno.EACCES,
     errno.EPERM,
@@ -135,7 +135,7 @@ ParserError: type[Exception] = next(
 
 @dataclass
 class Session:
-    """What one call of the command line knows beyond the verb's own options."""
+    """Settings of one command line call besides the verb's own options."""
 
     debug: bool = False
 
@@ -222,7 +222,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: the arguments after the program's name; those of the process if None.
 
     Returns:
-        The exit status: 0 done, 2 the user's to mend, 130 or 143 interrupted, 141 nobody reads the
+        The exit status: 0 done, 2 for the user to fix, 130 or 143 interrupted, 141 no reader of the
         output any more, 1 a fault of ours (or problems found, of commands that look for them).
     """
     session = Session()
@@ -266,7 +266,7 @@ def _terminable() -> Iterator[None]:
 
     try:
         before = signal.signal(signal.SIGTERM, stop)
-    except ValueError:  # not the main thread: whoever runs us decides
+    except ValueError:  # not the main thread: the caller handles signals
         yield
         return
     try:
@@ -362,7 +362,7 @@ def _memory_message(error: Exception) -> str:
 
 
 def _system_message(error: OSError) -> str:
-    """What the system refused, and where."""
+    """The system error, with its path."""
     reason = error.strerror or str(error)
     place = f"{error.filename}: {reason}" if error.filename else reason
     advice = {
@@ -385,7 +385,7 @@ def _unexpected_message(error: Exception, session: Session) -> str:
 
 
 def _reader_left() -> bool:
-    """Whether nobody reads our output any more; if so, Python does not complain of it at exit."""
+    """Whether our output's reader is gone; if so, keep Python from complaining at exit."""
     watch = select.poll()
     watch.register(sys.stdout.fileno(), select.POLLOUT)
     if not any(events & select.POLLERR for _, events in watch.poll(0)):

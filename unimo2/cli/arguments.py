@@ -31,7 +31,7 @@ class Command(Protocol):
 
 @dataclass(frozen=True)
 class _Option:
-    """How many values an option takes: `values` of them, or a list of any length."""
+    """Number of values that an option takes: `values`, or a list of any length."""
 
     values: int
     takes_list: bool

@@ -1,4 +1,4 @@
-"""What verbs share: where the data is, and who speaks."""
+"""Shared by the verbs: the data root, and output from the first process only."""
 
 from __future__ import annotations
 

@@ -84,7 +84,7 @@ def doctor(
 
 
 def findings() -> list[Finding]:
-    """What all checks met, those of the installation first."""
+    """Findings of all checks, those of the installation first."""
     checks: list[Check] = [_python, _clashes, _requirements, _torch, _threads, _folders, _hub]
     found = [one for check in checks for one in _tried(check)]
     if any(one.check == "import names" and one.state == FAULT for one in found):
@@ -94,7 +94,7 @@ def findings() -> list[Finding]:
 
 
 def _tried(check: Check) -> list[Finding]:
-    """What a check met; an exception is a fault of its subject."""
+    """Findings of a check; an exception counts as a fault of its subject."""
     try:
         return list(check())
     except Exception as error:  # a broken package raises anything when it is looked at
@@ -120,7 +120,7 @@ def _clashes() -> Iterator[Finding]:
 
 
 def _requirements() -> Iterator[Finding]:
-    """What pyproject.toml asks for, and that torchvision is of this torch."""
+    """Requirements of pyproject.toml, and whether torchvision matches this torch."""
     from packaging.requirements import Requirement
 
     try:
@@ -165,7 +165,7 @@ def _unmet(wanted: list[Any]) -> Iterator[Finding]:
 
 
 def _torch() -> Iterator[Finding]:
-    """Whether torch loads, and torchvision's operators with it; devices, their half precision."""
+    """Whether torch and torchvision's operators load; devices and their half precision."""
     try:
         import torch
 

@@ -56,7 +56,7 @@ class OneOf:
 
 
 def marks(command: Any) -> dict[str, tuple[Any, ...]]:
-    """What a command says of its options: places and conditions, by the parameter's name."""
+    """Paths and conditions of a command's options, by parameter name."""
     function = getattr(command.callback, "__wrapped__", command.callback)
     hints = get_type_hints(function, include_extras=True) if function is not None else {}
     kinds = (PathUse, OneOf, Needs, Excludes)

@@ -1,4 +1,4 @@
-"""Import names that are somebody else's too: `evals`, `zoo` and `reports` are common words."""
+"""Import names that other distributions share: `evals`, `zoo` and `reports` are common words."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def clashes(names: Sequence[str] = NAMES) -> list[str]:
 
 
 def _place(name: str) -> Path | None:
-    """Where a package would be imported from; None where it is not found at all."""
+    """Path that a package would be imported from; None if it is not found."""
     try:
         spec = find_spec(name)
     except (ImportError, ValueError):

@@ -36,7 +36,7 @@ _COARSE = 2.0
 
 @dataclass(frozen=True)
 class FileIndex:
-    """What is kept: arrays by name, what is known of them, and where images and texts lie."""
+    """Contents of an index: arrays by name, their metadata, and image and text locations."""
 
     columns: Mapping[str, NDArray[Any]]
     facts: Mapping[str, Any]  # plain values
@@ -112,7 +112,7 @@ def _locked(home: Path) -> Iterator[None]:
 
 
 def _kept(home: Path, folders: Sequence[Path], asked: float) -> FileIndex | None:
-    """What the folder holds; None where there is nothing, or something has changed since."""
+    """Index in the folder; None if there is none or the data changed since."""
     try:
         pointer = json.loads((home / _POINTER).read_text(encoding="utf-8"))
     except (OSError, ValueError):

@@ -96,7 +96,7 @@ class MaskedText:
 
 
 def maskable(input_ids: Tensor, spec: MaskingSpec) -> Tensor:
-    """Where a token may be hidden: everywhere but at special tokens, bool [B, N]."""
+    """Positions that may be masked: all but special tokens, bool [B, N]."""
     special = torch.tensor(spec.special_ids, dtype=input_ids.dtype, device=input_ids.device)
     return ~torch.isin(input_ids, special)
 

@@ -222,7 +222,7 @@ class ImageLocations:
 
 
 def _runs(values: NDArray[np.generic]) -> Iterator[tuple[int, int]]:
-    """Where equal neighbours begin and end."""
+    """Bounds of runs of equal neighbours."""
     ends = np.flatnonzero(values[1:] != values[:-1]) + 1
     bounds = [0, *ends.tolist(), len(values)] if len(values) else [0]
     return zip(bounds, bounds[1:], strict=False)

@@ -77,5 +77,5 @@ def _captions(content: Any, path: Path) -> dict[int, list[str]]:
 
 
 def read_results(path: Path) -> dict[int, str]:
-    """The caption that somebody gives each image id, in the caption server's format."""
+    """Predicted captions by image id, in the caption server's format."""
     return read_predictions(path, "COCO results", "image_id", "caption")

@@ -37,7 +37,7 @@ _LONGEST_INDEX = 18  # digits; Python refuses to convert thousands of them
 
 @dataclass(frozen=True)
 class GlueTask:
-    """What distinguishes one task's files."""
+    """File format of one task."""
 
     name: str
     sentences: tuple[str, ...]
@@ -152,7 +152,7 @@ def read_predictions(task: str, path: Path) -> dict[int, str | float]:
 
 
 def _columns(kind: GlueTask, first: Sequence[str], path: Path) -> dict[str, int] | None:
-    """Where each column is, by its name; None for a file without a header."""
+    """Index of each column, by name; None for a file without a header."""
     columns = {name: place for place, name in enumerate(first)}
     missing = [name for name in kind.sentences if name not in columns]
     if not missing:

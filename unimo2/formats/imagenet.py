@@ -1,6 +1,6 @@
 """ImageNet classes and the folders of its images.
 
-`LOC_synset_mapping.txt` has one class a line, "n01440764 tench, Tinca tinca", in the order of the
+`LOC_synset_mapping.txt` has one class per line, "n01440764 tench, Tinca tinca", in the order of the
 class numbers; images lie in `train/<wnid>/*.JPEG` and `val/<wnid>/*.JPEG`. As distributed, val is
 flat and `LOC_val_solution.csv` names the class of each image; both forms are read.
 """
@@ -138,7 +138,7 @@ def read_labels(
 
 
 def read_predictions(path: Path, known: Collection[str] | None) -> dict[str, str]:
-    """Read somebody's classes: a csv file with the header `image,prediction`.
+    """Read predicted classes: a csv file with the header `image,prediction`.
 
     Args:
         path: The file; images are named with or without folder and suffix.

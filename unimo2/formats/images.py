@@ -28,7 +28,7 @@ _DEEP_GRAY_MODES = ("I", "I;16", "I;16L", "I;16B", "I;16N")
 
 
 def load_image(path: str | ImageSource) -> Image.Image:
-    """Read one picture as it is meant to be seen: decoded, upright, in RGB.
+    """Read one image, decoded, upright and in RGB.
 
     Args:
         path: File, on its own or inside a shard, in any format that Pillow decodes (whatever its
@@ -106,7 +106,7 @@ def to_rgb(image: Image.Image) -> Image.Image:
 def _upright(image: Image.Image) -> Image.Image:
     """The image rotated by its metadata's orientation, the only entry that is read.
 
-    `ImageOps.exif_transpose` writes the other metadata anew, which fails where that is not sound
+    `ImageOps.exif_transpose` rewrites the other metadata, which fails where it is damaged
     though the pixels are.
     """
     try:

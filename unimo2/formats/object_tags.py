@@ -39,7 +39,7 @@ _LONGEST_ID = 18  # digits; longer ones are file names
 
 @dataclass(frozen=True)
 class ObjectTags:
-    """What a file says of images."""
+    """Object tags by image, from a file."""
 
     file: str  # its name
     sha256: str  # of its content

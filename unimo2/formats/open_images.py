@@ -120,7 +120,7 @@ def _label_rows(path: Path, broken: Skips | None) -> Iterator[tuple[int, str, st
 
 
 def _fault(row: list[str]) -> str | None:
-    """What is wrong with a row of labels; None if nothing is."""
+    """The fault of a row of labels; None if it is valid."""
     if len(row) != len(_COLUMNS):
         return f"{len(row)} columns, expected {len(_COLUMNS)}"
     if not _IMAGE_ID.fullmatch(row[0]):

@@ -353,7 +353,7 @@ def whole(value: str, place: str) -> str:
     except UnicodeEncodeError as error:
         half = ascii(value[error.start])
         raise BadData(
-            f"{place} has half of a character, {half}, as of a text cut in the middle of an emoji; "
+            f"{place} has an unpaired surrogate, {half}, as from a text cut inside an emoji; "
             "delete it or write \\ufffd"
         ) from None
     return value

@@ -83,7 +83,7 @@ class TarMember:
 
 
 ImageSource = Path | TarMember
-"""Where the bytes of an image lie: in a file of its own, or inside a shard."""
+"""Location of an image's bytes: its own file, or a part of a shard."""
 
 
 @dataclass(frozen=True)

@@ -57,7 +57,7 @@ def read_pairs(path: Path, broken: Skips | None = None) -> list[Pair]:
 
 
 def read_predictions(path: Path) -> dict[str, str]:
-    """Read somebody's labels: one object {"pairID", "prediction"} per line, in any case."""
+    """Read predicted labels: one object {"pairID", "prediction"} per line, in any case."""
     rows = [
         (text(record, "pairID", place), _predicted(text(record, "prediction", place), place))
         for record, place in read_json_lines(path, "SNLI-VE predictions")

@@ -91,7 +91,7 @@ def read_regions(
 
 @dataclass(frozen=True)
 class Origin:
-    """Which photo of other collections an image is."""
+    """The photo of another collection that an image copies."""
 
     id: int
     coco_id: int | None

@@ -83,7 +83,7 @@ def read_annotations(paths: Sequence[Path], broken: Skips | None = None) -> list
 
 
 def read_results(path: Path) -> dict[int, str]:
-    """The answer that somebody gives each question id, in the evaluation server's format."""
+    """Predicted answers by question id, in the evaluation server's format."""
     return read_predictions(path, "VQA results", "question_id", "answer")
 
 
@@ -188,7 +188,7 @@ _CONTRACTIONS["somebody'd"] = "somebodyd"
 
 
 def clean(answer: str) -> str:
-    """What is done to every answer: line ends and tabs become spaces, ends are trimmed."""
+    """Clean an answer: line ends and tabs become spaces, ends are trimmed."""
     return answer.replace("\n", " ").replace("\t", " ").strip()
 
 

@@ -156,7 +156,7 @@ class Unimo2Config(PretrainedConfig):
 
     @property
     def pair_head_input(self) -> str:
-        """What the heads of VQA and SNLI-VE read, `head_input` or `itm_input`."""
+        """Input of the VQA and SNLI-VE heads, `head_input` or `itm_input`."""
         return self.head_input or self.itm_input
 
     def check(self) -> None:
@@ -173,7 +173,7 @@ class Unimo2Config(PretrainedConfig):
         for field in _POSITIVE:
             value = getattr(self, field)
             if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-                raise UsageError(f"Unimo2Config: {field}={value!r} must be a whole number above 0")
+                raise UsageError(f"Unimo2Config: {field}={value!r} must be a positive integer")
         for field in ("num_attention_heads", "vision_attention_heads", "text_attention_heads"):
             heads = getattr(self, field)
             if heads is not None and (heads < 1 or self.hidden_size % heads):

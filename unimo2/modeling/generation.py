@@ -243,7 +243,7 @@ class Hypothesis:
 
 
 class Decoder(Protocol):
-    """What the search needs of a model: the next token's logits, and rows that move with beams."""
+    """Model interface of the search: next-token logits, and rows that move with beams."""
 
     def step(self, tokens: Tensor) -> Tensor:
         """Append one token to each row, [r], and return the logits of the next, [r, V]."""

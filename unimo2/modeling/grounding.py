@@ -20,7 +20,7 @@ _TEMPERATURE_RANGE = (1.0, 10000.0)
 
 
 class Grounding(NamedTuple):
-    """What the dictionary gives for a batch of inputs."""
+    """Output of the dictionary for a batch of inputs."""
 
     indices: Tensor  # [b, K] chosen rows, best first; [b, n] for the 1-to-1 map
     tokens: Tensor  # [b, K, D] those rows
@@ -205,7 +205,7 @@ def _kinds(tokens: int, patches: int) -> list[tuple[int, slice]]:
 
 
 def _counts(similarity: Tensor, mask: Tensor | None) -> Tensor:
-    """How many tokens count, [b]."""
+    """Number of unmasked tokens, [b]."""
     if mask is None:
         return similarity.new_full((len(similarity),), similarity.shape[1])
     return mask.sum(dim=1).to(similarity.dtype)

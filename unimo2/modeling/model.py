@@ -31,7 +31,7 @@ _CONTRASTIVE_TEMPERATURE_RANGE = (0.001, 0.5)
 
 @dataclass
 class Unimo2Output(ModelOutput):
-    """What a forward pass gives; fields that the input does not allow are None."""
+    """Outputs of a forward pass; fields that the input does not allow are None."""
 
     vision: Tensor | None = None  # [b, p + 1, D] Visual Transformer
     text: Tensor | None = None  # [b, n, D] Text Transformer

@@ -108,7 +108,7 @@ def causal_mask(
         return mask * attention_mask[:, -queries:, None]
     if context:
         # Where a text has no context at all, its padding would see nothing, and a softmax over
-        # nothing is no number: such rows see themselves, and nobody sees them.
+        # nothing is NaN: such rows attend to themselves, and no row attends to them.
         own = torch.ones_like(earlier).tril(keys - queries).triu(keys - queries)
         mask = mask.maximum(own)
     return mask

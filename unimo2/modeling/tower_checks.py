@@ -158,7 +158,7 @@ def check_outputs(
 
 
 def _computed(tower: nn.Module, given: Tensor) -> Tensor:
-    """What a tower gives in evaluation and float32: of rows [1, n, D] a ViT, of ids a RoBERTa."""
+    """Tower outputs in evaluation and float32: from rows [1, n, D] a ViT, from ids a RoBERTa."""
     if any(weight.dtype != torch.float32 for weight in tower.parameters()):
         tower = copy.deepcopy(tower).float()
     training = {module: module.training for module in tower.modules()}

@@ -55,7 +55,7 @@ _RELEASED_GRID = 14
 
 @dataclass(frozen=True)
 class ConversionReport:
-    """What `convert` did with every name."""
+    """Report of `convert`: the fate of every parameter name."""
 
     out: Path  # the folder that was written
     config: Unimo2Config  # of the model in it
@@ -220,7 +220,7 @@ def _refuse_target(source: Path | None, out: Path) -> None:
     if source is not None and source.is_dir():
         target = Path(os.path.realpath(out))
         if Path(os.path.realpath(source)) in (target, *target.parents):
-            raise UsageError(f"{shown(out)} lies in the checkpoint's own folder: choose another")
+            raise UsageError(f"{shown(out)} is inside the checkpoint's folder: choose another")
     if out.is_symlink() or out.exists():
         if not out.is_dir():
             raise UsageError(f"{shown(out)} exists and is not a folder: choose another path")

@@ -1,4 +1,4 @@
-"""What a training run can be told: the loop's settings, and those of pre-training."""
+"""Training configuration: the loop's settings, and those of pre-training."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ WITHOUT_EFFECT = frozenset(
 
 
 class Bound(NamedTuple):
-    """Which values a field may have."""
+    """Valid values of a field."""
 
     allowed: str  # in words
     holds: Callable[[Any], bool]
@@ -196,7 +196,7 @@ class PretrainConfig(LoopConfig):
     # whether matching draws its negatives from the pairs of "all" processes, or of its own
     # "process" (which sends less around). Ours.
     negatives_from: Literal["all", "process"] = "all"
-    # batches after which a dictionary row that no input chose starts anew from a vector of the
+    # batches after which a dictionary row that no input chose is reinitialised from a vector of the
     # batch; 0 for never. Ours.
     restart_unused: CountOrNone = 0
     # batches within which samples are put together by caption length; 1 for plain random batches.

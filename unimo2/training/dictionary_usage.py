@@ -36,12 +36,12 @@ def collapse_warning(
 
 
 def rows_chosen(indices: Tensor, size: int) -> Tensor:
-    """How often each of the `size` rows was chosen, int64 [C]; indices in any shape."""
+    """Number of times each of the `size` rows was chosen, int64 [C]; indices in any shape."""
     return torch.bincount(indices.reshape(-1), minlength=size)
 
 
 class RowUse(nn.Module):
-    """Counts since when each row is out of use, and starts such rows anew (ours).
+    """Counts how long each row has been out of use, and reinitialises such rows (ours).
 
     A row that is never among the chosen gets no gradient and would stay where it is for ever. After
     `patience` batches it becomes one of the vectors that the towers give for the batch at hand.

@@ -188,7 +188,7 @@ def make_accelerator(
 
 
 class Trackers:
-    """What a run reports to beside its own log; nothing where no tracker was asked for."""
+    """Trackers that a run reports to besides its own log; none by default."""
 
     def __init__(self, accelerator: Accelerator, settings: Mapping[str, object]) -> None:
         self._accelerator = accelerator

@@ -1,4 +1,4 @@
-"""What a training run tells while it goes: averages of an interval, one JSON line each."""
+"""Training log: averages over an interval, one JSON line each."""
 
 from __future__ import annotations
 

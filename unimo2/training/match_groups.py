@@ -23,7 +23,7 @@ _MULTIPLIER, _RANGE = 2_654_435_761, 1 << 32
 
 @dataclass(frozen=True)
 class GroupMatching:
-    """How matching within groups is trained."""
+    """Settings of matching within groups."""
 
     size: int = 0  # g, pairs of a group; 0 for matching as two classes
     # weight of finding the partner by the score that retrieval ranks, logit plus contrastive score,
@@ -34,13 +34,13 @@ class GroupMatching:
     contrast_share: float = 1.0
 
     def contrasted(self, image_index: Tensor) -> Tensor:
-        """Which images contrast is trained on, int64 [B] to bool [B]; the same in every step."""
+        """Images that the contrastive loss uses, int64 [B] to bool [B]; the same in every step."""
         if self.contrast_share == 1.0:
             return torch.ones_like(image_index, dtype=torch.bool)
         return (image_index * _MULTIPLIER) % _RANGE < self.contrast_share * _RANGE
 
     def matched(self, position: Tensor, image_index: Tensor, share: float) -> Tensor:
-        """Which pairs of a process begin a group, bool [b]: a share of the whole batch."""
+        """Pairs of a process that begin a group, bool [b]: a share of the whole batch."""
         wanted = spread(position, share)
         if self.contrast_share == 1.0:
             return wanted

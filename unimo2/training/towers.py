@@ -41,7 +41,7 @@ from unimo2.training.pretraining import model_config
 from unimo2.training.recipes import Recipe
 from unimo2.training.trainer import TrainingTask
 
-# A plain ViT of timm: all its sizes are given anew.
+# A plain ViT of timm: all its sizes are overridden.
 _TIMM_NAME = "vit_tiny_patch16_224"
 
 

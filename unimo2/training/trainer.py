@@ -41,7 +41,7 @@ Evaluate = Callable[[PreTrainedModel, int], Mapping[str, float]]
 
 
 class TrainingTask:
-    """What `train` trains: a model, its losses and its data."""
+    """A task for `train`: a model, its losses and its data."""
 
     model: PreTrainedModel  # what evaluations are given, and is saved
     processor: Any  # saved beside the model; None for none
@@ -55,11 +55,11 @@ class TrainingTask:
         raise NotImplementedError
 
     def identity(self) -> dict[str, Any]:
-        """What a checkpoint must agree with beside the configuration: nested plain values."""
+        """Values that must match a checkpoint's, besides the configuration: nested plain values."""
         raise NotImplementedError
 
     def notes(self) -> dict[str, Any]:
-        """What train.json says beside the identity: plain values."""
+        """Contents of train.json besides the identity: plain values."""
         return {}
 
     def save(self, folder: Path, dtype: str) -> None:
@@ -72,7 +72,7 @@ _PACKAGES = ("torch", "timm", "transformers", "accelerate", "tokenizers", "numpy
 
 @dataclass(frozen=True)
 class TrainSummary:
-    """What a finished run says about itself (also in train.json)."""
+    """Summary of a finished run (also in train.json)."""
 
     steps: int  # optimiser steps done, over all starts of the run
     seconds: float  # training time over all starts, without reading data
@@ -364,7 +364,7 @@ class _Run:
         )
 
     def kept(self) -> str:
-        """Which checkpoint a failed run can be taken up from, for messages."""
+        """The checkpoint from which a failed run can be resumed, for messages."""
         if not self.saved_at:
             return "no checkpoint yet"
         return f"the checkpoint of step {self.saved_at} is intact"

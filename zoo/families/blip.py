@@ -275,7 +275,7 @@ class BlipCaptioner(BlipAdapter):
 
     @property
     def beams(self) -> int:
-        """Of an image, where nobody asks for another number."""
+        """Per image, by default."""
         return self.protocol.beams
 
     @evaluated

@@ -264,7 +264,7 @@ def test_exported_records_name_no_place_on_this_machine(study, tmp_path):
     assert records.read(path) == record and str(tmp_path) not in path.read_text()
     assert sorted(p.name for p in path.parent.iterdir()) == ["record.json"]
     named = replace(record, command=f"unimo2 eval flickr --data-root {tmp_path}")
-    with pytest.raises(UsageError, match="on this machine alone"):
+    with pytest.raises(UsageError, match="only on this machine"):
         export([named], tmp_path / "out")
 
 

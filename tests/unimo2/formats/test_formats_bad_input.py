@@ -72,7 +72,7 @@ def test_half_of_a_character_is_one_line(tmp_path: Path, name: str) -> None:
     with pytest.raises(BadData, match=says) as error:
         list(case.read(tmp_path, None))
     message = str(error.value)
-    assert "half of a character, '\\ud83d'" in message and str(path) in message
+    assert "an unpaired surrogate, '\\ud83d'" in message and str(path) in message
     assert message.isascii() and "\n" not in message
     if case.counts:
         broken = Skips()

@@ -112,7 +112,7 @@ class CaptionData(TaskData):
         super().__init__(config, items, texts, samples, together, draw=together)
 
     def images_of(self, chosen: Chosen) -> Tensor:
-        """Which images a step shows."""
+        """Images of a step."""
         return self._image_of[chosen.texts[:, 0]]
 
     def batch(self, step: int, share: Shard) -> CaptionBatch:
@@ -185,7 +185,7 @@ class CaptionObjective(nn.Module):
 
 @dataclass(frozen=True)
 class _Words:
-    """What the text tower reads: captions, each with the object tags of its image before it."""
+    """Input of the text tower: captions, each preceded by the object tags of its image."""
 
     ids: Tensor  # [b c, g + n]
     mask: Tensor  # the same, 1 at real tokens

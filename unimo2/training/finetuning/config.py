@@ -1,4 +1,4 @@
-"""What a fine-tuning run is asked to do: one frozen configuration a kind of task, from TOML."""
+"""Fine-tuning configurations: one frozen dataclass per kind of task, read from TOML."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ Config = TypeVar("Config", bound="FinetuneConfig")
 
 @dataclass(frozen=True)
 class FinetuneConfig(LoopConfig):
-    """What all fine-tuning has in common."""
+    """Fields common to all fine-tuning."""
 
     dictionary_floor: Fraction = 0.0  # one task's inputs may well need few rows
     # passes over the training samples, from which the number of steps follows; 0 takes `steps` as
@@ -175,7 +175,7 @@ def default_recipe(task: str, hidden_size: int) -> str:
 
 
 def checkpoint_config(folder: Path) -> dict[str, Any]:
-    """What the config.json of a model folder says; BadCheckpoint where it is none."""
+    """Contents of a model folder's config.json; BadCheckpoint if it is not one."""
     path = folder / "config.json"
     try:
         content = json.loads(path.read_text(encoding="utf-8"))

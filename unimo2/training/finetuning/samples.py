@@ -59,7 +59,7 @@ class TaskData:
         return self._sampler.at(step, self.items, self._seed, self._window)
 
     def images_of(self, chosen: Chosen) -> Tensor:
-        """Which images the items of a step show."""
+        """Images of a step's items."""
         raise NotImplementedError
 
     def pixels(self, images: AugmentedImages, step: int, part: slice) -> Tensor:

@@ -35,7 +35,7 @@ class Trial:
 
 @dataclass(frozen=True)
 class TrialResult:
-    """What a finished run came to."""
+    """Result of a finished run."""
 
     metric: str  # which value of the development split
     value: float  # that of the best evaluation
@@ -55,7 +55,7 @@ class Average:
 
 @dataclass(frozen=True)
 class SearchResult:
-    """What several runs came to."""
+    """Result of several runs."""
 
     # trials and outcomes, in the order in which they were planned
     runs: tuple[tuple[Trial, TrialResult], ...]

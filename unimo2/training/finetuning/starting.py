@@ -1,4 +1,4 @@
-"""What fine-tuning starts from: a checkpoint's weights, without the head of another task."""
+"""Initial weights of fine-tuning: a checkpoint's, without the head of another task."""
 
 from __future__ import annotations
 

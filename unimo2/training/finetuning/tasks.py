@@ -130,7 +130,7 @@ def prepare(task: str, recipe: FinetuneRecipe, folder: Path, root: Path) -> Fine
 
 @dataclass(frozen=True)
 class _Workshop:
-    """What all tasks are built from."""
+    """Inputs from which every task is built."""
 
     name: str
     recipe: FinetuneRecipe
