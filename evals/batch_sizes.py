@@ -113,7 +113,7 @@ Keep = Callable[[BatchSize], None]
 
 
 def _forget(found: BatchSize) -> None:
-    """Search state whose result is not needed."""
+    """Discard the result of a search."""
 
 
 class Search:
@@ -198,7 +198,7 @@ class Search:
         """A unit is done.
 
         Args:
-            size: Of its calls, as `size` was.
+            size: Size of its calls, as `size` was.
             items: Of the unit.
             seconds: What they took.
         """

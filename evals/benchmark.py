@@ -143,7 +143,7 @@ class Outcome:
         seconds: All sessions together.
         throughput: By unit, for example {"pairs_per_second": 612.0}.
         clean_up: Called after the record is written: removes what only a resumed run needs.
-        notes: What a reader must know about the measurement.
+        notes: Notes about the measurement.
     """
 
     metrics: Mapping[str, Metric]
@@ -231,13 +231,13 @@ class Benchmark(ABC):
         name: As in records, for example "snli_ve"; the command line writes "snli-ve".
         title: For a reader, "SNLI-VE".
         dataset: Name of the data set in `evals.datasets`.
-        task: What is measured, for the record's "protocol".
+        task: Measured task, for the record's "protocol".
         capabilities: Keys of `zoo.protocols.CAPABILITIES`; the first that a model has is used.
         splits: Names of the splits.
         default_split: The split that it is usually measured on.
         dev_split: The split that fine-tuning chooses weights on; None where it holds out its own.
         main_metric: Name of the metric that a listing shows.
-        validation_metric: What fine-tuning chooses weights by; "" for the main metric.
+        validation_metric: Metric by which fine-tuning selects weights; "" for the main metric.
         resampled: Unit that intervals resample, in the plural.
         zero_shot: Whether pre-trained models can be measured without fine-tuning.
         auto_dtype: Whether `choose_dtype` can measure which dtype suffices.

@@ -3,7 +3,7 @@
 Units are what is kept on disk one by one (chunks of items, blocks of captions). Each process works on
 its own and keeps them in the one run folder, which all of them must see; then the first process puts
 everything together. Which units there are does not depend on the number of processes, so the numbers
-do not either, and a run may go on with another number.
+do not either, and a run may resume with another number.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ class Team:
     """Processes that look at a development split together while they train; also a single one.
 
     Attributes:
-        share: Of this process.
+        share: Share of this process.
         folder: That all of them see; None for this machine's temporary one.
     """
 

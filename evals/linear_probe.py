@@ -133,7 +133,7 @@ def fit(features: NDArray[np.float32], labels: Ints, classes: int, seed: int) ->
         features: `[images, features]`.
         labels: `[images]`, 0 to classes - 1.
         classes: Number of classes, with those that no image has.
-        seed: Of the choice of images held out.
+        seed: Seed for the choice of images held out.
 
     Returns:
         The classifier.

@@ -25,7 +25,7 @@ def find(card: Card, benchmark: Benchmark, split: str | None) -> Published:
     """The protocol that a card calls its own on a benchmark.
 
     Args:
-        card: Of the model.
+        card: Card of the model.
         benchmark: That it is measured on.
         split: Of the data; None for the first that the card has numbers of.
 

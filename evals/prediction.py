@@ -51,7 +51,7 @@ class ChunkPlan:
     Attributes:
         order: Item numbers; items of one image stand together.
         chunk: Items of a chunk.
-        unit: What an item is, in the plural: "questions".
+        unit: Name of the items, in the plural: "questions".
         contents: `[items]`, what each prediction depends on, of `evals.splits.contents_of`; or none.
     """
 
@@ -73,10 +73,10 @@ class ChunkPlan:
 
         Args:
             groups: `[items]`, equal for items that should share a call (those of an image).
-            unit: What an item is, in the plural.
+            unit: Name of the items, in the plural.
             batch_size: The model's.
             smallest: Items of a chunk at least.
-            contents: As of the plan.
+            contents: As in the plan.
 
         Returns:
             The plan.
@@ -99,7 +99,7 @@ class Predictions:
 
     Attributes:
         values: `[items]`, in the items' own order.
-        seconds: That computing them took, in all sessions and processes together.
+        seconds: Duration of their computation, in all sessions and processes together.
     """
 
     values: list[Prediction]
@@ -136,7 +136,7 @@ def take_over(folder: Path, earlier: Sequence[Path]) -> None:
     """Give a new run what unfinished ones of other data predicted; it takes what has not changed.
 
     Args:
-        folder: Of the new run.
+        folder: Folder of the new run.
         earlier: Run folders, the newest first.
     """
     kept = folder / "predictions" / _EARLIER
@@ -348,7 +348,7 @@ class ItemBenchmark(Benchmark):
     """A benchmark of items that are predicted one by one: all but retrieval.
 
     Attributes:
-        unit: What an item is, in the plural: "questions".
+        unit: Name of the items, in the plural: "questions".
         chunk: Items of a chunk at least.
     """
 

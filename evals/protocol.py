@@ -44,7 +44,7 @@ class Measure(str, Enum):
 
 
 class Text(str, Enum):
-    """Model input from a row."""
+    """The part of a row that a model reads."""
 
     HYPOTHESIS = "hypothesis"
     SENTENCE = "sentence"
@@ -76,7 +76,7 @@ class BootstrapInterval:
     """A percentile bootstrap.
 
     Attributes:
-        over: What is drawn, in the plural: "images", "rows".
+        over: Units that are drawn, in the plural: "images", "rows".
         resamples: Number of draws.
         method: The only one.
     """
@@ -92,14 +92,14 @@ class Protocol:
 
     Attributes:
         zero_shot: The model is not fine-tuned for the benchmark.
-        interval: Of every metric.
+        interval: Interval of every metric.
         measure: None where the benchmark's name says it.
         score: None where nothing is ranked.
         pairs: None where no pairs are scored.
         rerank: Candidates of a shortlist; None without one.
         shortlist_from: The other model that chose them: its card, weights, score and lineage.
         text_prompt: What captions were put into; None for nothing.
-        contrastive_weight: Of the contrastive score; None without one.
+        contrastive_weight: Weight of the contrastive score; None without one.
         text: What is read of a row; None where there is only one thing to read.
         ties: None where nothing is ranked.
         templates: Sentences per class; None without classes.
@@ -107,7 +107,7 @@ class Protocol:
         ensemble: What several come to; None for one.
         class_names: None without classes.
         recall_at: Ranks of recall; empty for none.
-        beam_size: Of captioning; None without.
+        beam_size: Beam size of captioning; None without.
     """
 
     zero_shot: bool
@@ -213,7 +213,7 @@ def facts(protocol: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _fact(name: str, text: str) -> dict[str, Any]:
-    """Protocol parsed from one text."""
+    """Entries of a protocol, from one text of an older record."""
     if (name, text) in _SENTENCES:
         entry, value = _SENTENCES[name, text]
         return {} if entry is None else {entry: value}

@@ -63,7 +63,7 @@ def run(
             and `image_size` are its own then); "finetuned" for the embedded one of the benchmark.
         on_progress: Called as the work progresses.
         on_notice: Called beforehand with what the user should know of the run.
-        share: Of this process, where several measure together (`evals.distributed.launched`).
+        share: Share of this process, where several measure together (`evals.distributed.launched`).
         options: Fields of `evals.benchmark.Request` (zero_shot, data_root, suite, split, limit,
             device, dtype, batch_size, seed, features, output, fresh, variant), and of the benchmark's
             own `Options`; None for a default. `unimo2 eval BENCHMARK --help` explains each.
@@ -188,7 +188,7 @@ def evaluate(
         model: A loaded model, instead of the request's.
         on_progress: Called as the work progresses.
         on_notice: Called beforehand with what the user should know of the run.
-        share: Of this process, where several measure together.
+        share: Share of this process, where several measure together.
 
     Returns:
         The record.
@@ -315,7 +315,7 @@ def _choose_dtype(
     request: Request,
     share: ProcessGroup,
 ) -> tuple[Model, str]:
-    """The model in the dtype that a sample of the data speaks for, and the reason."""
+    """The model in the dtype chosen on a sample of the data, and the reason."""
     fast = image_sizes.load(card, request, share, FAST_DTYPE)
     choice = share.tell(benchmark.choose_dtype(exact, fast, data))
     return (fast if choice.fast else exact), choice.note(exact.dtype, fast.dtype)

@@ -27,7 +27,7 @@ class SplitInfo:
         split: Its name.
         suite: Name of the suite.
         root_name: Name of the data root's folder.
-        unit: What an item is, in the plural.
+        unit: Name of the items, in the plural.
         used: Items that are measured.
         images: Different images among them; None for texts.
         official: These are exactly as many items as published numbers are measured on.
@@ -61,7 +61,7 @@ class SplitInfo:
             suite: The data root.
             data_set: Name in the data catalogue; one of another package need not be there.
             splits: The request's split, and the catalogue's splits that it is made of, if others.
-            unit: What an item is, in the plural; the catalogue counts these.
+            unit: Name of the items, in the plural; the catalogue counts these.
             used: Items that are measured.
             available: Items of the split, before a limit.
             images: Different images among those measured.

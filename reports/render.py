@@ -34,8 +34,8 @@ class Grid:
 
     Attributes:
         corner: Head of the row labels.
-        heads: Of the columns.
-        labels: (group, label) of each row; the group is "" where rows stand in none.
+        heads: Headings of the columns.
+        labels: (group, label) of each row; the group is "" where rows are in none.
         cells: `[rows][columns]`.
     """
 

@@ -67,7 +67,7 @@ class Thumbs:
     """Pictures of a site: copies within a budget, or references to where they lie.
 
     Attributes:
-        folder: Of the site that is being written.
+        folder: Folder of the site that is being written.
         home: Where the site will lie, for references.
         budget: Bytes that may still be written.
         known: Address of each picture by the text of its path, which is quicker to look up.

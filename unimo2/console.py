@@ -111,7 +111,7 @@ def table_lines(
     """Aligned columns, two spaces apart; a group's name on a line of its own.
 
     Args:
-        heads: Of the columns, that of the row labels first.
+        heads: Headings of the columns, that of the row labels first.
         groups: Name and rows of each; groups without a name are parted by a rule.
         numbers: Places of the columns that are set to the right.
         width: Columns of the terminal. A wider table is folded: the columns that do not fit follow

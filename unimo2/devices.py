@@ -21,7 +21,7 @@ def find_device(name: str) -> torch.device:
         The device.
 
     Raises:
-        UsageError: There is no such device here.
+        UsageError: This machine has no such device.
     """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")

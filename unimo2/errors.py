@@ -26,7 +26,7 @@ class BadData(UsageError):
 
 
 class UndefinedMetric(BadData):
-    """Predictions of which a metric cannot be computed: all of them are the same."""
+    """A metric cannot be computed from the predictions: all of them are the same."""
 
 
 class BadCheckpoint(UsageError):

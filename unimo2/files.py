@@ -30,7 +30,7 @@ class PathUse(Enum):
         """Refuse a path that cannot be what it is meant to be.
 
         Args:
-            path: As the user gave it.
+            path: Path as given by the user.
             option: "--output", for the message.
 
         Raises:
@@ -74,8 +74,8 @@ def expanded(path: str | Path, option: str = "") -> Path:
     """A path whose leading "~" is the user's home folder.
 
     Args:
-        path: As the user gave it.
-        option: That it was given for.
+        path: Path as given by the user.
+        option: Option that it was given for.
 
     Raises:
         UsageError: Nobody knows that home.

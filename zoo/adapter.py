@@ -349,7 +349,7 @@ def load_strictly(
         folder: Model folder.
         card: Lists what may be new (`may_be_new`) or left over (`may_be_unused`), as regular
             expressions.
-        dtype: Of the model, whatever the file's.
+        dtype: Dtype of the model, whatever the file's.
         unused: Further expressions of weights that may be left over in this family.
         **options: For `from_pretrained`.
 

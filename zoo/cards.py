@@ -335,7 +335,7 @@ def check_weights(card: Card, folder: Path) -> str:
         The sha256 of the weights.
 
     Raises:
-        MissingData: There is no file of weights.
+        MissingData: The weights file does not exist.
         BadCheckpoint: A file of the folder is damaged, or the weights are others than the card's.
     """
     path = folder / card.source.file if card.source.file else folder

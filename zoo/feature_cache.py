@@ -33,8 +33,8 @@ class FeatureStore:
 
         Args:
             folder: Created when the first features are kept.
-            weights_sha256: Of the model's weights.
-            dtype: Of its computation.
+            weights_sha256: sha256 of the model's weights.
+            dtype: Dtype of its computation.
             device: As torch spells it; results of a CPU and a GPU are kept apart.
         """
         self.folder = folder

@@ -72,7 +72,7 @@ def lineage(card: Card, known: Mapping[str, Card]) -> Lineage:
     """Follow a card to the models that it was adapted from.
 
     Args:
-        card: Of the model.
+        card: Card of the model.
         known: Cards by name, as of `zoo.cards.read_all`.
 
     Returns:

@@ -91,7 +91,7 @@ class Model(Protocol):
         name: The card's name, or the folder's.
         weights_sha256: sha256 of the weights file, hexadecimal.
         device: As torch spells it, for example "cpu" or "cuda:0".
-        dtype: Of the computation, for example "float32" or "bfloat16".
+        dtype: Dtype of the computation, for example "float32" or "bfloat16".
         batch_size: Items or pairs that fit the device in one call. A benchmark sets it where the
             user names a size; adapters cut longer calls into such batches themselves.
         settings: The model's configuration, fit for JSON.

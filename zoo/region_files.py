@@ -107,7 +107,7 @@ def convert(
 
     Raises:
         UsageError: The folder has features already, or the source is a database of pickles.
-        MissingData: There is no such file.
+        MissingData: The file does not exist.
         BadData: A row that does not hold what the format promises, with its number.
     """
     if source.is_dir() or source.suffix in (".mdb", ".lmdb", ".pkl", ".pickle", ".pth"):

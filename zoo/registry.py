@@ -117,7 +117,7 @@ def family(name: str, model: str) -> ModuleType:
         model: Name of the model, for the message.
 
     Raises:
-        BadCheckpoint: There is no such family, or it cannot be imported.
+        BadCheckpoint: The family does not exist or cannot be imported.
     """
     if name in families():
         return families()[name].load()

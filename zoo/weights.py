@@ -158,7 +158,7 @@ def read_json(path: Path) -> Any:
 
 
 def _content(path: Path) -> bytes:
-    """A small file's bytes; BadCheckpoint where there are none, or where it is no text."""
+    """A small file's bytes; BadCheckpoint where there are none, or where it is not text."""
     content = path.read_bytes()
     _refuse_pointer(content, path)
     try:

@@ -276,7 +276,7 @@ def evaluator(study: Study, bar: Callable[[], AbstractContextManager[Report]]) -
 
     Args:
         study: gives data, device and limit.
-        bar: opened for each row; gives what is called as the scoring goes on.
+        bar: opened for each row; gives what is called as the scoring progresses.
     """
 
     def evaluate(row: AblationRow, model: Path, folder: Path) -> Record:

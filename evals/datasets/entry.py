@@ -76,7 +76,7 @@ class Sample:
 
 @dataclass(frozen=True)
 class SampleReader:
-    """Display of a data set."""
+    """Reads samples of a data set for display."""
 
     splits: tuple[str, ...]  # their names; the first one is shown unless told otherwise
     # gives all samples of a split: takes the data root, the split, and what counts the items that

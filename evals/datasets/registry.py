@@ -67,7 +67,7 @@ def select(names: list[str] | None) -> list[DataSet]:
 
 @dataclass(frozen=True)
 class Presence:
-    """Presence of a path on disk."""
+    """A required path: whether it is on disk, and its size."""
 
     path: str  # the alternative that is there, or the first one
     there: bool  # whether it is

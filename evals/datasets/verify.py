@@ -121,7 +121,7 @@ def compare(
 def _known_as(
     data_set: DataSet, expected: Iterable[OfficialCount], row: OfficialCount, found: int
 ) -> str | None:
-    """Known collection with this number of items, if any."""
+    """Note on a known collection or split with this number of items; None if there is none."""
     if row.unit == data_set.main_unit and found in data_set.look_alikes:
         return f"these are {data_set.look_alikes[found]}"
     others = [

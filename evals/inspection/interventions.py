@@ -54,7 +54,7 @@ class Intervention:
         recall: Captions whose own image has the highest logit, in percent.
         loss: What is lost against "pair", in points.
         ci95: Its interval, paired over captions; captions of one image are drawn together.
-        correlation: Of the logits with those of "pair".
+        correlation: Correlation of the logits with those of "pair".
         words_loss: Extra loss per masked token of a caption over "pair", in nats.
         words_ci95: Its interval, likewise.
     """
@@ -100,7 +100,7 @@ def measure(
         images: A split with its captions.
         report: Called as the work progresses.
         candidates: Images that a caption is matched with, its own among them.
-        seed: Of random rows and of resampling.
+        seed: Seed for random rows and of resampling.
 
     Returns:
         The table.

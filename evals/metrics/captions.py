@@ -58,7 +58,7 @@ def caption_scores(
         captions: By image.
         references: By image, of at least the same images; the order of its keys is that in which
             images are scored.
-        seed: Of the bootstrap over images.
+        seed: Seed for the bootstrap over images.
 
     Returns:
         The scores.

@@ -22,7 +22,7 @@ def matthews(predictions: Ints, targets: Ints, seed: int) -> Metric:
     Args:
         predictions: `[items]`, 0 or 1.
         targets: `[items]`, 0 or 1.
-        seed: Of the bootstrap over items.
+        seed: Seed for the bootstrap over items.
 
     Returns:
         The metric; guessing gives 0.
@@ -54,7 +54,7 @@ def pearson(predictions: Floats, targets: Floats, seed: int) -> Metric:
     Args:
         predictions: `[items]`.
         targets: `[items]`.
-        seed: Of the bootstrap over items.
+        seed: Seed for the bootstrap over items.
 
     Returns:
         The metric; guessing gives 0.

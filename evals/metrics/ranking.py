@@ -33,7 +33,7 @@ class Metric:
         value: In the metric's own unit (recalls: percent).
         n: Items that it is computed from.
         ci95: Lower and upper end of its 95 % interval.
-        chance: What guessing reaches in expectation; None where that has no meaning.
+        chance: Expected result of guessing; None where that has no meaning.
         at_chance: It cannot be told from guessing (see `within_noise_of_chance`), or is worse.
         higher_is_better: Direction.
         ties: Queries whose truth shares its score with a wrong candidate.
@@ -130,7 +130,7 @@ def probability_of_hit(right: int, candidates: int, k: int) -> float:
     Args:
         right: Right candidates.
         candidates: All candidates, `right` included.
-        k: How many are drawn; all of them if k is larger.
+        k: Number of units drawn; all if k is larger.
 
     Returns:
         1 - C(candidates - right, k) / C(candidates, k).
@@ -291,7 +291,7 @@ def within_noise_of_chance(value: float, low: float, chance: float, units: int) 
     Args:
         value: The rate, 0 to 1.
         low: Lower end of its 95 % interval.
-        chance: What guessing gives in expectation, 0 to 1.
+        chance: Expected result of guessing, 0 to 1.
         units: Independent items (images).
 
     Returns:
@@ -313,11 +313,11 @@ def recall(
     """Recall@K in percent with interval and chance level.
 
     Args:
-        ranking: Of the queries.
+        ranking: Ranking of the queries.
         k: Places that count.
         group: `[queries]`, the image of each query; an image's captions are resampled together.
         right: `[queries]`, how many candidates are right for each query.
-        candidates: How many there are in all.
+        candidates: Total number of candidates.
         counts: From `bootstrap_counts`.
 
     Returns:
@@ -352,9 +352,9 @@ def retrieval_metrics(
         images: From `rank_images`.
         texts: From `rank_texts`.
         caption_image: `[captions]`, index of the image that each caption describes.
-        seed: Of the bootstrap.
+        seed: Seed for the bootstrap.
         at: The K's.
-        resamples: Of the bootstrap over images.
+        resamples: Number of resamples of the bootstrap over images.
 
     Returns:
         "image_retrieval/R@1" ... and "text_retrieval/R@1" ..., in percent.

@@ -43,7 +43,7 @@ class Method:
         hours: That time.
         tower_gflop: 10^9 operations of the towers for a pair of the protocol, in the mean.
         fusion_gflop: The same of choosing grounded tokens and fusing.
-        share: Of the matmul rate, the operations a second that timed fusion reaches (of the
+        share: Share of the matmul rate, the operations a second that timed fusion reaches (of the
             released algorithm: towers and fusion); the median of the rounds' ratios.
         slower: Its time by that of this project's exhaustive protocol, the median of the rounds'.
     """
@@ -62,12 +62,12 @@ class RetrievalSpeed:
     """Figures of one run.
 
     Attributes:
-        dtype: Of towers and fusion.
+        dtype: Dtype of towers and fusion.
         pairs: Pairs that were timed each round.
         batch_size: Pairs in one call.
         image_ms: Milliseconds of the vision tower for an image, median.
-        text_ms: Of the text tower for a caption.
-        pair_ms: Of fusing a pair.
+        text_ms: Milliseconds of the text tower for a caption.
+        pair_ms: Milliseconds of fusing a pair.
         matmul_tflops: 10^12 operations a second of plain products of the fusion layers' shapes.
         projection_mib: Memory that the first layer's projections of an image take.
         released_ratio: The whole protocol's time by the released algorithm in the first dtype
@@ -233,7 +233,7 @@ def measure(
         images: Images that are timed with every caption.
         captions: Captions.
         text: Text rows of each caption.
-        dtypes: Of towers and fusion, at least one.
+        dtypes: Dtypes of towers and fusion, at least one.
         device: Where it runs.
         repeats: Rounds.
         batch_size: Pairs in one call; the adapter's own choice if None.
@@ -282,7 +282,7 @@ def _exhaustive(each: Tensor) -> Tensor:
 
 
 def _methods(one: Bench, each: Tensor, rate: Tensor, shortlist: int) -> tuple[Method, ...]:
-    """Time of the official protocol, from the timings."""
+    """Time of the official protocol by each method, from the timings."""
     towers = IMAGES * each[0] + CAPTIONS * each[1]  # [rounds], seconds
     everything = IMAGES * CAPTIONS
     chosen = most_pairs(IMAGES, CAPTIONS, shortlist)

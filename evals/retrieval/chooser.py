@@ -117,9 +117,9 @@ def on_shortlist(shortlists: Shortlists, caption_image: Ints, seed: int) -> dict
     """Share of queries with a right candidate on their shortlist, in percent.
 
     Args:
-        shortlists: Of the run.
+        shortlists: Shortlists of the run.
         caption_image: `[captions]`, index of each caption's image.
-        seed: Of the bootstrap.
+        seed: Seed for the bootstrap.
 
     Returns:
         "image_retrieval/truth_on_shortlist" and "text_retrieval/truth_on_shortlist".

@@ -27,7 +27,7 @@ class Coverage:
         highest: Highest ITM logit of the pairs in the last quarter of their shortlists.
         captions: By k, the captions among whose first k images another one might be.
         images: By k, the images among whose first k captions another one might be.
-        queries: How many captions and images there are.
+        queries: Number of captions and of images.
     """
 
     highest: float
@@ -50,7 +50,7 @@ class Coverage:
             k: Of the run's shortlists.
             itm: `[images, captions]`, NaN for pairs that were not fused.
             contrastive: `[images, captions]`, every pair's.
-            weight: Of the contrastive score.
+            weight: Weight of the contrastive score.
             at: Numbers of first places, each at least 1.
 
         Returns:
@@ -106,8 +106,8 @@ def coverage_notes(
 
     Args:
         rerank: Its size; None for all pairs.
-        weight: Of the contrastive score; None for a score that is not a weighted sum.
-        parts: Of the score, each `[images, captions]`.
+        weight: Weight of the contrastive score; None for a score that is not a weighted sum.
+        parts: Parts of the score, each `[images, captions]`.
 
     Returns:
         A note, or nothing where there is no shortlist or no such sum.

@@ -317,7 +317,7 @@ def fitting(call: Callable[[], Result], size: int) -> Result | None:
 
     Args:
         call: Runs the model.
-        size: Of its batch; of one item the error is passed on.
+        size: Size of its batch; of one item the error is passed on.
     """
     import torch
 

@@ -60,7 +60,7 @@ def scan_weights(
         itm: `[images, captions]`, logits of "match".
         contrastive: `[images, captions]`, contrastive scores.
         caption_image: `[captions]`, index of the image that each caption describes.
-        weights: What to try, at least one.
+        weights: Candidate weights, at least one.
 
     Returns:
         The choice.
@@ -117,7 +117,7 @@ def choose_weight(
         model: A scorer with the parts "itm" and "contrastive".
         images: The split, with its captions.
         report: Called as the scoring progresses.
-        weights: What to try.
+        weights: Candidate weights.
         team: Processes that score together; this one alone by default.
 
     Returns:

@@ -55,7 +55,7 @@ _PARAMETER_BYTES, _COPY_BYTES = 16, 2
 
 @dataclass(frozen=True)
 class Load:
-    """Rows that pass through the parts of the model in a step."""
+    """Inputs that pass through the parts of the model in a step."""
 
     images: float = 0  # through the Visual Transformer
     texts: float = 0  # through the Text Transformer
@@ -236,8 +236,8 @@ def table(cards: Sequence[int], peak: float, share: float) -> list[Row]:
 
     Args:
         cards: Numbers of cards.
-        peak: Of a card, in 10^12 operations a second.
-        share: Of the peak that training reaches.
+        peak: Peak of a card, in 10^12 operations a second.
+        share: Share of the peak that training reaches.
     """
 
     def row(
@@ -301,7 +301,7 @@ _MEMORY_CARDS = 8  # that the memory of a process is stated for
 
 
 def parameters(model: Unimo2Config) -> int:
-    """Number in the model."""
+    """Number of parameters of the model."""
     with torch.device("meta"):
         return sum(parameter.numel() for parameter in Unimo2Model(model).parameters())
 

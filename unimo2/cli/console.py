@@ -31,7 +31,7 @@ def find_data_root(given: Path | None, suite: str | None) -> Path | None:
     return given
 
 
-# What only the first of several launched processes does: speaking, and what follows training.
+# Work of the first of several launched processes only: printing, and what follows training.
 
 
 def is_first_process() -> bool:

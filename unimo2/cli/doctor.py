@@ -40,9 +40,9 @@ class Finding:
     """What one check met.
 
     Attributes:
-        check: What was looked at, for example "Java".
+        check: Subject of the check, for example "Java".
         state: `OK`, `NOTE` (something optional is absent) or `FAULT`.
-        found: What is there.
+        found: Finding, in words.
         mend: The command or setting that would mend it; "" where nothing has to be.
     """
 

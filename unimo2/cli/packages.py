@@ -16,7 +16,7 @@ _DISTRIBUTION = re.compile(r"(.+?)(?:-\d[^-]*)?(?:-py[\d.]+)?\.(?:dist|egg)-info
 
 
 def require_own(names: Sequence[str] = NAMES) -> None:
-    """Refuse to go on where a package of ours would be, or is mixed with, another distribution's.
+    """Refuse to start where a package of ours would be, or is mixed with, another distribution's.
 
     Raises:
         UsageError: It names both distributions, or the folder in the way.

@@ -21,7 +21,7 @@ _LUMA = (0.2989, 0.587, 0.114)
 
 @dataclass(frozen=True)
 class Augmentation:
-    """Strength of augmentation."""
+    """Settings of the augmentation of views."""
 
     smallest_crop: float = 0.08  # share of the image's area that a crop has at least; SimCLR: 0.08
     # widest aspect ratio of a crop (and the narrowest is its inverse); SimCLR: 4 / 3

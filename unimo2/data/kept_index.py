@@ -55,7 +55,7 @@ def keep(
 
     Args:
         what: All that the result depends on beside the content of the folders, plain values.
-        folders: Of the corpora.
+        folders: Folders of the corpora.
         find: Reads them, and counts what it leaves out.
         lost: Counts it, too, whoever has read.
         notice: Called before a reading that takes long.

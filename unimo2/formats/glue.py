@@ -98,7 +98,7 @@ def read_rows_of(task: str, path: Path, broken: Skips | None = None) -> list[Glu
         The rows in the order of the file.
 
     Raises:
-        MissingData: There is no such file.
+        MissingData: The file does not exist.
         BadData: The file is empty or a column is missing; a row has another number of columns (its
             line is named), an unknown label, a score that is not from 0 to 5, an index that occurs
             twice (these only without `broken`).
@@ -130,7 +130,7 @@ def read_predictions(task: str, path: Path) -> dict[int, str | float]:
         `GlueTask.other_names`), or the score, by index.
 
     Raises:
-        MissingData: There is no such file.
+        MissingData: The file does not exist.
         BadData: Another header, a broken row, an unknown label, a score that is not a finite number,
             an index that occurs twice.
     """

@@ -63,7 +63,7 @@ def read_synsets(path: Path, broken: Skips | None = None) -> list[Synset]:
     """Read the classes of `LOC_synset_mapping.txt` in the order of their numbers.
 
     Raises:
-        MissingData: There is no such file.
+        MissingData: The file does not exist.
         BadData: A line without synset id and names, or an id that occurs twice (these only without
             `broken`); no class at all.
     """

@@ -39,7 +39,7 @@ def load_image(path: str | ImageSource) -> Image.Image:
         the file's name, by which features that were extracted beforehand are found.
 
     Raises:
-        MissingData: There is no such file.
+        MissingData: The file does not exist.
         BadData: The file cannot be decoded, or is cut off before its end.
     """
     if isinstance(path, TarMember):

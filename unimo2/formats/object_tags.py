@@ -80,7 +80,7 @@ def read_object_tags(path: Path) -> ObjectTags:
     """Read a JSON of tags or an `instances_*.json`; an unchanged file is not read again.
 
     Raises:
-        MissingData: There is no such file.
+        MissingData: The file does not exist.
         BadData: Malformed JSON, neither of the two forms, a tag that is not text or blank, an image
             that comes twice, or no tags at all.
     """

@@ -45,7 +45,7 @@ def read_pairs(path: Path, broken: Skips | None = None) -> list[Pair]:
     """Read all pairs of one split in the order of the file, those without a gold label too.
 
     Raises:
-        MissingData: There is no such file.
+        MissingData: The file does not exist.
         BadData: A malformed line, a missing field, an unknown label, a pairID that occurs twice (these
             only without `broken`); no pair at all.
     """

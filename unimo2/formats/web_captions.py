@@ -68,7 +68,7 @@ def conceptual_captions(
     Args:
         folder: Holds the TSV (`CC_FILES`) and, for the images, `CC_FOLDERS`. The image of an
             address is `training/<CRC-32 of the address>`, as the downloader of ViLBERT names it,
-            with or without ".jpg"; a second column that is no address is the image's path, from
+            with or without ".jpg"; a second column that is not an address is the image's path, from
             `folder` or from `training/`. Where `training/` holds what img2dataset wrote (folders
             `00000/` or shards `*.tar`), the pairs are those of `sidecar_pairs` and no TSV is read.
         split: "train" or "val".

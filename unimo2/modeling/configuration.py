@@ -23,7 +23,7 @@ class Unimo2Config(PretrainedConfig):
     """Sizes and switches of a UNIMO-2 model.
 
     The defaults are the paper's base model (section 4): ViT-B/16, RoBERTa-base and a Grounded
-    Transformer of 12 layers each, a dictionary of C = 2048 rows of which K = 100 are chosen.
+    Transformer of 12 layers each, a dictionary of C = 2048 rows, K = 100 of them chosen.
     Where the released code does something the paper does not say, there is a switch;
     `Unimo2Config.released()` sets them all as the released code has them.
     """

@@ -25,7 +25,7 @@ def check_encoder(fields: dict[str, Any], source: str) -> None:
 
     Args:
         fields: Its config.json.
-        source: What it is called in messages.
+        source: Name in messages.
 
     Raises:
         UsageError: The field whose value is another than expected.

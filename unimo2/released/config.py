@@ -136,7 +136,7 @@ def read_config_file(path: Path) -> dict[str, Any]:
     """Read the JSON file of a released configuration.
 
     Raises:
-        MissingData: There is no such file.
+        MissingData: The file does not exist.
         UsageError: It is not a JSON object.
     """
     try:

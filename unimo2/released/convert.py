@@ -72,7 +72,7 @@ def released_files(folder: Path) -> dict[str, Path]:
         folder: The unpacked checkpoint.
 
     Raises:
-        MissingData: There is no such folder.
+        MissingData: The folder does not exist.
         BadCheckpoint: It is empty, or holds something that is not a parameter file: a folder, or a
             name that leads out of it.
     """
@@ -113,7 +113,7 @@ def read_released(folder: Path) -> dict[str, np.ndarray[Any, np.dtype[Any]]]:
     """Read every parameter of a released checkpoint, by name, in its own shape and type.
 
     Raises:
-        MissingData: There is no such folder.
+        MissingData: The folder does not exist.
         BadCheckpoint: It is empty, a file is damaged, or a name leads out of it.
     """
     return {name: read_lodtensor(path) for name, path in released_files(Path(folder)).items()}
@@ -136,7 +136,7 @@ def convert(
         out: The folder to write; it must not exist, or be empty.
         config: What the model is to be; the released base model when None.
         allow_partial: Whether parameters may be missing; they get initial values.
-        seed: Of those initial values.
+        seed: Seed for those initial values.
         processor: Written beside the weights, so that they can be evaluated and fine-tuned; from
             `unimo2.released.processor`.
 
@@ -144,7 +144,7 @@ def convert(
         What became of every name.
 
     Raises:
-        MissingData: There is no checkpoint.
+        MissingData: The checkpoint does not exist.
         BadCheckpoint: A parameter is unknown, missing, mis-shaped, or its file damaged.
         UsageError: `out` holds something already, or lies inside the checkpoint.
         Unimo2Error: The folder could not be written.

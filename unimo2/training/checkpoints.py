@@ -192,7 +192,7 @@ def require_same_run(
     Args:
         saved: Identity that the checkpoint was written with.
         now: Identity of this start.
-        folder: Of the checkpoint, for the message.
+        folder: Folder of the checkpoint, for the message.
         may_change: Whether values of the training may differ.
 
     Returns:

@@ -37,7 +37,7 @@ def load_recipe(name_or_file: str) -> Recipe:
     """Read a recipe by name (`unimo2/training/recipes/NAME.toml`) or from a file.
 
     Raises:
-        MissingData: there is no such recipe.
+        MissingData: the recipe does not exist.
         UsageError: the file is not TOML, or has an unknown key or a value of the wrong type.
     """
     path = find_recipe(name_or_file)

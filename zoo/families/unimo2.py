@@ -325,7 +325,7 @@ class Unimo2Captioner(Unimo2Adapter):
 
         Args:
             images: As for `caption`.
-            tags: Of each image, none for some or all.
+            tags: Object tags of each image, none for some or all.
             beam_size: Beams of an image.
 
         Returns:

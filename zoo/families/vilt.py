@@ -61,7 +61,7 @@ def load(folder: Path, card: Card, device: str = "auto", dtype: str | None = Non
             pre-training: the zero-shot ViLT, which transformers' conversion leaves out.
         card: The model's card; `labels` names the answers where config.json does not.
         device: "auto", "cpu", "cuda", "cuda:1" ...
-        dtype: Of the whole model; None for float32. Scores are float32.
+        dtype: Dtype of the whole model; None for float32. Scores are float32.
 
     Returns:
         The adapter.

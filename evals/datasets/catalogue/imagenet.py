@@ -55,7 +55,7 @@ def _verify(root: Path, images: ImageCheck) -> VerificationReport:
 
 
 def _check_mapping(path: Path, findings: VerificationReport) -> Collection[str]:
-    """The classes that have a name; a problem if there is no list of them."""
+    """Classes that have a name; a problem if their list is missing."""
     if not path.is_file():
         findings.problems.append(f"no {path}: the classes have no names")
         return ()

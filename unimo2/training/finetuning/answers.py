@@ -33,7 +33,7 @@ def answer_list(annotations: Sequence[Annotation], threshold: int) -> list[str]:
     """The answers that are classes: normalised, the most frequent first, then by the alphabet.
 
     Args:
-        annotations: Of train and val.
+        annotations: Annotations of train and val.
         threshold: Questions whose most common answer an answer must be.
 
     Raises:

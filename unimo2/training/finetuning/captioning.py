@@ -93,7 +93,7 @@ class CaptionData(TaskData):
             config: Batch size, seed, captions of an image.
             images: The images.
             texts: All captions, in the order of their images.
-            captions: How many each image has.
+            captions: Number of captions per image.
             tags: Object tags of the images; None for none.
 
         Raises:

@@ -196,7 +196,7 @@ def load_finetune_recipe(name_or_file: str, defaults: FinetuneConfig) -> Finetun
     Its values replace fields of `defaults`, those of the task's kind.
 
     Raises:
-        MissingData: There is no such recipe.
+        MissingData: The recipe does not exist.
         UsageError: The file is not TOML, or has an unknown key or a value of the wrong type.
     """
     path = find_recipe(name_or_file, CONFIG_FOLDER / _FOLDER)

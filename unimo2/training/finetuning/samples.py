@@ -33,7 +33,7 @@ class TaskData:
             config: Batch size, seed, length window.
             counts: int64 [items], how many texts each item has.
             texts: Texts of all items, one item after the other; None for images alone.
-            samples: How many an epoch takes.
+            samples: Number of samples per epoch.
             together: Samples that an item of a batch stands for.
             draw: See `LengthGroupedSampler`.
         """
