@@ -123,7 +123,7 @@ def spread_items(items: Sequence[Item], limit: int | None, unit: str) -> tuple[I
 def check_limit(limit: int | None, unit: str) -> None:
     """Refuse a limit below 1."""
     if limit is not None and limit < 1:
-        raise UsageError(f"--limit {limit}: at least 1 is needed ({unit})")
+        raise UsageError(f"--limit {limit}: expected at least 1 ({unit})")
 
 
 @dataclass(frozen=True)

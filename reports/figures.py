@@ -167,7 +167,7 @@ def figure(
         UsageError: Another name, or nothing to draw.
     """
     if name not in FIGURES:
-        raise UsageError(f"--figure {name!r}: it must be one of {', '.join(FIGURES)}")
+        raise UsageError(f"--figure {name!r}: expected one of {', '.join(FIGURES)}")
     import matplotlib
 
     every = list(gather(runs) if records is None else records)

@@ -207,7 +207,7 @@ def _value(value: object, kind: str, name: str) -> object:
             raise ValueError(f"'{name}' must be a table" + (" of numbers" if numbers else ""))
         return dict(value)
     if not isinstance(value, str) or not value.strip():
-        raise ValueError(f"'{name}' must be a string with something in it")
+        raise ValueError(f"'{name}' must be a string that is not empty")
     return value
 
 
@@ -223,7 +223,7 @@ def _check(card: Card) -> None:
     if card.weights_sha256 is not None and not _SHA256.fullmatch(card.weights_sha256):
         raise ValueError("weights_sha256 must be 64 hexadecimal digits")
     if card.runnable == (card.why_not_runnable is not None):
-        raise ValueError("'why_not_runnable' is for runnable = false, and is needed there")
+        raise ValueError("'why_not_runnable' is for runnable = false, and required there")
     if card.runnable and card.source.kind == "none":
         raise ValueError("source.kind 'none' is for runnable = false")
     for benchmark, some in card.published.items():

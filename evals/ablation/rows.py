@@ -91,7 +91,7 @@ def take_away(names: Sequence[str], recipe: Recipe, base: Unimo2Config) -> list[
     """
     for name in names:
         if name not in WITHOUT:
-            raise UsageError(f"--without {name}: it must be one of: {', '.join(WITHOUT)}")
+            raise UsageError(f"--without {name}: expected one of: {', '.join(WITHOUT)}")
         lacking = _lacking(WITHOUT[name], recipe, base)
         if lacking:
             raise UsageError(f"--without {name}: the recipe '{recipe.name}' has no {lacking}")
@@ -113,9 +113,9 @@ def _lacking(change: Change, recipe: Recipe, base: Unimo2Config) -> str:
 
 def _check(option: str, value: int, fits: bool, other: str, bound: str) -> None:
     if value < 1:
-        raise UsageError(f"{option} {value}: it must be at least 1")
+        raise UsageError(f"{option} {value}: expected at least 1")
     if not fits:
-        raise UsageError(f"{option} {value}: it must be at {bound} {other} (K rows out of C)")
+        raise UsageError(f"{option} {value}: expected at {bound} {other} (K rows out of C)")
 
 
 # What rows of Table 5 differ in; the rest of a training is their common base.

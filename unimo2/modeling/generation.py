@@ -221,7 +221,7 @@ class BeamSettings:
 
     def __post_init__(self) -> None:
         if self.beam_size < 1:
-            raise UsageError(f"beam size {self.beam_size}: at least one beam is needed")
+            raise UsageError(f"beam size {self.beam_size}: expected at least one")
         if not 0 <= self.min_length < self.max_length:
             raise UsageError(
                 f"captions of {self.min_length} to {self.max_length} tokens: the minimum must be 0 "
@@ -281,7 +281,7 @@ def generate(
     settings = settings or BeamSettings()
     if settings.max_length > model.text.longest:
         raise UsageError(
-            f"captions of up to {settings.max_length} tokens were asked for, the model has "
+            f"captions of up to {settings.max_length} tokens were requested, but the model has "
             f"positions for {model.text.longest}"
         )
     training = model.training

@@ -97,7 +97,7 @@ class LoopConfig:
     def require(self, name: str, holds: bool, allowed: str) -> None:
         """Raise UsageError that field `name` must be `allowed`, unless it `holds`."""
         if not holds:
-            raise UsageError(f"training.{name} is {getattr(self, name)!r}; it must be {allowed}")
+            raise UsageError(f"training.{name} is {getattr(self, name)!r}; expected {allowed}")
 
     def identity(self) -> dict[str, Any]:
         """The fields on which the weights depend, as plain values for JSON."""

@@ -141,7 +141,7 @@ def require_place(device: str, trackers: Sequence[str]) -> None:
         UsageError: A device that is unknown or not there, or a tracker that is not installed.
     """
     if device not in ("auto", "cpu", "cuda"):
-        raise UsageError(f"--device {device!r}: it must be auto, cpu or cuda")
+        raise UsageError(f"--device {device!r}: expected auto, cpu or cuda")
     if device == "cuda" and not torch.cuda.is_available():
         raise UsageError("--device cuda: this machine has no CUDA device; use cpu or auto")
     installed = [str(tracker.value) for tracker in get_available_trackers()]

@@ -153,7 +153,7 @@ def _checked(name: str, value: Any, hint: Any, where: str) -> Any:
     if get_origin(hint) is Literal:
         if value not in get_args(hint):
             allowed = ", ".join(map(str, get_args(hint)))
-            raise UsageError(f"{where}: {name} is {value!r}; it must be one of: {allowed}")
+            raise UsageError(f"{where}: {name} is {value!r}; expected one of: {allowed}")
         return value
     if get_origin(hint) is tuple:
         kind = get_args(hint)[0]
@@ -161,9 +161,9 @@ def _checked(name: str, value: Any, hint: Any, where: str) -> Any:
         if all(_is_a(item, kind) for item in items):
             return tuple(kind(item) for item in items)
         plural = {str: "texts", int: "whole numbers", float: "numbers"}[kind]
-        raise UsageError(f"{where}: {name} is {value!r}; it must be a list of {plural}")
+        raise UsageError(f"{where}: {name} is {value!r}; expected a list of {plural}")
     if not _is_a(value, hint):
-        raise UsageError(f"{where}: {name} is {value!r}; it must be of type {hint.__name__}")
+        raise UsageError(f"{where}: {name} is {value!r}; expected type {hint.__name__}")
     return hint(value)
 
 

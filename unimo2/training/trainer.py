@@ -198,7 +198,7 @@ def train(
 def require_resume(word: str) -> None:
     """Raise UsageError for a word that `train` does not know."""
     if word not in RESUME:
-        raise UsageError(f"--resume {word!r}: it must be {', '.join(RESUME[:-1])} or {RESUME[-1]}")
+        raise UsageError(f"--resume {word!r}: expected {', '.join(RESUME[:-1])} or {RESUME[-1]}")
 
 
 class _Run:

@@ -102,10 +102,10 @@ def test_rows_are_those_of_table_5(study):
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"tokens": [0]}, "--k 0: it must be at least 1"),
-        ({"tokens": [4, 65]}, "--k 65: it must be at most the recipe's C = 64"),
-        ({"sizes": [7]}, "--c 7: it must be at least the recipe's K = 8"),
-        ({"sizes": [-1]}, "--c -1: it must be at least 1"),
+        ({"tokens": [0]}, "--k 0: expected at least 1"),
+        ({"tokens": [4, 65]}, "--k 65: expected at most the recipe's C = 64"),
+        ({"sizes": [7]}, "--c 7: expected at least the recipe's K = 8"),
+        ({"sizes": [-1]}, "--c -1: expected at least 1"),
         ({}, "nothing to vary"),
     ],
 )

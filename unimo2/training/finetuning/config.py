@@ -205,7 +205,7 @@ def load_finetune_recipe(name_or_file: str, defaults: FinetuneConfig) -> Finetun
     search = tables.get("search", {})
     for key, values in search.items():
         if not isinstance(values, list):
-            raise UsageError(f"{path}: search.{key} is {values!r}; it must be a list of values")
+            raise UsageError(f"{path}: search.{key} is {values!r}; expected a list of values")
         for value in values:
             with_values(training, {key: value}, f"{path}: search")
     grid = {key: tuple(values) for key, values in search.items()}

@@ -76,7 +76,7 @@ def plan(grid: Mapping[str, Sequence[Any]], seeds: int, first_seed: int) -> list
         UsageError: No seed, or a field without values.
     """
     if seeds < 1:
-        raise UsageError(f"--seeds {seeds}: at least one is needed")
+        raise UsageError(f"--seeds {seeds}: expected at least one")
     bare = [name for name, values in grid.items() if not values]
     if bare:
         raise UsageError(f"search.{bare[0]} has no values")
