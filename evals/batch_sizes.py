@@ -1,4 +1,4 @@
-"""How many items share a call of the model: as the user says, or what is fastest on this machine.
+"""Batch size of evaluation: the user's, or the fastest one found on this machine.
 
 Where the user names no size, the first units of a run (captions with their images, chunks of items)
 are done with the model's own estimate, twice and four times as much, and half of it in turn, and the

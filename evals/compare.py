@@ -1,4 +1,4 @@
-"""Two runs on the same data: the paired difference of every metric that both have.
+"""Compares two runs on the same data: paired differences of the metrics that both have.
 
 A metric here is a function of sums over items (`SampleMetric`). Items come in units that are drawn
 together (an image with its captions). The interval resamples units, the same for both runs; the

@@ -1,4 +1,4 @@
-"""`--official`: a card's own published protocol, and how far from the published numbers it comes out."""
+"""`--official`: the protocol published in a card, and the difference from its published numbers."""
 
 from __future__ import annotations
 

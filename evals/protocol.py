@@ -1,4 +1,4 @@
-"""How a number was measured, as enumerations and numbers.
+"""Protocol of a measurement, as enumerations and numbers.
 
 Records of schema 1 said it in sentences ("shortlist of 64 images a caption and ..."). `facts` turns
 those into the values of schema 2, `texts` turns the values into sentences for a reader; nothing

@@ -1,4 +1,4 @@
-"""What one run leaves behind, and how it is found again.
+"""Records of runs: writing, reading and finding them.
 
 A run folder is `<root>/<suite>/<benchmark>/<model>[+<variant>]/<run id>/` and holds `record.json`,
 `samples.parquet` and, for retrieval, the score matrices. The record is written last: a folder

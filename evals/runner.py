@@ -1,4 +1,4 @@
-"""Runs a model on a benchmark and leaves a record; takes up a run that was interrupted."""
+"""Runs a model on a benchmark and writes a record; resumes an interrupted run."""
 
 from __future__ import annotations
 

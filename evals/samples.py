@@ -1,4 +1,4 @@
-"""The rows that a run keeps of its items, and metrics as functions of them."""
+"""Per-item results kept by a run, and metrics computed from them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which data is measured on: the embedded suite `mini`, or real data in `paper`.
+"""Suites: the embedded one, `mini`, and real data, `paper`.
 
 A suite is a folder of data sets in their official layouts. One with a `suite.json` says its own
 name and fingerprint (the embedded suite is written with one); any other is the user's real data.

@@ -1,4 +1,4 @@
-"""`unimo2 report`, `ablate` and `compare`: the paper's tables, and what was measured."""
+"""`unimo2 report`, `ablate` and `compare`: the paper's tables and measured results."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _RERANK = 64  # a quarter of the pairs of 300 images and 1,500 captions
 
 
 class TableFormat(str, Enum):
-    """How tables are written."""
+    """Formats of tables."""
 
     text = "text"
     md = "md"
@@ -184,7 +184,7 @@ def _recipe(config: str, budget: int | None, seed: int | None) -> Recipe:
 
 
 def _run(study: Study, plan: Sequence[Planned], quiet: bool) -> list[Record]:
-    """Do the rows that are not done, with bars on a terminal."""
+    """Run the rows that are not done, with bars on a terminal."""
     from contextlib import nullcontext
 
     from evals import ablation
@@ -232,7 +232,7 @@ def _plan_text(study: Study, plan: Sequence[Planned]) -> str:
 
 
 def _protocol(study: Study) -> str:
-    """How rows are evaluated."""
+    """Protocol of the rows' evaluation."""
     if study.rerank is None:
         return "Evaluated zero-shot on Flickr30k, every image with every caption."
     return (
@@ -272,7 +272,7 @@ def _cost(plan: Sequence[Planned]) -> str:
 
 
 def _seconds(plan: Sequence[Planned]) -> float:
-    """What is left to do, as far as it can be estimated."""
+    """Remaining rows, with an estimate where possible."""
     return sum((p.train_seconds or 0.0) + (p.evaluate_seconds or 0.0) for p in plan)
 
 
@@ -288,7 +288,7 @@ def _table_text(done: Sequence[Record]) -> str:
 
 
 def _as_json(plan: Sequence[Planned], done: Sequence[Record]) -> dict[str, Any]:
-    """The plan and, once the rows are done, what was measured."""
+    """The plan and, once the rows are done, the results."""
     from dataclasses import asdict
 
     rows: list[dict[str, Any]] = []

@@ -1,4 +1,4 @@
-"""The items of a run as a reader wants to see them: image, question, answer, truth, score.
+"""Items of a run for display: image, question, answer, truth, score.
 
 A run keeps ids, predictions and scores of its items; texts and images are read from the data set,
 by the benchmark's own reader. They are shown only if the data is the very data that was measured.

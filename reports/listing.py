@@ -1,4 +1,4 @@
-"""What there is: one line a record, and one line a table of the paper."""
+"""Listing: one line per record, and one line per table of the paper."""
 
 from __future__ import annotations
 

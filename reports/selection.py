@@ -1,4 +1,4 @@
-"""Which records stand in a table, in which column, in which row, and which in none.
+"""Selection of records for a table: their columns and rows, and the records left out.
 
 A sheet is one table of what was measured. Its columns hold numbers of one suite, and each column
 those of one data set and one protocol. What was measured on other data or by another protocol

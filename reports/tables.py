@@ -1,4 +1,4 @@
-"""The paper's tables and what was measured, put together.
+"""The paper's tables combined with the measured results.
 
 `reports.table(1)` has the numbers of the paper's Table 1 to compute with, `reports.published(1)`
 the same as printed, and `reports.measured(1)` what was measured of it here.

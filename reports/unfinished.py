@@ -1,4 +1,4 @@
-"""Runs that have no record yet: how far they are, and whether anybody works on them."""
+"""Unfinished runs: their progress, and whether a process works on them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a terminal shows: lines, notes, tables and JSON, with the text of others made harmless.
+"""Terminal output: lines, notes, tables and JSON, with control characters in foreign text escaped.
 
 Nothing here takes text for markup. Names, captions and paths come from files that anybody may have
 written: what a terminal would obey or hide is written as an escape.

@@ -1,4 +1,4 @@
-"""Pictures and sentences to tensors: one processor, saved with the model."""
+"""Images and sentences to tensors: one processor, saved with the model."""
 
 from __future__ import annotations
 

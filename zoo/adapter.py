@@ -1,4 +1,4 @@
-"""What adapters of any family need: strict loading, inference mode, batches of equal length, names."""
+"""Base of all adapters: strict loading, inference mode, batches of equal length, class names."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One card per model: where its weights come from, what it can do, who made it and how.
+"""Model cards, one per model: source of the weights, capabilities, authors and training.
 
 A card is a TOML file in `zoo/cards/`, or the user's own. A new model is a new file; there is no list
 to edit. Nothing here imports torch.

@@ -1,4 +1,4 @@
-"""`unimo2 zoo`: which models exist, what is known of each, a trial, and conversions."""
+"""`unimo2 zoo`: list, show and check models, and convert weights."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 
 
 def _capabilities() -> Iterator[str]:
-    """What the models of the cards can do."""
+    """Capabilities of the models in the cards."""
     from zoo import cards
 
     yield from {name for card in cards.read_all().values() for name in card.capabilities}
 
 
 class GroundingChoice(str, Enum):
-    """How the model that a checkpoint is converted to grounds its inputs."""
+    """Grounding of the converted model."""
 
     topk = "topk"
     nearest = "nearest"

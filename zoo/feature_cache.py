@@ -1,4 +1,4 @@
-"""What a tower gives of an image or a text, kept on disk by content.
+"""Feature cache: a tower's outputs for images and texts, kept on disk by content.
 
 The name of a file is the sha256 of everything that its numbers depend on: the weights, the number
 format, the kind of device, which tower, and what it is given: the pixels as the processor makes them,

@@ -1,4 +1,4 @@
-"""Models of the Hugging Face hub, from the local cache where they are whole there."""
+"""Models of the Hugging Face hub, from the local cache if they are complete there."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a model has seen: the union of training data along `adapted_from`, which decides "zero-shot".
+"""Training data of a model: the union along `adapted_from`, which decides "zero-shot".
 
 Entries of a card's `training_data` are read by their beginning: "coco" or "coco: Karpathy's train split"
 is the data set `coco`; "suite mini, version 5, seed 0: train splits of coco, sbu" are those of the

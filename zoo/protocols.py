@@ -1,4 +1,4 @@
-"""What a model can do, one small protocol a capability.
+"""Capabilities of models, one small protocol each.
 
 A benchmark names the capability that it needs; an adapter in `zoo/` gives a model one or more of
 them. Nothing here imports torch, so that cards can be listed without it.

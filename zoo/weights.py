@@ -1,4 +1,4 @@
-"""Files of weights: which ones a model folder has, their sha256, and whether they are whole.
+"""Weights files of a model folder: choice, sha256 and integrity checks.
 
 A folder is looked at before any library reads it: errors about damaged files name the file, and a
 configuration whose sizes the weights cannot have is refused before anything of that size is allocated.

@@ -1,4 +1,4 @@
-"""The rows of an ablation: which trainings there are, and when two are the same."""
+"""Rows of an ablation: their trainings, and when two of them are the same."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Training and evaluating the rows of a plan, and what they leave behind."""
+"""Trains and evaluates the rows of a plan, and keeps their records."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""ImageNet accuracy of the first guess: by a fine-tuned classifier, or zero-shot by sentences."""
+"""ImageNet top-1 accuracy: by a fine-tuned classifier, or zero-shot by sentences."""
 
 from __future__ import annotations
 

@@ -108,7 +108,7 @@ def towers(
     repeats: Annotated[int, typer.Option(help="Rounds, timed alternately.", min=1)] = 5,
     as_json: AsJson = False,
 ) -> None:
-    """Time the towers of a CLIP (ViT-B/32) against a plain loop over transformers.
+    """Time a CLIP's towers (ViT-B/32) against a plain loop over transformers.
 
     What eval flickr takes besides the towers is timed at Flickr30k's 1,000 x 5,000.
     """

@@ -77,7 +77,7 @@ _HEADINGS = {
 
 
 def _data_sets() -> Iterator[str]:
-    """Names of the data sets, as the command line spells them."""
+    """Names of the data sets as on the command line."""
     from evals.datasets.registry import all_data_sets
 
     yield from (name.replace("_", "-") for name in all_data_sets())
@@ -337,7 +337,7 @@ def fetch_data_sets(
         typer.Option(help="Another hub repository or a local folder with the same layout."),
     ] = None,
 ) -> None:
-    """Take text data sets from the hub by the datasets library, and write their official files.
+    """Download text data sets from the hub and write their official files.
 
     Files that are there are left alone.
     """
@@ -413,7 +413,7 @@ def make_mini(
 
 
 def _summary(content: Mapping[str, Any]) -> Iterator[str]:
-    """Counts, levels and fingerprints of a suite."""
+    """Counts, upper bounds, baselines and fingerprints of a suite."""
     for dataset, splits in content["counts"].items():
         held = ", ".join(f"{split} {count:,}" for split, count in splits.items())
         yield f"{dataset}: {sum(splits.values()):,} {content['units'][dataset]} ({held})"

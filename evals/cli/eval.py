@@ -1,4 +1,4 @@
-"""`unimo2 eval`: measure a model on a benchmark by its official protocol."""
+"""`unimo2 eval`: evaluate a model on a benchmark with its official protocol."""
 
 from __future__ import annotations
 
@@ -170,7 +170,7 @@ def _several(context: typer.Context, as_json: bool, **options: Any) -> None:
 
 
 def _ways(chosen: list[Benchmark]) -> list[tuple[Benchmark, bool]]:
-    """Every benchmark, those that have both ways zero-shot first."""
+    """Every benchmark; those that can be zero-shot come first as such."""
     zero_shot = [(one, True) for one in chosen if one.zero_shot]
     return zero_shot + [(one, False) for one in chosen]
 

@@ -1,4 +1,4 @@
-"""`unimo2 inspect`: what a model's parts hold."""
+"""`unimo2 inspect`: the contents of a model's grounded dictionary."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A finished run on a terminal: its table, and what is needed to judge it."""
+"""Output of a finished run: its table and notes."""
 
 from __future__ import annotations
 

@@ -320,7 +320,7 @@ def finetune(
         ),
     ] = None,
 ) -> None:
-    """Train a pre-trained model further for one task.
+    """Fine-tune a pre-trained model for one task.
 
     The weights with the best development metric are kept. A run that was killed resumes where its
     last checkpoint was.
@@ -356,7 +356,7 @@ def finetune(
 
 
 def _require_fields(task: str, given: Mapping[str, Any]) -> None:
-    """Refuse options that say nothing of a task, because its recipes have no such field."""
+    """Refuse options that do not apply to a task, because its recipes have no such field."""
     from unimo2.errors import UsageError
     from unimo2.training.finetuning.config import TASKS, default_config
 
@@ -492,7 +492,7 @@ def _announce(prepared: FinetuningRun, recipe: FinetuneRecipe, device: str) -> N
 
 
 def _describe(summary: TrainSummary) -> None:
-    """The last lines."""
+    """Print the last lines."""
     best = summary.best
     kept = f"; best at step {best.step}: {best.name} {best.value:.1f}" if best else ""
     say(
@@ -573,7 +573,7 @@ def _describe_several(comparison: SearchResult, output: Path) -> None:
 
 
 def _rows(comparison: SearchResult) -> Iterator[tuple[str, ...]]:
-    """One row a setting."""
+    """One row per setting."""
     for average in comparison.settings:
         setting = ", ".join(f"{key} {value}" for key, value in average.setting.items())
         numbers = (average.mean, average.deviation, max(average.values))

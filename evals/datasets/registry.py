@@ -1,4 +1,4 @@
-"""The data sets by name, and what of them lies in a data root."""
+"""Registry of data sets by name, and which of their files are in a data root."""
 
 from __future__ import annotations
 

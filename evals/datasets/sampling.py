@@ -1,4 +1,4 @@
-"""A few images of a data set with what it says of them, evenly spread over a split."""
+"""A few images of a data set with their annotations, evenly spread over a split."""
 
 from __future__ import annotations
 

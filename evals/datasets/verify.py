@@ -1,4 +1,4 @@
-"""Holding what is on disk against the official counts, and naming what differs."""
+"""Checks data on disk against the official counts, and lists the differences."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The Java programs of caption metrics: which Java runs them, in which locale, and for how long.
+"""Runs the Java programs of the caption metrics: choice of Java, locale and time limits.
 
 They are started here and not by pycocoevalcap, whose own calls depend on the machine's locale, write
 beside the installed package, and wait for ever when a program ends without an answer.

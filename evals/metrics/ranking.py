@@ -1,4 +1,4 @@
-"""Recall@K from a score matrix, its 95 % interval, and what guessing would reach.
+"""Recall@K from a score matrix, with its 95 % interval and chance level.
 
 **Ties.** Candidates with equal scores stand in random order, and a recall is the expectation over
 that order, computed exactly. A scorer that says the same of everything therefore gets chance and

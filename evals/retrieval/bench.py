@@ -1,4 +1,4 @@
-"""How fast the retrieval protocol is: against the released algorithm, dense fusion, the machine.
+"""Speed of the retrieval protocol, against the released algorithm, dense fusion and matmuls.
 
 Four ways to score the same pairs are timed in turn, in every dtype, beside plain matrix
 products of the fusion layers' shapes. Models have random weights: speed does not depend on them.

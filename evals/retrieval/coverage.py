@@ -1,4 +1,4 @@
-"""How much of an exhaustive ranking a shortlisted run has settled, without running it.
+"""Share of an exhaustive ranking that a shortlisted run determines, without running it.
 
 A pair outside the shortlist could only get among a query's first k if its ITM logit made up for what
 it lacks in contrastive score. The run knows every pair's contrastive score, and how high the logits

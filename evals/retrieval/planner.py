@@ -1,4 +1,4 @@
-"""Which (caption, images) units a retrieval run consists of, which are done, what the rest costs.
+"""Plan of a retrieval run: its (caption, images) units, which are done, and the cost of the rest.
 
 A unit is one caption with all its images: every image, or those that a shortlist chose. Units are
 kept on disk in blocks of a few captions; a block's place and size depend on the numbers of images,

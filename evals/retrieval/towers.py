@@ -1,4 +1,4 @@
-"""How fast a dual encoder's towers are beside a plain loop over transformers, and what the rest takes.
+"""Speed of a dual encoder's towers against a plain loop over transformers, and of the rest.
 
 Both ways are timed in turn on the same images and captions. The rest of `unimo2 eval flickr` (products
 of vectors, blocks on disk, ranks, intervals, samples) is run as it is for 1,000 images and 5,000

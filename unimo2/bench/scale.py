@@ -1,4 +1,4 @@
-"""What training takes, computed from sizes: operations, memory of a card, hours on so many cards.
+"""Cost of training, computed from sizes: operations, GPU memory, hours by number of GPUs.
 
 Operations are those of matrix products and attention, as torch's counter counts them; a test compares
 both. A backward pass takes twice a forward pass, and a third time with gradient checkpointing.

@@ -68,7 +68,7 @@ VERBS = {
         "evals.cli.train",
         "Train a model from random weights and choose its retrieval weight on the validation split.",
     ),
-    "finetune": ("evals.cli.train", "Train a pre-trained model further for one task."),
+    "finetune": ("evals.cli.train", "Fine-tune a pre-trained model for one task."),
     "compare": (
         "reports.cli",
         "Compare two runs item by item: differences of all metrics with intervals and p-values.",
@@ -340,7 +340,7 @@ def _run(arguments: Sequence[str], session: Session) -> int:
 
 
 def _fail(message: str, status: int, session: Session) -> int:
-    """Say in one line what went wrong; the traceback only where it was asked for."""
+    """Print the error in one line; the traceback only with --debug."""
     if session.debug:
         traceback.print_exc()
     say(f"{PROGRAM}: error: {visible(' '.join(message.split()))}", err=True)
@@ -374,7 +374,7 @@ def _system_message(error: OSError) -> str:
 
 
 def _unexpected_message(error: Exception, session: Session) -> str:
-    """A fault of ours: say so, and keep the traceback, since a long run cannot be repeated."""
+    """Report a fault of ours, and keep the traceback, since a long run cannot be repeated."""
     message = f"unexpected {type(error).__name__}: {error}"
     if session.debug:
         return message

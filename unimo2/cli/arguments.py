@@ -164,7 +164,7 @@ def _copy_option(line: _Line, level: _Level, top: _Level) -> None:
 
 
 def _refuse_empty(name: str, values: Sequence[str], level: _Level) -> None:
-    """Refuse an option without a value that says something, as an unset shell variable leaves it."""
+    """Refuse an option with an empty value, as from an unset shell variable."""
     if any(not value.strip() for value in values):
         command = " ".join(("unimo2", *level.names))
         raise UsageError(

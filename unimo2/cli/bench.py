@@ -1,4 +1,4 @@
-"""`unimo2 bench`: how fast the model's parts are on this machine.
+"""`unimo2 bench`: speed of the model's parts on this machine.
 
 `evals.cli.bench` registers the verb, with the speed of the retrieval protocol added.
 """
@@ -89,7 +89,7 @@ def caption(
     repeats: Annotated[int, typer.Option(help="Rounds, timed alternately.", min=1)] = 3,
     as_json: AsJson = False,
 ) -> None:
-    """Time our beam search for captions against transformers' generate on decoders of the same size."""
+    """Time our beam search for captions against transformers' generate, with decoders of equal size."""
     from unimo2.bench.captioning import measure
     from unimo2.devices import find_device, find_dtype
     from unimo2.modeling.configuration import Unimo2Config
@@ -187,7 +187,7 @@ def scale(
     cards: Annotated[list[int] | None, typer.Option(help="Numbers of GPUs.", min=1)] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Compute what the paper's recipes take: operations, hours by number of cards, memory."""
+    """Compute the cost of the paper's recipes: operations, hours by number of GPUs, memory."""
     from unimo2.bench.scale import markdown, table
 
     numbers = list(dict.fromkeys(cards or [1, 8, 64]))
@@ -211,7 +211,7 @@ def _sentences(figure: FusionSpeed) -> str:
 
 
 def describe(device: torch.device) -> str:
-    """A device as figures are headed by it."""
+    """Name of a device in headings."""
     import torch
 
     if device.type == "cuda":

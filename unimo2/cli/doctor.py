@@ -1,4 +1,4 @@
-"""`unimo2 doctor`: what this machine and this installation can do, and what would mend them.
+"""`unimo2 doctor`: checks of this machine and this installation, with fixes.
 
 Each check is a function that yields findings; those of data and metrics are in `evals.cli.health`. A
 check never raises: what it meets is what it says.

@@ -1,4 +1,4 @@
-"""What is refused before a command begins: values that no command can use, and idle options.
+"""Checks before a command begins: values that no command can use, and options without effect.
 
 A command says what its options mean beside their types, in `Annotated`: a `PathUse` of what a path
 names, `Needs` and `Excludes` for options that apply only with or without others.

@@ -1,4 +1,4 @@
-"""What was found in a data root, kept in files that every process maps.
+"""Index of a data root, kept in files that every process maps.
 
 A listing of 14 million files takes minutes and is the same for all processes. The first of them makes
 it, the others wait for it, and later starts take it as it is as long as nothing has changed: no folder

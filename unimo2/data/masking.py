@@ -1,4 +1,4 @@
-"""Spans of text hidden for masked language modelling (paper, section 3.2; SpanBERT).
+"""Span masking for masked language modelling (paper, section 3.2; SpanBERT).
 
 Everything random is decided by numbers that are drawn beforehand, one row a text, so that a text's
 mask does not depend on what shares its batch.

@@ -1,4 +1,4 @@
-"""Images with captions, and images alone: which of them a step sees, and how they are loaded."""
+"""Captioned and unpaired images: the samples of each step, and their loading."""
 
 from __future__ import annotations
 

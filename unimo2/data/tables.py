@@ -1,4 +1,4 @@
-"""Millions of strings and places of images in little memory, or in files that processes share."""
+"""Millions of strings and image locations in little memory, or in files that processes share."""
 
 from __future__ import annotations
 

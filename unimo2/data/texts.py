@@ -1,4 +1,4 @@
-"""Token ids of texts: made once and held in memory, or when they are due."""
+"""Token ids of texts: computed once and held in memory, or on demand."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pictures from disk as RGB, whatever web collections hold: gray, CMYK, palette, 16 bit, rotated."""
+"""Images from disk as RGB, from any format on the web: gray, CMYK, palette, 16 bit, rotated."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the parsers of official files share: opening a file, and fields that are what they must be.
+"""Shared by the parsers of official files: opening a file, and validated fields.
 
 Every error names the file and the place in it, in one line.
 """

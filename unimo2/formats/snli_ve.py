@@ -1,4 +1,4 @@
-"""SNLI-VE: one JSON object a line, an image of Flickr30k as the premise and a sentence about it.
+"""SNLI-VE: one JSON object per line, an image of Flickr30k as the premise and a sentence about it.
 
 `snli_ve_*.jsonl` has "Flickr30K_ID" (the file's name without ".jpg"; "Flikr30kID" with ".jpg" in
 older files), "gold_label", "pairID", "sentence1" (the caption that SNLI took for the image) and

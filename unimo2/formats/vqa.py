@@ -1,4 +1,4 @@
-"""VQA v2: questions, annotations (ten answers a question) and the evaluation server's results.
+"""VQA v2: questions, annotations (ten answers per question) and the evaluation server's results.
 
 `v2_OpenEnded_mscoco_*_questions.json`: {"questions": [{"image_id", "question", "question_id"}]};
 `v2_mscoco_*_annotations.json`: {"annotations": [{"question_id", "image_id", "question_type",

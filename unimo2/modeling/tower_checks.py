@@ -1,4 +1,4 @@
-"""Towers from outside: a model computes what their library does with these weights, or refuses them."""
+"""Checks of external towers: weights must give the same outputs as in their own library."""
 
 from __future__ import annotations
 

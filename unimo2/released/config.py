@@ -1,4 +1,4 @@
-"""The released code's configuration fields, and what they are called here."""
+"""The released code's configuration fields, and their names here."""
 
 from __future__ import annotations
 

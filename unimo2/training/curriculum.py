@@ -1,4 +1,4 @@
-"""The curriculum: what each step holds (paper, section 3.1).
+"""The curriculum: the samples of each step (paper, section 3.1).
 
 First pairs alone, until the dictionary is of use; then pairs, images and texts together, and pseudo
 pairs made of labels among the pairs.

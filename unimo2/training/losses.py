@@ -1,4 +1,4 @@
-"""Losses by themselves, and the choice of negatives.
+"""Loss functions, and the choice of negatives.
 
 Which negatives are drawn is decided by uniform numbers that come with the batch, so that a step can be
 repeated exactly.

@@ -1,4 +1,4 @@
-"""Matching within groups of pairs that are alike: which pairs those are, and the loss (ours).
+"""Matching within groups of similar pairs: the choice of pairs, and the loss (ours).
 
 Each image of a group meets each text of it, so that g pairs give g (g - 1) negatives both ways, and
 every image and text is as often right as every other.

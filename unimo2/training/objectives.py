@@ -1,4 +1,4 @@
-"""The losses of pre-training: of image-text pairs, of images alone, of texts alone (section 3.2).
+"""The losses of pre-training: image-text pairs, unpaired images and unpaired texts (section 3.2).
 
 Over several processes, a process's rows meet the rows of all (`unimo2.training.distributed`).
 """

@@ -1,4 +1,4 @@
-"""What a training run is asked to do: one frozen configuration, read from a TOML file.
+"""Recipes: the frozen configuration of a training run, read from a TOML file.
 
 A recipe file holds a `[training]` table (fields of `PretrainConfig`) and a `[model]` table
 (`preset`, and fields of `Unimo2Config` that differ from it). Unknown keys are refused.

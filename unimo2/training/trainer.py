@@ -1,4 +1,4 @@
-"""The training loop on Hugging Face Accelerate, whatever is trained: `train` runs a `TrainingTask`.
+"""The training loop on Hugging Face Accelerate: `train` runs any `TrainingTask`.
 
 Everything random in a step is a function of (seed, step), so that a run that was killed and started
 again ends with the same weights, bit by bit on one CPU process.

@@ -1,4 +1,4 @@
-"""ViLT of transformers: retrieval by looking at both (no vectors of its own), and VQA by classes.
+"""ViLT of transformers: retrieval by fusion (without vectors of its own), and VQA by classes.
 
 An image's visual embedding does not depend on the text, so it is computed once per image, alone, and
 padded to a constant number of patches that the mask hides; texts of one length share a call. The

@@ -1,4 +1,4 @@
-"""From a task's name, a checkpoint and a data root to what the trainer is given."""
+"""Builds the trainer's task from a task name, a checkpoint and a data root."""
 
 from __future__ import annotations
 
