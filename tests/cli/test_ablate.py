@@ -35,7 +35,7 @@ def test_a_dry_run_shows_the_plan_and_does_nothing(ablate, tmp_path, capsys):
         "k=4",
         "one-to-one",
     ]
-    assert "4 of 4 rows are to be done" in out
+    assert "4 of 4 rows remain" in out
     assert not (tmp_path / "runs").exists()
 
 

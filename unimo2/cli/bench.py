@@ -89,7 +89,7 @@ def caption(
     repeats: Annotated[int, typer.Option(help="Rounds, timed alternately.", min=1)] = 3,
     as_json: AsJson = False,
 ) -> None:
-    """Time our beam search for captions against transformers' generate, with decoders of equal size."""
+    """Time our beam search against transformers' generate, with decoders of equal size."""
     from unimo2.bench.captioning import measure
     from unimo2.devices import find_device, find_dtype
     from unimo2.modeling.configuration import Unimo2Config
