@@ -306,8 +306,7 @@ def require(card: Card, *alternatives: str) -> None:
         can = ", ".join(card.capabilities) or "nothing that is measured"
         raise IncompatibleModel(
             f"model '{card.name}' cannot be used as {' or '.join(alternatives)} (its card lists: "
-            f"{can}); "
-            "'unimo2 zoo list' shows what each model can do"
+            f"{can}); 'unimo2 zoo list' shows what each model can do"
         )
 
 

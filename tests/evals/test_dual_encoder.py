@@ -183,7 +183,7 @@ def test_zero_shot_classes_need_no_option(tmp_path):
     assert (own.protocol["score"], asked.protocol["score"]) == ("dot", "contrastive")
     samples = [records.read_samples(one.path.parent) for one in (own, asked)]
     assert samples[0].equals(samples[1])
-    with pytest.raises(IncompatibleModel, match="no pair_scorer"):
+    with pytest.raises(IncompatibleModel, match="as pair_scorer"):
         evals.run(
             "imagenet", model=VectorsAlone(), zero_shot=True, data_root=root, rerank=2,
             output=tmp_path / "runs",

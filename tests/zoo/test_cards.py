@@ -133,7 +133,7 @@ def test_a_model_that_lacks_a_capability_is_refused() -> None:
         IncompatibleModel, match="cannot be used as captioner .its card lists: pair_scorer"
     ):
         cards.require(card, "captioner")
-    with pytest.raises(IncompatibleModel, match="no captioner: it lacks batch_size, caption,"):
+    with pytest.raises(IncompatibleModel, match="as captioner: it lacks batch_size, caption,"):
         protocols.require(object(), "captioner")
 
 

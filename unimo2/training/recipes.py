@@ -163,7 +163,7 @@ def _checked(name: str, value: Any, hint: Any, where: str) -> Any:
         plural = {str: "texts", int: "whole numbers", float: "numbers"}[kind]
         raise UsageError(f"{where}: {name} is {value!r}; expected a list of {plural}")
     if not _is_a(value, hint):
-        raise UsageError(f"{where}: {name} is {value!r}; expected type {hint.__name__}")
+        raise UsageError(f"{where}: {name} is {value!r}; expected a value of type {hint.__name__}")
     return hint(value)
 
 
