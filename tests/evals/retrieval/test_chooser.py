@@ -158,7 +158,7 @@ def test_what_cannot_choose_is_refused(root, folders, tmp_path):
     vilt = folders / "our-vilt"
     with pytest.raises(UsageError, match="--rerank K: add --rerank K"):
         run(root, tmp_path, vilt, shortlist_from=folders / "our-clip")
-    with pytest.raises(IncompatibleModel, match="expected a dual_encoder or shortlister"):
+    with pytest.raises(IncompatibleModel, match="as dual_encoder or shortlister"):
         run(root, tmp_path, vilt, rerank=2, shortlist_from=vilt)
     with pytest.raises(IncompatibleModel, match="'mini-flickr' is fine-tuned for flickr"):
         run(root, tmp_path, vilt, rerank=2, shortlist_from="mini-flickr")
