@@ -1,4 +1,4 @@
-"""What is measured: benchmarks, their metrics, and the records that runs leave behind.
+"""Evaluation: benchmarks, their metrics, and the records of runs.
 
 `evals.run("flickr", model="mini", zero_shot=True)` returns the record of a run.
 """

@@ -1,10 +1,10 @@
-"""How many items share a call of the model: as the user says, or what is fastest on this machine.
+"""Batch size of evaluation: the user's, or the fastest one found on this machine.
 
 Where the user names no size, the first units of a run (captions with their images, chunks of items)
 are done with the model's own estimate, twice and four times as much, and half of it in turn, and the
 rest with the fastest. Nothing is done twice: results of these units are the run's like all others,
 because no text is padded, so that the result of an item does not depend on what shares its call. What
-was found is kept in the run folder, which belongs to one machine, model, number format and data.
+was found is kept in the run folder, which belongs to one machine, model, dtype and data set.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class BatchSize:
     timed: str = ""
 
     def notes(self) -> list[str]:
-        """What the record says of a size that was timed."""
+        """Note for the record about a timed size."""
         if self.source != TIMED:
             return []
         best = self.seconds[self.size]
@@ -113,7 +113,7 @@ Keep = Callable[[BatchSize], None]
 
 
 def _forget(found: BatchSize) -> None:
-    """Of a search whose result nobody will ask for."""
+    """Discard the result of a search."""
 
 
 class Search:
@@ -161,7 +161,7 @@ class Search:
             keeps: Whether this process, of several, notes in the folder what it finds.
 
         Returns:
-            The search; over already for a small run, and for one that goes on.
+            The search; over already for a small run, and for one that resumes.
         """
         known = read(folder)
         if known is None or known.source != ESTIMATED:
@@ -198,7 +198,7 @@ class Search:
         """A unit is done.
 
         Args:
-            size: Of its calls, as `size` was.
+            size: Size of its calls, as `size` was.
             items: Of the unit.
             seconds: What they took.
         """

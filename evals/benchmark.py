@@ -1,4 +1,4 @@
-"""What a benchmark is, what it is asked, and what it answers."""
+"""The `Benchmark` base class, its requests and its results."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ DEVICES = ("auto", "cpu", "cuda", "cuda:[0-9]", "cuda:[0-9][0-9]", "mps")
 
 @dataclass(frozen=True)
 class NoOptions:
-    """Of a benchmark without options of its own."""
+    """Options of a benchmark that has none."""
 
 
 @dataclass(frozen=True)
@@ -93,10 +93,10 @@ class Request:
 
     benchmark: str
     model: str
-    zero_shot: bool = option(False, "Take a pre-trained model as it is.")
+    zero_shot: bool = option(False, "Evaluate a pre-trained model without fine-tuning.")
     data_root: Path | None = option(
         None,
-        "Folder of data sets in their official layouts; UNIMO2_DATA by default.",
+        "Folder of data sets in their official layouts; by default UNIMO2_DATA.",
         of=PathUse.READS_FOLDER,
     )
     suite: str | None = option(
@@ -104,7 +104,7 @@ class Request:
     )
     split: str = option("test", "Split of the data.")
     limit: int | None = option(
-        None, "Only the first items (images of ImageNet: spread evenly).", range=(1, None)
+        None, "Evaluate only the first N items (ImageNet: images spread evenly).", range=(1, None)
     )
     device: str = option("auto", "auto, cpu, cuda, cuda:1 ...", of=DEVICES)
     dtype: str | None = option(
@@ -112,24 +112,23 @@ class Request:
         "float32, bfloat16 or float16; the model's own by default.",
         of=("float32", "bfloat16", "float16", "auto"),
     )
-    trust_remote_code: bool = option(
-        False, "Run the Python code that lies beside the model's weights."
-    )
+    trust_remote_code: bool = option(False, "Run the Python code shipped with the model's weights.")
     batch_size: int | None = option(
         None,
-        "Items or pairs in one call; by default a long run times a few sizes.",
+        "Items or pairs per call; by default a long run times a few sizes.",
         range=(1, 65_536),
     )
-    seed: int = option(0, "Of the intervals' resampling.", range=(0, None))
+    seed: int = option(0, "Seed for the bootstrap intervals.", range=(0, None))
     features: Path | None = option(
         None,
-        "A folder: what the towers give of each image, and of each text of retrieval, is kept there by "
-        "content, for later runs of the same weights.",
+        "Folder that caches the towers' outputs for images, and for retrieval texts, by content, "
+        "for "
+        "later runs of the same weights.",
         of=PathUse.WRITES_FOLDER,
     )
-    output: Path = option(Path("runs"), "The runs folder.", of=PathUse.WRITES_FOLDER)
-    fresh: bool = option(False, "Begin anew even if such a run was interrupted.")
-    no_check: bool = option(False, "Do not open every image before the first batch.")
+    output: Path = option(Path("runs"), "Folder for runs.", of=PathUse.WRITES_FOLDER)
+    fresh: bool = option(False, "Start over instead of resuming an interrupted run.")
+    no_check: bool = option(False, "Skip opening every image before the first batch.")
     variant: str | None = None
     options: Any = NoOptions()
 
@@ -144,7 +143,7 @@ class Outcome:
         seconds: All sessions together.
         throughput: By unit, for example {"pairs_per_second": 612.0}.
         clean_up: Called after the record is written: removes what only a resumed run needs.
-        notes: What a reader must know about the measurement.
+        notes: Notes about the measurement.
     """
 
     metrics: Mapping[str, Metric]
@@ -183,10 +182,10 @@ class SampleMetric:
 
 @dataclass(frozen=True)
 class ItemMetric:
-    """A metric that is no function of sums (Spearman's: a resample is ranked anew).
+    """A metric that is not a function of sums (Spearman's: each resample is ranked again).
 
     Attributes:
-        items: `[items]`, ids; each item is drawn by itself.
+        items: `[items]`, ids; each item is drawn separately.
         given: `[items]`, predictions.
         truth: `[items]`.
         value: Predictions `[draws, items]`, truths `[items]` and how often each item counts,
@@ -218,7 +217,7 @@ class Data(Protocol):
         ...
 
     def notes(self) -> Sequence[str]:
-        """What a reader must know about the data."""
+        """Notes about the data."""
         ...
 
 
@@ -232,18 +231,18 @@ class Benchmark(ABC):
         name: As in records, for example "snli_ve"; the command line writes "snli-ve".
         title: For a reader, "SNLI-VE".
         dataset: Name of the data set in `evals.datasets`.
-        task: What is measured, for the record's "protocol".
+        task: Measured task, for the record's "protocol".
         capabilities: Keys of `zoo.protocols.CAPABILITIES`; the first that a model has is used.
         splits: Names of the splits.
         default_split: The split that it is usually measured on.
         dev_split: The split that fine-tuning chooses weights on; None where it holds out its own.
         main_metric: Name of the metric that a listing shows.
-        validation_metric: What fine-tuning chooses weights by; "" for the main metric.
+        validation_metric: Metric by which fine-tuning selects weights; "" for the main metric.
         resampled: Unit that intervals resample, in the plural.
         zero_shot: Whether pre-trained models can be measured without fine-tuning.
-        auto_dtype: Whether `choose_dtype` can measure which number format will do.
+        auto_dtype: Whether `choose_dtype` can measure which dtype suffices.
         Options: A frozen dataclass of the benchmark's own options, each an `option`.
-        score: Scores prediction files that somebody made, by the same metrics; None where there is
+        score: Scores prediction files with the same metrics; None where there is
             no such format. Its parameters become the command `unimo2 score NAME`.
     """
 
@@ -300,7 +299,7 @@ class Benchmark(ABC):
 
         Raises:
             IncompatibleModel: The model cannot do what is asked.
-            UsageError: Options that cannot be meant.
+            UsageError: Invalid options.
         """
         return {}
 
@@ -326,11 +325,11 @@ class Benchmark(ABC):
         return True
 
     def notices(self, request: Request) -> Sequence[str]:
-        """What the user should know before a long run begins, one sentence each."""
+        """Advice before a long run begins, one sentence each."""
         return ()
 
     def choose_dtype(self, exact: Any, fast: Any, data: Any) -> DtypeChoice:
-        """Compare time and results of a sample in two number formats."""
+        """Compare time and results of a sample in two dtypes."""
         raise UsageError(f"{self.title} cannot compare dtypes: choose one with --dtype")
 
     def files(self, split: str) -> Sequence[Path]:

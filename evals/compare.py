@@ -1,4 +1,4 @@
-"""Two runs on the same data: the paired difference of every metric that both have.
+"""Compares two runs on the same data: paired differences of the metrics that both have.
 
 A metric here is a function of sums over items (`SampleMetric`). Items come in units that are drawn
 together (an image with its captions). The interval resamples units, the same for both runs; the
@@ -49,7 +49,7 @@ class Difference:
         p_value: Of the hypothesis that the runs do not differ, two-sided; not corrected for the
             number of metrics.
         n: Items.
-        units: What is drawn together.
+        units: Units that are drawn together.
         tied: The interval contains 0.
     """
 
@@ -73,7 +73,7 @@ class Comparison:
         part_a: Part of A's score that is compared instead of the whole, or None.
         differs: Protocol fields and others in which the runs differ, as (A's, B's).
         metrics: By name.
-        seed: Of resampling and exchanging.
+        seed: Seed for resampling and exchanging.
     """
 
     a: Record
@@ -90,7 +90,7 @@ def compare(a: Path, b: Path, seed: int = 0, part_a: str | None = None) -> Compa
     Args:
         a: A run folder, its record.json, or the folder of a model's runs (its newest run).
         b: Likewise.
-        seed: Of resampling and exchanging.
+        seed: Seed for resampling and exchanging.
         part_a: Compare with this part of A's score, for example "contrastive"; None for all of it.
 
     Returns:
@@ -136,9 +136,9 @@ def difference(
     Args:
         a: The metric over run A's items.
         b: Over run B's, the same items in any order.
-        seed: Of resampling and exchanging.
-        resamples: Of the interval.
-        permutations: Of the p-value.
+        seed: Seed for resampling and exchanging.
+        resamples: Number of resamples of the interval.
+        permutations: Number of permutations for the p-value.
 
     Returns:
         The difference.
@@ -170,7 +170,7 @@ class Resampled:
     """A metric of one run in every resample of its units.
 
     Attributes:
-        value: Of all items.
+        value: Value of all items.
         items: `[items]`, their ids.
         units: `[items]`, what is drawn together.
         drawn: `[resamples]`; those of two runs on the same items are of the same draws.
@@ -234,7 +234,7 @@ def _exchanged_sums(a: SampleMetric, b: SampleMetric) -> Exchange:
 
 
 def _exchanged_items(a: ItemMetric, b: ItemMetric) -> Exchange:
-    """Of a metric that is computed anew for every exchange."""
+    """Of a metric that is recomputed for every exchange."""
     (of_a, _), (of_b, truth) = _in_order(a), _in_order(b)
 
     def values(given: Floats) -> Floats:
@@ -264,7 +264,7 @@ def _p_value(
         exchanged: The difference in an exchange.
         units: Their number.
         found: The observed difference.
-        seed: Of the exchanges.
+        seed: Seed for the exchanges.
         permutations: Their number.
 
     Returns:
@@ -376,7 +376,7 @@ def _require_same_data(a: Record, b: Record) -> None:
 
 
 def _differences(a: Record, b: Record) -> dict[str, tuple[Any, Any]]:
-    """What sets the runs apart: model, weights, number format, device and protocol."""
+    """How the runs differ: model, weights, dtype, device and protocol."""
     found: dict[str, tuple[Any, Any]] = {}
     for field in ("model", "variant", "weights_sha256", "dtype", "device", "seed"):
         ours, theirs = getattr(a, field), getattr(b, field)

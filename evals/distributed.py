@@ -3,7 +3,7 @@
 Units are what is kept on disk one by one (chunks of items, blocks of captions). Each process works on
 its own and keeps them in the one run folder, which all of them must see; then the first process puts
 everything together. Which units there are does not depend on the number of processes, so the numbers
-do not either, and a run may go on with another number.
+do not either, and a run may resume with another number.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _PATIENCE = timedelta(days=30)
 
 @dataclass(frozen=True)
 class ProcessGroup:
-    """The part of the units that one process works on; by itself, of a process that is alone.
+    """The part of the units that one process works on; by default, of a process that runs alone.
 
     Attributes:
         index: Of the process, from 0.
@@ -42,11 +42,11 @@ class ProcessGroup:
 
     @property
     def first(self) -> bool:
-        """Whether this process puts everything together."""
+        """Whether this process collects the results."""
         return self.index == 0
 
     def takes(self, unit: int) -> bool:
-        """Whether a unit, by its number among all units of the run, is this process's."""
+        """Whether this process owns a unit, given its index in the run."""
         return unit % self.count == self.index
 
     def wait(self) -> None:
@@ -80,10 +80,10 @@ class LaunchedShare(ProcessGroup):
 
 @dataclass(frozen=True)
 class Team:
-    """Processes that look at a development split together while they train; one by itself, too.
+    """Processes that look at a development split together while they train; also a single one.
 
     Attributes:
-        share: Of this process.
+        share: Share of this process.
         folder: That all of them see; None for this machine's temporary one.
     """
 
@@ -134,7 +134,7 @@ def launched() -> ProcessGroup:
     """This process's share, from what `accelerate launch` and `torchrun` put into the environment.
 
     Returns:
-        `ALL` for a process that was started by itself.
+        `ALL` for a process that was started alone.
     """
     index, count = launched_rank(), launched_processes()
     if count < 2:

@@ -1,4 +1,4 @@
-"""Where a run took place: packages, commit, processor, memory."""
+"""Environment of a run: packages, commit, processor, memory."""
 
 from __future__ import annotations
 

@@ -39,9 +39,9 @@ def load(card: Card, request: Request, share: ProcessGroup, dtype: str | None) -
     """Load the model of a card for images of the size that was asked for.
 
     Args:
-        card: Of the model.
+        card: Card of the model.
         request: Gives device and size.
-        share: Of this process, on its own GPU.
+        share: Share of this process, on its own GPU.
         dtype: As of `zoo.load`.
 
     Raises:
@@ -58,7 +58,7 @@ def resize(model: Model, side: int | None) -> None:
 
     Args:
         model: Just loaded; it keeps the size.
-        side: Of the square in pixels; None for the model's own.
+        side: Side of the square in pixels; None for the model's own.
 
     Raises:
         UsageError: A size that its patches do not fill.
@@ -68,7 +68,7 @@ def resize(model: Model, side: int | None) -> None:
         return
     if not isinstance(model, Resizable):
         raise IncompatibleModel(
-            f"model '{model.name}' takes images of no other size: leave --image-size out"
+            f"model '{model.name}' has a fixed image size: leave --image-size out"
         )
     patch = model.patch_size
     if side < patch or side % patch:
@@ -84,7 +84,7 @@ def in_protocol(model: Model, capability: str) -> dict[str, Any]:
 
     Args:
         model: As it measures.
-        capability: That the benchmark needs; texts have no size.
+        capability: Capability that the benchmark needs; texts have no size.
     """
     if capability == "text_classifier" or not isinstance(model, Resizable):
         return {}

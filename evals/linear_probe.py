@@ -111,7 +111,7 @@ class Fitted:
         return np.maximum(found + self.bias, np.finfo(np.float64).min)
 
     def notes(self) -> list[str]:
-        """What a reader of the record must know."""
+        """Notes for the record."""
         found = [
             f"linear probe: C {self.strength:.4g} is the best of {self.tried} on held-out training images "
             f"({self.accuracy:.1f} % there), fitted on {self.images:,} training images"
@@ -133,7 +133,7 @@ def fit(features: NDArray[np.float32], labels: Ints, classes: int, seed: int) ->
         features: `[images, features]`.
         labels: `[images]`, 0 to classes - 1.
         classes: Number of classes, with those that no image has.
-        seed: Of the choice of images held out.
+        seed: Seed for the choice of images held out.
 
     Returns:
         The classifier.
@@ -218,7 +218,7 @@ class Probe:
         self._model, self._fitted = model, fitted
 
     def rank(self, images: Sequence[Image], targets: Sequence[int]) -> Ranking:
-        """Where the true class of each image stands, as `evals.zero_shot.ClassScorer.rank`."""
+        """Rank of each image's true class, as `evals.zero_shot.ClassScorer.rank`."""
         return rank_classes(self._fitted.logits(_features(self._model, images)), targets)
 
 
@@ -276,7 +276,7 @@ def _write(found: Fitted, folder: Path) -> None:
 
 
 def read(folder: Path) -> Fitted:
-    """What was fitted in a run folder."""
+    """Fitted probe in a run folder."""
     with np.load(folder / _FILE, allow_pickle=False) as content:
         values = {name: content[name] for name in content.files}
     numbers = {name: value.item() for name, value in values.items() if value.ndim == 0}

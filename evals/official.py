@@ -1,4 +1,4 @@
-"""`--official`: a card's own published protocol, and how far from the published numbers it comes out."""
+"""`--official`: the protocol published in a card, and the difference from its published numbers."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def find(card: Card, benchmark: Benchmark, split: str | None) -> Published:
     """The protocol that a card calls its own on a benchmark.
 
     Args:
-        card: Of the model.
+        card: Card of the model.
         benchmark: That it is measured on.
         split: Of the data; None for the first that the card has numbers of.
 
@@ -172,5 +172,5 @@ def _refused(record: Record, published: Published) -> str | None:
             f"{data.get('root_name')}{note})"
         )
     if not record.metrics.keys() & published.metrics.keys():
-        return "there is no such metric here; the truth of the split is not public"
+        return "no such metric was measured; the truth of the split is not public"
     return None

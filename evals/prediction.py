@@ -1,9 +1,9 @@
-"""Items -> predictions, saved as they come -> scores: what all benchmarks but retrieval share.
+"""Resumable, chunked prediction, shared by all benchmarks except retrieval.
 
-The unit of work is a chunk of items. A chunk's predictions are one file, written whole or not at all,
-so that a run that was killed goes on with the next chunk and ends with the same numbers. Which items
-make up a chunk depends on the data and on the batch size that the model or the user names, not on the
-one that the run finds fastest.
+The unit of work is a chunk of items. A chunk's predictions are one file, written atomically, so that
+a killed run resumes with the next chunk and ends with the same numbers. The items of a chunk depend
+on the data and on the batch size given by the model or the user, not on the one that the run finds
+fastest.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class ChunkPlan:
     Attributes:
         order: Item numbers; items of one image stand together.
         chunk: Items of a chunk.
-        unit: What an item is, in the plural: "questions".
+        unit: Name of the items, in the plural: "questions".
         contents: `[items]`, what each prediction depends on, of `evals.splits.contents_of`; or none.
     """
 
@@ -73,10 +73,10 @@ class ChunkPlan:
 
         Args:
             groups: `[items]`, equal for items that should share a call (those of an image).
-            unit: What an item is, in the plural.
+            unit: Name of the items, in the plural.
             batch_size: The model's.
             smallest: Items of a chunk at least.
-            contents: As of the plan.
+            contents: As in the plan.
 
         Returns:
             The plan.
@@ -99,7 +99,7 @@ class Predictions:
 
     Attributes:
         values: `[items]`, in the items' own order.
-        seconds: That computing them took, in all sessions and processes together.
+        seconds: Duration of their computation, in all sessions and processes together.
     """
 
     values: list[Prediction]
@@ -112,7 +112,7 @@ class Predictions:
 
 @dataclass(frozen=True)
 class _Earlier:
-    """What an earlier run, of other data, predicted of an item, and its part of the seconds."""
+    """Prediction of an item by an earlier run on other data, and its part of the seconds."""
 
     prediction: Prediction
     seconds: float
@@ -136,7 +136,7 @@ def take_over(folder: Path, earlier: Sequence[Path]) -> None:
     """Give a new run what unfinished ones of other data predicted; it takes what has not changed.
 
     Args:
-        folder: Of the new run.
+        folder: Folder of the new run.
         earlier: Run folders, the newest first.
     """
     kept = folder / "predictions" / _EARLIER
@@ -174,7 +174,7 @@ class Store:
         write_text(self._path(chunk), json.dumps(content, ensure_ascii=False, allow_nan=False))
 
     def earlier(self, chunk: range) -> list[_Earlier | None]:
-        """What an earlier run predicted of each item of a chunk; None where it did not."""
+        """Predictions of an earlier run for a chunk's items; None where missing."""
         contents = self._contents(chunk)
         return [self._earlier.get(one) for one in contents] if contents else [None] * len(chunk)
 
@@ -228,7 +228,7 @@ def predict(
         work: The plan.
         predictor: Of the benchmark, with the model.
         folder: The run folder.
-        report: Called as the work goes on.
+        report: Called as the work progresses.
         share: Which chunks are this process's.
         hint: What would be sooner, in case the run will take long.
 
@@ -261,7 +261,7 @@ def predict(
             store.write(chunk, values, seconds)
         except ValueError as error:
             raise BadCheckpoint(
-                f"the model gives scores that are no numbers ({error}); its weights are damaged, "
+                f"the model returns scores that are not finite ({error}); its weights are damaged, "
                 "or try --dtype float32"
             ) from None
         done += len(chunk)
@@ -274,7 +274,7 @@ def predict(
 def _in_batches(
     model: Model, search: Search, call: Callable[[], Result], items: int
 ) -> tuple[Result, float]:
-    """What a chunk's call returns in the batch size whose turn it is, and its seconds."""
+    """Predictions of a chunk at the batch size under test, and the seconds."""
     # The model's own size comes back: chunks are planned by it.
     with batch_size(model, search.size):
         started = time.perf_counter()
@@ -329,7 +329,7 @@ class Results:
     """What predictions are worth.
 
     Attributes:
-        metrics: By name; none where nobody here knows the truth.
+        metrics: By name; none where the truth is not known here.
         samples: One row per item, from `evals.samples.frame`.
         notes: What a reader must know.
     """
@@ -340,7 +340,7 @@ class Results:
 
 
 def _contents(data: Any) -> Sequence[str]:
-    """What the predictions depend on; nothing where a benchmark of another package does not say."""
+    """Inputs that the predictions depend on; empty if another package's benchmark gives none."""
     return getattr(data, "contents", ())
 
 
@@ -348,7 +348,7 @@ class ItemBenchmark(Benchmark):
     """A benchmark of items that are predicted one by one: all but retrieval.
 
     Attributes:
-        unit: What an item is, in the plural: "questions".
+        unit: Name of the items, in the plural: "questions".
         chunk: Items of a chunk at least.
     """
 

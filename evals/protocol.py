@@ -1,4 +1,4 @@
-"""How a number was measured, as enumerations and numbers.
+"""Protocol of a measurement, as enumerations and numbers.
 
 Records of schema 1 said it in sentences ("shortlist of 64 images a caption and ..."). `facts` turns
 those into the values of schema 2, `texts` turns the values into sentences for a reader; nothing
@@ -15,7 +15,7 @@ from typing import Any
 
 
 class Score(str, Enum):
-    """Which of a model's scores ranks candidates."""
+    """The score that ranks candidates."""
 
     OWN = "own"
     FUSED = "fused"  # itm + contrastive_weight * contrastive
@@ -25,7 +25,7 @@ class Score(str, Enum):
 
 
 class Pairs(str, Enum):
-    """Which pairs are scored by the fusion model; shortlists hold `rerank` candidates a query."""
+    """Pairs scored by the fusion model; shortlists hold `rerank` candidates per query."""
 
     EXHAUSTIVE = "exhaustive"
     SHORTLISTS = "shortlists"  # images of each caption, and captions of each image
@@ -33,7 +33,7 @@ class Pairs(str, Enum):
 
 
 class Measure(str, Enum):
-    """What turns predictions into numbers, where a benchmark's name does not say it."""
+    """Scoring rule, where the benchmark's name does not determine it."""
 
     ACCURACY = "accuracy"
     MAJORITY_LABEL = "majority_label_accuracy"
@@ -44,7 +44,7 @@ class Measure(str, Enum):
 
 
 class Text(str, Enum):
-    """What a model reads of a row."""
+    """The part of a row that a model reads."""
 
     HYPOTHESIS = "hypothesis"
     SENTENCE = "sentence"
@@ -52,20 +52,20 @@ class Text(str, Enum):
 
 
 class Ties(str, Enum):
-    """What becomes of equal scores."""
+    """Treatment of equal scores."""
 
     EXPECTATION = "expectation"
 
 
 class ClassNames(str, Enum):
-    """Which of a class's names stands in its sentences."""
+    """The class name used in its sentences."""
 
     FIRST_OF_SYNSET = "first_synset_name"
     CLIP = "clip"  # as CLIP's authors wrote them for ImageNet
 
 
 class Ensemble(str, Enum):
-    """What several sentences of a class come to."""
+    """Combination of a class's sentences."""
 
     SCORE = "mean_score"
     UNIT_VECTOR = "normalised_mean_vector"  # CLIP's: unit vectors, their mean normalised again
@@ -76,7 +76,7 @@ class BootstrapInterval:
     """A percentile bootstrap.
 
     Attributes:
-        over: What is drawn, in the plural: "images", "rows".
+        over: Units that are drawn, in the plural: "images", "rows".
         resamples: Number of draws.
         method: The only one.
     """
@@ -92,14 +92,14 @@ class Protocol:
 
     Attributes:
         zero_shot: The model is not fine-tuned for the benchmark.
-        interval: Of every metric.
+        interval: Interval of every metric.
         measure: None where the benchmark's name says it.
         score: None where nothing is ranked.
         pairs: None where no pairs are scored.
         rerank: Candidates of a shortlist; None without one.
         shortlist_from: The other model that chose them: its card, weights, score and lineage.
         text_prompt: What captions were put into; None for nothing.
-        contrastive_weight: Of the contrastive score; None without one.
+        contrastive_weight: Weight of the contrastive score; None without one.
         text: What is read of a row; None where there is only one thing to read.
         ties: None where nothing is ranked.
         templates: Sentences per class; None without classes.
@@ -107,7 +107,7 @@ class Protocol:
         ensemble: What several come to; None for one.
         class_names: None without classes.
         recall_at: Ranks of recall; empty for none.
-        beam_size: Of captioning; None without.
+        beam_size: Beam size of captioning; None without.
     """
 
     zero_shot: bool
@@ -213,7 +213,7 @@ def facts(protocol: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _fact(name: str, text: str) -> dict[str, Any]:
-    """What one text of a protocol says."""
+    """Entries of a protocol, from one text of an older record."""
     if (name, text) in _SENTENCES:
         entry, value = _SENTENCES[name, text]
         return {} if entry is None else {entry: value}

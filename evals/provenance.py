@@ -1,4 +1,4 @@
-"""Which model was measured and what it had seen: what decides whether a number is zero-shot."""
+"""Provenance of the measured model: its training data decide whether a result is zero-shot."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def refuse_tuned(card: Card, benchmark: str) -> None:
     """Refuse a model as zero-shot on what it, or a model that it was made of, is fine-tuned for.
 
     Raises:
-        IncompatibleModel: It is no zero-shot model there.
+        IncompatibleModel: It is not a zero-shot model there.
     """
     found = _lineage(card)
     if benchmark not in map(canonical, found.tuned_for):
@@ -65,7 +65,7 @@ def facts(card: Card | None, benchmark: Benchmark, suite: Suite) -> dict[str, An
     """What a record says of a model: its card, and what the weights had seen.
 
     Args:
-        card: None for a model that was loaded by somebody else, of which nothing is known.
+        card: None for a model loaded by other code, about which nothing is known.
         benchmark: That it is measured on.
         suite: The data.
 

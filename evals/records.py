@@ -1,4 +1,4 @@
-"""What one run leaves behind, and how it is found again.
+"""Records of runs: writing, reading and finding them.
 
 A run folder is `<root>/<suite>/<benchmark>/<model>[+<variant>]/<run id>/` and holds `record.json`,
 `samples.parquet` and, for retrieval, the score matrices. The record is written last: a folder
@@ -44,19 +44,19 @@ class Record:
             of schema 1 are translated.
         data: fingerprint, root_name, split, images, captions, official, note.
         metrics: By name, for example "image_retrieval/R@1".
-        weights_sha256: Of the weights.
+        weights_sha256: sha256 of the weights.
         config: The model's configuration.
-        seed: Of the bootstrap.
-        versions: Of Python and the packages that matter.
-        commit: Of the checkout that the package lies in; None for an installed one.
+        seed: Seed for the bootstrap.
+        versions: Versions of Python and the packages that matter.
+        commit: Commit of the checkout that the package lies in; None for an installed one.
         dirty: Whether that checkout had changes; None without a checkout.
         device: Name of the processor or GPU.
-        dtype: Of the computation.
-        seconds: Of the measurement, all sessions of a resumed run together.
+        dtype: Dtype of the computation.
+        seconds: Duration of the measurement, all sessions of a resumed run together.
         throughput: For example {"pairs_per_second": 612.0}.
         peak_memory_mb: Highest resident memory of the process, on a GPU its highest allocation.
         command: The command that measures the same again.
-        notes: What a reader must know: a sample, a result at chance.
+        notes: Notes for readers: a sample, a result at chance.
         created: UTC time, ISO 8601.
         schema: Version of this layout.
         path: Where the record was read from or written to; not part of the file.
@@ -123,7 +123,7 @@ def write(record: Record, folder: Path) -> Record:
     """Write `record.json` atomically.
 
     Args:
-        record: What to write.
+        record: Record to write.
         folder: The run folder; created if needed.
 
     Returns:
@@ -146,8 +146,8 @@ def read(path: Path) -> Record:
         The record.
 
     Raises:
-        MissingData: There is no such file.
-        BadData: It is no record of this schema; the reason is given.
+        MissingData: The file does not exist.
+        BadData: Not a record of this schema; the message gives the reason.
     """
     if path.is_dir():
         path = path / RECORD
@@ -156,7 +156,7 @@ def read(path: Path) -> Record:
     except FileNotFoundError:
         raise MissingData(f"no record at {path}") from None
     except (ValueError, RecursionError) as error:
-        raise BadData(f"record {path} is no valid JSON: {error}") from None
+        raise BadData(f"record {path} is not valid JSON: {error}") from None
     if not isinstance(content, dict) or content.get("schema") not in _READ:
         found = content.get("schema") if isinstance(content, dict) else None
         raise BadData(f"record {path} has schema {found!r}; this version reads schemas 1 and 2")
@@ -264,7 +264,7 @@ def read_samples(folder: Path) -> pd.DataFrame:
 
     path = folder / SAMPLES
     if not path.is_file():
-        raise MissingData(f"no samples at {path}; the record alone was kept")
+        raise MissingData(f"no samples at {path}; only the record was kept")
     try:
         return pd.read_parquet(path)
     except (OSError, ValueError) as error:  # pyarrow's errors are ValueErrors

@@ -1,4 +1,4 @@
-"""The benchmarks that there are: those in `evals/benchmarks/`, and those of entry points."""
+"""Registry of benchmarks: those in `evals/benchmarks/`, and those of entry points."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Runs a model on a benchmark and leaves a record; takes up a run that was interrupted."""
+"""Runs a model on a benchmark and writes a record; resumes an interrupted run."""
 
 from __future__ import annotations
 
@@ -61,9 +61,9 @@ def run(
         benchmark: Its name, "flickr" or "snli-ve".
         model: A card's name, a model folder, or a model that is loaded already (`device`, `dtype`
             and `image_size` are its own then); "finetuned" for the embedded one of the benchmark.
-        on_progress: Called as the work goes on.
+        on_progress: Called as the work progresses.
         on_notice: Called beforehand with what the user should know of the run.
-        share: Of this process, where several measure together (`evals.distributed.launched`).
+        share: Share of this process, where several measure together (`evals.distributed.launched`).
         options: Fields of `evals.benchmark.Request` (zero_shot, data_root, suite, split, limit,
             device, dtype, batch_size, seed, features, output, fresh, variant), and of the benchmark's
             own `Options`; None for a default. `unimo2 eval BENCHMARK --help` explains each.
@@ -186,9 +186,9 @@ def evaluate(
     Args:
         request: What is to be measured.
         model: A loaded model, instead of the request's.
-        on_progress: Called as the work goes on.
+        on_progress: Called as the work progresses.
         on_notice: Called beforehand with what the user should know of the run.
-        share: Of this process, where several measure together.
+        share: Share of this process, where several measure together.
 
     Returns:
         The record.
@@ -293,7 +293,7 @@ def _keep_features(model: Model, folder: Path | None, stack: ExitStack) -> None:
     if folder is None:
         return
     if not isinstance(model, protocols.FeatureKeeper):
-        raise UsageError(f"model '{model.name}' keeps no features: leave --features out")
+        raise UsageError(f"model '{model.name}' cannot cache features: leave --features out")
     model.keep_features(folder)
     stack.callback(model.keep_features, None)
 
@@ -315,7 +315,7 @@ def _choose_dtype(
     request: Request,
     share: ProcessGroup,
 ) -> tuple[Model, str]:
-    """The model in the dtype that a sample of the data speaks for, and the reason."""
+    """The model in the dtype chosen on a sample of the data, and the reason."""
     fast = image_sizes.load(card, request, share, FAST_DTYPE)
     choice = share.tell(benchmark.choose_dtype(exact, fast, data))
     return (fast if choice.fast else exact), choice.note(exact.dtype, fast.dtype)

@@ -1,4 +1,4 @@
-"""The rows that a run keeps of its items, and metrics as functions of them."""
+"""Per-item results kept by a run, and metrics computed from them."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def frame(
     Args:
         columns: Ids, and what else is known of the items; each `[items]`.
         predictions: `[items]`.
-        targets: `[items]`; None where nobody here knows them.
+        targets: `[items]`; None where they are not known here.
         scores: `[items]`, what each prediction is worth; likewise.
 
     Returns:
@@ -83,7 +83,7 @@ _UNNAMED = "label_"  # what transformers calls a class without a name, before it
 def columns_of(
     model: str, classes: Sequence[str], labels: Mapping[str, Sequence[str]]
 ) -> list[str]:
-    """What each column of a model's logits stands for.
+    """The class of each column of a model's logits.
 
     Args:
         model: Its name, for the error.

@@ -1,4 +1,4 @@
-"""Predictions that somebody made, matched with what they are judged by."""
+"""Matches prediction files with the annotations that score them."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def answered(
     Args:
         predictions: Ids that are predicted.
         wanted: Ids that have a target, in the order in which they are scored.
-        what: What an id stands for, in the plural.
+        what: Name of the scored items, in the plural.
         allow_missing: Score what is there.
         ignored: Ids that exist and have no target; they may be predicted or not.
 

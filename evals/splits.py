@@ -1,4 +1,4 @@
-"""What is said of a split's items: how many, whether they are the official ones, what they are."""
+"""Description of a split's items: number, unit, and whether they are the official ones."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ Item = TypeVar("Item")
 
 @dataclass(frozen=True)
 class SplitInfo:
-    """Which part of which data a run measures.
+    """The part of a data set that a run measures.
 
     Attributes:
         title: The data set's name for a reader.
         split: Its name.
         suite: Name of the suite.
         root_name: Name of the data root's folder.
-        unit: What an item is, in the plural.
+        unit: Name of the items, in the plural.
         used: Items that are measured.
         images: Different images among them; None for texts.
         official: These are exactly as many items as published numbers are measured on.
@@ -61,7 +61,7 @@ class SplitInfo:
             suite: The data root.
             data_set: Name in the data catalogue; one of another package need not be there.
             splits: The request's split, and the catalogue's splits that it is made of, if others.
-            unit: What an item is, in the plural; the catalogue counts these.
+            unit: Name of the items, in the plural; the catalogue counts these.
             used: Items that are measured.
             available: Items of the split, before a limit.
             images: Different images among those measured.
@@ -95,7 +95,7 @@ class SplitInfo:
         }
 
     def notes(self) -> list[str]:
-        """What a reader must know of a sample."""
+        """Notes about a sample."""
         if self.note is None:
             return []
         if self.suite == MINI:
@@ -123,7 +123,7 @@ def spread_items(items: Sequence[Item], limit: int | None, unit: str) -> tuple[I
 def check_limit(limit: int | None, unit: str) -> None:
     """Refuse a limit below 1."""
     if limit is not None and limit < 1:
-        raise UsageError(f"--limit {limit}: at least 1 is needed ({unit})")
+        raise UsageError(f"--limit {limit}: expected at least 1 ({unit})")
 
 
 @dataclass(frozen=True)
@@ -147,7 +147,7 @@ class SplitData:
         return self.extent.summary(self.fingerprint)
 
     def notes(self) -> list[str]:
-        """What a reader must know about the data."""
+        """Notes about the data."""
         return self.extent.notes()
 
 
@@ -172,7 +172,7 @@ def fingerprint(split: str, items: Iterable[object], images: Iterable[Path] = ()
     missing = [path for path in paths if not path.is_file()]
     if missing:
         raise MissingData(
-            f"{len(missing):,} of {len(paths):,} images are not there, first {missing[0]}"
+            f"{len(missing):,} of {len(paths):,} images are not on disk, first {missing[0]}"
         )
     for path in tracked(paths, "hashing images", "images"):
         digest.update(_content(path, path.stat().st_mtime_ns))
@@ -203,5 +203,5 @@ def contents_of(
 
 @lru_cache(maxsize=1 << 17)
 def _content(path: Path, changed: int) -> bytes:
-    """The sha256 of a file, remembered: evaluations in the midst of training read it often."""
+    """The sha256 of a file, remembered: evaluations during training read it often."""
     return hashlib.sha256(path.read_bytes()).digest()

@@ -1,4 +1,4 @@
-"""Which data is measured on: the embedded suite `mini`, or real data in `paper`.
+"""Suites: the embedded one, `mini`, and real data, `paper`.
 
 A suite is a folder of data sets in their official layouts. One with a `suite.json` says its own
 name and fingerprint (the embedded suite is written with one); any other is the user's real data.
@@ -68,7 +68,7 @@ def resolve(
     if data_root is None:
         if suite == PAPER:
             raise UsageError(
-                "suite 'paper' is real data: say where it lies with --data-root or UNIMO2_DATA "
+                "suite 'paper' is real data: give its folder with --data-root or UNIMO2_DATA "
                 "(a folder that holds flickr30k/, coco/ ... in their official layouts)"
             )
         return _embedded(needs)
@@ -119,7 +119,7 @@ def description(root: Path) -> dict[str, Any] | None:
 
 
 def _read(root: Path) -> Suite:
-    """What a data root says about itself."""
+    """Description of a data root."""
     content = description(root)
     if content is None:
         return Suite(PAPER, root, None)
@@ -140,7 +140,7 @@ def keep_fingerprints(root: Path) -> dict[str, dict[str, str]]:
         first; splits and benchmarks that the suite lacks are left out.
 
     Raises:
-        BadData: There is no description that can be read.
+        BadData: No readable description.
     """
     path = root / DESCRIPTION
     content = description(root)

@@ -69,7 +69,7 @@ def validator(
 
     Raises:
         UsageError: Or one of its kinds, for a split that cannot be read: it is read now, so that this
-            is said before the training and not after an epoch.
+            is reported before the training and not after an epoch.
     """
     from evals.retrieval.weight import weighing
     from unimo2.training.finetuning.config import AnswerConfig, CaptionConfig
@@ -98,7 +98,7 @@ def validator(
 
 
 def _evaluation(prepared: FinetuningRun, measure: Callable[[Any], Mapping[str, float]]) -> Evaluate:
-    """What the trainer calls: the model in memory as an adapter, and its numbers."""
+    """Validation callback of the trainer: evaluates the model in memory through an adapter."""
     from unimo2.errors import UndefinedMetric
     from zoo import task_adapter
 

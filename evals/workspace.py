@@ -30,7 +30,7 @@ class Workspace:
 
     Attributes:
         folder: Where the run writes.
-        resumed: It was begun by an earlier session.
+        resumed: It was started by an earlier session.
         earlier: Unfinished runs that a new one differs from in its data alone, newest first.
     """
 
@@ -65,7 +65,7 @@ def opened(runs: Path, identity: Mapping[str, object], fresh: bool) -> Iterator[
     Args:
         runs: From `home`.
         identity: What the numbers depend on (protocol, data, weights ...), fit for JSON.
-        fresh: Begin anew even if there is an interrupted run.
+        fresh: Start over even if there is an interrupted run.
 
     Yields:
         The workspace; no other process gets it while this one is in it.

@@ -112,7 +112,7 @@ def prompts(names: Sequence[str], chosen: Sequence[str]) -> list[str]:
 FUSED, CONTRASTIVE = "fused", "contrastive"
 SYNSET, CLIP = "synset", "clip"  # whose names classes have
 SCORES = (FUSED, CONTRASTIVE)
-_KEPT = 4096  # sentences whose features are kept; more are encoded anew for each chunk of images
+_KEPT = 4096  # sentences whose features are kept; more are re-encoded for each chunk of images
 
 
 @dataclass(frozen=True)
@@ -148,7 +148,7 @@ class ClassOptions(PairOptions):
 
 
 def alternatives(request: Request) -> tuple[str, ...]:
-    """The capabilities of which a zero-shot run needs one, in order of preference.
+    """Capabilities, any one of which suffices for a zero-shot run, in order of preference.
 
     Raises:
         UsageError: An unknown score, or options that exclude each other.
@@ -169,7 +169,7 @@ def alternatives(request: Request) -> tuple[str, ...]:
 
 
 def is_fused(model: object, request: Request) -> bool:
-    """Whether classes are scored by looking at image and sentence together."""
+    """Whether classes are scored by the fusion of image and sentence."""
     return request.options.score == FUSED and isinstance(model, protocols.PairScorer)
 
 
@@ -219,7 +219,7 @@ def _by_cosine(model: Model) -> bool:
 
 
 def _ensemble(model: Model, request: Request) -> str:
-    """What several sentences of a class come to."""
+    """Combination of a class's sentences."""
     cosine = _by_cosine(model) and not is_fused(model, request)
     return (Ensemble.UNIT_VECTOR if cosine else Ensemble.SCORE).value
 
@@ -263,7 +263,7 @@ class ClassScorer:
 
     @property
     def cheaper(self) -> str | None:
-        """What to say of a long exhaustive run, if a shortlist would at least halve it."""
+        """Advice for a long exhaustive run, if a shortlist would at least halve it."""
         exhaustive = is_fused(self.model, self.request) and self.request.options.rerank is None
         if not exhaustive or not isinstance(self.model, protocols.Shortlister):
             return None

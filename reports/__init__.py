@@ -1,4 +1,4 @@
-"""What is shown: the paper's tables, and what was measured beneath them."""
+"""Reports: the paper's tables, with the measured results below them."""
 
 from __future__ import annotations
 

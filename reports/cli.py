@@ -1,4 +1,4 @@
-"""`unimo2 report`, `ablate` and `compare`: the paper's tables, and what was measured."""
+"""`unimo2 report`, `ablate` and `compare`: the paper's tables and measured results."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _RERANK = 64  # a quarter of the pairs of 300 images and 1,500 captions
 
 
 class TableFormat(str, Enum):
-    """How tables are written."""
+    """Formats of tables."""
 
     text = "text"
     md = "md"
@@ -60,36 +60,34 @@ def ablate(
     k: Annotated[
         list[int] | None,
         typer.Option(
-            "--k", metavar="K ...", min=1, help="Rows with these numbers of grounded tokens."
+            "--k", metavar="K ...", min=1, help="Add rows with these numbers of grounded tokens."
         ),
     ] = None,
     c: Annotated[
         list[int] | None,
-        typer.Option(
-            "--c", metavar="C ...", min=1, help="Rows with these sizes of the dictionary."
-        ),
+        typer.Option("--c", metavar="C ...", min=1, help="Add rows with these dictionary sizes."),
     ] = None,
     one_to_one: Annotated[
-        bool, typer.Option("--one-to-one", help="A row that maps every token to its nearest.")
+        bool, typer.Option("--one-to-one", help="Add a row that maps every token to its nearest.")
     ] = False,
     without: Annotated[
         list[str] | None,
         typer.Option(
             metavar="PART ...",
-            help="Rows without gd, gd-inference, gt, text, images, both; and the full one.",
+            help="Add rows without gd, gd-inference, gt, text, images or both; and the full one.",
         ),
     ] = None,
     full: Annotated[
-        bool, typer.Option("--full", help="A row of the recipe as it is, to compare with.")
+        bool, typer.Option("--full", help="Add a row for the unchanged recipe, to compare with.")
     ] = False,
     budget: Annotated[
         int | None,
-        typer.Option(min=1, help="Optimiser steps of each row; the recipe's if not given."),
+        typer.Option(min=1, help="Optimiser steps per row; the recipe's by default."),
     ] = None,
     config: Annotated[
         str | None,
         typer.Option(
-            help=f"The recipe that all rows share: a name or a TOML file. If left out {_RECIPE}; "
+            help=f"Recipe shared by all rows: a name or a TOML file. If left out {_RECIPE}; "
             f"{_CORPORA_RECIPE} for --without, if that names text, images or both.",
             autocompletion=offering(recipes),
         ),
@@ -97,13 +95,13 @@ def ablate(
     seed: Annotated[
         int | None,
         typer.Option(
-            min=0, help="Of weights, order, masks and dropout; the recipe's if not given."
+            min=0, help="Seed for weights, order, masks and dropout; the recipe's by default."
         ),
     ] = None,
     data_root: DataRoot = None,
     suite: SuiteName = None,
     limit: Annotated[
-        int | None, typer.Option(min=1, help="Evaluate on the first images of the split only.")
+        int | None, typer.Option(min=1, help="Evaluate only the first N images of the split.")
     ] = None,
     rerank: Annotated[
         int,
@@ -114,15 +112,15 @@ def ablate(
         ),
     ] = _RERANK,
     device: TrainingDevice = "auto",
-    output: Annotated[Path, typer.Option(help="The runs folder."), PathUse.WRITES_FOLDER] = Path(
+    output: Annotated[Path, typer.Option(help="Folder for runs."), PathUse.WRITES_FOLDER] = Path(
         "runs"
     ),
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Show the plan and its cost, do nothing.")
+        bool, typer.Option("--dry-run", help="Show the plan and its cost, and stop.")
     ] = False,
     export: Annotated[
         Path | None,
-        typer.Option(help="Folder to copy the rows' records to, as in evals/measured."),
+        typer.Option(help="Folder to copy the rows' records to, laid out as evals/measured."),
         PathUse.WRITES_FOLDER,
         Excludes("dry_run"),
     ] = None,
@@ -131,7 +129,7 @@ def ablate(
     """Train and evaluate variants of one recipe for the same number of steps.
 
     Rows that are done are not trained again, whether they lie in the runs folder or come with the
-    package; an interrupted one goes on where it stopped.
+    package; an interrupted one resumes where it stopped.
     """
     from evals import ablation, suites
     from evals.ablation.plan import Estimator
@@ -186,7 +184,7 @@ def _recipe(config: str, budget: int | None, seed: int | None) -> Recipe:
 
 
 def _run(study: Study, plan: Sequence[Planned], quiet: bool) -> list[Record]:
-    """Do the rows that are not done, with bars on a terminal."""
+    """Run the rows that are not done, with bars on a terminal."""
     from contextlib import nullcontext
 
     from evals import ablation
@@ -234,7 +232,7 @@ def _plan_text(study: Study, plan: Sequence[Planned]) -> str:
 
 
 def _protocol(study: Study) -> str:
-    """How rows are evaluated."""
+    """Protocol of the rows' evaluation."""
     if study.rerank is None:
         return "Evaluated zero-shot on Flickr30k, every image with every caption."
     return (
@@ -264,17 +262,17 @@ def _cost(plan: Sequence[Planned]) -> str:
 
     left = [planned for planned in plan if planned.state != "done"]
     if not left:
-        return "Every row is done."
+        return "All rows are done."
     seconds = _seconds(plan)
     bases = ", ".join(dict.fromkeys(planned.basis for planned in left))
     return (
-        f"{len(left)} of {len(plan)} rows are to be done, about {duration(seconds)} "
+        f"{len(left)} of {len(plan)} rows remain, about {duration(seconds)} "
         f"(estimated from {bases})."
     )
 
 
 def _seconds(plan: Sequence[Planned]) -> float:
-    """What is left to do, as far as it can be estimated."""
+    """Remaining rows, with an estimate where possible."""
     return sum((p.train_seconds or 0.0) + (p.evaluate_seconds or 0.0) for p in plan)
 
 
@@ -290,7 +288,7 @@ def _table_text(done: Sequence[Record]) -> str:
 
 
 def _as_json(plan: Sequence[Planned], done: Sequence[Record]) -> dict[str, Any]:
-    """The plan and, once the rows are done, what was measured."""
+    """The plan and, once the rows are done, the results."""
     from dataclasses import asdict
 
     rows: list[dict[str, Any]] = []
@@ -325,25 +323,28 @@ def report(
             min=1,
             max=10,
             autocompletion=offering([str(number) for number in range(1, 11)]),
-            help="Numbers of the paper's tables, 1 to 10; without, what there is.",
+            help="Numbers of the paper's tables, 1 to 10; if left out, list what there is.",
         ),
         Excludes("html", "figure", "card"),
     ] = None,
     form: Annotated[
         TableFormat,
-        typer.Option("--format", help="How to write them."),
+        typer.Option("--format", help="Output format."),
         Excludes("html", "figure", "card"),
     ] = TableFormat.text,
     runs: Annotated[
         Path | None,
-        typer.Option(help="Folder of runs whose records are shown; 'runs' if it is there."),
+        typer.Option(
+            help="Folder of runs whose records are shown; 'runs' by default, if it exists."
+        ),
         PathUse.READS_FOLDER,
     ] = None,
     data_root: Annotated[
         Path | None,
         typer.Option(
-            help="Where the mini suite lies, for its ceilings and floors; by default its own place. "
-            "With --html also real data, for texts and pictures of runs on it."
+            help="Folder of the mini suite, for its upper bounds and baselines; by default its "
+            "usual place. "
+            "With --html also of real data, for texts and images of runs on it."
         ),
         PathUse.READS_FOLDER,
         Excludes("figure", "card"),
@@ -356,7 +357,7 @@ def report(
     ] = None,
     html: Annotated[
         Path | None,
-        typer.Option(help="Folder to write the report site to, to open offline."),
+        typer.Option(help="Folder to write the report site to; it opens offline."),
         PathUse.WRITES_FOLDER,
         Excludes("figure", "card"),
     ] = None,
@@ -375,20 +376,20 @@ def report(
         bool | None,
         typer.Option(
             "--embed-images/--no-images",
-            help="Pictures of the site: thumbnails of every data set, or references to their files; "
+            help="Images on the site: thumbnails of every data set, or references to their files; "
             "by default thumbnails of the mini suite only.",
         ),
         Needs("html"),
     ] = None,
     dictionary: Annotated[
         str | None,
-        typer.Option(help="Model whose grounded dictionary the site shows; takes a minute."),
+        typer.Option(help="Model whose grounded dictionary the site shows (takes a minute)."),
         Needs("html"),
     ] = None,
     follow: Annotated[
         bool,
         typer.Option(
-            "--watch", help="With --html: write the site again after each change, until Ctrl-C."
+            "--watch", help="With --html: rewrite the site after each change, until Ctrl-C."
         ),
         Needs("html"),
     ] = False,
@@ -402,7 +403,7 @@ def report(
         ),
     ] = None,
 ) -> None:
-    """Show tables of the paper and, beneath each, what was measured.
+    """Show the paper's tables, each with the measured results below it.
 
     Measured are the runs in the runs folder and those that come with the package. Numbers of other
     suites, data sets or protocols never share a column. Without --table: one line for each record,
@@ -461,7 +462,7 @@ def _site(
     def written(found: Built) -> None:
         left_out = f", {found.left_out:,} left out by the budget" if found.left_out else ""
         say(
-            f"wrote {found.index} ({found.pages:,} pages, {found.pictures:,} pictures{left_out}, "
+            f"wrote {found.index} ({found.pages:,} pages, {found.pictures:,} images{left_out}, "
             f"{found.size / 1e6:.1f} MB)",
             err=True,
         )
@@ -509,7 +510,7 @@ def _listing(found: Sequence[Record], form: TableFormat, width: int | None) -> s
 
 
 def _levels(data_root: Path | None, found: Sequence[Record]) -> Levels | None:
-    """Ceilings and floors of the mini suite, if it is there and something was measured on it."""
+    """Upper bounds and baselines of the mini suite, if it exists and was measured on."""
     from evals.suite_mini import default_root
     from evals.suites import MINI
     from reports.levels import Levels
@@ -521,7 +522,7 @@ def _levels(data_root: Path | None, found: Sequence[Record]) -> Levels | None:
     if data_root is not None:
         levels = Levels.at(data_root, tell)
         if levels is None:
-            raise MissingData(f"--data-root {data_root}: no mini suite is there")
+            raise MissingData(f"--data-root {data_root}: no mini suite found there")
         return levels
     return Levels.at(default_root(), tell) if any(one.suite == MINI for one in found) else None
 
@@ -532,19 +533,21 @@ def _json(content: object) -> str:
 
 def compare(
     run_a: Annotated[
-        Path, typer.Argument(help="A run folder, or a model's folder of runs."), PathUse.READS
+        Path, typer.Argument(help="Run folder, or a model's folder of runs."), PathUse.READS
     ],
     run_b: Annotated[
         Path, typer.Argument(help="Likewise; the difference is B - A."), PathUse.READS
     ],
     part_a: Annotated[
         str | None,
-        typer.Option(help="Compare with a part of A's score alone: itm or contrastive."),
+        typer.Option(help="Use only one part of A's score: itm or contrastive."),
         OneOf("itm", "contrastive"),
     ] = None,
-    seed: Annotated[int, typer.Option(help="Of resampling and exchanging.", min=0)] = 0,
+    seed: Annotated[
+        int, typer.Option(help="Seed for the bootstrap and the permutation test.", min=0)
+    ] = 0,
     form: Annotated[
-        TableFormat, typer.Option("--format", help="How to write the table.")
+        TableFormat, typer.Option("--format", help="Output format.")
     ] = TableFormat.text,
     output: Annotated[
         Path | None,
@@ -553,7 +556,7 @@ def compare(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Compare two runs item by item: difference of every metric, its interval and p-value."""
+    """Compare two runs item by item: differences of all metrics with intervals and p-values."""
     from evals.compare import compare as compare_runs
     from reports.comparison import comparison_json, comparison_table
     from reports.render import render

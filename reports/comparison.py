@@ -77,7 +77,7 @@ def _notes(found: Comparison) -> tuple[str, ...]:
         f"B  {label_of(found.b)}: {found.b.path}",
         *(f"{name}: A {ours}, B {theirs}" for name, (ours, theirs) in found.differs.items()),
         f"interval: {RESAMPLES:,} resamples of {units:,} units, the same for both runs; p: "
-        f"{PERMUTATIONS:,} random exchanges of the runs' units, two-sided, each metric by itself",
+        f"{PERMUTATIONS:,} random exchanges of the runs' units, two-sided, each metric separately",
     )
 
 

@@ -20,7 +20,7 @@ _OUTLINE = ("#ffffff", "#d00000")
 def dictionary_rows(
     model: str, data_root: Path | None = None, limit: int = _IMAGES
 ) -> tuple[str, list[dict[str, Any]]]:
-    """What the rows of a model's dictionary seem to stand for.
+    """What the rows of a model's dictionary seem to represent.
 
     Args:
         model: A card's name or a model folder.
@@ -32,7 +32,7 @@ def dictionary_rows(
         words, meaning, and patches as PNG files with an alternative text.
 
     Raises:
-        IncompatibleModel: The model has no dictionary of which rows are chosen.
+        IncompatibleModel: The model has no grounded dictionary.
         MissingData: The images are not there.
     """
     import zoo
@@ -56,8 +56,9 @@ def dictionary_rows(
     lead = (
         f"{used} of {len(found.rows)} rows of {model} are chosen by an image or a caption of "
         f"{len(images)} validation images; the {min(ROWS, len(found.rows))} used most are shown. "
-        "'Images' and 'captions' are the share that chooses the row by itself, 'both' that of true "
-        "pairs of which both do."
+        "'Images' and 'captions' are the share that chooses the row on its own, 'both' that of "
+        "true "
+        "pairs where both do."
     )
     return lead, [_line(row, paths, side) for row in found.rows[:ROWS]]
 

@@ -1,4 +1,4 @@
-"""How a number differs from another row's: in pairs where both runs kept their items."""
+"""Differences between rows of a table: paired where both runs kept their items."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""The items of a run as a reader wants to see them: picture, question, answer, truth, score.
+"""Items of a run for display: image, question, answer, truth, score.
 
-A run keeps ids, predictions and scores of its items; texts and pictures are read from the data set,
+A run keeps ids, predictions and scores of its items; texts and images are read from the data set,
 by the benchmark's own reader. They are shown only if the data is the very data that was measured.
 """
 
@@ -52,12 +52,12 @@ class Example(NamedTuple):
 
     Attributes:
         key: Its id, the same in every run on the same data.
-        about: The question, sentence or caption; "" where there is only a picture.
+        about: The question, sentence or caption; "" where there is only an image.
         given: What the model said.
-        truth: What it should have said; "" where nobody here knows.
-        score: What that is worth; None where nobody here knows. 0 to 1, or CIDEr of a caption.
+        truth: What it should have said; "" where it is not known here.
+        score: What that is worth; None where it is not known here. 0 to 1, or CIDEr of a caption.
         margin: How sure the model was, small for undecided; None where that is not kept.
-        image: The picture's file, or None.
+        image: The image file, or None.
         more: Further lines: references, answers of annotators.
         candidates: Of a query, the best first.
     """
@@ -74,7 +74,7 @@ class Example(NamedTuple):
 
     @property
     def right(self) -> bool | None:
-        """Whether it counts as right; None where nobody knows."""
+        """Whether it counts as right; None where the truth is unknown."""
         return None if self.score is None else self.score >= RIGHT
 
 
@@ -86,7 +86,7 @@ class Examples:
         items: In the order of the run.
         of: How many the run has.
         words: What the fields are called: about, given, truth, score; "" for one that is not shown.
-        note: Why texts and pictures are missing, or "".
+        note: Why texts and images are missing, or "".
     """
 
     items: Sequence[Example]
@@ -168,11 +168,11 @@ def examples(record: Record, sources: ExampleSources) -> Examples | None:
     data = sources.of(record)
     note = ""
     if data is None:
-        note = "The data is not here: texts and pictures are left out."
+        note = "The data is not here: texts and images are left out."
     elif record.data.get("note") is None and data.fingerprint != record.data.get("fingerprint"):
         data, note = (
             None,
-            "The data here is not what was measured: texts and pictures are left out.",
+            "The data here is not the data that was measured: texts and images are left out.",
         )
     make = _MAKERS.get(record.benchmark, _glue if "target" in samples else _plain)
     words = _WORDS.get(record.benchmark, ("item", "prediction", "truth", "score"))
@@ -220,7 +220,7 @@ def _text(value: Any) -> str:
 
 
 def _plain(samples: pd.DataFrame, data: Any, record: Record) -> list[Example]:
-    """Items of which no more is known than what the run kept."""
+    """Items about which only what the run kept is known."""
     found = []
     for number, line in zip(samples.index, _lines(samples), strict=True):
         key = next(

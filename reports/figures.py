@@ -167,7 +167,7 @@ def figure(
         UsageError: Another name, or nothing to draw.
     """
     if name not in FIGURES:
-        raise UsageError(f"--figure {name!r}: it must be one of {', '.join(FIGURES)}")
+        raise UsageError(f"--figure {name!r}: expected one of {', '.join(FIGURES)}")
     import matplotlib
 
     every = list(gather(runs) if records is None else records)
@@ -176,7 +176,7 @@ def figure(
 
 
 def read_logs(runs: Path) -> list[Log]:
-    """The logs of training below a folder, by name; what is no line of JSON is passed over."""
+    """The logs of training below a folder, by name; lines that are not JSON are skipped."""
     logs = []
     for path in sorted(_found(runs)):
         lines = []

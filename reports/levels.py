@@ -1,7 +1,7 @@
 """Upper bounds and baselines of the embedded suite beside what was measured on it.
 
 They are computed from the scenes when the suite is made, and kept in its `suite.json`: what a reader
-who knows every scene reaches, what guessing, the majority class, and one modality by itself reach.
+who knows every scene reaches, and what guessing, the majority class and a single modality reach.
 They hold for the split that a benchmark is usually measured on. The suite also keeps the fingerprint
 of what each benchmark reads from it, so that a number's data is recognised without reading any.
 """

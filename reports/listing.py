@@ -1,4 +1,4 @@
-"""What there is: one line a record, and one line a table of the paper."""
+"""Listing: one line per record, and one line per table of the paper."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def _line(record: Record) -> dict[str, Any]:
 
 
 def table_lines(records: Sequence[Record]) -> list[dict[str, Any]]:
-    """The tables of the paper, and how many of their columns somebody measured.
+    """The tables of the paper, and how many of their columns were measured.
 
     Args:
         records: newest last; those on samples of the data do not count.

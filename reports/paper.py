@@ -212,7 +212,7 @@ def join(values: list[tuple[str, str]], separator: str, missing: str) -> str:
     Args:
         values: (metric, value) for each number that the cell may hold, "" for a missing value.
         separator: between the numbers; "{}" is a set, "()" sets the second in parentheses.
-        missing: what stands for a missing number.
+        missing: Placeholder for a missing number.
     """
     texts = [value for _, value in values]
     if not any(texts):

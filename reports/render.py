@@ -34,8 +34,8 @@ class Grid:
 
     Attributes:
         corner: Head of the row labels.
-        heads: Of the columns.
-        labels: (group, label) of each row; the group is "" where rows stand in none.
+        heads: Headings of the columns.
+        labels: (group, label) of each row; the group is "" where rows are in none.
         cells: `[rows][columns]`.
     """
 
@@ -130,7 +130,7 @@ def render(tables: Sequence[Table], form: str = "text", width: int | None = None
         UsageError: An unknown form.
     """
     if form not in FORMS:
-        raise UsageError(f"--format {form!r}: it must be one of {', '.join(FORMS)}")
+        raise UsageError(f"--format {form!r}: expected one of {', '.join(FORMS)}")
     if form == "text":
         return "\n".join(to_text(table, width) for table in tables)
     return "\n".join(FORMS[form](table) for table in tables)

@@ -1,4 +1,4 @@
-"""Which records stand in a table, in which column, in which row, and which in none.
+"""Selection of records for a table: their columns and rows, and the records left out.
 
 A sheet is one table of what was measured. Its columns hold numbers of one suite, and each column
 those of one data set and one protocol. What was measured on other data or by another protocol
@@ -27,7 +27,7 @@ ZERO_SHOT, FINETUNED = "zero-shot", "finetuned"
 PARTS, PARAMETERS = 4, 5  # Table 4 takes parts away, Table 5 varies K, C and the map
 RUNS = Path("runs")
 
-# Entries of a protocol that are no condition: what the block says already, what belongs to the
+# Entries of a protocol that are not conditions: what the block says already, what belongs to the
 # model (images of another size make another row) or to a row of an ablation, and how the interval
 # is found.
 _NO_CONDITION = {
@@ -35,7 +35,7 @@ _NO_CONDITION = {
     *("name", "lineage", "answering", "ensemble"),
     *("training", "limit", "without", "inference"),
 }
-# Scores that are the model's own; any other is chosen by whoever measures.
+# Scores that are the model's own; any other is chosen by the evaluation's options.
 _OWN_SCORES = (Score.OWN, Score.FUSED, Score.DOT)
 
 
@@ -64,7 +64,7 @@ class ColumnBlock:
         benchmark: A record's.
         setting: "zero-shot" or "finetuned".
         splits: Those whose numbers the columns take (MNLI's two files are measured together or
-            each by itself).
+            each separately).
     """
 
     benchmark: str

@@ -78,7 +78,7 @@ class SiteRequest:
 
     Attributes:
         runs: Folder of runs; "runs" in the working folder if None.
-        data_root: Data for texts and pictures of runs; the embedded suite's own place if None.
+        data_root: Data for texts and images of runs; the embedded suite's usual place if None.
         images: "suite" embeds thumbnails of the embedded suite only, "all" of every data set,
             "none" refers to the files where they lie.
         dictionary: Model whose grounded dictionary is shown; None for none.
@@ -243,7 +243,7 @@ class _Site:
         return self.figure(name, made, caption), ""
 
     def image(self, record: Record, path: Path | None) -> str | None:
-        """The address of a picture of a run's data."""
+        """The address of an image of a run's data."""
         how = self.request.images
         own = record.suite == MINI
         return self.thumbs.address(path, how == "all" or (how == "suite" and own), how == "none")
@@ -266,7 +266,7 @@ class _Site:
         partial = unfinished(self.request.runs or RUNS)
         if partial:
             going_on = sum(one.going_on for one in partial)
-            facts.append(("Not finished", f"{len(partial):,}, of which {going_on:,} go on"))
+            facts.append(("Not finished", f"{len(partial):,}, {going_on:,} of them still running"))
         warnings = []
         if any(record.suite == MINI for record in records):
             warnings.append(
@@ -339,7 +339,7 @@ class _Site:
             sheets=shown,
             nothing="Nothing of this table was measured."
             if measurable
-            else "A table of settings or data: there is nothing to measure.",
+            else "A table of settings or data, without measured values.",
             remarks=[*left_out, *remarks],
             published=published,
             published_forms=copied_forms(published),
@@ -567,7 +567,7 @@ class _Site:
         self.page("dictionary.html", "dictionary.html", lead=lead, figure=figure, rows=rows)
 
     def _patch(self, patch: Mapping[str, Any]) -> str | None:
-        """Write a patch's pixels as a picture."""
+        """Write a patch's pixels as an image."""
         if self.request.images == "none" or self.thumbs.budget <= 0:
             return None
         content: bytes = patch["content"]

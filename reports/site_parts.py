@@ -67,7 +67,7 @@ class Thumbs:
     """Pictures of a site: copies within a budget, or references to where they lie.
 
     Attributes:
-        folder: Of the site that is being written.
+        folder: Folder of the site that is being written.
         home: Where the site will lie, for references.
         budget: Bytes that may still be written.
         known: Address of each picture by the text of its path, which is quicker to look up.
@@ -81,7 +81,7 @@ class Thumbs:
     left_out: int = 0
 
     def address(self, image: Path | None, embed: bool, refer: bool) -> str | None:
-        """The address of a picture on a page, or None where there is none."""
+        """The address of an image on a page, or None where there is none."""
         if image is None or not (embed or refer):
             return None
         if refer:

@@ -1,11 +1,11 @@
-"""The paper's tables and what was measured, put together.
+"""The paper's tables combined with the measured results.
 
 `reports.table(1)` has the numbers of the paper's Table 1 to compute with, `reports.published(1)`
 the same as printed, and `reports.measured(1)` what was measured of it here.
 
 Numbers measured on other data or by another protocol never share a column (`reports.selection`), and
-numbers of another suite share no table. Numbers on a sample of the data ("60 of 1,000") stand in no
-table of a report.
+results of another suite are in another table. Numbers on a sample of the data ("60 of 1,000") are
+in no table of a report.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Runs that have no record yet: how far they are, and whether anybody works on them."""
+"""Unfinished runs: their progress, and whether a process works on them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from evals.records import RECORD
 from evals.workspace import IDENTITY, is_worked_on
 
-# What a run keeps while it goes on: a file for the items from one place to another.
+# Files that a run keeps while it is unfinished: a file for the items from one place to another.
 _PARTS = {"predictions": "items", "blocks": "captions"}
 _PART = re.compile(r"(\d+)-(\d+)\.(?:json|npz)")
 

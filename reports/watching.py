@@ -1,4 +1,4 @@
-"""A site that follows a runs folder: it is written again whenever something there has changed."""
+"""Watches a runs folder, and rewrites the site after each change."""
 
 from __future__ import annotations
 

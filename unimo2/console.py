@@ -1,4 +1,4 @@
-"""What a terminal shows: lines, notes, tables and JSON, with the text of others made harmless.
+"""Terminal output: lines, notes, tables and JSON, with control characters in foreign text escaped.
 
 Nothing here takes text for markup. Names, captions and paths come from files that anybody may have
 written: what a terminal would obey or hide is written as an escape.
@@ -38,7 +38,7 @@ def say(text: str, err: bool = False) -> None:
         err: On standard error.
     """
     stream = sys.stderr if err else sys.stdout
-    if stream is None:  # closed by whoever started the program
+    if stream is None:  # closed by the parent process
         return
     shown = "\n".join(map(visible, text.split("\n"))) + "\n"
     encoding = getattr(stream, "encoding", None) or "utf-8"
@@ -61,7 +61,7 @@ def print_json(content: Any) -> None:
 
 
 def json_text(content: Any) -> str:
-    """JSON with letters as they are and characters that nobody sees as escapes.
+    """JSON with letters as they are and invisible characters as escapes.
 
     Raises:
         ValueError: A number that JSON has no form for.
@@ -111,7 +111,7 @@ def table_lines(
     """Aligned columns, two spaces apart; a group's name on a line of its own.
 
     Args:
-        heads: Of the columns, that of the row labels first.
+        heads: Headings of the columns, that of the row labels first.
         groups: Name and rows of each; groups without a name are parted by a rule.
         numbers: Places of the columns that are set to the right.
         width: Columns of the terminal. A wider table is folded: the columns that do not fit follow
@@ -144,7 +144,7 @@ def table_lines(
 
 
 def _folds(widths: Sequence[int], width: int | None) -> list[list[int]]:
-    """Which columns stand beside each other: the row labels and as many others as fit."""
+    """Columns shown side by side: the row labels and as many others as fit."""
     parts, used = [[0]], widths[0]
     for at in range(1, len(widths)):
         if width is not None and len(parts[-1]) > 1 and used + 2 + widths[at] > width:

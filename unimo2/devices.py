@@ -1,4 +1,4 @@
-"""Devices and number formats by the names that users type, and how many cores there are."""
+"""Devices and dtypes by the names that users type, and the number of cores."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def find_device(name: str) -> torch.device:
         The device.
 
     Raises:
-        UsageError: There is no such device here.
+        UsageError: This machine has no such device.
     """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -35,7 +35,7 @@ def find_device(name: str) -> torch.device:
 
 
 def find_dtype(name: str) -> torch.dtype:
-    """The number format of that name.
+    """The dtype of that name.
 
     Raises:
         UsageError: It is none that models compute in.

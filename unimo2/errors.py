@@ -26,7 +26,7 @@ class BadData(UsageError):
 
 
 class UndefinedMetric(BadData):
-    """Predictions of which a metric cannot be computed: all of them are the same."""
+    """A metric cannot be computed from the predictions: all of them are the same."""
 
 
 class BadCheckpoint(UsageError):
@@ -38,4 +38,4 @@ class IncompatibleModel(UsageError):
 
 
 class TrainingFailed(UsageError):
-    """Training cannot go on (a loss that is no number, a full disk); the last checkpoint is kept."""
+    """Training cannot continue (loss not finite, disk full); the last checkpoint is kept."""

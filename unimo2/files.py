@@ -1,4 +1,4 @@
-"""Where files may lie, writing them whole or not at all, and TOML."""
+"""Paths from the user, atomic writes, and TOML."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ else:
 
 
 class PathUse(Enum):
-    """What a path that the user gives names; checked before any work."""
+    """Use of a path given by the user; checked before any work."""
 
     READS_FILE = "a file to read"
     READS_FOLDER = "a folder to read"
@@ -30,7 +30,7 @@ class PathUse(Enum):
         """Refuse a path that cannot be what it is meant to be.
 
         Args:
-            path: As the user gave it.
+            path: Path as given by the user.
             option: "--output", for the message.
 
         Raises:
@@ -74,8 +74,8 @@ def expanded(path: str | Path, option: str = "") -> Path:
     """A path whose leading "~" is the user's home folder.
 
     Args:
-        path: As the user gave it.
-        option: That it was given for.
+        path: Path as given by the user.
+        option: Option that it was given for.
 
     Raises:
         UsageError: Nobody knows that home.

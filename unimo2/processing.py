@@ -1,4 +1,4 @@
-"""Pictures and sentences to tensors: one processor, saved with the model."""
+"""Images and sentences to tensors: one processor, saved with the model."""
 
 from __future__ import annotations
 
@@ -258,7 +258,7 @@ def as_clip_reads(tokenizer: PreTrainedTokenizerBase) -> None:
 
 
 def _separate_once(tokenizer: PreTrainedTokenizerBase) -> None:
-    """Let a tokenizer join pairs as <s> a </s> b </s>, for whoever calls it.
+    """Let a tokenizer join pairs as <s> a </s> b </s>, for every caller.
 
     Raises:
         UsageError: it is none of the `tokenizers` package, or lacks <s> or </s>.

@@ -36,13 +36,13 @@ class Progress:
     """How far a stage of the work is.
 
     Attributes:
-        stage: What is counted, for example "images" or "pairs".
+        stage: Name of the counted units, for example "images" or "pairs".
         done: Finished so far, in earlier sessions too.
-        total: In all; None if nobody knows.
+        total: Total number of units; None if unknown.
         seconds_left: Estimated by who does the work; None to estimate it from the pace.
-        hint: What would be sooner, in case the work will take long.
+        hint: A faster alternative, shown if the work takes long.
         estimated: Nothing was done yet: the time left is that of a first batch, for all.
-        doing: What is being done, "reading captions"; "" where `stage` says enough.
+        doing: Current activity, "reading captions"; "" where `stage` says enough.
         news: Further figures of the moment, such as losses.
     """
 
@@ -60,7 +60,7 @@ Report = Callable[[Progress], None]
 
 
 def silent(progress: Progress) -> None:
-    """Progress that nobody wants to see."""
+    """Progress that is not shown."""
 
 
 class Advance:
@@ -118,9 +118,9 @@ def stage(doing: str, unit: str = "", total: int | None = None) -> Iterator[Adva
     """A stage of the work that may take long.
 
     Args:
-        doing: What is done, "drawing the suite".
-        unit: What is counted, in the plural; "" where nothing can be.
-        total: How many there are; None if nobody knows (yet).
+        doing: Activity, "drawing the suite".
+        unit: Name of the counted units, in the plural; "" where nothing can be.
+        total: Number of units; None if unknown (yet).
 
     Yields:
         Called with how many are done.
@@ -190,7 +190,7 @@ class Display:
         self._tell_cost(progress)
 
     def end(self, before: Progress | None) -> None:
-        """Take back a stage that is over.
+        """Remove a finished stage.
 
         Args:
             before: What was under way when it began.

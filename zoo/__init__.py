@@ -1,4 +1,4 @@
-"""Which models exist, and how each is loaded.
+"""Model zoo: the known models, and how each is loaded.
 
 `zoo.load("mini")` takes a card's name; `zoo.load` takes just as well a model's folder, a hub id
 ("openai/clip-vit-base-patch32", with @revision), a card's file (.toml), the name of another package's

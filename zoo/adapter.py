@@ -1,4 +1,4 @@
-"""What adapters of any family need: strict loading, inference mode, batches of equal length, names."""
+"""Base of all adapters: strict loading, inference mode, batches of equal length, class names."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ Result = TypeVar("Result")
 def evaluated(
     method: Callable[Concatenate[Owner, Arguments], Result],
 ) -> Callable[Concatenate[Owner, Arguments], Result]:
-    """Make a method of an adapter run without gradients and dropout, also in the midst of training.
+    """Make a method of an adapter run without gradients and dropout, also during training.
 
     Args:
         method: Of an object whose `model` is the module.
@@ -169,7 +169,9 @@ class Adapter:
     def keep_features(self, folder: Path | None) -> None:
         """Keep what the towers give in a folder, and read it from there; None to stop."""
         if not self.keeps_features:
-            raise IncompatibleModel(f"model '{self.name}' keeps no features: leave --features out")
+            raise IncompatibleModel(
+                f"model '{self.name}' cannot cache features: leave --features out"
+            )
         self.features = None
         if folder is not None:
             self.features = FeatureStore(folder, self.weights_sha256, self.dtype, self.device)
@@ -252,7 +254,7 @@ def columns(card: Card, found: Sequence[str]) -> tuple[str, ...]:
     if len(card.labels) != len(found):
         raise BadCheckpoint(
             f"card '{card.name}' lists {len(card.labels)} labels where the model has {len(found)} "
-            "classes: mend 'labels'"
+            "classes: correct 'labels'"
         )
     return card.labels
 
@@ -347,7 +349,7 @@ def load_strictly(
         folder: Model folder.
         card: Lists what may be new (`may_be_new`) or left over (`may_be_unused`), as regular
             expressions.
-        dtype: Of the model, whatever the file's.
+        dtype: Dtype of the model, whatever the file's.
         unused: Further expressions of weights that may be left over in this family.
         **options: For `from_pretrained`.
 

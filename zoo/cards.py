@@ -1,4 +1,4 @@
-"""One card per model: where its weights come from, what it can do, who made it and how.
+"""Model cards, one per model: source of the weights, capabilities, authors and training.
 
 A card is a TOML file in `zoo/cards/`, or the user's own. A new model is a new file; there is no list
 to edit. Nothing here imports torch.
@@ -51,7 +51,7 @@ class Source:
 
 @dataclass(frozen=True)
 class Published:
-    """Numbers that somebody published for a model on one benchmark.
+    """Published numbers of a model on one benchmark.
 
     Attributes:
         protocol: How they were measured, in words.
@@ -143,7 +143,7 @@ def read(path: Path) -> Card:
     try:
         raw = parse_toml(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise BadData(f"card {path} is no valid TOML: {error}") from None
+        raise BadData(f"card {path} is not valid TOML: {error}") from None
     source, published = raw.pop("source", None), raw.pop("published", {})
     if not isinstance(source, dict):
         raise BadData(f"card {path}: 'source' must be a table with 'kind' and 'location'")
@@ -207,7 +207,7 @@ def _value(value: object, kind: str, name: str) -> object:
             raise ValueError(f"'{name}' must be a table" + (" of numbers" if numbers else ""))
         return dict(value)
     if not isinstance(value, str) or not value.strip():
-        raise ValueError(f"'{name}' must be a string with something in it")
+        raise ValueError(f"'{name}' must be a string that is not empty")
     return value
 
 
@@ -223,7 +223,7 @@ def _check(card: Card) -> None:
     if card.weights_sha256 is not None and not _SHA256.fullmatch(card.weights_sha256):
         raise ValueError("weights_sha256 must be 64 hexadecimal digits")
     if card.runnable == (card.why_not_runnable is not None):
-        raise ValueError("'why_not_runnable' is for runnable = false, and is needed there")
+        raise ValueError("'why_not_runnable' is for runnable = false, and required there")
     if card.runnable and card.source.kind == "none":
         raise ValueError("source.kind 'none' is for runnable = false")
     for benchmark, some in card.published.items():
@@ -305,8 +305,8 @@ def require(card: Card, *alternatives: str) -> None:
     if not own and not set(alternatives) & set(card.capabilities):
         can = ", ".join(card.capabilities) or "nothing that is measured"
         raise IncompatibleModel(
-            f"model '{card.name}' is no {' or '.join(alternatives)} (its card lists: {can}); "
-            "'unimo2 zoo list' shows what each model can do"
+            f"model '{card.name}' cannot be used as {' or '.join(alternatives)} (its card lists: "
+            f"{can}); 'unimo2 zoo list' shows what each model can do"
         )
 
 
@@ -334,7 +334,7 @@ def check_weights(card: Card, folder: Path) -> str:
         The sha256 of the weights.
 
     Raises:
-        MissingData: There is no file of weights.
+        MissingData: The weights file does not exist.
         BadCheckpoint: A file of the folder is damaged, or the weights are others than the card's.
     """
     path = folder / card.source.file if card.source.file else folder

@@ -1,4 +1,4 @@
-"""A model tried out: loaded strictly, one item of each capability, and what that was done with."""
+"""Trial of a model: loads it strictly and runs one item of each capability."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`unimo2 zoo`: which models exist, what is known of each, a trial, and conversions."""
+"""`unimo2 zoo`: list, show and check models, and convert weights."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 
 
 def _capabilities() -> Iterator[str]:
-    """What the models of the cards can do."""
+    """Capabilities of the models in the cards."""
     from zoo import cards
 
     yield from {name for card in cards.read_all().values() for name in card.capabilities}
 
 
 class GroundingChoice(str, Enum):
-    """How the model that a checkpoint is converted to grounds its inputs."""
+    """Grounding of the converted model."""
 
     topk = "topk"
     nearest = "nearest"
@@ -45,9 +45,7 @@ def model_names() -> Iterator[str]:
 
 def register(app: typer.Typer) -> None:
     """Add the verb to the application."""
-    zoo = typer.Typer(
-        help="Models: list them, show one, try one out, convert the released checkpoint."
-    )
+    zoo = typer.Typer(help="List, show and check models; convert the released checkpoint.")
     for name, verb, example in (
         ("list", list_models, "--capability dual_encoder"),
         ("show", show_model, "mini"),
@@ -64,7 +62,7 @@ def list_models(
         str | None,
         typer.Option(
             metavar="NAME",
-            help="Only models that can be this.",
+            help="Only models with this capability.",
             autocompletion=offering(_capabilities),
         ),
     ] = None,
@@ -104,7 +102,7 @@ def show_model(
     ],
     as_json: AsJson = False,
 ) -> None:
-    """Show everything that is known of a model, with published numbers by protocol."""
+    """Show a model's card, with published numbers by protocol."""
     import zoo
     from zoo import cards
     from zoo.lineage import lineage
@@ -132,18 +130,18 @@ def check_model(
     device: Device = "auto",
     dtype: Annotated[
         str | None,
-        typer.Option(help="float32, bfloat16 or float16; else the family's own."),
+        typer.Option(help="float32, bfloat16 or float16; the family's own by default."),
         OneOf("float32", "bfloat16", "float16"),
     ] = None,
     trust_remote_code: Annotated[
         bool,
         typer.Option(
-            "--trust-remote-code", help="Run the Python code that lies beside the model's weights."
+            "--trust-remote-code", help="Run the Python code shipped with the model's weights."
         ),
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Load a model strictly and run one item of each thing that it can do."""
+    """Load a model strictly and run one item for each of its capabilities."""
     from zoo.check import check
 
     found = dict(check(name, device, dtype, trust_remote_code))
@@ -160,11 +158,13 @@ def check_model(
 
 def convert_features(
     source: Annotated[
-        Path, typer.Argument(help="TSV of bottom-up attention or LXMERT."), PathUse.READS
+        Path,
+        typer.Argument(help="TSV file in the format of bottom-up attention or LXMERT."),
+        PathUse.READS,
     ],
     out: Annotated[Path, typer.Argument(help="Folder to write."), PathUse.WRITES_FOLDER],
     extractor: Annotated[
-        str, typer.Option(help="What the features were extracted with, for records.")
+        str, typer.Option(help="Name of the feature extractor, for records.")
     ] = "unknown",
     as_json: AsJson = False,
 ) -> None:
@@ -217,11 +217,11 @@ def convert_released(
     allow_partial: Annotated[
         bool,
         typer.Option(
-            "--allow-partial", help="Missing parameters keep initial values, and are listed."
+            "--allow-partial", help="Keep initial values for missing parameters, and list them."
         ),
     ] = False,
     seed: Annotated[
-        int, typer.Option(min=0, help="Of those initial values."), Needs("allow_partial")
+        int, typer.Option(min=0, help="Seed for those initial values."), Needs("allow_partial")
     ] = 0,
     as_json: AsJson = False,
 ) -> None:
@@ -243,9 +243,9 @@ def convert_released(
     if tokenizer is not None:
         processor = released_processor(tokenizer, model_config, image_size)
     report = convert(released_dir, out, model_config, allow_partial, seed, processor)
-    remarks = [f"configuration field not known, ignored: {name}" for name in unknown_fields(fields)]
+    remarks = [f"unknown configuration field ignored: {name}" for name in unknown_fields(fields)]
     if processor is None:
-        remarks.append("no processor was written, which eval and finetune need: give --tokenizer")
+        remarks.append("no processor was written, but eval and finetune need one: give --tokenizer")
     else:
         remarks.append(f"images are resized to {image_size} x {image_size} pixels")
     if as_json:

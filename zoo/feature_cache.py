@@ -1,4 +1,4 @@
-"""What a tower gives of an image or a text, kept on disk by content.
+"""Feature cache: a tower's outputs for images and texts, kept on disk by content.
 
 The name of a file is the sha256 of everything that its numbers depend on: the weights, the number
 format, the kind of device, which tower, and what it is given: the pixels as the processor makes them,
@@ -33,8 +33,8 @@ class FeatureStore:
 
         Args:
             folder: Created when the first features are kept.
-            weights_sha256: Of the model's weights.
-            dtype: Of its computation.
+            weights_sha256: sha256 of the model's weights.
+            dtype: Dtype of its computation.
             device: As torch spells it; results of a CPU and a GPU are kept apart.
         """
         self.folder = folder
@@ -85,7 +85,7 @@ def _digest(features: Tensor) -> Tensor:
 
 
 def _read(path: Path) -> Tensor | None:
-    """The features in a file; None if it is not there, or damaged, which is said."""
+    """The features in a file; None if it is missing, or damaged, with a notice."""
     try:
         content = load(path.read_bytes())
         features = content[_STATES]

@@ -1,4 +1,4 @@
-"""Models of the Hugging Face hub, from the local cache where they are whole there."""
+"""Models of the Hugging Face hub, from the local cache if they are complete there."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def fetch(source: Source) -> Path:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
-    lacks = "nothing of it is in the cache"
+    lacks = "it is not in the cache"
     try:
         folder = Path(
             snapshot_download(source.location, revision=source.revision, local_files_only=True)
@@ -76,7 +76,7 @@ def fetch(source: Source) -> Path:
 
 
 def _lacks(folder: Path, source: Source) -> list[str]:
-    """What a snapshot lacks without which there is no model, in words."""
+    """Required files that a snapshot lacks, in words."""
     if source.file:
         return [] if (folder / source.file).is_file() else [source.file]
     if not any((folder / name).is_file() for name in ("config.json", "open_clip_config.json")):

@@ -1,4 +1,4 @@
-"""What a model has seen: the union of training data along `adapted_from`, which decides "zero-shot".
+"""Training data of a model: the union along `adapted_from`, which decides "zero-shot".
 
 Entries of a card's `training_data` are read by their beginning: "coco" or "coco: Karpathy's train split"
 is the data set `coco`; "suite mini, version 5, seed 0: train splits of coco, sbu" are those of the
@@ -63,7 +63,7 @@ class Lineage:
         """The same in words, for a record or a table."""
         answer = self.zero_shot(dataset, suite)
         seen = ", ".join(sorted(self.seen)) or "nothing that is named"
-        rest = "" if self.complete else ", and data that nobody lists"
+        rest = "" if self.complete else ", and unlisted data"
         tuned = f"; fine-tuned for {', '.join(self.tuned_for)}" if self.tuned_for else ""
         return f"zero-shot: {answer} (trained on {seen}{rest}{tuned})"
 
@@ -72,7 +72,7 @@ def lineage(card: Card, known: Mapping[str, Card]) -> Lineage:
     """Follow a card to the models that it was adapted from.
 
     Args:
-        card: Of the model.
+        card: Card of the model.
         known: Cards by name, as of `zoo.cards.read_all`.
 
     Returns:

@@ -120,7 +120,7 @@ def _complete(model: Any, card: Card, code: str, device: str, dtype: str) -> Non
             setattr(model, name, value)
     except AttributeError:
         raise IncompatibleModel(
-            f"model '{card.name}': its object takes no attribute; give it {', '.join(said)} itself"
+            f"model '{card.name}': its object accepts no attributes; set {', '.join(said)} itself"
         ) from None
 
 

@@ -1,4 +1,4 @@
-"""What a model can do, one small protocol a capability.
+"""Capabilities of models, one small protocol each.
 
 A benchmark names the capability that it needs; an adapter in `zoo/` gives a model one or more of
 them. Nothing here imports torch, so that cards can be listed without it.
@@ -91,7 +91,7 @@ class Model(Protocol):
         name: The card's name, or the folder's.
         weights_sha256: sha256 of the weights file, hexadecimal.
         device: As torch spells it, for example "cpu" or "cuda:0".
-        dtype: Of the computation, for example "float32" or "bfloat16".
+        dtype: Dtype of the computation, for example "float32" or "bfloat16".
         batch_size: Items or pairs that fit the device in one call. A benchmark sets it where the
             user names a size; adapters cut longer calls into such batches themselves.
         settings: The model's configuration, fit for JSON.
@@ -352,7 +352,7 @@ def require(model: object, capability: str) -> None:
     )
     name = getattr(model, "name", type(model).__name__)
     raise IncompatibleModel(
-        f"model '{name}' is no {capability}: it lacks {', '.join(members)}; "
+        f"model '{name}' cannot be used as {capability}: it lacks {', '.join(members)}; "
         "'unimo2 zoo list' shows what each model can do"
     )
 

@@ -59,13 +59,11 @@ class RegionFolder:
         """
         path = folder / MANIFEST
         if not path.is_file():
-            raise MissingData(
-                f"no features of regions at {folder}: expected {MANIFEST}; convert a TSV"
-            )
+            raise MissingData(f"no region features at {folder}: expected {MANIFEST}; convert a TSV")
         self.folder = folder
         self.manifest: Mapping[str, Any] = read_json(path)
         if not isinstance(self.manifest, dict):
-            raise BadData(f"{path} is no manifest of features: expected a table")
+            raise BadData(f"{path}: expected a manifest of features, a table")
 
     def read(self, file: str | None) -> Regions:
         """The regions of an image.
@@ -79,7 +77,7 @@ class RegionFolder:
             BadData: The file does not hold what the layout promises.
         """
         if file is None:
-            raise BadData("an image without a file's name has no features of regions")
+            raise BadData("an image without a file name has no region features")
         stem = Path(file).stem
         number = re.search(r"\d+$", stem)
         names = [stem, *([str(int(number[0]))] if number else [])]
@@ -109,13 +107,13 @@ def convert(
 
     Raises:
         UsageError: The folder has features already, or the source is a database of pickles.
-        MissingData: There is no such file.
+        MissingData: The file does not exist.
         BadData: A row that does not hold what the format promises, with its number.
     """
     if source.is_dir() or source.suffix in (".mdb", ".lmdb", ".pkl", ".pickle", ".pth"):
         raise UsageError(
             f"{source} is not a TSV: databases of pickles are refused, since reading one may run code "
-            "that it holds; take the TSV that it was made from"
+            "that it holds; give the TSV that it was made from"
         )
     if not source.is_file():
         raise MissingData(f"no features at {source}")
@@ -175,7 +173,7 @@ def _row(row: list[str]) -> tuple[str, Regions, NDArray[np.int64]]:
     lxmert = names is _LXMERT
     name = values["img_id" if lxmert else "image_id"]
     if not _ID.fullmatch(name):
-        raise ValueError(f"'{name}' is not an id of an image")
+        raise ValueError(f"'{name}' is not an image id")
     width, height = (int(values[key]) for key in (("img_w", "img_h") if lxmert else ("image_w", "image_h")))  # fmt: skip
     count = int(values["num_boxes"])
     boxes = np.frombuffer(base64.b64decode(values["boxes"], validate=True), "<f4")

@@ -117,7 +117,7 @@ def family(name: str, model: str) -> ModuleType:
         model: Name of the model, for the message.
 
     Raises:
-        BadCheckpoint: There is no such family, or it cannot be imported.
+        BadCheckpoint: The family does not exist or cannot be imported.
     """
     if name in families():
         return families()[name].load()
@@ -181,7 +181,7 @@ def _problem(target: str) -> str | None:
     module, _, function = target.partition(":")
     parts = [*module.split("."), *(function.split(".") if ":" in target else [])]
     if not all(part.strip().isidentifier() for part in parts):
-        return f"'{target}' is not of the form package.module:load"
+        return f"'{target}' does not have the form package.module:load"
     try:
         there = find_spec(parts[0]) is not None
     except (ImportError, ValueError, AttributeError):
@@ -206,11 +206,13 @@ def _configuration(folder: Path) -> Mapping[str, Any]:
     if not path.is_file() and (folder / _OPEN_CLIP).is_file():
         return {}
     if not path.is_file():
-        raise BadCheckpoint(f"{folder} holds no config.json, so it is no model folder")
+        raise BadCheckpoint(f"{folder} has no config.json: expected a model folder")
     config = read_json(path)
     named = {"model_type", "architectures", "architecture"}
     if not isinstance(config, dict) or not named & set(config):
-        raise BadCheckpoint(f"{path} is no model configuration with a 'model_type'")
+        raise BadCheckpoint(
+            f"{path}: expected a model configuration, a JSON object with 'model_type'"
+        )
     if not isinstance(config.get("architectures") or [], list):
         raise BadCheckpoint(f"{path}: expected a list of class names in 'architectures'")
     return config

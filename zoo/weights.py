@@ -1,6 +1,6 @@
-"""Files of weights: which ones a model folder has, their sha256, and whether they are whole.
+"""Weights files of a model folder: choice, sha256 and integrity checks.
 
-A folder is looked at before any library reads it: what is damaged is said with the file's name, and a
+A folder is looked at before any library reads it: errors about damaged files name the file, and a
 configuration whose sizes the weights cannot have is refused before anything of that size is allocated.
 """
 
@@ -28,7 +28,7 @@ SINGLE_FILES = (
 )
 INDEX_FILES = ("model.safetensors.index.json", "pytorch_model.bin.index.json")
 EXPECTED = "model.safetensors, a sharded one with its index, or pytorch_model.bin"
-# What libraries read beside the weights; other files in a folder are nobody's business.
+# Files that libraries read beside the weights; other files are ignored.
 _TOOLS = re.compile(
     r"(open_clip_)?config\.json|(pre|image_)?processor_config\.json|preprocessor_config\.json"
     r"|tokenizer(_config)?\.json|special_tokens_map\.json|added_tokens\.json|modules\.json"
@@ -109,7 +109,7 @@ def _shards(index: Path) -> list[Path]:
         names = read_json(index)["weight_map"].values()
         paths = sorted({index.parent / Path(str(name)).name for name in names})
     except (KeyError, TypeError, AttributeError):
-        raise BadCheckpoint(f"{index} is not an index of weights: expected 'weight_map'") from None
+        raise BadCheckpoint(f"{index} is not a weights index: expected 'weight_map'") from None
     absent = [path.name for path in paths if not path.is_file()]
     if absent or not paths:
         raise BadCheckpoint(
@@ -158,7 +158,7 @@ def read_json(path: Path) -> Any:
 
 
 def _content(path: Path) -> bytes:
-    """A small file's bytes; BadCheckpoint where there are none, or where it is no text."""
+    """A small file's bytes; BadCheckpoint where there are none, or where it is not text."""
     content = path.read_bytes()
     _refuse_pointer(content, path)
     try:
@@ -185,9 +185,9 @@ def _tensors(path: Path) -> int:
             with zipfile.ZipFile(path) as archive:
                 return len(archive.namelist())
     except (SafetensorError, *_FAULTS) as error:
-        raise _damaged(path, f"no whole file of weights ({error})") from None
+        raise _damaged(path, f"not a complete weights file ({error})") from None
     if not start.startswith(b"\x80"):
-        raise _damaged(path, "no file of weights that torch writes")
+        raise _damaged(path, "not a weights file written by torch")
     return path.stat().st_size
 
 

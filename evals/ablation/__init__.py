@@ -1,4 +1,4 @@
-"""Ablations: the same training with one thing changed, a row each (paper, Tables 4 and 5).
+"""Ablations: the same training with one change per row (paper, Tables 4 and 5).
 
 Each row is trained for the same number of steps, evaluated zero-shot on Flickr30k retrieval, and
 leaves a record that holds everything its weights depend on. A row whose record is there is not

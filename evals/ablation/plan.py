@@ -1,4 +1,4 @@
-"""Which rows of an ablation are done, and what the others will cost."""
+"""Plan of an ablation: finished rows, and the cost of the others."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The rows of an ablation: which trainings there are, and when two are the same."""
+"""Rows of an ablation: their trainings, and when two of them are the same."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def take_away(names: Sequence[str], recipe: Recipe, base: Unimo2Config) -> list[
     """
     for name in names:
         if name not in WITHOUT:
-            raise UsageError(f"--without {name}: it must be one of: {', '.join(WITHOUT)}")
+            raise UsageError(f"--without {name}: expected one of: {', '.join(WITHOUT)}")
         lacking = _lacking(WITHOUT[name], recipe, base)
         if lacking:
             raise UsageError(f"--without {name}: the recipe '{recipe.name}' has no {lacking}")
@@ -113,9 +113,9 @@ def _lacking(change: Change, recipe: Recipe, base: Unimo2Config) -> str:
 
 def _check(option: str, value: int, fits: bool, other: str, bound: str) -> None:
     if value < 1:
-        raise UsageError(f"{option} {value}: it must be at least 1")
+        raise UsageError(f"{option} {value}: expected at least 1")
     if not fits:
-        raise UsageError(f"{option} {value}: it must be at {bound} {other} (K rows out of C)")
+        raise UsageError(f"{option} {value}: expected at {bound} {other} (K rows out of C)")
 
 
 # What rows of Table 5 differ in; the rest of a training is their common base.
@@ -170,10 +170,10 @@ def make_rows(
         sizes: values of C, the rows of the dictionary.
         one_to_one: add the map of every token to its nearest row ("1-to-1 Map").
         without: what is taken away, a row each; see `evals.ablation.rows.WITHOUT`.
-        full: add the recipe as it is. It is there anyway beside what is taken away.
+        full: Add the unchanged recipe. It is always there beside rows without something.
 
     Returns:
-        The recipe as it is, those of C, of K, the map, and those without something; each once.
+        The unchanged recipe, the rows of C, of K, the map, and those without something; each once.
 
     Raises:
         UsageError: a value below 1, K above C, something taken away that the recipe does not have,

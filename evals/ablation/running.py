@@ -1,4 +1,4 @@
-"""Training and evaluating the rows of a plan, and what they leave behind."""
+"""Trains and evaluates the rows of a plan, and keeps their records."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def run(
 ) -> list[Record]:
     """Do what of a plan is not done.
 
-    A row appears among the runs only when it is complete. An interrupted one goes on where it
+    A row appears among the runs only when it is complete. An interrupted one resumes where it
     stopped when the same plan runs again.
 
     Args:
@@ -181,7 +181,7 @@ def export(done: Iterable[Record], target: Path) -> list[Path]:
     for record in done:
         paths = list(_absolute_paths(record.to_dict()))
         if paths:
-            raise UsageError(f"{record.path} names {paths[0]}, which is on this machine alone")
+            raise UsageError(f"{record.path} names {paths[0]}, which exists only on this machine")
         home = workspace.home(target, record.suite, record.benchmark, record.model, record.variant)
         path = records.write(record, home / _folder_of(record).name).path
         assert path is not None  # `write` gives the record its path
@@ -276,7 +276,7 @@ def evaluator(study: Study, bar: Callable[[], AbstractContextManager[Report]]) -
 
     Args:
         study: gives data, device and limit.
-        bar: opened for each row; gives what is called as the scoring goes on.
+        bar: opened for each row; gives what is called as the scoring progresses.
     """
 
     def evaluate(row: AblationRow, model: Path, folder: Path) -> Record:
@@ -318,7 +318,7 @@ def _scorer(row: AblationRow, model: Path, device: str) -> PairScorer:
 
 
 def _part_notes(row: AblationRow) -> list[str]:
-    """What a reader must know of a row that is evaluated without a part that it was trained with."""
+    """Note on a row that is evaluated without a part that it was trained with."""
     if not row.inference:
         return []
     changed = ", ".join(f"{name} = {value}" for name, value in row.inference.items())

@@ -1,1 +1,1 @@
-"""One module a benchmark; a new one is found by lying here."""
+"""One module per benchmark; a new module in this folder is found automatically."""

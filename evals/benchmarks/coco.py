@@ -83,7 +83,7 @@ class CocoData(SplitData):
         return {**super().summary(), **counts}
 
     def notes(self) -> list[str]:
-        """What a reader must know about the data."""
+        """Notes about the data."""
         notes = super().notes()
         bare = 0 if self.tags is None else sum(1 for tags in self.tags if not tags)
         if bare:
@@ -166,7 +166,7 @@ class Coco(ItemBenchmark):
         )
 
     def details(self, model: Model, request: Request) -> dict[str, Any]:
-        """How captions are made and measured; errors for options that the model cannot follow."""
+        """Protocol of captioning; errors for options that the model does not support."""
         tags = None
         if request.options.object_tags is not None:
             if not isinstance(model, TagReader):
@@ -181,12 +181,12 @@ class Coco(ItemBenchmark):
         }
 
     def notices(self, request: Request) -> list[str]:
-        """What the user should know before the first caption is searched for."""
+        """Advice before the first caption is generated."""
         reason = why_no_spice()
         return [f"SPICE will not be measured: {reason}"] if reason else []
 
     def groups(self, data: CocoData) -> range:
-        """Every image by itself."""
+        """One unit per image."""
         return range(len(data.images))
 
     def predictor(self, model: Captioner, data: CocoData, request: Request) -> Predict:
@@ -289,7 +289,7 @@ class Coco(ItemBenchmark):
 
 
 def no_images(path: Path, split: str) -> str | None:
-    """What to say of a Karpathy file that has no image of a split; None if it has."""
+    """Message for a Karpathy file without images of a split; None if it has some."""
     if select_karpathy(path, path.parent, ())[1][split]:
         return None
     return f"{path} has no image of the split {split}"

@@ -221,7 +221,7 @@ class Flickr(Benchmark):
             data: From `read`.
             request: Gives the batch size and the shortlist.
             folder: The run folder.
-            report: Called as the work goes on.
+            report: Called as the work progresses.
             share: Which blocks are this process's.
 
         Returns:
@@ -266,7 +266,7 @@ class Flickr(Benchmark):
             data: From `read`.
             request: Gives the batch size, the contrastive weight, the shortlist and the seed.
             folder: Keeps finished blocks, and receives the score matrices.
-            report: Called as the work goes on.
+            report: Called as the work progresses.
 
         Returns:
             Recalls of the score and, in brackets, of its parts alone; one sample per caption and
@@ -437,7 +437,7 @@ def _samples(rankings: Mapping[str, tuple[Ranking, Ranking]], data: RetrievalDat
 
 
 def _ranked(matrix: np.ndarray, owner: Ints, path: Path) -> tuple[Ranking, Ranking]:
-    """Both rankings of somebody's matrix."""
+    """Both rankings of a given matrix."""
     try:
         return rank_images(matrix, owner), rank_texts(matrix, owner)
     except BadData as error:

@@ -74,7 +74,7 @@ class GlueData(SplitData):
     unlabelled: int
 
     def notes(self) -> list[str]:
-        """What a reader must know about the data."""
+        """Notes about the data."""
         return [*super().notes(), *_left_out(self.unlabelled)]
 
 
@@ -106,7 +106,7 @@ class Glue(ItemBenchmark):
         return tuple(at.rows(self.name, part.name) for part in self.parts[split])
 
     def details(self, model: TextClassifier, request: Request) -> dict[str, Any]:
-        """How the task is measured; IncompatibleModel for other classes."""
+        """Protocol of the task; IncompatibleModel for other classes."""
         self._columns(model)
         pair = len(TASKS[self.name].sentences) > 1
         return {
@@ -244,7 +244,7 @@ class Glue(ItemBenchmark):
         return results
 
     def _scores(self, given: Sequence[Any], targets: Sequence[Any]) -> np.ndarray:
-        """What each prediction is worth: right or not; of numbers the error, below 0."""
+        """Score of each prediction: right or not; for numbers the negative error."""
         if TASKS[self.name].labels is None:
             return -np.abs(np.array(given, dtype=float) - np.array(targets, dtype=float))
         return np.array([a == b for a, b in zip(given, targets, strict=True)], dtype=float)
@@ -256,7 +256,7 @@ class Glue(ItemBenchmark):
         allow_missing: bool = False,
         seed: int = 0,
     ) -> Scored:
-        """Score somebody's predictions.
+        """Score a file of predictions.
 
         Args:
             predictions: A TSV file `index<TAB>prediction`, as GLUE submissions.

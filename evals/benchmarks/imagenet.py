@@ -1,4 +1,4 @@
-"""ImageNet accuracy of the first guess: by a fine-tuned classifier, or zero-shot by sentences."""
+"""ImageNet top-1 accuracy: by a fine-tuned classifier, or zero-shot by sentences."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ class ImageNetData(SplitData):
         return [image.wnid for image in self.images]
 
     def notes(self) -> list[str]:
-        """What a reader must know about the data."""
+        """Notes about the data."""
         return [*super().notes(), *(f"not read: {line}" for line in self.left_out)]
 
     def summary(self) -> dict[str, Any]:
@@ -144,7 +144,7 @@ class ImageNet(ItemBenchmark):
         )
 
     def details(self, model: Any, request: Request) -> dict[str, Any]:
-        """How classes are measured; errors as of `zero_shot.protocol` and `linear_probe.recipe`."""
+        """Protocol of the classes; errors as of `zero_shot.protocol` and `linear_probe.recipe`."""
         if request.options.probe:
             probe = linear_probe.recipe(request)
             return {"score": "logit", "probe": probe, "ties": _TIES}
@@ -164,7 +164,7 @@ class ImageNet(ItemBenchmark):
         return dtype_choice.choose(exact, fast, [path for _, path in some], sentences)
 
     def groups(self, data: ImageNetData) -> range:
-        """Every image by itself."""
+        """One unit per image."""
         return range(len(data.images))
 
     def predict(
@@ -291,10 +291,10 @@ class ImageNet(ItemBenchmark):
 
 
 class _Ranker(Protocol):
-    """What ranks the classes."""
+    """Scorer that ranks the classes."""
 
     def rank(self, images: Sequence[Any], targets: Sequence[int]) -> Ranking:
-        """Where the true class of each image stands."""
+        """Rank of each image's true class."""
         ...
 
 
@@ -314,7 +314,7 @@ def _probe(
 
 
 def _scorer(model: Any, data: ImageNetData, request: Request) -> ClassScorer | _Classifier:
-    """What ranks the classes."""
+    """Scorer that ranks the classes."""
     if request.zero_shot:
         return ClassScorer(model, data.synsets, request)
     return _Classifier(model, data.synsets)
@@ -328,7 +328,7 @@ class _Classifier:
         self._columns = _columns(model, synsets)
 
     def rank(self, images: Sequence[Any], targets: Sequence[int]) -> Ranking:
-        """Where the true class of each image stands, as `ClassScorer.rank`."""
+        """Rank of each image's true class, as `ClassScorer.rank`."""
         logits = self._model.classify_images(images).detach().float().cpu().numpy()
         return rank_classes(logits[:, self._columns], targets)
 
@@ -372,19 +372,19 @@ def _columns(model: ImageClassifier, synsets: Sequence[Synset]) -> list[int]:
         names = [f"'{named[wnid]}'" for wnid in doubtful]
         raise IncompatibleModel(
             f"model '{model.name}' has several columns called {first_few(names)}, and not in the order "
-            "of synset ids: which is which cannot be told; give it synset ids as names"
+            "of synset ids: their order is ambiguous; use synset ids as names"
         )
     return [found[synset.wnid] for synset in synsets]
 
 
 def _in_order(columns: Mapping[str, int]) -> bool:
-    """Whether columns rise with synset ids."""
+    """Whether columns are in the order of synset ids."""
     ordered = [columns[wnid] for wnid in sorted(columns)]
     return ordered == sorted(ordered)
 
 
 def _kept(ranking: Ranking, synsets: Sequence[Synset]) -> list[prediction.Prediction]:
-    """What is saved of each image."""
+    """Saved prediction of each image."""
     return [
         {
             "prediction": synsets[best].wnid,

@@ -44,7 +44,7 @@ class SnliVeData(SplitData):
     unlabelled: int
 
     def notes(self) -> list[str]:
-        """What a reader must know about the data."""
+        """Notes about the data."""
         return [*super().notes(), *_left_out(self.unlabelled)]
 
 
@@ -92,7 +92,7 @@ class SnliVe(ItemBenchmark):
         )
 
     def details(self, model: PairClassifier, request: Request) -> dict[str, Any]:
-        """How labels are measured; IncompatibleModel for other classes."""
+        """Protocol of the labels; IncompatibleModel for other classes."""
         _columns(model)
         return {
             "score": "accuracy over pairs with a majority label",

@@ -101,7 +101,7 @@ class Vqa(ItemBenchmark):
         )
 
     def details(self, model: Any, request: Request) -> dict[str, Any]:
-        """How answers are found and measured."""
+        """Protocol of the answers."""
         how = getattr(model, "answering", None)
         return {
             "score": "official accuracy: min(1, k / 3), each annotator left out in turn",
@@ -142,7 +142,7 @@ class Vqa(ItemBenchmark):
         notes = [f"{name} in the run folder is what the evaluation server takes"]
         if data.truth is None:
             notes.append(
-                f"the answers of {data.extent.split} are on the evaluation server: there is no "
+                f"the answers of {data.extent.split} are on the evaluation server, so there is no "
                 "accuracy"
             )
             return Results({}, frame(columns, answers), notes)
@@ -219,7 +219,7 @@ def _answering(how: Answering) -> dict[str, Any]:
 
 
 def _is_hidden(split: str) -> bool:
-    """Whether the answers are the evaluation server's, and usually not there."""
+    """Whether the answers are on the evaluation server, and usually not on disk."""
     return split.startswith("test")
 
 
@@ -280,7 +280,7 @@ def _truth(
 
 
 def _lines(questions: tuple[Question, ...], truth: Mapping[int, Annotation] | None) -> list[Any]:
-    """What the fingerprint is taken of."""
+    """Content of the fingerprint."""
     return [
         [
             question.id,

@@ -32,16 +32,16 @@ def register(app: typer.Typer) -> None:
 
 def retrieval(
     size: Annotated[list[Size] | None, typer.Option(help="mini, base; both by default.")] = None,
-    images: Annotated[int | None, typer.Option(help="Images timed each round.", min=1)] = None,
+    images: Annotated[int | None, typer.Option(help="Images timed per round.", min=1)] = None,
     captions: Annotated[int | None, typer.Option(help="Captions, each with all.", min=1)] = None,
-    text: Annotated[int, typer.Option(help="Text rows of a caption.", min=2)] = 16,
+    text: Annotated[int, typer.Option(help="Text rows per caption.", min=2)] = 16,
     rerank: Annotated[int, typer.Option(metavar="K", help="Shortlist's size.", min=1)] = 64,
     dtype: Dtypes = None,
     device: Device = "auto",
     batch_size: Annotated[
-        int | None, typer.Option(help="Pairs in one call; chosen by size if left out.", min=1)
+        int | None, typer.Option(help="Pairs per call; chosen by model size if left out.", min=1)
     ] = None,
-    repeats: Annotated[int, typer.Option(help="Rounds, all timed in turn.", min=1)] = 3,
+    repeats: Annotated[int, typer.Option(help="Rounds, timed alternately.", min=1)] = 3,
     as_json: AsJson = False,
 ) -> None:
     """Time the retrieval protocol against the released algorithm and dense masked fusion.
@@ -96,17 +96,19 @@ def _retrieval_lines(name: str, speed: RetrievalSpeed, exact: str) -> str:
 
 
 def towers(
-    images: Annotated[int, typer.Option(help="Images timed each round.", min=1)] = 32,
-    texts: Annotated[int, typer.Option(help="Captions timed each round.", min=1)] = 64,
+    images: Annotated[int, typer.Option(help="Images timed per round.", min=1)] = 32,
+    texts: Annotated[int, typer.Option(help="Captions timed per round.", min=1)] = 64,
     model: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help="A CLIP of transformers; random weights by default."),
+        typer.Option(
+            metavar="NAME", help="A transformers CLIP or SigLIP; random weights by default."
+        ),
     ] = None,
     device: Device = "auto",
-    repeats: Annotated[int, typer.Option(help="Rounds, all timed in turn.", min=1)] = 5,
+    repeats: Annotated[int, typer.Option(help="Rounds, timed alternately.", min=1)] = 5,
     as_json: AsJson = False,
 ) -> None:
-    """Time the towers of a CLIP (ViT-B/32) against a plain loop over transformers.
+    """Time a CLIP's towers (ViT-B/32) against a plain loop over transformers.
 
     What eval flickr takes besides the towers is timed at Flickr30k's 1,000 x 5,000.
     """
@@ -123,7 +125,7 @@ def towers(
     else:
         loaded = zoo.load(model, device)
         if not isinstance(loaded, ClipEncoder):
-            raise UsageError(f"--model {model}: expected a CLIP or SigLIP of transformers")
+            raise UsageError(f"--model {model}: expected a transformers CLIP or SigLIP")
         encoder = loaded
     speed = measure(encoder, images, texts, repeats)
     if as_json:

@@ -1,4 +1,4 @@
-"""`unimo2 data`: what data there is and what it should be, the embedded suite, and its pictures."""
+"""`unimo2 data`: list, verify, fetch and show data sets; make the embedded suite."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from evals.datasets.verify import Verdict
     from evals.suites import Suite
 
-# Ceilings and floors of a generated suite's benchmarks, as a table.
+# Upper bounds and baselines of a generated suite's benchmarks, as a table.
 
 
 _HEAD = ("benchmark", "metric", "ideal", "chance", "majority", "one modality alone")
@@ -36,7 +36,7 @@ Levels = Mapping[str, Mapping[str, Any]]
 
 
 def level_table(levels: Mapping[str, Levels]) -> Iterator[str]:
-    """The levels of all benchmarks.
+    """Table of the upper bounds and baselines of all benchmarks.
 
     Args:
         levels: by benchmark, as in `suite.json`.
@@ -77,7 +77,7 @@ _HEADINGS = {
 
 
 def _data_sets() -> Iterator[str]:
-    """Names of the data sets, as the command line spells them."""
+    """Names of the data sets as on the command line."""
     from evals.datasets.registry import all_data_sets
 
     yield from (name.replace("_", "-") for name in all_data_sets())
@@ -86,7 +86,7 @@ def _data_sets() -> Iterator[str]:
 Names = Annotated[
     list[str] | None,
     typer.Argument(
-        help="Data sets or benchmarks; all without a name.", autocompletion=offering(_data_sets)
+        help="Data sets or benchmarks; all if left out.", autocompletion=offering(_data_sets)
     ),
 ]
 
@@ -97,7 +97,7 @@ def list_data_sets(
     suite: SuiteName = None,
     as_json: AsJson = False,
 ) -> None:
-    """List the data sets: what each is, its licence, where to get it, its layout, what is there."""
+    """List the data sets: description, licence, source, expected files, and what is on disk."""
     from evals.datasets.registry import select
     from evals.suites import PAPER, resolve
 
@@ -128,7 +128,10 @@ def list_data_sets(
     measured = {entry.benchmark for entry in chosen}
     levels = {name: own for name, own in written.get("levels", {}).items() if name in measured}
     if levels:
-        say("\nCeilings and floors of this suite's benchmarks, from its scene graphs (percent)\n")
+        say(
+            "\nUpper bounds and baselines of this suite's benchmarks, from its scene graphs "
+            "(percent)\n"
+        )
         for line in level_table(levels):
             say(line)
 
@@ -138,14 +141,14 @@ def verify_data_sets(
     data_root: DataRoot = None,
     suite: SuiteName = None,
     images: Annotated[
-        bool, typer.Option("--images", help="Decode every image, too (minutes to hours).")
+        bool, typer.Option("--images", help="Also decode every image (minutes to hours).")
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Hold the data against the official counts; name what is missing, repeated or broken.
+    """Check the data against the official counts; list what is missing, repeated or broken.
 
-    Exit status 1 if there is a problem. Fewer items than the official ones make a sample, which
-    is said and is no problem.
+    Exit status 1 if there is a problem. Fewer items than the official counts make a sample,
+    which is reported but not counted as a problem.
     """
     from evals.datasets.images import ImageCheck
     from evals.datasets.registry import is_there, select
@@ -199,7 +202,7 @@ def _written(suite: Suite | None) -> Mapping[str, Any]:
 def _listed(
     chosen: Sequence[DataSet], suite: Suite | None, written: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """What `list` says, for programs."""
+    """JSON output of `list`."""
     from evals.datasets.registry import presence
 
     data_sets = []
@@ -223,7 +226,7 @@ def _listed(
 
 
 def _of_suite(data_set: DataSet, written: Mapping[str, Any]) -> dict[str, Any]:
-    """What a generated suite's description says of one data set: counts, ceilings and floors."""
+    """Counts, upper bounds and baselines of one data set, from the suite's description."""
     levels = written.get("levels", {})
     return {
         "counts": written.get("counts", {}).get(data_set.name, {}),
@@ -293,9 +296,9 @@ def _verdict_lines(verdicts: Sequence[Verdict]) -> Iterator[str]:
 
     said = {
         COMPLETE: "complete",
-        PART: "a part of it, and that is whole",
-        READ: "read; there is no count to hold it against",
-        SAMPLE: "a sample; numbers measured on it stand beside no published ones",
+        PART: "a complete part of it",
+        READ: "read; no official count to compare with",
+        SAMPLE: "a sample; results on it are not comparable with published ones",
         WRONG: "has problems",
     }
     for verdict in verdicts:
@@ -309,7 +312,7 @@ def _verdict_lines(verdicts: Sequence[Verdict]) -> Iterator[str]:
 
 
 def _paper_notes(chosen: Sequence[DataSet]) -> Iterator[str]:
-    """What must be known of the paper's tables 6 and 7 beside these counts."""
+    """Notes on the paper's tables 6 and 7 for these counts."""
     notes = [(entry.name, note) for entry in chosen for note in entry.notes if "paper" in note]
     if notes:
         yield ""
@@ -331,10 +334,10 @@ def fetch_data_sets(
     ] = None,
     source: Annotated[
         str | None,
-        typer.Option(help="Another repository of the hub, or a local folder, of the same form."),
+        typer.Option(help="Another hub repository or a local folder with the same layout."),
     ] = None,
 ) -> None:
-    """Take text data sets from the hub by the datasets library, and write their official files.
+    """Download text data sets from the hub and write their official files.
 
     Files that are there are left alone.
     """
@@ -358,7 +361,7 @@ def fetch_data_sets(
 
 def register(app: typer.Typer) -> None:
     """Add the verb to the application."""
-    verb = typer.Typer(help="Data: what there is and what it should be, and the embedded suite.")
+    verb = typer.Typer(help="List, verify, fetch and show data sets; make the embedded suite.")
     for name, one, example in (
         ("list", list_data_sets, "flickr coco"),
         ("verify", verify_data_sets, "flickr --data-root /data"),
@@ -373,23 +376,25 @@ def register(app: typer.Typer) -> None:
 def make_mini(
     root: Annotated[
         Path | None,
-        typer.Option(help="Where to write it; the user's cache folder by default."),
+        typer.Option(help="Folder to write to; the user's cache folder by default."),
         PathUse.WRITES_FOLDER,
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Another seed draws another suite.")] = 0,
+    seed: Annotated[
+        int, typer.Option(min=0, help="Seed of the suite; another seed draws another suite.")
+    ] = 0,
     scale: Annotated[
         float,
-        typer.Option(min=0, max=1000, help="Multiplies all sizes but that of Flickr's test split."),
+        typer.Option(min=0, max=1000, help="Factor for all sizes except Flickr30k's test split."),
     ] = 1.0,
     flickr_test: Annotated[
         int,
         typer.Option(
-            min=1, max=100_000, help="Images of Flickr's test split; the official one has 1,000."
+            min=1, max=100_000, help="Images in Flickr30k's test split; the official one has 1,000."
         ),
     ] = 300,
     processes: Annotated[
         int | None,
-        typer.Option(min=1, max=1024, help="As many as there are processors by default."),
+        typer.Option(min=1, max=1024, help="Worker processes; one per processor by default."),
     ] = None,
 ) -> None:
     """Draw the embedded suite: a scale model of the data sets, in their official formats."""
@@ -408,7 +413,7 @@ def make_mini(
 
 
 def _summary(content: Mapping[str, Any]) -> Iterator[str]:
-    """Counts, levels and fingerprints of a suite."""
+    """Counts, upper bounds, baselines and fingerprints of a suite."""
     for dataset, splits in content["counts"].items():
         held = ", ".join(f"{split} {count:,}" for split, count in splits.items())
         yield f"{dataset}: {sum(splits.values()):,} {content['units'][dataset]} ({held})"
@@ -426,21 +431,22 @@ def show(
     dataset: Annotated[
         str,
         typer.Argument(
-            help="A data set with pictures: flickr, coco, visual-genome, vqa ...",
+            help="A data set with images: flickr, coco, visual-genome, vqa ...",
             autocompletion=offering(_data_sets),
         ),
     ],
     n: Annotated[int, typer.Option("--n", min=1, max=1000, help="How many images.")] = 12,
-    output: Annotated[Path, typer.Option(help="The picture to write."), PathUse.WRITES_FILE] = Path(
+    output: Annotated[Path, typer.Option(help="Image file to write."), PathUse.WRITES_FILE] = Path(
         "sheet.png"
     ),
     data_root: DataRoot = None,
     suite: SuiteName = None,
     split: Annotated[
-        str | None, typer.Option(help="train, val, test ...; the first of them that it has.")
+        str | None,
+        typer.Option(help="train, val, test ...; by default the first that the data set has."),
     ] = None,
 ) -> None:
-    """Write a contact sheet: images of a data set with what it says of them."""
+    """Write a contact sheet: images of a data set with their annotations."""
     from evals.datasets.contact_sheet import CaptionedPicture, contact_sheet
     from evals.datasets.sampling import choose
     from evals.suites import resolve
@@ -451,7 +457,7 @@ def show(
     for line in chosen.skipped:
         say(f"left out: {line}", err=True)
     if not chosen.samples:
-        raise MissingData(f"{chosen.data_set}: no image of split {chosen.split} is there")
+        raise MissingData(f"{chosen.data_set}: no image of split {chosen.split} is on disk")
     sheet = contact_sheet(
         [
             CaptionedPicture(load_image(sample.path), sample.title, sample.lines)

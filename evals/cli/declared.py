@@ -49,12 +49,12 @@ def parameter(
 
 
 def _offered(of: Sequence[str] | PathUse | None) -> Callable[[str], list[str]] | None:
-    """What a shell offers for an option that takes certain words."""
+    """Shell completions for an option with fixed words."""
     return None if of is None or isinstance(of, PathUse) else offering(of)
 
 
 def _marks(of: Sequence[str] | PathUse | None) -> tuple[PathUse | OneOf, ...]:
-    """What a path names, or the words that an option takes."""
+    """Use of a path, or the words that an option takes."""
     if of is None:
         return ()
     return (of,) if isinstance(of, PathUse) else (OneOf(*of),)

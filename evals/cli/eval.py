@@ -1,4 +1,4 @@
-"""`unimo2 eval`: measure a model on a benchmark by its official protocol."""
+"""`unimo2 eval`: evaluate a model on a benchmark with its official protocol."""
 
 from __future__ import annotations
 
@@ -55,13 +55,14 @@ _OFFICIAL = parameter(
     bool,
     False,
     {
-        "help": "By the published protocol that the model's card names as its own: its options, its "
-        "split, and measured minus published."
+        "help": "Use the published protocol named by the model's card: its options and split; also "
+        "print measured minus published."
     },
 )
-_ADVICE = "--limit measures a sample sooner, and an interrupted run goes on where it stopped"
+_ADVICE = "--limit measures a sample sooner, and an interrupted run resumes where it stopped"
 _AUTO_DTYPE = (
-    "float32, bfloat16, float16, or auto: bfloat16 where a sample is faster with the same ranks; the "
+    "float32, bfloat16, float16, or auto: bfloat16 where a sample runs faster with the same ranks; "
+    "the "
     "model's own by default."
 )
 
@@ -76,7 +77,7 @@ class _Benchmarks(TyperGroup):
 
 def register(app: typer.Typer) -> None:
     """Add the verb to the application, a command for each benchmark."""
-    verb = typer.Typer(cls=_Benchmarks, help="Measure a model on a benchmark of the paper.")
+    verb = typer.Typer(cls=_Benchmarks, help="Evaluate a model on a benchmark of the paper.")
     verb.callback(invoke_without_command=True)(_repeat)
     for name in benchmarks():
         benchmark = get_benchmark(name)
@@ -95,13 +96,13 @@ def _repeat(
         Path | None,
         typer.Option(
             metavar="FILE",
-            help='Run what a file says: TOML with benchmark = "flickr" and options, or the '
-            "record.json of a run, which is made again.",
+            help='Run the evaluation in a file: TOML with benchmark = "flickr" and options, or the '
+            "record.json of a run to repeat.",
         ),
         PathUse.READS,
     ] = None,
 ) -> None:
-    """Measure a model on a benchmark of the paper."""
+    """Evaluate a model on a benchmark of the paper."""
     if config is None:
         return
     if context.invoked_subcommand is not None:
@@ -145,7 +146,7 @@ def _parameters(benchmark: Benchmark | None) -> list[inspect.Parameter]:
     return [*first, _MODEL, _OFFICIAL, *shared[:cut], *own, *shared[cut:], AS_JSON]
 
 
-_ALL_HELP = """Every benchmark that the model can do, and one table of all; a line for each that it cannot.
+_ALL_HELP = """Every benchmark that the model can do, in one table, with a line for each that it cannot.
 
 Names with commas, as in 'unimo2 eval sst2,cola', are those benchmarks only."""
 
@@ -169,7 +170,7 @@ def _several(context: typer.Context, as_json: bool, **options: Any) -> None:
 
 
 def _ways(chosen: list[Benchmark]) -> list[tuple[Benchmark, bool]]:
-    """Every benchmark, those that have both ways zero-shot first."""
+    """Every benchmark; those that can be zero-shot come first as such."""
     zero_shot = [(one, True) for one in chosen if one.zero_shot]
     return zero_shot + [(one, False) for one in chosen]
 
@@ -221,7 +222,9 @@ def _official(benchmark: Benchmark, options: dict[str, Any]) -> tuple[Published,
     from evals import official
 
     if options["model"] in (None, FINETUNED):
-        raise UsageError("--official is the protocol of a model's card: say which with --model")
+        raise UsageError(
+            "--official uses the protocol of a model's card: name the model with --model"
+        )
     split = options["split"]
     published = official.find(
         zoo.resolve(options["model"]),

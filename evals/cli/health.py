@@ -1,4 +1,4 @@
-"""What `unimo2 doctor` checks of metrics and data: Java and its locale, SPICE's models, data sets."""
+"""Checks of `unimo2 doctor` for metrics and data: Java, locale, SPICE's models, data sets."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def _java() -> Iterator[Finding]:
 
 
 def _locale() -> str:
-    """The locale that the environment asks for, and its decimal sign."""
+    """The environment's locale, and its decimal sign."""
     before = locale.setlocale(locale.LC_NUMERIC)
     named = next(
         (os.environ[n] for n in ("LC_ALL", "LC_NUMERIC", "LANG") if os.environ.get(n)), "C"

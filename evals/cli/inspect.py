@@ -1,4 +1,4 @@
-"""`unimo2 inspect`: what a model's parts hold."""
+"""`unimo2 inspect`: the contents of a model's grounded dictionary."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _SHOWN = 16  # rows of the table
 
 def register(app: typer.Typer) -> None:
     """Add the verb to the application."""
-    verb = typer.Typer(help="See what a model's parts hold.")
+    verb = typer.Typer(help="Inspect a model's grounded dictionary.")
     verb.callback()(_several)
     example = "Example: unimo2 inspect dictionary --model mini --limit 100"
     verb.command("dictionary", epilog=example)(dictionary)
@@ -34,7 +34,7 @@ def register(app: typer.Typer) -> None:
 
 
 def _several() -> None:
-    """See what a model's parts hold."""
+    """Inspect a model's grounded dictionary."""
 
 
 def dictionary(
@@ -44,22 +44,22 @@ def dictionary(
     ] = "mini",
     interventions: Annotated[
         bool,
-        typer.Option("--interventions", help="Match with rows that are chosen in other ways."),
+        typer.Option("--interventions", help="Also match with rows chosen in other ways."),
     ] = False,
     split: Annotated[
         str, typer.Option(help="Of Flickr30k: val or test."), OneOf("train", "val", "test")
     ] = "val",
-    limit: Annotated[int | None, typer.Option(help="Only the first images.", min=8)] = None,
+    limit: Annotated[int | None, typer.Option(help="Use only the first N images.", min=8)] = None,
     data_root: DataRoot = None,
     device: Device = "auto",
     seed: Annotated[
         int,
-        typer.Option(help="Of random rows and of resampling.", min=0),
+        typer.Option(help="Seed for random rows and resampling.", min=0),
         Needs("interventions"),
     ] = 0,
     as_json: AsJson = False,
 ) -> None:
-    """Show who chooses the dictionary's rows and what is near them; or whether the choice matters."""
+    """Show which inputs choose each dictionary row and what is near it, or if the choice matters."""
     from evals.inspection.dictionary_rows import inspect
     from evals.inspection.interventions import measure
     from evals.suite_mini.patches import flickr_scenes
@@ -76,7 +76,7 @@ def dictionary(
             measured = measure(scorer, images, report, seed=seed)
         content["interventions"] = asdict(measured)
     else:
-        with showing(quiet=as_json), stage("looking the rows up"):
+        with showing(quiet=as_json), stage("looking up rows"):
             found = inspect(scorer, images, flickr_scenes(root))
         content["dictionary"] = asdict(found)
     if as_json:
@@ -95,7 +95,9 @@ def _scorer(name: str, device: str) -> Unimo2Scorer:
 
     found = zoo.load(name, device=device)
     if not isinstance(found, Unimo2Scorer):
-        raise IncompatibleModel(f"model '{name}' is no pre-trained UNIMO-2, nor one for retrieval")
+        raise IncompatibleModel(
+            f"model '{name}' is not a UNIMO-2 that is pre-trained or fine-tuned for retrieval"
+        )
     return found
 
 
@@ -118,7 +120,7 @@ def _show_rows(found: DictionaryRows, model: str, split: str) -> None:
         alike = sorted(row.purity.values(), key=lambda pair: -pair[1])[:3]
         shown = ", ".join(f"{value} {100 * share:.0f}" for value, share in alike)
         rows.append((str(row.row), *shares, " ".join(row.words), shown))
-    patches = "nearest patches, % of the commonest value"
+    patches = "nearest patches, % with the most common value"
     title = f"Dictionary of {model}, the rows used most"
     print_table(title, (*heads, patches), [("", rows)], numbers=range(4))
     used = sum(row.images + row.texts > 0 for row in found.rows)
@@ -146,7 +148,8 @@ def _show(found: Interventions, model: str, split: str) -> None:
     say(
         f"Flickr30k {split}: each of {found.captions:,} captions with its own image and the "
         f"{found.candidates - 1} of {found.images} that contrast takes for most like it; lost: "
-        "points against the rows chosen by the pair; words: nats that a hidden word costs more than the "
+        "points against the rows chosen by the pair; words: extra loss per masked token, in nats, "
+        "over the "
         f"{found.words:.2f} with those (with another image: {found.wrong_image[0]:.3f}, "
         "{:.3f} to {:.3f}).".format(*found.wrong_image[1])
     )

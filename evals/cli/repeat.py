@@ -1,4 +1,4 @@
-"""`unimo2 eval --config`: a run from a file of its options, or from the record of one that was made."""
+"""`unimo2 eval --config`: a run from a file of options, or from the record of another run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`unimo2 score`: the official metrics of predictions that somebody else made; no model is needed."""
+"""`unimo2 score`: the official metrics of existing prediction files, without a model."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ _COMMON = {
         "allow_missing",
         bool,
         False,
-        {"help": "Score what is there, and say how many are missing."},
+        {"help": "Score the predictions present and report how many are missing."},
     ),
     "seed": parameter(
-        "seed", int, 0, {"help": "Of the intervals' resampling.", "range": (0, None)}
+        "seed", int, 0, {"help": "Seed for the bootstrap intervals.", "range": (0, None)}
     ),
 }
 
@@ -36,7 +36,7 @@ _COMMON = {
 def register(app: typer.Typer) -> None:
     """Add the verb to the application, a command for each benchmark that takes predictions."""
     verb = typer.Typer(
-        help="Score predictions that somebody else made, by the official metrics. "
+        help="Score existing prediction files with the official metrics. "
         "docs/prediction-formats.md shows every format."
     )
     for name in benchmarks():
@@ -57,14 +57,14 @@ def _example(parameters: Sequence[inspect.Parameter]) -> str:
 
 
 def _about(benchmark: Benchmark) -> str:
-    """What the command's help says: of its own kind of files, where `score` names the benchmark."""
+    """Help of the command; describes its own kind of files, where `score` names the benchmark."""
     texts = (inspect.getdoc(benchmark.score) or "", inspect.getdoc(type(benchmark)) or "")
     own, general = (text.partition("\n\n")[0] for text in texts)
     return own if own.startswith(benchmark.title) else general
 
 
 def _score(benchmark: Benchmark, as_json: bool, **given: Any) -> None:
-    """Score somebody's files and print the metrics, as JSON or as a table with its notes."""
+    """Score prediction files and print the metrics, as JSON or as a table with its notes."""
     from evals.cli.show import show_scored
     from unimo2.progress import showing, stage
 

@@ -1,4 +1,4 @@
-"""A finished run on a terminal: its table, and what is needed to judge it."""
+"""Output of a finished run: its table and notes."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _PARTS_SHOWN = 12  # of a metric: VQA has some 65 question types, which the reco
 
 
 def as_content(record: Record) -> dict[str, Any]:
-    """What `--json` prints of a run: the metrics, the record's path, what was measured on what."""
+    """JSON output for a run: metrics, record path, model and data."""
     content = record.to_dict()
     shown = ("metrics", "suite", "benchmark", "model", "variant", "data", "notes")
     return {**{key: content[key] for key in shown}, "record": str(record.path)}

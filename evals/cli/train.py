@@ -59,7 +59,7 @@ def _task_names() -> Iterator[str]:
 
 
 def _tasks() -> str:
-    """Which benchmarks a model can be fine-tuned for, and which are there besides."""
+    """Benchmarks that a model can be fine-tuned for, and the others."""
     from unimo2.training.finetuning.config import TASKS
 
     *others, last = (shown(name) for name in TASKS)
@@ -72,7 +72,7 @@ def pretrain(
     config: Annotated[
         str,
         typer.Option(
-            help="A configuration's name (mini) or a TOML file.", autocompletion=offering(recipes)
+            help="Configuration name (mini) or TOML file.", autocompletion=offering(recipes)
         ),
     ] = "mini",
     data_root: DataRoot = None,
@@ -83,7 +83,7 @@ def pretrain(
     ] = Path("runs/pretrain"),
     steps: Annotated[int | None, typer.Option(min=1, help="Optimiser steps.")] = None,
     seed: Annotated[
-        int | None, typer.Option(min=0, help="Of weights, order, masks and dropout.")
+        int | None, typer.Option(min=0, help="Seed for weights, order, masks and dropout.")
     ] = None,
     resume: Resume = "auto",
     device: TrainingDevice = "auto",
@@ -105,8 +105,9 @@ def pretrain(
     recipe = override(load_recipe(config), assignments)
     if recipe.training.eval_every:
         raise UsageError(
-            "training.eval_every: pre-training has no early evaluation; 'unimo2 eval' measures the "
-            "model that it leaves"
+            "training.eval_every: pre-training has no validation; leave it out and use 'unimo2 "
+            "eval' on the "
+            "trained model"
         )
     root = resolve(None, find_data_root(data_root, None), needs=None).root
     from unimo2.training.distributed import require_place  # not before all that needs no torch
@@ -126,7 +127,7 @@ def choose_retrieval_weight(folder: Path, root: Path, train_json: Path, device: 
 
     Args:
         folder: the model, whose config.json gets the weight.
-        root: data root; without Flickr30k in it the weight stays as it is.
+        root: data root; without Flickr30k in it the weight is unchanged.
         train_json: gets how well each weight did.
         device: to score on.
 
@@ -143,7 +144,7 @@ def choose_retrieval_weight(folder: Path, root: Path, train_json: Path, device: 
 
     annotations = Flickr30kFiles(root).annotations
     if not annotations.is_file():
-        say(f"retrieval weight left as it is: no {annotations} to choose it on", err=True)
+        say(f"retrieval weight unchanged: no {annotations} to choose it on", err=True)
         return
     images = read_karpathy(annotations, Flickr30kFiles(root).images, ["val"])
     images = images[:_WEIGHT_IMAGES]
@@ -206,7 +207,7 @@ def _kind_of_device(device: str) -> str:
 def _train_tower(
     recipe: Recipe, root: Path, output: Path, resume: str, device: str
 ) -> TrainSummary:
-    """Train one tower by itself."""
+    """Train a single tower."""
     from unimo2.training.logging import TrainingBar
     from unimo2.training.towers import TowerTask
     from unimo2.training.trainer import train
@@ -247,8 +248,8 @@ def finetune(
     model: Annotated[
         str,
         typer.Option(
-            help="What to start from: a card's name or a model folder; for sst2, mnli, cola and "
-            "stsb also a folder or hub id of any transformers text encoder.",
+            help="Model to start from: a card's name or a model folder; for sst2, mnli, cola and "
+            "stsb also the folder or hub id of any transformers text encoder.",
             autocompletion=offering(model_names),
         ),
     ] = "mini",
@@ -265,8 +266,8 @@ def finetune(
     config: Annotated[
         str | None,
         typer.Option(
-            help="A recipe's name or a TOML file; by the model's size TASK (the paper's) or "
-            "mini-TASK.",
+            help="Recipe name or TOML file; by default TASK (the paper's) or mini-TASK, by "
+            "the model's size.",
             autocompletion=offering(partial(recipes, "finetune")),
         ),
     ] = None,
@@ -280,15 +281,14 @@ def finetune(
     select_on: Annotated[
         str | None,
         typer.Option(
-            help="Flickr30k: val, or train to choose the best weights on images kept from training."
+            help="Flickr30k: val, or train to select weights on held-out training images."
         ),
     ] = None,
     object_tags: Annotated[
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="COCO: names of the objects in each image, which captions are written with, as of "
-            "'unimo2 eval coco'.",
+            help="COCO: object names per image, given to the captioner, as for 'unimo2 eval coco'.",
         ),
         PathUse.READS_FILE,
     ] = None,
@@ -299,7 +299,7 @@ def finetune(
         Excludes("steps"),
     ] = None,
     seed: Annotated[
-        int | None, typer.Option(min=0, help="Of new heads, order and dropout.")
+        int | None, typer.Option(min=0, help="Seed for new heads, order and dropout.")
     ] = None,
     resume: Resume = "auto",
     device: TrainingDevice = "auto",
@@ -308,16 +308,21 @@ def finetune(
     ] = None,
     search: Annotated[
         bool,
-        typer.Option("--search", help="Try the recipe's grid (Table 8) and keep the best run."),
+        typer.Option(
+            "--search",
+            help="Try every setting of the recipe's grid (Table 8) and keep the best run.",
+        ),
     ] = False,
     seeds: Annotated[
         int | None,
-        typer.Option(min=1, help="Runs with as many seeds; the best is kept, the mean reported."),
+        typer.Option(
+            min=1, help="Number of seeds to train with; the best run is kept, the mean reported."
+        ),
     ] = None,
 ) -> None:
-    """Train a pre-trained model further for one task.
+    """Fine-tune a pre-trained model for one task.
 
-    The weights with the best development metric are kept. A run that was killed goes on where its
+    The weights with the best development metric are kept. A run that was killed resumes where its
     last checkpoint was.
     """
     from evals.suites import resolve
@@ -351,7 +356,7 @@ def finetune(
 
 
 def _require_fields(task: str, given: Mapping[str, Any]) -> None:
-    """Refuse options that say nothing of a task, because its recipes have no such field."""
+    """Refuse options that do not apply to a task, because its recipes have no such field."""
     from unimo2.errors import UsageError
     from unimo2.training.finetuning.config import TASKS, default_config
 
@@ -375,7 +380,7 @@ def _task(spelled: str) -> str:
     if canonical(spelled) not in TASKS and shown(spelled) in benchmarks():
         known = ", ".join(map(shown, TASKS))
         raise UsageError(
-            f"'{spelled}' is evaluated only: no model is fine-tuned for it here; known are: {known}"
+            f"'{spelled}' can only be evaluated, not fine-tuned for; known are: {known}"
         )
     return task_name(spelled)
 
@@ -398,7 +403,9 @@ def _checkpoint(model: str, task: str) -> Path | None:
     if task in GLUE and ("/" in model or folder.is_dir()):
         return None
     zoo.resolve(model)  # says what is wrong with a name that is neither card nor folder
-    raise IncompatibleModel(f"{model} is no UNIMO-2 checkpoint, which {task} is fine-tuned from")
+    raise IncompatibleModel(
+        f"{model}: expected a UNIMO-2 checkpoint to fine-tune for {task}, got another model"
+    )
 
 
 def _recipe(
@@ -426,7 +433,7 @@ def _recipe(
 def _run(
     request: _Request, recipe: FinetuneRecipe, output: Path, must_select: bool = False
 ) -> TrainSummary:
-    """One training run; with `must_select` it is not begun unless evaluations choose the weights."""
+    """One training run; with `must_select`, evaluations must be able to choose the weights."""
     from evals.distributed import training_team
     from evals.validation import validator
     from unimo2.errors import UsageError
@@ -440,7 +447,7 @@ def _run(
         say(f"no development split ({reason}): the last weights are kept", err=True)
     if must_select and evaluate is None:
         raise UsageError(
-            "--search and --seeds compare runs on a development split, and there is none"
+            "--search and --seeds compare runs on a development split: the data has none"
         )
     with TrainingBar(shown=is_first_process()) as bar:
         return train(
@@ -465,7 +472,7 @@ def _prepare(request: _Request, recipe: FinetuneRecipe) -> FinetuningRun:
 
 
 def _announce(prepared: FinetuningRun, recipe: FinetuneRecipe, device: str) -> None:
-    """What is going to be trained on, and how much memory that takes."""
+    """Describe the training data and its memory."""
     from unimo2.bench.scale import of_finetuning
     from unimo2.modeling.configuration import Unimo2Config
     from unimo2.training.launched import launched_processes
@@ -485,7 +492,7 @@ def _announce(prepared: FinetuningRun, recipe: FinetuneRecipe, device: str) -> N
 
 
 def _describe(summary: TrainSummary) -> None:
-    """The last lines."""
+    """Print the last lines."""
     best = summary.best
     kept = f"; best at step {best.step}: {best.name} {best.value:.1f}" if best else ""
     say(
@@ -507,7 +514,8 @@ def _run_several(
 
     if launched_processes() > 1:
         raise UsageError(
-            "--search and --seeds train one run after the other, in one process: start them without "
+            "--search and --seeds train their runs one after another in one process: start them "
+            "without "
             "a launcher"
         )
     if search and not recipe.search:
@@ -537,7 +545,7 @@ def _run_several(
 def _identity(
     request: _Request, recipe: FinetuneRecipe, searched: Sequence[str]
 ) -> Mapping[str, Any]:
-    """What runs must have in common to be compared: all but the seed and the fields searched."""
+    """Settings that comparable runs must share: all but the seed and the searched fields."""
     from zoo.weights import weights_sha256
 
     varied = {"seed", *searched}
@@ -565,7 +573,7 @@ def _describe_several(comparison: SearchResult, output: Path) -> None:
 
 
 def _rows(comparison: SearchResult) -> Iterator[tuple[str, ...]]:
-    """One row a setting."""
+    """One row per setting."""
     for average in comparison.settings:
         setting = ", ".join(f"{key} {value}" for key, value in average.setting.items())
         numbers = (average.mean, average.deviation, max(average.values))

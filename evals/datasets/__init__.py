@@ -1,4 +1,4 @@
-"""Which data sets there are, where they come from, how they must lie, and whether they do.
+"""Data sets: their sources and layouts, and checks of what is on disk.
 
 `catalogue/` has one file per data set (GLUE's tasks share one, and so do plain texts): what it is,
 its licence and source, its official counts, how it is checked, how samples are drawn, and its form

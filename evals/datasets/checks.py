@@ -1,4 +1,4 @@
-"""What the verifiers of several data sets have in common."""
+"""Checks shared by the verifiers of several data sets."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def web_samples(pairs: Iterable[WebPair]) -> Iterator[Sample]:
 
 
 def by_image(lines: Iterable[tuple[Path, str]]) -> Iterator[Sample]:
-    """Put together what is said of the same image, in the order in which images first come."""
+    """Merge the texts of the same image, in order of first occurrence."""
     grouped: dict[Path, list[str]] = {}
     for path, line in lines:
         grouped.setdefault(path, []).append(line)

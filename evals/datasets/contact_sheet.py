@@ -1,4 +1,4 @@
-"""A contact sheet: pictures in a grid, each with its captions beneath."""
+"""A contact sheet: images in a grid, with captions below."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class CaptionedPicture:
 
 
 def contact_sheet(pictures: Sequence[CaptionedPicture], columns: int = 4) -> Image.Image:
-    """Lay out RGB pictures of any size, one or more, in rows of `columns` tiles.
+    """Lay out RGB images of any size, one or more, in rows of `columns` tiles.
 
     Rows are as high as their longest captions need.
     """
@@ -53,7 +53,7 @@ def contact_sheet(pictures: Sequence[CaptionedPicture], columns: int = 4) -> Ima
 
 
 def _fitted(image: Image.Image) -> Image.Image:
-    """The picture as large as its tile allows."""
+    """The image scaled to fit its tile."""
     longest = max(image.size)
     if longest <= _PIXEL_ART:
         factor = _TILE // longest

@@ -1,4 +1,4 @@
-"""What is said of a data set, and what a look at it on disk brings."""
+"""Description of a data set, and the result of checking it on disk."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from unimo2.formats.shards import ImageSource
 
 ROLES = ("benchmark", "pairs", "images", "text")
-"""What a data set is for: to measure on, or as which kind of pre-training corpus."""
+"""Role of a data set: benchmark, or a kind of pre-training corpus."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class RequiredPath:
 
 @dataclass(frozen=True)
 class OfficialCount:
-    """How much a split of the data set holds as it is distributed."""
+    """Official size of a split."""
 
     split: str  # its name, as this project names it
     unit: str  # what is counted
@@ -52,7 +52,7 @@ class OfficialCount:
 
 @dataclass
 class VerificationReport:
-    """What a verifier saw."""
+    """Findings of a verifier."""
 
     # (split, unit) -> how many there are on disk
     counts: dict[tuple[str, str], int] = field(default_factory=dict)
@@ -76,7 +76,7 @@ class Sample:
 
 @dataclass(frozen=True)
 class SampleReader:
-    """How a data set is shown."""
+    """Reads samples of a data set for display."""
 
     splits: tuple[str, ...]  # their names; the first one is shown unless told otherwise
     # gives all samples of a split: takes the data root, the split, and what counts the items that
@@ -96,7 +96,7 @@ class HubFile:
 
 @dataclass(frozen=True)
 class HubForm:
-    """Where a data set lies on the Hugging Face hub, and what is made of it."""
+    """Source of a data set on the Hugging Face hub, and the files made from it."""
 
     source: str  # repository of the hub
     config: str  # its configuration
@@ -128,5 +128,5 @@ class DataSet:
 
     @property
     def main_unit(self) -> str:
-        """What its splits are counted in first of all."""
+        """Main unit of its splits."""
         return self.official[0].unit if self.official else "images"

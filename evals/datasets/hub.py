@@ -156,7 +156,7 @@ def _tsv_lines(name: str, form: HubForm, file: HubFile, rows: Dataset) -> Iterat
 
 
 def _label_writer(name: str, file: HubFile, rows: Dataset) -> Callable[[Any], str]:
-    """How a label of the hub is written officially; classes go by their name, not by their number."""
+    """Official spelling of a hub label; classes are matched by name, not by number."""
     from datasets import ClassLabel
 
     if "label" not in rows.column_names:

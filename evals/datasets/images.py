@@ -1,4 +1,4 @@
-"""Decoding every image of a data set, as it is shown them, on all processors."""
+"""Decodes every image of a data set on all processors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The data sets by name, and what of them lies in a data root."""
+"""Registry of data sets by name, and which of their files are in a data root."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def select(names: list[str] | None) -> list[DataSet]:
 
 @dataclass(frozen=True)
 class Presence:
-    """What of a place is there."""
+    """A required path: whether it is on disk, and its size."""
 
     path: str  # the alternative that is there, or the first one
     there: bool  # whether it is
@@ -88,7 +88,7 @@ def presence(place: RequiredPath, root: Path) -> Presence:
 
 
 def is_there(data_set: DataSet, root: Path) -> bool:
-    """Whether any place that is the data set's own is in the data root."""
+    """Whether any of the data set's own paths is in the data root."""
     return any(presence(place, root).there for place in data_set.places if place.needed)
 
 

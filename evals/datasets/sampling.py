@@ -1,4 +1,4 @@
-"""A few images of a data set with what it says of them, evenly spread over a split."""
+"""A few images of a data set with their annotations, evenly spread over a split."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from unimo2.formats.parsing import Skips
 
 @dataclass(frozen=True)
 class ChosenSamples:
-    """What was chosen of a split."""
+    """Samples chosen from a split."""
 
     data_set: str  # its name
     split: str  # which
@@ -44,7 +44,7 @@ def choose(name: str, root: Path, split: str | None, count: int) -> ChosenSample
     samples = data_set.samples
     if samples is None:
         known = ", ".join(shown_data_sets())
-        raise UsageError(f"{data_set.name} has no pictures to show; these have: {known}")
+        raise UsageError(f"{data_set.name} has no images to show; these have: {known}")
     split = samples.splits[0] if split is None else split
     if split not in samples.splits:
         known = ", ".join(samples.splits)

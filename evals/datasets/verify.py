@@ -1,4 +1,4 @@
-"""Holding what is on disk against the official counts, and naming what differs."""
+"""Checks data on disk against the official counts, and lists the differences."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from unimo2.errors import BadData, MissingData
 
 NOT_THERE, COMPLETE, PART, SAMPLE = "not there", "complete", "part", "sample"
 WRONG, READ = "problems", "read"
-_TELLING = 100  # a smaller split of the size of another one is no sign of having been mixed up
+_TELLING = 100  # in smaller splits, the size of another one does not suggest a mix-up
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class CountRow:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What is to be said of one data set."""
+    """Verdict on one data set."""
 
     name: str  # of the data set
     # `COMPLETE`, `PART` (whole splits, not all of them), `SAMPLE`, `WRONG`, `READ` (nothing wrong,
@@ -76,7 +76,7 @@ def verify(
 
 
 def written_counts(data_set: DataSet, suite: Mapping[str, Any]) -> tuple[OfficialCount, ...]:
-    """What `suite.json` says that was written of a data set."""
+    """Counts of a data set as recorded in `suite.json`."""
     counts = suite.get("counts", {}).get(data_set.name, {})
     # "images with 5 captions each" are counted as images.
     unit = suite.get("units", {}).get(data_set.name, data_set.main_unit).split()[0]
@@ -121,7 +121,7 @@ def compare(
 def _known_as(
     data_set: DataSet, expected: Iterable[OfficialCount], row: OfficialCount, found: int
 ) -> str | None:
-    """What it is that has this number of items, if that is known."""
+    """Note on a known collection or split with this number of items; None if there is none."""
     if row.unit == data_set.main_unit and found in data_set.look_alikes:
         return f"these are {data_set.look_alikes[found]}"
     others = [
@@ -135,7 +135,7 @@ def _known_as(
 
 
 def _absent(findings: VerificationReport, expected: Iterable[OfficialCount]) -> list[str]:
-    """Splits of which nothing at all was counted, in the official order."""
+    """Splits without any counted item, in the official order."""
     counted = {split for split, _ in findings.counts}
     return list(dict.fromkeys(row.split for row in expected if row.split not in counted))
 

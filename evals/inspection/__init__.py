@@ -1,1 +1,1 @@
-"""What the parts of a model hold, and whether it matters."""
+"""Inspection of a model's grounded dictionary and its effect."""

@@ -1,4 +1,4 @@
-"""What each row of the grounded dictionary stands for (paper, figure 3 and appendix A).
+"""Contents of each row of the grounded dictionary (paper, figure 3 and appendix A).
 
 Who chooses it, which words and patches are nearest to it, and, where scene graphs are known, how much
 alike its nearest patches are.
@@ -85,7 +85,7 @@ def inspect(
     """
     dictionary = model.base.dictionary
     if dictionary is None or dictionary.nearest:
-        raise IncompatibleModel(f"model '{model.name}' has no dictionary of which rows are chosen")
+        raise IncompatibleModel(f"model '{model.name}' has no grounded dictionary")
     encoded: list[ItemFeatures] = []
     for start in range(0, len(images), _AT_ONCE):
         encoded += model.encode_images([load_image(i.path) for i in images[start:][:_AT_ONCE]])
@@ -158,7 +158,7 @@ def _things(
 
 
 def _chosen(indices: Tensor, rows: int) -> Tensor:
-    """Which rows were chosen, [items, K] to bool [items, C]."""
+    """Mask of chosen rows, [items, K] to bool [items, C]."""
     return torch.zeros(len(indices), rows, dtype=torch.bool).scatter_(1, indices.cpu(), True)
 
 
@@ -190,7 +190,7 @@ def _nearest_words(
 def _values(
     model: Unimo2Scorer, images: Sequence[KarpathyImage], scenes: Mapping[str, Scene] | None
 ) -> list[tuple[str, ...]]:
-    """What every patch of every image shows; nothing without scenes."""
+    """Content of every patch of every image; nothing without scenes."""
     if scenes is None:
         return []
     grid = model.base.config.patch_grid

@@ -1,11 +1,11 @@
-"""Does it matter which dictionary rows are chosen? Matching with rows of the pair, and with others.
+"""Does the choice of dictionary rows matter? Matching with the pair's own rows, and with others.
 
-Every caption is matched with its own image and with the images that contrast takes for most like it.
-R@1 among those is measured with the rows that the pair chooses (equation 2), and with rows chosen in
-other ways. So is the loss of hidden words, which tells small differences apart, and next to them what
-is lost with another image altogether: as much as the image tells at all. Where rows drawn at random do as well, the grounded tokens are places through which
-messages pass, and their content says nothing: no ablation of K, C or the dictionary can then show
-anything through matching.
+Every caption is matched with its own image and with the images that the contrastive score ranks
+closest. R@1 among those is measured with the rows that the pair chooses (equation 2), and with rows
+chosen in other ways. So is the loss of masked tokens, which resolves small differences, beside the
+loss with a different image, which bounds what the image contributes. Where random rows do as well,
+the grounded tokens only pass messages and their content carries no information: no ablation of K, C
+or the dictionary can then show anything through matching.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ WAYS = {
     "random": "drawn at random",
     "worst": "those that fit least",
 }
-"""How rows are chosen: keys, and what they are called."""
+"""Ways to choose rows: keys and display names."""
 
 _WRONG_IMAGE = "wrong image"
 _AT_ONCE = 64  # images in a call of the vision tower
@@ -54,8 +54,8 @@ class Intervention:
         recall: Captions whose own image has the highest logit, in percent.
         loss: What is lost against "pair", in points.
         ci95: Its interval, paired over captions; captions of one image are drawn together.
-        correlation: Of the logits with those of "pair".
-        words_loss: What a hidden word of a caption costs more than with "pair", in nats.
+        correlation: Correlation of the logits with those of "pair".
+        words_loss: Extra loss per masked token of a caption over "pair", in nats.
         words_ci95: Its interval, likewise.
     """
 
@@ -74,7 +74,7 @@ class Interventions:
 
     Attributes:
         rows: One a way.
-        words: What a hidden word costs with the rows of "pair", in nats.
+        words: Loss per masked token with the rows of "pair", in nats.
         wrong_image: What it costs more with the image of another caption, and its interval.
     """
 
@@ -98,9 +98,9 @@ def measure(
     Args:
         model: A scorer with a dictionary of which K rows are chosen.
         images: A split with its captions.
-        report: Called as the work goes on.
+        report: Called as the work progresses.
         candidates: Images that a caption is matched with, its own among them.
-        seed: Of random rows and of resampling.
+        seed: Seed for random rows and of resampling.
 
     Returns:
         The table.
@@ -111,7 +111,7 @@ def measure(
     """
     dictionary = model.base.dictionary
     if dictionary is None or dictionary.nearest:
-        raise IncompatibleModel(f"model '{model.name}' has no dictionary of which rows are chosen")
+        raise IncompatibleModel(f"model '{model.name}' has no grounded dictionary")
     if not 2 <= candidates <= len(images):
         raise UsageError(
             f"{candidates} candidates of {len(images)} images: 2 at least, all at most"
@@ -199,7 +199,7 @@ def _match(
     near: Tensor,
     rows: dict[str, Tensor],
 ) -> dict[str, Tensor]:
-    """What the matching head says for a match and not against, [candidates] by way."""
+    """Match minus non-match logit of the matching head, [candidates] by way."""
     count = len(near)
     with torch.inference_mode():
         vision = images.tensors["states"][near].repeat(len(rows), 1, 1)
@@ -213,7 +213,7 @@ def _match(
 
 
 class _Hiding:
-    """Captions with hidden words; which those are is the same for every model of a tokenizer."""
+    """Captions with masked tokens, the same ones for every model of a tokenizer."""
 
     def __init__(self, model: Unimo2Scorer, longest: int, seed: int) -> None:
         tokenizer = model.processor.tokenizer
@@ -233,7 +233,7 @@ class _Hiding:
 def _hidden_words(
     model: Unimo2Scorer, images: StackedFeatures, own: int, hidden: MaskedText, choice: _Choice
 ) -> dict[str, float]:
-    """Cross entropy of a caption's hidden words by way, and with the next image in its image's place."""
+    """Cross entropy of a caption's masked tokens by way, and with the next image."""
     device = model.base.device
     other = (own + 1) % len(images)
     with torch.inference_mode():

@@ -39,7 +39,7 @@ def draws(groups: int, seed: int, resamples: int = RESAMPLES) -> Iterator[Ints]:
 
     Args:
         groups: Units drawn with replacement.
-        seed: Of the draws.
+        seed: Seed for the draws.
         resamples: Their number.
 
     Yields:
@@ -60,7 +60,7 @@ def resampled_sums(
     Args:
         statistics: `[items, statistics]`.
         group: `[items]`, from `grouping`.
-        seed: Of the draws.
+        seed: Seed for the draws.
         resamples: Their number.
 
     Returns:
@@ -95,13 +95,13 @@ def interval(values: Floats, value: float) -> tuple[float, float]:
 
 
 def of_draws(value: float, drawn: Floats, items: int, chance: float | None = None) -> Metric:
-    """A figure that is no mean over items, in percent, with the interval of its resamples.
+    """A figure that is not a mean over items, in percent, with the interval of its resamples.
 
     Args:
         value: of all items.
         drawn: `[resamples]`.
         items: Their number.
-        chance: What guessing gives; None where that has no meaning.
+        chance: Result of guessing; None where that has no meaning.
 
     Returns:
         The metric; it is at chance where the interval reaches down to what guessing gives.
@@ -130,8 +130,8 @@ def means(
         values: `[items]`, 0 to 1.
         subsets: Which items, by the name of the metric: `[items]`, at least one each.
         group: `[items]`, from `grouping`.
-        seed: Of the draws.
-        chance: What guessing gives in expectation, 0 to 1; None where that has no meaning.
+        seed: Seed for the draws.
+        chance: Expected result of guessing, 0 to 1; None where that has no meaning.
 
     Returns:
         The metrics; items of one group are drawn together.

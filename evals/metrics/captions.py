@@ -58,7 +58,7 @@ def caption_scores(
         captions: By image.
         references: By image, of at least the same images; the order of its keys is that in which
             images are scored.
-        seed: Of the bootstrap over images.
+        seed: Seed for the bootstrap over images.
 
     Returns:
         The scores.
@@ -251,10 +251,10 @@ def _ptb(lines: Sequence[str]) -> list[str]:
 
 # METEOR of a corpus from its per-caption statistics, so that it can be resampled.
 #
-# METEOR of a corpus is no mean over captions: the program (METEOR 1.5, which pycocoevalcap starts) adds
-# up the statistics of all captions and computes one score of the sums. It prints those statistics for
-# each caption; here is the formula that it applies to them (Denkowski and Lavie, 2014, with the
-# program's parameters for English), held to the program's own numbers by the tests.
+# METEOR of a corpus is not a mean over captions: the program (METEOR 1.5, started by pycocoevalcap)
+# sums the statistics of all captions and computes one score from the sums. It prints those
+# statistics per caption; this is the formula that it applies to them (Denkowski and Lavie, 2014,
+# with the program's parameters for English). Tests compare it with the program's own numbers.
 
 
 STATISTICS = 23  # numbers that the program prints for one caption
@@ -382,7 +382,7 @@ def spice(truth: Tokens, given: Tokens) -> Floats:
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise BadData(f"SPICE's program left no scores ({error!r})") from None
     if not np.isfinite(found).all():
-        raise BadData(f"SPICE's program gave no number for {np.sum(~np.isfinite(found)):,} images")
+        raise BadData(f"SPICE's program gave no score for {np.sum(~np.isfinite(found)):,} images")
     return found
 
 

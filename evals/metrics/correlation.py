@@ -22,7 +22,7 @@ def matthews(predictions: Ints, targets: Ints, seed: int) -> Metric:
     Args:
         predictions: `[items]`, 0 or 1.
         targets: `[items]`, 0 or 1.
-        seed: Of the bootstrap over items.
+        seed: Seed for the bootstrap over items.
 
     Returns:
         The metric; guessing gives 0.
@@ -35,7 +35,7 @@ def matthews(predictions: Ints, targets: Ints, seed: int) -> Metric:
 
 
 def matthews_table(predictions: Ints, targets: Ints) -> Floats:
-    """Which cell of the confusion matrix each item is in: `[items, 4]` for `matthews_of`."""
+    """Confusion matrix cell of each item: `[items, 4]` for `matthews_of`."""
     cells = [(predictions == a) & (targets == b) for a in (0, 1) for b in (0, 1)]
     return np.stack(cells, axis=1).astype(np.float64)
 
@@ -54,7 +54,7 @@ def pearson(predictions: Floats, targets: Floats, seed: int) -> Metric:
     Args:
         predictions: `[items]`.
         targets: `[items]`.
-        seed: Of the bootstrap over items.
+        seed: Seed for the bootstrap over items.
 
     Returns:
         The metric; guessing gives 0.
@@ -74,7 +74,7 @@ def pearson(predictions: Floats, targets: Floats, seed: int) -> Metric:
 
 
 def pearson_moments(x: Floats, y: Floats) -> Floats:
-    """What Pearson's correlation needs of each item: `[items, 6]` for `pearson_of`."""
+    """Per-item terms of Pearson's correlation: `[items, 6]` for `pearson_of`."""
     return np.stack([np.ones_like(x), x, y, x * x, y * y, x * y], axis=1)
 
 
@@ -86,7 +86,7 @@ def pearson_of(sums: Floats) -> Floats:
 def spearman(predictions: Floats, targets: Floats, seed: int) -> Metric:
     """Spearman's rank correlation, times 100; arguments, result and errors as for `pearson`.
 
-    Each resample is ranked anew, equal values sharing the mean of their ranks.
+    Each resample is ranked again, equal values sharing the mean of their ranks.
     """
     from scipy.stats import spearmanr
 
@@ -99,7 +99,7 @@ def spearman(predictions: Floats, targets: Floats, seed: int) -> Metric:
 
 
 def spearman_of(given: Floats, truth: Floats, counts: Ints) -> Floats:
-    """Spearman correlation of several draws, each ranked anew.
+    """Spearman correlation of several draws, each ranked separately.
 
     Args:
         given: Predictions, `[draws, items]`: a row for each draw.

@@ -1,4 +1,4 @@
-"""The Java programs of caption metrics: which Java runs them, in which locale, and for how long.
+"""Runs the Java programs of the caption metrics: choice of Java, locale and time limits.
 
 They are started here and not by pycocoevalcap, whose own calls depend on the machine's locale, write
 beside the installed package, and wait for ever when a program ends without an answer.
@@ -72,11 +72,11 @@ def run(
     """Run a program to its end.
 
     Args:
-        name: What messages call it.
-        arguments: Of `java`.
+        name: Name in messages.
+        arguments: Arguments of `java`.
         folder: Where it runs.
         text: Its standard input.
-        items: What it works on; each prolongs the time limit.
+        items: Number of items it works on; each prolongs the time limit.
         environment: Its environment; None for this process's.
 
     Returns:
@@ -157,8 +157,8 @@ def conversation(
     """Start a program that answers line by line, and end it with the block.
 
     Args:
-        name: What messages call it.
-        arguments: Of `java`.
+        name: Name in messages.
+        arguments: Arguments of `java`.
         folder: Where it runs.
         items: What it will be asked about; each prolongs the time limit.
 

@@ -1,4 +1,4 @@
-"""Recall@K from a score matrix, its 95 % interval, and what guessing would reach.
+"""Recall@K from a score matrix, with its 95 % interval and chance level.
 
 **Ties.** Candidates with equal scores stand in random order, and a recall is the expectation over
 that order, computed exactly. A scorer that says the same of everything therefore gets chance and
@@ -33,7 +33,7 @@ class Metric:
         value: In the metric's own unit (recalls: percent).
         n: Items that it is computed from.
         ci95: Lower and upper end of its 95 % interval.
-        chance: What guessing reaches in expectation; None where that has no meaning.
+        chance: Expected result of guessing; None where that has no meaning.
         at_chance: It cannot be told from guessing (see `within_noise_of_chance`), or is worse.
         higher_is_better: Direction.
         ties: Queries whose truth shares its score with a wrong candidate.
@@ -130,7 +130,7 @@ def probability_of_hit(right: int, candidates: int, k: int) -> float:
     Args:
         right: Right candidates.
         candidates: All candidates, `right` included.
-        k: How many are drawn; all of them if k is larger.
+        k: Number of units drawn; all if k is larger.
 
     Returns:
         1 - C(candidates - right, k) / C(candidates, k).
@@ -151,7 +151,7 @@ def rank_images(scores: ArrayLike, caption_image: ArrayLike) -> Ranking:
         One query per caption.
 
     Raises:
-        BadData: Scores that are no numbers, or shapes and indices that do not fit.
+        BadData: Scores that are NaN, or shapes and indices that do not fit.
     """
     matrix, owner = _checked(scores, caption_image)
     return _rank_columns(matrix, owner[None, :] == np.arange(len(matrix))[:, None])
@@ -177,12 +177,12 @@ def rank_classes(scores: ArrayLike, targets: ArrayLike) -> Ranking:
         One query per item.
 
     Raises:
-        BadData: Scores that are no numbers.
+        BadData: Scores that are NaN.
     """
     matrix, owner = np.asarray(scores), np.asarray(targets, dtype=np.int64)
     if np.isnan(matrix).any():
         raise BadData(
-            f"{np.isnan(matrix).sum()} scores of classes are no numbers (NaN): the model's weights "
+            f"{np.isnan(matrix).sum()} class scores are NaN: the model's weights "
             "are damaged, or try --dtype float32"
         )
     return _rank_columns(matrix.T, owner[None, :] == np.arange(matrix.shape[1])[:, None])
@@ -204,7 +204,7 @@ def _checked(scores: ArrayLike, caption_image: ArrayLike) -> tuple[NDArray[np.fl
     if np.isnan(matrix).any():
         image, caption = np.argwhere(np.isnan(matrix))[0]
         raise BadData(
-            f"{np.isnan(matrix).sum()} scores are no numbers (NaN), the first at image {image}, "
+            f"{np.isnan(matrix).sum()} scores are NaN, the first at image {image}, "
             f"caption {caption}"
         )
     if captions == 0 or owner.min() < 0 or owner.max() >= images:
@@ -291,7 +291,7 @@ def within_noise_of_chance(value: float, low: float, chance: float, units: int) 
     Args:
         value: The rate, 0 to 1.
         low: Lower end of its 95 % interval.
-        chance: What guessing gives in expectation, 0 to 1.
+        chance: Expected result of guessing, 0 to 1.
         units: Independent items (images).
 
     Returns:
@@ -313,11 +313,11 @@ def recall(
     """Recall@K in percent with interval and chance level.
 
     Args:
-        ranking: Of the queries.
+        ranking: Ranking of the queries.
         k: Places that count.
         group: `[queries]`, the image of each query; an image's captions are resampled together.
         right: `[queries]`, how many candidates are right for each query.
-        candidates: How many there are in all.
+        candidates: Total number of candidates.
         counts: From `bootstrap_counts`.
 
     Returns:
@@ -352,9 +352,9 @@ def retrieval_metrics(
         images: From `rank_images`.
         texts: From `rank_texts`.
         caption_image: `[captions]`, index of the image that each caption describes.
-        seed: Of the bootstrap.
+        seed: Seed for the bootstrap.
         at: The K's.
-        resamples: Of the bootstrap over images.
+        resamples: Number of resamples of the bootstrap over images.
 
     Returns:
         "image_retrieval/R@1" ... and "text_retrieval/R@1" ..., in percent.

@@ -1,6 +1,6 @@
-"""How fast the retrieval protocol is: against the released algorithm, dense fusion, the machine.
+"""Speed of the retrieval protocol, against the released algorithm, dense fusion and matmuls.
 
-Four ways to score the same pairs are timed in turn, in every number format, beside plain matrix
+Four ways to score the same pairs are timed in turn, in every dtype, beside plain matrix
 products of the fusion layers' shapes. Models have random weights: speed does not depend on them.
 """
 
@@ -43,7 +43,7 @@ class Method:
         hours: That time.
         tower_gflop: 10^9 operations of the towers for a pair of the protocol, in the mean.
         fusion_gflop: The same of choosing grounded tokens and fusing.
-        share: Of the matmul rate, the operations a second that timed fusion reaches (of the
+        share: Share of the matmul rate, the operations a second that timed fusion reaches (of the
             released algorithm: towers and fusion); the median of the rounds' ratios.
         slower: Its time by that of this project's exhaustive protocol, the median of the rounds'.
     """
@@ -62,15 +62,15 @@ class RetrievalSpeed:
     """Figures of one run.
 
     Attributes:
-        dtype: Of towers and fusion.
+        dtype: Dtype of towers and fusion.
         pairs: Pairs that were timed each round.
         batch_size: Pairs in one call.
         image_ms: Milliseconds of the vision tower for an image, median.
-        text_ms: Of the text tower for a caption.
-        pair_ms: Of fusing a pair.
+        text_ms: Milliseconds of the text tower for a caption.
+        pair_ms: Milliseconds of fusing a pair.
         matmul_tflops: 10^12 operations a second of plain products of the fusion layers' shapes.
         projection_mib: Memory that the first layer's projections of an image take.
-        released_ratio: The whole protocol's time by the released algorithm in the first number format
+        released_ratio: The whole protocol's time by the released algorithm in the first dtype
             of the run, by this project's exhaustive one in this format; the median of the rounds'.
         methods: This project's protocol first.
     """
@@ -226,21 +226,21 @@ def measure(
     batch_size: int | None = None,
     shortlist: int = SUGGESTED,
 ) -> list[RetrievalSpeed]:
-    """Time all ways in all number formats in turn.
+    """Time all ways in all dtypes, alternately.
 
     Args:
         config: Sizes of a grounded model.
         images: Images that are timed with every caption.
         captions: Captions.
         text: Text rows of each caption.
-        dtypes: Of towers and fusion, at least one.
+        dtypes: Dtypes of towers and fusion, at least one.
         device: Where it runs.
         repeats: Rounds.
         batch_size: Pairs in one call; the adapter's own choice if None.
         shortlist: K of `--rerank`.
 
     Returns:
-        The figures of each number format.
+        The figures per dtype.
     """
     benches = [Bench.of(config, images, captions, text, device, d, batch_size) for d in dtypes]
     shapes = [bench.linear_shapes(text) for bench in benches]
@@ -282,7 +282,7 @@ def _exhaustive(each: Tensor) -> Tensor:
 
 
 def _methods(one: Bench, each: Tensor, rate: Tensor, shortlist: int) -> tuple[Method, ...]:
-    """What the timings mean for the official protocol."""
+    """Time of the official protocol by each method, from the timings."""
     towers = IMAGES * each[0] + CAPTIONS * each[1]  # [rounds], seconds
     everything = IMAGES * CAPTIONS
     chosen = most_pairs(IMAGES, CAPTIONS, shortlist)

@@ -47,7 +47,7 @@ class Chooser:
     about: Mapping[str, Any]
 
     def facts(self) -> dict[str, Any]:
-        """Which model it is, and by which of its scores it chooses."""
+        """The model, and the score by which it chooses."""
         dual = isinstance(self.model, protocols.DualEncoder)
         return {
             "model": self.model.name,
@@ -83,7 +83,7 @@ def completed(request: Request, suite: Suite, share: ProcessGroup) -> Request:
     if options.shortlist_from is None and options.chooser is None:
         return request
     if options.rerank is None:
-        raise UsageError("--shortlist-from chooses the candidates of --rerank K: say how many")
+        raise UsageError("--shortlist-from chooses the candidates of --rerank K: add --rerank K")
     if isinstance(options.chooser, Chooser):
         return request
     benchmark = get_benchmark(request.benchmark)
@@ -107,7 +107,8 @@ def _loaded(request: Request, benchmark: Benchmark, suite: Suite, share: Process
 def _able(model: Model) -> Model:
     if not any(isinstance(model, protocols.CAPABILITIES[name]) for name in CAPABILITIES):
         raise IncompatibleModel(
-            f"model '{model.name}' cannot choose a shortlist: it is no {' or '.join(CAPABILITIES)}"
+            f"model '{model.name}' cannot choose a shortlist: expected a "
+            f"{' or '.join(CAPABILITIES)}"
         )
     return model
 
@@ -116,9 +117,9 @@ def on_shortlist(shortlists: Shortlists, caption_image: Ints, seed: int) -> dict
     """Share of queries with a right candidate on their shortlist, in percent.
 
     Args:
-        shortlists: Of the run.
+        shortlists: Shortlists of the run.
         caption_image: `[captions]`, index of each caption's image.
-        seed: Of the bootstrap.
+        seed: Seed for the bootstrap.
 
     Returns:
         "image_retrieval/truth_on_shortlist" and "text_retrieval/truth_on_shortlist".

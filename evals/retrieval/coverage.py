@@ -1,4 +1,4 @@
-"""How much of an exhaustive ranking a shortlisted run has settled, without running it.
+"""Share of an exhaustive ranking that a shortlisted run determines, without running it.
 
 A pair outside the shortlist could only get among a query's first k if its ITM logit made up for what
 it lacks in contrastive score. The run knows every pair's contrastive score, and how high the logits
@@ -27,7 +27,7 @@ class Coverage:
         highest: Highest ITM logit of the pairs in the last quarter of their shortlists.
         captions: By k, the captions among whose first k images another one might be.
         images: By k, the images among whose first k captions another one might be.
-        queries: How many captions and images there are.
+        queries: Number of captions and of images.
     """
 
     highest: float
@@ -50,7 +50,7 @@ class Coverage:
             k: Of the run's shortlists.
             itm: `[images, captions]`, NaN for pairs that were not fused.
             contrastive: `[images, captions]`, every pair's.
-            weight: Of the contrastive score.
+            weight: Weight of the contrastive score.
             at: Numbers of first places, each at least 1.
 
         Returns:
@@ -68,7 +68,7 @@ class Coverage:
         )
 
     def note(self) -> str:
-        """What a reader of the record must know."""
+        """Notes for the record."""
         at = "/".join(map(str, self.captions))
         captions = "/".join(f"{count:,}" for count in self.captions.values())
         images = "/".join(f"{count:,}" for count in self.images.values())
@@ -106,8 +106,8 @@ def coverage_notes(
 
     Args:
         rerank: Its size; None for all pairs.
-        weight: Of the contrastive score; None for a score that is no weighted sum.
-        parts: Of the score, each `[images, captions]`.
+        weight: Weight of the contrastive score; None for a score that is not a weighted sum.
+        parts: Parts of the score, each `[images, captions]`.
 
     Returns:
         A note, or nothing where there is no shortlist or no such sum.

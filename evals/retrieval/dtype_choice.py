@@ -47,7 +47,7 @@ class DtypeChoice:
     captions: int
 
     def note(self, exact: str, fast: str) -> str:
-        """What the record says of it; the arguments are the two number formats."""
+        """Note for the record; the arguments are the two dtypes."""
         ranks = "the same ranks" if not self.changed else f"{self.changed} other ranks"
         return (
             f"dtype auto: {fast if self.fast else exact} is used; {fast} took 1/{self.speedup:.2f} "

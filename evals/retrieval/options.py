@@ -1,4 +1,4 @@
-"""The options of whatever scores images with texts: retrieval, and zero-shot classification."""
+"""Options of benchmarks that score images with texts: retrieval and zero-shot classification."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which (caption, images) units a retrieval run consists of, which are done, what the rest costs.
+"""Plan of a retrieval run: its (caption, images) units, which are done, and the cost of the rest.
 
 A unit is one caption with all its images: every image, or those that a shortlist chose. Units are
 kept on disk in blocks of a few captions; a block's place and size depend on the numbers of images,
@@ -62,7 +62,7 @@ class ScoringPlan:
 
     @property
     def extent(self) -> Workload:
-        """How much is left to find a batch size on; a unit is a caption with its images."""
+        """Work left to tune the batch size on; a unit is a caption with its images."""
         captions = sum(map(len, self.remaining))
         return Workload("captions", captions, self.pairs, max(1, self.pairs // self.captions))
 

@@ -1,4 +1,4 @@
-"""What a retrieval run keeps of every query, and its recalls as functions of that."""
+"""Per-query results of a retrieval run, and recalls computed from them."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Runs a pair scorer over a plan: each tower once per item, then caption by caption.
 
-The order of the work is fixed by the plan alone, and what shares a call by it and the batch size. That
-is found by the first captions of a long run (`evals.batch_sizes`); a run that was killed and goes on keeps
+The plan fixes the order of the work; the plan and the batch size fix which pairs share a call. The
+first captions of a long run determine the batch size (`evals.batch_sizes`), and a resumed run keeps
 it. Scores do not depend on it, up to rounding.
 """
 
@@ -51,7 +51,7 @@ def score(
         plan: Blocks to do.
         writer: Where they are kept.
         search: Says how many images share a call of the scorer; calls of the towers have its own.
-        report: Called as the work goes on.
+        report: Called as the work progresses.
 
     Returns:
         Seconds that the vision tower took; 0 if nothing was left to do.
@@ -59,7 +59,7 @@ def score(
     Raises:
         BadData: An image that cannot be decoded.
         IncompatibleModel: The model does not return one score per image.
-        BadCheckpoint: The model returns scores that are no numbers.
+        BadCheckpoint: The model returns NaN scores.
     """
     if not plan.remaining:
         return 0.0
@@ -163,7 +163,7 @@ def _products(model: DualEncoder, vectors: Scores, texts: Sequence[str]) -> Scor
 
 
 def _vectors(model: DualEncoder, embed: Callable[[], Tensor], items: int) -> Scores:
-    """What a tower gives of some items, `[items, dim]`, on the CPU."""
+    """Tower outputs of some items, `[items, dim]`, on the CPU."""
     found = with_room(model, embed)
     if found.ndim != 2 or len(found) != items:
         raise IncompatibleModel(
@@ -187,14 +187,14 @@ def contrastive_matrix(
         images: Image files.
         captions: Texts.
         batch_size: Items per call of the towers.
-        report: Called as the work goes on.
+        report: Called as the work progresses.
 
     Returns:
         `[images, captions]`, float32.
 
     Raises:
         BadData: An image that cannot be decoded.
-        BadCheckpoint: The model returns scores that are no numbers.
+        BadCheckpoint: The model returns NaN scores.
     """
     stacks = _encode_images(model, images, batch_size, batch_size, report)
     columns = []
@@ -208,7 +208,7 @@ def contrastive_matrix(
 
 
 def _cheaper(model: PairScorer, plan: ScoringPlan) -> str | None:
-    """What to say of a long exhaustive run, if a shortlist would at least halve it."""
+    """Advice for a long exhaustive run, if a shortlist would at least halve it."""
     pairs = most_pairs(plan.images, plan.captions, SUGGESTED)
     if plan.chosen is not None or 2 * pairs > plan.pairs:
         return None
@@ -317,7 +317,7 @@ def fitting(call: Callable[[], Result], size: int) -> Result | None:
 
     Args:
         call: Runs the model.
-        size: Of its batch; of one item the error is passed on.
+        size: Size of its batch; of one item the error is passed on.
     """
     import torch
 
@@ -436,6 +436,6 @@ def _check_numbers(model: Model, name: str, part: Scores) -> None:
     """Stop at once where a model gives what cannot be ranked."""
     if np.isnan(part).any():
         raise BadCheckpoint(
-            f"model '{model.name}' gives scores that are no numbers ('{name}'); "
+            f"model '{model.name}' returns NaN scores ('{name}'); "
             "its weights are damaged, or try --dtype float32"
         )

@@ -96,7 +96,7 @@ def top_k(scores: NDArray[np.floating[Any]], k: int, axis: int) -> Mask:
     """The k highest along an axis, and all that tie with the k-th.
 
     Args:
-        scores: Of any shape.
+        scores: Scores of any shape.
         k: At least 1; all are chosen where there are fewer.
         axis: Along which they are compared.
 

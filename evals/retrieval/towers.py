@@ -1,4 +1,4 @@
-"""How fast a dual encoder's towers are beside a plain loop over transformers, and what the rest takes.
+"""Speed of a dual encoder's towers against a plain loop over transformers, and of the rest.
 
 Both ways are timed in turn on the same images and captions. The rest of `unimo2 eval flickr` (products
 of vectors, blocks on disk, ranks, intervals, samples) is run as it is for 1,000 images and 5,000
@@ -41,11 +41,11 @@ class TowerSpeed:
     """Figures of one run.
 
     Attributes:
-        images_per_second: Of `embed_images`, from decoded images to vectors, median.
-        plain_images_per_second: Of the plain loop.
+        images_per_second: Rate of `embed_images`, from decoded images to vectors, median.
+        plain_images_per_second: Rate of the plain loop.
         images_ratio: Time of the plain loop by ours, the median of the rounds' ratios.
-        texts_per_second: Of `embed_texts`.
-        plain_texts_per_second: Of the plain loop.
+        texts_per_second: Rate of `embed_texts`.
+        plain_texts_per_second: Rate of the plain loop.
         texts_ratio: As for images.
         rest_seconds: Everything of the protocol but the towers, at 1,000 x 5,000.
         rest_share: Its share of the protocol's time, in percent.

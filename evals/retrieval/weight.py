@@ -60,13 +60,13 @@ def scan_weights(
         itm: `[images, captions]`, logits of "match".
         contrastive: `[images, captions]`, contrastive scores.
         caption_image: `[captions]`, index of the image that each caption describes.
-        weights: What to try, at least one.
+        weights: Candidate weights, at least one.
 
     Returns:
         The choice.
 
     Raises:
-        BadData: Scores that are no numbers, or shapes and indices that do not fit.
+        BadData: Scores that are NaN, or shapes and indices that do not fit.
         UsageError: No weights to try.
     """
     if not weights:
@@ -95,7 +95,7 @@ def _mean_recall(scores: NDArray[np.float64], caption_image: ArrayLike) -> float
 def weighing(
     images: Sequence[KarpathyImage], team: Team
 ) -> Callable[[PairScorer], dict[str, float]]:
-    """What validation in training measures on some images: R@1 at the best weight, and that weight."""
+    """Validation on some images during training: R@1 at the best weight, and that weight."""
 
     def measured(model: PairScorer) -> dict[str, float]:
         choice = choose_weight(model, images, report=lambda progress: None, team=team)
@@ -116,8 +116,8 @@ def choose_weight(
     Args:
         model: A scorer with the parts "itm" and "contrastive".
         images: The split, with its captions.
-        report: Called as the scoring goes on.
-        weights: What to try.
+        report: Called as the scoring progresses.
+        weights: Candidate weights.
         team: Processes that score together; this one alone by default.
 
     Returns:

@@ -65,7 +65,7 @@ class BlockWriter:
         Args:
             block: Which captions.
             parts: "score" and the model's parts of it, each `[images, captions of the block]`.
-            seconds: What computing it took.
+            seconds: Duration of its computation.
         """
         arrays: dict[str, Any] = {**parts, SECONDS: np.float64(seconds)}
         write_atomically(self._path(block), lambda stream: np.savez(stream, **arrays))

@@ -35,7 +35,7 @@ def test_a_dry_run_shows_the_plan_and_does_nothing(ablate, tmp_path, capsys):
         "k=4",
         "one-to-one",
     ]
-    assert "4 of 4 rows are to be done" in out
+    assert "4 of 4 rows remain" in out
     assert not (tmp_path / "runs").exists()
 
 
@@ -76,7 +76,7 @@ def test_an_interrupted_row_ends_with_the_same_weights(ablate, tmp_path, capsys,
         patch.setattr("unimo2.training.logging.TrainingBar.__call__", interrupt)
         assert ablate("--k", "2") == 130
     assert capsys.readouterr().err.splitlines()[-1] == (
-        "unimo2: error: interrupted: what is finished is kept; the same command goes on from there"
+        "unimo2: error: interrupted: what is finished is kept; the same command resumes from there"
     )
     assert records.find(tmp_path / "runs") == []
     assert ablate("--k", "2", "--dry-run") == 0
@@ -181,13 +181,13 @@ def test_rows_are_exported_as_records_alone(ablate, tmp_path):
     ("arguments", "text"),
     [
         ([], "nothing to vary"),
-        (["--k", "17"], "--k 17: it must be at most the recipe's C = 16"),
+        (["--k", "17"], "--k 17: expected at most the recipe's C = 16"),
         (["--k", "0"], "Invalid value for '--k'"),
-        (["--c", "3"], "--c 3: it must be at least the recipe's K = 4"),
+        (["--c", "3"], "--c 3: expected at least the recipe's K = 4"),
         (["--k"], "--k needs at least one value"),
         (["--k", "2", "--budget", "0"], "--budget"),
         (["--k", "2", "--rerank", "-1"], "--rerank"),
-        (["--without", "sound"], "--without sound: it must be one of: gd, gd-inference, gt, text"),
+        (["--without", "sound"], "--without sound: expected one of: gd, gd-inference, gt, text"),
         (["--without", "text"], "the recipe 'tiny' has no text_sets and no image_sets"),
         (["--k", "2", "--config", "nonsense"], "nonsense"),
         (["--k", "2", "--suite", "paper"], "suite 'mini', not 'paper'"),

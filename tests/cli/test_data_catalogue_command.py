@@ -39,7 +39,7 @@ def test_list_shows_what_the_suite_holds_with_ceilings_and_chance(
     levels = content["levels"]["flickr"]
     assert f"suite mini at {suite}" in output
     image, text = (levels[f"{kind}_retrieval/R@1"]["ideal"] for kind in ("image", "text"))
-    table = [line.split() for line in output.split("Ceilings and floors")[1].splitlines()]
+    table = [line.split() for line in output.split("Upper bounds and baselines")[1].splitlines()]
     rows = [row[:5] for row in table]
     assert ["flickr", "image_retrieval/R@1", f"{image:.1f}", "16.7", "-"] in rows
     assert ["flickr", "text_retrieval/R@1", f"{text:.1f}", "16.7", "-"] in rows
@@ -124,8 +124,8 @@ def test_verify_of_real_samples_calls_them_samples(
     assert main(["data", "verify", "--data-root", str(real_data)]) == 1
     output = capsys.readouterr().out
     assert output.count("problem: ") == 1 and "  problem: dev: 6,735 rows: these are" in output
-    assert "\ncola: a part of it, and that is whole\n  not there: train, test\n" in output
-    assert "flickr30k: a sample; numbers measured on it stand beside no published ones" in output
+    assert "\ncola: a complete part of it\n  not there: train, test\n" in output
+    assert "flickr30k: a sample; results on it are not comparable with published ones" in output
     assert "\n  test: 60 of 1,000 images\n" in output
     assert "flickr30k  test           images         60      1,000  1K" in output
     table, below = output.split("about the paper's tables 6 and 7:")

@@ -181,9 +181,9 @@ def test_all_measures_what_the_model_can_do_and_names_what_it_cannot(
     assert status == 0
     assert [run["benchmark"] for run in content["runs"]] == ["sst2"]
     missing = content["not_measured"]
-    assert "is no answerer" in missing["vqa"]
+    assert "cannot be used as answerer" in missing["vqa"]
     assert "is fine-tuned for sst2, not for cola" in missing["cola"]
-    assert "is no pair_scorer" in missing["imagenet, zero-shot"]
+    assert "cannot be used as pair_scorer" in missing["imagenet, zero-shot"]
     status, out, _ = evaluate(capsys, "all", "--model", models / "plain", *options)
     assert status == 0
     assert "imagenet, zero-shot" in out
@@ -197,8 +197,8 @@ def test_all_measures_what_the_model_can_do_and_names_what_it_cannot(
     ("words", "says"),
     [
         (["cola", "--model", "sst2"], "is fine-tuned for sst2, not for cola"),
-        (["imagenet", "--model", "plain"], "is no image_classifier"),
-        (["coco", "--model", "vqa"], "is no captioner"),
+        (["imagenet", "--model", "plain"], "cannot be used as image_classifier"),
+        (["coco", "--model", "vqa"], "cannot be used as captioner"),
         (["imagenet", "--zero-shot", "--model", "plain", "--templates", "3"], "--templates 3"),
         (
             ["sst2", "--model", "sst2", "--split", "val"],
@@ -258,7 +258,7 @@ def test_a_record_is_made_again_by_its_command_and_by_a_file(data, models, tmp_p
         ("limit = 3", "expected benchmark"),
         ('benchmark = "sst2"\nbeam_size = 3', "No such option: --beam-size"),
         ('benchmark = "sst2"\nlimit = [1]', "limit is [1]; expected"),
-        ("benchmark", "no valid TOML"),
+        ("benchmark", "not valid TOML"),
     ],
 )
 def test_a_file_that_describes_no_run_is_refused(content, told, tmp_path, capsys):

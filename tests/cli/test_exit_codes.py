@@ -78,7 +78,7 @@ def test_every_verb_ends_with_the_codes_of_the_page(words, monkeypatch, capsys, 
         assert ("traceback is in" in err) == (status == 1)
         if status > 2:
             kept = words.split()[0] in ("eval", "finetune", "pretrain", "ablate")
-            assert ("goes on from there" if kept else "give the same command again") in err
+            assert ("resumes from there" if kept else "run the same command again") in err
     assert main([*words.split(), "--no-such-option"]) == 2
     assert "--no-such-option" in capsys.readouterr().err
     assert set(COMMANDS) >= set(VERBS)
@@ -104,7 +104,8 @@ def test_a_signal_ends_a_run_with_one_line_that_says_how_to_go_on(number, status
     _, err = process.communicate(timeout=30)
     assert process.returncode == status
     assert err == (
-        f"unimo2: error: {word}: what is finished is kept; the same command without --fresh goes on "
+        f"unimo2: error: {word}: what is finished is kept; the same command without --fresh "
+        "resumes "
         "from there\n"
     )
 

@@ -23,4 +23,4 @@ def test_only_the_first_process_speaks_and_chooses_the_weight(
     say("a line")
     assert capsys.readouterr().out == ("a line\n" if said else "")
     choose_retrieval_weight(tmp_path, tmp_path, tmp_path / "train.json", "cpu")
-    assert ("left as it is: no" in capsys.readouterr().err) == said
+    assert ("unchanged: no" in capsys.readouterr().err) == said

@@ -72,7 +72,7 @@ def test_a_finished_run_is_taken_up_and_another_one_is_refused(
         (["--set", "model.preset=huge"], "preset"),
         (["--set", "batch_size=64"], "12 images"),
         (["--resume", "maybe"], "maybe"),
-        (["--set", "eval_every=5"], "no early evaluation"),
+        (["--set", "eval_every=5"], "no validation"),
         (["--device", "tpu"], "tpu"),
         (["--set", 'pair_sets=["laion"]'], "laion"),
         (["--set", 'image_sets=["open_images"]'], "Open Images"),
@@ -93,7 +93,7 @@ def test_a_data_root_without_flickr_keeps_the_weight(tiny_root, tiny_recipe, tmp
     """Truth: the preset's weight, and a line that says so."""
     (tiny_root / "flickr30k" / "dataset_flickr30k.json").unlink()
     assert train(tiny_root, tiny_recipe, tmp_path / "run") == 0
-    assert "weight left as it is" in capsys.readouterr().err
+    assert "weight unchanged" in capsys.readouterr().err
     config = json.loads((tmp_path / "run" / "model" / "config.json").read_text())
     assert config["contrastive_weight"] == 0.3
 

@@ -75,7 +75,7 @@ def test_shares_take_every_chunk_once(count):
 def test_scores_that_are_no_numbers_stop_the_run(tmp_path):
     """Truth: NaN is no JSON."""
     work = ChunkPlan((0,), 1, "items")
-    with pytest.raises(BadCheckpoint, match="scores that are no numbers"):
+    with pytest.raises(BadCheckpoint, match="scores that are not finite"):
         prediction.predict(Fake(), work, lambda _: [{"logit": float("nan")}], tmp_path, print)
 
 

@@ -112,7 +112,7 @@ def test_any_image_tower_is_probed_and_nothing_else(root, tmp_path):
     assert any("fitted on 12 training images" in note for note in record.notes)
     assert record.variant == "linear-probe-12-images"
     vilt_folder(tmp_path / "vilt")
-    with pytest.raises(IncompatibleModel, match="no image_encoder"):
+    with pytest.raises(IncompatibleModel, match="as image_encoder"):
         run(root, tmp_path / "runs", tmp_path / "vilt")
     with pytest.raises(UsageError, match="leave --zero-shot out"):
         run(root, tmp_path / "runs", tmp_path / "clip", zero_shot=True)

@@ -98,7 +98,7 @@ def test_broken_json_and_missing_files_are_named(tmp_path: Path) -> None:
     """Truth: a file cut in two, and one that is not there."""
     path = records.write(_record(), tmp_path).path
     path.write_text(path.read_text()[:40])
-    with pytest.raises(BadData, match=r"record\.json is no valid JSON"):
+    with pytest.raises(BadData, match=r"record\.json is not valid JSON"):
         records.read(path)
     with pytest.raises(MissingData, match="nowhere"):
         records.read(tmp_path / "nowhere" / "record.json")

@@ -134,7 +134,7 @@ def test_every_verb_knows_a_benchmark_of_another_package(toy, capsys):
     assert "toy-reader" in call(capsys, "zoo list").out
     assert "Evaluated only: toy-numbers" in " ".join(call(capsys, "finetune --help").out.split())
     assert main(["finetune", "toy-numbers"]) == 2
-    assert "is evaluated only" in capsys.readouterr().err
+    assert "can only be evaluated" in capsys.readouterr().err
     both = "eval toy-numbers,sst2 --model toy-reader --data-root data --json"
     several = json.loads(call(capsys, both).out)
     assert [one["benchmark"] for one in several["runs"]] == ["toy_numbers"]

@@ -129,7 +129,10 @@ def test_mistakes_are_one_line_and_status_2(
     monkeypatch.setenv("XDG_CACHE_HOME", nowhere)
     monkeypatch.delenv("UNIMO2_DATA", raising=False)
     wrong = [
-        (["eval", "sst2", "--model", "mini", "--data-root", str(data)], "is no text_classifier"),
+        (
+            ["eval", "sst2", "--model", "mini", "--data-root", str(data)],
+            "cannot be used as text_classifier",
+        ),
         (["eval", "flickr", "--model", "mini", "--data-root", str(data)], "add --zero-shot"),
         (
             ["eval", "flickr", "--zero-shot", "--data-root", nowhere],

@@ -159,7 +159,7 @@ def test_what_a_model_cannot_do_is_refused(tmp_path):
     class NoVectors(NoisyScorer):
         embed_texts = None
 
-    with pytest.raises(IncompatibleModel, match="no dual_encoder"):
+    with pytest.raises(IncompatibleModel, match="as dual_encoder"):
         run(root, tmp_path, NoVectors(), score="contrastive")
     with pytest.raises(UsageError, match="leave --rerank"):
         run(root, tmp_path, score="contrastive", rerank=4)

@@ -208,7 +208,9 @@ def test_data_that_was_not_measured_is_not_shown(tmp_path, vqa):
     folder = build(tmp_path / "site", SiteRequest(runs=runs, data_root=root)).index.parent
     for content in items(folder):
         assert {row[1] for row in content["rows"]} == {""} and content["images"] == []
-    assert any("not what was measured" in " ".join(page.texts) for page in pages(folder).values())
+    assert any(
+        "not the data that was measured" in " ".join(page.texts) for page in pages(folder).values()
+    )
 
 
 def test_long_runs_are_shown_in_part(tmp_path, make_record):

@@ -68,7 +68,7 @@ def test_a_card_is_read_as_written(tmp_path: Path) -> None:
         ("[source]", "[sauce]", "'source' must be a table"),
         ('name = "small"', 'name = "Small Model"', "name 'Small Model'"),
         ('name = "small"', 'name = "small"\nweights_sha256 = "abc"', "64 hexadecimal"),
-        ('name = "small"', "name = small", "no valid TOML"),
+        ('name = "small"', "name = small", "not valid TOML"),
     ],
 )
 def test_a_card_with_a_mistake_is_refused(tmp_path: Path, old: str, new: str, says: str) -> None:
@@ -129,9 +129,11 @@ def test_a_model_that_lacks_a_capability_is_refused() -> None:
     """Truth: the card lists pair_scorer only; the object has none of its members."""
     card = Card("small", "unimo2", "a", Source("folder", "x"), ("pair_scorer",), "MIT", "none")
     cards.require(card, "pair_scorer")
-    with pytest.raises(IncompatibleModel, match="is no captioner .its card lists: pair_scorer"):
+    with pytest.raises(
+        IncompatibleModel, match="cannot be used as captioner .its card lists: pair_scorer"
+    ):
         cards.require(card, "captioner")
-    with pytest.raises(IncompatibleModel, match="no captioner: it lacks batch_size, caption,"):
+    with pytest.raises(IncompatibleModel, match="as captioner: it lacks batch_size, caption,"):
         protocols.require(object(), "captioner")
 
 
@@ -166,7 +168,7 @@ def test_a_folder_is_a_model_if_its_configuration_says_so(tmp_path: Path) -> Non
     """Truth: config.json as written; a folder's card carries the folder's name."""
     folder = tmp_path / "mine"
     folder.mkdir()
-    with pytest.raises(BadCheckpoint, match=r"holds no config\.json"):
+    with pytest.raises(BadCheckpoint, match=r"has no config\.json"):
         zoo.resolve(folder)
     (folder / "config.json").write_text("{")
     with pytest.raises(BadCheckpoint, match="config.json: not JSON .*damaged"):

@@ -142,5 +142,5 @@ def test_text_encoders_keep_none(tmp_path):
     from builders.tiny_models import text_encoder
 
     encoder = zoo.task_adapter("sst2", text_encoder(["0", "1"]), processor().tokenizer, "t", "")
-    with pytest.raises(IncompatibleModel, match="keeps no features: leave --features out"):
+    with pytest.raises(IncompatibleModel, match="cannot cache features: leave --features out"):
         encoder.keep_features(tmp_path)

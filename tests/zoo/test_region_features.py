@@ -76,7 +76,7 @@ def test_files_by_other_hands_are_checked(tmp_path):
         folder.read("photo.jpg")
     with pytest.raises(MissingData, match="no features of image gone.jpg at .*expected gone.npz"):
         folder.read("gone.jpg")
-    with pytest.raises(MissingData, match="no features of regions at"):
+    with pytest.raises(MissingData, match="no region features at"):
         RegionFolder(tmp_path)
 
 

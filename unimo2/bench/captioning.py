@@ -1,4 +1,4 @@
-"""How fast captions are searched for: our beam search against transformers' own `generate`.
+"""Speed of captioning: our beam search against transformers' own `generate`.
 
 Both search with the same beams for captions of the same length, from the rows that describe an
 image (the Visual Transformer is not timed). transformers decodes with decoders of our width, depth

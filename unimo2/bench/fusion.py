@@ -1,4 +1,4 @@
-"""How fast the Grounded Transformer is: against dense masked attention, and against the machine."""
+"""Speed of the Grounded Transformer, against dense masked attention and plain matmuls."""
 
 from __future__ import annotations
 

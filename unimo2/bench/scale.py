@@ -1,4 +1,4 @@
-"""What training takes, computed from sizes: operations, memory of a card, hours on so many cards.
+"""Cost of training, computed from sizes: operations, GPU memory, hours by number of GPUs.
 
 Operations are those of matrix products and attention, as torch's counter counts them; a test compares
 both. A backward pass takes twice a forward pass, and a third time with gradient checkpointing.
@@ -55,7 +55,7 @@ _PARAMETER_BYTES, _COPY_BYTES = 16, 2
 
 @dataclass(frozen=True)
 class Load:
-    """What goes through the parts of the model in a step."""
+    """Inputs that pass through the parts of the model in a step."""
 
     images: float = 0  # through the Visual Transformer
     texts: float = 0  # through the Text Transformer
@@ -89,7 +89,7 @@ def pretraining_loads(
 
 
 def finetuning_load(task: str, config: FinetuneConfig, tokens: int | None = None) -> Load:
-    """What a sample of fine-tuning loads; `tokens` of a text, by default the task's mean."""
+    """Load of a fine-tuning sample; `tokens` per text, by default the task's mean."""
     length = tokens or min(config.max_text_length, _TOKENS.get(task, CAPTION_TOKENS))
     if isinstance(config, RetrievalConfig):
         drawn = config.negatives
@@ -145,7 +145,7 @@ def step_operations(load: Load, model: Unimo2Config, checkpointing: bool = False
 
 @dataclass(frozen=True)
 class Memory:
-    """What a card holds at its fullest, in bytes."""
+    """Peak memory of a GPU, in bytes."""
 
     parameters: float  # weights, gradients, moments
     kept: float  # what layers keep for the backward pass
@@ -221,7 +221,7 @@ def _kept(load: Load, model: Unimo2Config, value: float, again: bool, device: st
 
 @dataclass(frozen=True)
 class Row:
-    """What one training takes."""
+    """Cost of one training."""
 
     name: str
     samples: float  # over the whole run
@@ -236,8 +236,8 @@ def table(cards: Sequence[int], peak: float, share: float) -> list[Row]:
 
     Args:
         cards: Numbers of cards.
-        peak: Of a card, in 10^12 operations a second.
-        share: Of the peak that training reaches.
+        peak: Peak of a card, in 10^12 operations a second.
+        share: Share of the peak that training reaches.
     """
 
     def row(
@@ -301,7 +301,7 @@ _MEMORY_CARDS = 8  # that the memory of a process is stated for
 
 
 def parameters(model: Unimo2Config) -> int:
-    """How many the model has."""
+    """Number of parameters of the model."""
     with torch.device("meta"):
         return sum(parameter.numel() for parameter in Unimo2Model(model).parameters())
 
@@ -309,7 +309,7 @@ def parameters(model: Unimo2Config) -> int:
 def of_pretraining(
     config: PretrainConfig, model: Unimo2Config, processes: int, device: str
 ) -> Memory:
-    """What a process of a pre-training run holds at its fullest."""
+    """Peak memory of a pre-training process."""
     loads = [load.times(size) for size, load in pretraining_loads(config).values()]
     return memory(loads, model, parameters(model), config, processes, device)
 
@@ -317,6 +317,6 @@ def of_pretraining(
 def of_finetuning(
     task: str, config: FinetuneConfig, model: Unimo2Config, processes: int, device: str
 ) -> Memory:
-    """What a process of a fine-tuning run holds at its fullest, with texts as long as they may be."""
+    """Peak memory of a fine-tuning process, with texts of maximum length."""
     load = finetuning_load(task, config, config.max_text_length).times(config.batch_size)
     return memory([load], model, parameters(model), config, processes, device)

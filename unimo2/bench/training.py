@@ -1,4 +1,4 @@
-"""How fast training is, for each kind of batch, and which share of the machine's rate it reaches."""
+"""Speed of training per kind of batch, and its share of the machine's matmul rate."""
 
 from __future__ import annotations
 

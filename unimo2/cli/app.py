@@ -68,14 +68,14 @@ VERBS = {
         "evals.cli.train",
         "Train a model from random weights and choose its retrieval weight on the validation split.",
     ),
-    "finetune": ("evals.cli.train", "Train a pre-trained model further for one task."),
+    "finetune": ("evals.cli.train", "Fine-tune a pre-trained model for one task."),
     "compare": (
         "reports.cli",
-        "Compare two runs item by item: difference of every metric, its interval and p-value.",
+        "Compare two runs item by item: differences of all metrics with intervals and p-values.",
     ),
     "report": (
         "reports.cli",
-        "Show tables of the paper and, beneath each, what was measured.",
+        "Show the paper's tables, each with the measured results below it.",
     ),
     "ablate": (
         "reports.cli",
@@ -83,16 +83,16 @@ VERBS = {
     ),
     "data": (
         "evals.cli.data",
-        "Data: what there is and what it should be, and the embedded suite.",
+        "List, verify, fetch and show data sets; make the embedded suite.",
     ),
-    "eval": ("evals.cli.eval", "Measure a model on a benchmark of the paper."),
+    "eval": ("evals.cli.eval", "Evaluate a model on a benchmark of the paper."),
     "score": (
         "evals.cli.score",
-        "Score predictions that somebody else made, by the official metrics.",
+        "Score existing prediction files with the official metrics.",
     ),
-    "zoo": ("zoo.cli", "Models: list them, show one, convert the released checkpoint."),
-    "bench": ("evals.cli.bench", "Measure how fast the model's parts are on this machine."),
-    "inspect": ("evals.cli.inspect", "See what a model's parts hold."),
+    "zoo": ("zoo.cli", "List and show models; convert the released checkpoint."),
+    "bench": ("evals.cli.bench", "Measure the speed of the model's parts on this machine."),
+    "inspect": ("evals.cli.inspect", "Inspect a model's grounded dictionary."),
     "doctor": (
         "unimo2.cli.doctor",
         "Check this installation: packages, devices, Java, folders, data sets, the hub.",
@@ -104,7 +104,7 @@ INTERRUPTED, TERMINATED, UNREAD = 130, 143, 141
 _WIDEST = 100  # columns of help
 # Verbs whose runs keep what is finished.
 _RESUMED = ("eval", "finetune", "pretrain", "ablate")
-# Errors of files that the user can mend: a place that is not there, full, or somebody else's.
+# File errors that the user can fix: a path that is missing, full, or owned by another user.
 _OF_THE_MACHINE = {
     errno.EACCES,
     errno.EPERM,
@@ -135,7 +135,7 @@ ParserError: type[Exception] = next(
 
 @dataclass
 class Session:
-    """What one call of the command line knows beyond the verb's own options."""
+    """Settings of one command line call besides the verb's own options."""
 
     debug: bool = False
 
@@ -154,7 +154,7 @@ def build(wanted: Collection[str] | None = None) -> typer.Typer:
     """
     app = typer.Typer(
         name=PROGRAM,
-        help="UNIMO-2: train it, evaluate it and its neighbours, and set the results beside the "
+        help="UNIMO-2: train it, evaluate it and related models, and compare the results with the "
         "paper's.",
         # Plain text: a box would break "one line for an error", and help stays easy to search.
         rich_markup_mode=None,
@@ -222,7 +222,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: the arguments after the program's name; those of the process if None.
 
     Returns:
-        The exit status: 0 done, 2 the user's to mend, 130 or 143 interrupted, 141 nobody reads the
+        The exit status: 0 done, 2 for the user to fix, 130 or 143 interrupted, 141 no reader of the
         output any more, 1 a fault of ours (or problems found, of commands that look for them).
     """
     session = Session()
@@ -266,7 +266,7 @@ def _terminable() -> Iterator[None]:
 
     try:
         before = signal.signal(signal.SIGTERM, stop)
-    except ValueError:  # not the main thread: whoever runs us decides
+    except ValueError:  # not the main thread: the caller handles signals
         yield
         return
     try:
@@ -279,12 +279,12 @@ def _interrupted_message(status: int, arguments: Sequence[str]) -> str:
     """What happened to the run, and how to continue."""
     word = "terminated" if status == TERMINATED else "interrupted"
     if not any(one in arguments for one in _RESUMED):
-        return f"{word}: nothing half done is left; give the same command again"
+        return f"{word}: no partial output is left; run the same command again"
     anew = [one for one in ("--fresh", "never") if one in arguments]
     how = "the same command"
     if anew:
         how += f" without {'--fresh' if anew[0] == '--fresh' else '--resume never'}"
-    return f"{word}: what is finished is kept; {how} goes on from there"
+    return f"{word}: what is finished is kept; {how} resumes from there"
 
 
 def _open_streams() -> None:
@@ -340,7 +340,7 @@ def _run(arguments: Sequence[str], session: Session) -> int:
 
 
 def _fail(message: str, status: int, session: Session) -> int:
-    """Say in one line what went wrong; the traceback only where it was asked for."""
+    """Print the error in one line; the traceback only with --debug."""
     if session.debug:
         traceback.print_exc()
     say(f"{PROGRAM}: error: {visible(' '.join(message.split()))}", err=True)
@@ -362,19 +362,19 @@ def _memory_message(error: Exception) -> str:
 
 
 def _system_message(error: OSError) -> str:
-    """What the system refused, and where."""
+    """The system error, with its path."""
     reason = error.strerror or str(error)
     place = f"{error.filename}: {reason}" if error.filename else reason
     advice = {
-        errno.ENOSPC: "make room there, then give the same command again",
-        errno.EDQUOT: "make room there, then give the same command again",
+        errno.ENOSPC: "free some space there, then run the same command again",
+        errno.EDQUOT: "free some space there, then run the same command again",
         errno.EMFILE: "raise the limit of open files ('ulimit -n')",
     }
     return f"{place}; {advice.get(error.errno or 0, 'expected a place that this user may use')}"
 
 
 def _unexpected_message(error: Exception, session: Session) -> str:
-    """A fault of ours: say so, and keep the traceback, since a long run cannot be repeated."""
+    """Report a fault of ours, and keep the traceback, since a long run cannot be repeated."""
     message = f"unexpected {type(error).__name__}: {error}"
     if session.debug:
         return message
@@ -385,7 +385,7 @@ def _unexpected_message(error: Exception, session: Session) -> str:
 
 
 def _reader_left() -> bool:
-    """Whether nobody reads our output any more; if so, Python does not complain of it at exit."""
+    """Whether our output's reader is gone; if so, keep Python from complaining at exit."""
     watch = select.poll()
     watch.register(sys.stdout.fileno(), select.POLLOUT)
     if not any(events & select.POLLERR for _, events in watch.poll(0)):

@@ -31,7 +31,7 @@ class Command(Protocol):
 
 @dataclass(frozen=True)
 class _Option:
-    """How many values an option takes: `values` of them, or a list of any length."""
+    """Number of values that an option takes: `values`, or a list of any length."""
 
     values: int
     takes_list: bool
@@ -121,7 +121,7 @@ def expand(root: Command, arguments: Sequence[str]) -> list[str]:
             line.copy(1)
             level = _Level.of(found, (*level.names, token))
         elif level.is_group:
-            line.copy_rest()  # Typer says that there is no such command
+            line.copy_rest()  # Typer reports an unknown command
         else:
             line.copy(1)
     if level.is_group and line.written == list(level.names):
@@ -146,7 +146,7 @@ def _copy_option(line: _Line, level: _Level, top: _Level) -> None:
     if switch_of_application and name != "--help" and (option is None or level is top):
         line.hoisted.append(line.take())
     elif option is None:
-        line.copy(1)  # Typer says that there is no such option
+        line.copy(1)  # Typer reports an unknown option
     elif equals or not option.takes_list:
         line.copy(1 if equals else 1 + option.values)
     else:
@@ -164,7 +164,7 @@ def _copy_option(line: _Line, level: _Level, top: _Level) -> None:
 
 
 def _refuse_empty(name: str, values: Sequence[str], level: _Level) -> None:
-    """Refuse an option without a value that says something, as an unset shell variable leaves it."""
+    """Refuse an option with an empty value, as from an unset shell variable."""
     if any(not value.strip() for value in values):
         command = " ".join(("unimo2", *level.names))
         raise UsageError(

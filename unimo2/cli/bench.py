@@ -1,4 +1,4 @@
-"""`unimo2 bench`: how fast the model's parts are on this machine.
+"""`unimo2 bench`: speed of the model's parts on this machine.
 
 `evals.cli.bench` registers the verb, with the speed of the retrieval protocol added.
 """
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 def group() -> typer.Typer:
     """The verb with the commands of this package."""
-    verb = typer.Typer(help="Measure how fast the model's parts are on this machine.")
+    verb = typer.Typer(help="Measure the speed of the model's parts on this machine.")
     for name, one, example in (
         ("fusion", fusion, "--layers 2 --repeats 3"),
         ("caption", caption, "--size mini --images 4"),
@@ -43,7 +43,7 @@ def fusion(
     batch_size: Annotated[int, typer.Option(help="Pairs at once.", min=1)] = 4,
     dtype: Dtypes = None,
     device: Device = "auto",
-    repeats: Annotated[int, typer.Option(help="Rounds, all timed in turn.", min=1)] = 7,
+    repeats: Annotated[int, typer.Option(help="Rounds, timed alternately.", min=1)] = 7,
     as_json: AsJson = False,
 ) -> None:
     """Time the Grounded Transformer at base size against dense masked attention and matmuls."""
@@ -81,15 +81,15 @@ _CAPTIONED = {Size.mini: 16, Size.base: 1}
 
 def caption(
     size: Annotated[list[Size] | None, typer.Option(help="mini, base; both by default.")] = None,
-    images: Annotated[int | None, typer.Option(help="Images in one call.", min=1)] = None,
-    beams: Annotated[int, typer.Option(help="Beams of an image.", min=1)] = 5,
+    images: Annotated[int | None, typer.Option(help="Images per call.", min=1)] = None,
+    beams: Annotated[int, typer.Option(help="Beams per image.", min=1)] = 5,
     tokens: Annotated[int, typer.Option(help="Tokens of every caption.", min=2)] = 20,
     dtype: Dtypes = None,
     device: Device = "auto",
-    repeats: Annotated[int, typer.Option(help="Rounds, all timed in turn.", min=1)] = 3,
+    repeats: Annotated[int, typer.Option(help="Rounds, timed alternately.", min=1)] = 3,
     as_json: AsJson = False,
 ) -> None:
-    """Time our beam search for captions against transformers' generate on decoders of the same size."""
+    """Time our beam search against transformers' generate, with decoders of equal size."""
     from unimo2.bench.captioning import measure
     from unimo2.devices import find_device, find_dtype
     from unimo2.modeling.configuration import Unimo2Config
@@ -131,7 +131,7 @@ def _caption_lines(name: str, speed: CaptionSpeed) -> str:
 
 
 def train(
-    config: Annotated[str, typer.Option(help="A configuration's name or a TOML file.")] = "mini",
+    config: Annotated[str, typer.Option(help="Configuration name or TOML file.")] = "mini",
     set_: Annotated[
         list[str] | None, typer.Option("--set", help="Change it: batch_size=32 ...")
     ] = None,
@@ -141,7 +141,7 @@ def train(
         OneOf("float32", "bfloat16"),
     ] = None,
     device: Device = "auto",
-    repeats: Annotated[int, typer.Option(help="Rounds, all timed in turn.", min=1)] = 5,
+    repeats: Annotated[int, typer.Option(help="Rounds, timed alternately.", min=1)] = 5,
     as_json: AsJson = False,
 ) -> None:
     """Time a training step of each kind of batch against the machine's matrix products."""
@@ -177,7 +177,9 @@ def train(
 def scale(
     peak: Annotated[
         float,
-        typer.Option(help="Peak of a GPU, 10^12 operations a second (A100 bf16: 312).", min=0.001),
+        typer.Option(
+            help="Peak of a GPU, 10^12 operations per second (A100 bf16: 312).", min=0.001
+        ),
     ] = 312.0,
     share: Annotated[
         float, typer.Option(help="Share of the peak that training reaches.", min=0.001, max=1)
@@ -185,7 +187,7 @@ def scale(
     cards: Annotated[list[int] | None, typer.Option(help="Numbers of GPUs.", min=1)] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Compute what the paper's recipes take: operations, hours by number of cards, memory."""
+    """Compute the cost of the paper's recipes: operations, hours by number of GPUs, memory."""
     from unimo2.bench.scale import markdown, table
 
     numbers = list(dict.fromkeys(cards or [1, 8, 64]))
@@ -209,7 +211,7 @@ def _sentences(figure: FusionSpeed) -> str:
 
 
 def describe(device: torch.device) -> str:
-    """A device as figures are headed by it."""
+    """Name of a device in headings."""
     import torch
 
     if device.type == "cuda":

@@ -1,4 +1,4 @@
-"""What verbs share: where the data is, and who speaks."""
+"""Shared by the verbs: the data root, and output from the first process only."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def find_data_root(given: Path | None, suite: str | None) -> Path | None:
     return given
 
 
-# What only the first of several launched processes does: speaking, and what follows training.
+# Work of the first of several launched processes only: printing, and what follows training.
 
 
 def is_first_process() -> bool:

@@ -1,4 +1,4 @@
-"""`unimo2 doctor`: what this machine and this installation can do, and what would mend them.
+"""`unimo2 doctor`: checks of this machine and this installation, with fixes.
 
 Each check is a function that yields findings; those of data and metrics are in `evals.cli.health`. A
 check never raises: what it meets is what it says.
@@ -40,9 +40,9 @@ class Finding:
     """What one check met.
 
     Attributes:
-        check: What was looked at, for example "Java".
+        check: Subject of the check, for example "Java".
         state: `OK`, `NOTE` (something optional is absent) or `FAULT`.
-        found: What is there.
+        found: Finding, in words.
         mend: The command or setting that would mend it; "" where nothing has to be.
     """
 
@@ -84,7 +84,7 @@ def doctor(
 
 
 def findings() -> list[Finding]:
-    """What all checks met, those of the installation first."""
+    """Findings of all checks, those of the installation first."""
     checks: list[Check] = [_python, _clashes, _requirements, _torch, _threads, _folders, _hub]
     found = [one for check in checks for one in _tried(check)]
     if any(one.check == "import names" and one.state == FAULT for one in found):
@@ -94,7 +94,7 @@ def findings() -> list[Finding]:
 
 
 def _tried(check: Check) -> list[Finding]:
-    """What a check met; an exception is a fault of its subject."""
+    """Findings of a check; an exception counts as a fault of its subject."""
     try:
         return list(check())
     except Exception as error:  # a broken package raises anything when it is looked at
@@ -120,7 +120,7 @@ def _clashes() -> Iterator[Finding]:
 
 
 def _requirements() -> Iterator[Finding]:
-    """What pyproject.toml asks for, and that torchvision is of this torch."""
+    """Requirements of pyproject.toml, and whether torchvision matches this torch."""
     from packaging.requirements import Requirement
 
     try:
@@ -165,7 +165,7 @@ def _unmet(wanted: list[Any]) -> Iterator[Finding]:
 
 
 def _torch() -> Iterator[Finding]:
-    """Whether torch loads, and torchvision's operators with it; devices, their half precision."""
+    """Whether torch and torchvision's operators load; devices and their half precision."""
     try:
         import torch
 
@@ -184,7 +184,7 @@ def _torch() -> Iterator[Finding]:
     else:
         flags = _cpu_flags()
         half = [name for name, some in _INSTRUCTIONS.items() if flags & set(some)]
-    slow = "no instructions for bfloat16 or float16: float32 is the fastest here"
+    slow = "no bfloat16 or float16 instructions: float32 is the fastest here"
     yield Finding("half precision", OK, f"fast: {', '.join(half)}" if half else slow)
 
 

@@ -1,4 +1,4 @@
-"""What is refused before a command begins: values that no command can use, and idle options.
+"""Checks before a command begins: values that no command can use, and options without effect.
 
 A command says what its options mean beside their types, in `Annotated`: a `PathUse` of what a path
 names, `Needs` and `Excludes` for options that apply only with or without others.
@@ -56,7 +56,7 @@ class OneOf:
 
 
 def marks(command: Any) -> dict[str, tuple[Any, ...]]:
-    """What a command says of its options: places and conditions, by the parameter's name."""
+    """Paths and conditions of a command's options, by parameter name."""
     function = getattr(command.callback, "__wrapped__", command.callback)
     hints = get_type_hints(function, include_extras=True) if function is not None else {}
     kinds = (PathUse, OneOf, Needs, Excludes)
@@ -67,7 +67,7 @@ def marks(command: Any) -> dict[str, tuple[Any, ...]]:
 
 
 def guard(command: Any) -> None:
-    """Let a command, and those below it, refuse what cannot be meant before it does anything."""
+    """Let a command, and those below it, refuse invalid options before it does anything."""
     for below in getattr(command, "commands", {}).values():
         guard(below)
     if command.callback is None or hasattr(command, "commands"):

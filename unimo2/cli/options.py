@@ -70,7 +70,7 @@ Resume = Annotated[
     str,
     typer.Option(
         "--resume",
-        help="auto: go on where a run in the output folder stopped; changed: the same, with other "
+        help="auto: resume the run in the output folder; changed: the same, with other "
         "training values from there on; never: start over.",
         autocompletion=offering(("auto", "changed", "never")),
     ),

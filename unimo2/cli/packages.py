@@ -1,4 +1,4 @@
-"""Import names that are somebody else's too: `evals`, `zoo` and `reports` are common words."""
+"""Import names that other distributions share: `evals`, `zoo` and `reports` are common words."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _DISTRIBUTION = re.compile(r"(.+?)(?:-\d[^-]*)?(?:-py[\d.]+)?\.(?:dist|egg)-info
 
 
 def require_own(names: Sequence[str] = NAMES) -> None:
-    """Refuse to go on where a package of ours would be, or is mixed with, another distribution's.
+    """Refuse to start where a package of ours would be, or is mixed with, another distribution's.
 
     Raises:
         UsageError: It names both distributions, or the folder in the way.
@@ -51,7 +51,7 @@ def clashes(names: Sequence[str] = NAMES) -> list[str]:
 
 
 def _place(name: str) -> Path | None:
-    """Where a package would be imported from; None where it is not found at all."""
+    """Path that a package would be imported from; None if it is not found."""
     try:
         spec = find_spec(name)
     except (ImportError, ValueError):

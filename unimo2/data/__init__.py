@@ -1,4 +1,4 @@
-"""Training data: which samples a step sees, and how they become tensors.
+"""Training data: the samples of each step, and their tensors.
 
 The order of samples and all random numbers of a step are functions of (seed, step): a resumed run
 sees the same samples without any stored position. Pre-training and fine-tuning share the samplers

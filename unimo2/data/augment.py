@@ -21,7 +21,7 @@ _LUMA = (0.2989, 0.587, 0.114)
 
 @dataclass(frozen=True)
 class Augmentation:
-    """How much views differ."""
+    """Settings of the augmentation of views."""
 
     smallest_crop: float = 0.08  # share of the image's area that a crop has at least; SimCLR: 0.08
     # widest aspect ratio of a crop (and the narrowest is its inverse); SimCLR: 4 / 3
@@ -52,7 +52,7 @@ def augment(pixels: Tensor, noise: Tensor, spec: Augmentation) -> Tensor:
 
 
 def geometry(noise: Tensor, spec: Augmentation) -> Tensor:
-    """Where a view looks: [b, 5] to affine maps [b, 2, 3] from view to image, both in [-1, 1]."""
+    """Crop of a view: [b, 5] to affine maps [b, 2, 3] from view to image, both in [-1, 1]."""
     area = spec.smallest_crop + (1.0 - spec.smallest_crop) * noise[:, 0]
     aspect = torch.exp(math.log(spec.aspect) * (2.0 * noise[:, 1] - 1.0))
     width = (area * aspect).sqrt().clamp_max(1.0)

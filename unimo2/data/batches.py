@@ -1,4 +1,4 @@
-"""What a training step holds, as tensors."""
+"""Batches of a training step, as tensors."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Batch:
         raise NotImplementedError
 
     def to(self: _Batch, device: torch.device) -> _Batch:
-        """The same batch on another device; what is not a tensor stays as it is."""
+        """The same batch on another device; non-tensors are unchanged."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}
         moved = {k: v.to(device) for k, v in values.items() if isinstance(v, (Tensor, Batch))}
         return replace(self, **moved)

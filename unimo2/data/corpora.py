@@ -23,7 +23,7 @@ _TRAINING_SPLITS = ("train", "restval")
 
 @dataclass(frozen=True)
 class TrainingImage:
-    """One image with what is said about it: captions, phrases, or names of its classes."""
+    """One image with its texts: captions, phrases, or names of its classes."""
 
     path: ImageSource  # absolute path of the image, or its place in a shard
     texts: tuple[str, ...]  # one or more
@@ -31,7 +31,7 @@ class TrainingImage:
 
 @dataclass(frozen=True)
 class CaptionedFolder:
-    """Images of one folder of which the same is said: a class of ImageNet-21k."""
+    """Images of one folder that share their texts: a class of ImageNet-21k."""
 
     folder: Path  # absolute
     files: tuple[str, ...]

@@ -1,4 +1,4 @@
-"""Images as tensors: decoded once and held in memory, or read from files when they are due."""
+"""Images as tensors: decoded once and held in memory, or read from files on demand."""
 
 from __future__ import annotations
 

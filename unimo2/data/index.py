@@ -1,4 +1,4 @@
-"""Which images and texts there are: read once, in memory or in files that processes share."""
+"""Index of images and texts: read once, in memory or in files that processes share."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Texts = Strings | RepeatedStrings
 
 
 class Index:
-    """Where images are, and what is said about them, in little memory."""
+    """Image locations and their texts, in little memory."""
 
     def __init__(
         self, images: Iterable[TrainingImage | CaptionedFolder], repeated: bool = False
@@ -51,7 +51,7 @@ class Index:
         self._facts: dict[str, Any] = {}
 
     def found(self) -> FileIndex:
-        """What can be kept in files."""
+        """Contents to keep in files."""
         columns = {"counts": self.counts.numpy(), "lengths": self.texts.lengths()}
         facts = {"sources": self.sources.fingerprint(), "texts": self.texts.fingerprint()}
         columns |= self.sources.columns("sources") | self.texts.columns("texts")
@@ -59,7 +59,7 @@ class Index:
 
     @classmethod
     def of(cls, kept: FileIndex, repeated: bool = False) -> Index:
-        """What `found` gave, from files."""
+        """The result of `found`, from files."""
         index = cls((), repeated)
         index.sources = ImageLocations.of(kept.columns, "sources")
         kind = RepeatedStrings if repeated else Strings
@@ -116,13 +116,13 @@ class TextFiles:
         self._kept_in: Path | None = None
 
     def found(self) -> FileIndex:
-        """What can be kept in files."""
+        """Contents to keep in files."""
         columns = self._places.columns("places") | {"sizes": self.sizes}
         return FileIndex(columns, {"fingerprint": self.fingerprint}, list(self._places.homes()))
 
     @classmethod
     def of(cls, kept: FileIndex) -> TextFiles:
-        """What `found` gave, from files."""
+        """The result of `found`, from files."""
         files = cls.__new__(cls)
         files._places = ImageLocations.of(kept.columns, "places")
         files.sizes = kept.columns["sizes"]

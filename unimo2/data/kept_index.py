@@ -1,4 +1,4 @@
-"""What was found in a data root, kept in files that every process maps.
+"""Index of a data root, kept in files that every process maps.
 
 A listing of 14 million files takes minutes and is the same for all processes. The first of them makes
 it, the others wait for it, and later starts take it as it is as long as nothing has changed: no folder
@@ -36,7 +36,7 @@ _COARSE = 2.0
 
 @dataclass(frozen=True)
 class FileIndex:
-    """What is kept: arrays by name, what is known of them, and where images and texts lie."""
+    """Contents of an index: arrays by name, their metadata, and image and text locations."""
 
     columns: Mapping[str, NDArray[Any]]
     facts: Mapping[str, Any]  # plain values
@@ -55,7 +55,7 @@ def keep(
 
     Args:
         what: All that the result depends on beside the content of the folders, plain values.
-        folders: Of the corpora.
+        folders: Folders of the corpora.
         find: Reads them, and counts what it leaves out.
         lost: Counts it, too, whoever has read.
         notice: Called before a reading that takes long.
@@ -81,7 +81,9 @@ def keep(
                 kept = _kept(home, folders, asked)
     except OSError as error:
         if notice is not None:
-            notice(f"no index can be kept in {home} ({error}): every process lists by itself")
+            notice(
+                f"no index can be kept in {home} ({error}): every process lists the files itself"
+            )
         return find(lost)
     assert kept is not None  # it was written a moment ago
     lost.include(kept.facts["skips"])
@@ -110,7 +112,7 @@ def _locked(home: Path) -> Iterator[None]:
 
 
 def _kept(home: Path, folders: Sequence[Path], asked: float) -> FileIndex | None:
-    """What the folder holds; None where there is nothing, or something has changed since."""
+    """Index in the folder; None if there is none or the data changed since."""
     try:
         pointer = json.loads((home / _POINTER).read_text(encoding="utf-8"))
     except (OSError, ValueError):

@@ -1,4 +1,4 @@
-"""Spans of text hidden for masked language modelling (paper, section 3.2; SpanBERT).
+"""Span masking for masked language modelling (paper, section 3.2; SpanBERT).
 
 Everything random is decided by numbers that are drawn beforehand, one row a text, so that a text's
 mask does not depend on what shares its batch.
@@ -96,7 +96,7 @@ class MaskedText:
 
 
 def maskable(input_ids: Tensor, spec: MaskingSpec) -> Tensor:
-    """Where a token may be hidden: everywhere but at special tokens, bool [B, N]."""
+    """Positions that may be masked: all but special tokens, bool [B, N]."""
     special = torch.tensor(spec.special_ids, dtype=input_ids.dtype, device=input_ids.device)
     return ~torch.isin(input_ids, special)
 

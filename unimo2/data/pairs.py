@@ -1,4 +1,4 @@
-"""Images with captions, and images alone: which of them a step sees, and how they are loaded."""
+"""Captioned and unpaired images: the samples of each step, and their loading."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class PairCorpus:
 
     A pass over the corpus takes every image once, with one of its captions drawn at random, so
     that a batch never holds the same image twice. Any sample can be read at any time, so that a
-    resumed run goes on at the same sample without reading what came before.
+    resumed run continues at the same sample without reading what came before.
     """
 
     def __init__(

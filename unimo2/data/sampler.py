@@ -1,4 +1,4 @@
-"""Which samples a step sees: random passes over a corpus, as a function of seed and step."""
+"""Samples of a step: random passes over a corpus, as a function of seed and step."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ class EpochSampler:
 
 
 class TextsOfItems:
-    """Which texts belong to which item, and how some are drawn; texts are numbered through."""
+    """Texts of each item, and how some are drawn; texts are numbered consecutively."""
 
     def __init__(self, counts: Tensor) -> None:
         """Take the number of texts of each item, int64 [items], one or more."""

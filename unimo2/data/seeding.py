@@ -52,7 +52,7 @@ def spread(position: torch.Tensor, share: float) -> torch.Tensor:
 
 @dataclass(frozen=True)
 class Shard:
-    """Which part of every batch is computed: a process's, or one of its parts in accumulation."""
+    """Part of every batch: a process's, or one of its parts under gradient accumulation."""
 
     rank: int = 0  # number of this part, from 0
     world: int = 1  # number of parts; the batch is divided evenly
@@ -67,7 +67,7 @@ class Shard:
         """
         if batch_size % self.world:
             raise UsageError(
-                f"training.{name} {batch_size} is no multiple of {self.world}, the number of "
+                f"training.{name} {batch_size} is not a multiple of {self.world}, the number of "
                 "processes times training.accumulate"
             )
         part = batch_size // self.world

@@ -1,4 +1,4 @@
-"""Millions of strings and places of images in little memory, or in files that processes share."""
+"""Millions of strings and image locations in little memory, or in files that processes share."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from unimo2.formats.shards import ImageSource, TarMember
 
 Columns = Mapping[str, NDArray[np.generic]]
-"""What a table is made of: arrays by name, each of which can be a file that is mapped."""
+"""Contents of a table: arrays by name, each in memory or in a mapped file."""
 _END = b"\0"  # after each string, so that all of them are what a fingerprint is taken over
 
 
@@ -79,7 +79,7 @@ class Strings:
 
 
 class RepeatedStrings:
-    """Strings of which few differ, such as names of classes: each is held once."""
+    """Strings with few distinct values, such as class names: each is held once."""
 
     def __init__(self) -> None:
         self._distinct = Strings()
@@ -222,7 +222,7 @@ class ImageLocations:
 
 
 def _runs(values: NDArray[np.generic]) -> Iterator[tuple[int, int]]:
-    """Where equal neighbours begin and end."""
+    """Bounds of runs of equal neighbours."""
     ends = np.flatnonzero(values[1:] != values[:-1]) + 1
     bounds = [0, *ends.tolist(), len(values)] if len(values) else [0]
     return zip(bounds, bounds[1:], strict=False)

@@ -1,4 +1,4 @@
-"""Texts alone: lines packed into blocks, for masked language modelling."""
+"""Unpaired texts: lines packed into blocks, for masked language modelling."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Token ids of texts: made once and held in memory, or when they are due."""
+"""Token ids of texts: computed once and held in memory, or on demand."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ class TokenTable:
         return pad(self.tokens(rows), self._padding, self.longest)
 
     def types(self, rows: Tensor) -> Tensor | None:
-        """Which sentence of a pair each token belongs to, int64 [b, n]; None for one kind only."""
+        """Sentence of the pair that each token belongs to, int64 [b, n]; None for a single kind."""
         if self._types is None:
             return None
         return pad(self._cut(self._types, rows), 0, self.longest)[0]

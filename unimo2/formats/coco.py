@@ -39,7 +39,7 @@ def read_captions(path: Path) -> list[CaptionedImage]:
         The images in the order of the list "images", the captions of each in the order of the file.
 
     Raises:
-        MissingData: There is no such file.
+        MissingData: The file does not exist.
         BadData: Malformed JSON (the line is named), a field is missing or of the wrong type, an id
             occurs twice, a caption of an image that is not listed, an image without caption.
     """
@@ -77,5 +77,5 @@ def _captions(content: Any, path: Path) -> dict[int, list[str]]:
 
 
 def read_results(path: Path) -> dict[int, str]:
-    """The caption that somebody gives each image id, in the caption server's format."""
+    """Predicted captions by image id, in the caption server's format."""
     return read_predictions(path, "COCO results", "image_id", "caption")

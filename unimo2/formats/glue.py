@@ -37,7 +37,7 @@ _LONGEST_INDEX = 18  # digits; Python refuses to convert thousands of them
 
 @dataclass(frozen=True)
 class GlueTask:
-    """What distinguishes one task's files."""
+    """File format of one task."""
 
     name: str
     sentences: tuple[str, ...]
@@ -98,7 +98,7 @@ def read_rows_of(task: str, path: Path, broken: Skips | None = None) -> list[Glu
         The rows in the order of the file.
 
     Raises:
-        MissingData: There is no such file.
+        MissingData: The file does not exist.
         BadData: The file is empty or a column is missing; a row has another number of columns (its
             line is named), an unknown label, a score that is not from 0 to 5, an index that occurs
             twice (these only without `broken`).
@@ -130,7 +130,7 @@ def read_predictions(task: str, path: Path) -> dict[int, str | float]:
         `GlueTask.other_names`), or the score, by index.
 
     Raises:
-        MissingData: There is no such file.
+        MissingData: The file does not exist.
         BadData: Another header, a broken row, an unknown label, a score that is not a finite number,
             an index that occurs twice.
     """
@@ -152,7 +152,7 @@ def read_predictions(task: str, path: Path) -> dict[int, str | float]:
 
 
 def _columns(kind: GlueTask, first: Sequence[str], path: Path) -> dict[str, int] | None:
-    """Where each column is, by its name; None for a file without a header."""
+    """Index of each column, by name; None for a file without a header."""
     columns = {name: place for place, name in enumerate(first)}
     missing = [name for name in kind.sentences if name not in columns]
     if not missing:
@@ -215,11 +215,11 @@ def _number(cell: str, place: str) -> float:
     except ValueError:
         value = math.nan
     if not math.isfinite(value):
-        raise BadData(f"{place}: {cell!r} is no number")
+        raise BadData(f"{place}: {cell!r} is not a number")
     return value
 
 
 def _index(cell: str, place: str) -> int:
     if not cell.strip().isdecimal() or len(cell) > _LONGEST_INDEX:
-        raise BadData(f"{place}: index {cell!r} is no whole number")
+        raise BadData(f"{place}: index {cell!r} is not a whole number")
     return int(cell)

@@ -1,6 +1,6 @@
 """ImageNet classes and the folders of its images.
 
-`LOC_synset_mapping.txt` has one class a line, "n01440764 tench, Tinca tinca", in the order of the
+`LOC_synset_mapping.txt` has one class per line, "n01440764 tench, Tinca tinca", in the order of the
 class numbers; images lie in `train/<wnid>/*.JPEG` and `val/<wnid>/*.JPEG`. As distributed, val is
 flat and `LOC_val_solution.csv` names the class of each image; both forms are read.
 """
@@ -63,7 +63,7 @@ def read_synsets(path: Path, broken: Skips | None = None) -> list[Synset]:
     """Read the classes of `LOC_synset_mapping.txt` in the order of their numbers.
 
     Raises:
-        MissingData: There is no such file.
+        MissingData: The file does not exist.
         BadData: A line without synset id and names, or an id that occurs twice (these only without
             `broken`); no class at all.
     """
@@ -138,7 +138,7 @@ def read_labels(
 
 
 def read_predictions(path: Path, known: Collection[str] | None) -> dict[str, str]:
-    """Read somebody's classes: a csv file with the header `image,prediction`.
+    """Read predicted classes: a csv file with the header `image,prediction`.
 
     Args:
         path: The file; images are named with or without folder and suffix.
@@ -223,7 +223,7 @@ def _from_folders(
         for name, path in _images_in(Path(entry.path), left_out).items():
             yield LabelledImage(_name(name), entry.name, path)
     if odd:
-        refuse(BROKEN_ROW, f"{folder}: folders that are no synset ids: {first_few(odd)}", broken)
+        refuse(BROKEN_ROW, f"{folder}: folders that are not synset ids: {first_few(odd)}", broken)
 
 
 def _from_solution(path: Path, broken: Skips | None) -> Iterator[LabelledImage]:

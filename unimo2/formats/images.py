@@ -1,4 +1,4 @@
-"""Pictures from disk as RGB, whatever web collections hold: gray, CMYK, palette, 16 bit, rotated."""
+"""Images from disk as RGB, from any format on the web: gray, CMYK, palette, 16 bit, rotated."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _DEEP_GRAY_MODES = ("I", "I;16", "I;16L", "I;16B", "I;16N")
 
 
 def load_image(path: str | ImageSource) -> Image.Image:
-    """Read one picture as it is meant to be seen: decoded, upright, in RGB.
+    """Read one image, decoded, upright and in RGB.
 
     Args:
         path: File, on its own or inside a shard, in any format that Pillow decodes (whatever its
@@ -39,7 +39,7 @@ def load_image(path: str | ImageSource) -> Image.Image:
         the file's name, by which features that were extracted beforehand are found.
 
     Raises:
-        MissingData: There is no such file.
+        MissingData: The file does not exist.
         BadData: The file cannot be decoded, or is cut off before its end.
     """
     if isinstance(path, TarMember):
@@ -67,7 +67,7 @@ def load_image(path: str | ImageSource) -> Image.Image:
 
 
 def check_image(path: Path) -> None:
-    """Open a picture as far as it takes to know that `load_image` will read it; raises as it does.
+    """Open an image far enough to know that `load_image` will read it; raises as it does.
 
     JPEG is decoded at an eighth of its size and of PNG only the checksums are read: several times as
     fast as decoding, and either meets the end of a file that was cut off.
@@ -104,9 +104,9 @@ def to_rgb(image: Image.Image) -> Image.Image:
 
 
 def _upright(image: Image.Image) -> Image.Image:
-    """The picture turned as its metadata says, of which only the orientation is read.
+    """The image rotated by its metadata's orientation, the only entry that is read.
 
-    `ImageOps.exif_transpose` writes the other metadata anew, which fails where that is not sound
+    `ImageOps.exif_transpose` rewrites the other metadata, which fails where it is damaged
     though the pixels are.
     """
     try:

@@ -39,7 +39,7 @@ def json_items(path: Path) -> Iterator[Any]:
         The items, decoded, in order.
 
     Raises:
-        MissingData: There is no such file.
+        MissingData: The file does not exist.
         BadData: Not a list, malformed or cut off (the line is named), or not UTF-8.
     """
     yield from _stream(path, "[", None, BadData(f"{path}: expected a JSON list"))
@@ -56,7 +56,7 @@ def json_items_under(path: Path, name: str) -> Iterator[Any]:
         The items, decoded, in order.
 
     Raises:
-        MissingData: There is no such file.
+        MissingData: The file does not exist.
         BadData: Not an object, no such field or no list in it, malformed or cut off (the line is
             named), or not UTF-8. What follows the list is looked at only after its last item.
     """

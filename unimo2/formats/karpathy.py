@@ -63,7 +63,7 @@ def read_karpathy(
     Args:
         json_path: The JSON file.
         image_root: Folder of the images. Flickr's lie in it directly, COCO's in `filepath` below.
-        splits: Which of `SPLITS` to return; all if None.
+        splits: Names from `SPLITS` to return; all if None.
 
     Returns:
         The images of those splits, in the order of the file.

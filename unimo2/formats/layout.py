@@ -70,7 +70,7 @@ class VqaFiles(_Layout):
         "test-dev": "test-dev2015",
         "test-std": "test2015",
     }
-    """What the server calls the splits."""
+    """The server's names of the splits."""
     IMAGES: ClassVar[Mapping[str, str]] = {**SUBTYPES, "test-dev": "test2015"}
     """COCO's folders of their photos."""
 
@@ -156,7 +156,7 @@ class VisualGenomeFiles(_Layout):
     NAME = "visual_genome"
     REGIONS = "region_descriptions.json"
     IMAGE_DATA = "image_data.json"
-    """Where each image is from."""
+    """Source of each image."""
     IMAGES = ("VG_100K", "VG_100K_2")
 
 

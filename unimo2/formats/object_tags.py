@@ -39,7 +39,7 @@ _LONGEST_ID = 18  # digits; longer ones are file names
 
 @dataclass(frozen=True)
 class ObjectTags:
-    """What a file says of images."""
+    """Object tags by image, from a file."""
 
     file: str  # its name
     sha256: str  # of its content
@@ -80,7 +80,7 @@ def read_object_tags(path: Path) -> ObjectTags:
     """Read a JSON of tags or an `instances_*.json`; an unchanged file is not read again.
 
     Raises:
-        MissingData: There is no such file.
+        MissingData: The file does not exist.
         BadData: Malformed JSON, neither of the two forms, a tag that is not text or blank, an image
             that comes twice, or no tags at all.
     """

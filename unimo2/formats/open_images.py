@@ -120,11 +120,11 @@ def _label_rows(path: Path, broken: Skips | None) -> Iterator[tuple[int, str, st
 
 
 def _fault(row: list[str]) -> str | None:
-    """What is wrong with a row of labels; None if nothing is."""
+    """The fault of a row of labels; None if it is valid."""
     if len(row) != len(_COLUMNS):
         return f"{len(row)} columns, expected {len(_COLUMNS)}"
     if not _IMAGE_ID.fullmatch(row[0]):
-        return f"{row[0]!r} is no image id (16 hexadecimal digits)"
+        return f"{row[0]!r} is not an image id (16 hexadecimal digits)"
     if row[3] not in ("0", "1", "0.0", "1.0"):
         return f"confidence {row[3]!r} of a verified label must be 0 or 1"
     return None

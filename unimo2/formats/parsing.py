@@ -1,4 +1,4 @@
-"""What the parsers of official files share: opening a file, and fields that are what they must be.
+"""Shared by the parsers of official files: opening a file, and validated fields.
 
 Every error names the file and the place in it, in one line.
 """
@@ -18,7 +18,7 @@ BROKEN_ROW = "broken row"
 DUPLICATE = "id that occurs twice"
 MISSING_IMAGE = "image not on disk"
 UNKNOWN_LABEL = "unknown label"
-NOT_AN_IMAGE = "file that is no image"
+NOT_AN_IMAGE = "file that is not an image"
 
 IMAGE_SUFFIXES = (
     *(".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".jpe", ".jfif", ".jp2"),
@@ -41,7 +41,7 @@ class Skips:
     """What a reader left out: how often for which reason, and where first.
 
     Every reader that takes `broken` (rows that cannot be used) or `lost` (images that are not on
-    disk) counts there and goes on; without one it raises BadData or MissingData at the first fault.
+    disk) is counted there and skipped; without one, the first fault raises BadData or MissingData.
     """
 
     def __init__(self) -> None:
@@ -96,7 +96,7 @@ def numbered_lines(path: Path, broken: Skips | None = None) -> Iterator[tuple[in
 
 
 def raw_lines(path: Path) -> Iterator[tuple[int, bytes]]:
-    """The lines of a file with their numbers, from 1; MissingData if there is no such file."""
+    """The lines of a file with their numbers, from 1; MissingData if it does not exist."""
     require_file(path, "file")
     with path.open("rb") as stream:
         yield from enumerate(stream, start=1)
@@ -165,7 +165,7 @@ def require_file(path: Path, what: str) -> None:
 
 
 class Listings:
-    """The files of folders, each of which is listed once.
+    """The files of folders, each listed once.
 
     A look at each of millions of files takes far longer, on a disk behind a network above all.
     """
@@ -208,7 +208,7 @@ def read_json(
 
     Args:
         path: The file.
-        what: What it should hold, for the error where it is not there.
+        what: Expected content, for the error where it is not there.
         of_pairs: Makes something else than a dictionary of an object's keys and values.
     """
     try:
@@ -353,7 +353,7 @@ def whole(value: str, place: str) -> str:
     except UnicodeEncodeError as error:
         half = ascii(value[error.start])
         raise BadData(
-            f"{place} has half of a character, {half}, as of a text cut in the middle of an emoji; "
+            f"{place} has an unpaired surrogate, {half}, as from a text cut inside an emoji; "
             "delete it or write \\ufffd"
         ) from None
     return value
@@ -399,7 +399,7 @@ def read_predictions(path: Path, what: str, id_field: str, text_field: str) -> d
 
     Args:
         path: The JSON file.
-        what: What it should hold, for the error where it is not there.
+        what: Expected content, for the error where it is not there.
         id_field: Name of the whole number that says which item is meant.
         text_field: Name of the prediction.
 

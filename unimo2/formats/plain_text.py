@@ -11,7 +11,7 @@ from unimo2.errors import MissingData
 from unimo2.formats.parsing import Skips, numbered_lines
 
 TEXT_SUFFIXES = (".txt", ".tokens", ".raw")
-"""What files of text are called; the last two are WikiText's."""
+"""Suffixes of text files; the last two are WikiText's."""
 
 
 @dataclass(frozen=True)

@@ -83,7 +83,7 @@ class TarMember:
 
 
 ImageSource = Path | TarMember
-"""Where the bytes of an image lie: in a file of its own, or inside a shard."""
+"""Location of an image's bytes: its own file, or a part of a shard."""
 
 
 @dataclass(frozen=True)
@@ -160,7 +160,7 @@ def _members(shard: Path, content: Content, broken: Skips | None) -> Iterator[Ta
                         yield TarMember(shard, member.name, member.offset_data, member.size)
     except tarfile.ReadError as error:
         if not end:
-            raise BadData(f"{shard} is no uncompressed tar ({error})") from error
+            raise BadData(f"{shard} is not an uncompressed tar ({error})") from error
     if content[end : end + _BLOCK] != bytes(_BLOCK):
         refuse(CUT_OFF, f"{shard} has no end of archive after byte {end:,}", broken)
 

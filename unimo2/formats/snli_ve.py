@@ -1,4 +1,4 @@
-"""SNLI-VE: one JSON object a line, an image of Flickr30k as the premise and a sentence about it.
+"""SNLI-VE: one JSON object per line, an image of Flickr30k as the premise and a sentence about it.
 
 `snli_ve_*.jsonl` has "Flickr30K_ID" (the file's name without ".jpg"; "Flikr30kID" with ".jpg" in
 older files), "gold_label", "pairID", "sentence1" (the caption that SNLI took for the image) and
@@ -45,7 +45,7 @@ def read_pairs(path: Path, broken: Skips | None = None) -> list[Pair]:
     """Read all pairs of one split in the order of the file, those without a gold label too.
 
     Raises:
-        MissingData: There is no such file.
+        MissingData: The file does not exist.
         BadData: A malformed line, a missing field, an unknown label, a pairID that occurs twice (these
             only without `broken`); no pair at all.
     """
@@ -57,7 +57,7 @@ def read_pairs(path: Path, broken: Skips | None = None) -> list[Pair]:
 
 
 def read_predictions(path: Path) -> dict[str, str]:
-    """Read somebody's labels: one object {"pairID", "prediction"} per line, in any case."""
+    """Read predicted labels: one object {"pairID", "prediction"} per line, in any case."""
     rows = [
         (text(record, "pairID", place), _predicted(text(record, "prediction", place), place))
         for record, place in read_json_lines(path, "SNLI-VE predictions")

@@ -91,7 +91,7 @@ def read_regions(
 
 @dataclass(frozen=True)
 class Origin:
-    """Which photo of other collections an image is."""
+    """The photo of another collection that an image copies."""
 
     id: int
     coco_id: int | None
@@ -102,7 +102,7 @@ def read_origins(folder: Path) -> Iterator[Origin]:
     """Stream `image_data.json`, which says of which photo of COCO and Flickr each image is a copy.
 
     Raises:
-        MissingData: There is no such file.
+        MissingData: The file does not exist.
         BadData: It is malformed.
     """
     path = folder / VisualGenomeFiles.IMAGE_DATA

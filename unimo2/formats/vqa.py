@@ -1,4 +1,4 @@
-"""VQA v2: questions, annotations (ten answers a question) and the evaluation server's results.
+"""VQA v2: questions, annotations (ten answers per question) and the evaluation server's results.
 
 `v2_OpenEnded_mscoco_*_questions.json`: {"questions": [{"image_id", "question", "question_id"}]};
 `v2_mscoco_*_annotations.json`: {"annotations": [{"question_id", "image_id", "question_type",
@@ -83,7 +83,7 @@ def read_annotations(paths: Sequence[Path], broken: Skips | None = None) -> list
 
 
 def read_results(path: Path) -> dict[int, str]:
-    """The answer that somebody gives each question id, in the evaluation server's format."""
+    """Predicted answers by question id, in the evaluation server's format."""
     return read_predictions(path, "VQA results", "question_id", "answer")
 
 
@@ -188,7 +188,7 @@ _CONTRACTIONS["somebody'd"] = "somebodyd"
 
 
 def clean(answer: str) -> str:
-    """What is done to every answer: line ends and tabs become spaces, ends are trimmed."""
+    """Clean an answer: line ends and tabs become spaces, ends are trimmed."""
     return answer.replace("\n", " ").replace("\t", " ").strip()
 
 

@@ -37,7 +37,7 @@ CC_FILES, CC_FOLDERS = ConceptualCaptionsFiles.CAPTIONS, ConceptualCaptionsFiles
 SBU_JSON, SBU_URLS, SBU_CAPTIONS = SbuFiles.JSON, SbuFiles.URLS, SbuFiles.CAPTIONS
 
 Locate = Callable[[str], Sequence[Path]]
-"""Where the image of an address may lie: candidates, the likeliest first."""
+"""Candidate paths for the image of an address, the likeliest first."""
 
 
 def captioned_rows(path: Path, broken: Skips | None = None) -> Iterator[tuple[int, str, str]]:
@@ -68,7 +68,7 @@ def conceptual_captions(
     Args:
         folder: Holds the TSV (`CC_FILES`) and, for the images, `CC_FOLDERS`. The image of an
             address is `training/<CRC-32 of the address>`, as the downloader of ViLBERT names it,
-            with or without ".jpg"; a second column that is no address is the image's path, from
+            with or without ".jpg"; a second column that is not an address is the image's path, from
             `folder` or from `training/`. Where `training/` holds what img2dataset wrote (folders
             `00000/` or shards `*.tar`), the pairs are those of `sidecar_pairs` and no TSV is read.
         split: "train" or "val".
@@ -217,7 +217,7 @@ def _sidecar_rows(folder: Path, broken: Skips | None) -> Iterator[tuple[str, str
 
 
 def in_shards(folder: Path) -> bool:
-    """Whether a folder of images is one of shards, or of the folders that img2dataset writes."""
+    """Whether a folder of images has shards, or folders as img2dataset writes them."""
     if not folder.is_dir():
         return False
     if (folder / "00000").is_dir():
@@ -236,7 +236,7 @@ def is_address(source: str) -> bool:
 
 
 def sorted_entries(folder: Path) -> list[Path]:
-    """What lies in a folder, by name; MissingData if there is no such folder."""
+    """Entries of a folder, by name; MissingData if it does not exist."""
     if not folder.is_dir():
         raise MissingData(f"folder not found: {folder}")
     return sorted(folder.iterdir())

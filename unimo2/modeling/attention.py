@@ -77,7 +77,7 @@ def key_bias(mask: Tensor, dtype: torch.dtype) -> Tensor:
 
     Args:
         mask: [b, k], 1 for real tokens and 0 for padding; or [b, q, k] for one mask a query.
-        dtype: Of the result; the hidden value is that type's lowest number.
+        dtype: Dtype of the result; the hidden value is that type's lowest number.
 
     Returns:
         [b, 1, 1, k] or [b, 1, q, k].

@@ -23,7 +23,7 @@ class Unimo2Config(PretrainedConfig):
     """Sizes and switches of a UNIMO-2 model.
 
     The defaults are the paper's base model (section 4): ViT-B/16, RoBERTa-base and a Grounded
-    Transformer of 12 layers each, a dictionary of C = 2048 rows of which K = 100 are chosen.
+    Transformer of 12 layers each, a dictionary of C = 2048 rows, K = 100 of them chosen.
     Where the released code does something the paper does not say, there is a switch;
     `Unimo2Config.released()` sets them all as the released code has them.
     """
@@ -156,11 +156,11 @@ class Unimo2Config(PretrainedConfig):
 
     @property
     def pair_head_input(self) -> str:
-        """What the heads of VQA and SNLI-VE read, `head_input` or `itm_input`."""
+        """Input of the VQA and SNLI-VE heads, `head_input` or `itm_input`."""
         return self.head_input or self.itm_input
 
     def check(self) -> None:
-        """Refuse values that cannot be meant.
+        """Refuse invalid values.
 
         Raises:
             UsageError: The first such value, with its field's name and what is allowed.
@@ -173,16 +173,17 @@ class Unimo2Config(PretrainedConfig):
         for field in _POSITIVE:
             value = getattr(self, field)
             if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-                raise UsageError(f"Unimo2Config: {field}={value!r} must be a whole number above 0")
+                raise UsageError(f"Unimo2Config: {field}={value!r} must be a positive integer")
         for field in ("num_attention_heads", "vision_attention_heads", "text_attention_heads"):
             heads = getattr(self, field)
             if heads is not None and (heads < 1 or self.hidden_size % heads):
                 raise UsageError(
-                    f"Unimo2Config: hidden_size={self.hidden_size} is no multiple of {field}={heads}"
+                    f"Unimo2Config: hidden_size={self.hidden_size} is not a multiple of "
+                    f"{field}={heads}"
                 )
         if self.image_size % self.patch_size:
             raise UsageError(
-                f"Unimo2Config: image_size={self.image_size} is no multiple of "
+                f"Unimo2Config: image_size={self.image_size} is not a multiple of "
                 f"patch_size={self.patch_size}"
             )
         if self.patch_padding not in (0, (self.patch_size - 1) // 2):
@@ -235,7 +236,7 @@ class Unimo2Config(PretrainedConfig):
             # 4.03 against 3.84 after 60 steps, one seed each.
             "initializer_range": 0.08,
             # As large as the patch embeddings. From 0.02, a twenty-fifth of them, the model did not
-            # learn in 4,000 steps where things are: hidden words of place in held-out captions were
+            # learn in 4,000 steps where things are: masked words of place in held-out captions were
             # right in 51 % of the cases, and in 49 % with the picture of another caption.
             "patch_position_range": 0.5,
             "dictionary_size": 256,

@@ -23,11 +23,11 @@ def info_nce(
     Args:
         image_features: [b, D].
         text_features: [b, D], row i belonging to image i.
-        temperature: That products of features are divided by, one number.
+        temperature: Divisor of products of features, one number.
         everyone: Images and texts [B, D] that they are compared with; None for each other.
         targets: int64 [b], where the b stand among the B; in their order when None.
         hidden: bool [b, B], pairs that are neither right nor wrong answers.
-        cross_entropy: Of logits [b, B] and targets.
+        cross_entropy: Cross entropy of logits [b, B] and targets.
 
     Returns:
         Scalar.

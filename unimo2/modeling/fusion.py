@@ -30,7 +30,7 @@ from unimo2.modeling.text import causal_mask
 
 @dataclass(frozen=True)
 class Layout:
-    """How many rows of each kind there are, and what hides some of them as keys."""
+    """Number of rows of each kind, and the mask of keys."""
 
     visual: int  # m, 0 when there is no image
     grounded: int  # k, 0 without a dictionary
@@ -294,7 +294,7 @@ def merge_heads(context: Tensor) -> Tensor:
 
 
 def pooled_rows(layout: Layout) -> list[int]:
-    """Which rows the pooled outputs read: the class row, and the first text row."""
+    """Rows that the pooled outputs read: the class row and the first text row."""
     rows = [0] if layout.visual else []
     return rows + ([layout.visual + layout.grounded] if layout.text else [])
 

@@ -37,7 +37,7 @@ class TagTokens:
 
         Args:
             rows: Token ids of each image's tags, none for an image without tags.
-            pad_id: What shorter ones are filled up with.
+            pad_id: Token id that pads shorter ones.
             longest: Tokens that the model has positions for.
 
         Returns:
@@ -65,7 +65,7 @@ def tag_tokens(
 
     Args:
         tokenizer: The model's.
-        tags: Of each image.
+        tags: Object tags of each image.
         positions: Tokens that the model has positions for; of more, and of more than the released
             code's 100, the last ones are left out.
 
@@ -98,7 +98,7 @@ class CachedDecoder:
         """Run image and tags through the Grounded Transformer and keep their keys and values.
 
         Args:
-            model: In evaluation mode.
+            model: Model in evaluation mode.
             vision: [b, p + 1, D] from `encode_image`.
             tags: Object tags of the images, [b, g]; None for none.
         """
@@ -221,7 +221,7 @@ class BeamSettings:
 
     def __post_init__(self) -> None:
         if self.beam_size < 1:
-            raise UsageError(f"beam size {self.beam_size}: at least one beam is needed")
+            raise UsageError(f"beam size {self.beam_size}: expected at least one")
         if not 0 <= self.min_length < self.max_length:
             raise UsageError(
                 f"captions of {self.min_length} to {self.max_length} tokens: the minimum must be 0 "
@@ -243,7 +243,7 @@ class Hypothesis:
 
 
 class Decoder(Protocol):
-    """What the search needs of a model: the next token's logits, and rows that move with beams."""
+    """Model interface of the search: next-token logits, and rows that move with beams."""
 
     def step(self, tokens: Tensor) -> Tensor:
         """Append one token to each row, [r], and return the logits of the next, [r, V]."""
@@ -267,7 +267,7 @@ def generate(
     Args:
         model: A model; dropout is off while it captions.
         pixel_values: [b, 3, s, s] normalised images.
-        settings: How to search; the paper's when None.
+        settings: Search settings; the paper's when None.
         word_starts: For each token id, whether it begins a word, so that trigrams are of words;
             every token is a word when None.
         tags: Object tags of the images, which the captions are written with; None for none.
@@ -281,7 +281,7 @@ def generate(
     settings = settings or BeamSettings()
     if settings.max_length > model.text.longest:
         raise UsageError(
-            f"captions of up to {settings.max_length} tokens were asked for, the model has "
+            f"captions of up to {settings.max_length} tokens were requested, but the model has "
             f"positions for {model.text.longest}"
         )
     training = model.training
@@ -306,7 +306,7 @@ class _Beams:
     ended: Tensor  # [b, k]
 
     def over(self) -> Tensor:
-        """[b] whether every beam of an image has ended (a score of -inf is no beam at all)."""
+        """[b] whether every beam of an image has ended (a score of -inf is not a beam)."""
         return (self.ended | self.scores.isneginf()).all(dim=1)
 
     def keep(self, images: Tensor) -> _Beams:
@@ -342,8 +342,8 @@ def beam_search(
         decoder: Gives logits; one row an image at first.
         start: [b] start token of each image.
         end: The end token.
-        settings: How to search.
-        word_starts: Which token ids begin a word, for trigrams of words.
+        settings: Search settings.
+        word_starts: Token ids that begin a word, for trigrams of words.
 
     Returns:
         For each image its beams, best first; equal scores in the order of beam and token rank.
@@ -391,12 +391,12 @@ def _extend(
     """Append a token to every beam and keep the best.
 
     Args:
-        beams: Of b images, k each.
+        beams: Beams of b images, k each.
         log_probs: [r, V] of the token to append.
         end: The end token.
-        length: Tokens of a text that goes on, the new one included.
-        settings: How to search.
-        word_starts: Which token ids begin a word.
+        length: Tokens of a text so far, including the new one.
+        settings: Search settings.
+        word_starts: Token ids that begin a word.
 
     Returns:
         The new beams, and for each the row of log_probs that it comes from, [b, k'].
@@ -435,7 +435,7 @@ def _repeated(history: Tensor, candidates: Tensor, word_starts: Sequence[bool] |
     Args:
         history: [b, k, t] tokens so far, with the start token.
         candidates: [b, k, some] tokens to append.
-        word_starts: Which token ids begin a word; all when None.
+        word_starts: Token ids that begin a word; all when None.
 
     Returns:
         [b, k, some] of zeros and ones.
@@ -454,7 +454,7 @@ def repeats_trigram(tokens: Sequence[int], word_starts: Sequence[bool] | None = 
 
     Args:
         tokens: Token ids.
-        word_starts: Which token ids begin a word; a token that does not belongs to the word
+        word_starts: Token ids that begin a word; a token that does not belongs to the word
             before it (the first one begins a word in any case). All begin words when None.
     """
     words: list[tuple[int, ...]] = []

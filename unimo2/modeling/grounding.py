@@ -20,7 +20,7 @@ _TEMPERATURE_RANGE = (1.0, 10000.0)
 
 
 class Grounding(NamedTuple):
-    """What the dictionary gives for a batch of inputs."""
+    """Output of the dictionary for a batch of inputs."""
 
     indices: Tensor  # [b, K] chosen rows, best first; [b, n] for the 1-to-1 map
     tokens: Tensor  # [b, K, D] those rows
@@ -67,7 +67,7 @@ class GroundedDictionary(nn.Module):
             tokens: [b, n, D] tower outputs without class and first token, patches first.
             mask: [b, n], 0 for tokens that do not count, or None when all do.
             with_loss: Whether equation 3 is computed.
-            patches: How many of the tokens are patches.
+            patches: Number of tokens that are patches.
 
         Returns:
             The chosen rows, best first, and the loss.
@@ -205,7 +205,7 @@ def _kinds(tokens: int, patches: int) -> list[tuple[int, slice]]:
 
 
 def _counts(similarity: Tensor, mask: Tensor | None) -> Tensor:
-    """How many tokens count, [b]."""
+    """Number of tokens that are not padding, [b]."""
     if mask is None:
         return similarity.new_full((len(similarity),), similarity.shape[1])
     return mask.sum(dim=1).to(similarity.dtype)

@@ -26,7 +26,7 @@ _HEAD_DROPOUT = 0.1
 
 @dataclass
 class TaskOutput(ModelOutput):
-    """What a task model gives."""
+    """Output of a task model."""
 
     loss: Tensor | None = None  # scalar, given labels; the grounding loss is not part of it
     logits: Tensor | None = None  # [b, c]
@@ -70,7 +70,7 @@ class _TaskModel(Unimo2PreTrainedModel):
         super().__init__(config)
         self.unimo2 = Unimo2Model(config)
         if not config.num_labels:
-            raise UsageError("Unimo2Config: num_labels must be a whole number above 0")
+            raise UsageError("Unimo2Config: num_labels must be a positive integer")
         self.head = self._make_head(config, config.num_labels)
         self.post_init()
 

@@ -31,7 +31,7 @@ _CONTRASTIVE_TEMPERATURE_RANGE = (0.001, 0.5)
 
 @dataclass
 class Unimo2Output(ModelOutput):
-    """What a forward pass gives; fields that the input does not allow are None."""
+    """Outputs of a forward pass; fields that the input does not allow are None."""
 
     vision: Tensor | None = None  # [b, p + 1, D] Visual Transformer
     text: Tensor | None = None  # [b, n, D] Text Transformer
@@ -311,7 +311,7 @@ class Unimo2Model(Unimo2PreTrainedModel):
             UsageError: Neither images nor texts, or labels without texts.
         """
         if labels is not None and input_ids is None:
-            raise UsageError("labels were given without input_ids: there are no tokens to predict")
+            raise UsageError("labels were given without input_ids: expected both")
         vision = None if pixel_values is None else self.encode_image(pixel_values)
         text = None
         if input_ids is not None:

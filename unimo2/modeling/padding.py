@@ -1,4 +1,4 @@
-"""Round shapes: kernels are prepared anew for every shape they have not met (on CPUs milliseconds each).
+"""Round shapes: kernels are prepared for every new shape (on CPUs milliseconds each).
 
 With lengths and numbers of rows rounded up, there are few shapes, and kernels have soon met them all.
 """

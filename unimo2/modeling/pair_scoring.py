@@ -1,4 +1,4 @@
-"""Fusing many pairs of few images and texts: what the first layer need not compute again.
+"""Fuses many pairs of few images and texts: cached products of the first layer.
 
 The first layer of the Grounded Transformer receives rows that do not depend on the pair: an
 image's, a text's, and rows of the dictionary. Their queries, keys and values are therefore

@@ -94,7 +94,7 @@ def causal_mask(
         attention_mask: [b, k], 1 for real tokens and 0 for padding.
         queries: q, number of tokens at the end of the k that ask.
         counted: Whether rows of padded queries are 0 throughout, as in the released code.
-        context: How many tokens at the beginning all tokens see, those included.
+        context: Number of leading tokens that all tokens attend to, those included.
 
     Returns:
         [b, q, k] of ones and zeros.
@@ -108,7 +108,7 @@ def causal_mask(
         return mask * attention_mask[:, -queries:, None]
     if context:
         # Where a text has no context at all, its padding would see nothing, and a softmax over
-        # nothing is no number: such rows see themselves, and nobody sees them.
+        # nothing is NaN: such rows attend to themselves, and no row attends to them.
         own = torch.ones_like(earlier).tril(keys - queries).triu(keys - queries)
         mask = mask.maximum(own)
     return mask

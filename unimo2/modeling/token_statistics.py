@@ -1,4 +1,4 @@
-"""What the dictionary knows of tokens in general: the mean token and a row's usual score, by kind (ours).
+"""Token statistics of the dictionary: the mean token and each row's mean score, by kind (ours).
 
 Equation 2 adds similarities over all tokens of an input, and takes the rows with the largest sums. Most
 patches of a picture show its background, all tokens of a modality have much in common, and a saturated

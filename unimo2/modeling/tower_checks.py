@@ -1,4 +1,4 @@
-"""Towers from outside: a model computes what their library does with these weights, or refuses them."""
+"""Checks of external towers: weights must give the same outputs as in their own library."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ _TOLERANCE = 1e-4
 
 
 def check_encoder(fields: dict[str, Any], source: str) -> None:
-    """Refuse a text encoder that is no RoBERTa with the exact GELU.
+    """Refuse a text encoder that is not a RoBERTa with the exact GELU.
 
     Args:
         fields: Its config.json.
-        source: What it is called in messages.
+        source: Name in messages.
 
     Raises:
         UsageError: The field whose value is another than expected.
@@ -158,7 +158,7 @@ def check_outputs(
 
 
 def _computed(tower: nn.Module, given: Tensor) -> Tensor:
-    """What a tower gives in evaluation and float32: of rows [1, n, D] a ViT, of ids a RoBERTa."""
+    """Tower outputs in evaluation and float32: from rows [1, n, D] a ViT, from ids a RoBERTa."""
     if any(weight.dtype != torch.float32 for weight in tower.parameters()):
         tower = copy.deepcopy(tower).float()
     training = {module: module.training for module in tower.modules()}

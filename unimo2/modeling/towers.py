@@ -55,7 +55,7 @@ def load_vit(name: str, weights: Path | None = None, pretrained: bool = True) ->
         The model, without classifier.
 
     Raises:
-        UsageError: A model that is no plain ViT (registers, relative positions, global pooling ...).
+        UsageError: The model is not a plain ViT (registers, relative positions, global pooling).
         MissingData: The weights are not there or cannot be fetched.
         BadCheckpoint: The file does not hold this model's weights.
     """
@@ -64,7 +64,8 @@ def load_vit(name: str, weights: Path | None = None, pretrained: bool = True) ->
         return _fetch_vit(name, pretrained=True)
     if architecture not in PLAIN_VITS:
         raise UsageError(
-            f"'{name}' is no plain ViT of timm (class token, absolute positions, no registers, no "
+            f"'{name}' is not a plain ViT of timm (class token, absolute positions, no registers, "
+            "no "
             f"global pooling); supported: {', '.join(PLAIN_VITS)}"
         )
     if weights is None:
@@ -120,7 +121,9 @@ def load_roberta(source: str | Path) -> RobertaModel:
     model, info = loaded
     absent = sorted(info["missing_keys"]) + sorted(str(k[0]) for k in info["mismatched_keys"])
     if absent:
-        raise BadCheckpoint(f"'{source}' is no whole RoBERTa: {absent[0]} is missing or mis-shaped")
+        raise BadCheckpoint(
+            f"'{source}' is not a complete RoBERTa: {absent[0]} is missing or has the wrong shape"
+        )
     return model
 
 
@@ -222,7 +225,7 @@ def start_from_towers(model: Unimo2Model, vit: VisionTransformer, roberta: Rober
 
 
 def _check_kinds(vit: nn.Module, roberta: Any) -> None:
-    """Refuse what is no plain ViT or no RoBERTa."""
+    """Refuse what is not a plain ViT or no RoBERTa."""
     check_vit(vit)
     check_encoder(roberta.config.to_dict(), type(roberta).__name__)
 

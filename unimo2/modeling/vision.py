@@ -67,7 +67,7 @@ class VisualTransformer(nn.Module):
             [b, patches + 1, hidden], the class token first.
 
         Raises:
-            UsageError: Images that are not square, or whose side is no multiple of the patch size.
+            UsageError: Images not square, or with a side that is not a multiple of the patch size.
         """
         height, width = pixel_values.shape[-2:]
         if pixel_values.dim() != 4 or height != width or height % self.patch_size:

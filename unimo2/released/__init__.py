@@ -1,1 +1,1 @@
-"""The checkpoint that the authors released for Paddle, and the way to ours and back."""
+"""The authors' released Paddle checkpoint, and conversion to ours and back."""

@@ -1,4 +1,4 @@
-"""The released code's configuration fields, and what they are called here."""
+"""The released code's configuration fields, and their names here."""
 
 from __future__ import annotations
 
@@ -136,7 +136,7 @@ def read_config_file(path: Path) -> dict[str, Any]:
     """Read the JSON file of a released configuration.
 
     Raises:
-        MissingData: There is no such file.
+        MissingData: The file does not exist.
         UsageError: It is not a JSON object.
     """
     try:

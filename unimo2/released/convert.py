@@ -55,7 +55,7 @@ _RELEASED_GRID = 14
 
 @dataclass(frozen=True)
 class ConversionReport:
-    """What `convert` did with every name."""
+    """Report of `convert`: the fate of every parameter name."""
 
     out: Path  # the folder that was written
     config: Unimo2Config  # of the model in it
@@ -72,7 +72,7 @@ def released_files(folder: Path) -> dict[str, Path]:
         folder: The unpacked checkpoint.
 
     Raises:
-        MissingData: There is no such folder.
+        MissingData: The folder does not exist.
         BadCheckpoint: It is empty, or holds something that is not a parameter file: a folder, or a
             name that leads out of it.
     """
@@ -113,7 +113,7 @@ def read_released(folder: Path) -> dict[str, np.ndarray[Any, np.dtype[Any]]]:
     """Read every parameter of a released checkpoint, by name, in its own shape and type.
 
     Raises:
-        MissingData: There is no such folder.
+        MissingData: The folder does not exist.
         BadCheckpoint: It is empty, a file is damaged, or a name leads out of it.
     """
     return {name: read_lodtensor(path) for name, path in released_files(Path(folder)).items()}
@@ -136,7 +136,7 @@ def convert(
         out: The folder to write; it must not exist, or be empty.
         config: What the model is to be; the released base model when None.
         allow_partial: Whether parameters may be missing; they get initial values.
-        seed: Of those initial values.
+        seed: Seed for those initial values.
         processor: Written beside the weights, so that they can be evaluated and fine-tuned; from
             `unimo2.released.processor`.
 
@@ -144,7 +144,7 @@ def convert(
         What became of every name.
 
     Raises:
-        MissingData: There is no checkpoint.
+        MissingData: The checkpoint does not exist.
         BadCheckpoint: A parameter is unknown, missing, mis-shaped, or its file damaged.
         UsageError: `out` holds something already, or lies inside the checkpoint.
         Unimo2Error: The folder could not be written.
@@ -220,10 +220,10 @@ def _refuse_target(source: Path | None, out: Path) -> None:
     if source is not None and source.is_dir():
         target = Path(os.path.realpath(out))
         if Path(os.path.realpath(source)) in (target, *target.parents):
-            raise UsageError(f"{shown(out)} lies in the checkpoint's own folder: choose another")
+            raise UsageError(f"{shown(out)} is inside the checkpoint's folder: choose another")
     if out.is_symlink() or out.exists():
         if not out.is_dir():
-            raise UsageError(f"{shown(out)} exists and is no folder: choose another")
+            raise UsageError(f"{shown(out)} exists and is not a folder: choose another path")
         if any(out.iterdir()):
             raise UsageError(f"{shown(out)} is not empty: choose another folder, or empty it first")
 

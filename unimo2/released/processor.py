@@ -21,12 +21,12 @@ def released_processor(
 
     Args:
         source: Folder or hub id of the tokenizer: RoBERTa's, whose ids 0 to 50264 are the release's.
-        config: Of the converted model.
+        config: Configuration of the converted model.
         image_size: Side of the square that images are resized to, in pixels; positions are
             interpolated to it.
 
     Raises:
-        MissingData: There is no tokenizer.
+        MissingData: The tokenizer does not exist.
         UsageError: It has another vocabulary or other special tokens than the model, or the size is
             no multiple of the patches'.
     """

@@ -131,7 +131,7 @@ def save_state(folder: Path, state: TrainingState) -> None:
     except (OSError, RuntimeError) as error:
         before = "there is none before it"
         if target.is_file():
-            before = "the one before it is intact, and the same command goes on from there"
+            before = "the one before it is intact, and the same command resumes from there"
         raise TrainingFailed(
             f"the checkpoint at step {state.step} cannot be written to {target}: {_why(error)}; "
             f"{before}"
@@ -158,7 +158,7 @@ def load_state(folder: Path) -> TrainingState | None:
             f"{path} cannot be read: delete it, or start over with --resume never"
         ) from error
     if not isinstance(values, dict) or set(values) - _OPTIONAL != _KEYS:
-        raise BadCheckpoint(f"{path} is no checkpoint of this trainer: use --resume never")
+        raise BadCheckpoint(f"{path} is not a checkpoint of this trainer; use --resume never")
     return TrainingState(**values)
 
 
@@ -192,7 +192,7 @@ def require_same_run(
     Args:
         saved: Identity that the checkpoint was written with.
         now: Identity of this start.
-        folder: Of the checkpoint, for the message.
+        folder: Folder of the checkpoint, for the message.
         may_change: Whether values of the training may differ.
 
     Returns:
@@ -210,7 +210,7 @@ def require_same_run(
     if refused:
         more = f" (and {len(refused) - 3} more)" if len(refused) > 3 else ""
         only_training = all(key.startswith("training.") for key in changed)
-        change = ", --resume changed to go on with these values" if only_training else ""
+        change = ", --resume changed to continue with these values" if only_training else ""
         raise BadCheckpoint(
             f"the checkpoint in {folder} belongs to another run: {'; '.join(refused[:3])}{more}; "
             f"use another --output{change}, or --resume never to start over"

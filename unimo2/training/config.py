@@ -1,4 +1,4 @@
-"""What a training run can be told: the loop's settings, and those of pre-training."""
+"""Training configuration: the loop's settings, and those of pre-training."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ WITHOUT_EFFECT = frozenset(
 
 
 class Bound(NamedTuple):
-    """Which values a field may have."""
+    """Valid values of a field."""
 
     allowed: str  # in words
     holds: Callable[[Any], bool]
@@ -97,7 +97,7 @@ class LoopConfig:
     def require(self, name: str, holds: bool, allowed: str) -> None:
         """Raise UsageError that field `name` must be `allowed`, unless it `holds`."""
         if not holds:
-            raise UsageError(f"training.{name} is {getattr(self, name)!r}; it must be {allowed}")
+            raise UsageError(f"training.{name} is {getattr(self, name)!r}; expected {allowed}")
 
     def identity(self) -> dict[str, Any]:
         """The fields on which the weights depend, as plain values for JSON."""
@@ -119,7 +119,7 @@ class PretrainConfig(LoopConfig):
     """
 
     # "unimo2"; a peer on the same pairs, "clip" from random weights or "vilt" from those of
-    # `vision_tower`, if given; or one tower by itself, from random weights, which another run then
+    # `vision_tower`, if given; or a single tower, from random weights, which another run then
     # starts from: a ViT on "labels" of `image_sets` or on "views" of them (SimCLR), or RoBERTa on
     # masked "words" of `text_sets`
     trains: Literal["unimo2", "clip", "vilt", "labels", "views", "words"] = "unimo2"
@@ -196,7 +196,7 @@ class PretrainConfig(LoopConfig):
     # whether matching draws its negatives from the pairs of "all" processes, or of its own
     # "process" (which sends less around). Ours.
     negatives_from: Literal["all", "process"] = "all"
-    # batches after which a dictionary row that no input chose starts anew from a vector of the
+    # batches after which a dictionary row that no input chose is reinitialised from a vector of the
     # batch; 0 for never. Ours.
     restart_unused: CountOrNone = 0
     # batches within which samples are put together by caption length; 1 for plain random batches.

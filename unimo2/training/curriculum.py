@@ -1,4 +1,4 @@
-"""The curriculum: what each step holds (paper, section 3.1).
+"""The curriculum: the samples of each step (paper, section 3.1).
 
 First pairs alone, until the dictionary is of use; then pairs, images and texts together, and pseudo
 pairs made of labels among the pairs.
@@ -30,7 +30,7 @@ _PROMPTS = "batch_size times training.prompt_share"
 
 @dataclass(frozen=True)
 class StepPlan:
-    """How many samples of each kind a step holds, over all processes."""
+    """Number of samples of each kind per step, over all processes."""
 
     mixed: bool  # whether the step belongs to the second phase
     turn: int  # number of the step among those of its phase, from 0
@@ -42,7 +42,7 @@ class StepPlan:
 
 @dataclass(frozen=True)
 class Corpora:
-    """What a run trains on, and in which order."""
+    """Data of a run, and its order."""
 
     pairs: PairCorpus  # images with captions
     processor: Unimo2Processor  # its special tokens are used
@@ -56,13 +56,13 @@ class Corpora:
         return {name: part.describe() for name, part in named.items() if part is not None}
 
     def undecodable(self) -> list[str]:
-        """What this process could not decode so far, a line for each reason and kind."""
+        """Samples that this process could not decode so far, one line per reason and kind."""
         parts = (self.pairs, self.prompts, self.images)
         stores = dict.fromkeys(part.store for part in parts if part is not None)
         return [line for store in stores for line in store.broken.lines()]
 
     def plan(self, step: int, config: PretrainConfig) -> StepPlan:
-        """What a step holds. Kinds of which there is no corpus are left out."""
+        """Samples of a step. Kinds without a corpus are left out."""
         mixed_from = config.mixed_from
         unpaired = (self.prompts, self.images, self.texts)
         if step < mixed_from or all(part is None for part in unpaired):
@@ -114,7 +114,7 @@ class Corpora:
         return word_starts(self.processor.tokenizer)
 
     def masking(self, config: PretrainConfig, longest: int) -> MaskingSpec:
-        """How texts of at most `longest` tokens are masked under a configuration."""
+        """Masking of texts of at most `longest` tokens under a configuration."""
         starts = self._word_starts if config.mask_unit == "word" else None
         return masking_spec(self.processor.tokenizer, config, longest, starts)
 
@@ -169,7 +169,7 @@ class Corpora:
 
     @staticmethod
     def _masked(position: Tensor, config: PretrainConfig) -> Tensor:
-        """Which samples of the batch are masked too, bool: a share of them, evenly spread."""
+        """Samples of the batch that are also masked, bool: a share of them, evenly spread."""
         return spread(position, config.mlm_share if config.mlm_weight else 0.0)
 
     @staticmethod
@@ -190,7 +190,7 @@ class Corpora:
     def _view(
         step: int, pairs: int, config: PretrainConfig, rows: slice
     ) -> Callable[[Tensor], Tensor] | None:
-        """How the images of pairs are varied; None where they are left as they are."""
+        """Augmentation of the images of pairs; None for no augmentation."""
         if config.pair_crop == 1.0 and not config.pair_colour:
             return None
         spec = Augmentation(config.pair_crop, 1.0, 0.0, config.pair_colour, 1.0, 0.0)
@@ -222,7 +222,7 @@ def masking_spec(
 
 
 def augmentation(config: PretrainConfig) -> Augmentation:
-    """How the views of an image differ under a configuration."""
+    """Augmentation of an image's views under a configuration."""
     return Augmentation(
         smallest_crop=config.vcl_smallest_crop,
         rotation=config.vcl_rotation,

@@ -1,4 +1,4 @@
-"""Whether the dictionary is in use: a collapse is said aloud, and rows out of use can start anew."""
+"""Dictionary usage: warn of a collapse, and reinitialise rows that are out of use."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def collapse_warning(
 
     Args:
         values: A line of the log.
-        floor: Share of the rows in use below which it is said.
+        floor: Share of the rows in use below which a warning is given.
         size: C, rows of the dictionary.
         chosen: K, rows of one input.
     """
@@ -29,19 +29,19 @@ def collapse_warning(
     if used is None or used >= floor:
         return None
     return (
-        f"the dictionary collapses: {round(used * size)} of its {size} rows are in use "
+        f"the dictionary is collapsing: {round(used * size)} of its {size} rows are in use "
         f"({100 * used:.0f} %, one input alone chooses {chosen}); "
-        "training.restart_unused gives the others another start"
+        "training.restart_unused reinitialises the others"
     )
 
 
 def rows_chosen(indices: Tensor, size: int) -> Tensor:
-    """How often each of the `size` rows was chosen, int64 [C]; indices in any shape."""
+    """Number of times each of the `size` rows was chosen, int64 [C]; indices in any shape."""
     return torch.bincount(indices.reshape(-1), minlength=size)
 
 
 class RowUse(nn.Module):
-    """Counts since when each row is out of use, and starts such rows anew (ours).
+    """Counts how long each row has been out of use, and reinitialises such rows (ours).
 
     A row that is never among the chosen gets no gradient and would stay where it is for ever. After
     `patience` batches it becomes one of the vectors that the towers give for the batch at hand.

@@ -141,7 +141,7 @@ def require_place(device: str, trackers: Sequence[str]) -> None:
         UsageError: A device that is unknown or not there, or a tracker that is not installed.
     """
     if device not in ("auto", "cpu", "cuda"):
-        raise UsageError(f"--device {device!r}: it must be auto, cpu or cuda")
+        raise UsageError(f"--device {device!r}: expected auto, cpu or cuda")
     if device == "cuda" and not torch.cuda.is_available():
         raise UsageError("--device cuda: this machine has no CUDA device; use cpu or auto")
     installed = [str(tracker.value) for tracker in get_available_trackers()]
@@ -188,7 +188,7 @@ def make_accelerator(
 
 
 class Trackers:
-    """What a run reports to beside its own log; nothing where no tracker was asked for."""
+    """Trackers that a run reports to besides its own log; none by default."""
 
     def __init__(self, accelerator: Accelerator, settings: Mapping[str, object]) -> None:
         self._accelerator = accelerator

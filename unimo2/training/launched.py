@@ -1,4 +1,4 @@
-"""What a launcher (`accelerate launch`, `torchrun`) tells a process of itself, without torch."""
+"""Process count and rank from a launcher (`accelerate launch`, `torchrun`), without torch."""
 
 from __future__ import annotations
 
@@ -11,5 +11,5 @@ def launched_rank() -> int:
 
 
 def launched_processes() -> int:
-    """How many processes were launched; 1 without a launcher."""
+    """Number of launched processes; 1 without a launcher."""
     return int(os.environ.get("WORLD_SIZE", "1"))

@@ -1,4 +1,4 @@
-"""What a training run tells while it goes: averages of an interval, one JSON line each."""
+"""Training log: averages over an interval, one JSON line each."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from torch import Tensor
 from unimo2 import progress
 from unimo2.files import write_text
 
-# The one entry of an objective's result that is no scalar: how often each dictionary row was chosen.
+# The only non-scalar entry of an objective's result: how often each dictionary row was chosen.
 COUNTS = "dictionary_counts"
 
 

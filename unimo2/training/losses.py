@@ -1,4 +1,4 @@
-"""Losses by themselves, and the choice of negatives.
+"""Loss functions, and the choice of negatives.
 
 Which negatives are drawn is decided by uniform numbers that come with the batch, so that a step can be
 repeated exactly.
@@ -14,7 +14,7 @@ from unimo2.training.distributed import gather, rank
 
 
 def same_pair(input_ids: Tensor, image_index: Tensor, all_ids: Tensor, all_index: Tensor) -> Tensor:
-    """Pairs that are no negatives of each other, bool [..., b, B].
+    """Pairs that are not negatives of each other, bool [..., b, B].
 
     Those are a sample and itself, samples of the same image (index [..., b]), and samples of the
     same words (padded ids [..., b, N]).
@@ -32,7 +32,7 @@ def draw_negatives(
 
     Args:
         similarity: float [b, B], logits of row against column (contrastive score / temperature).
-        excluded: bool [b, B], columns that are no negative of the row.
+        excluded: bool [b, B], columns that are not negatives of the row.
         noise: float [b, n] in [0, 1), one number a draw (inverse of the cumulative distribution).
         hard_share: Probability of a draw by the softmax of the similarities; the others are
             uniform.
@@ -68,7 +68,7 @@ def draw_several(
 
     Args:
         similarity: [b, c], as for `draw_negatives`.
-        excluded: bool [b, c], columns that are no negative of the row.
+        excluded: bool [b, c], columns that are not negatives of the row.
         noise: [b, 2, c] in [0, 1), for the hard draws and the uniform ones.
         count: Negatives a row; fewer where there are fewer columns.
         hard_share: Share of them that are hard, rounded.

@@ -1,4 +1,4 @@
-"""Matching within groups of pairs that are alike: which pairs those are, and the loss (ours).
+"""Matching within groups of similar pairs: the choice of pairs, and the loss (ours).
 
 Each image of a group meets each text of it, so that g pairs give g (g - 1) negatives both ways, and
 every image and text is as often right as every other.
@@ -23,7 +23,7 @@ _MULTIPLIER, _RANGE = 2_654_435_761, 1 << 32
 
 @dataclass(frozen=True)
 class GroupMatching:
-    """How matching within groups is trained."""
+    """Settings of matching within groups."""
 
     size: int = 0  # g, pairs of a group; 0 for matching as two classes
     # weight of finding the partner by the score that retrieval ranks, logit plus contrastive score,
@@ -34,13 +34,13 @@ class GroupMatching:
     contrast_share: float = 1.0
 
     def contrasted(self, image_index: Tensor) -> Tensor:
-        """Which images contrast is trained on, int64 [B] to bool [B]; the same in every step."""
+        """Images that the contrastive loss uses, int64 [B] to bool [B]; the same in every step."""
         if self.contrast_share == 1.0:
             return torch.ones_like(image_index, dtype=torch.bool)
         return (image_index * _MULTIPLIER) % _RANGE < self.contrast_share * _RANGE
 
     def matched(self, position: Tensor, image_index: Tensor, share: float) -> Tensor:
-        """Which pairs of a process begin a group, bool [b]: a share of the whole batch."""
+        """Pairs of a process that begin a group, bool [b]: a share of the whole batch."""
         wanted = spread(position, share)
         if self.contrast_share == 1.0:
             return wanted
@@ -79,7 +79,7 @@ class Groups:
 
 
 def groups_of(members: Tensor, usable: Tensor, input_ids: Tensor, image_index: Tensor) -> Groups:
-    """Groups of these members; samples of the same image or words are no negatives.
+    """Groups of these members; samples of the same image or words are not negatives.
 
     Args:
         members: int64 [r, g], rows of the following.

@@ -1,4 +1,4 @@
-"""The losses of pre-training: of image-text pairs, of images alone, of texts alone (section 3.2).
+"""The losses of pre-training: image-text pairs, unpaired images and unpaired texts (section 3.2).
 
 Over several processes, a process's rows meet the rows of all (`unimo2.training.distributed`).
 """
@@ -35,7 +35,7 @@ from unimo2.training.match_groups import GroupMatching, Groups, groups_of
 
 
 class _Towers(NamedTuple):
-    """What the towers give for this process's pairs."""
+    """Tower outputs for this process's pairs."""
 
     vision: Tensor  # [b, M + 1, H]
     text: Tensor  # [b, N, H]
@@ -69,7 +69,7 @@ class Everyone(NamedTuple):
         )
 
     def twins(self) -> Tensor:
-        """Which pairs are no negatives of this process's, bool [b, B]."""
+        """Pairs that are not negatives of this process's, bool [b, B]."""
         ids, index = self.input_ids, self.image_index
         return same_pair(ids[self.own], index[self.own], ids, index)
 
@@ -112,7 +112,7 @@ class PairObjective(nn.Module):
     def __init__(
         self, model: Unimo2Model, config: PretrainConfig, row_use: RowUse | None = None
     ) -> None:
-        """Wrap a model; `row_use` starts rows of the dictionary anew that are out of use."""
+        """Wrap a model; `row_use` reinitialises dictionary rows that are out of use."""
         super().__init__()
         self.model, self.config, self.row_use = model, config, row_use
         self.groups = GroupMatching(config.match_group, config.match_fused, config.contrast_share)

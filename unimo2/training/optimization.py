@@ -1,4 +1,4 @@
-"""Optimiser, learning-rate schedule and number precision of training."""
+"""Optimiser, learning-rate schedule and precision of training."""
 
 from __future__ import annotations
 

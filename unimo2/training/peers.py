@@ -187,7 +187,7 @@ class ViltObjective(nn.Module):
         return torch.where(true, own, columns[:, 0]), true | found[:, 0], true
 
 
-# Names of timm's ViT and of transformers' ViLT, where they begin differently, and where they go on so.
+# Names of timm's ViT and of transformers' ViLT: those that begin differently, and the common ends.
 _FIRST = {
     "cls_token": "embeddings.cls_token",
     "pos_embed": "embeddings.position_embeddings",

@@ -42,7 +42,7 @@ _TOKENIZER_LINES = 2_000_000
 
 @dataclass(frozen=True)
 class PretrainingRun:
-    """What a pre-training run is given beside its configuration."""
+    """Inputs of a pre-training run other than its configuration."""
 
     processor: Unimo2Processor  # with a tokenizer trained on the captions
     model_config: Unimo2Config  # with that tokenizer's size
@@ -55,7 +55,7 @@ def model_config(recipe: Recipe, vocab_size: int | None = None) -> Unimo2Config:
     """The model configuration of a recipe; without a vocabulary size, that of the preset.
 
     Raises:
-        UsageError: An unknown preset or field, or a value that cannot be meant.
+        UsageError: An unknown preset or field, or an invalid value.
     """
     if recipe.preset not in _PRESETS:
         known = ", ".join(_PRESETS)
@@ -107,7 +107,7 @@ def prepare(recipe: Recipe, root: Path, notice: Notice | None = None) -> Pretrai
 
 
 class _Listed(NamedTuple):
-    """What lies in the data root; None for kinds that are not trained on."""
+    """Corpora in the data root; None for kinds that are not trained on."""
 
     pairs: Index
     labelled: Index | None  # texts are prompts
@@ -199,7 +199,7 @@ def find_tokenizer(training: PretrainConfig, texts: Iterable[str]) -> PreTrained
 
 
 class PairTask(TrainingTask):
-    """What is trained on pairs, and on what comes with them, whichever model it is."""
+    """Objective of pairs and of the corpora trained with them, for any model."""
 
     def __init__(self, config: PretrainConfig, prepared: PretrainingRun) -> None:
         """Take the corpora; a subclass adds `model` and `objective`."""
@@ -220,7 +220,7 @@ class PairTask(TrainingTask):
         return {"model": self.model.config.to_diff_dict(), "corpora": self.corpora.describe()}
 
     def notes(self) -> dict[str, Any]:
-        """What was left out of the corpora, by reason."""
+        """Items left out of the corpora, by reason."""
         return {"left_out": self._left_out} if self._left_out else {}
 
 

@@ -1,4 +1,4 @@
-"""What a training run is asked to do: one frozen configuration, read from a TOML file.
+"""Recipes: the frozen configuration of a training run, read from a TOML file.
 
 A recipe file holds a `[training]` table (fields of `PretrainConfig`) and a `[model]` table
 (`preset`, and fields of `Unimo2Config` that differ from it). Unknown keys are refused.
@@ -37,8 +37,8 @@ def load_recipe(name_or_file: str) -> Recipe:
     """Read a recipe by name (`unimo2/training/recipes/NAME.toml`) or from a file.
 
     Raises:
-        MissingData: there is no such recipe.
-        UsageError: the file is no TOML, or has an unknown key or a value of another type.
+        MissingData: the recipe does not exist.
+        UsageError: the file is not TOML, or has an unknown key or a value of the wrong type.
     """
     path = find_recipe(name_or_file)
     tables = read_tables(path, {"model", "training"})
@@ -62,7 +62,7 @@ def read_tables(path: Path, known: set[str]) -> dict[str, dict[str, Any]]:
     """The tables of a TOML file, of those that are known.
 
     Raises:
-        UsageError: The file is no TOML, has another table, or something outside of tables.
+        UsageError: The file is not TOML, or has an unknown table or keys outside its tables.
     """
     tables = read_toml(path)
     _refuse_unknown(tables, known, str(path))
@@ -78,7 +78,7 @@ def read_toml(path: Path) -> dict[str, Any]:
     try:
         return parse_toml(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise UsageError(f"{path} is no valid TOML: {error}") from error
+        raise UsageError(f"{path} is not valid TOML: {error}") from error
 
 
 def _require_finite(values: Mapping[str, Any], where: str) -> None:
@@ -96,7 +96,7 @@ def override(recipe: Recipe, assignments: Sequence[str]) -> Recipe:
     (`model.grounded_tokens=16`). Values are TOML (`3e-4`, `true`, `["coco"]`) or plain words.
 
     Raises:
-        UsageError: a text is no assignment, its key is unknown or its value of another type.
+        UsageError: a text is not an assignment, its key is unknown or its value has the wrong type.
     """
     training, changed = parse_assignments(assignments)
     model = {**recipe.model, **changed}
@@ -141,7 +141,7 @@ def with_values(config: Config, values: Mapping[str, Any], where: str) -> Config
     `where` is the file or option that the values come from, for messages.
 
     Raises:
-        UsageError: An unknown field, or a value of another type or that cannot be meant.
+        UsageError: An unknown field, or a value of the wrong type or out of range.
     """
     _refuse_unknown(values, {f.name for f in fields(config)}, where)
     hints = get_type_hints(type(config))
@@ -153,7 +153,7 @@ def _checked(name: str, value: Any, hint: Any, where: str) -> Any:
     if get_origin(hint) is Literal:
         if value not in get_args(hint):
             allowed = ", ".join(map(str, get_args(hint)))
-            raise UsageError(f"{where}: {name} is {value!r}; it must be one of: {allowed}")
+            raise UsageError(f"{where}: {name} is {value!r}; expected one of: {allowed}")
         return value
     if get_origin(hint) is tuple:
         kind = get_args(hint)[0]
@@ -161,9 +161,9 @@ def _checked(name: str, value: Any, hint: Any, where: str) -> Any:
         if all(_is_a(item, kind) for item in items):
             return tuple(kind(item) for item in items)
         plural = {str: "texts", int: "whole numbers", float: "numbers"}[kind]
-        raise UsageError(f"{where}: {name} is {value!r}; it must be a list of {plural}")
+        raise UsageError(f"{where}: {name} is {value!r}; expected a list of {plural}")
     if not _is_a(value, hint):
-        raise UsageError(f"{where}: {name} is {value!r}; it must be of type {hint.__name__}")
+        raise UsageError(f"{where}: {name} is {value!r}; expected a value of type {hint.__name__}")
     return hint(value)
 
 

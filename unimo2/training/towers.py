@@ -1,4 +1,4 @@
-"""Training a tower by itself: a ViT on labels or on views of images, RoBERTa on masked words.
+"""Training a single tower: a ViT on labels or on views of images, RoBERTa on masked tokens.
 
 The paper starts from a ViT that was trained on ImageNet-21k and from RoBERTa (section 4). These are
 the same at any size: what they leave is read by `unimo2.modeling.towers`, and by timm and transformers.
@@ -41,7 +41,7 @@ from unimo2.training.pretraining import model_config
 from unimo2.training.recipes import Recipe
 from unimo2.training.trainer import TrainingTask
 
-# A plain ViT of timm: all its sizes are given anew.
+# A plain ViT of timm: all its sizes are overridden.
 _TIMM_NAME = "vit_tiny_patch16_224"
 
 
@@ -116,7 +116,7 @@ class MaskedRoberta(_Tower):
         self.start(seed)
 
     def forward(self, batch: TextBatch) -> dict[str, Tensor]:
-        """Cross entropy "loss" and "accuracy" over the hidden words."""
+        """Cross entropy "loss" and "accuracy" over the masked tokens."""
         hidden = self.text(batch.masked_ids, batch.attention_mask)
         rows, labels = selected_rows(hidden, batch.labels)
         embedding = self.text.roberta.embeddings.word_embeddings.weight

@@ -1,4 +1,4 @@
-"""The training loop on Hugging Face Accelerate, whatever is trained: `train` runs a `TrainingTask`.
+"""The training loop on Hugging Face Accelerate: `train` runs any `TrainingTask`.
 
 Everything random in a step is a function of (seed, step), so that a run that was killed and started
 again ends with the same weights, bit by bit on one CPU process.
@@ -41,7 +41,7 @@ Evaluate = Callable[[PreTrainedModel, int], Mapping[str, float]]
 
 
 class TrainingTask:
-    """What `train` trains: a model, its losses and its data."""
+    """A task for `train`: a model, its losses and its data."""
 
     model: PreTrainedModel  # what evaluations are given, and is saved
     processor: Any  # saved beside the model; None for none
@@ -55,11 +55,11 @@ class TrainingTask:
         raise NotImplementedError
 
     def identity(self) -> dict[str, Any]:
-        """What a checkpoint must agree with beside the configuration: nested plain values."""
+        """Values that must match a checkpoint's, besides the configuration: nested plain values."""
         raise NotImplementedError
 
     def notes(self) -> dict[str, Any]:
-        """What train.json says beside the identity: plain values."""
+        """Contents of train.json besides the identity: plain values."""
         return {}
 
     def save(self, folder: Path, dtype: str) -> None:
@@ -72,7 +72,7 @@ _PACKAGES = ("torch", "timm", "transformers", "accelerate", "tokenizers", "numpy
 
 @dataclass(frozen=True)
 class TrainSummary:
-    """What a finished run says about itself (also in train.json)."""
+    """Summary of a finished run (also in train.json)."""
 
     steps: int  # optimiser steps done, over all starts of the run
     seconds: float  # training time over all starts, without reading data
@@ -170,7 +170,7 @@ def train(
 
     Raises:
         BadCheckpoint: the folder's checkpoint is damaged or belongs to another run.
-        TrainingFailed: a loss or gradient is no number, or the disk is full; the last checkpoint
+        TrainingFailed: a loss or gradient is not finite, or the disk is full; the last checkpoint
             stays as it was.
         UsageError: a configuration that cannot run on this data or machine.
     """
@@ -198,7 +198,7 @@ def train(
 def require_resume(word: str) -> None:
     """Raise UsageError for a word that `train` does not know."""
     if word not in RESUME:
-        raise UsageError(f"--resume {word!r}: it must be {', '.join(RESUME[:-1])} or {RESUME[-1]}")
+        raise UsageError(f"--resume {word!r}: expected {', '.join(RESUME[:-1])} or {RESUME[-1]}")
 
 
 class _Run:
@@ -327,7 +327,7 @@ class _Run:
                 self._checkpoint()
 
     def _optimise(self, parts: Sequence[tuple[Shard, Batch]], interval: LogInterval) -> None:
-        """One optimiser step; nothing is changed if a loss or the gradient is no number."""
+        """One optimiser step; nothing is changed if a loss or the gradient is not finite."""
         config, device = self.config, self.accelerator.device
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate_at(self.step, config) * group["share"]
@@ -364,7 +364,7 @@ class _Run:
         )
 
     def kept(self) -> str:
-        """Which checkpoint a failed run can be taken up from, for messages."""
+        """The checkpoint from which a failed run can be resumed, for messages."""
         if not self.saved_at:
             return "no checkpoint yet"
         return f"the checkpoint of step {self.saved_at} is intact"

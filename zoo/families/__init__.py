@@ -1,1 +1,1 @@
-"""One module a family of models: `load`, `capabilities` and, where needed, `recognises`."""
+"""One module per family of models: `load`, `capabilities` and, where needed, `recognises`."""

@@ -68,7 +68,7 @@ class BlipProtocol:
     Attributes:
         first_token: "enc" for the official matching and questions, "cls" for transformers' own.
         prompt: Beginning of every caption, which is not part of the result.
-        beams: Of captions and generated answers.
+        beams: Beams of captions and generated answers.
         min_length: Tokens of a caption with its prompt, at least.
         max_length: Likewise, at most.
         longest_answer: Tokens of a generated answer at most.
@@ -92,7 +92,7 @@ def load(folder: Path, card: Card, device: str = "auto", dtype: str | None = Non
         card: The model's card; its options are fields of `BlipProtocol`, "backend", and for VQA "answers", as
             of `zoo.adapter.answer_names`: with a list of answers they are ranked, else generated.
         device: "auto", "cpu", "cuda", "cuda:1" ...
-        dtype: Of the whole model; None for float32. Scores are float32.
+        dtype: Dtype of the whole model; None for float32. Scores are float32.
 
     Returns:
         The adapter.
@@ -275,7 +275,7 @@ class BlipCaptioner(BlipAdapter):
 
     @property
     def beams(self) -> int:
-        """Of an image, where nobody asks for another number."""
+        """Beams per image, by default."""
         return self.protocol.beams
 
     @evaluated

@@ -56,7 +56,7 @@ def load(folder: Path, card: Card, device: str = "auto", dtype: str | None = Non
         folder: Holds the configuration, the weights, and the files of tokenizer and image processor.
         card: The model's card; its option "backend" is that of `zoo.adapter.image_processor`.
         device: "auto", "cpu", "cuda", "cuda:1" ...
-        dtype: Of the whole model; None for float32. Vectors are float32.
+        dtype: Dtype of the whole model; None for float32. Vectors are float32.
 
     Returns:
         The adapter.

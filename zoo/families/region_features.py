@@ -57,7 +57,7 @@ def load(
         card: Its option "features" names the folder of features; `labels`, or the option "answers", the
             answers.
         device: "auto", "cpu", "cuda", "cuda:1" ...
-        dtype: Of the whole model; None for float32. Logits are float32.
+        dtype: Dtype of the whole model; None for float32. Logits are float32.
 
     Returns:
         The adapter.

@@ -59,7 +59,7 @@ def load(
         folder: Holds config.json, the weights and the tokenizer's files.
         card: The model's card; `labels` names the classes where config.json does not.
         device: "auto", "cpu", "cuda", "cuda:1" ...
-        dtype: Of the whole model; None for float32.
+        dtype: Dtype of the whole model; None for float32.
         trust_remote_code: Whether code in the folder may run.
 
     Returns:

@@ -43,7 +43,7 @@ def load(
             of timm's data configuration (input_size, crop_pct, mean, std, interpolation ...). `labels`
             names the classes.
         device: "auto", "cpu", "cuda", "cuda:1" ...
-        dtype: Of the whole model; None for float32. Logits are float32.
+        dtype: Dtype of the whole model; None for float32. Logits are float32.
 
     Returns:
         The adapter.

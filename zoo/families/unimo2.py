@@ -119,7 +119,7 @@ class Unimo2Adapter(Adapter):
         return {name: value for name, value in fields.items() if not name.startswith("_")}
 
     def vision(self, pixels: Tensor) -> Tensor:
-        """Vision tower of processed pictures, [images, 3, side, side] to [images, p + 1, hidden]."""
+        """Vision tower of processed images, [images, 3, side, side] to [images, p + 1, hidden]."""
         return self.kept(IMAGES, pixels, lambda some: self.base.encode_image(self.to_device(some)))
 
     def words(self, ids: Tensor) -> Tensor:
@@ -325,7 +325,7 @@ class Unimo2Captioner(Unimo2Adapter):
 
         Args:
             images: As for `caption`.
-            tags: Of each image, none for some or all.
+            tags: Object tags of each image, none for some or all.
             beam_size: Beams of an image.
 
         Returns:
@@ -389,7 +389,7 @@ class Unimo2Scorer(Unimo2Adapter):
 
     @evaluated
     def encode_pixels(self, pixels: Tensor) -> list[ItemFeatures]:
-        """As `encode_images`, of processed pictures [images, 3, side, side]."""
+        """As `encode_images`, of processed images [images, 3, side, side]."""
         vision = self.vision(pixels)
         tensors = self.dictionary_part(vision, IMAGE)
         tensors.update(states=vision, contrastive=self.base.image_features(vision))

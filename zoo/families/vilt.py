@@ -1,4 +1,4 @@
-"""ViLT of transformers: retrieval by looking at both (no vectors of its own), and VQA by classes.
+"""ViLT of transformers: retrieval by fusion (without vectors of its own), and VQA by classes.
 
 An image's visual embedding does not depend on the text, so it is computed once per image, alone, and
 padded to a constant number of patches that the mask hides; texts of one length share a call. The
@@ -61,7 +61,7 @@ def load(folder: Path, card: Card, device: str = "auto", dtype: str | None = Non
             pre-training: the zero-shot ViLT, which transformers' conversion leaves out.
         card: The model's card; `labels` names the answers where config.json does not.
         device: "auto", "cpu", "cuda", "cuda:1" ...
-        dtype: Of the whole model; None for float32. Scores are float32.
+        dtype: Dtype of the whole model; None for float32. Scores are float32.
 
     Returns:
         The adapter.

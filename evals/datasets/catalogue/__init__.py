@@ -1,1 +1,1 @@
-"""The data sets, by the file: every `DataSet` that a module here defines is one; there is no list."""
+"""The catalogue of data sets: every `DataSet` defined by a module here, without a central list."""

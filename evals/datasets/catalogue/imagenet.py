@@ -55,7 +55,7 @@ def _verify(root: Path, images: ImageCheck) -> VerificationReport:
 
 
 def _check_mapping(path: Path, findings: VerificationReport) -> Collection[str]:
-    """The classes that have a name; a problem if there is no list of them."""
+    """Classes that have a name; a problem if their list is missing."""
     if not path.is_file():
         findings.problems.append(f"no {path}: the classes have no names")
         return ()
@@ -84,7 +84,7 @@ def _check_split(
 
 
 def _check_solution(folder: Path, found: Sequence[LabelledImage]) -> list[str]:
-    """What sorted images say otherwise than the official list of their classes, if that is there."""
+    """Disagreements of sorted images with the official list of their classes, if present."""
     path = find_above(folder, _BELOW.SOLUTION)
     flat = any(image.path is not None and image.path.parent == folder for image in found)
     if path is None or flat or not found:

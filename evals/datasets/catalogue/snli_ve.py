@@ -1,4 +1,4 @@
-"""SNLI-VE: does a sentence follow from a photo of Flickr30k."""
+"""SNLI-VE: whether a sentence follows from a Flickr30k photo."""
 
 from __future__ import annotations
 

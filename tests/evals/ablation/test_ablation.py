@@ -102,10 +102,10 @@ def test_rows_are_those_of_table_5(study):
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"tokens": [0]}, "--k 0: it must be at least 1"),
-        ({"tokens": [4, 65]}, "--k 65: it must be at most the recipe's C = 64"),
-        ({"sizes": [7]}, "--c 7: it must be at least the recipe's K = 8"),
-        ({"sizes": [-1]}, "--c -1: it must be at least 1"),
+        ({"tokens": [0]}, "--k 0: expected at least 1"),
+        ({"tokens": [4, 65]}, "--k 65: expected at most the recipe's C = 64"),
+        ({"sizes": [7]}, "--c 7: expected at least the recipe's K = 8"),
+        ({"sizes": [-1]}, "--c -1: expected at least 1"),
         ({}, "nothing to vary"),
     ],
 )
@@ -264,7 +264,7 @@ def test_exported_records_name_no_place_on_this_machine(study, tmp_path):
     assert records.read(path) == record and str(tmp_path) not in path.read_text()
     assert sorted(p.name for p in path.parent.iterdir()) == ["record.json"]
     named = replace(record, command=f"unimo2 eval flickr --data-root {tmp_path}")
-    with pytest.raises(UsageError, match="on this machine alone"):
+    with pytest.raises(UsageError, match="only on this machine"):
         export([named], tmp_path / "out")
 
 

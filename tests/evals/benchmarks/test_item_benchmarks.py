@@ -130,7 +130,7 @@ def test_hidden_answers_leave_a_file_for_the_server_and_no_score(tmp_path):
     record = run("vqa", FakeAnswerer(), root, tmp_path)
     assert record.data["split"] == "test-dev"
     assert record.metrics == {}
-    assert any("evaluation server: there is no accuracy" in note for note in record.notes)
+    assert any("evaluation server, so there is no accuracy" in note for note in record.notes)
     path = record.path.parent / "vqa_OpenEnded_mscoco_test-dev2015_fake_results.json"
     assert sorted(vqa_format.read_results(path)) == [7 * n + 1 for n in range(40)]
     assert samples_of(record)["score"].isna().all()
@@ -378,7 +378,7 @@ def test_an_unknown_split_is_named_with_those_there_are(tmp_path, benchmark, spl
 def test_a_model_without_the_capability_is_refused_before_data_is_read(tmp_path):
     """Truth: there is no data at all, and that is not what the message says."""
     (tmp_path / "data").mkdir()
-    with pytest.raises(IncompatibleModel, match="is no captioner: it lacks caption"):
+    with pytest.raises(IncompatibleModel, match="cannot be used as captioner: it lacks caption"):
         run("coco", FakeAnswerer(), tmp_path / "data", tmp_path)
 
 
@@ -388,7 +388,7 @@ def test_missing_images_are_counted_before_the_model_runs(tmp_path):
     for number in (101, 105):
         (root / f"coco/val2014/COCO_val2014_{number:012d}.jpg").unlink()
     model = FakeAnswerer()
-    with pytest.raises(MissingData, match=r"2 of 14 images are not there, first .*0101\.jpg"):
+    with pytest.raises(MissingData, match=r"2 of 14 images are not on disk, first .*0101\.jpg"):
         run("vqa", model, root, tmp_path, split="val")
     assert model.calls == 0
 

@@ -68,7 +68,7 @@ def imagenet(root: Path, mapping: str = MAPPING) -> Path:
 
 
 def test_imagenet_counts_images_and_classes(tmp_path: Path) -> None:
-    """Against the miniature's own counts, an image that is cut off and a file that is no image."""
+    """Against the miniature's own counts, a truncated image and a file that is not an image."""
     folder = imagenet(tmp_path)
     (folder / "train" / "n00000001" / "n00000001_1.JPEG").write_bytes(b"\xff\xd8 cut off")
     write(folder / "train" / "n00000002" / "notes.txt", "")

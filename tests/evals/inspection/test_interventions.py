@@ -128,7 +128,7 @@ def test_rows_that_carry_the_answer_are_missed_when_others_come_in_their_place()
 def test_a_model_without_a_choice_is_refused(images: list[KarpathyImage], tmp_path: Path) -> None:
     """Truth: no dictionary, or a one-to-one map, has no rows to choose; 13 of 12 images."""
     for grounding in ("none", "nearest"):
-        with pytest.raises(IncompatibleModel, match="no dictionary of which rows"):
+        with pytest.raises(IncompatibleModel, match="no grounded dictionary"):
             measure(_scorer(tmp_path / grounding, images, grounding=grounding), images, _quiet)
     with pytest.raises(UsageError, match="13 candidates of 12"):
         measure(_scorer(tmp_path / "topk", images), images, _quiet, candidates=13)

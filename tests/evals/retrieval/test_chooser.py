@@ -156,13 +156,13 @@ def test_any_object_may_choose(colours, tmp_path):
 def test_what_cannot_choose_is_refused(root, folders, tmp_path):
     """Truth: a model without vectors, no K, a chooser that is fine-tuned for the benchmark."""
     vilt = folders / "our-vilt"
-    with pytest.raises(UsageError, match="--rerank K: say how many"):
+    with pytest.raises(UsageError, match="--rerank K: add --rerank K"):
         run(root, tmp_path, vilt, shortlist_from=folders / "our-clip")
-    with pytest.raises(IncompatibleModel, match="no dual_encoder or shortlister"):
+    with pytest.raises(IncompatibleModel, match="as dual_encoder or shortlister"):
         run(root, tmp_path, vilt, rerank=2, shortlist_from=vilt)
     with pytest.raises(IncompatibleModel, match="'mini-flickr' is fine-tuned for flickr"):
         run(root, tmp_path, vilt, rerank=2, shortlist_from="mini-flickr")
-    with pytest.raises(IncompatibleModel, match="no pair_scorer"):
+    with pytest.raises(IncompatibleModel, match="as pair_scorer"):
         clip = folders / "our-clip"
         run(root, tmp_path, clip, rerank=2, shortlist_from=clip)
 

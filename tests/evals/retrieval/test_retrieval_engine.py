@@ -257,7 +257,7 @@ def test_scores_that_are_no_numbers_stop_the_run_at_once(flickr_root: Path, tmp_
             return {"score": super().score_pairs(images, text)["score"] * torch.nan}
 
     model = Broken()
-    with pytest.raises(BadCheckpoint, match="no numbers"):
+    with pytest.raises(BadCheckpoint, match="returns NaN scores"):
         _run(flickr_root, tmp_path / "runs", model)
     assert model.pairs == 20
 

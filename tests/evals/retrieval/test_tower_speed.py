@@ -43,4 +43,4 @@ def test_a_folder_can_be_timed(tmp_path, capsys, monkeypatch):
     assert main([*words, "--model", str(tmp_path / "clip")]) == 0
     assert set(json.loads(capsys.readouterr().out)) == set(towers.TowerSpeed.__annotations__)
     assert main([*words, "--model", str(tmp_path / "vilt")]) == 2
-    assert "expected a CLIP or SigLIP" in capsys.readouterr().err
+    assert "expected a transformers CLIP or SigLIP" in capsys.readouterr().err

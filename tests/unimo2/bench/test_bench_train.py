@@ -71,7 +71,7 @@ def test_every_kind_has_its_figures():
 
 
 def test_the_command_prints_json(tmp_path, capsys):
-    """Truth: kinds and number formats that were asked for."""
+    """Truth: kinds and dtypes that were asked for."""
     recipe = tmp_path / "tiny.toml"
     recipe.write_text(
         "[model]\nimage_size = 16\nhidden_size = 32\nintermediate_size = 64\n"

@@ -99,7 +99,7 @@ def test_processes_share_a_batch_without_gap_or_overlap(pairs):
 
 def test_a_batch_that_cannot_be_divided_is_refused():
     """Truth: 4 rows for 3 processes."""
-    with pytest.raises(UsageError, match="batch_size 4 is no multiple of 3"):
+    with pytest.raises(UsageError, match="batch_size 4 is not a multiple of 3"):
         Shard(0, 3).rows(4)
 
 

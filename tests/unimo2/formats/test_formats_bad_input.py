@@ -72,7 +72,7 @@ def test_half_of_a_character_is_one_line(tmp_path: Path, name: str) -> None:
     with pytest.raises(BadData, match=says) as error:
         list(case.read(tmp_path, None))
     message = str(error.value)
-    assert "half of a character, '\\ud83d'" in message and str(path) in message
+    assert "an unpaired surrogate, '\\ud83d'" in message and str(path) in message
     assert message.isascii() and "\n" not in message
     if case.counts:
         broken = Skips()
@@ -106,7 +106,7 @@ def test_half_of_a_label_or_key_is_one_line(tmp_path: Path) -> None:
 def test_the_shared_case_of_half_an_emoji(shared_cases: Path) -> None:
     """Against the case's result file, whose caption was cut in the middle of an emoji."""
     path = shared_cases / "01-half-emoji-caption" / "results.json"
-    with pytest.raises(BadData, match=r"results\.json: \[\d\]: field 'caption' has half"):
+    with pytest.raises(BadData, match=r"results\.json: \[\d\]: field 'caption' has an unpaired"):
         coco.read_results(path)
 
 

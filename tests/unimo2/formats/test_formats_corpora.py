@@ -180,7 +180,7 @@ def test_open_images_v7_names_and_header(tmp_path: Path) -> None:
         ("/m/07j7r,1", "/m/07j7r,0.7", "csv:3: confidence '0.7'"),
         ("/m/07j7r,1", "x" * 140_000 + ",1", "csv:3: field larger than field limit"),
         ("/m/07j7r,1", "/m/none,1", "csv:3: label '/m/none' has no name"),
-        ("000062a39995e348", "62a3", "csv:5: '62a3' is no image id"),
+        ("000062a39995e348", "62a3", "csv:5: '62a3' is not an image id"),
     ],
 )
 def test_a_broken_row_of_open_images_is_named(

@@ -136,7 +136,7 @@ BROKEN = [
     (read_rows_of, "cola", [["a", "*", "", "b"]], "line 1: unknown label"),
     (read_rows_of, "stsb", [STSB, [*"0123456", "a", "b", "5.1"]], "line 2: score '5.1' is not"),
     (read_rows_of, "stsb", [STSB, [*"0123456", "a", "b", "-0.5"]], "line 2: score '-0.5' is not"),
-    (read_rows_of, "stsb", [STSB, [*"0123456", "a", "b", "x"]], "line 2: 'x' is no number"),
+    (read_rows_of, "stsb", [STSB, [*"0123456", "a", "b", "x"]], "line 2: 'x' is not a number"),
     (read_rows_of, "stsb", [STSB, *[[*"0123456", "a", "b", "1"]] * 2], "index .* once: 0"),
     (read_rows_of, "stsb", [STSB, [*"x123456", "a", "b", "1"]], "line 2: index 'x'"),
     (read_rows_of, "mnli", [["sentence", "label"]], "no column sentence1 or sentence2"),
@@ -147,12 +147,12 @@ BROKEN = [
     (read_predictions, "sst2", [HEADER, ["0", "1", "1"]], "line 2: expected 2 columns, found 3"),
     (read_predictions, "sst2", [HEADER, ["0", "1.5"]], "line 2: unknown label '1.5'"),
     (read_predictions, "mnli", [HEADER, ["0", "-"]], "line 2: unknown label '-'"),
-    (read_predictions, "stsb", [HEADER, ["0", "nan"]], "line 2: 'nan' is no number"),
+    (read_predictions, "stsb", [HEADER, ["0", "nan"]], "line 2: 'nan' is not a number"),
     (read_predictions, "cola", [HEADER, ["0", "1"], ["0", "1"]], "index .* once: 0"),
     (read_predictions, "cola", [HEADER, ["-1", "1"]], "line 2: index '-1'"),
     (read_predictions, "cola", [HEADER, ["3" * 5000, "1"]], "line 2: index '333"),
     (read_predictions, "mnli", [HEADER, ["0", "1"]], "line 2: unknown label '1'"),
-    (read_predictions, "stsb", [HEADER, ["0", "1_0"]], "line 2: '1_0' is no number"),
+    (read_predictions, "stsb", [HEADER, ["0", "1_0"]], "line 2: '1_0' is not a number"),
 ]
 
 

@@ -191,7 +191,7 @@ def test_broken_mappings_are_refused(tmp_path, text, says):
 
 def test_odd_folders_are_refused(folder):
     """Against a folder with a name for a class, an image twice, no image, and no folder at all."""
-    with pytest.raises(BadData, match="no synset ids: val"):
+    with pytest.raises(BadData, match="not synset ids: val"):
         read_labels(folder)
     (folder / "empty").mkdir()
     with pytest.raises(BadData, match="no images in folders"):
@@ -200,7 +200,7 @@ def test_odd_folders_are_refused(folder):
     with pytest.raises(BadData, match="image name occurs more than once: a"):
         read_labels(folder / "val")
     (folder / "val" / "tench").mkdir()
-    with pytest.raises(BadData, match="no synset ids: tench"):
+    with pytest.raises(BadData, match="not synset ids: tench"):
         read_labels(folder / "val")
     with pytest.raises(MissingData, match="ImageNet labels not found"):
         read_labels(folder / "train")

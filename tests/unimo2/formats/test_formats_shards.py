@@ -168,7 +168,7 @@ def test_what_is_no_shard_is_refused(tmp_path: Path) -> None:
     (tmp_path / "zipped.tar").write_bytes(gzip.compress(good.read_bytes()))
     (tmp_path / "text.tar").write_text("<html>not found</html>" * 100)
     for name in ("zipped.tar", "text.tar"):
-        with pytest.raises(BadData, match=f"{name} is no uncompressed tar"):
+        with pytest.raises(BadData, match=f"{name} is not an uncompressed tar"):
             list(shard_pairs(tmp_path / name, Skips(), Skips()))
     with pytest.raises(MissingData, match="shard not found"):
         list(shard_pairs(tmp_path / "none.tar", Skips(), Skips()))

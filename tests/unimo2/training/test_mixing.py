@@ -161,7 +161,7 @@ def _weights(folder):
 @pytest.mark.parametrize(
     ("changes", "named"),
     [
-        ({"accumulate": 2, "image_batch": 3}, "image_batch 3 is no multiple of 2"),
+        ({"accumulate": 2, "image_batch": 3}, "image_batch 3 is not a multiple of 2"),
         ({"image_batch": 7}, "6 images (training.image_batch)"),
         ({"text_batch": 99}, "blocks of text"),
         ({"batch_size": 30}, "12 images (training.batch_size)"),

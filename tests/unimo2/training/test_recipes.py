@@ -38,7 +38,7 @@ def test_the_shipped_configurations_state_the_papers_masking():
         ("[training]\npair_sets = []\n", "at least one"),
         ("[training]\nlearning_rate = nan\n", "expected a finite number"),
         ("training = 3\n", "must be a table"),
-        ("[training\n", "no valid TOML"),
+        ("[training\n", "not valid TOML"),
     ],
 )
 def test_bad_configurations_are_one_line(tmp_path, text, named):

@@ -155,7 +155,7 @@ def test_a_resumed_run_keeps_the_best(tmp_path, stop):
 
 
 def test_a_run_that_selects_evaluates_its_last_step_too(tmp_path):
-    """Truth: the scores; the best is that of step 7, which is no multiple of 2."""
+    """Truth: the scores; the best is that of step 7, which is not a multiple of 2."""
     scores = {2: 0.1, 4: 0.3, 6: 0.2, 7: 0.9}
     _, summary = run(tmp_path, replace(CONFIG, steps=7), scores, select="accuracy")
     assert summary.best == Best(7, "accuracy", 0.9)
@@ -190,7 +190,7 @@ def test_parts_of_a_batch_give_the_gradient_of_the_whole(tmp_path):
     parts, two = run(tmp_path / "b", replace(CONFIG, accumulate=4))
     assert torch.allclose(whole.model.linear.weight, parts.model.linear.weight, atol=1e-6)
     assert one.samples == two.samples == {"rows": 64}
-    with pytest.raises(UsageError, match="batch_size 8 is no multiple of 3"):
+    with pytest.raises(UsageError, match="batch_size 8 is not a multiple of 3"):
         run(tmp_path / "c", replace(CONFIG, accumulate=3))
 
 
@@ -290,7 +290,7 @@ def test_changed_values_count_from_the_checkpoint_on(tmp_path):
     """Truth: the old run's steps, then Adam with the new values set by hand."""
     run(tmp_path / "run", replace(CONFIG, steps=6, schedule="constant"))
     longer = replace(CONFIG, steps=8, schedule="constant", learning_rate=0.01, weight_decay=0.5)
-    with pytest.raises(BadCheckpoint, match="--resume changed to go on with these values"):
+    with pytest.raises(BadCheckpoint, match="--resume changed to continue with these values"):
         run(tmp_path / "run", longer)
     _, summary = run(tmp_path / "run", longer, resume="changed")
     assert (summary.resumed_from, summary.steps) == (6, 8)

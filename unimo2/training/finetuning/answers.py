@@ -33,7 +33,7 @@ def answer_list(annotations: Sequence[Annotation], threshold: int) -> list[str]:
     """The answers that are classes: normalised, the most frequent first, then by the alphabet.
 
     Args:
-        annotations: Of train and val.
+        annotations: Annotations of train and val.
         threshold: Questions whose most common answer an answer must be.
 
     Raises:
@@ -53,7 +53,7 @@ def answer_list(annotations: Sequence[Annotation], threshold: int) -> list[str]:
 def soft_targets(
     annotations: Sequence[Annotation], answers: Sequence[str]
 ) -> list[Mapping[int, float]]:
-    """What each class is worth as the answer to each question: min(times given / 3, 1)."""
+    """Score of each class as the answer to each question: min(times given / 3, 1)."""
     normal = _normaliser()
     number = {answer: place for place, answer in enumerate(answers)}
     targets: list[Mapping[int, float]] = []

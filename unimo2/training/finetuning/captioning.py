@@ -93,11 +93,11 @@ class CaptionData(TaskData):
             config: Batch size, seed, captions of an image.
             images: The images.
             texts: All captions, in the order of their images.
-            captions: How many each image has.
+            captions: Number of captions per image.
             tags: Object tags of the images; None for none.
 
         Raises:
-            UsageError: There is less than a batch, or the batch size is no multiple.
+            UsageError: There is less than a batch, or the batch size is not a multiple.
         """
         together, counts = config.captions_per_image, torch.tensor(captions)
         config.require(
@@ -112,7 +112,7 @@ class CaptionData(TaskData):
         super().__init__(config, items, texts, samples, together, draw=together)
 
     def images_of(self, chosen: Chosen) -> Tensor:
-        """Which images a step shows."""
+        """Images of a step."""
         return self._image_of[chosen.texts[:, 0]]
 
     def batch(self, step: int, share: Shard) -> CaptionBatch:
@@ -185,7 +185,7 @@ class CaptionObjective(nn.Module):
 
 @dataclass(frozen=True)
 class _Words:
-    """What the text tower reads: captions, each with the object tags of its image before it."""
+    """Input of the text tower: captions, each preceded by the object tags of its image."""
 
     ids: Tensor  # [b c, g + n]
     mask: Tensor  # the same, 1 at real tokens

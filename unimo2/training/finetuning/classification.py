@@ -103,7 +103,7 @@ class LabelledData(TaskData):
         self._image_of = torch.arange(count) if image_of is None else torch.tensor(image_of)
 
     def images_of(self, chosen: Chosen) -> Tensor:
-        """Which images the samples of a step show."""
+        """Images of a step's samples."""
         return self._image_of[chosen.items]
 
     def batch(self, step: int, share: Shard) -> LabelledBatch:

@@ -1,4 +1,4 @@
-"""What a fine-tuning run is asked to do: one frozen configuration a kind of task, from TOML."""
+"""Fine-tuning configurations: one frozen dataclass per kind of task, read from TOML."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ Config = TypeVar("Config", bound="FinetuneConfig")
 
 @dataclass(frozen=True)
 class FinetuneConfig(LoopConfig):
-    """What all fine-tuning has in common."""
+    """Fields common to all fine-tuning."""
 
     dictionary_floor: Fraction = 0.0  # one task's inputs may well need few rows
     # passes over the training samples, from which the number of steps follows; 0 takes `steps` as
@@ -62,10 +62,10 @@ class FinetuneConfig(LoopConfig):
     # images are held decoded in memory if they take at most that; else they are decoded batch by
     # batch
     image_gigabytes: Weight = 2.0
-    # epochs between early evaluations on the development split where `eval_every` (in steps) is 0;
+    # epochs between validations on the development split where `eval_every` (in steps) is 0;
     # 0 for none but the one at the end
     eval_epochs: Weight = 1.0
-    eval_limit: CountOrNone = 0  # samples of an early evaluation; 0 for all
+    eval_limit: CountOrNone = 0  # samples per validation; 0 for all
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -175,16 +175,18 @@ def default_recipe(task: str, hidden_size: int) -> str:
 
 
 def checkpoint_config(folder: Path) -> dict[str, Any]:
-    """What the config.json of a model folder says; BadCheckpoint where it is none."""
+    """Contents of a model folder's config.json; BadCheckpoint if it is not one."""
     path = folder / "config.json"
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise BadCheckpoint(f"{folder} holds no config.json, so it is no model folder") from None
+        raise BadCheckpoint(f"{folder} has no config.json: expected a model folder") from None
     except ValueError as error:
-        raise BadCheckpoint(f"{path} is no JSON: {error}") from None
+        raise BadCheckpoint(f"{path} is not valid JSON: {error}") from None
     if not isinstance(content, dict):
-        raise BadCheckpoint(f"{path} is no model configuration")
+        raise BadCheckpoint(
+            f"{path}: expected a model configuration, a JSON object with 'model_type'"
+        )
     return content
 
 
@@ -194,8 +196,8 @@ def load_finetune_recipe(name_or_file: str, defaults: FinetuneConfig) -> Finetun
     Its values replace fields of `defaults`, those of the task's kind.
 
     Raises:
-        MissingData: There is no such recipe.
-        UsageError: The file is no TOML, or has an unknown key or a value of another type.
+        MissingData: The recipe does not exist.
+        UsageError: The file is not TOML, or has an unknown key or a value of the wrong type.
     """
     path = find_recipe(name_or_file, CONFIG_FOLDER / _FOLDER)
     tables = read_tables(path, {"model", "training", "search"})
@@ -203,7 +205,7 @@ def load_finetune_recipe(name_or_file: str, defaults: FinetuneConfig) -> Finetun
     search = tables.get("search", {})
     for key, values in search.items():
         if not isinstance(values, list):
-            raise UsageError(f"{path}: search.{key} is {values!r}; it must be a list of values")
+            raise UsageError(f"{path}: search.{key} is {values!r}; expected a list of values")
         for value in values:
             with_values(training, {key: value}, f"{path}: search")
     grid = {key: tuple(values) for key, values in search.items()}

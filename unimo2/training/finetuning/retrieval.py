@@ -69,7 +69,7 @@ class RetrievalTrainingData(TaskData):
         self._config, self._images, self._texts = config, images, texts
 
     def images_of(self, chosen: Chosen) -> Tensor:
-        """Which images a step shows, negatives aside."""
+        """Images of a step, without negatives."""
         return chosen.items
 
     def batch(self, step: int, share: Shard) -> RetrievalBatch:

@@ -33,7 +33,7 @@ class TaskData:
             config: Batch size, seed, length window.
             counts: int64 [items], how many texts each item has.
             texts: Texts of all items, one item after the other; None for images alone.
-            samples: How many an epoch takes.
+            samples: Number of samples per epoch.
             together: Samples that an item of a batch stands for.
             draw: See `LengthGroupedSampler`.
         """
@@ -59,7 +59,7 @@ class TaskData:
         return self._sampler.at(step, self.items, self._seed, self._window)
 
     def images_of(self, chosen: Chosen) -> Tensor:
-        """Which images the items of a step show."""
+        """Images of a step's items."""
         raise NotImplementedError
 
     def pixels(self, images: AugmentedImages, step: int, part: slice) -> Tensor:

@@ -35,7 +35,7 @@ class Trial:
 
 @dataclass(frozen=True)
 class TrialResult:
-    """What a finished run came to."""
+    """Result of a finished run."""
 
     metric: str  # which value of the development split
     value: float  # that of the best evaluation
@@ -55,7 +55,7 @@ class Average:
 
 @dataclass(frozen=True)
 class SearchResult:
-    """What several runs came to."""
+    """Result of several runs."""
 
     # trials and outcomes, in the order in which they were planned
     runs: tuple[tuple[Trial, TrialResult], ...]
@@ -76,7 +76,7 @@ def plan(grid: Mapping[str, Sequence[Any]], seeds: int, first_seed: int) -> list
         UsageError: No seed, or a field without values.
     """
     if seeds < 1:
-        raise UsageError(f"--seeds {seeds}: at least one is needed")
+        raise UsageError(f"--seeds {seeds}: expected at least one")
     bare = [name for name, values in grid.items() if not values]
     if bare:
         raise UsageError(f"search.{bare[0]} has no values")

@@ -1,4 +1,4 @@
-"""What fine-tuning starts from: a checkpoint's weights, without the head of another task."""
+"""Initial weights of fine-tuning: a checkpoint's, without the head of another task."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def _other_head(
 
 
 def _loaded(kind: type[Model], folder: Path, source: Path | None, **options: Any) -> Model:
-    """The model of some weights; what is wrong with them is said with the folder's name."""
+    """The model of some weights; errors name the folder."""
     try:
         model: Model = kind.from_pretrained(source, **options)
     except BadCheckpoint as error:

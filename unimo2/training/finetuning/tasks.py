@@ -1,4 +1,4 @@
-"""From a task's name, a checkpoint and a data root to what the trainer is given."""
+"""Builds the trainer's task from a task name, a checkpoint and a data root."""
 
 from __future__ import annotations
 
@@ -130,7 +130,7 @@ def prepare(task: str, recipe: FinetuneRecipe, folder: Path, root: Path) -> Fine
 
 @dataclass(frozen=True)
 class _Workshop:
-    """What all tasks are built from."""
+    """Inputs from which every task is built."""
 
     name: str
     recipe: FinetuneRecipe
