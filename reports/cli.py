@@ -150,7 +150,9 @@ def ablate(
     elif not dry_run:
         say(_table_text(found))
     if export is not None and not dry_run:
-        for path in ablation.export(found, export):
+        from evals.ablation.running import export as copied
+
+        for path in copied(found, export):
             say(f"wrote {path}", err=True)
 
 
@@ -189,8 +191,7 @@ def _run(study: Study, plan: Sequence[Planned], quiet: bool) -> list[Record]:
     """Do the rows that are not done, with bars on a terminal."""
     from contextlib import nullcontext
 
-    from evals import ablation
-    from evals.ablation.running import evaluator, trainer
+    from evals.ablation.running import evaluator, run, trainer
     from unimo2.progress import showing
     from unimo2.training.logging import TrainingBar
 
@@ -198,7 +199,7 @@ def _run(study: Study, plan: Sequence[Planned], quiet: bool) -> list[Record]:
         if not quiet:
             say(f"row {planned.row.variant}: {planned.state}", err=True)
 
-    return ablation.run(
+    return run(
         study,
         plan,
         trainer(study, (lambda: nullcontext(None)) if quiet else TrainingBar),

@@ -30,11 +30,8 @@ from unimo2.training.checkpoints import save_tensors
 from unimo2.training.config import PretrainConfig
 from unimo2.training.curriculum import Corpora
 from unimo2.training.objectives import JointObjective
-from unimo2.training.recipes import Recipe
+from unimo2.training.recipes import Recipe, model_fields
 from unimo2.training.trainer import Evaluate, OnProgress, TrainingTask, TrainSummary, train
-
-_PRESETS = {"base": Unimo2Config.base, "mini": Unimo2Config.mini, "released": Unimo2Config.released}
-
 
 # Lines of text that a tokenizer is trained on: far more than enough for one.
 _TOKENIZER_LINES = 2_000_000
@@ -52,19 +49,8 @@ class PretrainingRun:
 
 
 def model_config(recipe: Recipe, vocab_size: int | None = None) -> Unimo2Config:
-    """The model configuration of a recipe; without a vocabulary size, that of the preset.
-
-    Raises:
-        UsageError: An unknown preset or field, or a value that cannot be meant.
-    """
-    if recipe.preset not in _PRESETS:
-        known = ", ".join(_PRESETS)
-        raise UsageError(f"model.preset is {recipe.preset!r}; known are: {known}")
-    unknown = sorted(set(recipe.model) - set(Unimo2Config.own_fields()))
-    if unknown:
-        raise UsageError(f"{recipe.name}: no model field is called {', '.join(unknown)}")
-    tokens = {} if vocab_size is None else {"vocab_size": vocab_size}
-    return _PRESETS[recipe.preset](**{**recipe.model, **tokens})
+    """As `unimo2.training.recipes.model_fields`, to build a model from."""
+    return model_fields(recipe, Unimo2Config, vocab_size)
 
 
 def prepare(recipe: Recipe, root: Path, notice: Notice | None = None) -> PretrainingRun:
