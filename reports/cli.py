@@ -458,6 +458,7 @@ def _site(
 ) -> None:
     from reports.site import Built, SiteRequest, build
     from reports.watching import watch
+    from unimo2.progress import announce, showing
 
     def written(found: Built) -> None:
         left_out = f", {found.left_out:,} left out by the budget" if found.left_out else ""
@@ -471,7 +472,9 @@ def _site(
     request = SiteRequest(runs, data_root, how, dictionary)
     if follow:
         watch(folder, request, written)
-    written(build(folder, request, lambda text: say(text, err=True)))
+    with showing():
+        found = build(folder, request, announce)
+    written(found)
 
 
 def _figure(name: str, runs: Path | None, output: Path | None) -> None:

@@ -25,7 +25,7 @@ from unimo2.cli.options import (
 )
 from unimo2.console import print_table
 from unimo2.files import PathUse, expanded
-from unimo2.progress import showing
+from unimo2.progress import announce, showing, stage
 from zoo.cli import model_names
 
 if TYPE_CHECKING:
@@ -176,13 +176,16 @@ def _train(recipe: Recipe, root: Path, output: Path, resume: str, device: str) -
     if training.trains in ("labels", "views", "words"):
         return _train_tower(recipe, root, output, resume, device)
     started = time.perf_counter()
-    prepared = prepare(recipe, root, lambda line: say(line, err=True))
+    with showing(quiet=not is_first_process()):
+        prepared = prepare(recipe, root, announce)
     for line in prepared.skips.lines():
         say(f"left out: {line}", err=True)
     for kind, facts in prepared.corpora.describe().items():
         counts = ", ".join(f"{value:,} {name}" for name, value in facts.items() if name in _COUNTS)
         say(f"{kind}: {counts}", err=True)
-    task = (PretrainingTask if training.trains == "unimo2" else PeerTask)(training, prepared)
+    kind = PretrainingTask if training.trains == "unimo2" else PeerTask
+    with showing(quiet=not is_first_process()), stage("building the model"):
+        task = kind(training, prepared)
     used = peak_memory_mb("cpu")
     say(f"corpora ready after {time.perf_counter() - started:.0f} s, {used:,.0f} MB", err=True)
     if training.trains == "unimo2":
@@ -211,7 +214,8 @@ def _train_tower(
     from unimo2.training.towers import TowerTask
     from unimo2.training.trainer import train
 
-    task = TowerTask(recipe, root)
+    with showing(quiet=not is_first_process()), stage("reading the corpora"):
+        task = TowerTask(recipe, root)
     for line in task.skips.lines():
         say(f"left out: {line}", err=True)
     with TrainingBar(shown=is_first_process()) as bar:
@@ -433,9 +437,11 @@ def _run(
     from unimo2.training.logging import TrainingBar
     from unimo2.training.trainer import train
 
-    prepared = _prepare(request, recipe)
+    with showing(quiet=not is_first_process()), stage("reading training data and model"):
+        prepared = _prepare(request, recipe)
     _announce(prepared, recipe, _kind_of_device(request.device))
-    evaluate, reason = validator(prepared, request.root, training_team(output))
+    with showing(quiet=not is_first_process()), stage("reading the development split"):
+        evaluate, reason = validator(prepared, request.root, training_team(output))
     if reason is not None:
         say(f"no development split ({reason}): the last weights are kept", err=True)
     if must_select and evaluate is None:

@@ -50,6 +50,19 @@ def test_the_command_leaves_a_model_with_its_weight_from_the_validation_split(
     assert (document["config"]["seed"], document["config"]["batch_size"]) == (3, 6)
 
 
+def test_what_comes_before_the_first_step_is_told(display, tiny_root, tiny_recipe, tmp_path):
+    """Truth: the stages in their order, and as many images decoded as COCO's file has."""
+    assert train(tiny_root, tiny_recipe, tmp_path / "run", "--set", "steps=1") == 0
+    found = display.stages()
+    images = json.loads((tiny_root / "coco/dataset_coco.json").read_text())["images"]
+    assert found["decoding images"] == (len(images), len(images))
+    told = [doing for doing in found if not doing.startswith(("hashing", "loading"))]
+    assert told[:6] == [
+        *("listing the corpora", "preparing the tokenizer", "reading the corpora"),
+        *("decoding images", "building the model", "training"),
+    ]
+
+
 def test_a_finished_run_is_taken_up_and_another_one_is_refused(
     tiny_root, tiny_recipe, tmp_path, capsys
 ):

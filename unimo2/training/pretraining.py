@@ -26,6 +26,7 @@ from unimo2.modeling.configuration import Unimo2Config
 from unimo2.modeling.heads import Unimo2ForPreTraining
 from unimo2.modeling.towers import load_roberta, load_vit, start_from_towers
 from unimo2.processing import Unimo2Processor, as_clip_reads, train_tokenizer
+from unimo2.progress import stage
 from unimo2.training.checkpoints import save_tensors
 from unimo2.training.config import PretrainConfig
 from unimo2.training.curriculum import Corpora
@@ -62,7 +63,8 @@ def prepare(recipe: Recipe, root: Path, notice: Notice | None = None) -> Pretrai
         UsageError: Or one of its kinds (MissingData, BadData).
     """
     training, skips = recipe.training, Skips()
-    found = _read(training, root, skips, notice)
+    with stage("listing the corpora"):
+        found = _read(training, root, skips, notice)
     folders = text_folders(root, training.text_sets)
 
     def lines() -> Iterator[TextLine]:
@@ -70,7 +72,8 @@ def prepare(recipe: Recipe, root: Path, notice: Notice | None = None) -> Pretrai
 
     some = (line.text for line in islice(lines(), _TOKENIZER_LINES))
     labels = () if found.labelled is None else found.labelled.texts
-    tokenizer = find_tokenizer(training, chain(found.pairs.texts, labels, some))
+    with stage("preparing the tokenizer"):
+        tokenizer = find_tokenizer(training, chain(found.pairs.texts, labels, some))
     if training.trains == "clip":
         as_clip_reads(tokenizer)
     config = model_config(recipe, len(tokenizer))
@@ -88,7 +91,8 @@ def prepare(recipe: Recipe, root: Path, notice: Notice | None = None) -> Pretrai
     processor = Unimo2Processor(
         tokenizer=tokenizer, image_size=config.image_size, max_text_length=longest
     )
-    corpora = _corpora(training, processor, found, lines)
+    with stage("reading the corpora"):
+        corpora = _corpora(training, processor, found, lines)
     return PretrainingRun(processor, config, corpora, skips)
 
 
