@@ -183,9 +183,9 @@ def _train(recipe: Recipe, root: Path, output: Path, resume: str, device: str) -
     for kind, facts in prepared.corpora.describe().items():
         counts = ", ".join(f"{value:,} {name}" for name, value in facts.items() if name in _COUNTS)
         say(f"{kind}: {counts}", err=True)
-    kind = PretrainingTask if training.trains == "unimo2" else PeerTask
+    kind_of_task = PretrainingTask if training.trains == "unimo2" else PeerTask
     with showing(quiet=not is_first_process()), stage("building the model"):
-        task = kind(training, prepared)
+        task = kind_of_task(training, prepared)
     used = peak_memory_mb("cpu")
     say(f"corpora ready after {time.perf_counter() - started:.0f} s, {used:,.0f} MB", err=True)
     if training.trains == "unimo2":
@@ -388,9 +388,9 @@ def _checkpoint(model: str, task: str) -> Path | None:
     """The folder of a card's or the user's own UNIMO-2; None for a text encoder."""
     import zoo
     from unimo2.errors import IncompatibleModel
+    from unimo2.formats.weights import refuse_damaged
     from unimo2.training.finetuning.config import GLUE, checkpoint_config
     from zoo import cards
-    from zoo.weights import refuse_damaged
 
     folder = expanded(model)
     if model in cards.read_all():
@@ -544,7 +544,7 @@ def _identity(
     request: _Request, recipe: FinetuneRecipe, searched: Sequence[str]
 ) -> Mapping[str, Any]:
     """What runs must have in common to be compared: all but the seed and the fields searched."""
-    from zoo.weights import weights_sha256
+    from unimo2.formats.weights import weights_sha256
 
     varied = {"seed", *searched}
     training = {k: v for k, v in recipe.training.identity().items() if k not in varied}

@@ -8,7 +8,7 @@ from evals.benchmark import SampleMetric
 from evals.compare import difference
 from evals.metrics.captions import caption_scores
 from reports.site import SiteRequest, build
-from zoo import weights
+from unimo2.formats import weights
 
 
 def test_few_images_with_eighty_templates_are_told_by_the_sentence(display, tmp_path):

@@ -22,9 +22,10 @@ from unimo2.data.texts import TokenTable
 from unimo2.errors import MissingData, UsageError
 from unimo2.formats.parsing import Skips
 from unimo2.formats.plain_text import TextLine, text_lines
+from unimo2.formats.weights import refuse_damaged
 from unimo2.modeling.configuration import Unimo2Config
 from unimo2.modeling.heads import Unimo2ForPreTraining
-from unimo2.modeling.towers import load_roberta, load_vit, start_from_towers
+from unimo2.modeling.towers import TIMM_FOLDER, load_roberta, load_vit, start_from_towers
 from unimo2.processing import Unimo2Processor, as_clip_reads, train_tokenizer
 from unimo2.progress import stage
 from unimo2.training.checkpoints import save_tensors
@@ -63,6 +64,7 @@ def prepare(recipe: Recipe, root: Path, notice: Notice | None = None) -> Pretrai
         UsageError: Or one of its kinds (MissingData, BadData).
     """
     training, skips = recipe.training, Skips()
+    _refuse_damaged_towers(training)
     with stage("listing the corpora"):
         found = _read(training, root, skips, notice)
     folders = text_folders(root, training.text_sets)
@@ -94,6 +96,15 @@ def prepare(recipe: Recipe, root: Path, notice: Notice | None = None) -> Pretrai
     with stage("reading the corpora"):
         corpora = _corpora(training, processor, found, lines)
     return PretrainingRun(processor, config, corpora, skips)
+
+
+def _refuse_damaged_towers(training: PretrainConfig) -> None:
+    """Look at towers that are folders before anything is read; those of a hub come whole."""
+    vision, text = training.vision_tower, training.text_tower
+    named = [vision.removeprefix(TIMM_FOLDER)] if vision.startswith(TIMM_FOLDER) else []
+    for folder in map(Path, [*named, *([text] if text else [])]):
+        if folder.is_dir():
+            refuse_damaged(folder)
 
 
 class _Listed(NamedTuple):
