@@ -17,8 +17,9 @@ $(INSTALLED): pyproject.toml
 	$(BIN)/python -c "import timm, torch, transformers"
 	touch $(INSTALLED)
 
+# A process a core, four at most; the tests of a file share what they prepare.
 test: $(INSTALLED)
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
 
 slow: $(INSTALLED)
 	$(BIN)/python -m pytest -m slow

@@ -14,7 +14,8 @@ import torch
 import evals
 from builders.item_fakes import Fake, FakePairClassifier, write_snli_ve
 from evals import prediction, records
-from evals.prediction import ChunkPlan, Share
+from evals.distributed import ProcessGroup
+from evals.prediction import ChunkPlan
 from unimo2.errors import BadCheckpoint
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -47,7 +48,7 @@ def test_what_is_on_disk_is_not_done_again_and_damage_is(tmp_path):
         seen.extend(numbers)
         return numbered(numbers)
 
-    prediction.predict(Fake(), work, watching, tmp_path, print, Share(0, 2))
+    prediction.predict(Fake(), work, watching, tmp_path, print, ProcessGroup(0, 2))
     assert seen == [0, 1, 2, 6, 7, 8]
     (tmp_path / "predictions" / "0-3.json").write_text('{"items": [0, 1')
     (tmp_path / "predictions" / "6-9.json").write_text(
@@ -62,7 +63,12 @@ def test_what_is_on_disk_is_not_done_again_and_damage_is(tmp_path):
 @pytest.mark.parametrize("count", [1, 2, 3, 7])
 def test_shares_take_every_chunk_once(count):
     """Truth: the units of all shares together, counted."""
-    taken = [unit for index in range(count) for unit in range(7) if Share(index, count).takes(unit)]
+    taken = [
+        unit
+        for index in range(count)
+        for unit in range(7)
+        if ProcessGroup(index, count).takes(unit)
+    ]
     assert sorted(taken) == list(range(7))
 
 
