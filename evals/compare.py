@@ -24,6 +24,7 @@ from evals.metrics.ranking import RESAMPLES, Floats, Ints
 from evals.records import RECORD, Record
 from evals.registry import get_benchmark
 from unimo2.errors import BadData, UsageError
+from unimo2.progress import tracked
 
 PERMUTATIONS = 10_000
 _ROUNDING = 1e-9
@@ -271,7 +272,9 @@ def _p_value(
         The share.
     """
     as_large = 0
-    for moved in _exchanges(units, seed, permutations):
+    portions = -(-permutations // _size_of_portion(units))
+    exchanges = _exchanges(units, seed, permutations)
+    for moved in tracked(exchanges, "exchanging at random", "portions", portions):
         drawn = exchanged(moved)
         as_large += int(np.count_nonzero(~(np.abs(drawn) < abs(found) - _ROUNDING)))
     return (1 + as_large) / (1 + permutations)
@@ -300,9 +303,14 @@ def _kept_exchanges(units: int, seed: int, permutations: int) -> tuple[NDArray[n
     return tuple(_made_exchanges(units, seed, permutations))
 
 
+def _size_of_portion(units: int) -> int:
+    """How many exchanges are drawn at once."""
+    return max(1, _PORTION // units)
+
+
 def _made_exchanges(units: int, seed: int, permutations: int) -> Iterator[NDArray[np.int8]]:
     generator = np.random.default_rng([seed, 1])  # not the stream that the interval draws from
-    portion = max(1, _PORTION // units)
+    portion = _size_of_portion(units)
     for start in range(0, permutations, portion):
         size = (min(portion, permutations - start), units)
         yield generator.integers(0, 2, size=size).astype(np.int8)

@@ -170,7 +170,7 @@ def _worded(form: str, value: Any) -> str:
     """An option's value in the name of a variant, which is a folder's name too."""
     if not isinstance(value, (str, Path)):
         return form.format(value)
-    named = Path(value).expanduser().resolve().name if Path(value).exists() else str(value)
+    named = Path(value).resolve().name if Path(value).exists() else str(value)
     return form.format(re.sub(r"[^A-Za-z0-9._]+", "-", named).strip("-."))
 
 

@@ -148,7 +148,9 @@ def ablate(
     elif not dry_run:
         say(_table_text(found))
     if export is not None and not dry_run:
-        for path in ablation.export(found, export):
+        from evals.ablation.running import export as copied
+
+        for path in copied(found, export):
             say(f"wrote {path}", err=True)
 
 
@@ -187,8 +189,7 @@ def _run(study: Study, plan: Sequence[Planned], quiet: bool) -> list[Record]:
     """Run the rows that are not done, with bars on a terminal."""
     from contextlib import nullcontext
 
-    from evals import ablation
-    from evals.ablation.running import evaluator, trainer
+    from evals.ablation.running import evaluator, run, trainer
     from unimo2.progress import showing
     from unimo2.training.logging import TrainingBar
 
@@ -196,7 +197,7 @@ def _run(study: Study, plan: Sequence[Planned], quiet: bool) -> list[Record]:
         if not quiet:
             say(f"row {planned.row.variant}: {planned.state}", err=True)
 
-    return ablation.run(
+    return run(
         study,
         plan,
         trainer(study, (lambda: nullcontext(None)) if quiet else TrainingBar),
@@ -458,6 +459,7 @@ def _site(
 ) -> None:
     from reports.site import Built, SiteRequest, build
     from reports.watching import watch
+    from unimo2.progress import announce, showing
 
     def written(found: Built) -> None:
         left_out = f", {found.left_out:,} left out by the budget" if found.left_out else ""
@@ -471,7 +473,9 @@ def _site(
     request = SiteRequest(runs, data_root, how, dictionary)
     if follow:
         watch(folder, request, written)
-    written(build(folder, request, lambda text: say(text, err=True)))
+    with showing():
+        found = build(folder, request, announce)
+    written(found)
 
 
 def _figure(name: str, runs: Path | None, output: Path | None) -> None:

@@ -61,6 +61,7 @@ from unimo2 import __version__
 from unimo2.console import visible
 from unimo2.errors import Unimo2Error, UsageError
 from unimo2.files import expanded
+from unimo2.progress import stage, tracked
 
 BUDGET = 12_000_000  # bytes of thumbnails in a site, so that the whole stays below 15 MB
 MARK = "unimo2-site.json"  # lies in a folder that a site may be written over
@@ -204,21 +205,22 @@ class _Site:
         (self.folder / "figures").mkdir()
         for name in _ASSETS:
             shutil.copyfile(TEMPLATES / name, self.folder / name)
-        for record in self.records:
+        for record in tracked(self.records, "reading items", "runs"):
             found = examples(record, self.sources)
             if found is not None:
                 self.tell(f"items of {label_of(record)} on {record.benchmark}")
                 self.examples[address_of(record)] = found
         self._comparisons()
-        for record in self.records:
+        for record in tracked(self.records, "drawing pages", "runs"):
             self._run(record)
-        for number in paper.TABLES:
+        for number in tracked(paper.TABLES, "drawing tables", "tables"):
             self._table(number)
-        self._runs()
-        self._ablations()
-        self._training()
-        self._dictionary()
-        self._overview()
+        with stage("drawing figures"):
+            self._runs()
+            self._ablations()
+            self._training()
+            self._dictionary()
+            self._overview()
         mark = {"made_by": f"unimo2 {__version__}", "records": len(self.records)}
         (self.folder / MARK).write_text(json.dumps(mark) + "\n", encoding="utf-8")
 
@@ -499,7 +501,7 @@ class _Site:
         wanted = pairs_of([one for one in self.records if address_of(one) in self.examples])
         if len(wanted) > _PAIRS:
             left_out.append(f"{len(wanted) - _PAIRS:,} further pairs have no page.")
-        for a, b in wanted[:_PAIRS]:
+        for a, b in tracked(wanted[:_PAIRS], "comparing runs", "pairs"):
             if a.path is None or b.path is None:
                 continue
             title = f"{label_of(a)} and {label_of(b)} on {a.benchmark} ({a.data.get('split')})"

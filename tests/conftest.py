@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from builders.display import Watching
 from unimo2 import progress
 from unimo2.cli.app import LIBRARIES
 
@@ -33,3 +34,11 @@ def indexes_of_their_own(tmp_path_factory, monkeypatch):
 def no_progress_lines(monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep lines of progress out of what commands print, however slow the machine is."""
     monkeypatch.setattr(progress, "_FIRST_SECONDS", 3600.0)
+
+
+@pytest.fixture
+def display(monkeypatch):
+    """What every stage of the work told."""
+    watching = Watching()
+    monkeypatch.setattr(progress, "_shown", [watching])
+    return watching

@@ -213,6 +213,25 @@ def test_only_the_console_writes_to_the_terminal(path):
             assert name != "write" or of not in ("stdout", "stderr"), f"line {node.lineno}"
 
 
+def asks_for_home(text):
+    """The lines that ask pathlib or os for somebody's home, which raises where there is none."""
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Attribute):
+            of = getattr(node.value, "id", None) or getattr(node.value, "attr", None)
+            if node.attr == "expanduser" or (node.attr, of) == ("home", "Path"):
+                yield node.lineno
+
+
+def test_only_files_asks_where_home_is():
+    """Against containers without a home: unimo2/files.py says which option named it, in one line."""
+    asking = {name_of(path) for path in SOURCES if [*asks_for_home(path.read_text())]}
+    assert asking == {"unimo2/files.py"}
+    written = (
+        "Path.home()\nPath(x).expanduser()\npathlib.Path.home()\nos.path.expanduser(x)\nx.home"
+    )
+    assert sorted(asks_for_home(written)) == [1, 2, 3, 4]
+
+
 def test_no_public_class_name_is_defined_twice():
     """A name has one meaning in the four packages."""
     found = {}

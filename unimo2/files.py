@@ -90,21 +90,35 @@ def expanded(path: str | Path, option: str = "") -> Path:
 
 
 def cache_folder() -> Path:
-    """Where what can be made again is kept, below the user's home or XDG_CACHE_HOME.
+    """Where what can be made again is kept; raises as `user_cache`."""
+    return user_cache() / "unimo2"
+
+
+def user_cache() -> Path:
+    """The folder of all programs' caches, XDG_CACHE_HOME or below the user's home.
 
     Raises:
         MissingData: There is no home, as in a container that runs under a foreign number.
     """
     given = os.environ.get("XDG_CACHE_HOME", "")
     if os.path.isabs(given):
-        return Path(given) / "unimo2"
+        return Path(given)
     try:
-        return Path.home() / ".cache" / "unimo2"
+        return Path.home() / ".cache"
     except RuntimeError as error:
         raise MissingData(
             "there is no home folder to keep files in: set HOME or XDG_CACHE_HOME to a folder that "
             "this user may write"
         ) from error
+
+
+def has_home() -> bool:
+    """Whether the user has a home folder."""
+    try:
+        Path.home()
+    except RuntimeError:
+        return False
+    return True
 
 
 def write_atomically(path: Path, write: Callable[[IO[bytes]], object]) -> None:

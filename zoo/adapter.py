@@ -105,7 +105,7 @@ class Adapter:
         Args:
             name: The card's name, or the folder's.
             model: In evaluation mode, on its device.
-            weights_sha256: Digest of its weights, as of `zoo.weights.weights_sha256`.
+            weights_sha256: Digest of its weights, as of `unimo2.formats.weights.weights_sha256`.
         """
         self.name = name
         self.model: Any = model

@@ -16,9 +16,9 @@ from typing import Any
 
 from unimo2.errors import BadCheckpoint, BadData, IncompatibleModel, MissingData, UsageError
 from unimo2.files import parse_toml
+from unimo2.formats.weights import refuse_damaged
+from unimo2.formats.weights import weights_sha256 as weights_sha256  # of this module too
 from zoo.protocols import CAPABILITIES
-from zoo.weights import refuse_damaged
-from zoo.weights import weights_sha256 as weights_sha256  # of this module too
 
 CARDS = Path(__file__).parent / "cards"
 # "none": nothing that could be loaded is published, or not for this code.

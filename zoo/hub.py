@@ -6,9 +6,9 @@ import re
 from pathlib import Path
 
 from unimo2.errors import BadCheckpoint, MissingData
+from unimo2.formats.weights import weight_files
 from zoo import registry
 from zoo.cards import Source
-from zoo.weights import weight_files
 
 # owner/name[@revision]; a path begins with a dot or slash, or exists.
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*(?:@[\w./-]+)?")

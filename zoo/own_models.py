@@ -16,10 +16,10 @@ from typing import Any
 
 from unimo2.devices import find_device, find_dtype
 from unimo2.errors import BadCheckpoint, IncompatibleModel, MissingData, Unimo2Error
+from unimo2.formats.weights import file_sha256
 from zoo import registry
 from zoo.cards import Card
 from zoo.protocols import CAPABILITIES, Model
-from zoo.weights import file_sha256
 
 _FUNCTION = "load"
 

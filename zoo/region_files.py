@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from unimo2.errors import BadData, MissingData, UsageError
 from unimo2.files import write_text
-from zoo.weights import read_json
+from unimo2.formats.weights import read_json
 
 MANIFEST = "manifest.json"
 _LXMERT = ("img_id", "img_h", "img_w", "objects_id", "objects_conf", "attrs_id", "attrs_conf",

@@ -27,7 +27,7 @@ from types import ModuleType
 from typing import Any
 
 from unimo2.errors import BadCheckpoint
-from zoo.weights import read_json
+from unimo2.formats.weights import read_json
 
 GROUP = "unimo2.models"
 FAMILIES = Path(__file__).parent / "families"

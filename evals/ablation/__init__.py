@@ -7,18 +7,12 @@ trained again, whether it lies in the runs folder or came with the package.
 
 from evals.ablation.plan import Planned, Study, finished, make_plan
 from evals.ablation.rows import AblationRow, make_rows
-from evals.ablation.running import Evaluate, Train, Trained, export, run
 
 __all__ = [
-    "Evaluate",
     "Planned",
     "AblationRow",
     "Study",
-    "Train",
-    "Trained",
-    "export",
     "finished",
     "make_plan",
     "make_rows",
-    "run",
 ]

@@ -11,10 +11,9 @@ from typing import Any
 from evals.records import Record
 from evals.suites import Suite
 from unimo2.errors import UsageError
-from unimo2.modeling.configuration import Unimo2Config
+from unimo2.modeling.fields import ModelFields
 from unimo2.training.config import PretrainConfig
-from unimo2.training.pretraining import model_config
-from unimo2.training.recipes import Recipe
+from unimo2.training.recipes import Recipe, model_fields
 
 # What a row of an ablation changes in the training that all rows share (paper, Tables 4 and 5).
 
@@ -64,21 +63,21 @@ WITHOUT: Mapping[str, Change] = {change.without: change for change in _TAKEN_AWA
 CORPORA = frozenset({"text", "images", "both"})  # rows that leave corpora out
 
 
-def of_size(size: int, base: Unimo2Config) -> Change:
+def of_size(size: int, base: ModelFields) -> Change:
     """Another C; raises UsageError where the recipe's K rows cannot be chosen out of it."""
     least = base.grounded_tokens
     _check("--c", size, size >= least, f"the recipe's K = {least}", "least")
     return Change(f"c={size}", model={"dictionary_size": size})
 
 
-def of_tokens(count: int, base: Unimo2Config) -> Change:
+def of_tokens(count: int, base: ModelFields) -> Change:
     """Another K; raises UsageError where there are not as many rows."""
     most = base.dictionary_size
     _check("--k", count, count <= most, f"the recipe's C = {most}", "most")
     return Change(f"k={count}", model={"grounded_tokens": count})
 
 
-def take_away(names: Sequence[str], recipe: Recipe, base: Unimo2Config) -> list[Change]:
+def take_away(names: Sequence[str], recipe: Recipe, base: ModelFields) -> list[Change]:
     """The changes that take something away, in the order of the paper's Table 4.
 
     Args:
@@ -98,7 +97,7 @@ def take_away(names: Sequence[str], recipe: Recipe, base: Unimo2Config) -> list[
     return [change for name, change in WITHOUT.items() if name in names]
 
 
-def _lacking(change: Change, recipe: Recipe, base: Unimo2Config) -> str:
+def _lacking(change: Change, recipe: Recipe, base: ModelFields) -> str:
     """What the recipe would have to have for this to be taken away; "" if it has it."""
     if change.without in CORPORA:
         empty = [name for name in ("text_sets", "image_sets") if not getattr(recipe.training, name)]
@@ -179,7 +178,7 @@ def make_rows(
         UsageError: a value below 1, K above C, something taken away that the recipe does not have,
             or nothing to vary.
     """
-    base = model_config(recipe)
+    base = model_fields(recipe, ModelFields)
     changes = [FULL] if full or without else []
     changes += [of_size(size, base) for size in sizes]
     changes += [of_tokens(count, base) for count in tokens]
@@ -197,14 +196,14 @@ def make_rows(
     return [_row(recipe, change, base, data, common) for change in unique.values()]
 
 
-def _row(recipe: Recipe, change: Change, base: Unimo2Config, data: str, common: str) -> AblationRow:
+def _row(recipe: Recipe, change: Change, base: ModelFields, data: str, common: str) -> AblationRow:
     """The row of a change; `common` is the hash of what all rows share."""
     changed = replace(
         recipe,
         model={**recipe.model, **change.model},
         training=replace(recipe.training, **change.training),
     )
-    own = model_config(changed)
+    own = model_fields(changed, ModelFields)
     training = {
         "recipe": recipe.name,
         "budget": recipe.training.steps,
@@ -222,10 +221,10 @@ def _row(recipe: Recipe, change: Change, base: Unimo2Config, data: str, common: 
     return AblationRow(change.variant, changed, training, recipe, change.without, change.inference)
 
 
-def _model_of(config: Unimo2Config) -> dict[str, Any]:
+def _model_of(config: ModelFields) -> dict[str, Any]:
     """The fields of a model that a recipe decides."""
     return {
-        name: getattr(config, name) for name in Unimo2Config.own_fields() if name not in _DERIVED
+        name: getattr(config, name) for name in ModelFields.own_fields() if name not in _DERIVED
     }
 
 
@@ -235,7 +234,7 @@ def _base(model: Mapping[str, Any], config: Mapping[str, Any], data: str) -> str
     Fields at their defaults do not enter, so that a new field leaves old hashes alone.
     """
     common = {name: value for name, value in model.items() if name not in _VARIED}
-    other_model = _without_defaults(common, Unimo2Config.own_fields())
+    other_model = _without_defaults(common, ModelFields.own_fields())
     return digest({"model": other_model, "config": _changed_config(config), "data": data})[:8]
 
 
@@ -253,8 +252,8 @@ def same_training(record: Record, row: AblationRow) -> bool:
     found = record.protocol.get("training")
     if not found or found["data"] != row.training["data"]:
         return False
-    model = _without_defaults(found["model"], Unimo2Config.own_fields())
-    own_model = _without_defaults(row.training["model"], Unimo2Config.own_fields())
+    model = _without_defaults(found["model"], ModelFields.own_fields())
+    own_model = _without_defaults(row.training["model"], ModelFields.own_fields())
     return model == own_model and _changed_config(found["config"]) == _changed_config(
         row.training["config"]
     )

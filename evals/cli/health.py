@@ -17,6 +17,7 @@ from evals.suites import MINI, description, resolve
 from unimo2.cli.console import VARIABLE
 from unimo2.cli.doctor import FAULT, NOTE, OK, Finding
 from unimo2.errors import MissingData, Unimo2Error
+from unimo2.files import expanded
 
 _FORMAT = "default format locale = "  # as Java prints it
 
@@ -73,12 +74,13 @@ def _spice() -> Iterator[Finding]:
 def _data() -> Iterator[Finding]:
     """The data sets of UNIMO2_DATA and of the embedded suite, with what lies in their places."""
     named = os.environ.get(VARIABLE)
-    roots = [] if not named else [(Path(named).expanduser(), "export UNIMO2_DATA=FOLDER")]
-    for root, mend in [*roots, (default_root(), "unimo2 data make-mini")]:
+    roots = [] if not named else [(Path(named), "export UNIMO2_DATA=FOLDER")]
+    for given, mend in [*roots, (default_root(), "unimo2 data make-mini")]:
         try:
+            root = expanded(given, VARIABLE)
             suite = resolve(None, root)
         except MissingData as error:
-            own = root == default_root()
+            own = given == default_root()
             what = f"not drawn yet (at {root}); what needs it draws it" if own else str(error)
             yield Finding("data", NOTE if own else FAULT, what, mend)
         except Unimo2Error as error:

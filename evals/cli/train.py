@@ -25,7 +25,7 @@ from unimo2.cli.options import (
 )
 from unimo2.console import print_table
 from unimo2.files import PathUse, expanded
-from unimo2.progress import showing
+from unimo2.progress import announce, showing, stage
 from zoo.cli import model_names
 
 if TYPE_CHECKING:
@@ -177,13 +177,16 @@ def _train(recipe: Recipe, root: Path, output: Path, resume: str, device: str) -
     if training.trains in ("labels", "views", "words"):
         return _train_tower(recipe, root, output, resume, device)
     started = time.perf_counter()
-    prepared = prepare(recipe, root, lambda line: say(line, err=True))
+    with showing(quiet=not is_first_process()):
+        prepared = prepare(recipe, root, announce)
     for line in prepared.skips.lines():
         say(f"left out: {line}", err=True)
     for kind, facts in prepared.corpora.describe().items():
         counts = ", ".join(f"{value:,} {name}" for name, value in facts.items() if name in _COUNTS)
         say(f"{kind}: {counts}", err=True)
-    task = (PretrainingTask if training.trains == "unimo2" else PeerTask)(training, prepared)
+    kind_of_task = PretrainingTask if training.trains == "unimo2" else PeerTask
+    with showing(quiet=not is_first_process()), stage("building the model"):
+        task = kind_of_task(training, prepared)
     used = peak_memory_mb("cpu")
     say(f"corpora ready after {time.perf_counter() - started:.0f} s, {used:,.0f} MB", err=True)
     if training.trains == "unimo2":
@@ -212,7 +215,8 @@ def _train_tower(
     from unimo2.training.towers import TowerTask
     from unimo2.training.trainer import train
 
-    task = TowerTask(recipe, root)
+    with showing(quiet=not is_first_process()), stage("reading the corpora"):
+        task = TowerTask(recipe, root)
     for line in task.skips.lines():
         say(f"left out: {line}", err=True)
     with TrainingBar(shown=is_first_process()) as bar:
@@ -389,9 +393,9 @@ def _checkpoint(model: str, task: str) -> Path | None:
     """The folder of a card's or the user's own UNIMO-2; None for a text encoder."""
     import zoo
     from unimo2.errors import IncompatibleModel
+    from unimo2.formats.weights import refuse_damaged
     from unimo2.training.finetuning.config import GLUE, checkpoint_config
     from zoo import cards
-    from zoo.weights import refuse_damaged
 
     folder = expanded(model)
     if model in cards.read_all():
@@ -440,9 +444,11 @@ def _run(
     from unimo2.training.logging import TrainingBar
     from unimo2.training.trainer import train
 
-    prepared = _prepare(request, recipe)
+    with showing(quiet=not is_first_process()), stage("reading training data and model"):
+        prepared = _prepare(request, recipe)
     _announce(prepared, recipe, _kind_of_device(request.device))
-    evaluate, reason = validator(prepared, request.root, training_team(output))
+    with showing(quiet=not is_first_process()), stage("reading the development split"):
+        evaluate, reason = validator(prepared, request.root, training_team(output))
     if reason is not None:
         say(f"no development split ({reason}): the last weights are kept", err=True)
     if must_select and evaluate is None:
@@ -546,7 +552,7 @@ def _identity(
     request: _Request, recipe: FinetuneRecipe, searched: Sequence[str]
 ) -> Mapping[str, Any]:
     """Settings that comparable runs must share: all but the seed and the searched fields."""
-    from zoo.weights import weights_sha256
+    from unimo2.formats.weights import weights_sha256
 
     varied = {"seed", *searched}
     training = {k: v for k, v in recipe.training.identity().items() if k not in varied}

@@ -1,6 +1,8 @@
 """`unimo2 ablate`, from the command line to its records, on a tiny data root."""
 
 import json
+import subprocess
+import sys
 
 import pytest
 
@@ -37,6 +39,18 @@ def test_a_dry_run_shows_the_plan_and_does_nothing(ablate, tmp_path, capsys):
     ]
     assert "4 of 4 rows remain" in out
     assert not (tmp_path / "runs").exists()
+
+
+def test_a_plan_whose_rows_are_done_is_shown_without_torch(tmp_path):
+    """Against the modules of a fresh process, with the records that come with the package."""
+    plan = ["ablate", "--k", "10", "20", "50", "100", "--dry-run", "--output", str(tmp_path)]
+    code = (
+        f"import sys; from unimo2.cli import main; status = main({plan!r}); "
+        "sys.exit(status or bool({'torch', 'transformers'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "Every row is done" in done.stdout
 
 
 def test_rows_are_trained_evaluated_shown_and_then_found_done(ablate, tmp_path, capsys):

@@ -68,6 +68,13 @@ def test_the_best_weights_are_those_that_eval_finds_best(
     assert document["best"]["value"] == best and document["task"] == task.replace("-", "_")
 
 
+def test_what_comes_before_the_first_step_is_told(display, folder, root, tmp_path):
+    """Truth: the stages in their order."""
+    assert finetune("stsb", folder, root, tmp_path, "--steps", "1") == 0
+    told = [doing for doing in display.stages() if doing.startswith(("reading t", "training"))]
+    assert told == ["reading training data and model", "reading the development split", "training"]
+
+
 def test_retrieval_keeps_the_weight_that_its_best_evaluation_chose(folder, root, tmp_path):
     """Truth: the saved model scored again on the validation split, and the weight found from it."""
     assert finetune("flickr", folder, root, tmp_path, "eval_every=6", "--steps", "12") == 0

@@ -6,9 +6,12 @@ import json
 
 import numpy as np
 import pytest
+import timm
+from timm.models import save_for_hf
 
 import zoo
 from builders import corpora_folders
+from builders.foreign_models import text_folder
 from evals.retrieval.weight import WEIGHTS, scan_weights
 from unimo2.cli import main
 from unimo2.formats.images import load_image
@@ -48,6 +51,19 @@ def test_the_command_leaves_a_model_with_its_weight_from_the_validation_split(
     assert document["retrieval_weight"]["images"] == len(images) == 6
     assert len(document["retrieval_weight"]["curve"]) == len(WEIGHTS)
     assert (document["config"]["seed"], document["config"]["batch_size"]) == (3, 6)
+
+
+def test_what_comes_before_the_first_step_is_told(display, tiny_root, tiny_recipe, tmp_path):
+    """Truth: the stages in their order, and as many images decoded as COCO's file has."""
+    assert train(tiny_root, tiny_recipe, tmp_path / "run", "--set", "steps=1") == 0
+    found = display.stages()
+    images = json.loads((tiny_root / "coco/dataset_coco.json").read_text())["images"]
+    assert found["decoding images"] == (len(images), len(images))
+    told = [doing for doing in found if not doing.startswith(("hashing", "loading"))]
+    assert told[:6] == [
+        *("listing the corpora", "preparing the tokenizer", "reading the corpora"),
+        *("decoding images", "building the model", "training"),
+    ]
 
 
 def test_a_finished_run_is_taken_up_and_another_one_is_refused(
@@ -130,3 +146,25 @@ def test_shipped_recipes_name_the_papers_corpora(name):
     assert training.image_sets == ("imagenet21k", "open_images")
     assert training.text_sets == ("bookwiki", "openwebtext")
     assert training.prompts == ("a photo of [label]",)
+
+
+POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a21\nsize 21355344\n"
+
+
+@pytest.mark.parametrize("content", [b"", b"\x00\x01garbage" * 50, POINTER])
+@pytest.mark.parametrize("tower", ["vision", "text"])
+@pytest.mark.parametrize("name", ["model.safetensors", "config.json"])
+def test_a_damaged_tower_is_one_line_before_anything_is_read(
+    tower, name, content, tiny_root, tiny_recipe, tmp_path, capsys
+):
+    """Truth: the one file that was spoiled, in a line of the command that names no corpus."""
+    vit = timm.create_model("vit_tiny_patch16_224", img_size=32, depth=1, embed_dim=32, num_heads=2)
+    save_for_hf(vit, tmp_path / "vision", {"num_classes": 1000}, safe_serialization=True)
+    text_folder(tmp_path / "text")
+    spoiled = tmp_path / tower / name
+    spoiled.write_bytes(content)
+    towers = f"vision_tower=local-dir:{tmp_path / 'vision'}", f"text_tower={tmp_path / 'text'}"
+    sets = [word for one in towers for word in ("--set", one)]
+    assert train(tiny_root, tiny_recipe, tmp_path / "run", *sets) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"unimo2: error: {spoiled}: ") and "it is damaged, or a pointer" in line

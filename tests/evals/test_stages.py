@@ -1,39 +1,14 @@
 """Every stage of a run that can be long says what is being done, and how far it is."""
 
-import pytest
+import numpy as np
 
 import evals
 from builders.item_fakes import NoisyScorer, write_imagenet
+from evals.benchmark import SampleMetric
+from evals.compare import difference
 from evals.metrics.captions import caption_scores
-from unimo2 import progress
-from zoo import weights
-
-
-class Watching:
-    """A display that keeps what it is told."""
-
-    def __init__(self):
-        self.current, self.told = None, []
-
-    def __call__(self, news):
-        """Take news."""
-        self.current = news
-        self.told.append(news)
-
-    def end(self, before):
-        """Take back a stage."""
-        self.current = before
-
-    def stages(self):
-        """The last number that each stage came to, and of how many."""
-        return {one.doing: (one.done, one.total) for one in self.told if one.doing}
-
-
-@pytest.fixture
-def display(monkeypatch):
-    watching = Watching()
-    monkeypatch.setattr(progress, "_shown", [watching])
-    return watching
+from reports.site import SiteRequest, build
+from unimo2.formats import weights
 
 
 def test_few_images_with_eighty_templates_are_told_by_the_sentence(display, tmp_path):
@@ -66,3 +41,21 @@ def test_weights_are_hashed_by_the_mebibyte(display, tmp_path):
     (tmp_path / "model.safetensors").write_bytes(b"\0" * (3 << 20))
     weights.file_sha256(tmp_path / "model.safetensors")
     assert display.stages()["hashing model.safetensors"] == (3, 3)
+
+
+def test_permutations_are_counted(display):
+    """Truth: 20,000 exchanges of 2,000 units are drawn in as many portions as the stage announced."""
+    scores = np.random.default_rng(4).random((2, 2000))
+    items = np.arange(2000)
+    difference(*(SampleMetric.mean(items, items, one) for one in scores), permutations=20_000)
+    done, total = display.stages()["exchanging at random"]
+    assert done == total > 1
+
+
+def test_a_site_counts_the_runs_that_it_draws(display, tmp_path):
+    """Truth: as many as it has records, those that come with the package."""
+    build(tmp_path / "site", SiteRequest(runs=tmp_path, images="none"))
+    found = display.stages()
+    done, total = found["drawing pages"]
+    assert done == total > 1 and found["reading items"] == (done, total)
+    assert "drawing figures" in found and "drawing tables" in found

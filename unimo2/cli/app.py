@@ -31,6 +31,7 @@ from unimo2.cli.guard import guard
 from unimo2.cli.packages import require_own
 from unimo2.console import say, visible
 from unimo2.errors import Unimo2Error, UsageError
+from unimo2.files import has_home
 
 # How the C library keeps memory that tensors on the CPU gave back.
 
@@ -308,9 +309,7 @@ def _find_home() -> None:
 
     Not ours alone: libraries keep their caches below it.
     """
-    try:
-        Path.home()
-    except RuntimeError:
+    if not has_home():
         os.environ["HOME"] = tempfile.gettempdir()
 
 

@@ -23,6 +23,7 @@ import typer
 
 from unimo2.cli.packages import OURS, clashes
 from unimo2.console import print_json, say, visible
+from unimo2.files import expanded, user_cache
 
 OK, NOTE, FAULT = "ok", "note", "FAULT"
 _OTHER_CHECKS = "evals.cli.health"
@@ -216,9 +217,8 @@ def _processors() -> int:
 
 def _folders() -> Iterator[Finding]:
     """Room and the right to write where files go."""
-    home = os.environ.get("XDG_CACHE_HOME", "")
-    cache = Path(home) if os.path.isabs(home) else Path.home() / ".cache"
-    hub = Path(os.environ.get("HF_HOME") or cache / "huggingface").expanduser()
+    cache = user_cache()
+    hub = expanded(os.environ.get("HF_HOME") or cache / "huggingface", "HF_HOME")
     places = (
         ("embedded suite", cache / "unimo2", "export XDG_CACHE_HOME=FOLDER"),
         ("hub's cache", hub, "export HF_HOME=FOLDER"),

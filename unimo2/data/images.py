@@ -22,6 +22,7 @@ from unimo2.formats.images import load_image
 from unimo2.formats.parsing import Skips
 from unimo2.formats.shards import ImageSource
 from unimo2.processing import Unimo2Processor
+from unimo2.progress import tracked
 
 UNDECODABLE = "image that cannot be decoded"
 
@@ -99,7 +100,9 @@ class ImageStore:
         def decode(number: int) -> None:
             pixels[number] = self._square(number)
 
-        list(self._pool.map(decode, range(len(self))))
+        decoding = self._pool.map(decode, range(len(self)))
+        for _ in tracked(decoding, "decoding images", "images", len(self)):
+            pass
         self._pool.shutdown()
         return pixels
 

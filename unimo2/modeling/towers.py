@@ -39,7 +39,7 @@ _GRIDS = {
 PLAIN_VITS = tuple(f"{size}_patch{grid}" for size, grids in _GRIDS.items() for grid in grids)
 
 # What timm calls a model in a folder by.
-_FOLDER = "local-dir:"
+TIMM_FOLDER = "local-dir:"
 
 
 def load_vit(name: str, weights: Path | None = None, pretrained: bool = True) -> VisionTransformer:
@@ -60,7 +60,7 @@ def load_vit(name: str, weights: Path | None = None, pretrained: bool = True) ->
         BadCheckpoint: The file does not hold this model's weights.
     """
     architecture = name.split(".", 1)[0]
-    if name.startswith(_FOLDER):
+    if name.startswith(TIMM_FOLDER):
         return _fetch_vit(name, pretrained=True)
     if architecture not in PLAIN_VITS:
         raise UsageError(

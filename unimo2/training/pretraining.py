@@ -22,19 +22,18 @@ from unimo2.data.texts import TokenTable
 from unimo2.errors import MissingData, UsageError
 from unimo2.formats.parsing import Skips
 from unimo2.formats.plain_text import TextLine, text_lines
+from unimo2.formats.weights import refuse_damaged
 from unimo2.modeling.configuration import Unimo2Config
 from unimo2.modeling.heads import Unimo2ForPreTraining
-from unimo2.modeling.towers import load_roberta, load_vit, start_from_towers
+from unimo2.modeling.towers import TIMM_FOLDER, load_roberta, load_vit, start_from_towers
 from unimo2.processing import Unimo2Processor, as_clip_reads, train_tokenizer
+from unimo2.progress import stage
 from unimo2.training.checkpoints import save_tensors
 from unimo2.training.config import PretrainConfig
 from unimo2.training.curriculum import Corpora
 from unimo2.training.objectives import JointObjective
-from unimo2.training.recipes import Recipe
+from unimo2.training.recipes import Recipe, model_fields
 from unimo2.training.trainer import Evaluate, OnProgress, TrainingTask, TrainSummary, train
-
-_PRESETS = {"base": Unimo2Config.base, "mini": Unimo2Config.mini, "released": Unimo2Config.released}
-
 
 # Lines of text that a tokenizer is trained on: far more than enough for one.
 _TOKENIZER_LINES = 2_000_000
@@ -52,19 +51,8 @@ class PretrainingRun:
 
 
 def model_config(recipe: Recipe, vocab_size: int | None = None) -> Unimo2Config:
-    """The model configuration of a recipe; without a vocabulary size, that of the preset.
-
-    Raises:
-        UsageError: An unknown preset or field, or an invalid value.
-    """
-    if recipe.preset not in _PRESETS:
-        known = ", ".join(_PRESETS)
-        raise UsageError(f"model.preset is {recipe.preset!r}; known are: {known}")
-    unknown = sorted(set(recipe.model) - set(Unimo2Config.own_fields()))
-    if unknown:
-        raise UsageError(f"{recipe.name}: no model field is called {', '.join(unknown)}")
-    tokens = {} if vocab_size is None else {"vocab_size": vocab_size}
-    return _PRESETS[recipe.preset](**{**recipe.model, **tokens})
+    """As `unimo2.training.recipes.model_fields`, to build a model from."""
+    return model_fields(recipe, Unimo2Config, vocab_size)
 
 
 def prepare(recipe: Recipe, root: Path, notice: Notice | None = None) -> PretrainingRun:
@@ -76,7 +64,9 @@ def prepare(recipe: Recipe, root: Path, notice: Notice | None = None) -> Pretrai
         UsageError: Or one of its kinds (MissingData, BadData).
     """
     training, skips = recipe.training, Skips()
-    found = _read(training, root, skips, notice)
+    _refuse_damaged_towers(training)
+    with stage("listing the corpora"):
+        found = _read(training, root, skips, notice)
     folders = text_folders(root, training.text_sets)
 
     def lines() -> Iterator[TextLine]:
@@ -84,7 +74,8 @@ def prepare(recipe: Recipe, root: Path, notice: Notice | None = None) -> Pretrai
 
     some = (line.text for line in islice(lines(), _TOKENIZER_LINES))
     labels = () if found.labelled is None else found.labelled.texts
-    tokenizer = find_tokenizer(training, chain(found.pairs.texts, labels, some))
+    with stage("preparing the tokenizer"):
+        tokenizer = find_tokenizer(training, chain(found.pairs.texts, labels, some))
     if training.trains == "clip":
         as_clip_reads(tokenizer)
     config = model_config(recipe, len(tokenizer))
@@ -102,8 +93,18 @@ def prepare(recipe: Recipe, root: Path, notice: Notice | None = None) -> Pretrai
     processor = Unimo2Processor(
         tokenizer=tokenizer, image_size=config.image_size, max_text_length=longest
     )
-    corpora = _corpora(training, processor, found, lines)
+    with stage("reading the corpora"):
+        corpora = _corpora(training, processor, found, lines)
     return PretrainingRun(processor, config, corpora, skips)
+
+
+def _refuse_damaged_towers(training: PretrainConfig) -> None:
+    """Look at towers that are folders before anything is read; those of a hub come whole."""
+    vision, text = training.vision_tower, training.text_tower
+    named = [vision.removeprefix(TIMM_FOLDER)] if vision.startswith(TIMM_FOLDER) else []
+    for folder in map(Path, [*named, *([text] if text else [])]):
+        if folder.is_dir():
+            refuse_damaged(folder)
 
 
 class _Listed(NamedTuple):

@@ -7,18 +7,22 @@ A recipe file holds a `[training]` table (fields of `PretrainConfig`) and a `[mo
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from unimo2.errors import MissingData, UsageError
 from unimo2.files import parse_toml
+from unimo2.modeling.fields import ModelFields
 from unimo2.training.config import LoopConfig, PretrainConfig
 
 CONFIG_FOLDER = Path(__file__).parent / "recipes"
 
 Config = TypeVar("Config", bound=LoopConfig)
+Fields = TypeVar("Fields", bound=ModelFields)
+
+_PRESETS = ("base", "mini", "released")
 
 
 @dataclass(frozen=True)
@@ -46,6 +50,28 @@ def load_recipe(name_or_file: str) -> Recipe:
     preset = str(model.pop("preset", "mini"))
     training = with_values(PretrainConfig(), tables.get("training", {}), str(path))
     return Recipe(path.stem, preset, model, training)
+
+
+def model_fields(recipe: Recipe, kind: type[Fields], vocab_size: int | None = None) -> Fields:
+    """The model of a recipe; without a vocabulary size, with that of the preset.
+
+    Args:
+        recipe: Names the preset and what differs from it.
+        kind: `ModelFields`, or `Unimo2Config`, which needs torch.
+        vocab_size: Of the tokenizer.
+
+    Raises:
+        UsageError: An unknown preset or field, or a value that cannot be meant.
+    """
+    if recipe.preset not in _PRESETS:
+        known = ", ".join(_PRESETS)
+        raise UsageError(f"model.preset is {recipe.preset!r}; known are: {known}")
+    unknown = sorted(set(recipe.model) - set(kind.own_fields()))
+    if unknown:
+        raise UsageError(f"{recipe.name}: no model field is called {', '.join(unknown)}")
+    tokens = {} if vocab_size is None else {"vocab_size": vocab_size}
+    preset: Callable[..., Fields] = getattr(kind, recipe.preset)
+    return preset(**{**recipe.model, **tokens})
 
 
 def find_recipe(name_or_file: str, folder: Path = CONFIG_FOLDER) -> Path:

@@ -29,6 +29,7 @@ from transformers import (
 
 from unimo2.devices import find_device, find_dtype
 from unimo2.errors import BadCheckpoint
+from unimo2.formats.weights import weights_sha256
 from zoo.adapter import (
     READ_ONLY,
     Adapter,
@@ -44,7 +45,6 @@ from zoo.adapter import (
 from zoo.cards import Card
 from zoo.feature_cache import IMAGES
 from zoo.protocols import Answering, ItemFeatures, StackedFeatures
-from zoo.weights import weights_sha256
 
 RECOGNISES = {
     "BlipForImageTextRetrieval": ("pair_scorer", "shortlister", "dual_encoder"),

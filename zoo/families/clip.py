@@ -22,6 +22,7 @@ from transformers import AutoTokenizer, CLIPModel, SiglipModel
 
 from unimo2.devices import find_device, find_dtype
 from unimo2.errors import BadCheckpoint, MissingData
+from unimo2.formats.weights import weights_sha256
 from zoo.adapter import (
     READ_ONLY,
     Adapter,
@@ -33,7 +34,6 @@ from zoo.adapter import (
 )
 from zoo.cards import Card
 from zoo.feature_cache import IMAGES, TEXTS
-from zoo.weights import weights_sha256
 
 RECOGNISES = {
     "CLIPModel": ("dual_encoder",),

@@ -24,6 +24,7 @@ from transformers import (
 
 from unimo2.devices import find_device, find_dtype
 from unimo2.errors import BadCheckpoint
+from unimo2.formats.weights import weights_sha256
 from zoo.adapter import (
     READ_ONLY,
     Adapter,
@@ -36,7 +37,6 @@ from zoo.adapter import (
 from zoo.cards import Card
 from zoo.protocols import Answering
 from zoo.region_files import RegionFolder, Regions
-from zoo.weights import weights_sha256
 
 RECOGNISES = {
     "LxmertForQuestionAnswering": ("answerer",),

@@ -25,10 +25,10 @@ from transformers import (
 
 from unimo2.devices import find_device, find_dtype
 from unimo2.errors import BadCheckpoint, IncompatibleModel
+from unimo2.formats.weights import weights_sha256
 from unimo2.processing import longest
 from zoo.adapter import Adapter, class_names, columns, evaluated, load_strictly, loading
 from zoo.cards import Card
-from zoo.weights import weights_sha256
 
 RECOGNISES = {
     "*ForSequenceClassification": ("text_classifier",),

@@ -22,9 +22,9 @@ from torch import Tensor
 
 from unimo2.devices import find_device, find_dtype
 from unimo2.errors import BadCheckpoint
+from unimo2.formats.weights import weight_files, weights_sha256
 from zoo.adapter import Adapter, columns, evaluated, loading, refuse_differences
 from zoo.cards import Card
-from zoo.weights import weight_files, weights_sha256
 
 RECOGNISES = {"key:architecture": ("image_classifier", "image_encoder")}
 _BY_ORDER = "by order"

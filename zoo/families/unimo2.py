@@ -21,6 +21,7 @@ from torch import Tensor
 
 from unimo2.devices import find_device, find_dtype
 from unimo2.errors import BadCheckpoint, UsageError
+from unimo2.formats.weights import weights_sha256
 from unimo2.modeling.configuration import Unimo2Config
 from unimo2.modeling.generation import BeamSettings, TagTokens, generate, tag_tokens
 from unimo2.modeling.heads import Unimo2ForImages, Unimo2ForPairs, Unimo2ForTexts
@@ -37,7 +38,6 @@ from zoo.adapter import Adapter, class_names, distinct, equal_lengths, evaluated
 from zoo.cards import Card
 from zoo.feature_cache import IMAGES, TEXTS
 from zoo.protocols import Answering, ItemFeatures, StackedFeatures
-from zoo.weights import weights_sha256
 
 RECOGNISES = {"model_type:unimo2": None}
 _QUESTION_ROWS = 24  # of a question or hypothesis, for the choice of a batch size

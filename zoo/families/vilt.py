@@ -26,6 +26,7 @@ from transformers import (
 
 from unimo2.devices import find_device, find_dtype
 from unimo2.errors import BadCheckpoint
+from unimo2.formats.weights import weights_sha256
 from zoo.adapter import (
     READ_ONLY,
     Adapter,
@@ -41,7 +42,6 @@ from zoo.adapter import (
 )
 from zoo.cards import Card
 from zoo.protocols import Answering, ItemFeatures, StackedFeatures
-from zoo.weights import weights_sha256
 
 RECOGNISES = {
     "ViltForImageAndTextRetrieval": ("pair_scorer",),

@@ -7,9 +7,10 @@ import torch
 from PIL import Image
 
 from evals import records
-from evals.ablation import Study, Trained, export, make_plan, make_rows, run
-from evals.ablation.plan import Estimator, pair_flops
-from evals.ablation.running import _scorer
+from evals.ablation import Study, make_plan, make_rows
+from evals.ablation.cost import pair_flops
+from evals.ablation.plan import Estimator
+from evals.ablation.running import Trained, _scorer, export, run
 from evals.metrics.ranking import Metric
 from evals.records import Record
 from evals.suites import Suite

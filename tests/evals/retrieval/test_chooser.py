@@ -16,8 +16,8 @@ from evals.metrics.ranking import RECALL_AT
 from evals.provenance import remarks
 from reports.selection import condition_of, protocol_of
 from unimo2.errors import IncompatibleModel, UsageError
+from unimo2.formats.weights import weights_sha256
 from zoo.protocols import StackedFeatures
-from zoo.weights import weights_sha256
 
 IMAGES, CAPTIONS = 12, 2
 
