@@ -254,7 +254,6 @@ def _prepare(
     benchmark = get_benchmark(request.benchmark)
     _check_options(benchmark, request)
     alternatives = benchmark.alternatives(request)
-    suite = suites.resolve(request.suite, request.data_root, [benchmark.name])
     card, model = None, given
     if model is None:
         card = zoo.resolve(request.model)
@@ -262,9 +261,12 @@ def _prepare(
         cards.require(card, wanted)
         provenance.check_tuning(card, request)
         _check_dtype(benchmark, request, wanted)
+    suite = suites.resolve(request.suite, request.data_root, [benchmark.name])
+    if card is not None:
         exact = "float32" if request.dtype == AUTO else request.dtype
         with stage(f"loading {card.name}"):
             model = image_sizes.load(card, request, share, exact)
+    assert model is not None
     capability = require_one(alternatives, model)
     request = benchmark.completed(request, suite, share)
     protocol = {

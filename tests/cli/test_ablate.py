@@ -50,7 +50,7 @@ def test_a_plan_whose_rows_are_done_is_shown_without_torch(tmp_path):
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert "Every row is done" in done.stdout
+    assert "All rows are done" in done.stdout
 
 
 def test_rows_are_trained_evaluated_shown_and_then_found_done(ablate, tmp_path, capsys):

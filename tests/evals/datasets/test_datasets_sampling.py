@@ -113,7 +113,7 @@ def test_data_sets_are_known_by_name_and_the_rest_is_refused(tmp_path: Path) -> 
     """Against the catalogue: every module is a data set; texts have no pictures."""
     assert set(shown_data_sets()) <= set(all_data_sets())
     assert {"flickr30k", "coco", "visual_genome", "sbu", "vqa"} <= set(shown_data_sets())
-    with pytest.raises(UsageError, match="bookwiki has no pictures to show; these have: coco"):
+    with pytest.raises(UsageError, match="bookwiki has no images to show; these have: coco"):
         choose("bookwiki", tmp_path, None, 1)
     with pytest.raises(UsageError, match="unknown data set 'cocoa'"):
         choose("cocoa", tmp_path, None, 1)

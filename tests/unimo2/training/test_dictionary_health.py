@@ -30,7 +30,7 @@ def test_a_warning_is_in_the_log_and_in_the_progress(tmp_path, capsys):
     tiny.run(tmp_path / "a", replace(tiny.CONFIG, dictionary_floor=1.0), on_progress=seen.append)
     lines = [json.loads(line) for line in (tmp_path / "a" / "log.jsonl").open()]
     below = [line for line in lines if line["dictionary_used"] < 1.0]
-    assert below and all("collapses" in line["warning"] for line in below)
+    assert below and all("collapsing" in line["warning"] for line in below)
     assert [news.warning is not None for news in seen] == ["warning" in line for line in lines]
     tiny.run(tmp_path / "b", replace(tiny.CONFIG, dictionary_floor=0.0))
     assert "warning" not in (tmp_path / "b" / "log.jsonl").read_text()
