@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from evals.distributed import ProcessGroup, Team
 from evals.metrics.ranking import RESAMPLES, Floats, Metric
 from evals.suites import Suite
+from unimo2.devices import DEVICES, DTYPES
 from unimo2.errors import UsageError
 from unimo2.files import PathUse
 from unimo2.progress import Report, silent
@@ -56,9 +57,6 @@ def option(
     """
     metadata = {"help": help, "metavar": metavar, "range": range, "variant": variant}
     return field(default=default, metadata={**metadata, "of": of, "capabilities": capabilities})
-
-
-DEVICES = ("auto", "cpu", "cuda", "cuda:[0-9]", "cuda:[0-9][0-9]", "mps")
 
 
 @dataclass(frozen=True)
@@ -110,7 +108,7 @@ class Request:
     dtype: str | None = option(
         None,
         "float32, bfloat16 or float16; the model's own by default.",
-        of=("float32", "bfloat16", "float16", "auto"),
+        of=(*DTYPES, "auto"),
     )
     trust_remote_code: bool = option(False, "Run the Python code shipped with the model's weights.")
     batch_size: int | None = option(
@@ -122,8 +120,7 @@ class Request:
     features: Path | None = option(
         None,
         "Folder that caches the towers' outputs for images, and for retrieval texts, by content, "
-        "for "
-        "later runs of the same weights.",
+        "for later runs of the same weights.",
         of=PathUse.WRITES_FOLDER,
     )
     output: Path = option(Path("runs"), "Folder for runs.", of=PathUse.WRITES_FOLDER)

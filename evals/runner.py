@@ -254,19 +254,11 @@ def _prepare(
     benchmark = get_benchmark(request.benchmark)
     _check_options(benchmark, request)
     alternatives = benchmark.alternatives(request)
-    card, model = None, given
-    if model is None:
-        card = zoo.resolve(request.model)
-        wanted = required(alternatives, card.capabilities.__contains__)
-        cards.require(card, wanted)
-        provenance.check_tuning(card, request)
-        _check_dtype(benchmark, request, wanted)
+    asked = _fitting_card(benchmark, request, alternatives) if given is None else given
+    # Not before: what the embedded suite lacks is drawn.
     suite = suites.resolve(request.suite, request.data_root, [benchmark.name])
-    if card is not None:
-        exact = "float32" if request.dtype == AUTO else request.dtype
-        with stage(f"loading {card.name}"):
-            model = image_sizes.load(card, request, share, exact)
-    assert model is not None
+    card = asked if isinstance(asked, cards.Card) else None
+    model = _loaded(asked, request, share) if isinstance(asked, cards.Card) else asked
     capability = require_one(alternatives, model)
     request = benchmark.completed(request, suite, share)
     protocol = {
@@ -288,6 +280,23 @@ def _prepare(
     if share.count > 1:
         notes.append(f"{share.count} processes; the seconds are those of all together")
     return _Ready(benchmark, request, suite, model, protocol, data, notes)
+
+
+def _fitting_card(benchmark: Benchmark, request: Request, alternatives: Sequence[str]) -> Card:
+    """The card of the requested model; refuses one that cannot be measured so."""
+    card = zoo.resolve(request.model)
+    wanted = required(alternatives, card.capabilities.__contains__)
+    cards.require(card, wanted)
+    provenance.check_tuning(card, request)
+    _check_dtype(benchmark, request, wanted)
+    return card
+
+
+def _loaded(card: Card, request: Request, share: ProcessGroup) -> Model:
+    """The model of a card, in float32 where the dtype is still to be chosen."""
+    with stage(f"loading {card.name}"):
+        dtype = "float32" if request.dtype == AUTO else request.dtype
+        return image_sizes.load(card, request, share, dtype)
 
 
 def _keep_features(model: Model, folder: Path | None, stack: ExitStack) -> None:

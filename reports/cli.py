@@ -344,8 +344,7 @@ def report(
         Path | None,
         typer.Option(
             help="Folder of the mini suite, for its upper bounds and baselines; by default its "
-            "usual place. "
-            "With --html also of real data, for texts and images of runs on it."
+            "usual place. With --html also of real data, for texts and images of runs on it."
         ),
         PathUse.READS_FOLDER,
         Excludes("figure", "card"),

@@ -1,14 +1,21 @@
-"""Devices and dtypes by the names that users type, and the number of cores."""
+"""Devices and dtypes by the names that users type, and the number of cores.
+
+The names are known before torch is imported.
+"""
 
 from __future__ import annotations
 
 import os
-
-import torch
+from typing import TYPE_CHECKING
 
 from unimo2.errors import UsageError
 
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+if TYPE_CHECKING:
+    import torch
+
+DEVICES = ("auto", "cpu", "cuda", "cuda:[0-9]", "cuda:[0-9][0-9]", "mps")
+"""Names of devices, with the wildcards of file names."""
+DTYPES = ("float32", "bfloat16", "float16")
 
 
 def find_device(name: str) -> torch.device:
@@ -23,6 +30,8 @@ def find_device(name: str) -> torch.device:
     Raises:
         UsageError: This machine has no such device.
     """
+    import torch
+
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
@@ -42,13 +51,19 @@ def find_dtype(name: str) -> torch.dtype:
     """
     if name not in DTYPES:
         raise UsageError(f"--dtype {name}: choose one of {', '.join(DTYPES)}")
-    return DTYPES[name]
+    import torch
+
+    found: torch.dtype = getattr(torch, name)
+    return found
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def own_cores() -> int:
-    """Cores that this process may use: its share, where a launcher started several on a machine."""
-    if hasattr(os, "sched_getaffinity"):
-        cores = len(os.sched_getaffinity(0))
-    else:
-        cores = os.cpu_count() or 1
-    return max(1, cores // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
+    """This process's share of the cores, where a launcher started several on a machine."""
+    return max(1, cores() // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from enum import Enum
 from pathlib import Path
 from typing import IO, Any
@@ -153,6 +154,19 @@ def clear_unfinished(path: Path) -> None:
 def write_text(path: Path, text: str) -> None:
     """As `write_atomically`, of a text in UTF-8."""
     write_atomically(path, lambda stream: stream.write(text.encode("utf-8")))
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Hold a folder's lock, waiting for other processes; the system drops it with the process."""
+    import fcntl  # of POSIX alone
+
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
 
 
 def parse_toml(text: str) -> dict[str, Any]:

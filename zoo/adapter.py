@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from transformers import AutoImageProcessor, PretrainedConfig
 from transformers.utils import logging as transformers_logging
 
-from unimo2.devices import DTYPES
+from unimo2.devices import find_dtype
 from unimo2.errors import BadCheckpoint, IncompatibleModel, Unimo2Error
 from zoo.cards import Card
 from zoo.feature_cache import FeatureStore
@@ -185,7 +185,7 @@ class Adapter:
     def to_device(self, values: Any) -> Tensor:
         """A tensor of whole numbers on the model's device, or of others in its dtype too."""
         tensor = torch.as_tensor(values)
-        precision = DTYPES[self.dtype] if tensor.is_floating_point() else None
+        precision = find_dtype(self.dtype) if tensor.is_floating_point() else None
         return tensor.to(self.device, precision)
 
     def in_batches(

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from unimo2.cli.guard import Needs, OneOf
-from unimo2.cli.options import AsJson, Device, offering
+from unimo2.cli.options import AsJson, Device, add_commands, offering
 from unimo2.console import print_json, print_table, say
 from unimo2.errors import Unimo2Error
 from unimo2.files import PathUse
@@ -46,14 +46,14 @@ def model_names() -> Iterator[str]:
 def register(app: typer.Typer) -> None:
     """Add the verb to the application."""
     zoo = typer.Typer(help="List, show and check models; convert the released checkpoint.")
-    for name, verb, example in (
-        ("list", list_models, "--capability dual_encoder"),
-        ("show", show_model, "mini"),
-        ("check", check_model, "mini"),
-        ("convert", convert_released, "unimo2-checkpoint/ my-unimo2/ --tokenizer roberta-base/"),
-        ("features", convert_features, "test2014_resnet101_faster_rcnn_genome.tsv features/"),
-    ):
-        zoo.command(name, epilog=f"Example: unimo2 zoo {name} {example}")(verb)
+    commands = (
+        (list_models, "list", "--capability dual_encoder"),
+        (show_model, "show", "mini"),
+        (check_model, "check", "mini"),
+        (convert_released, "convert", "unimo2-checkpoint/ my-unimo2/ --tokenizer roberta-base/"),
+        (convert_features, "features", "test2014_resnet101_faster_rcnn_genome.tsv features/"),
+    )
+    add_commands(zoo, "zoo", commands)
     app.add_typer(zoo, name="zoo")
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from unimo2.cli.bench import Size, describe, group
-from unimo2.cli.options import AsJson, Device, Dtypes
+from unimo2.cli.options import AsJson, Device, Dtypes, add_commands
 from unimo2.console import print_json, say
 from unimo2.errors import UsageError
 
@@ -24,9 +24,11 @@ _BASE_IMAGE_SIZE = 384  # zero-shot retrieval too (released code)
 def register(app: typer.Typer) -> None:
     """Add the verb to the application."""
     verb = group()
-    example = "Example: unimo2 bench retrieval --size mini --images 20"
-    verb.command("retrieval", epilog=example)(retrieval)
-    verb.command("towers", epilog="Example: unimo2 bench towers --images 16 --texts 32")(towers)
+    commands = (
+        (retrieval, "retrieval", "--size mini --images 20"),
+        (towers, "towers", "--images 16 --texts 32"),
+    )
+    add_commands(verb, "bench", commands)
     app.add_typer(verb, name="bench")
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from unimo2.cli.console import VARIABLE, find_data_root
-from unimo2.cli.options import AsJson, DataRoot, SuiteName, offering
+from unimo2.cli.options import AsJson, DataRoot, SuiteName, add_commands, offering
 from unimo2.console import print_json, say, table_lines, terminal_width
 from unimo2.errors import MissingData, UsageError
 from unimo2.files import PathUse, expanded
@@ -362,14 +362,14 @@ def fetch_data_sets(
 def register(app: typer.Typer) -> None:
     """Add the verb to the application."""
     verb = typer.Typer(help="List, verify, fetch and show data sets; make the embedded suite.")
-    for name, one, example in (
-        ("list", list_data_sets, "flickr coco"),
-        ("verify", verify_data_sets, "flickr --data-root /data"),
-        ("fetch", fetch_data_sets, "sst2 cola --data-root /data"),
-        ("make-mini", make_mini, "--root small/ --scale 0.1"),
-        ("show", show, "flickr --n 6 --output sheet.png"),
-    ):
-        verb.command(name, epilog=f"Example: unimo2 data {name} {example}")(one)
+    commands = (
+        (list_data_sets, "list", "flickr coco"),
+        (verify_data_sets, "verify", "flickr --data-root /data"),
+        (fetch_data_sets, "fetch", "sst2 cola --data-root /data"),
+        (make_mini, "make-mini", "--root small/ --scale 0.1"),
+        (show, "show", "flickr --n 6 --output sheet.png"),
+    )
+    add_commands(verb, "data", commands)
     app.add_typer(verb, name="data")
 
 

@@ -62,8 +62,7 @@ _OFFICIAL = parameter(
 _ADVICE = "--limit measures a sample sooner, and an interrupted run resumes where it stopped"
 _AUTO_DTYPE = (
     "float32, bfloat16, float16, or auto: bfloat16 where a sample runs faster with the same ranks; "
-    "the "
-    "model's own by default."
+    "the model's own by default."
 )
 
 

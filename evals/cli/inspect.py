@@ -149,7 +149,6 @@ def _show(found: Interventions, model: str, split: str) -> None:
         f"Flickr30k {split}: each of {found.captions:,} captions with its own image and the "
         f"{found.candidates - 1} of {found.images} that contrast takes for most like it; lost: "
         "points against the rows chosen by the pair; words: extra loss per masked token, in nats, "
-        "over the "
-        f"{found.words:.2f} with those (with another image: {found.wrong_image[0]:.3f}, "
+        f"over the {found.words:.2f} with those (with another image: {found.wrong_image[0]:.3f}, "
         "{:.3f} to {:.3f}).".format(*found.wrong_image[1])
     )

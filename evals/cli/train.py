@@ -18,6 +18,7 @@ from unimo2.cli.guard import Excludes, OneOf
 from unimo2.cli.options import (
     DataRoot,
     Resume,
+    Steps,
     SuiteName,
     TrainingDevice,
     offering,
@@ -81,7 +82,7 @@ def pretrain(
         typer.Option(help="Folder for model/, checkpoint/, log.jsonl and train.json."),
         PathUse.WRITES_FOLDER,
     ] = Path("runs/pretrain"),
-    steps: Annotated[int | None, typer.Option(min=1, help="Optimiser steps.")] = None,
+    steps: Steps = None,
     seed: Annotated[
         int | None, typer.Option(min=0, help="Seed for weights, order, masks and dropout.")
     ] = None,
@@ -106,8 +107,7 @@ def pretrain(
     if recipe.training.eval_every:
         raise UsageError(
             "training.eval_every: pre-training has no validation; leave it out and use 'unimo2 "
-            "eval' on the "
-            "trained model"
+            "eval' on the trained model"
         )
     root = resolve(None, find_data_root(data_root, None), needs=None).root
     from unimo2.training.distributed import require_place  # not before all that needs no torch
@@ -296,7 +296,7 @@ def finetune(
         ),
         PathUse.READS_FILE,
     ] = None,
-    steps: Annotated[int | None, typer.Option(min=1, help="Optimiser steps.")] = None,
+    steps: Steps = None,
     epochs: Annotated[
         float | None,
         typer.Option(min=0, help="Passes over the training samples."),
@@ -521,8 +521,7 @@ def _run_several(
     if launched_processes() > 1:
         raise UsageError(
             "--search and --seeds train their runs one after another in one process: start them "
-            "without "
-            "a launcher"
+            "without a launcher"
         )
     if search and not recipe.search:
         raise UsageError(

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -26,8 +25,9 @@ from evals.suite_mini.visual_genome import VISUAL_GENOME
 from evals.suite_mini.vqa import VQA
 from evals.suite_mini.web import CONCEPTUAL_CAPTIONS, SBU
 from evals.suite_mini.workers import results_by_part
+from unimo2.devices import cores
 from unimo2.errors import MissingData, UsageError
-from unimo2.files import cache_folder, write_text
+from unimo2.files import cache_folder, locked, write_text
 from unimo2.progress import announce, showing, stage
 
 VERSION = 5
@@ -159,7 +159,7 @@ def _draw(
     make_folders(root, parts, request)
     jobs = [part.jobs(request) for part in parts]
     reports: dict[str, Report] = {}
-    count = processes or _processors()
+    count = processes or cores()
     with closing(results_by_part(root, request.seed, jobs, count, on_progress)) as results:
         for part, own in zip(parts, results, strict=True):
             reports[part.name] = part.finish(root, request, own)
@@ -184,7 +184,7 @@ def _publish(
         if not root.is_dir():
             raise
     description.unlink()
-    with _locked(root):
+    with locked(root):  # others may add parts to the same suite
         existing = read_suite(root)
         _refuse_foreign(root, request, existing)
         _move(partial_root, root)
@@ -203,17 +203,6 @@ def _move(source: Path, target: Path) -> None:
             if not (entry.is_dir() and goal.is_dir()):
                 raise
             _move(entry, goal)
-
-
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Wait for other processes that add parts to the same suite."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(handle)
 
 
 def _described(
@@ -242,12 +231,6 @@ def _described(
         **held,
         "levels": dict(sorted(levels.items())),
     }
-
-
-def _processors() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _is_there(root: Path, request: SuiteRequest, content: Mapping[str, Any], name: str) -> bool:

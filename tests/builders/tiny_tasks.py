@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 from PIL import Image
 
+from builders.tiny_training import SIZES
 from unimo2 import Unimo2Config, Unimo2Model
 from unimo2.processing import Unimo2Processor, train_tokenizer
 
@@ -160,13 +161,8 @@ def write_model(folder: Path, **changes) -> Path:
     tokenizer = train_tokenizer(texts, vocab_size=300)
     processor = Unimo2Processor(tokenizer=tokenizer, image_size=SIDE)
     sizes = {
+        **SIZES,
         "image_size": SIDE,
-        "hidden_size": 32,
-        "intermediate_size": 64,
-        "num_attention_heads": 2,
-        "vision_layers": 1,
-        "text_layers": 1,
-        "fusion_layers": 2,
         "hidden_dropout": 0.1,
         "dictionary_size": 16,
         "grounded_tokens": 4,

@@ -95,16 +95,22 @@ def corpus() -> tuple[PairCorpus, Unimo2Processor]:
     return held_pairs(stack, texts, processor, CONFIG.max_text_length), processor
 
 
+SIZES = {
+    "image_size": 16,
+    "hidden_size": 32,
+    "intermediate_size": 64,
+    "num_attention_heads": 2,
+    "vision_layers": 1,
+    "text_layers": 1,
+    "fusion_layers": 2,
+}
+"""Of a model of a few thousand parameters."""
+
+
 def model_config(processor: Unimo2Processor, **changes) -> Unimo2Config:
     """A model of a few thousand parameters, with dropout, so that its generator matters."""
     sizes = {
-        "image_size": 16,
-        "hidden_size": 32,
-        "intermediate_size": 64,
-        "num_attention_heads": 2,
-        "vision_layers": 1,
-        "text_layers": 1,
-        "fusion_layers": 2,
+        **SIZES,
         "hidden_dropout": 0.1,
         "dictionary_size": 16,
         "grounded_tokens": 4,

@@ -4,22 +4,17 @@ import json
 import math
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from test_score import CASES
 
+from builders.drawing import drawn
 from evals.benchmarks import coco
 from evals.metrics.captions import CaptionScores
 from evals.registry import get_benchmark
 from unimo2.errors import UsageError
 
-DRAWN = settings(
-    max_examples=25,
-    deadline=None,
-    derandomize=True,
-    database=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-)
+DRAWN = drawn(25)
 PIECES = st.one_of(
     st.binary(max_size=6),
     st.sampled_from(

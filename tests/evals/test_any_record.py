@@ -6,11 +6,11 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-import tomllib
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import zoo
+from builders.drawing import drawn
 from evals import batch_sizes, records, suites
 from reports.render import render
 from reports.tables import report_tables
@@ -24,13 +24,7 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-DRAWN = settings(
-    max_examples=40,
-    deadline=None,
-    derandomize=True,
-    database=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-)
+DRAWN = drawn(40)
 NUMBERS = st.one_of(st.integers(), st.floats(), st.sampled_from([2**64, -0.0, 1e308, True]))
 TEXTS = st.one_of(
     st.text(max_size=5), st.sampled_from(["\ud83d", "\0", "\n", "n" * 300, "\x1b[2J"])

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from unimo2.cli.guard import OneOf
-from unimo2.cli.options import AsJson, Device, Dtypes
+from unimo2.cli.options import AsJson, Device, Dtypes, add_commands
 from unimo2.console import print_json, say
 
 if TYPE_CHECKING:
@@ -25,13 +25,13 @@ if TYPE_CHECKING:
 def group() -> typer.Typer:
     """The verb with the commands of this package."""
     verb = typer.Typer(help="Measure the speed of the model's parts on this machine.")
-    for name, one, example in (
-        ("fusion", fusion, "--layers 2 --repeats 3"),
-        ("caption", caption, "--size mini --images 4"),
-        ("train", train, "--config mini --repeats 3"),
-        ("scale", scale, ""),
-    ):
-        verb.command(name, epilog=f"Example: unimo2 bench {name} {example}".rstrip())(one)
+    commands = (
+        (fusion, "fusion", "--layers 2 --repeats 3"),
+        (caption, "caption", "--size mini --images 4"),
+        (train, "train", "--config mini --repeats 3"),
+        (scale, "scale", ""),
+    )
+    add_commands(verb, "bench", commands)
     return verb
 
 

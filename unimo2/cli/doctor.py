@@ -17,12 +17,14 @@ from dataclasses import asdict, dataclass
 from importlib import import_module, metadata
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import typer
 
+from unimo2.cli.options import AsJson
 from unimo2.cli.packages import OURS, clashes
 from unimo2.console import print_json, say, visible
+from unimo2.devices import cores
 from unimo2.files import expanded, user_cache
 
 OK, NOTE, FAULT = "ok", "note", "FAULT"
@@ -61,9 +63,7 @@ def register(app: typer.Typer) -> None:
     app.command("doctor", epilog="Example: unimo2 doctor --json")(doctor)
 
 
-def doctor(
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")] = False,
-) -> None:
+def doctor(as_json: AsJson = False) -> None:
     """Check this installation: packages, devices, Java, folders, data sets, the hub.
 
     Every fault comes with the command that mends it. The exit status is 1 if there is one, and 0
@@ -113,10 +113,11 @@ def _python() -> Iterator[Finding]:
 
 def _clashes() -> Iterator[Finding]:
     """Distributions that own an import name of ours."""
-    for clash in clashes():
+    found = clashes()
+    for clash in found:
         what, _, mend = clash.rpartition("; ")
         yield Finding("import names", FAULT, what, mend)
-    if not clashes():
+    if not found:
         yield Finding("import names", OK, "unimo2, evals, zoo and reports are this installation's")
 
 
@@ -203,16 +204,10 @@ def _threads() -> Iterator[Finding]:
     """Threads that torch computes with, and processors that this process may use."""
     import torch
 
-    used, there = torch.get_num_threads(), _processors()
+    used, there = torch.get_num_threads(), cores()
     found = f"torch computes with {used}; this process may use {there} processors"
     many = used > there
     yield Finding("threads", NOTE if many else OK, found, f"export OMP_NUM_THREADS={there}" * many)
-
-
-def _processors() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _folders() -> Iterator[Finding]:

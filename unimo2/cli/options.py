@@ -10,6 +10,7 @@ import typer
 
 from unimo2.cli.console import VARIABLE
 from unimo2.cli.guard import OneOf
+from unimo2.devices import DEVICES, DTYPES
 from unimo2.files import PathUse
 
 
@@ -25,6 +26,21 @@ def offering(words: Iterable[str] | Callable[[], Iterable[str]]) -> Callable[[st
         return sorted(word for word in every if word.startswith(incomplete))
 
     return offered
+
+
+def add_commands(
+    verb: typer.Typer, name: str, commands: Iterable[tuple[Callable[..., None], str, str]]
+) -> None:
+    """Add commands below a verb, each with an example at the end of its help.
+
+    Args:
+        verb: Typer application of the verb.
+        name: The verb, as typed.
+        commands: Function, name, and the words of its example after both.
+    """
+    for function, command, example in commands:
+        words = f"Example: unimo2 {name} {command} {example}".rstrip()
+        verb.command(command, epilog=words)(function)
 
 
 def recipes(kind: str = "") -> Iterable[str]:
@@ -52,7 +68,6 @@ SuiteName = Annotated[
     ),
     OneOf("mini", "paper"),
 ]
-DEVICES = ("auto", "cpu", "cuda", "cuda:[0-9]", "cuda:[0-9][0-9]", "mps")
 _TRAINS_ON = ("auto", "cpu", "cuda")
 Device = Annotated[
     str,
@@ -76,9 +91,10 @@ Resume = Annotated[
     ),
     OneOf("auto", "changed", "never"),
 ]
+Steps = Annotated[int | None, typer.Option("--steps", min=1, help="Optimiser steps.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
 Dtypes = Annotated[
     list[str] | None,
     typer.Option("--dtype", help="float32, bfloat16 ..."),
-    OneOf("float32", "bfloat16", "float16"),
+    OneOf(*DTYPES),
 ]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -33,16 +34,17 @@ def clashes(names: Sequence[str] = NAMES) -> list[str]:
     distribution's metadata, which takes seconds; here only those beside our packages are asked.
     """
     found = []
+    installed = cache(_installed)  # each folder is read once, and again at the next call
     for name in names:
         place = _place(name)
         if place is not None and place.parent != HOME:
-            owner = _owners(name, place.parent)
+            owner = _owners(name, installed(place.parent))
             found.append(
                 f"the import name '{name}' belongs to {OURS} (at {HOME / name}) and to "
                 f"{_named(owner) or 'something else'} (at {place}), which comes first; "
                 + (_advice(owner) or f"rename {place}, or start {OURS} from another folder")
             )
-        elif others := _owners(name, HOME):
+        elif others := _owners(name, installed(HOME)):
             found.append(
                 f"the import name '{name}' belongs to {OURS} and to {_named(others)}: both write into "
                 f"{HOME / name}; {_advice(others)}, then 'pip install --force-reinstall --no-deps {OURS}'"
@@ -64,17 +66,22 @@ def _place(name: str) -> Path | None:
     return Path(places[0]).resolve() if places else None
 
 
-def _owners(name: str, folder: Path) -> list[str]:
-    """Other distributions in a folder of packages that install that import name."""
-    owners = set()
+def _owners(name: str, installed: Iterable[tuple[str, set[str]]]) -> list[str]:
+    """Distributions of `_installed` that install that import name."""
+    return sorted({owner for owner, names in installed if name in names})
+
+
+def _installed(folder: Path) -> list[tuple[str, set[str]]]:
+    """Other distributions in a folder of packages, with their import names."""
+    found = []
     for info in [*folder.glob("*.dist-info"), *folder.glob("*.egg-info")]:
         matched = _DISTRIBUTION.fullmatch(info.name)
         if matched is None or not info.is_dir():
             continue
         owner = re.sub(r"[-_.]+", "-", matched[1]).lower()
-        if owner != OURS and name in _top_level(info):
-            owners.add(owner)
-    return sorted(owners)
+        if owner != OURS:
+            found.append((owner, _top_level(info)))
+    return found
 
 
 def _top_level(info: Path) -> set[str]:

@@ -7,15 +7,13 @@ or shard that an image lies in, and no file of annotations. Processes of one mac
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import os
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,7 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from unimo2.files import cache_folder, write_text
+from unimo2.files import cache_folder, locked, write_text
 from unimo2.formats.parsing import Skips
 
 Notice = Callable[[str], None]
@@ -69,7 +67,7 @@ def keep(
     asked = time.time()
     try:
         home.mkdir(parents=True, exist_ok=True)
-        with _locked(home):
+        with locked(home):
             if (kept := _kept(home, folders, asked)) is None:
                 if notice is not None:
                     notice(
@@ -98,17 +96,6 @@ def _readers() -> str:
         for path in sorted((package / room).glob("*.py")):
             digest.update(path.read_bytes())
     return digest.hexdigest()
-
-
-@contextmanager
-def _locked(home: Path) -> Iterator[None]:
-    """Hold a folder's lock, which goes with the process that has it."""
-    handle = os.open(home, os.O_RDONLY)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(handle)
 
 
 def _kept(home: Path, folders: Sequence[Path], asked: float) -> FileIndex | None:

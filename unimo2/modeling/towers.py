@@ -65,8 +65,7 @@ def load_vit(name: str, weights: Path | None = None, pretrained: bool = True) ->
     if architecture not in PLAIN_VITS:
         raise UsageError(
             f"'{name}' is not a plain ViT of timm (class token, absolute positions, no registers, "
-            "no "
-            f"global pooling); supported: {', '.join(PLAIN_VITS)}"
+            f"no global pooling); supported: {', '.join(PLAIN_VITS)}"
         )
     if weights is None:
         return _fetch_vit(name, pretrained)

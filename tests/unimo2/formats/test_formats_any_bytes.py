@@ -13,10 +13,11 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from builders.drawing import drawn
 from builders.format_cases import CASES, Case
 from evals.datasets.entry import HubFile, HubForm
 from evals.datasets.hub import _tsv_lines
@@ -27,13 +28,7 @@ from unimo2.formats.images import load_image
 from unimo2.formats.parsing import Skips
 from unimo2.formats.shards import shard_pairs
 
-DRAWN = settings(
-    max_examples=20,
-    deadline=None,
-    derandomize=True,
-    database=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-)
+DRAWN = drawn(20)
 ALL = pytest.mark.parametrize("name", CASES)
 JSON = pytest.mark.parametrize("name", [name for name, case in CASES.items() if case.malformed])
 PIECES = st.one_of(

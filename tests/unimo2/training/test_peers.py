@@ -20,6 +20,7 @@ from transformers import (
 
 import zoo
 from builders import corpora_folders
+from builders.tiny_training import SIZES as MODEL
 from unimo2.data.batches import MixedBatch
 from unimo2.data.seeding import Shard
 from unimo2.errors import UsageError
@@ -31,15 +32,6 @@ from unimo2.training.recipes import Recipe
 from unimo2.training.trainer import train
 from zoo.protocols import StackedFeatures
 
-MODEL = {
-    "image_size": 16,
-    "hidden_size": 32,
-    "intermediate_size": 64,
-    "num_attention_heads": 2,
-    "vision_layers": 1,
-    "text_layers": 1,
-    "fusion_layers": 2,
-}
 TRAINING = PretrainConfig(
     trains="clip",
     steps=24,

@@ -11,6 +11,7 @@ import torch
 from transformers import AutoTokenizer, RobertaForMaskedLM
 
 from builders import corpora_folders
+from builders.tiny_training import SIZES
 from unimo2.errors import MissingData, UsageError
 from unimo2.modeling.towers import load_roberta, load_vit
 from unimo2.processing import Unimo2Processor
@@ -20,17 +21,7 @@ from unimo2.training.recipes import Recipe
 from unimo2.training.towers import TowerTask
 from unimo2.training.trainer import train
 
-MODEL = {
-    "image_size": 16,
-    "hidden_size": 32,
-    "intermediate_size": 64,
-    "num_attention_heads": 2,
-    "vision_layers": 1,
-    "text_layers": 2,
-    "fusion_layers": 2,
-    "dictionary_size": 16,
-    "grounded_tokens": 4,
-}
+MODEL = {**SIZES, "text_layers": 2, "dictionary_size": 16, "grounded_tokens": 4}
 TRAINING = PretrainConfig(
     trains="labels",
     steps=30,
