@@ -171,16 +171,19 @@ class Listings:
     """
 
     def __init__(self) -> None:
-        self._names: dict[str, frozenset[str]] = {}
+        # By folder as it is named: its absolute path, and the names of its files.
+        self._known: dict[str, tuple[str, frozenset[str]]] = {}
 
-    def first_file(self, candidates: Iterable[Path]) -> Path | None:
-        """The first file that is there, as an absolute path."""
+    def first_file(self, candidates: Iterable[str | Path]) -> str | None:
+        """The first file that is there, as an absolute path: of millions, too many for `Path`."""
         for path in candidates:
-            folder, name = os.path.split(os.path.abspath(path))
-            if folder not in self._names:
-                self._names[folder] = _files_in(folder)
-            if name in self._names[folder]:
-                return Path(folder, name)
+            folder, _, name = str(path).rpartition(os.sep)
+            if folder not in self._known:
+                whole = os.path.abspath(folder)
+                self._known[folder] = whole, _files_in(whole)
+            whole, names = self._known[folder]
+            if name in names:
+                return f"{whole}{os.sep}{name}"
         return None
 
 
@@ -323,6 +326,8 @@ def field(record: Any, name: str, kind: type, place: str) -> Any:
 
 def integer(record: Any, name: str, place: str) -> int:
     """As `field`, for a whole number."""
+    if type(record) is dict and type(value := record.get(name)) is int:  # of millions, all but few
+        return value
     return int(field(record, name, int, place))
 
 
@@ -339,7 +344,8 @@ def identifier(record: Any, name: str, place: str) -> int:
 
 def text(record: Any, name: str, place: str) -> str:
     """As `field`, for a string."""
-    value: str = field(record, name, str, place)
+    if type(record) is not dict or type(value := record.get(name)) is not str:
+        value = str(field(record, name, str, place))
     return value if value.isascii() else whole(value, f"{place}: field {name!r}")
 
 

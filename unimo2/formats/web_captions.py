@@ -258,7 +258,7 @@ def _on_disk(
         candidates = locate(source)
         path = listings.first_file(candidates)
         if path is not None:
-            yield WebPair(place, text, source, path)
+            yield WebPair(place, text, source, Path(path))
             continue
         expected = f"expected at {candidates[0]}"
         refuse_lost(f"{place}: image not on disk, {expected}", f"{place} ({expected})", lost)
