@@ -41,6 +41,7 @@ from zoo.adapter import (
     load_strictly,
     loading,
     processor_settings,
+    refuse_other_words,
 )
 from zoo.cards import Card
 from zoo.feature_cache import IMAGES
@@ -111,6 +112,7 @@ def load(folder: Path, card: Card, device: str = "auto", dtype: str | None = Non
     processor = image_processor(folder, card)
     unused = (r".*position_ids", r"(itm_head|vision_proj|text_proj|text_decoder)\..*_queue")
     model = load_strictly(_KINDS[name], folder, card, precision, unused=unused).to(chosen)
+    refuse_other_words(tokenizer, config.text_config.vocab_size, folder)
     tools = Tools(tokenizer, processor, protocol)
     digest = weights_sha256(folder)
     if name == "BlipForImageTextRetrieval":

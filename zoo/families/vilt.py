@@ -39,6 +39,7 @@ from zoo.adapter import (
     loading,
     processor_settings,
     refuse_differences,
+    refuse_other_words,
 )
 from zoo.cards import Card
 from zoo.protocols import Answering, ItemFeatures, StackedFeatures
@@ -75,6 +76,7 @@ def load(folder: Path, card: Card, device: str = "auto", dtype: str | None = Non
     with loading(folder, "a ViLT model"):
         config = AutoConfig.from_pretrained(folder, **READ_ONLY)
         tokenizer = AutoTokenizer.from_pretrained(folder, **READ_ONLY)
+    refuse_other_words(tokenizer, config.vocab_size, folder)
     processor = image_processor(folder, card)
     answers = "ViltForQuestionAnswering" in (config.architectures or ())
     if card.source.file:
