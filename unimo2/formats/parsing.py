@@ -107,10 +107,27 @@ def decoded(line: bytes, path: Path, number: int, broken: Skips | None = None) -
     try:
         text = line.decode("utf-8-sig" if number == 1 else "utf-8")
     except UnicodeDecodeError as error:
-        fault = f"{path}:{number}: not UTF-8 text (byte {error.start} of the line)"
+        seen = other_form(line) if number == 1 else ""
+        fault = f"{path}:{number}: not UTF-8 text (byte {error.start} of the line){seen}"
         refuse(BROKEN_ROW, fault, broken)
         return None
     return text.rstrip("\n").removesuffix("\r")
+
+
+_OTHER_FORMS = {
+    b"\xff\xfe": "UTF-16, as some editors save it: save it as UTF-8",
+    b"\xfe\xff": "UTF-16, as some editors save it: save it as UTF-8",
+    b"\x1f\x8b": "compressed by gzip: unpack it with gunzip",
+    b"PK\x03\x04": "a zip archive or a spreadsheet: unpack it, or export it as text",
+    b"BZh": "compressed by bzip2: unpack it with bunzip2",
+    b"\xfd7zXZ": "compressed by xz: unpack it with unxz",
+}
+
+
+def other_form(content: bytes) -> str:
+    """What a file is by its first bytes, where it is not text; for the end of a message."""
+    said = (form for start, form in _OTHER_FORMS.items() if content.startswith(start))
+    return "".join(f"; it is {form}" for form in said)
 
 
 def reason_for(fault: BadData) -> str:
@@ -149,10 +166,12 @@ Item = TypeVar("Item")
 def read_text(path: Path, what: str) -> str:
     """The content of a UTF-8 file, `what` in errors, with its line ends and without a byte order mark."""
     require_file(path, what)
+    content = path.read_bytes()
     try:
-        return path.read_bytes().decode("utf-8-sig")
+        return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise BadData(f"{path}: not UTF-8 text (byte {error.start})") from None
+        seen = other_form(content)
+        raise BadData(f"{path}: not UTF-8 text (byte {error.start}){seen}") from None
 
 
 def require_file(path: Path, what: str) -> None:

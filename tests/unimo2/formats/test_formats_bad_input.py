@@ -3,6 +3,7 @@
 Every case is a small good file of two items; each fault is put into its second one.
 """
 
+import gzip
 import importlib
 import inspect
 import pkgutil
@@ -45,6 +46,19 @@ def test_a_missing_file_is_one_line(tmp_path: Path, name: str) -> None:
         and "not found" in message
         or (name == "text" and "no text in" in message)
     )
+
+
+@ALL
+@pytest.mark.parametrize("form", ["UTF-16", "gzip"])
+def test_a_text_in_another_form_is_named(tmp_path: Path, name: str, form: str) -> None:
+    """Against the good file as an editor saves it, and compressed."""
+    case = CASES[name]
+    path = case.write(tmp_path)
+    content = path.read_bytes()
+    path.write_bytes(content.decode().encode("utf-16") if form == "UTF-16" else gzip.compress(content))
+    with pytest.raises(BadData, match=f"it is .*{form}") as error:
+        list(case.read(tmp_path, None))
+    assert "\n" not in str(error.value) and str(path) in str(error.value)
 
 
 HALF = r"\ud83d"
