@@ -66,4 +66,19 @@ def cores() -> int:
 
 def own_cores() -> int:
     """This process's share of the cores, where a launcher started several on a machine."""
-    return max(1, cores() // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
+    return max(1, cores() // launcher_number("LOCAL_WORLD_SIZE", 1))
+
+
+def launcher_number(name: str, least: int) -> int:
+    """A whole number that a launcher puts into the environment; `least` where it is not there.
+
+    Raises:
+        UsageError: It is anything else.
+    """
+    value = os.environ.get(name) or str(least)
+    if not (value.isascii() and value.isdigit() and int(value) >= least):
+        raise UsageError(
+            f"the environment has {name}={value}; expected a whole number from {least}, as torchrun "
+            f"and 'accelerate launch' set it: 'unset {name}' to run one process"
+        )
+    return int(value)

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from unimo2 import console
+from unimo2.errors import UsageError
 from unimo2.training.launched import launched_rank
 
 # Where the data is, from the command line or the environment.
@@ -36,7 +37,10 @@ def find_data_root(given: Path | None, suite: str | None) -> Path | None:
 
 def is_first_process() -> bool:
     """Whether this process is the first one that a launcher started, or was started without one."""
-    return launched_rank() == 0
+    try:
+        return launched_rank() == 0
+    except UsageError:  # is said where the number of processes matters
+        return True
 
 
 def say(text: str, err: bool = False) -> None:

@@ -93,7 +93,12 @@ def _depend(parent: int) -> None:
 def _listed(wanted: Wanted, pool: ProcessPoolExecutor | None, lost: Skips) -> FileIndex:
     """Contents of an index of all parts, in their order."""
     if pool is None:
-        return _joined([part(lost).found() for part in wanted.parts], wanted.repeated)
+        whole = wanted.parts[0](lost)
+        for part in wanted.parts[1:]:
+            more = part(lost)
+            assert isinstance(whole, Index) and isinstance(more, Index)
+            whole.include(more)
+        return whole.found()
     with tempfile.TemporaryDirectory(prefix="unimo2-listing-") as home:
         folders = [Path(home, str(number)) for number in range(len(wanted.parts))]
         try:
@@ -107,7 +112,12 @@ def _listed(wanted: Wanted, pool: ProcessPoolExecutor | None, lost: Skips) -> Fi
         for folder, (facts, homes, skips) in zip(folders, done, strict=True):
             lost.include(skips)
             found.append(FileIndex(read_columns(folder), facts, homes))
-        return _joined(found, wanted.repeated)
+        if len(found) == 1:
+            return found[0]
+        index = Index((), wanted.repeated)
+        for one in found:
+            index.include(Index.of(one, wanted.repeated))
+        return index.found()
 
 
 def _write(
@@ -119,12 +129,3 @@ def _write(
     folder.mkdir()
     write_columns(folder, found.columns)
     return found.facts, found.homes, skips.plain()
-
-
-def _joined(found: Sequence[FileIndex], repeated: bool) -> FileIndex:
-    if len(found) == 1:
-        return found[0]
-    index = Index((), repeated)
-    for one in found:
-        index.include(Index.of(one, repeated))
-    return index.found()

@@ -168,12 +168,10 @@ def _plain_members(shard: Path, content: Content) -> Generator[TarMember, None, 
     """
     start, found = 0, True
     while found:
-        places, sizes = _headers(content, start)
+        headers, places, sizes = _headers(content, start)
         if not places:
             return start
-        rows = np.frombuffer(
-            b"".join([content[place : place + _BLOCK] for place in places]), np.uint8
-        ).reshape(-1, _BLOCK)
+        rows = np.frombuffer(b"".join(headers), np.uint8).reshape(-1, _BLOCK)
         files, extended = rows[:, _KIND] == ord("0"), rows[:, _KIND] == ord(_EXTENDED)
         sound = _sound(rows) & (files | extended)
         for row in np.flatnonzero(sound & extended).tolist():
@@ -190,23 +188,26 @@ def _plain_members(shard: Path, content: Content) -> Generator[TarMember, None, 
     return start
 
 
-def _headers(content: Content, place: int) -> tuple[list[int], list[int]]:
-    """Where the next headers begin, and how many bytes each says that its file has."""
+def _headers(content: Content, place: int) -> tuple[list[bytes], list[int], list[int]]:
+    """The next headers, where each begins, and how many bytes it says that its file has."""
+    headers: list[bytes] = []
     places: list[int] = []
     sizes: list[int] = []
     last = len(content) - _BLOCK
     while place <= last and len(places) < _AT_ONCE:
-        digits = content[place + _SIZE.start : place + _SIZE.stop - 1]
+        header = content[place : place + _BLOCK]
+        digits = header[_SIZE][:-1]
         try:
             size = int(digits, 8) if digits.isdigit() else -1
         except ValueError:  # 8 and 9
             break
         if not 0 <= size <= last - place:
             break
+        headers.append(header)
         places.append(place)
         sizes.append(size)
         place += _BLOCK + (size + _BLOCK - 1) // _BLOCK * _BLOCK
-    return places, sizes
+    return headers, places, sizes
 
 
 def _sound(rows: NDArray[np.uint8]) -> NDArray[np.bool_]:

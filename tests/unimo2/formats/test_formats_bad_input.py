@@ -55,7 +55,9 @@ def test_a_text_in_another_form_is_named(tmp_path: Path, name: str, form: str) -
     case = CASES[name]
     path = case.write(tmp_path)
     content = path.read_bytes()
-    path.write_bytes(content.decode().encode("utf-16") if form == "UTF-16" else gzip.compress(content))
+    path.write_bytes(
+        content.decode().encode("utf-16") if form == "UTF-16" else gzip.compress(content)
+    )
     with pytest.raises(BadData, match=f"it is .*{form}") as error:
         list(case.read(tmp_path, None))
     assert "\n" not in str(error.value) and str(path) in str(error.value)
