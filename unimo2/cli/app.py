@@ -348,6 +348,7 @@ def _fail(message: str, status: int, session: Session) -> int:
 
 def _parser_message(error: Exception) -> str:
     message = str(getattr(error, "format_message")())  # noqa: B009 (two Clicks, one method)
+    message = message.replace("Value error, ", "")  # pydantic's word for what follows
     context = getattr(error, "ctx", None)
     hint = f"; see '{context.command_path} --help'" if context is not None else ""
     return message.rstrip(".") + hint

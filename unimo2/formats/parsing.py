@@ -178,6 +178,8 @@ def require_file(path: Path, what: str) -> None:
     """Refuse a file that is not there (MissingData), or whose content was not fetched (BadData)."""
     if not path.is_file():
         found = "a folder, not a file" if path.is_dir() else "not found"
+        if path.exists() and not path.is_dir():
+            found = "in a pipe or a device, which is read once; write it to a file first"
         raise MissingData(f"{what} {found}: {path}")
     if path.stat().st_size <= _LFS_LONGEST:
         refuse_pointer(path.read_bytes(), str(path))

@@ -6,6 +6,7 @@ Every case is a small good file of two items; each fault is put into its second 
 import gzip
 import importlib
 import inspect
+import os
 import pkgutil
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from builders.format_cases import CASES, Case
 from unimo2 import formats
 from unimo2.errors import BadData, MissingData
 from unimo2.formats import coco
+from unimo2.formats.images import check_image
 from unimo2.formats.parsing import BROKEN_ROW, DUPLICATE, UNKNOWN_LABEL, Skips
 
 ALL = pytest.mark.parametrize("name", CASES)
@@ -46,6 +48,19 @@ def test_a_missing_file_is_one_line(tmp_path: Path, name: str) -> None:
         and "not found" in message
         or (name == "text" and "no text in" in message)
     )
+
+
+@pytest.mark.timeout(60)
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    """Against a pipe that nobody writes to, as `<(command)` is once it was read."""
+    pipe = tmp_path / "a.jpg"
+    os.mkfifo(pipe)
+    with pytest.raises(MissingData, match="image not found"):
+        check_image(pipe)
+    with pytest.raises(
+        MissingData, match="results in a pipe or a device.*write it to a file first"
+    ):
+        coco.read_results(pipe)
 
 
 @ALL
