@@ -68,7 +68,12 @@ def _workers(parts: int) -> Iterator[ProcessPoolExecutor | None]:
         return
     others = set(multiprocessing.active_children())
     context = multiprocessing.get_context("fork")
-    with ProcessPoolExecutor(count, context, _depend, (os.getpid(),)) as pool:
+    try:
+        workers = ProcessPoolExecutor(count, context, _depend, (os.getpid(),))
+    except (OSError, ImportError, NotImplementedError):  # no semaphores, as without /dev/shm
+        yield None
+        return
+    with workers as pool:
         try:
             yield pool
         except BaseException:
