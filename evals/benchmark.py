@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from evals.datasets.suites import Suite
 from evals.distributed import ProcessGroup, Team
 from evals.metrics.ranking import RESAMPLES, Floats, Metric
-from evals.suites import Suite
 from unimo2.devices import DEVICES, DTYPES
 from unimo2.errors import UsageError
 from unimo2.files import PathUse
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from evals.retrieval.dtype_choice import DtypeChoice
-    from evals.scoring import Scored
+    from evals.samples import Scored
 
 
 def option(
@@ -62,6 +62,28 @@ def option(
 @dataclass(frozen=True)
 class NoOptions:
     """Options of a benchmark that has none."""
+
+
+def image_size_option() -> Any:
+    """The field `image_size` of a benchmark's options."""
+    return option(
+        None,
+        "Resize images to N x N pixels, a multiple of the patch size; the model's own by default.",
+        metavar="N",
+        range=(1, 8192),
+        variant="image-size-{:g}",
+    )
+
+
+@dataclass(frozen=True)
+class ImageOptions:
+    """Of a benchmark with images.
+
+    Attributes:
+        image_size: Side of the square that images are resized to; None for the model's own.
+    """
+
+    image_size: int | None = image_size_option()
 
 
 @dataclass(frozen=True)

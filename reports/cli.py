@@ -26,8 +26,8 @@ from zoo.cli import model_names
 
 if TYPE_CHECKING:
     from evals.ablation import AblationRow, Planned, Study
+    from evals.datasets.suites import Suite
     from evals.records import Record
-    from evals.suites import Suite
     from reports.levels import Levels
     from unimo2.training.recipes import Recipe
 
@@ -131,8 +131,9 @@ def ablate(
     Rows that are done are not trained again, whether they lie in the runs folder or come with the
     package; an interrupted one resumes where it stopped.
     """
-    from evals import ablation, suites
+    from evals import ablation
     from evals.ablation.plan import Estimator
+    from evals.datasets import suites
 
     root = find_data_root(data_root, suite)
     data = suites.resolve(suite, root, needs=None)
@@ -514,8 +515,8 @@ def _listing(found: Sequence[Record], form: TableFormat, width: int | None) -> s
 
 def _levels(data_root: Path | None, found: Sequence[Record]) -> Levels | None:
     """Upper bounds and baselines of the mini suite, if it exists and was measured on."""
+    from evals.datasets.suites import MINI
     from evals.suite_mini import default_root
-    from evals.suites import MINI
     from reports.levels import Levels
     from unimo2.errors import MissingData
 

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from evals import suites
+from evals.datasets import suites
+from evals.datasets.suites import MINI
 from evals.records import Record
-from evals.suites import MINI
 from reports.selection import Column, Sheet
 from unimo2.errors import BadData
 

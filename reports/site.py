@@ -16,10 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from evals import protocol
 from evals.compare import Comparison, compare
-from evals.records import Record
-from evals.suites import MINI
+from evals.datasets.suites import MINI
+from evals.records import Record, protocol
 from reports import figures, paper
 from reports.comparison import (
     changed_items,

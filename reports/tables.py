@@ -14,8 +14,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from evals.metrics.ranking import Metric
-from evals.provenance import remarks
 from evals.records import Record
+from evals.records.provenance import remarks
 from reports import paper
 from reports.levels import GROUP, Levels, level_rows
 from reports.paper import published

@@ -9,9 +9,9 @@ from typing import Literal
 
 from evals import records
 from evals.ablation.rows import AblationRow, same_row
+from evals.datasets.suites import Suite
 from evals.records import Record
 from evals.retrieval.shortlist import most_pairs
-from evals.suites import Suite
 
 BENCHMARK = "flickr"
 TRAINED = "trained.json"  # in a row's folder, once its training is complete

@@ -14,10 +14,10 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Protocol, cast
 
 import zoo
-from evals import environment, records, runner, workspace
+from evals import records, runner
 from evals.ablation.plan import BENCHMARK, TRAINED, Planned, Study, finished
 from evals.ablation.rows import AblationRow
-from evals.records import Record
+from evals.records import Record, environment, workspace
 from evals.retrieval.weight import WeightChoice, choose_weight
 from unimo2.devices import find_device
 from unimo2.errors import UsageError

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import numpy as np
 
-from evals.benchmark import Request, SampleMetric, option
+from evals.benchmark import ImageOptions, Request, SampleMetric, option
+from evals.datasets.suites import Suite
 from evals.distributed import Team
-from evals.image_sizes import ImageOptions
 from evals.metrics.captions import (
     CORPUS_METRICS,
     caption_scores,
@@ -24,10 +24,8 @@ from evals.metrics.captions import (
 from evals.metrics.java import find_java
 from evals.metrics.ranking import Floats
 from evals.prediction import ItemBenchmark, Predict, Prediction, Predictions, Results
-from evals.samples import frame
-from evals.scoring import Scored, answered, missing_note
+from evals.samples import Scored, answered, frame, missing_note
 from evals.splits import SplitData, SplitInfo, contents_of, fingerprint, first_items
-from evals.suites import Suite
 from unimo2.errors import BadData, IncompatibleModel
 from unimo2.files import PathUse, write_text
 from unimo2.formats.coco import read_captions, read_results

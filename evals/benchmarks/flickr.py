@@ -16,6 +16,7 @@ import numpy as np
 from evals.batch_sizes import Search
 from evals.benchmark import Benchmark, Outcome, Request, SampleMetric
 from evals.benchmarks.coco import no_images
+from evals.datasets.suites import MINI, Suite
 from evals.distributed import ALL, ProcessGroup, Team
 from evals.metrics.ranking import (
     RECALL_AT,
@@ -26,7 +27,7 @@ from evals.metrics.ranking import (
     rank_texts,
     retrieval_metrics,
 )
-from evals.protocol import Pairs, retrieval_name
+from evals.records.protocol import Pairs, retrieval_name
 from evals.retrieval import chooser, dtype_choice, samples, scorer
 from evals.retrieval.coverage import coverage_notes
 from evals.retrieval.options import RetrievalOptions
@@ -34,9 +35,8 @@ from evals.retrieval.planner import ScoringPlan, make_plan
 from evals.retrieval.shortlist import Shortlists
 from evals.retrieval.weight import weighing
 from evals.retrieval.writer import BlockWriter, Scores
-from evals.scoring import Scored
+from evals.samples import Scored
 from evals.splits import SplitData, SplitInfo, check_limit
-from evals.suites import MINI, Suite
 from unimo2.errors import BadData, IncompatibleModel, MissingData
 from unimo2.formats.karpathy import KarpathyImage, parse_karpathy, select_karpathy
 from unimo2.formats.layout import Flickr30kFiles

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, cast
 import numpy as np
 
 from evals.benchmark import ItemMetric, Request, SampleMetric
+from evals.datasets.suites import Suite
 from evals.metrics.bootstrap import means
 from evals.metrics.correlation import (
     matthews,
@@ -27,10 +28,8 @@ from evals.metrics.correlation import (
 )
 from evals.metrics.ranking import Metric
 from evals.prediction import ItemBenchmark, Predict, Prediction, Predictions, Results
-from evals.samples import columns_of, frame, guesses, subset_means
-from evals.scoring import Scored, answered, missing_note
+from evals.samples import Scored, answered, columns_of, frame, guesses, missing_note, subset_means
 from evals.splits import SplitData, SplitInfo, contents_of, fingerprint, first_items
-from evals.suites import Suite
 from unimo2.errors import BadData, IncompatibleModel
 from unimo2.files import write_text
 from unimo2.formats.glue import TASKS, GlueExample, read_predictions, read_rows_of

@@ -9,19 +9,19 @@ from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
 import numpy as np
 
-from evals import linear_probe, prediction, zero_shot
+from evals import prediction
 from evals.benchmark import Request, SampleMetric
+from evals.datasets.suites import Suite
 from evals.distributed import ALL, ProcessGroup
-from evals.linear_probe import ImageNetOptions
+from evals.image_classification import linear_probe, zero_shot
+from evals.image_classification.linear_probe import ImageNetOptions
+from evals.image_classification.zero_shot import ClassScorer
 from evals.metrics.bootstrap import means
 from evals.metrics.ranking import Floats, Metric, Ranking, hits_at, rank_classes
 from evals.prediction import ChunkPlan, ItemBenchmark, Predict, Prediction, Predictions, Results
 from evals.retrieval import dtype_choice
-from evals.samples import frame, subset_means
-from evals.scoring import Scored, answered, missing_note
+from evals.samples import Scored, answered, frame, missing_note, subset_means
 from evals.splits import SplitData, SplitInfo, contents_of, fingerprint, spread_items
-from evals.suites import Suite
-from evals.zero_shot import ClassScorer
 from unimo2.errors import BadData, IncompatibleModel
 from unimo2.formats.imagenet import (
     LabelledImage,

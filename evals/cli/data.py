@@ -22,8 +22,8 @@ from unimo2.progress import showing, stage
 
 if TYPE_CHECKING:
     from evals.datasets.entry import DataSet
+    from evals.datasets.suites import Suite
     from evals.datasets.verify import Verdict
-    from evals.suites import Suite
 
 # Upper bounds and baselines of a generated suite's benchmarks, as a table.
 
@@ -99,7 +99,7 @@ def list_data_sets(
 ) -> None:
     """List the data sets: description, licence, source, expected files, and what is on disk."""
     from evals.datasets.registry import select
-    from evals.suites import PAPER, resolve
+    from evals.datasets.suites import PAPER, resolve
 
     chosen = select(names)
     root = find_data_root(data_root, suite)
@@ -152,8 +152,8 @@ def verify_data_sets(
     """
     from evals.datasets.images import ImageCheck
     from evals.datasets.registry import is_there, select
+    from evals.datasets.suites import MINI, resolve
     from evals.datasets.verify import NOT_THERE, verify
-    from evals.suites import MINI, resolve
 
     chosen = select(names)
     found = resolve(suite, find_data_root(data_root, suite))
@@ -398,8 +398,8 @@ def make_mini(
     ] = None,
 ) -> None:
     """Draw the embedded suite: a scale model of the data sets, in their official formats."""
+    from evals.datasets.suites import keep_fingerprints
     from evals.suite_mini import SuiteRequest, default_root, make_suite
-    from evals.suites import keep_fingerprints
 
     request = SuiteRequest(seed=seed, scale=scale, flickr_test=flickr_test)
     place = default_root(seed, scale) if root is None else expanded(root)
@@ -449,7 +449,7 @@ def show(
     """Write a contact sheet: images of a data set with their annotations."""
     from evals.datasets.contact_sheet import CaptionedPicture, contact_sheet
     from evals.datasets.sampling import choose
-    from evals.suites import resolve
+    from evals.datasets.suites import resolve
     from unimo2.formats.images import load_image
 
     found = resolve(suite, find_data_root(data_root, suite), [dataset.replace("-", "_")])

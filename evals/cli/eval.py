@@ -195,9 +195,9 @@ def _report(rows: list[tuple[str, Record | str]], as_json: bool, title: str) -> 
 
 def _one(benchmark: str, as_json: bool, official: bool = False, **options: Any) -> None:
     """Run one benchmark and print the result."""
+    from evals.cli.official import compare
     from evals.cli.show import as_content, beside, show
     from evals.distributed import launched
-    from evals.official import compare
 
     published = None
     if official:
@@ -218,7 +218,7 @@ def _one(benchmark: str, as_json: bool, official: bool = False, **options: Any) 
 def _official(benchmark: Benchmark, options: dict[str, Any]) -> tuple[Published, dict[str, Any]]:
     """The published protocol of the model, and the options that make it."""
     import zoo
-    from evals import official
+    from evals.cli import official
 
     if options["model"] in (None, FINETUNED):
         raise UsageError(

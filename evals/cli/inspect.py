@@ -60,10 +60,10 @@ def dictionary(
     as_json: AsJson = False,
 ) -> None:
     """Show which inputs choose each dictionary row and what is near it, or if the choice matters."""
+    from evals.datasets.suites import resolve
     from evals.inspection.dictionary_rows import inspect
     from evals.inspection.interventions import measure
     from evals.suite_mini.patches import flickr_scenes
-    from evals.suites import resolve
 
     scorer, root = (
         _scorer(model, device),

@@ -17,7 +17,7 @@ from unimo2.console import note, print_json
 
 if TYPE_CHECKING:
     from evals.benchmark import Benchmark
-    from evals.scoring import Scored
+    from evals.samples import Scored
 
 # What every benchmark's `score` may have besides its files.
 _COMMON = {

@@ -96,7 +96,7 @@ def pretrain(
     ] = None,
 ) -> None:
     """Train a model from random weights and choose its retrieval weight on the validation split."""
-    from evals.suites import resolve
+    from evals.datasets.suites import resolve
     from unimo2.errors import UsageError
     from unimo2.training.recipes import load_recipe, override
 
@@ -165,7 +165,7 @@ def choose_retrieval_weight(folder: Path, root: Path, train_json: Path, device: 
 
 def _train(recipe: Recipe, root: Path, output: Path, resume: str, device: str) -> TrainSummary:
     """Read the corpora and train on them."""
-    from evals.environment import peak_memory_mb
+    from evals.records.environment import peak_memory_mb
     from unimo2.bench.scale import of_pretraining
     from unimo2.training.launched import launched_processes
     from unimo2.training.logging import TrainingBar
@@ -329,7 +329,7 @@ def finetune(
     The weights with the best development metric are kept. A run that was killed resumes where its
     last checkpoint was.
     """
-    from evals.suites import resolve
+    from evals.datasets.suites import resolve
 
     name = _task(task)
     asked = {

@@ -8,7 +8,7 @@ import pytest
 
 from builders import corpora_folders
 from evals import records
-from evals.suites import Suite
+from evals.datasets.suites import Suite
 from reports.cli import _rows
 from unimo2.cli import main
 from unimo2.training.recipes import load_recipe

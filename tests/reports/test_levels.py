@@ -11,11 +11,12 @@ from pathlib import Path
 import pytest
 
 import reports
-from evals import records, suites
+from evals import records
 from evals.benchmark import Request
 from evals.benchmarks.glue import Sst2
+from evals.datasets import suites
+from evals.datasets.suites import keep_fingerprints, resolve
 from evals.metrics.ranking import Metric
-from evals.suites import keep_fingerprints, resolve
 from reports.levels import GROUP, Levels
 from reports.tables import measured_tables, report_json
 from unimo2.errors import BadData

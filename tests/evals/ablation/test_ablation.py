@@ -11,9 +11,9 @@ from evals.ablation import Study, make_plan, make_rows
 from evals.ablation.cost import pair_flops
 from evals.ablation.plan import Estimator
 from evals.ablation.running import Trained, _scorer, export, run
+from evals.datasets.suites import Suite
 from evals.metrics.ranking import Metric
 from evals.records import Record
-from evals.suites import Suite
 from unimo2.errors import UsageError
 from unimo2.modeling.model import Unimo2Model, Unimo2Output
 from unimo2.processing import Unimo2Processor, train_tokenizer

@@ -15,7 +15,7 @@ import numpy as np
 
 from evals.benchmark import Request, option
 from evals.metrics.ranking import Floats, Ranking, rank_classes
-from evals.protocol import ClassNames, Ensemble
+from evals.records.protocol import ClassNames, Ensemble
 from evals.retrieval.options import PairOptions
 from evals.retrieval.planner import PAIRS_PER_BLOCK
 from evals.retrieval.scorer import score_chosen, score_stacks
