@@ -14,10 +14,10 @@ from numpy.typing import ArrayLike, NDArray
 from evals.datasets.suites import Suite
 from evals.distributed import ProcessGroup, Team
 from evals.metrics.ranking import RESAMPLES, Floats, Metric
+from unimo2.console import Report, silent
 from unimo2.devices import DEVICES, DTYPES
 from unimo2.errors import UsageError
 from unimo2.files import PathUse
-from unimo2.progress import Report, silent
 
 if TYPE_CHECKING:
     import pandas as pd

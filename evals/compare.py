@@ -23,8 +23,8 @@ from evals.metrics.bootstrap import draws
 from evals.metrics.ranking import RESAMPLES, Floats, Ints
 from evals.records import RECORD, Record
 from evals.registry import get_benchmark
+from unimo2.console import tracked
 from unimo2.errors import BadData, UsageError
-from unimo2.progress import tracked
 
 PERMUTATIONS = 10_000
 _ROUNDING = 1e-9

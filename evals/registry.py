@@ -12,8 +12,8 @@ from pkgutil import iter_modules
 from types import ModuleType
 
 from evals.benchmark import Benchmark
+from unimo2.console import announce
 from unimo2.errors import UsageError
-from unimo2.progress import announce
 from zoo import protocols
 
 GROUP = "unimo2.benchmarks"  # entry points: NAME = "module:Class"

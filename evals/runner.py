@@ -21,8 +21,8 @@ from evals.distributed import ALL, ProcessGroup, own_device
 from evals.records import Record, environment, provenance, workspace
 from evals.registry import get_benchmark, require_one, required, shown
 from evals.splits import check_images
+from unimo2.console import Report, silent, stage
 from unimo2.errors import IncompatibleModel, UsageError
-from unimo2.progress import Report, silent, stage
 from zoo import cards, protocols
 
 if TYPE_CHECKING:

@@ -13,9 +13,9 @@ from typing import Any, TypeVar
 
 from evals.datasets.registry import all_data_sets
 from evals.datasets.suites import MINI, Suite
+from unimo2.console import tracked
 from unimo2.errors import BadData, MissingData, Unimo2Error, UsageError
 from unimo2.formats.images import check_image
-from unimo2.progress import tracked
 
 Item = TypeVar("Item")
 

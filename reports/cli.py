@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from unimo2.cli.console import find_data_root
 from unimo2.cli.guard import Excludes, Needs, OneOf
 from unimo2.cli.options import (
     AsJson,
     DataRoot,
     SuiteName,
     TrainingDevice,
+    find_data_root,
     offering,
     recipes,
 )
@@ -191,7 +191,7 @@ def _run(study: Study, plan: Sequence[Planned], quiet: bool) -> list[Record]:
     from contextlib import nullcontext
 
     from evals.ablation.running import evaluator, run, trainer
-    from unimo2.progress import showing
+    from unimo2.console import showing
     from unimo2.training.logging import TrainingBar
 
     def announce(planned: Planned) -> None:
@@ -252,7 +252,7 @@ def _when(training: Mapping[str, Any], field: str) -> str:
 
 
 def _time(planned: Planned, seconds: float | None) -> str:
-    from unimo2.progress import duration
+    from unimo2.console import duration
 
     if planned.state == "done":
         return "-"
@@ -260,7 +260,7 @@ def _time(planned: Planned, seconds: float | None) -> str:
 
 
 def _cost(plan: Sequence[Planned]) -> str:
-    from unimo2.progress import duration
+    from unimo2.console import duration
 
     left = [planned for planned in plan if planned.state != "done"]
     if not left:
@@ -459,7 +459,7 @@ def _site(
 ) -> None:
     from reports.site import Built, SiteRequest, build
     from reports.watching import watch
-    from unimo2.progress import announce, showing
+    from unimo2.console import announce, showing
 
     def written(found: Built) -> None:
         left_out = f", {found.left_out:,} left out by the budget" if found.left_out else ""
@@ -564,7 +564,7 @@ def compare(
     from evals.compare import compare as compare_runs
     from reports.comparison import comparison_json, comparison_table
     from reports.render import render
-    from unimo2.progress import showing, stage
+    from unimo2.console import showing, stage
 
     as_json = as_json or form is TableFormat.json
     with showing(quiet=as_json), stage("comparing item by item"):

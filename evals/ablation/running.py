@@ -19,13 +19,13 @@ from evals.ablation.plan import BENCHMARK, TRAINED, Planned, Study, finished
 from evals.ablation.rows import AblationRow
 from evals.records import Record, environment, workspace
 from evals.retrieval.weight import WeightChoice, choose_weight
+from unimo2.console import Report
 from unimo2.devices import find_device
 from unimo2.errors import UsageError
 from unimo2.files import write_text
 from unimo2.formats.karpathy import read_karpathy
 from unimo2.formats.layout import Flickr30kFiles
 from unimo2.modeling.model import Unimo2Model
-from unimo2.progress import Report
 from unimo2.training.curriculum import Corpora
 from unimo2.training.logging import TrainingProgress
 from unimo2.training.pretraining import PretrainingRun, model_config, prepare, pretrain

@@ -26,6 +26,7 @@ from evals.metrics.ranking import Floats
 from evals.prediction import ItemBenchmark, Predict, Prediction, Predictions, Results
 from evals.samples import Scored, answered, frame, missing_note
 from evals.splits import SplitData, SplitInfo, contents_of, fingerprint, first_items
+from unimo2.console import silent
 from unimo2.errors import BadData, IncompatibleModel
 from unimo2.files import PathUse, write_text
 from unimo2.formats.coco import read_captions, read_results
@@ -34,7 +35,6 @@ from unimo2.formats.karpathy import SPLITS, KarpathyImage, parse_karpathy, selec
 from unimo2.formats.layout import CocoFiles
 from unimo2.formats.object_tags import read_object_tags
 from unimo2.formats.parsing import first_few
-from unimo2.progress import silent
 from zoo.protocols import TagReader
 
 if TYPE_CHECKING:

@@ -37,10 +37,10 @@ from evals.retrieval.weight import weighing
 from evals.retrieval.writer import BlockWriter, Scores
 from evals.samples import Scored
 from evals.splits import SplitData, SplitInfo, check_limit
+from unimo2.console import Report, stage, tracked
 from unimo2.errors import BadData, IncompatibleModel, MissingData
 from unimo2.formats.karpathy import KarpathyImage, parse_karpathy, select_karpathy
 from unimo2.formats.layout import Flickr30kFiles
-from unimo2.progress import Report, stage, tracked
 from zoo import protocols
 
 if TYPE_CHECKING:

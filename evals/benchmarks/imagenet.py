@@ -22,6 +22,7 @@ from evals.prediction import ChunkPlan, ItemBenchmark, Predict, Prediction, Pred
 from evals.retrieval import dtype_choice
 from evals.samples import Scored, answered, frame, missing_note, subset_means
 from evals.splits import SplitData, SplitInfo, contents_of, fingerprint, spread_items
+from unimo2.console import Report
 from unimo2.errors import BadData, IncompatibleModel
 from unimo2.formats.imagenet import (
     LabelledImage,
@@ -34,7 +35,6 @@ from unimo2.formats.imagenet import (
 from unimo2.formats.images import loaded
 from unimo2.formats.layout import ImageNetFiles
 from unimo2.formats.parsing import Skips, first_few
-from unimo2.progress import Report
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -13,12 +13,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from unimo2.cli.console import VARIABLE, find_data_root
-from unimo2.cli.options import AsJson, DataRoot, SuiteName, add_commands, offering
-from unimo2.console import print_json, say, table_lines, terminal_width
+from unimo2.cli.options import (
+    VARIABLE,
+    AsJson,
+    DataRoot,
+    SuiteName,
+    add_commands,
+    find_data_root,
+    offering,
+)
+from unimo2.console import print_json, say, showing, stage, table_lines, terminal_width
 from unimo2.errors import MissingData, UsageError
 from unimo2.files import PathUse, expanded
-from unimo2.progress import showing, stage
 
 if TYPE_CHECKING:
     from evals.datasets.entry import DataSet

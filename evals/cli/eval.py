@@ -14,12 +14,10 @@ from typer.core import TyperGroup
 from evals.benchmark import Request
 from evals.cli.declared import AS_JSON, KEYWORD, command, options_of, parameter
 from evals.registry import benchmarks, get_benchmark, shown
-from unimo2.cli.console import find_data_root
-from unimo2.cli.options import offering
-from unimo2.console import print_json
+from unimo2.cli.options import find_data_root, offering
+from unimo2.console import announce, print_json
 from unimo2.errors import UsageError
 from unimo2.files import PathUse
-from unimo2.progress import announce
 from zoo.cli import model_names
 
 if TYPE_CHECKING:
@@ -236,7 +234,7 @@ def _official(benchmark: Benchmark, options: dict[str, Any]) -> tuple[Published,
 def _run(benchmark: str, options: dict[str, Any], quiet: bool) -> Record:
     """Run one benchmark with progress on standard error."""
     from evals.distributed import launched
-    from unimo2.progress import showing, stage
+    from unimo2.console import showing, stage
 
     share = launched()
     quiet = quiet or not share.first

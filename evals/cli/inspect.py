@@ -8,11 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from unimo2.cli.console import find_data_root
 from unimo2.cli.guard import Needs, OneOf
-from unimo2.cli.options import AsJson, DataRoot, Device, offering
-from unimo2.console import print_json, print_table, say
-from unimo2.progress import showing, stage
+from unimo2.cli.options import AsJson, DataRoot, Device, find_data_root, offering
+from unimo2.console import print_json, print_table, say, showing, stage
 from zoo.cli import model_names
 
 if TYPE_CHECKING:

@@ -66,7 +66,7 @@ def _about(benchmark: Benchmark) -> str:
 def _score(benchmark: Benchmark, as_json: bool, **given: Any) -> None:
     """Score prediction files and print the metrics, as JSON or as a table with its notes."""
     from evals.cli.show import show_scored
-    from unimo2.progress import showing, stage
+    from unimo2.console import showing, stage
 
     assert benchmark.score is not None
     predictions: Path = next(iter(given.values()))

@@ -39,7 +39,7 @@ def as_content(record: Record) -> dict[str, Any]:
 def show(record: Record) -> None:
     """Print a run's table and what is needed to judge it."""
     from evals.records.protocol import texts
-    from unimo2.progress import duration
+    from unimo2.console import duration
 
     if not record.metrics:
         say(_title(record))

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 import typer
 
 from evals.registry import benchmarks, canonical, get_benchmark, shown
-from unimo2.cli.console import find_data_root, is_first_process, say
+from unimo2 import console
 from unimo2.cli.guard import Excludes, OneOf
 from unimo2.cli.options import (
     DataRoot,
@@ -21,12 +21,13 @@ from unimo2.cli.options import (
     Steps,
     SuiteName,
     TrainingDevice,
+    find_data_root,
     offering,
     recipes,
 )
-from unimo2.console import print_table
+from unimo2.console import announce, print_table, showing, stage
+from unimo2.devices import is_first_process, launched_processes
 from unimo2.files import PathUse, expanded
-from unimo2.progress import announce, showing, stage
 from zoo.cli import model_names
 
 if TYPE_CHECKING:
@@ -51,6 +52,12 @@ def register(app: typer.Typer) -> None:
     finetune.__annotations__["task"] = Annotated[str, argument]
     example = "Example: unimo2 finetune sst2 --model mini --output runs/sst2 --steps 100"
     app.command("finetune", epilog=example)(finetune)
+
+
+def say(text: str, err: bool = False) -> None:
+    """Print a line, once however many processes there are; `err` on standard error."""
+    if is_first_process():
+        console.say(text, err)
 
 
 def _task_names() -> Iterator[str]:
@@ -167,7 +174,6 @@ def _train(recipe: Recipe, root: Path, output: Path, resume: str, device: str) -
     """Read the corpora and train on them."""
     from evals.records.environment import peak_memory_mb
     from unimo2.bench.scale import of_pretraining
-    from unimo2.training.launched import launched_processes
     from unimo2.training.logging import TrainingBar
     from unimo2.training.peers import PeerTask
     from unimo2.training.pretraining import PretrainingTask, prepare
@@ -481,7 +487,6 @@ def _announce(prepared: FinetuningRun, recipe: FinetuneRecipe, device: str) -> N
     """Describe the training data and its memory."""
     from unimo2.bench.scale import of_finetuning
     from unimo2.modeling.configuration import Unimo2Config
-    from unimo2.training.launched import launched_processes
 
     data = prepared.task.data.describe()
     counts = ", ".join(f"{n:,} {what}" for what, n in data.items() if isinstance(n, int))
@@ -516,7 +521,6 @@ def _run_several(
     from unimo2.training.checkpoints import copy_folder, discard_state
     from unimo2.training.finetuning.config import with_fields
     from unimo2.training.finetuning.search import TrialResult, plan, run_trials
-    from unimo2.training.launched import launched_processes
 
     if launched_processes() > 1:
         raise UsageError(

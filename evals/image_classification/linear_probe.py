@@ -21,10 +21,10 @@ from evals.distributed import ProcessGroup
 from evals.image_classification.zero_shot import ClassOptions
 from evals.metrics.ranking import Floats, Ints, Ranking, rank_classes
 from evals.prediction import with_room
+from unimo2.console import Progress, Report
 from unimo2.errors import BadCheckpoint, BadData, IncompatibleModel, UsageError
 from unimo2.files import write_atomically
 from unimo2.formats.images import loaded
-from unimo2.progress import Progress, Report
 
 if TYPE_CHECKING:
     from PIL.Image import Image

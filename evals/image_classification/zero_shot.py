@@ -20,10 +20,10 @@ from evals.retrieval.options import PairOptions
 from evals.retrieval.planner import PAIRS_PER_BLOCK
 from evals.retrieval.scorer import score_chosen, score_stacks
 from evals.retrieval.shortlist import SUGGESTED, Mask, top_k, two_tiers
+from unimo2.console import stage, tracked
 from unimo2.errors import IncompatibleModel, UsageError
 from unimo2.formats.imagenet import Synset
 from unimo2.formats.parsing import first_few
-from unimo2.progress import stage, tracked
 from zoo import protocols
 from zoo.protocols import ImagePreparer, StackedFeatures
 

@@ -22,8 +22,8 @@ from evals.registry import get_benchmark
 from evals.retrieval import scorer
 from evals.retrieval.shortlist import Shortlists
 from evals.retrieval.writer import Scores
+from unimo2.console import Report
 from unimo2.errors import IncompatibleModel, UsageError
-from unimo2.progress import Report
 from zoo import cards, protocols
 
 if TYPE_CHECKING:

@@ -20,9 +20,9 @@ from evals.prediction import with_room
 from evals.retrieval.planner import CAPTIONS_PER_BLOCK, PairBlock, ScoringPlan
 from evals.retrieval.shortlist import SUGGESTED, most_pairs
 from evals.retrieval.writer import BlockWriter, Scores
+from unimo2.console import LONG_RUN_SECONDS, Progress, Report
 from unimo2.errors import BadCheckpoint, IncompatibleModel
 from unimo2.formats.images import load_image
-from unimo2.progress import LONG_RUN_SECONDS, Progress, Report
 from zoo.protocols import ImagePreparer, Shortlister, StackedFeatures
 
 if TYPE_CHECKING:

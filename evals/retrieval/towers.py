@@ -27,8 +27,8 @@ from evals.retrieval.bench import CAPTIONS, IMAGES
 from evals.runner import make_request
 from evals.splits import SplitInfo
 from unimo2.bench.timing import interleave, ratio, seconds
+from unimo2.console import silent
 from unimo2.formats.karpathy import Caption, KarpathyImage
-from unimo2.progress import silent
 from zoo.families.clip import ClipEncoder
 
 PHOTO = (500, 375)  # pixels of a usual image of Flickr30k

@@ -18,8 +18,8 @@ from evals.metrics.ranking import rank_images, rank_texts
 from unimo2.errors import IncompatibleModel, UsageError
 
 if TYPE_CHECKING:
+    from unimo2.console import Report
     from unimo2.formats.karpathy import KarpathyImage
-    from unimo2.progress import Report
     from zoo.protocols import PairScorer
 
 # No weight at all, then steps of the square root of two: finer than recalls of some hundred

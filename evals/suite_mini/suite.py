@@ -25,10 +25,10 @@ from evals.suite_mini.visual_genome import VISUAL_GENOME
 from evals.suite_mini.vqa import VQA
 from evals.suite_mini.web import CONCEPTUAL_CAPTIONS, SBU
 from evals.suite_mini.workers import results_by_part
+from unimo2.console import announce, showing, stage
 from unimo2.devices import cores
 from unimo2.errors import MissingData, UsageError
 from unimo2.files import cache_folder, locked, write_text
-from unimo2.progress import announce, showing, stage
 
 VERSION = 5
 """Goes up whenever the same seed gives other data."""

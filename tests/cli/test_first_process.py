@@ -4,8 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from evals.cli.train import choose_retrieval_weight
-from unimo2.cli.console import say
+from evals.cli.train import choose_retrieval_weight, say
 
 
 @pytest.mark.parametrize(("rank", "said"), [(None, True), ("0", True), ("1", False)])

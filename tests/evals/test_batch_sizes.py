@@ -20,7 +20,7 @@ from evals.retrieval import scorer
 from evals.retrieval.planner import make_plan
 from evals.retrieval.writer import BlockWriter
 from evals.runner import make_request
-from unimo2.progress import silent
+from unimo2.console import silent
 
 WORK = Workload("captions", 1000, 100_000, 100)
 

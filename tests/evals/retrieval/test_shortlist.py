@@ -13,8 +13,8 @@ from evals import records
 from evals.retrieval.coverage import Coverage, still_open
 from evals.retrieval.planner import make_plan
 from evals.retrieval.shortlist import Shortlists, most_pairs
+from unimo2.console import Progress
 from unimo2.errors import IncompatibleModel, UsageError
-from unimo2.progress import Progress
 
 OWNER = np.repeat(np.arange(6), 3)
 
