@@ -177,7 +177,7 @@ def fingerprint(split: str, items: Iterable[object], images: Iterable[Path] = ()
             f"{len(missing):,} of {len(paths):,} images are not on disk, first {missing[0]}"
         )
     for path in tracked(paths, "hashing images", "images"):
-        digest.update(_content(path, path.stat().st_mtime_ns))
+        digest.update(content_of(path))
     return digest.hexdigest()
 
 
@@ -198,14 +198,25 @@ def contents_of(
     for place, item in enumerate(items):
         digest = hashlib.sha256(json.dumps([shared, item]).encode())
         if images:
-            digest.update(_content(images[place], images[place].stat().st_mtime_ns))
+            digest.update(content_of(images[place]))
         found.append(digest.hexdigest())
     return tuple(found)
 
 
+def content_of(path: Path) -> bytes:
+    """The sha256 of a file, read again only if it has changed: validation in training asks often.
+
+    Raises:
+        MissingData: It is not there.
+    """
+    try:
+        return _content(path, path.stat().st_mtime_ns)
+    except FileNotFoundError:
+        raise MissingData(f"image not found: {path}") from None
+
+
 @lru_cache(maxsize=1 << 17)
 def _content(path: Path, changed: int) -> bytes:
-    """The sha256 of a file, remembered: evaluations during training read it often."""
     return hashlib.sha256(path.read_bytes()).digest()
 
 

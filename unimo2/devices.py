@@ -12,6 +12,7 @@ from unimo2.errors import UsageError
 
 if TYPE_CHECKING:
     import torch
+    from torch import Tensor
 
 DEVICES = ("auto", "cpu", "cuda", "cuda:[0-9]", "cuda:[0-9][0-9]", "mps")
 """Names of devices, with the wildcards of file names."""
@@ -82,3 +83,13 @@ def launched_processes() -> int:
 def is_first_process() -> bool:
     """Whether this process is the first that a launcher started, or was started without one."""
     return launched_rank() == 0
+
+
+def total(value: Tensor) -> Tensor:
+    """The sum of a value over the processes that train together, without gradients."""
+    from torch import distributed
+
+    value = value.detach().clone()
+    if distributed.is_available() and distributed.is_initialized():
+        distributed.all_reduce(value)
+    return value

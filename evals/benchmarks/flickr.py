@@ -36,7 +36,7 @@ from evals.retrieval.shortlist import Shortlists
 from evals.retrieval.weight import weighing
 from evals.retrieval.writer import BlockWriter, Scores
 from evals.samples import Scored
-from evals.splits import SplitData, SplitInfo, check_limit
+from evals.splits import SplitData, SplitInfo, check_limit, content_of
 from unimo2.console import Report, stage, tracked
 from unimo2.errors import BadData, IncompatibleModel, MissingData
 from unimo2.formats.karpathy import KarpathyImage, parse_karpathy, select_karpathy
@@ -373,13 +373,9 @@ def _fingerprint(images: Sequence[KarpathyImage], split: str) -> str:
     """The sha256 of ids, texts and the bytes of the image files."""
     digest = hashlib.sha256(split.encode())
     for image in tracked(images, "hashing images", "images"):
-        try:
-            content = image.path.read_bytes()
-        except FileNotFoundError:
-            raise MissingData(f"image not found: {image.path}") from None
         captions = [(caption.id, caption.text) for caption in image.captions]
         digest.update(json.dumps([image.id, image.filename, captions]).encode())
-        digest.update(hashlib.sha256(content).digest())
+        digest.update(content_of(image.path))
     return digest.hexdigest()
 
 

@@ -16,6 +16,7 @@ from unimo2.data.batches import Batch, LabelledBatch
 from unimo2.data.images import AugmentedImages
 from unimo2.data.seeding import Shard, seeded_weights
 from unimo2.data.texts import TokenTable
+from unimo2.devices import total
 from unimo2.errors import BadCheckpoint, UsageError
 from unimo2.formats.karpathy import KarpathyImage
 from unimo2.formats.object_tags import read_object_tags
@@ -24,7 +25,7 @@ from unimo2.modeling.generation import tag_tokens
 from unimo2.modeling.heads import Unimo2ForImages, Unimo2ForPairs, Unimo2ForTexts
 from unimo2.modeling.model import Unimo2Model
 from unimo2.processing import Unimo2Processor, load_processor, longest
-from unimo2.training.distributed import rank, total, world_size
+from unimo2.training.distributed import rank, world_size
 from unimo2.training.finetuning import readers
 from unimo2.training.finetuning.captioning import CaptionData, CaptionObjective, ImageTags
 from unimo2.training.finetuning.classification import (
