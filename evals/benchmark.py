@@ -22,9 +22,6 @@ from unimo2.files import PathUse
 if TYPE_CHECKING:
     import pandas as pd
 
-    from evals.retrieval.dtype_choice import DtypeChoice
-    from evals.samples import Scored
-
 
 def option(
     default: Any,
@@ -171,6 +168,51 @@ class Outcome:
     throughput: Mapping[str, float]
     clean_up: Callable[[], None]
     notes: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Scored:
+    """What predictions are worth.
+
+    Attributes:
+        metrics: By name, in percent.
+        missing: Items without a prediction, which were left out because that was allowed.
+        notes: What a reader must know.
+    """
+
+    metrics: Mapping[str, Metric]
+    missing: int = 0
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class DtypeChoice:
+    """What the measurement found.
+
+    Attributes:
+        fast: Whether the lower precision is taken.
+        speedup: Time of the exact model / time of the fast one, median over the captions.
+        changed: Sampled queries of both directions whose truth has another rank.
+        queries: Sampled queries.
+        images: Images of the sample.
+        captions: Its captions.
+    """
+
+    fast: bool
+    speedup: float
+    changed: int
+    queries: int
+    images: int
+    captions: int
+
+    def note(self, exact: str, fast: str) -> str:
+        """Note for the record; the arguments are the two dtypes."""
+        ranks = "the same ranks" if not self.changed else f"{self.changed} other ranks"
+        return (
+            f"dtype auto: {fast if self.fast else exact} is used; {fast} took 1/{self.speedup:.2f} "
+            f"of the time of {exact} and gave {ranks} for {self.queries} sampled queries "
+            f"({self.images} images x {self.captions} captions)"
+        )
 
 
 @dataclass(frozen=True)

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Hashable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from evals.benchmark import SampleMetric
-from evals.metrics.ranking import Metric
 from evals.prediction import Prediction
 from unimo2.errors import BadData, IncompatibleModel
 from unimo2.formats.parsing import first_few
@@ -130,21 +128,6 @@ def guesses(logits: Tensor, columns: Sequence[str]) -> list[Prediction]:
         {"prediction": columns[column], "logit": float(row[column])}
         for row, column in zip(values, best, strict=True)
     ]
-
-
-@dataclass(frozen=True)
-class Scored:
-    """What predictions are worth.
-
-    Attributes:
-        metrics: By name, in percent.
-        missing: Items without a prediction, which were left out because that was allowed.
-        notes: What a reader must know.
-    """
-
-    metrics: Mapping[str, Metric]
-    missing: int = 0
-    notes: tuple[str, ...] = ()
 
 
 def answered(

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import numpy as np
 
-from evals.benchmark import ImageOptions, Request, SampleMetric, option
+from evals.benchmark import ImageOptions, Request, SampleMetric, Scored, option
 from evals.datasets.suites import Suite
 from evals.distributed import Team
 from evals.metrics.captions import (
@@ -24,7 +24,7 @@ from evals.metrics.captions import (
 from evals.metrics.java import find_java
 from evals.metrics.ranking import Floats
 from evals.prediction import ItemBenchmark, Predict, Prediction, Predictions, Results
-from evals.samples import Scored, answered, frame, missing_note
+from evals.samples import answered, frame, missing_note
 from evals.splits import SplitData, SplitInfo, contents_of, fingerprint, first_items
 from unimo2.console import silent
 from unimo2.errors import BadData, IncompatibleModel

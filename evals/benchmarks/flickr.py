@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 import numpy as np
 
 from evals.batch_sizes import Search
-from evals.benchmark import Benchmark, Outcome, Request, SampleMetric
+from evals.benchmark import Benchmark, Outcome, Request, SampleMetric, Scored
 from evals.benchmarks.coco import no_images
 from evals.datasets.suites import MINI, Suite
 from evals.distributed import ALL, ProcessGroup, Team
@@ -29,13 +29,11 @@ from evals.metrics.ranking import (
 )
 from evals.records.protocol import Pairs, retrieval_name
 from evals.retrieval import chooser, dtype_choice, samples, scorer
-from evals.retrieval.coverage import coverage_notes
 from evals.retrieval.options import RetrievalOptions
 from evals.retrieval.planner import ScoringPlan, make_plan
-from evals.retrieval.shortlist import Shortlists
+from evals.retrieval.shortlist import Shortlists, coverage_notes
 from evals.retrieval.weight import weighing
 from evals.retrieval.writer import BlockWriter, Scores
-from evals.samples import Scored
 from evals.splits import SplitData, SplitInfo, check_limit, content_of
 from unimo2.console import Report, stage, tracked
 from unimo2.errors import BadData, IncompatibleModel, MissingData
@@ -46,7 +44,7 @@ from zoo import protocols
 if TYPE_CHECKING:
     import pandas as pd
 
-    from evals.retrieval.dtype_choice import DtypeChoice
+    from evals.benchmark import DtypeChoice
     from zoo.protocols import DualEncoder, Model, PairScorer, Shortlister
 
 OFFICIAL = {"train": 29_000, "val": 1_014, "test": 1_000}  # images in Karpathy's splits

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, cast
 
 import numpy as np
 
-from evals.benchmark import ItemMetric, Request, SampleMetric
+from evals.benchmark import ItemMetric, Request, SampleMetric, Scored
 from evals.datasets.suites import Suite
 from evals.metrics.bootstrap import means
 from evals.metrics.correlation import (
@@ -28,7 +28,7 @@ from evals.metrics.correlation import (
 )
 from evals.metrics.ranking import Metric
 from evals.prediction import ItemBenchmark, Predict, Prediction, Predictions, Results
-from evals.samples import Scored, answered, columns_of, frame, guesses, missing_note, subset_means
+from evals.samples import answered, columns_of, frame, guesses, missing_note, subset_means
 from evals.splits import SplitData, SplitInfo, contents_of, fingerprint, first_items
 from unimo2.errors import BadData, IncompatibleModel
 from unimo2.files import write_text

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Protocol
 import numpy as np
 
 from evals import prediction
-from evals.benchmark import Request, SampleMetric
+from evals.benchmark import Request, SampleMetric, Scored
 from evals.datasets.suites import Suite
 from evals.distributed import ALL, ProcessGroup
 from evals.image_classification import linear_probe, zero_shot
@@ -20,7 +20,7 @@ from evals.metrics.bootstrap import means
 from evals.metrics.ranking import Floats, Metric, Ranking, hits_at, rank_classes
 from evals.prediction import ChunkPlan, ItemBenchmark, Predict, Prediction, Predictions, Results
 from evals.retrieval import dtype_choice
-from evals.samples import Scored, answered, frame, missing_note, subset_means
+from evals.samples import answered, frame, missing_note, subset_means
 from evals.splits import SplitData, SplitInfo, contents_of, fingerprint, spread_items
 from unimo2.console import Report
 from unimo2.errors import BadData, IncompatibleModel
@@ -39,7 +39,7 @@ from unimo2.formats.parsing import Skips, first_few
 if TYPE_CHECKING:
     import pandas as pd
 
-    from evals.retrieval.dtype_choice import DtypeChoice
+    from evals.benchmark import DtypeChoice
     from zoo.protocols import ImageClassifier, PairScorer
 
 _TIES = "expectation over a random order of equal scores"

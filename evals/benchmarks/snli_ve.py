@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 
-from evals.benchmark import ImageOptions, Request, SampleMetric
+from evals.benchmark import ImageOptions, Request, SampleMetric, Scored
 from evals.datasets.suites import Suite
 from evals.metrics.bootstrap import by_label, grouping, means
 from evals.metrics.ranking import Metric
 from evals.prediction import ItemBenchmark, Predict, Prediction, Predictions, Results
-from evals.samples import Scored, answered, columns_of, frame, guesses, missing_note, subset_means
+from evals.samples import answered, columns_of, frame, guesses, missing_note, subset_means
 from evals.splits import SplitData, SplitInfo, contents_of, fingerprint, first_items
 from unimo2.errors import BadData
 from unimo2.formats.images import loaded

@@ -156,7 +156,7 @@ def verify_data_sets(
     Exit status 1 if there is a problem. Fewer items than the official counts make a sample,
     which is reported but not counted as a problem.
     """
-    from evals.datasets.images import ImageCheck
+    from evals.datasets.entry import ImageCheck
     from evals.datasets.registry import is_there, select
     from evals.datasets.suites import MINI, resolve
     from evals.datasets.verify import NOT_THERE, verify
@@ -404,7 +404,7 @@ def make_mini(
     ] = None,
 ) -> None:
     """Draw the embedded suite: a scale model of the data sets, in their official formats."""
-    from evals.datasets.suites import keep_fingerprints
+    from evals.registry import keep_fingerprints
     from evals.suite_mini import SuiteRequest, default_root, make_suite
 
     request = SuiteRequest(seed=seed, scale=scale, flickr_test=flickr_test)
@@ -453,8 +453,7 @@ def show(
     ] = None,
 ) -> None:
     """Write a contact sheet: images of a data set with their annotations."""
-    from evals.datasets.contact_sheet import CaptionedPicture, contact_sheet
-    from evals.datasets.sampling import choose
+    from evals.datasets.contact_sheet import CaptionedPicture, choose, contact_sheet
     from evals.datasets.suites import resolve
     from unimo2.formats.images import load_image
 

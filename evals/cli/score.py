@@ -16,8 +16,7 @@ from evals.registry import benchmarks, get_benchmark
 from unimo2.console import note, print_json
 
 if TYPE_CHECKING:
-    from evals.benchmark import Benchmark
-    from evals.samples import Scored
+    from evals.benchmark import Benchmark, Scored
 
 # What every benchmark's `score` may have besides its files.
 _COMMON = {

@@ -22,8 +22,8 @@ from PIL import Image
 from torch import Tensor
 from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel, CLIPTokenizer
 
+from evals.bench.retrieval import CAPTIONS, IMAGES
 from evals.benchmarks.flickr import Flickr, RetrievalData
-from evals.retrieval.bench import CAPTIONS, IMAGES
 from evals.runner import make_request
 from evals.splits import SplitInfo
 from unimo2.bench.timing import interleave, ratio, seconds

@@ -5,7 +5,7 @@ import json
 import pytest
 import torch
 
-from evals.retrieval.bench import Bench, count, measure
+from evals.bench.retrieval import Bench, count, measure
 from unimo2 import Unimo2Config
 from unimo2.bench.fusion import forward_flops
 from unimo2.cli import main
