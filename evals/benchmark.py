@@ -125,15 +125,11 @@ class Request:
     )
     device: str = option("auto", "auto, cpu, cuda, cuda:1 ...", of=DEVICES)
     dtype: str | None = option(
-        None,
-        "float32, bfloat16 or float16; the model's own by default.",
-        of=(*DTYPES, "auto"),
+        None, "float32, bfloat16 or float16; the model's own by default.", of=(*DTYPES, "auto")
     )
     trust_remote_code: bool = option(False, "Run the Python code shipped with the model's weights.")
     batch_size: int | None = option(
-        None,
-        "Items or pairs per call; by default a long run times a few sizes.",
-        range=(1, 65_536),
+        None, "Items or pairs per call; by default a long run times a few sizes.", range=(1, 65_536)
     )
     seed: int = option(0, "Seed for the bootstrap intervals.", range=(0, None))
     features: Path | None = option(

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Hashable, Mapping, Sequence
+from collections.abc import Collection, Hashable, Mapping, Sequence, Sized
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from evals.benchmark import SampleMetric
+from evals.benchmark import SampleMetric, Scored
+from evals.metrics.ranking import Metric
 from evals.prediction import Prediction
 from unimo2.errors import BadData, IncompatibleModel
 from unimo2.formats.parsing import first_few
@@ -171,20 +172,30 @@ def answered(
     return [key for key in wanted if key in predictions]
 
 
-def missing_note(scored: int, wanted: int, what: str) -> tuple[str, ...]:
-    """The note that says how many items are scored, if not all.
+def scored(
+    metrics: Mapping[str, Metric],
+    chosen: Sized,
+    wanted: Sized,
+    unit: str,
+    notes: Sequence[str] = (),
+) -> Scored:
+    """What predictions are worth.
 
     Args:
-        scored: Items that are.
+        metrics: By name.
+        chosen: Items that are scored, from `answered`.
         wanted: Items that have a target.
-        what: What they are, in the plural.
-
-    Returns:
-        One note or none.
+        unit: Name of the items, in the plural.
+        notes: Further ones.
     """
-    if scored == wanted:
-        return ()
-    return (
-        f"{wanted - scored:,} of {wanted:,} {what} have no prediction; the other {scored:,} are "
-        "scored",
+    missing = len(wanted) - len(chosen)
+    note = (
+        f"{missing:,} of {len(wanted):,} {unit} have no prediction; the other {len(chosen):,} are "
+        "scored"
     )
+    return Scored(metrics, missing, (*([note] if missing else []), *notes))
+
+
+def unlabelled_notes(count: int, unit: str) -> list[str]:
+    """Note on items that are left out because their annotators had no majority."""
+    return [f"{count:,} {unit} without a majority label ('-') are left out"] if count else []

@@ -81,8 +81,7 @@ def ablate(
         bool, typer.Option("--full", help="Add a row for the unchanged recipe, to compare with.")
     ] = False,
     budget: Annotated[
-        int | None,
-        typer.Option(min=1, help="Optimiser steps per row; the recipe's by default."),
+        int | None, typer.Option(min=1, help="Optimiser steps per row; the recipe's by default.")
     ] = None,
     config: Annotated[
         str | None,

@@ -107,10 +107,7 @@ def measured(
 
 
 def report_tables(
-    number: int,
-    records: Iterable[Record],
-    form: str = "text",
-    levels: Levels | None = None,
+    number: int, records: Iterable[Record], form: str = "text", levels: Levels | None = None
 ) -> list[Table]:
     """A table of the paper and, beneath it, tables of what was measured.
 

@@ -8,11 +8,4 @@ trained again, whether it lies in the runs folder or came with the package.
 from evals.ablation.plan import Planned, Study, finished, make_plan
 from evals.ablation.rows import AblationRow, make_rows
 
-__all__ = [
-    "Planned",
-    "AblationRow",
-    "Study",
-    "finished",
-    "make_plan",
-    "make_rows",
-]
+__all__ = ["Planned", "AblationRow", "Study", "finished", "make_plan", "make_rows"]

@@ -14,17 +14,11 @@ import numpy as np
 from evals.benchmark import ImageOptions, Request, SampleMetric, Scored, option
 from evals.datasets.suites import Suite
 from evals.distributed import Team
-from evals.metrics.captions import (
-    CORPUS_METRICS,
-    caption_scores,
-    cider,
-    tokenise,
-    why_no_spice,
-)
+from evals.metrics.captions import CORPUS_METRICS, caption_scores, cider, tokenise, why_no_spice
 from evals.metrics.java import find_java
 from evals.metrics.ranking import Floats
 from evals.prediction import ItemBenchmark, Predict, Prediction, Predictions, Results
-from evals.samples import answered, frame, missing_note
+from evals.samples import answered, frame, scored
 from evals.splits import SplitData, SplitInfo, contents_of, fingerprint, first_items
 from unimo2.console import silent
 from unimo2.errors import BadData, IncompatibleModel
@@ -279,11 +273,7 @@ class Coco(ItemBenchmark):
         captions = read_results(results)
         chosen = answered(captions, list(references), "images", allow_missing)
         scores = caption_scores(captions, {key: references[key] for key in chosen}, seed)
-        return Scored(
-            metrics=scores.metrics,
-            missing=len(references) - len(chosen),
-            notes=(*missing_note(len(chosen), len(references), "images"), *scores.notes),
-        )
+        return scored(scores.metrics, chosen, references, "images", scores.notes)
 
 
 def no_images(path: Path, split: str) -> str | None:

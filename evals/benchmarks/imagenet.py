@@ -20,7 +20,7 @@ from evals.metrics.bootstrap import means
 from evals.metrics.ranking import Floats, Metric, Ranking, hits_at, rank_classes
 from evals.prediction import ChunkPlan, ItemBenchmark, Predict, Prediction, Predictions, Results
 from evals.retrieval import dtype_choice
-from evals.samples import answered, frame, missing_note, subset_means
+from evals.samples import answered, frame, scored, subset_means
 from evals.splits import SplitData, SplitInfo, contents_of, fingerprint, spread_items
 from unimo2.console import Report
 from unimo2.errors import BadData, IncompatibleModel
@@ -149,11 +149,7 @@ class ImageNet(ItemBenchmark):
             probe = linear_probe.recipe(request)
             return {"score": "logit", "probe": probe, "ties": _TIES}
         how = zero_shot.protocol(model, request) if request.zero_shot else {"score": "logit"}
-        return {
-            **how,
-            "padding": "none",
-            "ties": _TIES,
-        }
+        return {**how, "padding": "none", "ties": _TIES}
 
     def choose_dtype(self, exact: PairScorer, fast: PairScorer, data: ImageNetData) -> DtypeChoice:
         """Compare one image of each of some classes with their sentences."""
@@ -283,11 +279,7 @@ class ImageNet(ItemBenchmark):
         classes = {*labels.values(), *given.values()} if known is None else known
         chosen = answered(given, list(labels), "images", allow_missing)
         pairs = [given[key] for key in chosen], [labels[key] for key in chosen]
-        return Scored(
-            metrics=metrics(*pairs, len(classes), seed),
-            missing=len(labels) - len(chosen),
-            notes=missing_note(len(chosen), len(labels), "images"),
-        )
+        return scored(metrics(*pairs, len(classes), seed), chosen, labels, "images")
 
 
 class _Ranker(Protocol):

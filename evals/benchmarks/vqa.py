@@ -17,7 +17,7 @@ from evals.metrics.bootstrap import by_label, grouping, means
 from evals.metrics.ranking import Floats, Metric
 from evals.metrics.vqa import accuracies, ceilings
 from evals.prediction import ItemBenchmark, Predict, Prediction, Predictions, Results
-from evals.samples import answered, frame, missing_note, subset_means
+from evals.samples import answered, frame, scored, subset_means
 from evals.splits import SplitData, SplitInfo, contents_of, fingerprint, first_items
 from unimo2.errors import BadData
 from unimo2.files import write_text
@@ -199,11 +199,8 @@ class Vqa(ItemBenchmark):
         chosen = answered(given, list(truth), "questions", allow_missing)
         kept = [truth[key] for key in chosen]
         values = accuracies([given[key] for key in chosen], kept)
-        return Scored(
-            metrics=metrics(values, kept, [asked[key].image_id for key in chosen], seed),
-            missing=len(truth) - len(chosen),
-            notes=missing_note(len(chosen), len(truth), "questions"),
-        )
+        found = metrics(values, kept, [asked[key].image_id for key in chosen], seed)
+        return scored(found, chosen, truth, "questions")
 
 
 def _answering(how: Answering) -> dict[str, Any]:

@@ -41,8 +41,7 @@ def dictionary(
         typer.Option(help="A card's name or a model folder.", autocompletion=offering(model_names)),
     ] = "mini",
     interventions: Annotated[
-        bool,
-        typer.Option("--interventions", help="Also match with rows chosen in other ways."),
+        bool, typer.Option("--interventions", help="Also match with rows chosen in other ways.")
     ] = False,
     split: Annotated[
         str, typer.Option(help="Of Flickr30k: val or test."), OneOf("train", "val", "test")

@@ -252,8 +252,7 @@ class _Request:
 
 def finetune(
     task: Annotated[
-        str,
-        typer.Argument(help=""),  # `register` puts the names there
+        str, typer.Argument(help="")  # `register` puts the names there
     ],
     model: Annotated[
         str,

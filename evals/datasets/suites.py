@@ -41,9 +41,7 @@ class Suite:
 
 
 def resolve(
-    suite: str | None = None,
-    data_root: str | Path | None = None,
-    needs: Sequence[str] | None = (),
+    suite: str | None = None, data_root: str | Path | None = None, needs: Sequence[str] | None = ()
 ) -> Suite:
     """Find the data that a command means.
 

@@ -246,7 +246,6 @@ class ClassScorer:
         chosen = templates(self.request.options.templates)
         self._per_class = len(chosen)
         names = class_names(self.synsets, self.request.options.class_names)
-        self.same_names = len(names) - len(set(names))
         self._sentences = prompts(names, chosen)
         self._kept: list[ItemFeatures] | None = None
         self._vectors: np.ndarray | None = None

@@ -240,11 +240,7 @@ class _Clock:
         elapsed = time.perf_counter() - self._started
         self._report(
             Progress(
-                "pairs",
-                self._pairs - left,
-                self._pairs,
-                elapsed * left / self._session,
-                self._hint,
+                "pairs", self._pairs - left, self._pairs, elapsed * left / self._session, self._hint
             )
         )
 

@@ -151,12 +151,7 @@ class Coverage:
 
     @classmethod
     def of(
-        cls,
-        k: int,
-        itm: Scores,
-        contrastive: Scores,
-        weight: float,
-        at: Sequence[int],
+        cls, k: int, itm: Scores, contrastive: Scores, weight: float, at: Sequence[int]
     ) -> Coverage:
         """Count the queries that are open.
 

@@ -74,23 +74,14 @@ VERBS = {
         "reports.cli",
         "Compare two runs item by item: differences of all metrics with intervals and p-values.",
     ),
-    "report": (
-        "reports.cli",
-        "Show the paper's tables, each with the measured results below it.",
-    ),
+    "report": ("reports.cli", "Show the paper's tables, each with the measured results below it."),
     "ablate": (
         "reports.cli",
         "Train and evaluate variants of one recipe for the same number of steps.",
     ),
-    "data": (
-        "evals.cli.data",
-        "List, verify, fetch and show data sets; make the embedded suite.",
-    ),
+    "data": ("evals.cli.data", "List, verify, fetch and show data sets; make the embedded suite."),
     "eval": ("evals.cli.eval", "Evaluate a model on a benchmark of the paper."),
-    "score": (
-        "evals.cli.score",
-        "Score existing prediction files with the official metrics.",
-    ),
+    "score": ("evals.cli.score", "Score existing prediction files with the official metrics."),
     "zoo": ("zoo.cli", "List and show models; convert the released checkpoint."),
     "bench": ("evals.cli.bench", "Measure the speed of the model's parts on this machine."),
     "inspect": ("evals.cli.inspect", "Inspect a model's grounded dictionary."),

@@ -113,7 +113,5 @@ Resume = Annotated[
 Steps = Annotated[int | None, typer.Option("--steps", min=1, help="Optimiser steps.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
 Dtypes = Annotated[
-    list[str] | None,
-    typer.Option("--dtype", help="float32, bfloat16 ..."),
-    OneOf(*DTYPES),
+    list[str] | None, typer.Option("--dtype", help="float32, bfloat16 ..."), OneOf(*DTYPES)
 ]

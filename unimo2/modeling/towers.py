@@ -42,14 +42,13 @@ PLAIN_VITS = tuple(f"{size}_patch{grid}" for size, grids in _GRIDS.items() for g
 TIMM_FOLDER = "local-dir:"
 
 
-def load_vit(name: str, weights: Path | None = None, pretrained: bool = True) -> VisionTransformer:
+def load_vit(name: str, weights: Path | None = None) -> VisionTransformer:
     """A plain ViT of timm.
 
     Args:
         name: A timm model name from `PLAIN_VITS`, with or without a pretrained tag; or
             "local-dir:FOLDER", a model that timm or `unimo2.training.towers` saved.
         weights: A local weights file in timm's format; None for timm's own weights.
-        pretrained: Whether timm's weights are fetched when no file is given.
 
     Returns:
         The model, without classifier.
@@ -61,14 +60,14 @@ def load_vit(name: str, weights: Path | None = None, pretrained: bool = True) ->
     """
     architecture = name.split(".", 1)[0]
     if name.startswith(TIMM_FOLDER):
-        return _fetch_vit(name, pretrained=True)
+        return _fetch_vit(name)
     if architecture not in PLAIN_VITS:
         raise UsageError(
             f"'{name}' is not a plain ViT of timm (class token, absolute positions, no registers, "
             f"no global pooling); supported: {', '.join(PLAIN_VITS)}"
         )
     if weights is None:
-        return _fetch_vit(name, pretrained)
+        return _fetch_vit(name)
     if not weights.is_file():
         raise MissingData(f"no ViT weights at {weights}")
     # timm drops the classifier of the file where the model has none.
@@ -82,10 +81,10 @@ def load_vit(name: str, weights: Path | None = None, pretrained: bool = True) ->
     return cast(VisionTransformer, model)
 
 
-def _fetch_vit(name: str, pretrained: bool) -> VisionTransformer:
-    """Timm's own weights, or its initial ones."""
+def _fetch_vit(name: str) -> VisionTransformer:
+    """A model with timm's own weights."""
     try:
-        model = timm.create_model(name, num_classes=0, pretrained=pretrained)
+        model = timm.create_model(name, num_classes=0, pretrained=True)
     except (OSError, RuntimeError) as error:
         reason = str(error).strip().splitlines()[0]
         raise MissingData(

@@ -15,11 +15,7 @@ import torch
 from PIL.Image import Image
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
-from transformers import (
-    AutoConfig,
-    LxmertForQuestionAnswering,
-    VisualBertForQuestionAnswering,
-)
+from transformers import AutoConfig, LxmertForQuestionAnswering, VisualBertForQuestionAnswering
 
 from unimo2.devices import find_device, find_dtype
 from unimo2.errors import BadCheckpoint

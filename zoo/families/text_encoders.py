@@ -26,14 +26,7 @@ from unimo2.devices import find_device, find_dtype
 from unimo2.errors import BadCheckpoint, IncompatibleModel
 from unimo2.formats.weights import weights_sha256
 from unimo2.processing import longest
-from zoo.adapter import (
-    Adapter,
-    class_names,
-    columns,
-    evaluated,
-    load_strictly,
-    read_tokenizer,
-)
+from zoo.adapter import Adapter, class_names, columns, evaluated, load_strictly, read_tokenizer
 from zoo.cards import Card
 
 RECOGNISES = {

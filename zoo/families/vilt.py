@@ -17,11 +17,7 @@ import torch
 from PIL.Image import Image
 from torch import Tensor
 from torch.nn.functional import pad
-from transformers import (
-    AutoConfig,
-    ViltForImageAndTextRetrieval,
-    ViltForQuestionAnswering,
-)
+from transformers import AutoConfig, ViltForImageAndTextRetrieval, ViltForQuestionAnswering
 
 from unimo2.devices import find_device, find_dtype
 from unimo2.errors import BadCheckpoint
