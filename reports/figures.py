@@ -48,6 +48,7 @@ if TYPE_CHECKING:
 
 FORMATS = ("svg", "pdf", "png")
 LOG, SUMMARY = "log.jsonl", "train.json"  # of a training; the second is written at its end
+_TALL = 1.6  # inches of axes beside others
 _DEEPEST = 6  # folders between a runs folder and a log
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 _MARKERS = "osD^vPX"
@@ -63,7 +64,6 @@ _STYLE: Any = {
     "axes.grid": True,
     "grid.color": "#dddddd",
     "legend.frameon": False,
-    "figure.constrained_layout.use": True,
 }
 
 
@@ -208,9 +208,28 @@ def _found(runs: Path) -> Iterable[Path]:
 def _new(columns: int, width: float = 7.0, height: float = 2.8) -> tuple[Figure, list[Axes]]:
     from matplotlib.figure import Figure
 
-    made = Figure(figsize=(width, height))
+    made = Figure(figsize=(width, height), layout="constrained")
     axes = made.subplots(1, columns, squeeze=False)
     return made, list(axes[0])
+
+
+def _panels(count: int, legend_rows: int) -> tuple[Figure, list[Axes]]:
+    """Axes side by side with room for a legend below; placed by hand, in a third of the time."""
+    from matplotlib.figure import Figure
+
+    left, right, top, bottom = 0.6, 0.15, 0.3, 0.55 + 0.16 * legend_rows  # inches
+    width, height = 3.0, _TALL + bottom + top
+    made = Figure(figsize=(count * width, height))
+    size = (width - left - right) / (count * width), (height - bottom - top) / height
+    corners = [
+        ((place * width + left) / (count * width), bottom / height) for place in range(count)
+    ]
+    return made, [made.add_axes((*corner, *size)) for corner in corners]
+
+
+def _legend_below(axes: Axes, columns: int) -> None:
+    below = (0.5, -0.45 / _TALL)
+    axes.legend(fontsize=7, loc="upper center", bbox_to_anchor=below, ncols=columns, borderpad=0)
 
 
 def _style(place: int) -> dict[str, Any]:
@@ -398,7 +417,7 @@ def _training(_: list[Record], runs: Path) -> DrawnFigure:
             f"{log.name} from {values[0]:.2f} to {values[-1]:.2f} in {steps[-1]:,.0f} steps"
         )
     axes.set(xlabel="step", ylabel="loss")
-    axes.legend()
+    made.legend(loc="outside lower center", ncols=3, fontsize=8)
     return DrawnFigure(made, f"Training loss: {'; '.join(said)}.")
 
 
@@ -410,7 +429,7 @@ def _dictionary(_: list[Record], runs: Path) -> DrawnFigure:
             f"no {LOG} that tells of a dictionary below {runs}; 'unimo2 pretrain' writes one, and "
             "--runs names the folder"
         )
-    made, both = _new(2)
+    made, both = _panels(2, legend_rows=len(logs))
     said = []
     for place, log in enumerate(logs):
         for axes, key in zip(both, ("dictionary_used", "dictionary_perplexity"), strict=True):
@@ -421,8 +440,11 @@ def _dictionary(_: list[Record], runs: Path) -> DrawnFigure:
             axes.plot(steps, values, label=visible(log.name), **_line(place))
             said.append(f"{log.name} {key} {values[0]:.3g} to {values[-1]:.3g}")
     both[0].set_ylim(0, 1.02)
-    both[0].legend()
+    _legend_below(both[0], columns=1)
     return DrawnFigure(made, f"Use of the dictionary: {'; '.join(said)}.")
+
+
+_WITH_LEGEND = ("parts of the loss", "development")
 
 
 def training_picture(log: Log) -> DrawnFigure:
@@ -440,7 +462,8 @@ def training_picture(log: Log) -> DrawnFigure:
     }
     shown = {name: members for name, members in groups.items() if members}
     with matplotlib.rc_context(_STYLE):
-        made, axes = _new(max(1, len(shown)), width=max(4.0, 3.0 * len(shown)))
+        most = max((len(m) for n, m in shown.items() if n in _WITH_LEGEND), default=0)
+        made, axes = _panels(max(1, len(shown)), legend_rows=-(-most // 2))
         said = []
         for own, (name, members) in zip(axes, shown.items(), strict=False):
             for place, key in enumerate(members):
@@ -450,9 +473,8 @@ def training_picture(log: Log) -> DrawnFigure:
             own.set(title=name, xlabel="step")
             if name == "dictionary used":
                 own.set_ylim(0, 1.02)
-            if name == "development" or len(members) > 1:
-                own.legend(fontsize=7, loc="upper center", bbox_to_anchor=(0.5, -0.22), ncols=2)
-        made.draw_without_rendering()  # ticks follow from sizes, and sizes from legends and ticks
+            if name in _WITH_LEGEND:
+                _legend_below(own, columns=2)
     return DrawnFigure(made, f"{log.name}: {'; '.join(said)}.")
 
 
