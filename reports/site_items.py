@@ -70,7 +70,7 @@ class SiteItems:
             "verdict": verdict.capitalize(),
             "score": None if one.score is None else f"{one.score:.3g}",
             "image": self._image(record, one.image),
-            "alt": one.about or one.truth or f"item {one.key}",
+            "alt": f"picture of item {one.key}",  # a question or hypothesis does not describe it
             **{"key": one.key, "about": one.about, "given": one.given},
             **{"truth": one.truth, "more": one.more},
             "candidates": [

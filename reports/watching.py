@@ -13,7 +13,8 @@ from reports.site import Built, SiteRequest, build
 from unimo2.files import expanded
 
 EVERY = 2.0  # seconds between two looks at the folder
-SHARE = 9  # times as long as a writing took it waits at least: a tenth of one core at most
+SHARE = 9  # times the processor time of a writing that it waits: a tenth of one core ...
+LONGEST = 30.0  # ... but no longer than this
 _LARGE = ("checkpoint", "model")  # of trainings, whose logs are what is shown
 
 
@@ -31,15 +32,15 @@ def watch(
         built: Called after each writing with the seconds that it took.
         pause: Waits so many seconds; sleeps if None.
     """
-    kept, seen, took = Kept(request.data_root), None, 0.0
+    kept, seen = Kept(request.data_root), None
     while True:
-        now = _state(request.runs or RUNS, expanded(folder))
+        now, wait = _state(request.runs or RUNS, expanded(folder)), EVERY
         if now != seen:
-            start = time.perf_counter()
+            start, used = time.perf_counter(), time.process_time()
             done = build(folder, request, kept=kept)
-            seen, took = now, time.perf_counter() - start
-            built(done, took)
-        (pause or _sleep)(max(EVERY, SHARE * took))
+            built(done, time.perf_counter() - start)
+            seen, wait = now, min(LONGEST, SHARE * (time.process_time() - used))
+        (pause or _sleep)(max(EVERY, wait))
 
 
 _sleep = time.sleep

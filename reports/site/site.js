@@ -149,7 +149,7 @@
       const first = make("th", name);
       first.scope = "row";
       const second = make("td");
-      if (image !== null && images[image]) second.append(picture(images[image], about || truth || name), make("br"));
+      if (image !== null && images[image]) second.append(picture(images[image], `picture of item ${name}`), make("br"));
       second.append(about);
       for (const text of more) second.append(make("div", text, "small"));
       if (candidates.length) {
