@@ -39,6 +39,7 @@
       const button = make("button", head.textContent);
       button.type = "button";
       button.addEventListener("click", () => sort(table, place, head));
+      head.dataset.name = head.textContent; // for print, where a button is not repeated on every page
       head.textContent = "";
       head.append(button);
     });
