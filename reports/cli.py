@@ -456,23 +456,28 @@ def _site(
     dictionary: str | None,
     follow: bool,
 ) -> None:
+    from reports.selection import RUNS
     from reports.site import Built, SiteRequest, build
     from reports.watching import watch
     from unimo2.console import announce, showing
 
-    def written(found: Built) -> None:
+    def written(found: Built, seconds: float | None = None) -> None:
         left_out = f", {found.left_out:,} left out by the budget" if found.left_out else ""
-        say(
-            f"wrote {found.index} ({found.pages:,} pages, {found.pictures:,} images{left_out}, "
-            f"{found.size / 1e6:.1f} MB)",
-            err=True,
+        took = "" if seconds is None else f" in {seconds:.1f} s"
+        announce(
+            f"wrote {found.index}{took} ({found.pages:,} pages, {found.pictures:,} "
+            f"images{left_out}, {found.size / 1e6:.1f} MB)"
         )
 
     how = {None: "suite", True: "all", False: "none"}[images]
     request = SiteRequest(runs, data_root, how, dictionary)
-    if follow:
-        watch(folder, request, written)
     with showing():
+        if follow:
+            announce(
+                f"watching {runs or RUNS}: {folder} is written again after each change; reload "
+                "its pages in the browser; Ctrl-C stops"
+            )
+            watch(folder, request, written)
         found = build(folder, request, announce)
     written(found)
 

@@ -46,6 +46,7 @@ __all__ = ["measured", "measured_tables", "published", "report_json", "report_ta
 NOT_MEASURED = "not measured"
 AT_CHANCE = "*"
 NOTHING = "-"  # no upper bound or baseline is known
+REMARK = "remark"  # head of the last column, where there is one
 MEASURED, COMPUTED = "measured", "computed"  # kinds of a number
 
 Line = dict[str, Any]
@@ -55,7 +56,7 @@ COLUMNS = (
     *("suite", "benchmark", "setting", "split", "data", "size", "protocol"),
     *("recipe", "budget", "seed"),
     *("kind", "group", "model", "weights", "task", "metric"),
-    *("value", "low", "high", "n", "chance", "at_chance"),
+    *("value", "low", "high", "n", "chance", "at_chance", "remark"),
 )
 
 
@@ -95,8 +96,9 @@ def measured(
     Returns:
         Columns suite, benchmark, setting, split, data (start of the fingerprint), size, protocol;
         recipe, budget and seed of an ablation's training; kind, group, model, weights, task,
-        metric, value, low, high (95 % interval), n, chance, at_chance. Empty where nothing of it
-        was measured.
+        metric, value, low, high (95 % interval), n, chance, at_chance, remark (what a zero-shot
+        model had seen, if its number is not plainly zero-shot). Empty where nothing of it was
+        measured.
     """
     import pandas as pd
 
@@ -198,7 +200,7 @@ def _lines(sheet: Sheet, levels: Levels | None) -> list[Line]:
         for column, value in values.items():
             about = _about(sheet, column.block, sheet.about[column.block])
             about |= {"kind": COMPUTED, "group": GROUP, "model": name, "weights": ""}
-            about |= {"task": column.task, "metric": column.metric, "value": value}
+            about |= {"task": column.task, "metric": column.metric, "value": value, "remark": ""}
             found.append({key: about.get(key) for key in COLUMNS})
     return found
 
@@ -212,6 +214,7 @@ def _line(sheet: Sheet, row: TableRow, column: Column, found: Metric) -> Line:
         **{"task": column.task, "metric": column.metric, "value": found.value},
         **{"low": low, "high": high, "n": found.n},
         **{"chance": found.chance, "at_chance": found.at_chance},
+        "remark": "; ".join(remarks(record.protocol)),
     }
 
 
@@ -244,16 +247,16 @@ def measured_tables(
     """
     if number not in paper.RESULT_TABLES:
         return []
-    sheets, remarks = arrange(number, records)
+    sheets, left_out = arrange(number, records)
     if not sheets:
         empty = Sheet(number, "mini", 1, 1, [TableRow("", "mini", {})], columns_of(number))
         title = f"Table {number}, measured on the embedded suite (mini)"
-        return [Table(title, _grid(empty, []), tuple(remarks))]
+        return [Table(title, _grid(empty, []), tuple(left_out))]
     tables = [
         Table(sheet_title(sheet), _grid(sheet, level_rows(levels, sheet)), sheet_notes(sheet))
         for sheet in sheets
     ]
-    tables[-1] = tables[-1].with_notes(remarks)
+    tables[-1] = tables[-1].with_notes(left_out)
     return tables
 
 
@@ -267,10 +270,10 @@ def _grid(sheet: Sheet, computed: Sequence[tuple[str, Mapping[Column, float]]]) 
         cells += [paper.join([("", t) for t in cell], separator, NOTHING) for cell in levels]
         columns.append(cells)
     heads = [head for head, _, _ in sheet_heads(sheet)]
-    remarks = [_remark(row, sheet.columns) for row in sheet.rows]
-    if any(remarks):
-        heads.append("remark")
-        columns.append([*remarks, *("" for _ in computed)])
+    remarked = [row_remark(row, sheet.columns) for row in sheet.rows]
+    if any(remarked):
+        heads.append(REMARK)
+        columns.append([*remarked, *("" for _ in computed)])
     labels = [(row.group, row.label) for row in sheet.rows]
     labels += [(GROUP, name) for name, _ in computed]
     return Grid("Model", heads, labels, list(map(list, zip(*columns, strict=True))))
@@ -301,7 +304,7 @@ def _number(value: float | None) -> str:
     return "" if value is None else f"{value:.1f}"
 
 
-def _remark(row: TableRow, columns: Sequence[Column]) -> str:
+def row_remark(row: TableRow, columns: Sequence[Column]) -> str:
     """What a reader of a row must know: numbers at chance, and what a zero-shot model had seen."""
     metrics = [metric for column in columns if (metric := row.metric(column)) is not None]
     found = []

@@ -109,7 +109,9 @@ class Record:
             for tag, cells in (("th", heads), *(("td", line) for line in lines))
         ]
         name = self.model + (f"+{self.variant}" if self.variant else "")
-        title = f"{self.benchmark}, {self.data.get('split')} split, suite {self.suite}: {name}"
+        sample = f" ({self.data['note']})" if self.data.get("note") else ""
+        split = f"{self.data.get('split')} split{sample}"
+        title = f"{self.benchmark}, {split}, suite {self.suite}: {name}"
         body = "".join(f"<tr>{row}</tr>" for row in rows)
         return f"<table><caption>{escape(title)}</caption>{body}</table>"
 

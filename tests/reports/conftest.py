@@ -90,6 +90,27 @@ def trained():
 
 
 @pytest.fixture
+def seen_records(make_record):
+    """Zero-shot records of models that had seen something, and what tables remark on each."""
+    told = {"card": "x", "dataset": "flickr30k", "zero_shot": "yes", "tuned_for": []}
+
+    def seen(name, **changes):
+        record = make_record(name, suite="paper")
+        return replace(record, protocol={**record.protocol, "lineage": {**told, **changes}})
+
+    made = [
+        make_record("plain", suite="paper"), seen("blip", tuned_for=["coco_retrieval"]),
+        seen("clip", zero_shot="unknown"), seen("clean"), seen("own", zero_shot="no"),
+    ]  # fmt: skip
+    said = {
+        "plain": "", "clean": "", "blip": "fine-tuned for coco_retrieval",
+        "clip": "zero-shot: unknown, training data not listed",
+        "own": "not zero-shot: trained on flickr30k",
+    }  # fmt: skip
+    return made, said
+
+
+@pytest.fixture
 def vqa(tmp_path, make_record, monkeypatch):
     """A runs folder with two runs on three questions of a small VQA, and its data root."""
     monkeypatch.setattr(records, "MEASURED", tmp_path / "none")

@@ -73,24 +73,22 @@ def test_within_noise_of_chance_is_marked(make_record):
     assert "*" not in frame.loc["b", "ZS-IR R@1/R@5"] and frame.loc["b", "remark"] == ""
 
 
-def test_a_zero_shot_row_says_what_its_model_had_seen(make_record):
+def test_a_zero_shot_row_says_what_its_model_had_seen(seen_records):
     """Truth: a COCO-tuned BLIP on Flickr30k, and a model of which nobody lists the data."""
-    plain = make_record("plain", suite="paper")
-    told = {"card": "x", "dataset": "flickr30k", "zero_shot": "yes", "tuned_for": []}
-
-    def seen(name, **changes):
-        record = make_record(name, suite="paper")
-        return replace(record, protocol={**record.protocol, "lineage": {**told, **changes}})
-
-    records = [
-        plain, seen("blip", tuned_for=["coco_retrieval"]), seen("clip", zero_shot="unknown"),
-        seen("clean"),
-    ]  # fmt: skip
+    records, said = seen_records
     [table] = measured_tables(1, records)
-    assert table.frame["remark"].to_dict() == {
-        "plain": "", "clean": "", "blip": "fine-tuned for coco_retrieval",
-        "clip": "zero-shot: unknown, training data not listed",
-    }  # fmt: skip
+    assert table.frame["remark"].to_dict() == said
+
+
+def test_every_form_has_the_remarks_of_the_table(seen_records):
+    """Against the same records: each number of JSON, CSV and Python."""
+    records, said = seen_records
+    lines = reports.report_json(1, records)["measured"]
+    assert {line["model"]: line["remark"] for line in lines} == said and len(lines) > len(said)
+    frame = reports.measured(1, records, suite="paper")
+    assert dict(zip(frame["model"], frame["remark"], strict=True)) == said
+    (_, plain) = reports.report_tables(1, records, "csv")
+    assert sorted(set(plain.frame["remark"])) == sorted(set(said.values()))
 
 
 def test_a_row_with_one_number_at_chance_has_no_remark(make_record):

@@ -48,6 +48,7 @@ def write_runs(folder, make_record):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)  # by the clock, of a machine that may be busy
 def test_a_hundred_runs_of_five_thousand_items_make_a_site_in_a_minute(tmp_path, make_record):
     """Against processor time and resident memory of the command, and the items it wrote."""
     runs, root = write_runs(tmp_path, make_record)
