@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from evals.records import Record
 from evals.datasets.suites import MINI
+from evals.records import Record
 from reports.examples import Example, Examples, confusions, examples
 from reports.keeping import Kept
 from reports.site_parts import Thumbs, address_of, rounded, script
