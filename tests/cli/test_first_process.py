@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from evals.cli.train import choose_retrieval_weight
+from evals.training import choose_retrieval_weight
 from unimo2.cli.console import say
 
 
