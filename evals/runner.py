@@ -255,9 +255,11 @@ def _prepare(
     benchmark = get_benchmark(request.benchmark)
     _check_options(benchmark, request)
     alternatives = benchmark.alternatives(request)
-    asked = given
-    if given is None or isinstance(given, cards.Card):
-        asked = _fitting_card(benchmark, request, alternatives, given)
+    asked = (
+        _fitting_card(benchmark, request, alternatives, given)
+        if given is None or isinstance(given, cards.Card)
+        else given
+    )
     # Not before: what the embedded suite lacks is drawn.
     suite = suites.resolve(request.suite, request.data_root, [benchmark.name])
     card = asked if isinstance(asked, cards.Card) else None

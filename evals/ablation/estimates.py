@@ -7,6 +7,7 @@ from typing import Any
 
 from evals.ablation.columns import RETRIEVAL, GridColumn
 from evals.ablation.rows import AblationRow
+from evals.ablation.running import WEIGHT_IMAGES
 from evals.ablation.study import Study
 from evals.jobs import Cost
 from evals.records import Record
@@ -70,10 +71,32 @@ class Estimator:
             return Cost(None)
         record = _most_similar(row, known)
         seconds = float(_tuning_cost(record)["seconds"])
-        return Cost(seconds * self._flops_of(row) / self._flops(record), _where(record))
+        return Cost(seconds * self._scale(row, record), _where(record))
+
+    def weighing(self, row: AblationRow) -> Cost:
+        """Seconds of the choice of a retrieval weight, by the pairs that retrieval has scored."""
+        record = self._measured(row, RETRIEVAL)
+        if record is None:
+            return Cost(None)
+        captions = int(record.data["captions"]) / int(record.data["images"])
+        pairs = WEIGHT_IMAGES * captions * WEIGHT_IMAGES
+        share = pairs / _pairs(record, record.protocol.get("rerank"))
+        return Cost(record.seconds * share * self._scale(row, record), _where(record))
 
     def evaluation(self, row: AblationRow, column: GridColumn) -> Cost:
         """Seconds of a column's evaluation, by that of a finished row or else of another UNIMO-2."""
+        record = self._measured(row, column)
+        if record is None or self._study.limit is not None:
+            return Cost(None)
+        seconds, done = record.seconds * self._scale(row, record), record.protocol.get("rerank")
+        if column.benchmark == RETRIEVAL.benchmark:
+            seconds *= _pairs(record, self._study.rerank) / _pairs(record, done)
+        elif self._study.shortlist(column) != done:
+            return Cost(None)
+        return Cost(seconds, _where(record))
+
+    def _measured(self, row: AblationRow, column: GridColumn) -> Record | None:
+        """The most similar row's record of a column, or else the newest of another UNIMO-2."""
         same = [
             one
             for one in self._found
@@ -82,17 +105,12 @@ class Estimator:
             and one.config.get("model_type") == "unimo2"
             and one.data.get("note") is None
         ]
-        if not same or self._study.limit is not None:
-            return Cost(None)
         rows = [one for one in same if one.protocol.get("training")]
-        record = _most_similar(row, rows) if rows else same[-1]
-        scale = self._flops_of(row) / self._flops(record)
-        if column.benchmark == RETRIEVAL.benchmark:
-            done = record.protocol.get("rerank")
-            scale *= _pairs(record, self._study.rerank) / _pairs(record, done)
-        elif self._study.shortlist(column) != record.protocol.get("rerank"):
-            return Cost(None)
-        return Cost(record.seconds * scale, _where(record))
+        return _most_similar(row, rows) if rows else same[-1] if same else None
+
+    def _scale(self, row: AblationRow, record: Record) -> float:
+        """How many operations a row's step has for each of a record's."""
+        return self._flops_of(row) / self._flops(record)
 
     def _flops_of(self, row: AblationRow) -> float:
         return self._count(row.training["model"], row.training["config"]["vocab_size"])

@@ -62,6 +62,10 @@ class Estimates(Protocol):
         """Of a row's training."""
         ...
 
+    def weighing(self, row: AblationRow) -> Cost:
+        """Of the choice of its retrieval weight."""
+        ...
+
     def tuning(self, row: AblationRow, column: GridColumn) -> Cost:
         """Of a column's fine-tuning."""
         ...
@@ -183,7 +187,8 @@ def _base_jobs(study: Study, row: AblationRow, labels: _Labels, cost: Estimates)
     if row.inference and WEIGHT not in trained_facts(study.base(row)):
         needs = tuple(job.name for job in jobs)
         work = partial(running.switch_off, study, row)
-        jobs.append(Job(f"{labels.model(row)}: switch off", work, needs))
+        name = f"{labels.model(row)}: switch off"
+        jobs.append(Job(name, work, needs, cost=cost.weighing(row)))
     return tuple(jobs)
 
 
@@ -207,7 +212,7 @@ def _cell_jobs(
         jobs.append(Job(name, work, needs, state, cost.tuning(row, column)))
         needs = (name,)
     begun = running.evaluation_folder(study, row, column).is_dir()
-    work = partial(running.evaluate, study, row, column)
+    measure = partial(running.evaluate, study, row, column)
     state = State.INTERRUPTED if begun else State.TO_DO
     name = f"{label}: evaluate {column.name}"
-    return (*jobs, Job(name, work, needs, state, cost.evaluation(row, column)))
+    return (*jobs, Job(name, measure, needs, state, cost.evaluation(row, column)))

@@ -7,6 +7,7 @@ import os
 import shlex
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import TYPE_CHECKING, Any
@@ -18,7 +19,7 @@ from evals.ablation.study import TRAINED, WEIGHT, Study, trained_facts
 from evals.records import Record
 from evals.suites import MINI
 from unimo2.errors import UsageError
-from unimo2.files import write_text
+from unimo2.files import locked, write_text
 from unimo2.progress import showing
 
 if TYPE_CHECKING:
@@ -37,13 +38,22 @@ def train_row(study: Study, row: AblationRow) -> None:
         row: The training.
     """
     folder = study.folder(row)
-    facts = trained_facts(folder)
-    if not facts:
-        facts = _pretrained(study, row, folder)
-        _note(folder, facts)
-    if WEIGHT not in facts:
-        _note(folder, {**facts, WEIGHT: _weighed(study, folder)})
-    shutil.rmtree(folder / "checkpoint", ignore_errors=True)
+    with alone(folder):
+        facts = trained_facts(folder)
+        if not facts:
+            facts = _pretrained(study, row, folder)
+            _note(folder, facts)
+        if WEIGHT not in facts:
+            _note(folder, {**facts, WEIGHT: _weighed(study, folder)})
+        shutil.rmtree(folder / "checkpoint", ignore_errors=True)
+
+
+@contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Work in a folder while no other process does: of a second one of the same plan, say."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with locked(folder):
+        yield
 
 
 def _note(folder: Path, facts: Mapping[str, Any]) -> None:
@@ -123,25 +133,25 @@ def switch_off(study: Study, row: AblationRow) -> None:
         config.update(dict(row.inference))
         config.save_pretrained(partial)
 
-    base.mkdir(parents=True, exist_ok=True)
-    write_folder(base / "model", write)
-    shutil.copyfile(study.folder(row) / SUMMARY, base / SUMMARY)
-    _note(base, {WEIGHT: _weighed(study, base)})
+    with alone(base):
+        if WEIGHT not in trained_facts(base):
+            write_folder(base / "model", write)
+            shutil.copyfile(study.folder(row) / SUMMARY, base / SUMMARY)
+            _note(base, {WEIGHT: _weighed(study, base)})
 
 
 def tune(study: Study, row: AblationRow, column: GridColumn) -> None:
     """Fine-tune a row's model for a column, as `unimo2 finetune` does."""
     from evals.training import FinetuneRequest, finetune
 
-    folder, base = study.tuned(row, column), study.base(row)
-    if (folder / SUMMARY).is_file():
-        return
-    model = base / "model"
+    folder, model = study.tuned(row, column), study.base(row) / "model"
     request = FinetuneRequest(
         column.benchmark, str(model), model, study.suite.root, device=study.device
     )
-    finetune(request, study.recipe(row, column), folder)
-    shutil.rmtree(folder / "checkpoint", ignore_errors=True)
+    with alone(folder):
+        if not (folder / SUMMARY).is_file():
+            finetune(request, study.recipe(row, column), folder)
+        shutil.rmtree(folder / "checkpoint", ignore_errors=True)
 
 
 def evaluation_folder(study: Study, row: AblationRow, column: GridColumn) -> Path:
@@ -153,15 +163,16 @@ def evaluation_folder(study: Study, row: AblationRow, column: GridColumn) -> Pat
 def evaluate(study: Study, row: AblationRow, column: GridColumn) -> Record:
     """Measure a row's model on a column, as `unimo2 eval` does, and put its record among the runs."""
     folder = evaluation_folder(study, row, column)
-    record = _publish(study, row, column, _measured(study, row, column, folder))
-    shutil.rmtree(folder, ignore_errors=True)
+    with alone(folder):
+        record = _publish(study, row, column, _measured(study, row, column, folder))
+        shutil.rmtree(folder, ignore_errors=True)
     return record
 
 
 def _measured(study: Study, row: AblationRow, column: GridColumn, folder: Path) -> Record:
     from evals import runner
 
-    options = {"rerank": study.rerank} if column.scores_pairs else {}
+    options: dict[str, Any] = {"rerank": study.rerank} if column.scores_pairs else {}
     with showing() as report:
         return runner.run(
             column.benchmark,

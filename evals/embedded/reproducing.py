@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evals import records
+from evals.ablation.running import alone
 from evals.embedded.models import PRETRAINED, EmbeddedModel, embedded_models, folder_of
 from evals.jobs import Cost, Job, State
 from evals.records import Record
@@ -87,31 +88,46 @@ class Reproduction:
         base = model_fields(override(load_recipe(PRETRAINED), self.settings), ModelFields)
         return finetune_recipe(model.task, base.hidden_size, None, self.tuning)
 
+    def needs(self, model: EmbeddedModel) -> tuple[str, ...]:
+        """The models that its training starts from."""
+        return (PRETRAINED,) if model.task else towers_of(self.recipe(model))
+
     def is_trained(self, model: EmbeddedModel) -> bool:
         """Whether its run has come to the end; of UNIMO-2's, the choice of the retrieval weight.
 
         Raises:
             UsageError: Its folder holds a training by another recipe.
         """
-        told = self._told(model)
-        if not told:
+        return self.has_ended(model) and (
+            model.name != PRETRAINED or WEIGHT in _read(self.folder(model.name) / SUMMARY)
+        )
+
+    def has_ended(self, model: EmbeddedModel) -> bool:
+        """Whether its training has, after those that it starts from.
+
+        Raises:
+            UsageError: Its folder holds a training by another recipe.
+        """
+        own = self.folder(model.name) / SUMMARY
+        if not own.is_file():
             return False
+        told = _read(own)["config"]
         recipe = self.tuning_recipe(model) if model.task else self.recipe(model)
         wanted = json.loads(json.dumps(recipe.training.identity()))
         counted = ("steps", "schedule", "drop_at") if model.task and wanted["epochs"] else ()
         for name, value in wanted.items():
-            found = told["config"].get(name, value)
-            if name not in counted and found != value:
+            if name not in counted and told.get(name, value) != value:
                 raise UsageError(
-                    f"{self.folder(model.name)} holds a training of {model.name} with {name} = "
-                    f"{found}, not {value}: choose another --output, or delete that folder"
+                    f"{own.parent} holds a training of {model.name} with {name} = {told[name]}, not "
+                    f"{value}: choose another --output, or delete that folder"
                 )
-        return model.name != PRETRAINED or WEIGHT in told
+        before = [self.folder(name) / SUMMARY for name in self.needs(model)]
+        ended = own.stat().st_mtime_ns
+        return all(path.is_file() and path.stat().st_mtime_ns <= ended for path in before)
 
-    def _told(self, model: EmbeddedModel) -> dict[str, Any]:
-        """What a training noted at its end."""
-        path = self.folder(model.name) / SUMMARY
-        return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    def resume(self, model: EmbeddedModel) -> str:
+        """How a training begins: one that started from a model that is gone starts over."""
+        return "never" if (self.folder(model.name) / SUMMARY).is_file() else "auto"
 
     def jobs(self, measurements: Sequence[Measurement]) -> list[Job]:
         """Trainings and evaluations, in order; those that are done are among them.
@@ -124,15 +140,13 @@ class Reproduction:
         return trainings + [self._measurement(one, found) for one in measurements]
 
     def _training(self, model: EmbeddedModel) -> Job:
-        if model.task:
-            needs, work = (PRETRAINED,), partial(tune_model, self, model)
-        else:
-            needs, work = towers_of(self.recipe(model)), partial(pretrain_model, self, model)
+        work = partial(tune_model if model.task else pretrain_model, self, model)
+        needs = map(training_name, self.needs(model))
         begun = (self.folder(model.name) / "log.jsonl").is_file()
         state = State.INTERRUPTED if begun else State.TO_DO
         state = State.DONE if self.is_trained(model) else state
         cost = self._training_cost(model) if state is State.INTERRUPTED else Cost(None)
-        return Job(training_name(model.name), work, tuple(map(training_name, needs)), state, cost)
+        return Job(training_name(model.name), work, tuple(needs), state, cost)
 
     def _training_cost(self, model: EmbeddedModel) -> Cost:
         """What an interrupted pre-training has left, by its own log."""
@@ -205,8 +219,8 @@ def located(recipe: Recipe, runs: Path) -> Recipe:
     for field, form in _TOWERS.items():
         tower = _tower(str(getattr(recipe.training, field)))
         if tower:
-            place = form.format(folder_of(tower, runs) / "model")
-            recipe = replace(recipe, training=replace(recipe.training, **{field: place}))
+            place: dict[str, Any] = {field: form.format(folder_of(tower, runs) / "model")}
+            recipe = replace(recipe, training=replace(recipe.training, **place))
     return recipe
 
 
@@ -215,6 +229,11 @@ def _tower(place: str) -> str:
     path = Path(place.removeprefix("local-dir:"))
     known = {"mini-vit", "mini-roberta"}
     return path.parent.name if path.name == "model" and path.parent.name in known else ""
+
+
+def _read(path: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return found
 
 
 def _lines(path: Path) -> list[Mapping[str, Any]]:
@@ -236,24 +255,29 @@ def pretrain_model(plan: Reproduction, model: EmbeddedModel) -> None:
     """Pre-train a model as `unimo2 pretrain` does, or what is left of that."""
     from evals import training
 
-    recipe, folder = plan.recipe(model), plan.folder(model.name)
-    if not (folder / SUMMARY).is_file():
-        training.pretrain(recipe, plan.suite.root, folder, "auto", plan.device)
-    if recipe.training.trains == "unimo2" and not plan.is_trained(model):
-        training.choose_retrieval_weight(
-            folder / "model", plan.suite.root, folder / SUMMARY, plan.device
-        )
+    recipe, folder, root = plan.recipe(model), plan.folder(model.name), plan.suite.root
+    with alone(folder):
+        if not plan.has_ended(model):
+            training.pretrain(recipe, root, folder, plan.resume(model), plan.device)
+        if recipe.training.trains == "unimo2" and not plan.is_trained(model):
+            model_folder, kept = folder / "model", folder / SUMMARY
+            training.choose_retrieval_weight(model_folder, root, kept, plan.device)
 
 
 def tune_model(plan: Reproduction, model: EmbeddedModel) -> None:
     """Fine-tune the pre-trained model for a task as `unimo2 finetune` does."""
     from evals import training
 
-    start = plan.folder(PRETRAINED) / "model"
-    request = training.FinetuneRequest(
-        model.task, str(start), start, plan.suite.root, device=plan.device
+    start, folder, root = (
+        plan.folder(PRETRAINED) / "model",
+        plan.folder(model.name),
+        plan.suite.root,
     )
-    training.finetune(request, plan.tuning_recipe(model), plan.folder(model.name))
+    with alone(folder):
+        resume = plan.resume(model)
+        request = training.FinetuneRequest(model.task, str(start), start, root, resume, plan.device)
+        if not plan.has_ended(model):
+            training.finetune(request, plan.tuning_recipe(model), folder)
 
 
 def measure_model(plan: Reproduction, one: Measurement) -> Record:
@@ -264,6 +288,7 @@ def measure_model(plan: Reproduction, one: Measurement) -> Record:
     known = {model.name: model for model in embedded_models()}
     card = known[one.model].card(plan.folder(one.model) / "model", plan.output)
     rerank = plan._rerank(one)
+    options: dict[str, Any] = {} if rerank is None else {"rerank": rerank}
     with showing() as report:
         return runner.run(
             one.benchmark,
@@ -275,7 +300,7 @@ def measure_model(plan: Reproduction, one: Measurement) -> Record:
             device=plan.device,
             output=plan.output,
             on_progress=report,
-            **({} if rerank is None else {"rerank": rerank}),
+            **options,
         )
 
 

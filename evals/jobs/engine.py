@@ -157,7 +157,8 @@ def _here(engine: Engine) -> Submit:
         found: Future[None] = Future()
         log = _log(engine, job) if engine.quiet else None
         try:
-            found.set_result(_work(job, log))
+            _work(job, log)
+            found.set_result(None)
         except Exception as error:  # noqa: BLE001 - as of a future of another process
             found.set_exception(error)
         return found

@@ -196,7 +196,8 @@ def ablate(
         data, output, device, limit, rerank or None, measured, tuple(finetune_set or ())
     )
     rows, notes = [], []
-    for one in seeds or [seed]:
+    every_seed: Sequence[int | None] = seeds or [seed]
+    for one in every_seed:
         pick = partial(_recipe, budget=budget, seed=one)
         some, note = _rows(data, pick, config, tables, asked, full)
         rows += some

@@ -6,7 +6,7 @@ from builders.tiny_tasks import write_root
 from evals import records
 from unimo2.cli import main
 
-FEW = ["batch_size=4", "steps=2", "eval_epochs=0", "precision=fp32", "checkpoint_every=1"]
+FEW = ["batch_size=10", "steps=2", "eval_epochs=0", "precision=fp32", "checkpoint_every=1"]
 COLUMNS = ["flickr-zero-shot", "flickr", "coco", "imagenet-zero-shot", "mnli"]
 
 

@@ -123,11 +123,11 @@ class NoCost:
         """Not known."""
         return Cost(None)
 
-    def tuning(self, row, column):
+    def tuning(self, row, column=None):
         """Not known."""
         return Cost(None)
 
-    evaluation = tuning
+    evaluation = weighing = tuning
 
 
 def planned(study, rows):
@@ -281,6 +281,8 @@ def test_cost_is_that_of_a_done_row_scaled_by_steps_and_operations(workers, stud
     assert estimate.training(same).seconds == pytest.approx(80.0)
     assert estimate.evaluation(same, FLICKR).seconds == pytest.approx(10.0)
     assert estimate.tuning(same, COCO).seconds == pytest.approx(30.0)
+    # 100 images with 5 captions each, where the finished row scored 10 with 50 captions.
+    assert estimate.weighing(same).seconds == pytest.approx(10.0 * 50_000 / 500)
     longer = replace(RECIPE, training=replace(RECIPE.training, steps=80))
     (row,) = make_rows(longer, study.suite, (4,))
     assert estimate.training(row).seconds == pytest.approx(160.0)

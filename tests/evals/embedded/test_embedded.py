@@ -99,6 +99,17 @@ def test_a_pretraining_without_its_retrieval_weight_has_not_finished(plan):
     assert job.state is State.INTERRUPTED and job.cost.seconds == pytest.approx((steps - 100) / 2)
 
 
+def test_a_model_is_trained_again_when_the_one_it_starts_from_was(plan):
+    """Against the order in which both were finished; a fine-tuned model without its start is none."""
+    trained(plan, "mini-sst2")
+    assert states(plan)["mini-sst2"] is State.TO_DO
+    trained(plan, PRETRAINED)
+    assert states(plan)["mini-sst2"] is State.TO_DO
+    assert plan.resume(MODELS["mini-sst2"]) == "never"
+    trained(plan, "mini-sst2")
+    assert states(plan)["mini-sst2"] is State.DONE
+
+
 def test_a_training_by_another_recipe_is_not_taken_for_this_one(plan):
     """Against one value that differs: the line names it, and what to do."""
     trained(plan, "mini-sst2")
