@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -14,6 +13,7 @@ from evals.registry import get_benchmark, shown
 from evals.suite_mini.suite import VERSION
 from unimo2.errors import UsageError
 from unimo2.files import write_text
+from unimo2.formats.weights import weights_sha256
 from unimo2.training.finetuning.config import TASKS
 
 if TYPE_CHECKING:
@@ -150,7 +150,6 @@ def install(model: EmbeddedModel, runs: Path, package: Path) -> list[Path]:
 
 def _toml(card: Card, folder: Path) -> str:
     """A card of embedded weights in TOML."""
-    digest = hashlib.sha256((folder / zoo.cards.WEIGHTS).read_bytes()).hexdigest()
     lines = [
         f'name = "{card.name}"',
         f'family = "{card.family}"',
@@ -160,7 +159,7 @@ def _toml(card: Card, folder: Path) -> str:
         f'citation = "{card.citation}"',
         f"training_data = {_array(card.training_data)}",
         f'command = "{card.command}"',
-        f'weights_sha256 = "{digest}"',
+        f'weights_sha256 = "{weights_sha256(folder)}"',
     ]
     if card.finetuned_for:
         lines += [

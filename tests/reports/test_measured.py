@@ -208,7 +208,7 @@ def test_rows_of_several_seeds_have_their_mean_and_spread(make_record, trained):
         make_record("ablation", "full", value, training=trained(seed=seed) | {"base": str(seed)})
         for seed, value in ((0, 60.0), (1, 64.0))
     ]
-    part = {"training": trained(grounding="none"), "without": "gd"}
+    part = {"training": trained(grounding="none") | {"base": "0"}, "without": "gd"}
     records += [make_record("ablation", "without=gd", 50.0, **part)]
     (alone,) = measured_tables(4, records)
     assert "seed 0" in alone.title  # of seed 1 there is only the full training
