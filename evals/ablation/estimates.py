@@ -144,7 +144,7 @@ def _tuning_cost(record: Record) -> Mapping[str, Any]:
 
 def _where(record: Record) -> str:
     training = record.protocol.get("training")
-    name = record.variant or record.model
+    name = f"{record.model}{f'+{record.variant}' if record.variant else ''}"
     return f"{name} on {training['cost']['device'] if training else record.device}"
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -41,6 +41,10 @@ class Study:
     rerank: int | None = None
     columns: tuple[GridColumn, ...] = (RETRIEVAL,)
     tuning: tuple[str, ...] = ()
+    # Recipes and conditions are the same for many rows, and take reading files.
+    _kept: dict[tuple[Any, ...], Any] = field(
+        init=False, repr=False, compare=False, default_factory=dict
+    )
 
     def folder(self, row: AblationRow) -> Path:
         """Where a row is trained; one folder a training, so that nothing else resumes there.
@@ -61,7 +65,12 @@ class Study:
     def recipe(self, row: AblationRow, column: GridColumn) -> FinetuneRecipe:
         """The fine-tuning of a column: that of the model's size, with the row's seed."""
         width, seed = row.training["model"]["hidden_size"], row.training["seed"]
-        return finetune_recipe(column.benchmark, width, None, [f"seed={seed}", *self.tuning])
+        key = ("recipe", column.benchmark, width, seed)
+        if key not in self._kept:
+            changes = [f"seed={seed}", *self.tuning]
+            self._kept[key] = finetune_recipe(column.benchmark, width, None, changes)
+        found: FinetuneRecipe = self._kept[key]
+        return found
 
     def tuned(self, row: AblationRow, column: GridColumn) -> Path:
         """Where a row is fine-tuned for a column; one folder for each recipe."""
@@ -79,12 +88,18 @@ class Study:
         """
         told: dict[str, Any] = {}
         if column.benchmark != RETRIEVAL.benchmark:
-            told["data"] = data_fingerprint(self.suite, [column.dataset])
+            told["data"] = self._data(column.dataset)
         if not column.zero_shot:
             recipe = self.recipe(row, column)
             told["recipe"], told["seed"] = recipe.name, recipe.training.seed
             told["settings"] = digest(_settings(recipe, seed=False))[:8]
         return told
+
+    def _data(self, dataset: str) -> str:
+        key = ("data", dataset)
+        if key not in self._kept:
+            self._kept[key] = data_fingerprint(self.suite, [dataset])
+        return str(self._kept[key])
 
 
 def _settings(recipe: FinetuneRecipe, seed: bool = True) -> dict[str, Any]:

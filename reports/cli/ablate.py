@@ -396,8 +396,11 @@ def _costs(jobs: Sequence[Job], told: set[str]) -> str:
     if jobs and told.issuperset(job.name for job in jobs):
         return "as above"
     seconds = [job.cost.seconds for job in jobs if job.name not in told]
-    text = " + ".join("not known" if one is None else duration(one) for one in seconds)
-    return f"about {text}" if any(one is not None for one in seconds) else text
+    parts = ["not known" if one is None else duration(one) for one in seconds]
+    known = next((place for place, one in enumerate(seconds) if one is not None), None)
+    if known is not None:
+        parts[known] = f"about {parts[known]}"
+    return " + ".join(parts)
 
 
 def _protocol(study: Study) -> str:

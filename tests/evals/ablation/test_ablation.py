@@ -289,7 +289,7 @@ def test_cost_is_that_of_a_done_row_scaled_by_steps_and_operations(workers, stud
     (more,) = make_rows(RECIPE, study.suite, (64,))
     costs = (estimate.training(more), estimate.tuning(more, COCO), estimate.evaluation(more, COCO))
     assert [cost.seconds > low for cost, low in zip(costs, (80.0, 30.0, 10.0), strict=True)]
-    assert {cost.basis for cost in costs} == {"k=4 on a machine"}
+    assert {cost.basis for cost in costs} == {"tiny+k=4 on a machine"}
 
 
 def test_without_a_done_row_a_step_is_timed(study):
