@@ -22,9 +22,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 from evals.batch_sizes import Search, Workload
 from evals.benchmark import Benchmark, Outcome, Request
 from evals.distributed import ALL, ProcessGroup
+from unimo2.console import Progress, Report, stage
 from unimo2.errors import BadCheckpoint
 from unimo2.files import write_text
-from unimo2.progress import Progress, Report, stage
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from evals.registry import get_benchmark
-from unimo2 import progress
+from unimo2 import console
+from unimo2.console import showing, stage
+from unimo2.devices import is_first_process, launched_processes
 from unimo2.errors import UsageError
-from unimo2.progress import showing, stage
-from unimo2.training.launched import launched_processes, launched_rank
 
 if TYPE_CHECKING:
     from evals.retrieval.weight import WeightChoice
@@ -29,14 +29,10 @@ _COUNTS = ("images", "captions", "blocks", "tokens")
 WEIGHT_IMAGES = 200
 
 
-def _first() -> bool:
-    return launched_rank() == 0
-
-
 def _announce(text: str) -> None:
     """Print a line on standard error, once however many processes there are."""
-    if _first():
-        progress.announce(text)
+    if is_first_process():
+        console.announce(text)
 
 
 def _kind_of_device(device: str) -> str:
@@ -59,7 +55,7 @@ def pretrain(recipe: Recipe, root: Path, output: Path, resume: str, device: str)
     Raises:
         UsageError: Or one of its kinds.
     """
-    from evals.environment import peak_memory_mb
+    from evals.records.environment import peak_memory_mb
     from unimo2.bench.scale import of_pretraining
     from unimo2.training.logging import TrainingBar
     from unimo2.training.peers import PeerTask
@@ -70,7 +66,7 @@ def pretrain(recipe: Recipe, root: Path, output: Path, resume: str, device: str)
     if training.trains in ("labels", "views", "words"):
         return _train_tower(recipe, root, output, resume, device)
     started = time.perf_counter()
-    with showing(quiet=not _first()):
+    with showing(quiet=not is_first_process()):
         prepared = prepare(recipe, root, _announce)
     for line in prepared.skips.lines():
         _announce(f"left out: {line}")
@@ -78,7 +74,7 @@ def pretrain(recipe: Recipe, root: Path, output: Path, resume: str, device: str)
         counts = ", ".join(f"{value:,} {name}" for name, value in facts.items() if name in _COUNTS)
         _announce(f"{kind}: {counts}")
     kind_of_task = PretrainingTask if training.trains == "unimo2" else PeerTask
-    with showing(quiet=not _first()), stage("building the model"):
+    with showing(quiet=not is_first_process()), stage("building the model"):
         task = kind_of_task(training, prepared)
     used = peak_memory_mb("cpu")
     _announce(f"corpora ready after {time.perf_counter() - started:.0f} s, {used:,.0f} MB")
@@ -86,7 +82,7 @@ def pretrain(recipe: Recipe, root: Path, output: Path, resume: str, device: str)
         where = _kind_of_device(device)
         memory = of_pretraining(training, prepared.model_config, launched_processes(), where)
         _announce(memory.line())
-    with TrainingBar(shown=_first()) as bar:
+    with TrainingBar(shown=is_first_process()) as bar:
         summary = train(task, training, output, resume, device, on_progress=bar)
     for line in prepared.corpora.undecodable():
         _announce(f"replaced by others: {line}")
@@ -101,11 +97,11 @@ def _train_tower(
     from unimo2.training.towers import TowerTask
     from unimo2.training.trainer import train
 
-    with showing(quiet=not _first()), stage("reading the corpora"):
+    with showing(quiet=not is_first_process()), stage("reading the corpora"):
         task = TowerTask(recipe, root)
     for line in task.skips.lines():
         _announce(f"left out: {line}")
-    with TrainingBar(shown=_first()) as bar:
+    with TrainingBar(shown=is_first_process()) as bar:
         return train(task, recipe.training, output, resume, device, on_progress=bar)
 
 
@@ -125,7 +121,7 @@ def choose_retrieval_weight(
         The choice; None where there is nothing to choose it on, and in all but the first of several
         launched processes.
     """
-    if not _first():
+    if not is_first_process():
         return None
     import zoo
     from evals.retrieval.weight import choose_weight
@@ -219,10 +215,10 @@ def finetune(
     from unimo2.training.logging import TrainingBar
     from unimo2.training.trainer import train
 
-    with showing(quiet=not _first()), stage("reading training data and model"):
+    with showing(quiet=not is_first_process()), stage("reading training data and model"):
         prepared = _prepare(request, recipe)
     _describe(prepared, recipe, _kind_of_device(request.device))
-    with showing(quiet=not _first()), stage("reading the development split"):
+    with showing(quiet=not is_first_process()), stage("reading the development split"):
         evaluate, reason = validator(prepared, request.root, training_team(output))
     if reason is not None:
         _announce(f"no development split ({reason}): the last weights are kept")
@@ -230,7 +226,7 @@ def finetune(
         raise UsageError(
             "--search and --seeds compare runs on a development split: the data has none"
         )
-    with TrainingBar(shown=_first()) as bar:
+    with TrainingBar(shown=is_first_process()) as bar:
         return train(
             prepared.task,
             prepared.config,

@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from evals import records, suites
+from evals import records
 from evals.benchmark import Request
+from evals.datasets import suites
 from evals.records import Record
 from evals.registry import get_benchmark
 from unimo2.errors import Unimo2Error

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from evals import records as record_files
+from evals.datasets.suites import MINI
 from evals.records import Record
 from evals.registry import get_benchmark
-from evals.suites import MINI
 from reports.render import Grid, Table, markdown, to_markdown
 from reports.selection import described, gather, label_of
 from unimo2.errors import UsageError

@@ -14,10 +14,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from evals import protocol, records
+from evals import records
 from evals.metrics.ranking import Metric
-from evals.protocol import Pairs, Score
-from evals.records import NOT_COUNTS, Record
+from evals.records import NOT_COUNTS, Record, protocol
+from evals.records.protocol import Pairs, Score
 from reports import paper
 from unimo2.errors import MissingData
 from zoo import cards

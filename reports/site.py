@@ -16,10 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from evals import protocol
 from evals.compare import Comparison, compare
-from evals.records import Record
-from evals.suites import MINI
+from evals.datasets.suites import MINI
+from evals.records import Record, protocol
 from reports import figures, paper
 from reports.comparison import (
     changed_items,
@@ -58,10 +57,9 @@ from reports.site_parts import (
 from reports.tables import measured_tables, sheet_heads, sheet_notes, sheet_title
 from reports.unfinished import unfinished
 from unimo2 import __version__
-from unimo2.console import visible
+from unimo2.console import stage, tracked, visible
 from unimo2.errors import Unimo2Error, UsageError
 from unimo2.files import expanded
-from unimo2.progress import stage, tracked
 
 BUDGET = 12_000_000  # bytes of thumbnails in a site, so that the whole stays below 15 MB
 MARK = "unimo2-site.json"  # lies in a folder that a site may be written over

@@ -16,9 +16,9 @@ from urllib.parse import quote
 from jinja2 import Environment, FileSystemLoader
 from markupsafe import Markup
 
+from evals.datasets.suites import MINI
 from evals.metrics.ranking import Metric
 from evals.records import Record
-from evals.suites import MINI
 from reports.differences import Differences, PairedDifference, kept_items
 from reports.levels import GROUP, Levels, level_rows
 from reports.render import FORMS, Table

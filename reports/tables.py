@@ -16,8 +16,8 @@ from statistics import mean, stdev
 from typing import TYPE_CHECKING, Any
 
 from evals.metrics.ranking import Metric
-from evals.provenance import remarks
 from evals.records import Record
+from evals.records.provenance import remarks
 from reports import paper
 from reports.levels import GROUP, Levels, level_rows
 from reports.paper import published
@@ -110,10 +110,7 @@ def measured(
 
 
 def report_tables(
-    number: int,
-    records: Iterable[Record],
-    form: str = "text",
-    levels: Levels | None = None,
+    number: int, records: Iterable[Record], form: str = "text", levels: Levels | None = None
 ) -> list[Table]:
     """A table of the paper and, beneath it, tables of what was measured.
 

@@ -1,4 +1,4 @@
-"""Devices and dtypes by the names that users type, and the number of cores.
+"""Devices and dtypes by the names that users type; cores and launched processes of this machine.
 
 The names are known before torch is imported.
 """
@@ -12,6 +12,7 @@ from unimo2.errors import UsageError
 
 if TYPE_CHECKING:
     import torch
+    from torch import Tensor
 
 DEVICES = ("auto", "cpu", "cuda", "cuda:[0-9]", "cuda:[0-9][0-9]", "mps")
 """Names of devices, with the wildcards of file names."""
@@ -67,3 +68,28 @@ def cores() -> int:
 def own_cores() -> int:
     """This process's share of the cores, where a launcher started several on a machine."""
     return max(1, cores() // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
+
+
+def launched_rank() -> int:
+    """Number of this process among those of `accelerate launch` or `torchrun`; 0 without them."""
+    return int(os.environ.get("RANK", "0"))
+
+
+def launched_processes() -> int:
+    """Number of launched processes; 1 without a launcher."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def is_first_process() -> bool:
+    """Whether this process is the first that a launcher started, or was started without one."""
+    return launched_rank() == 0
+
+
+def total(value: Tensor) -> Tensor:
+    """The sum of a value over the processes that train together, without gradients."""
+    from torch import distributed
+
+    value = value.detach().clone()
+    if distributed.is_available() and distributed.is_initialized():
+        distributed.all_reduce(value)
+    return value

@@ -14,7 +14,7 @@ from typing import Any, ClassVar, Concatenate, ParamSpec, Protocol, TypeVar, cas
 import torch
 from PIL.Image import Image
 from torch import Tensor, nn
-from transformers import AutoImageProcessor, PretrainedConfig
+from transformers import AutoImageProcessor, AutoTokenizer, PretrainedConfig
 from transformers.utils import logging as transformers_logging
 
 from unimo2.devices import find_dtype
@@ -209,6 +209,21 @@ class Adapter:
         """Items in lists of at most `batch_size`."""
         for start in range(0, len(items), self.batch_size):
             yield list(items[start : start + self.batch_size])
+
+
+class TowerAdapter(Adapter):
+    """A model of transformers whose widest activations are those of its vision tower."""
+
+    @property
+    def rows(self) -> int:
+        """Patches and the class token."""
+        vision = self.model.config.vision_config
+        return int((vision.image_size // vision.patch_size) ** 2 + 1)
+
+    @property
+    def width(self) -> int:
+        """Of the vision tower's feed-forward layers."""
+        return int(self.model.config.vision_config.intermediate_size)
 
 
 def equal_lengths(rows: Sequence[Sequence[int]], batch_size: int) -> Iterator[list[int]]:
@@ -410,6 +425,17 @@ def refuse_differences(
 def _beyond(names: Any, allowed: Sequence[str]) -> list[str]:
     patterns = [re.compile(pattern) for pattern in allowed]
     return sorted(name for name in names if not any(one.fullmatch(name) for one in patterns))
+
+
+def read_tokenizer(folder: Path, trust_remote_code: bool = False) -> Any:
+    """A folder's own tokenizer.
+
+    Raises:
+        BadCheckpoint: There is none, or it cannot be read.
+    """
+    with loading(folder, "a tokenizer"):
+        options = {**READ_ONLY, "trust_remote_code": trust_remote_code}
+        return AutoTokenizer.from_pretrained(folder, **options)
 
 
 def image_processor(folder: Path, card: Card) -> Any:

@@ -12,15 +12,15 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import TYPE_CHECKING, Any
 
-from evals import records, workspace
+from evals import records
 from evals.ablation.columns import RETRIEVAL, GridColumn
 from evals.ablation.rows import AblationRow
 from evals.ablation.study import TRAINED, WEIGHT, Study, trained_facts
-from evals.records import Record
-from evals.suites import MINI
+from evals.datasets.suites import MINI
+from evals.records import Record, workspace
+from unimo2.console import showing
 from unimo2.errors import UsageError
 from unimo2.files import locked, write_text
-from unimo2.progress import showing
 
 if TYPE_CHECKING:
     from zoo.cards import Card
@@ -66,7 +66,7 @@ def _pretrained(study: Study, row: AblationRow, folder: Path) -> dict[str, Any]:
 
     A row that leaves corpora out reads the others by the tokenizer that all rows share.
     """
-    from evals import environment
+    from evals.records import environment
     from unimo2.devices import find_device
     from unimo2.training.logging import TrainingBar
     from unimo2.training.pretraining import model_config, prepare, pretrain

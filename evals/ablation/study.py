@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from evals.ablation.columns import RETRIEVAL, GridColumn
 from evals.ablation.rows import AblationRow, data_fingerprint, digest
-from evals.suites import Suite
+from evals.datasets.suites import Suite
 from evals.training import finetune_recipe
 
 if TYPE_CHECKING:

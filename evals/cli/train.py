@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from evals.registry import benchmarks, canonical, shown
-from unimo2.cli.console import find_data_root, is_first_process, say
+from unimo2 import console
 from unimo2.cli.guard import Excludes, OneOf
 from unimo2.cli.options import (
     DataRoot,
@@ -20,10 +20,12 @@ from unimo2.cli.options import (
     Steps,
     SuiteName,
     TrainingDevice,
+    find_data_root,
     offering,
     recipes,
 )
 from unimo2.console import print_table
+from unimo2.devices import is_first_process, launched_processes
 from unimo2.files import PathUse, expanded
 from zoo.cli import model_names
 
@@ -41,6 +43,12 @@ def register(app: typer.Typer) -> None:
     finetune.__annotations__["task"] = Annotated[str, argument]
     example = "Example: unimo2 finetune sst2 --model mini --output runs/sst2 --steps 100"
     app.command("finetune", epilog=example)(finetune)
+
+
+def say(text: str, err: bool = False) -> None:
+    """Print a line, once however many processes there are; `err` on standard error."""
+    if is_first_process():
+        console.say(text, err)
 
 
 def _task_names() -> Iterator[str]:
@@ -87,7 +95,7 @@ def pretrain(
 ) -> None:
     """Train a model from random weights and choose its retrieval weight on the validation split."""
     from evals import training
-    from evals.suites import resolve
+    from evals.datasets.suites import resolve
     from unimo2.errors import UsageError
     from unimo2.training.recipes import load_recipe, override
 
@@ -206,7 +214,7 @@ def finetune(
     last checkpoint was.
     """
     from evals import training
-    from evals.suites import resolve
+    from evals.datasets.suites import resolve
     from unimo2.training.finetuning.config import checkpoint_config
 
     name = _task(task)
@@ -311,7 +319,6 @@ def _run_several(
     from unimo2.training.checkpoints import copy_folder, discard_state
     from unimo2.training.finetuning.config import with_fields
     from unimo2.training.finetuning.search import TrialResult, plan, run_trials
-    from unimo2.training.launched import launched_processes
 
     if launched_processes() > 1:
         raise UsageError(

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from evals import records
 from evals.ablation.running import alone
+from evals.datasets.suites import Suite
 from evals.embedded.models import PRETRAINED, EmbeddedModel, embedded_models, folder_of
 from evals.jobs import Cost, Job, State
 from evals.records import Record
 from evals.registry import get_benchmark, shown
-from evals.suites import Suite
 from unimo2.errors import UsageError
 
 if TYPE_CHECKING:
@@ -283,7 +283,7 @@ def tune_model(plan: Reproduction, model: EmbeddedModel) -> None:
 def measure_model(plan: Reproduction, one: Measurement) -> Record:
     """Measure a model as `unimo2 eval` does."""
     from evals import runner
-    from unimo2.progress import showing
+    from unimo2.console import showing
 
     known = {model.name: model for model in embedded_models()}
     card = known[one.model].card(plan.folder(one.model) / "model", plan.output)

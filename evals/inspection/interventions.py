@@ -20,13 +20,13 @@ from torch.nn import functional
 
 from evals.metrics.bootstrap import grouping, interval, resampled_sums
 from evals.metrics.ranking import Floats
+from unimo2.console import Progress, Report
 from unimo2.data.masking import MaskedText, MaskingSpec, mask_spans
 from unimo2.errors import IncompatibleModel, UsageError
 from unimo2.formats.images import load_image
 from unimo2.formats.karpathy import KarpathyImage
 from unimo2.modeling.padding import IGNORED
 from unimo2.modeling.token_statistics import TEXT
-from unimo2.progress import Progress, Report
 from zoo.families.unimo2 import Unimo2Scorer
 from zoo.protocols import ItemFeatures, StackedFeatures
 

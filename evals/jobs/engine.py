@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from evals.jobs.plan import Job, State
+from unimo2.console import announce, duration
 from unimo2.errors import Unimo2Error, UsageError
-from unimo2.progress import announce, duration
 
 LOCAL, SLURM = "local", "slurm"
 ENGINES = (LOCAL, SLURM)

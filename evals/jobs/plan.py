@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any, NamedTuple
 
-from unimo2.progress import duration
+from unimo2.console import duration
 
 
 class State(str, Enum):

@@ -20,9 +20,9 @@ from evals.prediction import with_room
 from evals.retrieval.planner import CAPTIONS_PER_BLOCK, PairBlock, ScoringPlan
 from evals.retrieval.shortlist import SUGGESTED, most_pairs
 from evals.retrieval.writer import BlockWriter, Scores
+from unimo2.console import LONG_RUN_SECONDS, Progress, Report
 from unimo2.errors import BadCheckpoint, IncompatibleModel
 from unimo2.formats.images import load_image
-from unimo2.progress import LONG_RUN_SECONDS, Progress, Report
 from zoo.protocols import ImagePreparer, Shortlister, StackedFeatures
 
 if TYPE_CHECKING:
@@ -240,11 +240,7 @@ class _Clock:
         elapsed = time.perf_counter() - self._started
         self._report(
             Progress(
-                "pairs",
-                self._pairs - left,
-                self._pairs,
-                elapsed * left / self._session,
-                self._hint,
+                "pairs", self._pairs - left, self._pairs, elapsed * left / self._session, self._hint
             )
         )
 

@@ -182,7 +182,7 @@ def _site(
 ) -> None:
     from reports.site import Built, SiteRequest, build
     from reports.watching import watch
-    from unimo2.progress import announce, showing
+    from unimo2.console import announce, showing
 
     def written(found: Built) -> None:
         left_out = f", {found.left_out:,} left out by the budget" if found.left_out else ""
@@ -238,8 +238,8 @@ def _listing(found: Sequence[Record], form: TableFormat, width: int | None) -> s
 
 def _levels(data_root: Path | None, found: Sequence[Record]) -> Levels | None:
     """Upper bounds and baselines of the mini suite, if it exists and was measured on."""
+    from evals.datasets.suites import MINI
     from evals.suite_mini import default_root
-    from evals.suites import MINI
     from reports.levels import Levels
     from unimo2.errors import MissingData
 
@@ -287,7 +287,7 @@ def compare(
     from evals.compare import compare as compare_runs
     from reports.comparison import comparison_json, comparison_table
     from reports.render import render
-    from unimo2.progress import showing, stage
+    from unimo2.console import showing, stage
 
     as_json = as_json or form is TableFormat.json
     with showing(quiet=as_json), stage("comparing item by item"):

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from unimo2.cli.console import find_data_root
 from unimo2.cli.guard import Excludes, Needs, OneOf
 from unimo2.cli.options import (
     AsJson,
     DataRoot,
     SuiteName,
     TrainingDevice,
+    find_data_root,
     offering,
     recipes,
 )
@@ -26,10 +26,10 @@ from unimo2.files import PathUse
 if TYPE_CHECKING:
     from evals.ablation import AblationRow, Planned, Study
     from evals.ablation.plan import Cell
+    from evals.datasets.suites import Suite
     from evals.embedded import Reproduction
     from evals.jobs import Engine, Job
     from evals.records import Record
-    from evals.suites import Suite
     from reports.grid import GridRows
     from unimo2.training.recipes import Recipe
 
@@ -182,8 +182,9 @@ def ablate(
     package; an interrupted training or evaluation resumes where it stopped. A job that fails costs
     only those that need it.
     """
-    from evals import ablation, suites
+    from evals import ablation
     from evals.ablation.estimates import Estimator
+    from evals.datasets import suites
     from reports.grid import GridRows, table_columns
 
     asked = GridRows(tuple(without or ()), tuple(k or ()), tuple(c or ()), one_to_one)
@@ -391,7 +392,7 @@ def _cell(cell: Cell, told: set[str]) -> str:
 
 def _costs(jobs: Sequence[Job], told: set[str]) -> str:
     """What some jobs cost; those of a row above cost nothing more."""
-    from unimo2.progress import duration
+    from unimo2.console import duration
 
     if jobs and told.issuperset(job.name for job in jobs):
         return "as above"

@@ -98,7 +98,7 @@ def reproduce(
     evaluations, and the ablations. What the runs folder has is not done again, and the same command
     goes on after an interruption.
     """
-    from evals import suites
+    from evals.datasets import suites
     from evals.embedded import Reproduction
     from evals.jobs import remaining, run_jobs
 

@@ -9,7 +9,7 @@ import pytest
 
 from builders import corpora_folders
 from evals import records
-from evals.suites import Suite
+from evals.datasets.suites import Suite
 from reports.cli.ablate import _rows
 from reports.grid import GridRows, table_columns
 from unimo2.cli import main

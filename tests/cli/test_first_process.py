@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from evals.cli.train import say
 from evals.training import choose_retrieval_weight
-from unimo2.cli.console import say
 
 
 @pytest.mark.parametrize(("rank", "said"), [(None, True), ("0", True), ("1", False)])

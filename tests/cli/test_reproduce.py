@@ -4,10 +4,11 @@ import json
 
 import pytest
 
-from evals import records, suites
+from evals import records
 from evals.ablation import running
+from evals.datasets import suites
+from evals.datasets.suites import Suite
 from evals.embedded import embedded_models, reproducing
-from evals.suites import Suite
 from unimo2.cli import main
 
 CORPORA = """

@@ -7,9 +7,9 @@ import pytest
 
 from builders.item_fakes import write_vqa
 from evals import records
+from evals.datasets.suites import resolve
 from evals.metrics.ranking import Metric
 from evals.records import Record
-from evals.suites import resolve
 from reports.examples import read_split
 
 EVIL_NAME = '</script><script>alert(1)</script>"><img src=x onerror=alert(1)>\x1b[2J=1+1'

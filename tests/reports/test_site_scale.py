@@ -12,8 +12,8 @@ import pytest
 
 from builders.item_fakes import write_vqa
 from evals import records
+from evals.datasets.suites import resolve
 from evals.metrics.ranking import Metric
-from evals.suites import resolve
 from reports.examples import read_split
 
 RUNS, ITEMS = 100, 5_000

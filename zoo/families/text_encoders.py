@@ -18,7 +18,6 @@ from torch.nn.functional import normalize
 from transformers import (
     AutoModel,
     AutoModelForSequenceClassification,
-    AutoTokenizer,
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
@@ -27,7 +26,7 @@ from unimo2.devices import find_device, find_dtype
 from unimo2.errors import BadCheckpoint, IncompatibleModel
 from unimo2.formats.weights import weights_sha256
 from unimo2.processing import longest
-from zoo.adapter import Adapter, class_names, columns, evaluated, load_strictly, loading
+from zoo.adapter import Adapter, class_names, columns, evaluated, load_strictly, read_tokenizer
 from zoo.cards import Card
 
 RECOGNISES = {
@@ -77,8 +76,7 @@ def load(
     encoder = (folder / "modules.json").is_file() and not classified
     kind = AutoModel if encoder else AutoModelForSequenceClassification
     options = {"trust_remote_code": trust_remote_code}
-    with loading(folder, "a tokenizer"):
-        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, **options)
+    tokenizer = read_tokenizer(folder, trust_remote_code)
     refuse_no_words(tokenizer, folder)
     model = load_strictly(kind, folder, card, precision, unused=_UNUSED, **options).to(chosen)
     refuse_other_words(tokenizer, model, folder)

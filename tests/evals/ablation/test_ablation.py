@@ -20,10 +20,10 @@ from evals.ablation import (
 from evals.ablation.cost import pair_flops
 from evals.ablation.estimates import Estimator
 from evals.ablation.study import WEIGHT
+from evals.datasets.suites import Suite
 from evals.jobs import Cost, Engine, run_jobs
 from evals.metrics.ranking import Metric
 from evals.records import Record
-from evals.suites import Suite
 from unimo2.errors import UsageError
 from unimo2.modeling.model import Unimo2Model, Unimo2Output
 from unimo2.processing import Unimo2Processor, train_tokenizer

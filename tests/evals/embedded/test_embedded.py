@@ -8,11 +8,11 @@ import pytest
 from builders import corpora_folders
 from builders.tiny_tasks import write_root
 from evals import records
+from evals.datasets.suites import Suite
 from evals.embedded import PRETRAINED, Measurement, Reproduction, embedded_models, install
 from evals.embedded import reproducing as reproducing
 from evals.embedded.models import MOST_BYTES
 from evals.jobs import Engine, State, run_jobs
-from evals.suites import Suite
 from unimo2.errors import UsageError
 from unimo2.modeling.configuration import Unimo2Config
 from unimo2.modeling.heads import Unimo2ForPairs

@@ -6,7 +6,7 @@ import torch
 from transformers import CLIPConfig
 
 from builders.foreign_models import TEXT, VISION
-from evals.retrieval import towers
+from evals.bench import towers
 from unimo2.cli import main
 
 CPU = torch.device("cpu")

@@ -12,7 +12,8 @@ from timm.models._hub import save_for_hf
 import evals
 from builders.foreign_models import clip_folder, shaken, vilt_folder
 from builders.item_fakes import LAST, write_imagenet
-from evals import linear_probe, records
+from evals import records
+from evals.image_classification import linear_probe
 from unimo2.errors import BadData, IncompatibleModel, UsageError
 from unimo2.formats.images import load_image
 

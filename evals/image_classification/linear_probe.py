@@ -18,13 +18,13 @@ from numpy.typing import NDArray
 
 from evals.benchmark import Request, option
 from evals.distributed import ProcessGroup
+from evals.image_classification.zero_shot import ClassOptions
 from evals.metrics.ranking import Floats, Ints, Ranking, rank_classes
 from evals.prediction import with_room
-from evals.zero_shot import ClassOptions
+from unimo2.console import Progress, Report
 from unimo2.errors import BadCheckpoint, BadData, IncompatibleModel, UsageError
 from unimo2.files import write_atomically
 from unimo2.formats.images import loaded
-from unimo2.progress import Progress, Report
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -218,7 +218,7 @@ class Probe:
         self._model, self._fitted = model, fitted
 
     def rank(self, images: Sequence[Image], targets: Sequence[int]) -> Ranking:
-        """Rank of each image's true class, as `evals.zero_shot.ClassScorer.rank`."""
+        """Rank of each image's true class, as `evals.image_classification.zero_shot.ClassScorer.rank`."""
         return rank_classes(self._fitted.logits(_features(self._model, images)), targets)
 
 

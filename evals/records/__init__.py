@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evals.metrics.ranking import Metric
-from evals.protocol import facts
+from evals.records.protocol import facts
 from unimo2.errors import BadData, MissingData
 from unimo2.files import write_atomically, write_text
 
@@ -27,7 +27,7 @@ SCHEMA = 2  # 1 had sentences in its protocol
 _READ = (1, SCHEMA)
 _LARGEST = 1e12  # of any number that is measured; more is a broken file, and overflows in sums
 RECORD, SAMPLES = "record.json", "samples.parquet"
-MEASURED = Path(__file__).parent / "measured"  # records that ship with the package
+MEASURED = Path(__file__).parents[1] / "measured"  # records that ship with the package
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Record:
         benchmark: For example "flickr".
         model: The card's name, or the folder's.
         variant: What distinguishes runs of one model (an ablation's row, another weight), or None.
-        protocol: How it was measured, in enumerations and numbers (`evals.protocol`); sentences
+        protocol: How it was measured, in enumerations and numbers (`evals.records.protocol`); sentences
             of schema 1 are translated.
         data: fingerprint, root_name, split, images, captions, official, note.
         metrics: By name, for example "image_retrieval/R@1".

@@ -15,13 +15,11 @@ from typing import cast
 
 import torch
 from torch import Tensor
-from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.utils.flop_counter import FlopCounterMode
 
 from evals.retrieval.shortlist import SUGGESTED, most_pairs
 from unimo2 import Unimo2Config, Unimo2Model, Unimo2Processor
 from unimo2.bench.fusion import allowed, dense_masked, linear_shapes
-from unimo2.bench.timing import Shape, flops, interleave, products
+from unimo2.bench.timing import Shape, flops, interleave, operations, products
 from unimo2.modeling.fusion import GroundedLayer
 from unimo2.modeling.model import Unimo2Output
 from zoo.families.unimo2 import Unimo2Scorer, set_precision
@@ -207,14 +205,6 @@ class Bench:
         return cast(Tensor, out.itm_logits)[:, 1].float()
 
 
-def count(call: Callable[[], object]) -> float:
-    """Operations of a call by torch's own counter, attention included."""
-    # The counter knows the products of plain attention on every device, fused kernels on some.
-    with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
-        call()
-    return float(counter.get_total_flops())
-
-
 def measure(
     config: Unimo2Config,
     images: int,
@@ -286,11 +276,11 @@ def _methods(one: Bench, each: Tensor, rate: Tensor, shortlist: int) -> tuple[Me
     towers = IMAGES * each[0] + CAPTIONS * each[1]  # [rounds], seconds
     everything = IMAGES * CAPTIONS
     chosen = most_pairs(IMAGES, CAPTIONS, shortlist)
-    tower_flops = IMAGES * count(one.encode_images) + CAPTIONS * count(one.encode_texts)
-    own, dense = count(one.score), count(one.score_dense)
-    released = count(one.score_released)
-    in_pair = count(partial(one.scorer.base.encode_image, one.pixels))
-    in_pair += count(partial(one.scorer.base.encode_text, one.tokens))
+    tower_flops = IMAGES * operations(one.encode_images) + CAPTIONS * operations(one.encode_texts)
+    own, dense = operations(one.score), operations(one.score_dense)
+    released = operations(one.score_released)
+    in_pair = operations(partial(one.scorer.base.encode_image, one.pixels))
+    in_pair += operations(partial(one.scorer.base.encode_text, one.tokens))
     ours = _exhaustive(each)
     # The shortlist is chosen by a first pass of the towers, and fused by a second one.
     found = [

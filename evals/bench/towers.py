@@ -22,13 +22,13 @@ from PIL import Image
 from torch import Tensor
 from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel, CLIPTokenizer
 
+from evals.bench.retrieval import CAPTIONS, IMAGES
 from evals.benchmarks.flickr import Flickr, RetrievalData
-from evals.retrieval.bench import CAPTIONS, IMAGES
 from evals.runner import make_request
 from evals.splits import SplitInfo
 from unimo2.bench.timing import interleave, ratio, seconds
+from unimo2.console import silent
 from unimo2.formats.karpathy import Caption, KarpathyImage
-from unimo2.progress import silent
 from zoo.families.clip import ClipEncoder
 
 PHOTO = (500, 375)  # pixels of a usual image of Flickr30k

@@ -6,7 +6,6 @@ name and fingerprint (the embedded suite is written with one); any other is the 
 
 from __future__ import annotations
 
-import contextlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from unimo2.errors import BadData, MissingData, UsageError
-from unimo2.files import expanded, write_text
+from unimo2.files import expanded
 
 MINI, PAPER = "mini", "paper"
 SUITES = (MINI, PAPER)
@@ -42,9 +41,7 @@ class Suite:
 
 
 def resolve(
-    suite: str | None = None,
-    data_root: str | Path | None = None,
-    needs: Sequence[str] | None = (),
+    suite: str | None = None, data_root: str | Path | None = None, needs: Sequence[str] | None = ()
 ) -> Suite:
     """Find the data that a command means.
 
@@ -124,49 +121,3 @@ def _read(root: Path) -> Suite:
     if content is None:
         return Suite(PAPER, root, None)
     return Suite(content["suite"], root, content["fingerprint"], content.get("fingerprints", {}))
-
-
-def keep_fingerprints(root: Path) -> dict[str, dict[str, str]]:
-    """Write into a suite's description what each benchmark reads from it, unless it is there.
-
-    The fingerprints are those that records have: of everything that a model sees and is judged by.
-    With them a number is matched with the suite's levels without reading the data again.
-
-    Args:
-        root: The data root of a generated suite.
-
-    Returns:
-        For each benchmark the fingerprint of each split that it can be measured on, the usual one
-        first; splits and benchmarks that the suite lacks are left out.
-
-    Raises:
-        BadData: No readable description.
-    """
-    path = root / DESCRIPTION
-    content = description(root)
-    if content is None:
-        raise BadData(f"{path} is missing; only a generated suite keeps fingerprints")
-    if KEPT not in content:
-        content[KEPT] = _fingerprints(_read(root))
-        with contextlib.suppress(OSError):  # a suite that cannot be written to is read each time
-            write_text(path, json.dumps(content, indent=2) + "\n")
-    kept: dict[str, dict[str, str]] = content[KEPT]
-    return kept
-
-
-def _fingerprints(suite: Suite) -> dict[str, dict[str, str]]:
-    """By the benchmarks' own readers."""
-    from evals.benchmark import Request
-    from evals.registry import benchmarks, get_benchmark
-
-    found: dict[str, dict[str, str]] = {}
-    for benchmark in map(get_benchmark, benchmarks()):
-        for split in dict.fromkeys((benchmark.default_split, *benchmark.splits)):
-            if split == "train":
-                continue  # large, and never measured on
-            options = benchmark.Options()
-            request = Request(benchmark.name, suite.name, split=split, options=options)
-            with contextlib.suppress(UsageError):  # not in this suite
-                read = benchmark.read(suite, request)
-                found.setdefault(benchmark.name, {})[split] = read.fingerprint
-    return found

@@ -5,10 +5,12 @@ import pytest
 
 import evals
 from builders.item_fakes import LAST, NoisyScorer, write_imagenet
-from evals import records, suites, zero_shot
+from evals import records
 from evals.benchmark import Request
+from evals.datasets import suites
+from evals.image_classification import zero_shot
+from evals.image_classification.zero_shot import prompts, templates
 from evals.runner import make_request
-from evals.zero_shot import prompts, templates
 from unimo2.errors import IncompatibleModel, UsageError
 from unimo2.formats.imagenet import Synset
 from unimo2.formats.images import load_image

@@ -15,15 +15,15 @@ import numpy as np
 
 from evals.benchmark import Request, option
 from evals.metrics.ranking import Floats, Ranking, rank_classes
-from evals.protocol import ClassNames, Ensemble
+from evals.records.protocol import ClassNames, Ensemble
 from evals.retrieval.options import PairOptions
 from evals.retrieval.planner import PAIRS_PER_BLOCK
 from evals.retrieval.scorer import score_chosen, score_stacks
 from evals.retrieval.shortlist import SUGGESTED, Mask, top_k, two_tiers
+from unimo2.console import stage, tracked
 from unimo2.errors import IncompatibleModel, UsageError
 from unimo2.formats.imagenet import Synset
 from unimo2.formats.parsing import first_few
-from unimo2.progress import stage, tracked
 from zoo import protocols
 from zoo.protocols import ImagePreparer, StackedFeatures
 
@@ -246,7 +246,6 @@ class ClassScorer:
         chosen = templates(self.request.options.templates)
         self._per_class = len(chosen)
         names = class_names(self.synsets, self.request.options.class_names)
-        self.same_names = len(names) - len(set(names))
         self._sentences = prompts(names, chosen)
         self._kept: list[ItemFeatures] | None = None
         self._vectors: np.ndarray | None = None

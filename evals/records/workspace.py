@@ -30,12 +30,10 @@ class Workspace:
 
     Attributes:
         folder: Where the run writes.
-        resumed: It was started by an earlier session.
         earlier: Unfinished runs that a new one differs from in its data alone, newest first.
     """
 
     folder: Path
-    resumed: bool
     earlier: Sequence[Path] = ()
 
 
@@ -78,12 +76,12 @@ def opened(runs: Path, identity: Mapping[str, object], fresh: bool) -> Iterator[
             with _locked(folder) as mine:
                 # Another process may have finished it between the search and the lock.
                 if mine and not (folder / RECORD).exists():
-                    yield Workspace(folder, resumed=True)
+                    yield Workspace(folder)
                     return
     folder = _begin(runs)
     with _locked(folder):
         write_text(folder / IDENTITY, text)
-        yield Workspace(folder, False, earlier)
+        yield Workspace(folder, earlier)
 
 
 def is_worked_on(folder: Path) -> bool:

@@ -8,9 +8,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from evals import environment, records
+from evals import records
 from evals.metrics.ranking import Metric
-from evals.records import Record
+from evals.records import Record, environment
 from unimo2.errors import BadData, MissingData
 from zoo import cards
 

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from evals import records
-from evals.protocol import BootstrapInterval, Measure, Pairs, Protocol, Score, facts, texts
+from evals.records.protocol import BootstrapInterval, Measure, Pairs, Protocol, Score, facts, texts
 
 RECORDS = sorted(records.MEASURED.rglob("record.json"))
 NOT_TOLD = {"task", "training"}  # the benchmark's name; nested

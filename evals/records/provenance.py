@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from evals.benchmark import Benchmark, Request
+from evals.datasets.suites import MINI, Suite
 from evals.registry import canonical, get_benchmark
-from evals.suites import MINI, Suite
 from unimo2.errors import IncompatibleModel, UsageError
 from zoo import cards
 from zoo.lineage import UNKNOWN, Lineage, lineage

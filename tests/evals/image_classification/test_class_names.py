@@ -6,8 +6,8 @@ import torch
 from PIL import Image
 
 from builders.item_fakes import Fake
-from evals import zero_shot
 from evals.benchmarks.imagenet import _Classifier
+from evals.image_classification import zero_shot
 from evals.runner import make_request
 from unimo2.errors import IncompatibleModel, UsageError
 from unimo2.formats.imagenet import Synset

@@ -7,7 +7,8 @@ import pytest
 
 from builders.foreign_models import clip_folder
 from builders.retrieval_fakes import write_flickr
-from evals import official, records
+from evals import records
+from evals.cli import official
 from evals.registry import get_benchmark
 from evals.runner import make_request
 from unimo2.cli import main

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from evals import suites
+from evals.datasets import suites
 from unimo2.errors import BadData, MissingData, UsageError
 
 
