@@ -12,7 +12,7 @@ from evals.ablation import running
 from evals.ablation.columns import GridColumn
 from evals.ablation.rows import AblationRow, digest, same_row
 from evals.ablation.study import WEIGHT, Study, trained_facts
-from evals.jobs import Cost, Job, State, unique
+from evals.jobs import Cost, PlannedJob, State, unique
 from evals.records import Record
 
 RowState = Literal["done", "trained", "interrupted", "to do"]
@@ -30,7 +30,7 @@ class Cell:
 
     column: GridColumn
     record: Record | None
-    jobs: tuple[Job, ...]
+    jobs: tuple[PlannedJob, ...]
 
 
 @dataclass(frozen=True)
@@ -46,11 +46,11 @@ class Planned:
 
     row: AblationRow
     state: RowState
-    jobs: tuple[Job, ...]
+    jobs: tuple[PlannedJob, ...]
     cells: tuple[Cell, ...]
 
     @property
-    def every_job(self) -> tuple[Job, ...]:
+    def every_job(self) -> tuple[PlannedJob, ...]:
         """All that is left to do."""
         return (*self.jobs, *(job for cell in self.cells for job in cell.jobs))
 
@@ -140,7 +140,7 @@ def make_plan(
     return plan
 
 
-def jobs_of(plan: Iterable[Planned]) -> list[Job]:
+def jobs_of(plan: Iterable[Planned]) -> list[PlannedJob]:
     """All that is left to do, once: rows of one training share it and all that follows."""
     return unique(job for planned in plan for job in planned.every_job)
 
@@ -176,19 +176,23 @@ def _state(study: Study, row: AblationRow) -> RowState:
     return "interrupted" if (study.folder(row) / "log.jsonl").is_file() else "to do"
 
 
-def _base_jobs(study: Study, row: AblationRow, labels: _Labels, cost: Estimates) -> tuple[Job, ...]:
+def _base_jobs(
+    study: Study, row: AblationRow, labels: _Labels, cost: Estimates
+) -> tuple[PlannedJob, ...]:
     """What must be done before a row can be measured at all."""
-    jobs: list[Job] = []
+    jobs: list[PlannedJob] = []
     state = _state(study, row)
     if state != "trained":
         how = State.INTERRUPTED if state == "interrupted" else State.TO_DO
         work = partial(running.train_row, study, row)
-        jobs.append(Job(f"{labels.training(row)}: pre-train", work, (), how, cost.training(row)))
+        jobs.append(
+            PlannedJob(f"{labels.training(row)}: pre-train", work, (), how, cost.training(row))
+        )
     if row.inference and WEIGHT not in trained_facts(study.base(row)):
         needs = tuple(job.name for job in jobs)
         work = partial(running.switch_off, study, row)
         name = f"{labels.model(row)}: switch off"
-        jobs.append(Job(name, work, needs, cost=cost.weighing(row)))
+        jobs.append(PlannedJob(name, work, needs, cost=cost.weighing(row)))
     return tuple(jobs)
 
 
@@ -197,22 +201,22 @@ def _cell_jobs(
     row: AblationRow,
     column: GridColumn,
     label: str,
-    base: Sequence[Job],
+    base: Sequence[PlannedJob],
     cost: Estimates,
-) -> tuple[Job, ...]:
+) -> tuple[PlannedJob, ...]:
     """The fine-tuning and the evaluation of a column that is not done."""
     needs = tuple(job.name for job in base)
-    jobs: list[Job] = []
+    jobs: list[PlannedJob] = []
     folder = study.tuned(row, column) if not column.zero_shot else study.base(row)
     if not column.zero_shot and not (folder / running.SUMMARY).is_file():
         begun = (folder / "log.jsonl").is_file()
         name = f"{label}: fine-tune {column.name}"
         work = partial(running.tune, study, row, column)
         state = State.INTERRUPTED if begun else State.TO_DO
-        jobs.append(Job(name, work, needs, state, cost.tuning(row, column)))
+        jobs.append(PlannedJob(name, work, needs, state, cost.tuning(row, column)))
         needs = (name,)
     begun = running.evaluation_folder(study, row, column).is_dir()
     measure = partial(running.evaluate, study, row, column)
     state = State.INTERRUPTED if begun else State.TO_DO
     name = f"{label}: evaluate {column.name}"
-    return (*jobs, Job(name, measure, needs, state, cost.evaluation(row, column)))
+    return (*jobs, PlannedJob(name, measure, needs, state, cost.evaluation(row, column)))

@@ -13,7 +13,7 @@ from evals import records
 from evals.ablation.running import alone
 from evals.datasets.suites import Suite
 from evals.embedded.models import PRETRAINED, EmbeddedModel, embedded_models, folder_of
-from evals.jobs import Cost, Job, State
+from evals.jobs import Cost, PlannedJob, State
 from evals.records import Record
 from evals.registry import get_benchmark, shown
 from unimo2.errors import UsageError
@@ -129,7 +129,7 @@ class Reproduction:
         """How a training begins: one that started from a model that is gone starts over."""
         return "never" if (self.folder(model.name) / SUMMARY).is_file() else "auto"
 
-    def jobs(self, measurements: Sequence[Measurement]) -> list[Job]:
+    def jobs(self, measurements: Sequence[Measurement]) -> list[PlannedJob]:
         """Trainings and evaluations, in order; those that are done are among them.
 
         Args:
@@ -139,14 +139,14 @@ class Reproduction:
         trainings = [self._training(model) for model in embedded_models()]
         return trainings + [self._measurement(one, found) for one in measurements]
 
-    def _training(self, model: EmbeddedModel) -> Job:
+    def _training(self, model: EmbeddedModel) -> PlannedJob:
         work = partial(tune_model if model.task else pretrain_model, self, model)
         needs = map(training_name, self.needs(model))
         begun = (self.folder(model.name) / "log.jsonl").is_file()
         state = State.INTERRUPTED if begun else State.TO_DO
         state = State.DONE if self.is_trained(model) else state
         cost = self._training_cost(model) if state is State.INTERRUPTED else Cost(None)
-        return Job(training_name(model.name), work, tuple(needs), state, cost)
+        return PlannedJob(training_name(model.name), work, tuple(needs), state, cost)
 
     def _training_cost(self, model: EmbeddedModel) -> Cost:
         """What an interrupted pre-training has left, by its own log."""
@@ -156,7 +156,7 @@ class Reproduction:
         steps, last = self.recipe(model).training.steps, lines[-1]
         return Cost(last["seconds"] / last["step"] * (steps - last["step"]), "its own log")
 
-    def _measurement(self, one: Measurement, found: Sequence[Record]) -> Job:
+    def _measurement(self, one: Measurement, found: Sequence[Record]) -> PlannedJob:
         same = [
             record
             for record in found
@@ -168,7 +168,7 @@ class Reproduction:
         ]
         done = [record for record in same if record.weights_sha256 == self._weights(one.model)]
         cost = Cost(same[-1].seconds, f"{one.model} on {same[-1].device}") if same else Cost(None)
-        return Job(
+        return PlannedJob(
             one.name,
             partial(measure_model, self, one),
             (training_name(one.model),),

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from evals.jobs.plan import Job, State
+from evals.jobs.plan import PlannedJob, State
 from unimo2.console import announce, duration
 from unimo2.errors import Unimo2Error, UsageError
 
@@ -61,10 +61,10 @@ class _Result(Protocol):
         ...
 
 
-Submit = Callable[[Job], _Result]
+Submit = Callable[[PlannedJob], _Result]
 
 
-def run_jobs(jobs: Sequence[Job], engine: Engine) -> None:
+def run_jobs(jobs: Sequence[PlannedJob], engine: Engine) -> None:
     """Run what is left of a plan, in the order of its needs.
 
     Args:
@@ -94,7 +94,7 @@ def run_jobs(jobs: Sequence[Job], engine: Engine) -> None:
 class _Run:
     """One run of a plan."""
 
-    def __init__(self, jobs: Sequence[Job], submit: Submit, engine: Engine) -> None:
+    def __init__(self, jobs: Sequence[PlannedJob], submit: Submit, engine: Engine) -> None:
         self.waiting, self.submit, self.engine = list(jobs), submit, engine
         self.running: dict[str, tuple[_Result, float]] = {}
         self.failed: dict[str, BaseException] = {}
@@ -153,7 +153,7 @@ def _opened(engine: Engine) -> Iterator[Submit]:
 
 
 def _here(engine: Engine) -> Submit:
-    def submit(job: Job) -> _Result:
+    def submit(job: PlannedJob) -> _Result:
         found: Future[None] = Future()
         log = _log(engine, job) if engine.quiet else None
         try:
@@ -166,11 +166,11 @@ def _here(engine: Engine) -> Submit:
     return submit
 
 
-def _log(engine: Engine, job: Job) -> Path:
+def _log(engine: Engine, job: PlannedJob) -> Path:
     return engine.logs / (re.sub(r"[^A-Za-z0-9._=-]+", "-", job.name) + ".log")
 
 
-def _work(job: Job, log: Path | None) -> None:
+def _work(job: PlannedJob, log: Path | None) -> None:
     """Do a job; what it prints goes to a file."""
     if log is None:
         job.work()
@@ -259,7 +259,7 @@ def _slurm(engine: Engine) -> Submit:
     return lambda job: _Submitted(executor.submit(_work_there, job))
 
 
-def _work_there(job: Job) -> BaseException | None:
+def _work_there(job: PlannedJob) -> BaseException | None:
     """Do a job on a node; an error of the user's comes back as such, and not as a traceback."""
     try:
         job.work()

@@ -33,7 +33,7 @@ NOTHING = Cost(0.0)
 
 
 @dataclass(frozen=True)
-class Job:
+class PlannedJob:
     """A training or an evaluation.
 
     Attributes:
@@ -62,12 +62,12 @@ class Job:
         }
 
 
-def unique(jobs: Iterable[Job]) -> list[Job]:
+def unique(jobs: Iterable[PlannedJob]) -> list[PlannedJob]:
     """The jobs, each name once, in order."""
     return list({job.name: job for job in reversed(list(jobs))}.values())[::-1]
 
 
-def remaining(jobs: Sequence[Job], things: str = "jobs") -> str:
+def remaining(jobs: Sequence[PlannedJob], things: str = "jobs") -> str:
     """What is left of a plan and what it will cost, in a sentence."""
     left = [job for job in jobs if job.state is not State.DONE]
     if not left:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from evals.ablation.plan import Cell
     from evals.datasets.suites import Suite
     from evals.embedded import Reproduction
-    from evals.jobs import Engine, Job
+    from evals.jobs import Engine, PlannedJob
     from evals.records import Record
     from reports.grid import GridRows
     from unimo2.training.recipes import Recipe
@@ -261,7 +261,7 @@ class GridRequest:
         found = ablation.find_records(study)
         return ablation.make_plan(study, rows, found, Estimator(study, found))
 
-    def jobs(self, whole: Reproduction) -> list[Job]:
+    def jobs(self, whole: Reproduction) -> list[PlannedJob]:
         """What is left of them; rows wait for the towers that their recipe starts from."""
         from evals.ablation import jobs_of
         from evals.embedded.reproducing import towers_of, training_name
@@ -390,7 +390,7 @@ def _cell(cell: Cell, told: set[str]) -> str:
     return "done" if cell.record is not None else _costs(cell.jobs, told)
 
 
-def _costs(jobs: Sequence[Job], told: set[str]) -> str:
+def _costs(jobs: Sequence[PlannedJob], told: set[str]) -> str:
     """What some jobs cost; those of a row above cost nothing more."""
     from unimo2.console import duration
 

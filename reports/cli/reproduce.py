@@ -24,7 +24,7 @@ from unimo2.files import PathUse
 
 if TYPE_CHECKING:
     from evals.embedded import Measurement, Reproduction
-    from evals.jobs import Job
+    from evals.jobs import PlannedJob
 
 _EVERY = "1-5"
 
@@ -115,7 +115,7 @@ def reproduce(
         ABLATION_RERANK if rerank is None else rerank,
     )
 
-    def planned() -> list[Job]:
+    def planned() -> list[PlannedJob]:
         models = plan.jobs(measured)
         return models + (grid.jobs(plan) if grid.tables else [])
 
@@ -162,7 +162,7 @@ def _measurements(numbers: Sequence[int]) -> list[Measurement]:
     return list(dict.fromkeys(every))
 
 
-def _plan_text(jobs: Sequence[Job]) -> str:
+def _plan_text(jobs: Sequence[PlannedJob]) -> str:
     """Every job with its state and cost."""
     import pandas as pd
 

@@ -10,18 +10,20 @@ from pathlib import Path
 
 import pytest
 
-from evals.jobs import Cost, Engine, Job, State, remaining, run_jobs, unique
+from evals.jobs import Cost, Engine, PlannedJob, State, remaining, run_jobs, unique
 from evals.jobs.engine import slurm_parameters
 from evals.registry import get_benchmark
 from unimo2.errors import UsageError
 
 
-def marks(folder: Path, *names: str) -> list[Job]:
+def marks(folder: Path, *names: str) -> list[PlannedJob]:
     """Jobs that leave a folder each; a later one needs the one before, whose folder it lies in."""
-    jobs: list[Job] = []
+    jobs: list[PlannedJob] = []
     for name in names:
         folder = folder / name
-        jobs.append(Job(name, partial(os.mkdir, folder), tuple(job.name for job in jobs[-1:])))
+        jobs.append(
+            PlannedJob(name, partial(os.mkdir, folder), tuple(job.name for job in jobs[-1:]))
+        )
     return jobs
 
 
@@ -33,14 +35,14 @@ def test_jobs_run_after_what_they_need(tmp_path):
 
 def test_what_is_done_is_not_run_and_nobody_waits_for_it(tmp_path):
     """Against a job that would fail if it ran."""
-    done = Job("a", partial(os.rmdir, tmp_path / "nothing"), state=State.DONE)
-    run_jobs([done, Job("b", partial(os.mkdir, tmp_path / "b"), ("a",))], Engine())
+    done = PlannedJob("a", partial(os.rmdir, tmp_path / "nothing"), state=State.DONE)
+    run_jobs([done, PlannedJob("b", partial(os.mkdir, tmp_path / "b"), ("a",))], Engine())
     assert (tmp_path / "b").is_dir()
 
 
 def test_a_fault_of_ours_is_raised_as_it_is_after_the_others_have_ended(tmp_path):
     """Against the exception of the failing call, and the folder of the job behind it."""
-    broken = Job("broken", partial(os.rmdir, tmp_path / "nothing"))
+    broken = PlannedJob("broken", partial(os.rmdir, tmp_path / "nothing"))
     with pytest.raises(FileNotFoundError):
         run_jobs([broken, *marks(tmp_path, "a")], Engine())
     assert (tmp_path / "a").is_dir()
@@ -48,7 +50,7 @@ def test_a_fault_of_ours_is_raised_as_it_is_after_the_others_have_ended(tmp_path
 
 def test_processes_run_beside_each_other_and_log_to_files(tmp_path, capsys):
     """Against folders, a file a job, and a mistake of the user's in one of them."""
-    jobs = [*marks(tmp_path, "a", "b"), Job("wrong: c", partial(get_benchmark, "nonsense"))]
+    jobs = [*marks(tmp_path, "a", "b"), PlannedJob("wrong: c", partial(get_benchmark, "nonsense"))]
     with pytest.raises(UsageError, match=r"wrong: c: unknown benchmark 'nonsense'"):
         run_jobs(jobs, Engine(jobs=2, logs=tmp_path / "logs", device="cpu"))
     assert (tmp_path / "a" / "b").is_dir()
@@ -65,9 +67,9 @@ FOREVER = """
 import sys, time
 from functools import partial
 from pathlib import Path
-from evals.jobs import Engine, Job, run_jobs
+from evals.jobs import Engine, PlannedJob, run_jobs
 if __name__ == "__main__":
-    jobs = [Job(name, partial(time.sleep, 120)) for name in "ab"]
+    jobs = [PlannedJob(name, partial(time.sleep, 120)) for name in "ab"]
     run_jobs(jobs, Engine(jobs=2, logs=Path(sys.argv[1]), device="cpu"))
 """
 
@@ -98,7 +100,7 @@ def test_no_process_outlives_a_killed_plan(tmp_path):
 def test_a_cluster_runs_the_same_plan(tmp_path, capsys):
     """Against submitit's local executor: folders in order, and one line for a failing job."""
     pytest.importorskip("submitit", reason="the extra 'slurm' is not installed")
-    jobs = [*marks(tmp_path, "a", "b"), Job("wrong", partial(get_benchmark, "nonsense"))]
+    jobs = [*marks(tmp_path, "a", "b"), PlannedJob("wrong", partial(get_benchmark, "nonsense"))]
     engine = Engine(
         "slurm", 2, tmp_path / "logs", "cpu", slurm_parameters(["timeout_min=5"]), cluster="local"
     )
@@ -122,9 +124,9 @@ def test_a_cluster_that_is_not_there_is_said(tmp_path, monkeypatch):
 def test_what_is_left_is_said_with_its_cost():
     """Against sums by hand; what nobody knows is not counted as nothing."""
     jobs = [
-        Job("a", print, cost=Cost(600.0, "b")),
-        Job("c", print, cost=Cost(None)),
-        Job("d", print, state=State.DONE),
+        PlannedJob("a", print, cost=Cost(600.0, "b")),
+        PlannedJob("c", print, cost=Cost(None)),
+        PlannedJob("d", print, state=State.DONE),
     ]
     assert remaining(jobs) == (
         "2 of 3 jobs remain, about 10 min (estimated from b); the cost of 1 of them is not known."
