@@ -12,7 +12,7 @@ from evals.ablation import running
 from evals.ablation.columns import GridColumn
 from evals.ablation.rows import AblationRow, digest, same_row
 from evals.ablation.study import WEIGHT, Study, trained_facts
-from evals.jobs import Cost, PlannedJob, State, unique
+from evals.jobs import Cost, PlannedJob, State, last_logged, unique
 from evals.records import Record
 
 RowState = Literal["done", "trained", "interrupted", "to do"]
@@ -184,10 +184,10 @@ def _base_jobs(
     state = _state(study, row)
     if state != "trained":
         how = State.INTERRUPTED if state == "interrupted" else State.TO_DO
-        work = partial(running.train_row, study, row)
-        jobs.append(
-            PlannedJob(f"{labels.training(row)}: pre-train", work, (), how, cost.training(row))
-        )
+        work, name = partial(running.train_row, study, row), f"{labels.training(row)}: pre-train"
+        done = last_logged(study.folder(row)).get("step", 0) / row.recipe.training.steps
+        price = cost.training(row).part(1.0 - done)
+        jobs.append(PlannedJob(name, work, (), how, price))
     if row.inference and WEIGHT not in trained_facts(study.base(row)):
         needs = tuple(job.name for job in jobs)
         work = partial(running.switch_off, study, row)

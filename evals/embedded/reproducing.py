@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -13,7 +13,7 @@ from evals import records
 from evals.ablation.running import alone
 from evals.datasets.suites import Suite
 from evals.embedded.models import PRETRAINED, EmbeddedModel, embedded_models, folder_of
-from evals.jobs import Cost, PlannedJob, State
+from evals.jobs import Cost, PlannedJob, State, last_logged
 from evals.records import Record
 from evals.registry import get_benchmark, shown
 from unimo2.errors import UsageError
@@ -150,10 +150,10 @@ class Reproduction:
 
     def _training_cost(self, model: EmbeddedModel) -> Cost:
         """What an interrupted pre-training has left, by its own log."""
-        lines = _lines(self.folder(model.name) / "log.jsonl")
-        if model.task or not lines:
+        last = last_logged(self.folder(model.name))
+        if model.task or not last:
             return Cost(None)
-        steps, last = self.recipe(model).training.steps, lines[-1]
+        steps = self.recipe(model).training.steps
         return Cost(last["seconds"] / last["step"] * (steps - last["step"]), "its own log")
 
     def _measurement(self, one: Measurement, found: Sequence[Record]) -> PlannedJob:
@@ -234,21 +234,6 @@ def _tower(place: str) -> str:
 def _read(path: Path) -> dict[str, Any]:
     found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     return found
-
-
-def _lines(path: Path) -> list[Mapping[str, Any]]:
-    """The lines of losses of a log."""
-    if not path.is_file():
-        return []
-    lines = []
-    for text in path.read_text(encoding="utf-8").splitlines():
-        try:
-            line = json.loads(text)
-        except ValueError:  # cut off by a kill
-            continue
-        if "seconds" in line and line.get("step"):
-            lines.append(line)
-    return lines
 
 
 def pretrain_model(plan: Reproduction, model: EmbeddedModel) -> None:

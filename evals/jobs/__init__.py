@@ -6,6 +6,15 @@ need it. Every job keeps what is finished on disk, so that the same plan goes on
 """
 
 from evals.jobs.engine import Engine, run_jobs
-from evals.jobs.plan import Cost, PlannedJob, State, remaining, unique
+from evals.jobs.plan import Cost, PlannedJob, State, last_logged, remaining, unique
 
-__all__ = ["Cost", "Engine", "PlannedJob", "State", "remaining", "run_jobs", "unique"]
+__all__ = [
+    "Cost",
+    "Engine",
+    "PlannedJob",
+    "State",
+    "last_logged",
+    "remaining",
+    "run_jobs",
+    "unique",
+]

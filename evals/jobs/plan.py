@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from unimo2.console import duration
@@ -23,6 +25,10 @@ class Cost(NamedTuple):
 
     seconds: float | None  # None where nothing is known
     basis: str = ""
+
+    def part(self, share: float) -> Cost:
+        """Of what is left, a share of 0 to 1."""
+        return self if self.seconds is None else self._replace(seconds=share * self.seconds)
 
     def __str__(self) -> str:
         """For a reader."""
@@ -60,6 +66,20 @@ class PlannedJob:
             "basis": self.cost.basis,
             "needs": list(self.needs),
         }
+
+
+def last_logged(folder: Path) -> Mapping[str, Any]:
+    """The last line of losses that a training in a folder has logged: "step", "seconds" ...; or nothing."""
+    path = folder / "log.jsonl"
+    for text in reversed(path.read_text(encoding="utf-8").splitlines() if path.is_file() else ()):
+        try:
+            line = json.loads(text)
+        except ValueError:  # cut off by a kill
+            continue
+        if "seconds" in line and line.get("step"):
+            found: Mapping[str, Any] = line
+            return found
+    return {}
 
 
 def unique(jobs: Iterable[PlannedJob]) -> list[PlannedJob]:

@@ -286,6 +286,11 @@ def test_cost_is_that_of_a_done_row_scaled_by_steps_and_operations(workers, stud
     longer = replace(RECIPE, training=replace(RECIPE.training, steps=80))
     (row,) = make_rows(longer, study.suite, (4,))
     assert estimate.training(row).seconds == pytest.approx(160.0)
+    folder = study.folder(row)
+    folder.mkdir(parents=True)
+    (folder / "log.jsonl").write_text('{"step": 60, "seconds": 9.0}\n{"step": 61, "sec')
+    (plan,) = make_plan(study, [row], find_records(study), estimate)
+    assert plan.jobs[0].cost.seconds == pytest.approx(160.0 / 4)  # 60 of 80 steps are done
     (more,) = make_rows(RECIPE, study.suite, (64,))
     costs = (estimate.training(more), estimate.tuning(more, COCO), estimate.evaluation(more, COCO))
     assert [cost.seconds > low for cost, low in zip(costs, (80.0, 30.0, 10.0), strict=True)]
