@@ -208,9 +208,11 @@ def _places(engine: Engine) -> list[Mapping[str, str]]:
     Raises:
         UsageError: More jobs than GPUs.
     """
-    import torch
+    gpus = 0
+    if engine.device != "cpu":
+        import torch
 
-    gpus = torch.cuda.device_count() if engine.device != "cpu" else 0
+        gpus = torch.cuda.device_count()
     if gpus:
         if engine.jobs > gpus:
             raise UsageError(f"--jobs {engine.jobs}: there are {gpus} GPUs here, one for each job")

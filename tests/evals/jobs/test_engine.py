@@ -69,7 +69,7 @@ from functools import partial
 from pathlib import Path
 from evals.jobs import Engine, PlannedJob, run_jobs
 if __name__ == "__main__":
-    jobs = [PlannedJob(name, partial(time.sleep, 120)) for name in "ab"]
+    jobs = [PlannedJob(name, partial(time.sleep, 600)) for name in "ab"]
     run_jobs(jobs, Engine(jobs=2, logs=Path(sys.argv[1]), device="cpu"))
 """
 
@@ -81,7 +81,7 @@ def test_no_process_outlives_a_killed_plan(tmp_path):
     first = subprocess.Popen(
         [sys.executable, str(script), str(logs)], start_new_session=True, stderr=subprocess.DEVNULL
     )
-    until = time.monotonic() + 120
+    until = time.monotonic() + 240
     while len(list(logs.glob("*"))) < 2 and time.monotonic() < until:
         time.sleep(0.1)
     assert len(list(logs.glob("*"))) == 2
