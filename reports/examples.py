@@ -171,10 +171,8 @@ def examples(record: Record, sources: ExampleSources) -> Examples | None:
     if data is None:
         note = "The data is not here: texts and images are left out."
     elif record.data.get("note") is None and data.fingerprint != record.data.get("fingerprint"):
-        data, note = (
-            None,
-            "The data here is not the data that was measured: texts and images are left out.",
-        )
+        data = None
+        note = "The data here is not the data that was measured: texts and images are left out."
     make = _MAKERS.get(record.benchmark, _glue if "target" in samples else _plain)
     words = _WORDS.get(record.benchmark, ("item", "prediction", "truth", "score"))
     try:

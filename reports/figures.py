@@ -188,10 +188,8 @@ def read_logs(runs: Path) -> list[Log]:
             if isinstance(line, dict) and isinstance(line.get("step"), (int, float)):
                 lines.append(line)
         if len(lines) > 1:
-            name, ended = (
-                path.parent.relative_to(runs).as_posix(),
-                path.with_name(SUMMARY).is_file(),
-            )
+            name = path.parent.relative_to(runs).as_posix()
+            ended = path.with_name(SUMMARY).is_file()
             last = datetime.fromtimestamp(path.stat().st_mtime, timezone.utc)
             logs.append(Log(name, lines, ended, last.strftime("%Y-%m-%d %H:%M:%S")))
     return logs

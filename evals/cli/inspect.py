@@ -62,10 +62,8 @@ def dictionary(
     from evals.inspection.interventions import measure
     from evals.suite_mini.patches import flickr_scenes
 
-    scorer, root = (
-        _scorer(model, device),
-        resolve(None, find_data_root(data_root, None), ["flickr30k"]).root,
-    )
+    scorer = _scorer(model, device)
+    root = resolve(None, find_data_root(data_root, None), ["flickr30k"]).root
     images = _images(root, split, limit)
     content: dict[str, Any] = {"model": scorer.name, "split": split}
     if interventions:

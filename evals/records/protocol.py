@@ -86,63 +86,6 @@ class BootstrapInterval:
     method: str = "percentile_bootstrap"
 
 
-@dataclass(frozen=True)
-class Protocol:
-    """The entries of a record's "protocol" that benchmarks share; `to_dict` gives the entry.
-
-    Attributes:
-        zero_shot: The model is not fine-tuned for the benchmark.
-        interval: Interval of every metric.
-        measure: None where the benchmark's name says it.
-        score: None where nothing is ranked.
-        pairs: None where no pairs are scored.
-        rerank: Candidates of a shortlist; None without one.
-        shortlist_from: The other model that chose them: its card, weights, score and lineage.
-        text_prompt: What captions were put into; None for nothing.
-        contrastive_weight: Weight of the contrastive score; None without one.
-        text: What is read of a row; None where there is only one thing to read.
-        ties: None where nothing is ranked.
-        templates: Sentences per class; None without classes.
-        prompt: The sentence, where it is only one.
-        ensemble: What several come to; None for one.
-        class_names: None without classes.
-        recall_at: Ranks of recall; empty for none.
-        beam_size: Beam size of captioning; None without.
-    """
-
-    zero_shot: bool
-    interval: BootstrapInterval
-    measure: Measure | None = None
-    score: Score | None = None
-    pairs: Pairs | None = None
-    rerank: int | None = None
-    shortlist_from: Mapping[str, Any] | None = None
-    text_prompt: str | None = None
-    contrastive_weight: float | None = None
-    text: Text | None = None
-    ties: Ties | None = None
-    templates: int | None = None
-    prompt: str | None = None
-    ensemble: Ensemble | None = None
-    class_names: ClassNames | None = None
-    recall_at: tuple[int, ...] = ()
-    beam_size: int | None = None
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values, fit for JSON; what does not apply is left out."""
-        return {
-            name: _plain(value)
-            for name, value in asdict(self).items()
-            if value is not None and value != ()
-        }
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Enum):
-        return value.value
-    return list(value) if isinstance(value, tuple) else value
-
-
 # The sentences of schema 1: by entry and text, the entry and value of schema 2. The tasks say no
 # more than the benchmark's name.
 _OWN_NAME = (None, "")

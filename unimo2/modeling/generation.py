@@ -1,4 +1,4 @@
-"""Captioning: batched beam search; `unimo2.modeling.generation` gives it the next token's logits.
+"""Captioning: batched beam search over the logits of the next token.
 
 Shapes: b images, k beams of each, r = b * k text rows, t tokens so far, V vocabulary.
 """

@@ -139,7 +139,7 @@ def convert(
         allow_partial: Whether parameters may be missing; they get initial values.
         seed: Seed for those initial values.
         processor: Written beside the weights, so that they can be evaluated and fine-tuned; from
-            `unimo2.released.convert`.
+            `released_processor`.
 
     Returns:
         What became of every name.

@@ -14,6 +14,7 @@ from torch.nn import functional
 
 from unimo2.data.batches import ImageBatch, MixedBatch, PairBatch, TextBatch
 from unimo2.data.seeding import spread
+from unimo2.devices import total
 from unimo2.modeling.contrast import info_nce
 from unimo2.modeling.heads import Unimo2ForPreTraining
 from unimo2.modeling.model import Unimo2Model
@@ -27,7 +28,6 @@ from unimo2.training.distributed import (
     gather_narrow,
     mean_cross_entropy,
     rank,
-    total,
     widest,
     world_size,
 )

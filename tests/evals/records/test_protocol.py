@@ -5,7 +5,7 @@ import json
 import pytest
 
 from evals import records
-from evals.records.protocol import BootstrapInterval, Measure, Pairs, Protocol, Score, facts, texts
+from evals.records.protocol import facts, texts
 
 RECORDS = sorted(records.MEASURED.rglob("record.json"))
 NOT_TOLD = {"task", "training"}  # the benchmark's name; nested
@@ -30,28 +30,3 @@ def test_facts_are_stable_and_keep_what_they_do_not_know():
     assert facts(own) == own
     first = facts({"pairs": "shortlist of 5 classes an image by ...", "rerank": 5})
     assert first == {"pairs": "class_shortlist", "rerank": 5} == facts(first)
-
-
-def test_a_benchmark_can_say_it_in_values():
-    """Against the sentences that say the same."""
-    said = Protocol(
-        zero_shot=True,
-        interval=BootstrapInterval("images", 2000),
-        measure=Measure.ACCURACY,
-        score=Score.FUSED,
-        pairs=Pairs.SHORTLISTS,
-        rerank=64,
-        recall_at=(1, 5, 10),
-    ).to_dict()
-    assert json.loads(json.dumps(said)) == said
-    shortlist = "shortlist of 64 images a caption and 64 captions an image by contrastive score"
-    assert said == {"measure": "accuracy"} | facts(
-        {
-            "zero_shot": True,
-            "interval": "percentile bootstrap over images, 2,000 resamples",
-            "score": "itm + contrastive_weight * contrastive",
-            "pairs": f"{shortlist}, fused; the others below, by contrastive score",
-            "rerank": 64,
-            "recall_at": [1, 5, 10],
-        }
-    )
