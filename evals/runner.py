@@ -41,7 +41,7 @@ Notice = Callable[[str], None]
 def run(
     benchmark: str,
     *,
-    model: str | Path | Model = "mini",
+    model: str | Path | Card | Model = "mini",
     on_progress: Report | None = None,
     on_notice: Notice | None = None,
     share: ProcessGroup = ALL,
@@ -51,8 +51,9 @@ def run(
 
     Args:
         benchmark: Its name, "flickr" or "snli-ve".
-        model: A card's name, a model folder, or a model that is loaded already (`device`, `dtype`
-            and `image_size` are its own then); "finetuned" for the embedded one of the benchmark.
+        model: A card's name, a card, a model folder, or a model that is loaded already (`device`,
+            `dtype` and `image_size` are its own then); "finetuned" for the embedded one of the
+            benchmark.
         on_progress: Called as the work progresses.
         on_notice: Called beforehand with what the user should know of the run.
         share: Share of this process, where several measure together (`evals.distributed.launched`).
@@ -168,7 +169,7 @@ def _worded(form: str, value: Any) -> str:
 
 def evaluate(
     request: Request,
-    model: Model | None = None,
+    model: Card | Model | None = None,
     on_progress: Report | None = None,
     on_notice: Notice | None = None,
     share: ProcessGroup = ALL,
@@ -177,7 +178,7 @@ def evaluate(
 
     Args:
         request: What is to be measured.
-        model: A loaded model, instead of the request's.
+        model: A card or a loaded model, instead of the request's.
         on_progress: Called as the work progresses.
         on_notice: Called beforehand with what the user should know of the run.
         share: Share of this process, where several measure together.
@@ -240,13 +241,17 @@ class _Ready:
 
 
 def _prepare(
-    request: Request, given: Model | None, on_notice: Notice | None, share: ProcessGroup
+    request: Request, given: Card | Model | None, on_notice: Notice | None, share: ProcessGroup
 ) -> _Ready:
     """Load the model, refuse what it cannot do, then read the data."""
     benchmark = get_benchmark(request.benchmark)
     _check_options(benchmark, request)
     alternatives = benchmark.alternatives(request)
-    asked = _fitting_card(benchmark, request, alternatives) if given is None else given
+    asked = (
+        _fitting_card(benchmark, request, alternatives, given)
+        if given is None or isinstance(given, cards.Card)
+        else given
+    )
     # Not before: what the embedded suite lacks is drawn.
     suite = suites.resolve(request.suite, request.data_root, [benchmark.name])
     card = asked if isinstance(asked, cards.Card) else None
@@ -278,9 +283,11 @@ def _prepare(
     return _Ready(benchmark, request, suite, model, protocol, data, notes)
 
 
-def _fitting_card(benchmark: Benchmark, request: Request, alternatives: Sequence[str]) -> Card:
-    """The card of the requested model; refuses one that cannot be measured so."""
-    card = zoo.resolve(request.model)
+def _fitting_card(
+    benchmark: Benchmark, request: Request, alternatives: Sequence[str], given: Card | None
+) -> Card:
+    """The card of the requested model, or the given one; refuses one that cannot be measured so."""
+    card = zoo.resolve(request.model) if given is None else given
     wanted = required(alternatives, card.capabilities.__contains__)
     cards.require(card, wanted)
     provenance.check_tuning(card, request)

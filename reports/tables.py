@@ -10,7 +10,9 @@ in no table of a report.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
+from statistics import mean, stdev
 from typing import TYPE_CHECKING, Any
 
 from evals.metrics.ranking import Metric
@@ -28,6 +30,7 @@ from reports.selection import (
     arrange,
     columns_of,
     comparable,
+    condition_of,
     described,
     gather,
     label_of,
@@ -256,6 +259,7 @@ def measured_tables(
         Table(sheet_title(sheet), _grid(sheet, level_rows(levels, sheet)), sheet_notes(sheet))
         for sheet in sheets
     ]
+    tables += [seed_table(sheets[0].table, rows) for rows in _over_seeds(sheets)]
     tables[-1] = tables[-1].with_notes(left_out)
     return tables
 
@@ -313,6 +317,90 @@ def row_remark(row: TableRow, columns: Sequence[Column]) -> str:
     for record in row.records.values():
         found += remarks(record.protocol)
     return "; ".join(dict.fromkeys(found))
+
+
+# Rows of an ablation that were trained with several seeds.
+
+SeedRows = Mapping[tuple[str, str], Sequence[TableRow]]
+"""Rows by group and label; each differs from the others of its name in the seed alone."""
+
+
+def _over_seeds(sheets: Sequence[Sheet]) -> list[SeedRows]:
+    """For each ablation with several seeds its rows of two seeds or more."""
+    found: dict[str, dict[tuple[str, str], dict[int, TableRow]]] = {}
+    for sheet in sheets:
+        if sheet.place > 1:  # another protocol
+            continue
+        for row in sheet.rows:
+            training = _training(row)
+            if training is not None:
+                home = found.setdefault(_same(sheet.suite, training), {})
+                rows = home.setdefault((row.group, row.label), {})
+                if _unseeded(training) == _unseeded(_training(next(iter(rows.values()), row))):
+                    rows[training["seed"]] = row
+    several = [
+        {name: list(by_seed.values()) for name, by_seed in home.items() if len(by_seed) > 1}
+        for home in found.values()
+    ]
+    return [rows for rows in several if rows]
+
+
+def _training(row: TableRow) -> Mapping[str, Any] | None:
+    found: Mapping[str, Any] | None = next(iter(row.records.values())).protocol.get("training")
+    return found
+
+
+def _same(suite: str, training: Mapping[str, Any]) -> str:
+    return json.dumps([suite, *(training.get(name) for name in ("recipe", "budget", "data"))])
+
+
+def _unseeded(training: Mapping[str, Any] | None) -> str:
+    """A training without its seed."""
+    told = training or {}
+    config = {name: value for name, value in told.get("config", {}).items() if name != "seed"}
+    return json.dumps([told.get("model"), config], sort_keys=True)
+
+
+def seed_table(number: int, rows: SeedRows) -> Table:
+    """Means over seeds, with the standard deviation of a single training.
+
+    Args:
+        number: Of the paper's table.
+        rows: Of one ablation.
+    """
+    first = next(iter(rows.values()))[0]
+    training = _training(first) or {}
+    suite = next(iter(first.records.values())).suite
+    seeds = sorted({(_training(row) or {})["seed"] for some in rows.values() for row in some})
+    sheet = Sheet(number, suite, 1, 1, [first], columns_of(number))
+    heads = sheet_heads(sheet)
+    cells = [
+        [
+            paper.join([("", _spread(some, one)) for one in members], separator, NOT_MEASURED)
+            for _, separator, members in heads
+        ]
+        for some in rows.values()
+    ]
+    title = (
+        f"Table {number}, means over seeds {', '.join(map(str, seeds))}, suite {suite}; each row "
+        f"trained for {training['budget']:,} steps (recipe {training['recipe']})"
+    )
+    note = "± the standard deviation over seeds (n - 1); in brackets the number of seeds."
+    grid = Grid("Model", [head for head, _, _ in heads], list(rows), cells)
+    return Table(title, grid, (note,))
+
+
+def _spread(rows: Sequence[TableRow], column: Column) -> str:
+    """Mean and standard deviation of one number, of the rows that have it by one protocol."""
+    found = [(row.records[column.block], row.metric(column)) for row in rows if row.metric(column)]
+    values = [
+        metric.value
+        for record, metric in found
+        if metric is not None and condition_of(record) == condition_of(found[0][0])
+    ]
+    if len(values) < 2:
+        return ""
+    return f"{mean(values):.1f}±{stdev(values):.1f} ({len(values)})"
 
 
 def sheet_title(sheet: Sheet) -> str:

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from evals.cli.train import choose_retrieval_weight, say
+from evals.cli.train import say
+from evals.training import choose_retrieval_weight
 
 
 @pytest.mark.parametrize(("rank", "said"), [(None, True), ("0", True), ("1", False)])

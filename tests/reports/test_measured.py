@@ -198,3 +198,30 @@ def test_parameters_alone_fill_no_table_4(make_record, trained):
     records += [make_record("ablation", "k=10", training=trained(10))]
     (table,) = measured_tables(4, records)
     assert set(table.frame.to_numpy().ravel()) == {"not measured"}
+
+
+def test_rows_of_several_seeds_have_their_mean_and_spread(make_record, trained):
+    """Against statistics by hand: 60 and 64 at R@1, one more for R@1's K; no seed is picked."""
+    records = [
+        make_record("ablation", "full", value, training=trained(seed=seed) | {"base": str(seed)})
+        for seed, value in ((0, 60.0), (1, 64.0))
+    ]
+    part = {"training": trained(grounding="none") | {"base": "0"}, "without": "gd"}
+    records += [make_record("ablation", "without=gd", 50.0, **part)]
+    (alone,) = measured_tables(4, records)
+    assert "seed 0" in alone.title  # of seed 1 there is only the full training
+    records += [
+        make_record(
+            "ablation",
+            "without=gd",
+            52.0,
+            training=trained(grounding="none", seed=1) | {"base": "1"},
+            without="gd",
+        )
+    ]
+    *single, spread = measured_tables(4, records)
+    assert ["seed 0" in one.title for one in single] == [True, False]
+    assert "means over seeds 0, 1" in spread.title and len(single) == 2
+    assert spread.frame.loc[("", "full"), "ZS-IR R@1"] == "63.0±2.8 (2)"
+    assert spread.frame.loc[("GD", "w/o GD (P)"), "ZS-IR R@1"] == "52.0±1.4 (2)"
+    assert spread.frame.loc[("", "full"), "COCO Caption B@4/C"] == "not measured"

@@ -74,14 +74,27 @@ VERBS = {
         "reports.cli",
         "Compare two runs item by item: differences of all metrics with intervals and p-values.",
     ),
-    "report": ("reports.cli", "Show the paper's tables, each with the measured results below it."),
-    "ablate": (
+    "report": (
         "reports.cli",
+        "Show the paper's tables, each with the measured results below it.",
+    ),
+    "ablate": (
+        "reports.cli.ablate",
         "Train and evaluate variants of one recipe for the same number of steps.",
     ),
-    "data": ("evals.cli.data", "List, verify, fetch and show data sets; make the embedded suite."),
+    "reproduce": (
+        "reports.cli.reproduce",
+        "Train and measure again all that comes with the package.",
+    ),
+    "data": (
+        "evals.cli.data",
+        "List, verify, fetch and show data sets; make the embedded suite.",
+    ),
     "eval": ("evals.cli.eval", "Evaluate a model on a benchmark of the paper."),
-    "score": ("evals.cli.score", "Score existing prediction files with the official metrics."),
+    "score": (
+        "evals.cli.score",
+        "Score existing prediction files with the official metrics.",
+    ),
     "zoo": ("zoo.cli", "List and show models; convert the released checkpoint."),
     "bench": ("evals.cli.bench", "Measure the speed of the model's parts on this machine."),
     "inspect": ("evals.cli.inspect", "Inspect a model's grounded dictionary."),
@@ -95,7 +108,7 @@ GROUP = "unimo2.commands"
 INTERRUPTED, TERMINATED, UNREAD = 130, 143, 141
 _WIDEST = 100  # columns of help
 # Verbs whose runs keep what is finished.
-_RESUMED = ("eval", "finetune", "pretrain", "ablate")
+_RESUMED = ("eval", "finetune", "pretrain", "ablate", "reproduce")
 # File errors that the user can fix: a path that is missing, full, or owned by another user.
 _OF_THE_MACHINE = {
     errno.EACCES,
