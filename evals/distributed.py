@@ -18,9 +18,8 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TypeVar, cast
 
-from unimo2.devices import launcher_number
+from unimo2.devices import launched_processes, launched_rank, launcher_number
 from unimo2.errors import UsageError
-from unimo2.training.launched import launched_processes, launched_rank
 
 Value = TypeVar("Value")
 

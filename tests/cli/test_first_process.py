@@ -4,11 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from evals.cli.train import choose_retrieval_weight
-from unimo2.cli.console import say
-from unimo2.devices import own_cores
+from evals.cli.train import say
+from evals.training import choose_retrieval_weight
+from unimo2.devices import launched_processes, launched_rank, own_cores
 from unimo2.errors import UsageError
-from unimo2.training.launched import launched_processes, launched_rank
 
 
 @pytest.mark.parametrize(("rank", "said"), [(None, True), ("0", True), ("1", False)])

@@ -79,8 +79,12 @@ VERBS = {
         "Show the paper's tables, each with the measured results below it.",
     ),
     "ablate": (
-        "reports.cli",
+        "reports.cli.ablate",
         "Train and evaluate variants of one recipe for the same number of steps.",
+    ),
+    "reproduce": (
+        "reports.cli.reproduce",
+        "Train and measure again all that comes with the package.",
     ),
     "data": (
         "evals.cli.data",
@@ -104,7 +108,7 @@ GROUP = "unimo2.commands"
 INTERRUPTED, TERMINATED, UNREAD = 130, 143, 141
 _WIDEST = 100  # columns of help
 # Verbs whose runs keep what is finished.
-_RESUMED = ("eval", "finetune", "pretrain", "ablate")
+_RESUMED = ("eval", "finetune", "pretrain", "ablate", "reproduce")
 # File errors that the user can fix: a path that is missing, full, or owned by another user.
 _OF_THE_MACHINE = {
     errno.EACCES,

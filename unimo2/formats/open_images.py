@@ -17,14 +17,7 @@ from typing import NamedTuple
 
 from unimo2.errors import BadData, MissingData
 from unimo2.formats.layout import OpenImagesFiles
-from unimo2.formats.parsing import (
-    BROKEN_ROW,
-    Listings,
-    Skips,
-    numbered_lines,
-    refuse,
-    refuse_lost,
-)
+from unimo2.formats.parsing import BROKEN_ROW, Listings, Skips, numbered_lines, refuse, refuse_lost
 
 LABEL_FILES, CLASS_FILES = OpenImagesFiles.LABELS, OpenImagesFiles.CLASS_NAMES
 _COLUMNS = ["ImageID", "Source", "LabelName", "Confidence"]

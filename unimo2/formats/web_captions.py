@@ -243,10 +243,7 @@ def sorted_entries(folder: Path) -> list[Path]:
 
 
 def _on_disk(
-    rows: Iterable[tuple[str, str, str]],
-    locate: Locate,
-    lost: Skips | None,
-    broken: Skips | None,
+    rows: Iterable[tuple[str, str, str]], locate: Locate, lost: Skips | None, broken: Skips | None
 ) -> Iterator[WebPair]:
     """The pairs whose image is there; the path of a row must not lead out of the data root."""
     listings = Listings()

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
+from unimo2.console import stage
 from unimo2.data.batches import MixedBatch
 from unimo2.data.corpora import prompted, read_classes, read_pairs
 from unimo2.data.images import ImageStore
@@ -29,7 +30,6 @@ from unimo2.modeling.configuration import Unimo2Config
 from unimo2.modeling.heads import Unimo2ForPreTraining
 from unimo2.modeling.towers import TIMM_FOLDER, load_roberta, load_vit, start_from_towers
 from unimo2.processing import Unimo2Processor, as_clip_reads, train_tokenizer
-from unimo2.progress import stage
 from unimo2.training.checkpoints import save_tensors
 from unimo2.training.config import PretrainConfig
 from unimo2.training.curriculum import Corpora

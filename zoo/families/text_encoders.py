@@ -18,7 +18,6 @@ from torch.nn.functional import normalize
 from transformers import (
     AutoModel,
     AutoModelForSequenceClassification,
-    AutoTokenizer,
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
@@ -33,7 +32,7 @@ from zoo.adapter import (
     columns,
     evaluated,
     load_strictly,
-    loading,
+    read_tokenizer,
     refuse_other_words,
 )
 from zoo.cards import Card
@@ -83,8 +82,7 @@ def load(
     encoder = (folder / "modules.json").is_file() and not classified
     kind = AutoModel if encoder else AutoModelForSequenceClassification
     options = {"trust_remote_code": trust_remote_code}
-    with loading(folder, "a tokenizer"):
-        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, **options)
+    tokenizer = read_tokenizer(folder, trust_remote_code)
     refuse_no_words(tokenizer, folder)
     model = load_strictly(kind, folder, card, precision, unused=_UNUSED, **options).to(chosen)
     rows = int(cast(Any, model.get_input_embeddings()).num_embeddings)

@@ -13,7 +13,7 @@ from PIL import Image
 
 from evals.datasets.catalogue import conceptual_captions as cc_entry
 from evals.datasets.catalogue import sbu as sbu_entry
-from evals.datasets.images import ImageCheck
+from evals.datasets.entry import ImageCheck
 from evals.datasets.registry import is_there, presence
 from unimo2.errors import BadData, MissingData
 from unimo2.formats.images import load_image
