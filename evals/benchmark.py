@@ -11,19 +11,16 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from evals.datasets.suites import Suite
 from evals.distributed import ProcessGroup, Team
 from evals.metrics.ranking import RESAMPLES, Floats, Metric
-from evals.suites import Suite
+from unimo2.console import Report, silent
 from unimo2.devices import DEVICES, DTYPES
 from unimo2.errors import UsageError
 from unimo2.files import PathUse
-from unimo2.progress import Report, silent
 
 if TYPE_CHECKING:
     import pandas as pd
-
-    from evals.retrieval.dtype_choice import DtypeChoice
-    from evals.scoring import Scored
 
 
 def option(
@@ -62,6 +59,28 @@ def option(
 @dataclass(frozen=True)
 class NoOptions:
     """Options of a benchmark that has none."""
+
+
+def image_size_option() -> Any:
+    """The field `image_size` of a benchmark's options."""
+    return option(
+        None,
+        "Resize images to N x N pixels, a multiple of the patch size; the model's own by default.",
+        metavar="N",
+        range=(1, 8192),
+        variant="image-size-{:g}",
+    )
+
+
+@dataclass(frozen=True)
+class ImageOptions:
+    """Of a benchmark with images.
+
+    Attributes:
+        image_size: Side of the square that images are resized to; None for the model's own.
+    """
+
+    image_size: int | None = image_size_option()
 
 
 @dataclass(frozen=True)
@@ -106,15 +125,11 @@ class Request:
     )
     device: str = option("auto", "auto, cpu, cuda, cuda:1 ...", of=DEVICES)
     dtype: str | None = option(
-        None,
-        "float32, bfloat16 or float16; the model's own by default.",
-        of=(*DTYPES, "auto"),
+        None, "float32, bfloat16 or float16; the model's own by default.", of=(*DTYPES, "auto")
     )
     trust_remote_code: bool = option(False, "Run the Python code shipped with the model's weights.")
     batch_size: int | None = option(
-        None,
-        "Items or pairs per call; by default a long run times a few sizes.",
-        range=(1, 65_536),
+        None, "Items or pairs per call; by default a long run times a few sizes.", range=(1, 65_536)
     )
     seed: int = option(0, "Seed for the bootstrap intervals.", range=(0, None))
     features: Path | None = option(
@@ -149,6 +164,51 @@ class Outcome:
     throughput: Mapping[str, float]
     clean_up: Callable[[], None]
     notes: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Scored:
+    """What predictions are worth.
+
+    Attributes:
+        metrics: By name, in percent.
+        missing: Items without a prediction, which were left out because that was allowed.
+        notes: What a reader must know.
+    """
+
+    metrics: Mapping[str, Metric]
+    missing: int = 0
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class DtypeChoice:
+    """What the measurement found.
+
+    Attributes:
+        fast: Whether the lower precision is taken.
+        speedup: Time of the exact model / time of the fast one, median over the captions.
+        changed: Sampled queries of both directions whose truth has another rank.
+        queries: Sampled queries.
+        images: Images of the sample.
+        captions: Its captions.
+    """
+
+    fast: bool
+    speedup: float
+    changed: int
+    queries: int
+    images: int
+    captions: int
+
+    def note(self, exact: str, fast: str) -> str:
+        """Note for the record; the arguments are the two dtypes."""
+        ranks = "the same ranks" if not self.changed else f"{self.changed} other ranks"
+        return (
+            f"dtype auto: {fast if self.fast else exact} is used; {fast} took 1/{self.speedup:.2f} "
+            f"of the time of {exact} and gave {ranks} for {self.queries} sampled queries "
+            f"({self.images} images x {self.captions} captions)"
+        )
 
 
 @dataclass(frozen=True)

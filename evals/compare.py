@@ -23,8 +23,8 @@ from evals.metrics.bootstrap import draws
 from evals.metrics.ranking import RESAMPLES, Floats, Ints
 from evals.records import RECORD, Record
 from evals.registry import get_benchmark
+from unimo2.console import tracked
 from unimo2.errors import BadData, UsageError
-from unimo2.progress import tracked
 
 PERMUTATIONS = 10_000
 _ROUNDING = 1e-9
@@ -252,13 +252,7 @@ def _exchanged_items(a: ItemMetric, b: ItemMetric) -> Exchange:
     return differences
 
 
-def _p_value(
-    exchanged: Exchange,
-    units: int,
-    found: float,
-    seed: int,
-    permutations: int,
-) -> float:
+def _p_value(exchanged: Exchange, units: int, found: float, seed: int, permutations: int) -> float:
     """Share of random exchanges whose difference is at least as large, the observed one included.
 
     Args:
@@ -364,34 +358,32 @@ def sample_metrics(run: Record) -> dict[str, SampleMetric | ItemMetric]:
 
 def _require_same_data(a: Record, b: Record) -> None:
     """Refuse runs whose items are not the same."""
-    for field in ("benchmark", "suite"):
-        ours, theirs = getattr(a, field), getattr(b, field)
-        if ours != theirs:
-            raise UsageError(f"the runs cannot be compared: {field} {ours} and {theirs}")
-    for field in sorted((a.data.keys() | b.data.keys()) - set(_NOT_DATA) - {"fingerprint"}):
-        ours, theirs = a.data.get(field), b.data.get(field)
-        if ours != theirs:
-            raise UsageError(f"the runs cannot be compared: {field} {ours} and {theirs}")
-    if a.data["fingerprint"] != b.data["fingerprint"]:
+    facts = {**_apart(vars(a), vars(b), ("benchmark", "suite")), **_apart(a.data, b.data)}
+    prints = facts.pop("fingerprint", None)
+    for field in _NOT_DATA:
+        facts.pop(field, None)
+    for field, (ours, theirs) in facts.items():
+        raise UsageError(f"the runs cannot be compared: {field} {ours} and {theirs}")
+    if prints is not None:
         raise UsageError(
             "the runs cannot be compared: they measure different data (its fingerprints differ: "
-            f"{a.data['fingerprint'][:12]} and {b.data['fingerprint'][:12]})"
+            f"{prints[0][:12]} and {prints[1][:12]})"
         )
-    for field in ("task", "recall_at"):
-        ours, theirs = a.protocol.get(field), b.protocol.get(field)
-        if ours != theirs:
-            raise UsageError(f"the runs cannot be compared: {field} {ours} and {theirs}")
+    for field, (ours, theirs) in _apart(a.protocol, b.protocol, ("task", "recall_at")).items():
+        raise UsageError(f"the runs cannot be compared: {field} {ours} and {theirs}")
 
 
 def _differences(a: Record, b: Record) -> dict[str, tuple[Any, Any]]:
     """How the runs differ: model, weights, dtype, device and protocol."""
-    found: dict[str, tuple[Any, Any]] = {}
-    for field in ("model", "variant", "weights_sha256", "dtype", "device", "seed"):
-        ours, theirs = getattr(a, field), getattr(b, field)
-        if ours != theirs:
-            found[field] = (ours, theirs)
-    for field in sorted((a.protocol.keys() | b.protocol.keys()) - set(_NOT_APART)):
-        ours, theirs = a.protocol.get(field), b.protocol.get(field)
-        if ours != theirs:
-            found[field] = (ours, theirs)
-    return found
+    fields = ("model", "variant", "weights_sha256", "dtype", "device", "seed")
+    protocol = _apart(a.protocol, b.protocol)
+    known = {name: both for name, both in protocol.items() if name not in _NOT_APART}
+    return {**_apart(vars(a), vars(b), fields), **known}
+
+
+def _apart(
+    a: Mapping[str, Any], b: Mapping[str, Any], names: Iterable[str] | None = None
+) -> dict[str, tuple[Any, Any]]:
+    """Fields whose values differ, as (A's, B's); of all fields by name if none are named."""
+    both = sorted(a.keys() | b.keys()) if names is None else names
+    return {name: (a.get(name), b.get(name)) for name in both if a.get(name) != b.get(name)}

@@ -9,7 +9,6 @@ do not either, and a run may resume with another number.
 from __future__ import annotations
 
 import atexit
-import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
@@ -19,8 +18,8 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TypeVar, cast
 
+from unimo2.devices import launched_processes, launched_rank, launcher_number
 from unimo2.errors import UsageError
-from unimo2.training.launched import launched_processes, launched_rank
 
 Value = TypeVar("Value")
 
@@ -162,4 +161,4 @@ def own_device(device: str, share: ProcessGroup) -> str:
 
     if device != "auto" or share.count == 1 or not torch.cuda.is_available():
         return device
-    return f"cuda:{int(os.environ.get('LOCAL_RANK', '0')) % torch.cuda.device_count()}"
+    return f"cuda:{launcher_number('LOCAL_RANK', 0) % torch.cuda.device_count()}"

@@ -22,9 +22,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 from evals.batch_sizes import Search, Workload
 from evals.benchmark import Benchmark, Outcome, Request
 from evals.distributed import ALL, ProcessGroup
+from unimo2.console import Progress, Report, stage
 from unimo2.errors import BadCheckpoint
 from unimo2.files import write_text
-from unimo2.progress import Progress, Report, stage
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -299,17 +299,28 @@ def with_room(model: Model, call: Callable[[], Result]) -> Result:
     Raises:
         torch.OutOfMemoryError: Not even one item fits.
     """
+    while (found := fitting(call, model.batch_size)) is None:
+        model.batch_size //= 2
+    return found
+
+
+def fitting(call: Callable[[], Result], size: int) -> Result | None:
+    """What a call returns; None where a GPU has too little memory for it, and it can be halved.
+
+    Args:
+        call: Runs the model.
+        size: Size of its batch; of one item the error is passed on.
+    """
     import torch
 
-    while True:
-        try:
-            return call()
-        except torch.OutOfMemoryError:
-            if model.batch_size == 1:
-                raise
-        # Outside the handler, whose traceback would keep the tensors of the failed call.
-        model.batch_size = max(1, model.batch_size // 2)
-        torch.cuda.empty_cache()
+    try:
+        return call()
+    except torch.OutOfMemoryError:
+        if size == 1:
+            raise
+    # Outside the handler, whose traceback would keep the tensors of the failed call.
+    torch.cuda.empty_cache()
+    return None
 
 
 @contextmanager

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from importlib import import_module
 from importlib.metadata import entry_points
 from importlib.util import find_spec
 from inspect import isabstract
+from pathlib import Path
 from pkgutil import iter_modules
 from types import ModuleType
 
-from evals.benchmark import Benchmark
-from unimo2.errors import UsageError
-from unimo2.progress import announce
+from evals.benchmark import Benchmark, Request
+from evals.datasets import suites
+from unimo2.console import announce
+from unimo2.errors import BadData, UsageError
+from unimo2.files import write_text
 from zoo import protocols
 
 GROUP = "unimo2.benchmarks"  # entry points: NAME = "module:Class"
@@ -113,3 +118,46 @@ def _installed() -> Iterator[Benchmark]:
             )
         else:
             yield found
+
+
+def keep_fingerprints(root: Path) -> dict[str, dict[str, str]]:
+    """Write into a suite's description what each benchmark reads from it, unless it is there.
+
+    The fingerprints are those that records have: of everything that a model sees and is judged by.
+    With them a number is matched with the suite's levels without reading the data again.
+
+    Args:
+        root: The data root of a generated suite.
+
+    Returns:
+        For each benchmark the fingerprint of each split that it can be measured on, the usual one
+        first; splits and benchmarks that the suite lacks are left out.
+
+    Raises:
+        BadData: No readable description.
+    """
+    path = root / suites.DESCRIPTION
+    content = suites.description(root)
+    if content is None:
+        raise BadData(f"{path} is missing; only a generated suite keeps fingerprints")
+    if suites.KEPT not in content:
+        content[suites.KEPT] = _fingerprints(suites.resolve(None, root))
+        with contextlib.suppress(OSError):  # a suite that cannot be written to is read each time
+            write_text(path, json.dumps(content, indent=2) + "\n")
+    kept: dict[str, dict[str, str]] = content[suites.KEPT]
+    return kept
+
+
+def _fingerprints(suite: suites.Suite) -> dict[str, dict[str, str]]:
+    """By the benchmarks' own readers."""
+    found: dict[str, dict[str, str]] = {}
+    for benchmark in map(get_benchmark, benchmarks()):
+        for split in dict.fromkeys((benchmark.default_split, *benchmark.splits)):
+            if split == "train":
+                continue  # large, and never measured on
+            options = benchmark.Options()
+            request = Request(benchmark.name, suite.name, split=split, options=options)
+            with contextlib.suppress(UsageError):  # not in this suite
+                read = benchmark.read(suite, request)
+                found.setdefault(benchmark.name, {})[split] = read.fingerprint
+    return found

@@ -14,28 +14,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast, get_args, get_type_hints
 
 import zoo
-from evals import (
-    batch_sizes,
-    environment,
-    image_sizes,
-    input_check,
-    prediction,
-    provenance,
-    records,
-    suites,
-    workspace,
-)
+from evals import batch_sizes, prediction, records
 from evals.benchmark import Benchmark, Data, Outcome, Request
-from evals.distributed import ALL, ProcessGroup
-from evals.records import Record
+from evals.datasets import suites
+from evals.distributed import ALL, ProcessGroup, own_device
+from evals.records import Record, environment, provenance, workspace
 from evals.registry import get_benchmark, require_one, required, shown
-from unimo2.errors import UsageError
-from unimo2.progress import Report, silent, stage
+from evals.splits import check_images
+from unimo2.console import Report, silent, stage
+from unimo2.errors import IncompatibleModel, UsageError
 from zoo import cards, protocols
 
 if TYPE_CHECKING:
+    from evals.datasets.suites import Suite
     from evals.metrics.ranking import Metric
-    from evals.suites import Suite
     from zoo.cards import Card
     from zoo.protocols import Model
 
@@ -49,7 +41,7 @@ Notice = Callable[[str], None]
 def run(
     benchmark: str,
     *,
-    model: str | Path | Model = "mini",
+    model: str | Path | Card | Model = "mini",
     on_progress: Report | None = None,
     on_notice: Notice | None = None,
     share: ProcessGroup = ALL,
@@ -59,8 +51,9 @@ def run(
 
     Args:
         benchmark: Its name, "flickr" or "snli-ve".
-        model: A card's name, a model folder, or a model that is loaded already (`device`, `dtype`
-            and `image_size` are its own then); "finetuned" for the embedded one of the benchmark.
+        model: A card's name, a card, a model folder, or a model that is loaded already (`device`,
+            `dtype` and `image_size` are its own then); "finetuned" for the embedded one of the
+            benchmark.
         on_progress: Called as the work progresses.
         on_notice: Called beforehand with what the user should know of the run.
         share: Share of this process, where several measure together (`evals.distributed.launched`).
@@ -176,7 +169,7 @@ def _worded(form: str, value: Any) -> str:
 
 def evaluate(
     request: Request,
-    model: Model | None = None,
+    model: Card | Model | None = None,
     on_progress: Report | None = None,
     on_notice: Notice | None = None,
     share: ProcessGroup = ALL,
@@ -185,7 +178,7 @@ def evaluate(
 
     Args:
         request: What is to be measured.
-        model: A loaded model, instead of the request's.
+        model: A card or a loaded model, instead of the request's.
         on_progress: Called as the work progresses.
         on_notice: Called beforehand with what the user should know of the run.
         share: Share of this process, where several measure together.
@@ -248,28 +241,36 @@ class _Ready:
 
 
 def _prepare(
-    request: Request, given: Model | None, on_notice: Notice | None, share: ProcessGroup
+    request: Request, given: Card | Model | None, on_notice: Notice | None, share: ProcessGroup
 ) -> _Ready:
     """Load the model, refuse what it cannot do, then read the data."""
     benchmark = get_benchmark(request.benchmark)
     _check_options(benchmark, request)
     alternatives = benchmark.alternatives(request)
-    asked = _fitting_card(benchmark, request, alternatives) if given is None else given
+    asked = (
+        _fitting_card(benchmark, request, alternatives, given)
+        if given is None or isinstance(given, cards.Card)
+        else given
+    )
     # Not before: what the embedded suite lacks is drawn.
     suite = suites.resolve(request.suite, request.data_root, [benchmark.name])
     card = asked if isinstance(asked, cards.Card) else None
-    model = _loaded(asked, request, share) if isinstance(asked, cards.Card) else asked
+    model = (
+        _loaded(asked, request, share, "float32" if request.dtype == AUTO else request.dtype)
+        if isinstance(asked, cards.Card)
+        else asked
+    )
     capability = require_one(alternatives, model)
     request = benchmark.completed(request, suite, share)
     protocol = {
         **benchmark.protocol(model, request),
-        **image_sizes.in_protocol(model, capability),
+        **_size_in_protocol(model, capability),
         "lineage": provenance.facts(card, benchmark, suite),
     }
     with stage(f"reading {benchmark.title}"):
         data = benchmark.read(suite, request)
     if not request.no_check and share.first:
-        input_check.check(getattr(data, "pictures", ()))
+        check_images(getattr(data, "pictures", ()))
     if on_notice is not None:
         for notice in benchmark.notices(request):
             on_notice(notice)
@@ -282,9 +283,11 @@ def _prepare(
     return _Ready(benchmark, request, suite, model, protocol, data, notes)
 
 
-def _fitting_card(benchmark: Benchmark, request: Request, alternatives: Sequence[str]) -> Card:
-    """The card of the requested model; refuses one that cannot be measured so."""
-    card = zoo.resolve(request.model)
+def _fitting_card(
+    benchmark: Benchmark, request: Request, alternatives: Sequence[str], given: Card | None
+) -> Card:
+    """The card of the requested model, or the given one; refuses one that cannot be measured so."""
+    card = zoo.resolve(request.model) if given is None else given
     wanted = required(alternatives, card.capabilities.__contains__)
     cards.require(card, wanted)
     provenance.check_tuning(card, request)
@@ -292,11 +295,37 @@ def _fitting_card(benchmark: Benchmark, request: Request, alternatives: Sequence
     return card
 
 
-def _loaded(card: Card, request: Request, share: ProcessGroup) -> Model:
-    """The model of a card, in float32 where the dtype is still to be chosen."""
+def _loaded(card: Card, request: Request, share: ProcessGroup, dtype: str | None) -> Model:
+    """The model of a card on this process's device, for images of the size that was asked for."""
+    device = own_device(request.device, share)
     with stage(f"loading {card.name}"):
-        dtype = "float32" if request.dtype == AUTO else request.dtype
-        return image_sizes.load(card, request, share, dtype)
+        model = zoo.load_card(card, device, dtype, request.trust_remote_code)
+    _resize(model, getattr(request.options, "image_size", None))
+    return model
+
+
+def _resize(model: Model, side: int | None) -> None:
+    """Let a model that was just loaded take square images of another side; None for its own."""
+    if side is None:
+        return
+    if not isinstance(model, protocols.Resizable):
+        raise IncompatibleModel(
+            f"model '{model.name}' has a fixed image size: leave --image-size out"
+        )
+    patch = model.patch_size
+    if side < patch or side % patch:
+        raise UsageError(
+            f"--image-size {side}: expected a multiple of the patch size {patch} of model "
+            f"'{model.name}'; use {max(1, round(side / patch)) * patch}"
+        )
+    model.resize_images(side)
+
+
+def _size_in_protocol(model: Model, capability: str) -> dict[str, Any]:
+    """What a record's "protocol" says of the size: nothing of texts, or where it is the model's own."""
+    if capability == "text_classifier" or not isinstance(model, protocols.Resizable):
+        return {}
+    return {} if model.image_size == model.own_image_size else {"image_size": model.image_size}
 
 
 def _keep_features(model: Model, folder: Path | None, stack: ExitStack) -> None:
@@ -327,7 +356,7 @@ def _choose_dtype(
     share: ProcessGroup,
 ) -> tuple[Model, str]:
     """The model in the dtype chosen on a sample of the data, and the reason."""
-    fast = image_sizes.load(card, request, share, FAST_DTYPE)
+    fast = _loaded(card, request, share, FAST_DTYPE)
     choice = share.tell(benchmark.choose_dtype(exact, fast, data))
     return (fast if choice.fast else exact), choice.note(exact.dtype, fast.dtype)
 

@@ -1,21 +1,24 @@
-"""Per-item results kept by a run, and metrics computed from them."""
+"""Per-item results of a run or of a prediction file, and metrics computed from them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Collection, Hashable, Mapping, Sequence, Sized
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from evals.benchmark import SampleMetric
+from evals.benchmark import SampleMetric, Scored
+from evals.metrics.ranking import Metric
 from evals.prediction import Prediction
-from unimo2.errors import IncompatibleModel
+from unimo2.errors import BadData, IncompatibleModel
 from unimo2.formats.parsing import first_few
 
 if TYPE_CHECKING:
     import pandas as pd
     from torch import Tensor
+
+Key = TypeVar("Key", bound=Hashable)
 
 
 def frame(
@@ -126,3 +129,73 @@ def guesses(logits: Tensor, columns: Sequence[str]) -> list[Prediction]:
         {"prediction": columns[column], "logit": float(row[column])}
         for row, column in zip(values, best, strict=True)
     ]
+
+
+def answered(
+    predictions: Collection[Key],
+    wanted: Sequence[Key],
+    what: str,
+    allow_missing: bool,
+    ignored: Collection[Key] = (),
+) -> list[Key]:
+    """The ids that can be scored.
+
+    Args:
+        predictions: Ids that are predicted.
+        wanted: Ids that have a target, in the order in which they are scored.
+        what: Name of the scored items, in the plural.
+        allow_missing: Score what is there.
+        ignored: Ids that exist and have no target; they may be predicted or not.
+
+    Returns:
+        The wanted ids that have a prediction, in their order.
+
+    Raises:
+        BadData: A prediction for an id that does not exist; none at all; or, unless that is
+            allowed, ids without one. The first few are named.
+    """
+    known = {*wanted, *ignored}
+    unknown = [key for key in predictions if key not in known]
+    if unknown:
+        raise BadData(
+            f"{len(unknown):,} predictions for {what} that the annotations do not have: "
+            f"{first_few(unknown)}"
+        )
+    missing = [key for key in wanted if key not in predictions]
+    if len(missing) == len(wanted):
+        raise BadData(f"none of the {len(wanted):,} {what} has a prediction")
+    if missing and not allow_missing:
+        raise BadData(
+            f"{len(missing):,} of {len(wanted):,} {what} have no prediction: {first_few(missing)}; "
+            "--allow-missing scores the others"
+        )
+    return [key for key in wanted if key in predictions]
+
+
+def scored(
+    metrics: Mapping[str, Metric],
+    chosen: Sized,
+    wanted: Sized,
+    unit: str,
+    notes: Sequence[str] = (),
+) -> Scored:
+    """What predictions are worth.
+
+    Args:
+        metrics: By name.
+        chosen: Items that are scored, from `answered`.
+        wanted: Items that have a target.
+        unit: Name of the items, in the plural.
+        notes: Further ones.
+    """
+    missing = len(wanted) - len(chosen)
+    note = (
+        f"{missing:,} of {len(wanted):,} {unit} have no prediction; the other {len(chosen):,} are "
+        "scored"
+    )
+    return Scored(metrics, missing, (*([note] if missing else []), *notes))
+
+
+def unlabelled_notes(count: int, unit: str) -> list[str]:
+    """Note on items that are left out because their annotators had no majority."""
+    return [f"{count:,} {unit} without a majority label ('-') are left out"] if count else []

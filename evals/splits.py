@@ -1,19 +1,21 @@
-"""Description of a split's items: number, unit, and whether they are the official ones."""
+"""Items of a split: number, unit, fingerprint, and whether they are the official ones."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
 
 from evals.datasets.registry import all_data_sets
-from evals.suites import MINI, Suite
-from unimo2.errors import MissingData, UsageError
-from unimo2.progress import tracked
+from evals.datasets.suites import MINI, Suite
+from unimo2.console import tracked
+from unimo2.errors import BadData, MissingData, Unimo2Error, UsageError
+from unimo2.formats.images import check_image
 
 Item = TypeVar("Item")
 
@@ -175,7 +177,7 @@ def fingerprint(split: str, items: Iterable[object], images: Iterable[Path] = ()
             f"{len(missing):,} of {len(paths):,} images are not on disk, first {missing[0]}"
         )
     for path in tracked(paths, "hashing images", "images"):
-        digest.update(_content(path, path.stat().st_mtime_ns))
+        digest.update(content_of(path))
     return digest.hexdigest()
 
 
@@ -196,12 +198,60 @@ def contents_of(
     for place, item in enumerate(items):
         digest = hashlib.sha256(json.dumps([shared, item]).encode())
         if images:
-            digest.update(_content(images[place], images[place].stat().st_mtime_ns))
+            digest.update(content_of(images[place]))
         found.append(digest.hexdigest())
     return tuple(found)
 
 
+def content_of(path: Path) -> bytes:
+    """The sha256 of a file, read again only if it has changed: validation in training asks often.
+
+    Raises:
+        MissingData: It is not there.
+    """
+    try:
+        return _content(path, path.stat().st_mtime_ns)
+    except FileNotFoundError:
+        raise MissingData(f"image not found: {path}") from None
+
+
 @lru_cache(maxsize=1 << 17)
 def _content(path: Path, changed: int) -> bytes:
-    """The sha256 of a file, remembered: evaluations during training read it often."""
     return hashlib.sha256(path.read_bytes()).digest()
+
+
+def check_images(paths: Sequence[Path]) -> None:
+    """Open all images of a run before its first batch, so that a bad one costs no work.
+
+    On all processors: Pillow decodes outside the interpreter's lock.
+
+    Args:
+        paths: Files, with repetitions.
+
+    Raises:
+        BadData: Some cannot be read; the first is named.
+    """
+    distinct = list(dict.fromkeys(paths))
+    faults = []
+    pool = ThreadPoolExecutor()
+    try:
+        opened = pool.map(_fault, distinct)
+        for fault in tracked(opened, "opening images", "images", len(distinct)):
+            faults += [fault] if fault else []
+    finally:
+        pool.shutdown(cancel_futures=True)  # also of an interrupted run
+    if len(faults) == 1:
+        raise BadData(faults[0])
+    if faults:
+        raise BadData(
+            f"{len(faults):,} of {len(distinct):,} images cannot be read; the first: {faults[0]}"
+        )
+
+
+def _fault(path: Path) -> str:
+    """Why an image cannot be read; "" if it can."""
+    try:
+        check_image(path)
+    except Unimo2Error as error:
+        return str(error)
+    return ""

@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from evals import prediction, suites
+from evals import prediction
+from evals.datasets import suites
 from evals.distributed import Team
 from evals.registry import get_benchmark, require_one
 from evals.runner import make_request

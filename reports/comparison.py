@@ -6,10 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from evals import protocol
 from evals.compare import PERMUTATIONS, Comparison, Difference
 from evals.metrics.ranking import RESAMPLES
-from evals.records import Record
+from evals.records import Record, protocol
 from reports.examples import Example
 from reports.render import Grid, Table
 from reports.selection import label_of

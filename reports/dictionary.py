@@ -36,9 +36,9 @@ def dictionary_rows(
         MissingData: The images are not there.
     """
     import zoo
+    from evals.datasets.suites import resolve
     from evals.inspection.dictionary_rows import inspect
     from evals.suite_mini.patches import flickr_scenes
-    from evals.suites import resolve
     from unimo2.formats.karpathy import read_karpathy
     from unimo2.formats.layout import Flickr30kFiles
     from zoo.families.unimo2 import Unimo2Scorer

@@ -51,7 +51,7 @@ class Differences:
 
     def __init__(self) -> None:
         """Know nothing yet."""
-        self._known: dict[Path, Mapping[str, Resampled]] = {}
+        self._known: dict[tuple[Path, int], Mapping[str, Resampled]] = {}
 
     def between(self, ours: Record, theirs: Record, measure: str) -> PairedDifference:
         """How one metric of a run differs from another's, both of the same data."""
@@ -67,14 +67,16 @@ class Differences:
     def _resampled(self, record: Record) -> Mapping[str, Resampled]:
         if record.path is None or not kept_items(record):
             return {}
-        if record.path not in self._known:
+        changed = (record.path.parent / SAMPLES).stat().st_mtime_ns
+        if (record.path, changed) not in self._known:
             try:
                 metrics = sample_metrics(record)
             except (Unimo2Error, KeyError, TypeError, ValueError):  # of another version
                 metrics = {}
             shared = {name: metric for name, metric in metrics.items() if name in record.metrics}
-            self._known[record.path] = {name: resample(one) for name, one in shared.items()}
-        return self._known[record.path]
+            found = {name: resample(one) for name, one in shared.items()}
+            self._known[record.path, changed] = found
+        return self._known[record.path, changed]
 
 
 def independent(ours: Metric, theirs: Metric) -> PairedDifference:

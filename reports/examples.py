@@ -6,17 +6,20 @@ by the benchmark's own reader. They are shown only if the data is the very data 
 
 from __future__ import annotations
 
+import re
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import lru_cache
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property, lru_cache
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from evals import records, suites
+from evals import records
 from evals.benchmark import Request
+from evals.datasets import suites
 from evals.records import Record
 from evals.registry import get_benchmark
 from unimo2.errors import Unimo2Error
@@ -24,9 +27,12 @@ from unimo2.errors import Unimo2Error
 if TYPE_CHECKING:
     import pandas as pd
 
+    from evals.retrieval.shortlist import Shortlists
+
 MOST = 10_000  # items of a run that a page holds
 _EXTREMES = 500  # of them, the best and the worst of a longer run
 _TOP = 5  # candidates of a query
+_OFF_SHORTLIST = "Candidates that are not on a query's shortlist have the score that chose it."
 RIGHT = 0.5  # a score from which an item counts as right
 
 
@@ -55,11 +61,13 @@ class Example(NamedTuple):
         about: The question, sentence or caption; "" where there is only an image.
         given: What the model said.
         truth: What it should have said; "" where it is not known here.
-        score: What that is worth; None where it is not known here. 0 to 1, or CIDEr of a caption.
+        score: What that is worth; None where it is not known here. 0 to 1, or a caption's CIDEr.
         margin: How sure the model was, small for undecided; None where that is not kept.
         image: The image file, or None.
         more: Further lines: references, answers of annotators.
         candidates: Of a query, the best first.
+        graded: The score is a degree: no item is simply right or wrong.
+        part: Of a run that measures two things, which of them: "image retrieval".
     """
 
     key: str
@@ -71,11 +79,13 @@ class Example(NamedTuple):
     image: Path | None = None
     more: Sequence[str] = ()
     candidates: Sequence[Candidate] = ()
+    graded: bool = False
+    part: str = ""
 
     @property
     def right(self) -> bool | None:
-        """Whether it counts as right; None where the truth is unknown."""
-        return None if self.score is None else self.score >= RIGHT
+        """Whether it counts as right; None where the truth is unknown or the score is a degree."""
+        return None if self.score is None or self.graded else self.score >= RIGHT
 
 
 @dataclass(frozen=True)
@@ -94,18 +104,33 @@ class Examples:
     words: tuple[str, str, str, str]
     note: str = ""
 
+    @property
+    def graded(self) -> bool:
+        """Whether the scores are degrees."""
+        return bool(self.items) and self.items[0].graded
+
+    def parts(self) -> list[tuple[str, Examples]]:
+        """The same by what was measured, with its name; a single one is called ""."""
+        names = dict.fromkeys(one.part for one in self.items)
+        if len(names) < 2:
+            return [("", self)]
+        return [
+            (name, replace(self, items=[one for one in self.items if one.part == name]))
+            for name in names
+        ]
+
     def best(self, count: int) -> list[Example]:
-        """Items with the highest scores."""
-        return sorted(self._scored(), key=lambda one: -_score(one))[:count]
+        """Items with the highest scores, the surest of them first."""
+        return _first(self._scored(), count, lambda one: -_score(one), surest=True)
 
     def worst(self, count: int) -> list[Example]:
         """Items with the lowest scores, the surest of them first."""
-        return sorted(self._scored(), key=lambda one: (_score(one), -(one.margin or 0)))[:count]
+        return _first(self._scored(), count, _score, surest=True)
 
     def undecided(self, count: int) -> list[Example]:
         """Items with the smallest margins."""
         known = [one for one in self.items if one.margin is not None]
-        return sorted(known, key=lambda one: one.margin or 0.0)[:count]
+        return _first(known, count, lambda one: one.margin or 0.0)
 
     def _scored(self) -> list[Example]:
         return [one for one in self.items if one.score is not None]
@@ -113,6 +138,28 @@ class Examples:
 
 def _score(one: Example) -> float:
     return 0.0 if one.score is None else one.score
+
+
+def _first(
+    items: Iterable[Example], count: int, key: Callable[[Example], float], surest: bool = False
+) -> list[Example]:
+    """The first by a key; of equal ones those that show different pictures."""
+    order = (lambda one: (key(one), -(one.margin or 0.0))) if surest else key
+    chosen: list[Example] = []
+    for _, equals in groupby(sorted(items, key=order), key):
+        seen: set[Path | None] = set()
+        again = []
+        for one in equals:
+            if len(chosen) == count:
+                return chosen
+            picture = one.image or (one.candidates[0].image if one.candidates else None)
+            if picture is not None and picture in seen:
+                again.append(one)
+            else:
+                chosen.append(one)
+            seen.add(picture)
+        chosen += again[: count - len(chosen)]
+    return chosen
 
 
 @dataclass
@@ -124,15 +171,23 @@ class ExampleSources:
     """
 
     root: Path | None = None
-    _read: dict[tuple[str, str, str], Any] = field(default_factory=dict)
+    _read: dict[tuple[str, str, str, int | None], Any] = field(default_factory=dict)
 
     def of(self, record: Record) -> Any:
-        """The data of a record, or None where it is not here."""
-        key = (record.suite, record.benchmark, str(record.data.get("split")))
+        """The very data of a record; other data of its split, or None, where that is not here."""
+        found = []
+        for limit in _limits(record):
+            found.append(self._once(record, limit))
+            if found[-1] and found[-1].fingerprint == record.data.get("fingerprint"):
+                return found[-1]
+        return next(filter(None, found), None)
+
+    def _once(self, record: Record, limit: int | None) -> Any:
+        key = (record.suite, record.benchmark, str(record.data.get("split")), limit)
         if key not in self._read:
             try:
                 suite = self._suite(record.suite)
-                self._read[key] = read_split(record.benchmark, suite, key[2])
+                self._read[key] = read_split(record.benchmark, suite, key[2], limit)
             except (Unimo2Error, OSError):
                 self._read[key] = None
         return self._read[key]
@@ -143,11 +198,21 @@ class ExampleSources:
         return suites.resolve(name)
 
 
-def read_split(name: str, suite: suites.Suite, split: str) -> Any:
+def _limits(record: Record) -> Sequence[int | None]:
+    """What `--limit` may have been, likeliest first: of rows in each of up to two files."""
+    sample = re.match(r"[\d,]+(?= of )", str(record.data.get("note")))
+    if sample is None:
+        return (None,)
+    count = int(sample[0].replace(",", ""))
+    return (count, None, *([count // 2] if count > 1 else []))
+
+
+def read_split(name: str, suite: suites.Suite, split: str, limit: int | None = None) -> Any:
     """The data of one split, by the benchmark's own reader."""
     benchmark = get_benchmark(name)
     options = benchmark.Options()
-    return benchmark.read(suite, Request(name, suite.name, split=split, options=options))
+    request = Request(name, suite.name, split=split, limit=limit, options=options)
+    return benchmark.read(suite, request)
 
 
 def examples(record: Record, sources: ExampleSources) -> Examples | None:
@@ -169,11 +234,13 @@ def examples(record: Record, sources: ExampleSources) -> Examples | None:
     note = ""
     if data is None:
         note = "The data is not here: texts and images are left out."
-    elif record.data.get("note") is None and data.fingerprint != record.data.get("fingerprint"):
+    elif data.fingerprint != record.data.get("fingerprint"):
         data, note = (
             None,
             "The data here is not the data that was measured: texts and images are left out.",
         )
+    if record.protocol.get("rerank"):
+        note = f"{note} {_OFF_SHORTLIST}".strip()
     make = _MAKERS.get(record.benchmark, _glue if "target" in samples else _plain)
     words = _WORDS.get(record.benchmark, ("item", "prediction", "truth", "score"))
     try:
@@ -284,8 +351,9 @@ def _coco(samples: pd.DataFrame, data: Any, record: Record) -> list[Example]:
         found.append(
             Example(
                 str(line["image_id"]), "", _text(line["prediction"]), "",
-                _number(line["score"]), image=paths.get(int(line["image_id"])),
-                more=[f"reference: {text}" for text in references],
+                None if (score := _number(line["score"])) is None else 100 * score,
+                image=paths.get(int(line["image_id"])),
+                more=[f"reference: {text}" for text in references], graded=True,
             )
         )  # fmt: skip
     return found
@@ -320,11 +388,15 @@ def _glue(samples: pd.DataFrame, data: Any, record: Record) -> list[Example]:
         sentences = "" if rows is None else " / ".join(rows[place][1].sentences)
         given, truth = _text(line["prediction"]), _text(line["target"])
         score = _number(line["score"])
-        if correlation and (pair := (_number(given), _number(truth))) and None not in pair:
-            given, truth = f"{pair[0]:.2f}", f"{pair[1]:.2f}"
-            score = 1.0 - min(1.0, abs(float(given) - float(truth)) / 5.0)
+        margin = _number(line.get("logit"))
+        pair = _number(given), _number(truth)
+        graded = correlation and pair[0] is not None and pair[1] is not None
+        if graded:
+            said, true = (round(one or 0.0, 2) + 0.0 for one in pair)  # and no "-0.00"
+            given, truth, margin = f"{said:.2f}", f"{true:.2f}", None
+            score = 1.0 - min(1.0, abs(said - true) / 5.0)
         key = f"{line.get('part', '')} {line['id']}".strip()
-        found.append(Example(key, sentences, given, truth, score, _number(line.get("logit"))))
+        found.append(Example(key, sentences, given, truth, score, margin, graded=graded))
     return found
 
 
@@ -350,7 +422,7 @@ def _flickr(samples: pd.DataFrame, data: Any, record: Record) -> list[Example]:
             Example(
                 f"{line['task']} {query}", text, f"rank {float(line['rank']):g}", "",
                 1.0 if right else 1.0 / (1.0 + float(line["better"])) * RIGHT, margin or None, own,
-                candidates=shown,
+                candidates=shown, part=line["task"].replace("_", " "),
             )
         )  # fmt: skip
     return found
@@ -387,42 +459,89 @@ def _candidate(
 
 @dataclass(frozen=True)
 class _Top:
-    """The first candidates of each query, from the score matrix if the run kept it."""
+    """The first candidates of each query, from the score matrices if the run kept them.
 
-    scores: Any  # [images, captions], or None
+    Attributes:
+        scores: `[images, captions]`, or None.
+        chosen: Likewise, by which shortlists were chosen; None where every pair was scored.
+        shortlists: In a direction's ranking its own stands first, and the others below by `chosen`.
+        images: By number.
+        captions: Text and image by number.
+    """
+
+    scores: Any
+    chosen: Any
+    shortlists: Shortlists | None
     images: Mapping[int, Any]
     captions: Mapping[int, Any]
-    rows: Mapping[int, int]  # place of an image in the matrix
-    columns: Mapping[int, int]  # place of a caption
+
+    @cached_property
+    def image_ids(self) -> list[int]:
+        """In the order of the rows."""
+        return list(self.images)
+
+    @cached_property
+    def caption_ids(self) -> list[int]:
+        """In the order of the columns."""
+        return list(self.captions)
+
+    @cached_property
+    def places(self) -> tuple[Mapping[int, int], Mapping[int, int]]:
+        """Rows of images and columns of captions."""
+        rows = {number: place for place, number in enumerate(self.image_ids)}
+        return rows, {number: place for place, number in enumerate(self.caption_ids)}
 
     @classmethod
     def of(cls, record: Record, images: Mapping[int, Any], captions: Mapping[int, Any]) -> _Top:
-        path = None if record.path is None else record.path.parent / "scores.npy"
-        scores = np.load(path, mmap_mode="r") if path is not None and path.is_file() else None
-        if scores is not None and scores.shape != (len(images), len(captions)):
-            scores = None
-        rows = {number: place for place, number in enumerate(images)}
-        columns = {number: place for place, number in enumerate(captions)}
-        return cls(scores, images, captions, rows, columns)
+        shape = (len(images), len(captions))
+        scores, chosen, shortlists = _matrix(record, "scores", shape), None, None
+        rerank = record.protocol.get("rerank")
+        if rerank and scores is not None:
+            from evals.retrieval.chooser import CHOOSER, CONTRASTIVE
+            from evals.retrieval.shortlist import Shortlists
+
+            by = CHOOSER if record.protocol.get("shortlist_from") else CONTRASTIVE
+            chosen = _matrix(record, by, shape)
+            if chosen is None:
+                scores = None  # the order of the run is not known
+            else:
+                shortlists = Shortlists.of(chosen, int(rerank))
+        return cls(scores, chosen, shortlists, images, captions)
 
     def candidates(self, query: int, of_caption: bool) -> list[Candidate]:
-        place = (self.columns if of_caption else self.rows).get(query)
+        place = self.places[of_caption].get(query)
         if self.scores is None or place is None:
             return []
-        scores = np.asarray(self.scores[:, place] if of_caption else self.scores[place])
-        scores = np.where(np.isnan(scores), -np.inf, scores)
-        ids = list(self.images if of_caption else self.captions)
-        found = []
-        for number in np.argsort(-scores, kind="stable")[:_TOP]:
-            if np.isfinite(scores[number]):
-                other = ids[number]
-                owner = self.captions[query if of_caption else other][1].id
-                true = owner == (other if of_caption else query)
-                made = _candidate(
-                    other, float(scores[number]), true, self.images, self.captions, of_caption
-                )
-                found.append(made)
-        return found
+        line = np.s_[:, place] if of_caption else np.s_[place]
+        scores, tiers = np.asarray(self.scores[line]), [np.arange(len(self.scores[line]))]
+        if self.shortlists is not None:
+            first = (self.shortlists.images if of_caption else self.shortlists.texts)[line]
+            scores = np.where(first, scores, self.chosen[line])
+            tiers = [np.flatnonzero(first), np.flatnonzero(~first)]
+        order: list[int] = []
+        for tier in tiers:
+            if len(order) < _TOP:
+                order += tier[np.argsort(-scores[tier], kind="stable")][:_TOP].tolist()
+        ids = self.image_ids if of_caption else self.caption_ids
+        return [
+            self._made(query, ids[number], float(scores[number]), of_caption)
+            for number in order[:_TOP]
+            if np.isfinite(scores[number])
+        ]
+
+    def _made(self, query: int, other: int, score: float, of_caption: bool) -> Candidate:
+        owner = self.captions[query if of_caption else other][1].id
+        true = owner == (other if of_caption else query)
+        return _candidate(other, score, true, self.images, self.captions, of_caption)
+
+
+def _matrix(record: Record, name: str, shape: tuple[int, int]) -> Any:
+    """A score matrix of a run, or None where it kept none of that shape."""
+    path = None if record.path is None else record.path.parent / f"{name}.npy"
+    if path is None or not path.is_file():
+        return None
+    found = np.load(path, mmap_mode="r")
+    return found if found.shape == shape else None
 
 
 _MAKERS: Mapping[str, Callable[[Any, Any, Record], list[Example]]] = {

@@ -11,7 +11,7 @@ import io
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -48,6 +48,7 @@ if TYPE_CHECKING:
 
 FORMATS = ("svg", "pdf", "png")
 LOG, SUMMARY = "log.jsonl", "train.json"  # of a training; the second is written at its end
+_TALL = 1.6  # inches of axes beside others
 _DEEPEST = 6  # folders between a runs folder and a log
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 _MARKERS = "osD^vPX"
@@ -63,7 +64,6 @@ _STYLE: Any = {
     "axes.grid": True,
     "grid.color": "#dddddd",
     "legend.frameon": False,
-    "figure.constrained_layout.use": True,
 }
 
 
@@ -116,12 +116,14 @@ class Log:
         lines: One for each interval, as in `log.jsonl`.
         finished: The training said at its end what it did.
         last: UTC time of the last line.
+        text: The file, of which the lines were made.
     """
 
     name: str
-    lines: Sequence[Mapping[str, Any]]
+    lines: Sequence[Mapping[str, Any]] = field(compare=False)
     finished: bool
     last: str
+    text: str
 
     @property
     def last_step(self) -> float:
@@ -180,20 +182,19 @@ def read_logs(runs: Path) -> list[Log]:
     logs = []
     for path in sorted(_found(runs)):
         lines = []
-        for text in path.read_text(encoding="utf-8", errors="replace").splitlines():
+        text = path.read_text(encoding="utf-8", errors="replace")
+        for written in text.splitlines():
             try:
-                line = json.loads(text, parse_constant=lambda _: None)
+                line = json.loads(written, parse_constant=lambda _: None)
             except ValueError:
                 continue
             if isinstance(line, dict) and isinstance(line.get("step"), (int, float)):
                 lines.append(line)
         if len(lines) > 1:
-            name, ended = (
-                path.parent.relative_to(runs).as_posix(),
-                path.with_name(SUMMARY).is_file(),
-            )
+            name = path.parent.relative_to(runs).as_posix()
+            ended = path.with_name(SUMMARY).is_file()
             last = datetime.fromtimestamp(path.stat().st_mtime, timezone.utc)
-            logs.append(Log(name, lines, ended, last.strftime("%Y-%m-%d %H:%M:%S")))
+            logs.append(Log(name, lines, ended, last.strftime("%Y-%m-%d %H:%M:%S"), text))
     return logs
 
 
@@ -205,9 +206,28 @@ def _found(runs: Path) -> Iterable[Path]:
 def _new(columns: int, width: float = 7.0, height: float = 2.8) -> tuple[Figure, list[Axes]]:
     from matplotlib.figure import Figure
 
-    made = Figure(figsize=(width, height))
+    made = Figure(figsize=(width, height), layout="constrained")
     axes = made.subplots(1, columns, squeeze=False)
     return made, list(axes[0])
+
+
+def _panels(count: int, legend_rows: int) -> tuple[Figure, list[Axes]]:
+    """Axes side by side with room for a legend below; placed by hand, in a third of the time."""
+    from matplotlib.figure import Figure
+
+    left, right, top, bottom = 0.6, 0.15, 0.3, 0.55 + 0.16 * legend_rows  # inches
+    width, height = 3.0, _TALL + bottom + top
+    made = Figure(figsize=(count * width, height))
+    size = (width - left - right) / (count * width), (height - bottom - top) / height
+    corners = [
+        ((place * width + left) / (count * width), bottom / height) for place in range(count)
+    ]
+    return made, [made.add_axes((*corner, *size)) for corner in corners]
+
+
+def _legend_below(axes: Axes, columns: int) -> None:
+    below = (0.5, -0.45 / _TALL)
+    axes.legend(fontsize=7, loc="upper center", bbox_to_anchor=below, ncols=columns, borderpad=0)
 
 
 def _style(place: int) -> dict[str, Any]:
@@ -228,8 +248,10 @@ def _sweep(group: str, letter: str, records: list[Record], _: Path) -> DrawnFigu
     found = [(sheet, [row for row in sheet.rows if row.group == group]) for sheet in sheets]
     found = [(sheet, rows) for sheet, rows in found if len(rows) > 1]
     if not found:
+        two = {"K": "--k 10 20", "C": "--c 64 128"}[letter]
         raise UsageError(
-            f"no sweep of {letter} was measured; 'unimo2 ablate --{letter.lower()} ...' makes one"
+            f"no sweep of {letter} was measured: expected records of at least two {letter} of one "
+            f"training; 'unimo2 ablate {two}' makes them"
         )
     sheet, rows = found[-1]
     made, (ours, theirs) = _new(2)
@@ -297,7 +319,10 @@ def _without(records: list[Record], _: Path) -> DrawnFigure:
     sheets = [s for s in _sheets(PARTS, records) if any(row.label == FULL for row in s.rows)]
     sheets = [sheet for sheet in sheets if len(sheet.rows) > 1]
     if not sheets:
-        raise UsageError("nothing was taken away; 'unimo2 ablate --without gd ...' does it")
+        raise UsageError(
+            "no record of a training without a part, beside the full training; 'unimo2 ablate "
+            "--without gd' or 'unimo2 ablate --one-to-one --full' makes both"
+        )
     sheet = sheets[-1]
     full = next(row for row in sheet.rows if row.label == FULL)
     rows = [row for row in sheet.rows if row is not full]
@@ -339,7 +364,10 @@ def _retrieval(records: list[Record], _: Path) -> DrawnFigure:
             how = setting_name(setting_of(record))
             newest[f"{label_of(record)} ({how}; {where})"] = record
     if not newest:
-        raise UsageError("no retrieval was measured; 'unimo2 eval flickr' does it")
+        raise UsageError(
+            "no record of retrieval on a whole split; 'unimo2 eval flickr --zero-shot --rerank 16' "
+            "makes one"
+        )
     made, both = _new(2, height=1.4 + 0.5 * len(newest))
     said = []
     for axes, task in zip(both, ("image_retrieval", "text_retrieval"), strict=True):
@@ -358,7 +386,7 @@ def _retrieval(records: list[Record], _: Path) -> DrawnFigure:
         axes.set_yticks(range(len(newest)), [visible(name) for name in newest])
         axes.set_ylim(len(newest) - 0.5, -0.5)
     both[1].set_yticklabels([])
-    both[0].legend(loc="lower left")
+    made.legend(*both[0].get_legend_handles_labels(), loc="outside upper center", ncols=3)
     size = size_of(next(iter(newest.values())))
     return DrawnFigure(made, f"Recall on {size}: {'; '.join(said)}.")
 
@@ -374,7 +402,10 @@ def _training(_: list[Record], runs: Path) -> DrawnFigure:
     """Loss over steps, a line per run."""
     logs = read_logs(runs)
     if not any("loss" in log.keys() for log in logs):
-        raise UsageError(f"no log of training below {runs}; 'unimo2 pretrain' writes one")
+        raise UsageError(
+            f"no {LOG} with two losses below {runs}; 'unimo2 pretrain' and 'unimo2 finetune' write "
+            "one, and --runs names the folder"
+        )
     made, (axes,) = _new(1)
     said = []
     for place, log in enumerate(log for log in logs if "loss" in log.keys()):
@@ -384,7 +415,7 @@ def _training(_: list[Record], runs: Path) -> DrawnFigure:
             f"{log.name} from {values[0]:.2f} to {values[-1]:.2f} in {steps[-1]:,.0f} steps"
         )
     axes.set(xlabel="step", ylabel="loss")
-    axes.legend()
+    made.legend(loc="outside lower center", ncols=3, fontsize=8)
     return DrawnFigure(made, f"Training loss: {'; '.join(said)}.")
 
 
@@ -392,8 +423,11 @@ def _dictionary(_: list[Record], runs: Path) -> DrawnFigure:
     """How much of the grounded dictionary is in use over steps, and how evenly."""
     logs = [log for log in read_logs(runs) if "dictionary_used" in log.keys()]
     if not logs:
-        raise UsageError(f"no log of a dictionary below {runs}; 'unimo2 pretrain' writes one")
-    made, both = _new(2)
+        raise UsageError(
+            f"no {LOG} that tells of a dictionary below {runs}; 'unimo2 pretrain' writes one, and "
+            "--runs names the folder"
+        )
+    made, both = _panels(2, legend_rows=len(logs))
     said = []
     for place, log in enumerate(logs):
         for axes, key in zip(both, ("dictionary_used", "dictionary_perplexity"), strict=True):
@@ -404,36 +438,41 @@ def _dictionary(_: list[Record], runs: Path) -> DrawnFigure:
             axes.plot(steps, values, label=visible(log.name), **_line(place))
             said.append(f"{log.name} {key} {values[0]:.3g} to {values[-1]:.3g}")
     both[0].set_ylim(0, 1.02)
-    both[0].legend()
+    _legend_below(both[0], columns=1)
     return DrawnFigure(made, f"Use of the dictionary: {'; '.join(said)}.")
 
 
+_WITH_LEGEND = ("parts of the loss", "development")
+
+
 def training_picture(log: Log) -> DrawnFigure:
-    """Every loss, the evaluations and the dictionary of one run, each on its own axes."""
+    """The loss and its parts, the evaluations and the dictionary of one run, each on its own axes."""
     import matplotlib
 
     keys = log.keys()
     groups = {
-        "losses": [key for key in keys if not _NOT_LOSSES.search(key)],
-        "in training": [key for key in keys if key == "accuracy"],
+        "loss": [key for key in keys if key == "loss"],
+        "parts of the loss": [key for key in keys if not _NOT_LOSSES.search(key) and key != "loss"],
+        "accuracy in training": [key for key in keys if key == "accuracy"],
         "development": [key for key in keys if key.startswith("eval/")],
         "dictionary used": [key for key in keys if key == "dictionary_used"],
         "dictionary perplexity": [key for key in keys if key == "dictionary_perplexity"],
     }
     shown = {name: members for name, members in groups.items() if members}
     with matplotlib.rc_context(_STYLE):
-        made, axes = _new(max(1, len(shown)), width=4.0 + 2.6 * (len(shown) - 1))
+        most = max((len(m) for n, m in shown.items() if n in _WITH_LEGEND), default=0)
+        made, axes = _panels(max(1, len(shown)), legend_rows=-(-most // 2))
         said = []
         for own, (name, members) in zip(axes, shown.items(), strict=False):
             for place, key in enumerate(members):
                 steps, values = log.series(key)
-                own.plot(steps, values, label=visible(key), **_line(place))
+                own.plot(steps, values, label=visible(key.removeprefix("eval/")), **_line(place))
                 said.append(f"{key} from {values[0]:.3g} to {values[-1]:.3g}")
-            own.set(title=name if len(members) > 1 else visible(members[0]), xlabel="step")
+            own.set(title=name, xlabel="step")
             if name == "dictionary used":
                 own.set_ylim(0, 1.02)
-            if len(members) > 1:
-                own.legend(fontsize=7)
+            if name in _WITH_LEGEND:
+                _legend_below(own, columns=2)
     return DrawnFigure(made, f"{log.name}: {'; '.join(said)}.")
 
 
@@ -463,3 +502,10 @@ FIGURES: Mapping[str, Callable[[list[Record], Path], DrawnFigure]] = {
     "training": _training,
     "dictionary": _dictionary,
 }
+OF_LOGS = ("training", "dictionary")  # the others are of records
+
+
+def concerns(name: str, record: Record) -> bool:
+    """Whether a figure may show something of a record."""
+    trained = record.protocol.get("training") is not None
+    return name not in OF_LOGS and (trained or record.benchmark == "flickr")

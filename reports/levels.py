@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from evals import suites
+from evals.datasets import suites
+from evals.datasets.suites import MINI
 from evals.records import Record
-from evals.suites import MINI
+from evals.registry import keep_fingerprints
 from reports.selection import Column, Sheet
 from unimo2.errors import BadData
 
@@ -51,7 +52,7 @@ class Levels:
             return None
         if suites.KEPT not in content:
             tell(f"reading {root} once, for the fingerprints of its benchmarks ...")
-        kept = suites.keep_fingerprints(root)
+        kept = keep_fingerprints(root)
         # The first split of each is the one that the benchmark is usually measured on.
         first = {name: next(iter(by_split.values()), "") for name, by_split in kept.items()}
         return cls(content.get("levels", {}), first)

@@ -7,18 +7,22 @@ numbers on the real data sets.
 from __future__ import annotations
 
 import contextlib
+import json
 import re
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from evals import records as record_files
+from evals.datasets.suites import MINI
 from evals.records import Record
 from evals.registry import get_benchmark
-from evals.suites import MINI
+from reports.figures import SUMMARY
 from reports.render import Grid, Table, markdown, to_markdown
 from reports.selection import described, gather, label_of
 from unimo2.errors import UsageError
+from unimo2.files import expanded
 from zoo import cards
 from zoo.cards import Card
 
@@ -38,7 +42,7 @@ def model_card(model: str, records: Iterable[Record] | None = None) -> str:
     """The `README.md` of a model's repository.
 
     Args:
-        model: Its name in records or on its card, or a run folder of it.
+        model: Its name in records or on its card, a run folder of it, or the folder of its weights.
         records: Newest last; the newest of each benchmark, split and variant counts. Those of the
             package and of the folder "runs" if None.
 
@@ -47,21 +51,59 @@ def model_card(model: str, records: Iterable[Record] | None = None) -> str:
 
     Raises:
         UsageError: Nothing is known of such a model.
+        BadCheckpoint: A folder without a run and without a model.
     """
     every = list(gather() if records is None else records)
-    if (Path(model) / record_files.RECORD).is_file():
-        every.append(record_files.read(Path(model)))
-        model = every[-1].model
+    card, weights, folder = cards.read_all().get(model), None, expanded(model)
+    if (folder / record_files.RECORD).is_file():
+        every.append(record_files.read(folder))
+        model, weights = every[-1].model, every[-1].weights_sha256
+        card = cards.read_all().get(model)
+    elif card is None and folder.is_dir():
+        card, weights = _of_folder(folder)
+        model = card.name
+    found, others = _results(every, model, weights)
+    if card is None and not found:
+        raise UsageError(
+            f"--model-card {model}: neither a card nor a record of such a model, nor its folder"
+        )
+    return f"---\n{_metadata(model, card, found)}\n---\n\n{_text(model, card, found, others)}"
+
+
+def _of_folder(folder: Path) -> tuple[Card, str]:
+    """A card of what a model's folder says, and the digest of its weights."""
+    import zoo
+
+    card = zoo.resolve(folder.absolute())
+    summary = folder.absolute().parent / SUMMARY  # of the training that wrote the folder
+    if summary.is_file():
+        content = json.loads(summary.read_text(encoding="utf-8"))
+        card = replace(card, command=str(content.get("command") or "") or None)
+    return card, cards.check_weights(card, folder)
+
+
+def _results(
+    records: Iterable[Record], model: str, weights: str | None
+) -> tuple[list[Record], int]:
+    """The newest records of a model, all of the same weights, and how many are of others.
+
+    Rows of an ablation share a name, and each has its own weights.
+    """
+
+    def row(record: Record) -> str | None:
+        return record.variant if record.protocol.get("training") else None
+
+    named = [record for record in records if record.metrics and record.model == model]
+    if weights is not None:
+        named = [r for r in records if r.metrics and r.weights_sha256 == weights]
+    latest = {row(record): record.weights_sha256 for record in named}
     newest: dict[tuple[Any, ...], Record] = {}
-    for record in every:
-        if record.model == model and record.metrics:
+    for record in named:
+        if record.weights_sha256 == latest[row(record)]:
             key = (record.suite, record.benchmark, record.data.get("split"), record.variant)
             newest[key] = record
-    card = cards.read_all().get(model)
-    if card is None and not newest:
-        raise UsageError(f"--model-card {model}: neither a card nor a record of such a model")
-    found = list(newest.values())
-    return f"---\n{_metadata(model, card, found)}\n---\n\n{_text(model, card, found)}"
+    others = sum(record.weights_sha256 != latest[row(record)] for record in named)
+    return list(newest.values()), others
 
 
 def _metadata(model: str, card: Card | None, records: list[Record]) -> str:
@@ -105,7 +147,7 @@ def _title(record: Record) -> str:
     return f"{name}, embedded scale model of unimo2" if record.suite == MINI else name
 
 
-def _text(model: str, card: Card | None, records: list[Record]) -> str:
+def _text(model: str, card: Card | None, records: list[Record], others: int) -> str:
     lines = [f"# {markdown(model)}", ""]
     if card is not None:
         facts = {
@@ -131,4 +173,8 @@ def _text(model: str, card: Card | None, records: list[Record]) -> str:
         grid = Grid(heads[0], heads[1:], labels, [cell[1:] for cell in cells])
         notes = (described(record), f"Measured by: {record.command}")
         lines += [to_markdown(Table(f"{_title(record)}: {label_of(record)}", grid, notes))]
+    if not records:
+        lines += ["No result of these weights is among the records.", ""]
+    if others:
+        lines += [f"Records of this name on other weights, left out: {others:,}.", ""]
     return "\n".join(lines).rstrip() + "\n"

@@ -14,10 +14,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from evals import protocol, records
+from evals import records
 from evals.metrics.ranking import Metric
-from evals.protocol import Pairs, Score
-from evals.records import NOT_COUNTS, Record
+from evals.records import NOT_COUNTS, Record, protocol
+from evals.records.protocol import Pairs, Score
 from reports import paper
 from unimo2.errors import MissingData
 from zoo import cards
@@ -33,7 +33,7 @@ RUNS = Path("runs")
 _NO_CONDITION = {
     *("zero_shot", "contrastive_weight", "score", "interval", "image_size"),
     *("name", "lineage", "answering", "ensemble"),
-    *("training", "limit", "without", "inference"),
+    *("training", "limit", "without", "inference", "measured_with"),
 }
 # Scores that are the model's own; any other is chosen by the evaluation's options.
 _OWN_SCORES = (Score.OWN, Score.FUSED, Score.DOT)
@@ -178,6 +178,8 @@ def condition_of(record: Record) -> str:
     score = record.protocol.get("score")
     if score not in _OWN_SCORES:
         facts["score"] = score
+    # Of a row of an ablation: how it was fine-tuned.
+    facts["fine-tuning"] = (record.protocol.get("measured_with") or {}).get("settings")
     about: list[Any] = [record.suite, record.benchmark, record.data.get("split")]
     about += [record.data.get("fingerprint"), facts]
     return json.dumps(about, sort_keys=True)
@@ -383,7 +385,7 @@ SIZES, TOKENS = "GD Size C", "Top-K"  # groups of Table 5
 FULL = "full"  # the variant of the row that all others are compared with
 
 # Group and label of Table 4, in its order; the full training stands before them.
-_TAKEN_AWAY = {
+TAKEN_AWAY = {
     "gd": ("GD", "w/o GD (P)"),
     "gd-inference": ("GD", "w/o GD (I)"),
     "gt": ("GD", "w/o G.T."),
@@ -436,9 +438,9 @@ def _parts(records: Sequence[Record]) -> dict[Key, list[Record]]:
             found.setdefault(_FULL, []).append(record)
         else:
             part = _without(record) or ("one-to-one" if _is_map(record) else "")
-            if part in _TAKEN_AWAY:
-                found.setdefault(_TAKEN_AWAY[part], []).append(record)
-    return {key: found[key] for key in (_FULL, *_TAKEN_AWAY.values()) if key in found}
+            if part in TAKEN_AWAY:
+                found.setdefault(TAKEN_AWAY[part], []).append(record)
+    return {key: found[key] for key in (_FULL, *TAKEN_AWAY.values()) if key in found}
 
 
 def _parameters(records: Sequence[Record]) -> dict[Key, list[Record]]:

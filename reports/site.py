@@ -11,15 +11,15 @@ import hashlib
 import json
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from evals import protocol
 from evals.compare import Comparison, compare
-from evals.records import Record
-from evals.suites import MINI
+from evals.datasets.suites import MINI
+from evals.records import Record, protocol
 from reports import figures, paper
 from reports.comparison import (
     changed_items,
@@ -29,13 +29,12 @@ from reports.comparison import (
     told_apart,
     verdict,
 )
-from reports.differences import Differences
-from reports.examples import Example, Examples, ExampleSources, confusions, examples
-from reports.figures import DrawnFigure
+from reports.keeping import Kept, state_of
 from reports.levels import Levels
 from reports.listing import record_lines, table_lines
 from reports.render import Table
 from reports.selection import RUNS, arrange, columns_of, comparable, gather, label_of, records_of
+from reports.site_items import SiteItems
 from reports.site_parts import (
     TEMPLATES,
     Thumbs,
@@ -50,23 +49,19 @@ from reports.site_parts import (
     metric_line,
     once,
     reference_note,
-    rounded,
-    script,
     sheet_groups,
     spaced,
 )
-from reports.tables import measured_tables, sheet_heads, sheet_notes, sheet_title
+from reports.tables import REMARK, measured_tables, sheet_heads, sheet_notes, sheet_title
 from reports.unfinished import unfinished
 from unimo2 import __version__
-from unimo2.console import visible
+from unimo2.console import stage, tracked
 from unimo2.errors import Unimo2Error, UsageError
 from unimo2.files import expanded
-from unimo2.progress import stage, tracked
 
 BUDGET = 12_000_000  # bytes of thumbnails in a site, so that the whole stays below 15 MB
 MARK = "unimo2-site.json"  # lies in a folder that a site may be written over
 _ASSETS = ("style.css", "site.js")
-_SHOWN = 6  # examples of a kind on a run's page
 _PAIRS = 12  # comparisons of runs
 _CHANGED = 12  # items of a comparison that went one way
 
@@ -116,7 +111,7 @@ def build(
     folder: Path,
     request: SiteRequest | None = None,
     tell: Tell = lambda text: None,
-    sources: ExampleSources | None = None,
+    kept: Kept | None = None,
 ) -> Built:
     """Write a site.
 
@@ -124,7 +119,7 @@ def build(
         folder: Where; made if needed. An older site there is replaced, anything else is refused.
         request: What it shows.
         tell: Called with a line about each part that may take a while.
-        sources: Data sets that were read already, for a site that is written again and again.
+        kept: Parts of the site before, for one that is written again and again.
 
     Returns:
         What was written.
@@ -140,19 +135,21 @@ def build(
         not folder.is_dir() or (any(folder.iterdir()) and not (folder / MARK).is_file())
     ):
         raise UsageError(f"{folder} holds something else; expected a new folder or an older site")
-    records = once(gather(request.runs))
+    records, kept = once(gather(request.runs)), kept or Kept(request.data_root)
+    folder = folder.resolve() if folder.is_symlink() else folder
     folder.parent.mkdir(parents=True, exist_ok=True)
-    partial = Path(tempfile.mkdtemp(prefix=f".{folder.name}.partial-", dir=folder.parent))
+    beside = Path(tempfile.mkdtemp(prefix=f".{folder.name}.partial-", dir=folder.parent))
     try:
-        partial.chmod(0o755)
-        site = _Site(partial, folder, request, records, tell)
-        site.sources = sources or site.sources
+        new = beside / "new"
+        new.mkdir()
+        site = _Site(new, folder, request, records, tell, kept)
         site.write()
         if folder.exists():
-            shutil.rmtree(folder)
-        partial.rename(folder)
+            folder.rename(beside / "old")  # whoever reads the site misses it for a moment only
+        new.rename(folder)
+        kept.turn()
     finally:
-        shutil.rmtree(partial, ignore_errors=True)
+        shutil.rmtree(beside, ignore_errors=True)
     files = [path for path in folder.rglob("*") if path.is_file()]
     pages = sum(path.suffix == ".html" for path in files)
     size = sum(path.stat().st_size for path in files)
@@ -164,18 +161,23 @@ class _Site:
     """One site while it is written."""
 
     def __init__(
-        self, folder: Path, home: Path, request: SiteRequest, records: list[Record], tell: Tell
+        self,
+        folder: Path,
+        home: Path,
+        request: SiteRequest,
+        records: list[Record],
+        tell: Tell,
+        kept: Kept,
     ) -> None:
         """Look at what there is."""
         self.folder, self.request, self.records, self.tell = folder, request, records, tell
+        self.kept = kept
         self.thumbs = Thumbs(folder, home.absolute(), request.budget)
+        self.items = SiteItems(folder, request.images, self.thumbs, kept)
         self.templates = environment()
         self.whole = comparable(records)[0]
         self.levels = self._levels()
         self.logs = figures.read_logs(request.runs or RUNS)
-        self.sources = ExampleSources(request.data_root)
-        self.differences = Differences()
-        self.examples: dict[str, Examples] = {}  # by a run's address
         self.compared: dict[str, list[dict[str, str]]] = {}
         self.about = (
             f"Made by unimo2 {__version__} from {len(records):,} records. Numbers of other suites, "
@@ -206,10 +208,8 @@ class _Site:
         for name in _ASSETS:
             shutil.copyfile(TEMPLATES / name, self.folder / name)
         for record in tracked(self.records, "reading items", "runs"):
-            found = examples(record, self.sources)
-            if found is not None:
+            if self.items.read(record):
                 self.tell(f"items of {label_of(record)} on {record.benchmark}")
-                self.examples[address_of(record)] = found
         self._comparisons()
         for record in tracked(self.records, "drawing pages", "runs"):
             self._run(record)
@@ -230,25 +230,28 @@ class _Site:
         text = self.templates.get_template(template).render(site=self, here=here, **content)
         (self.folder / name).write_text(text, encoding="utf-8")
 
-    def figure(self, name: str, made: DrawnFigure, caption: str) -> dict[str, str]:
+    def figure(self, name: str, made: tuple[bytes, str], caption: str) -> dict[str, str]:
         """Write a figure and say where it is."""
-        address = f"figures/{name}.svg"
-        (self.folder / address).write_bytes(made.data("svg"))
-        return {"address": address, "alt": made.alt, "caption": caption}
+        address, (content, alt) = f"figures/{name}.svg", made
+        (self.folder / address).write_bytes(content)
+        return {"address": address, "alt": alt, "caption": caption}
 
     def try_figure(self, name: str, caption: str) -> tuple[dict[str, str] | None, str]:
         """A figure of `figures.FIGURES`, or None and why there is nothing to draw."""
-        try:
-            made = figures.figure(name, self.records, self.request.runs or RUNS)
-        except UsageError as error:
-            return None, str(error)
-        return self.figure(name, made, caption), ""
+        about: Hashable = tuple(self.logs)
+        records = [one for one in self.records if figures.concerns(name, one)]
+        if name not in figures.OF_LOGS:
+            about = tuple(map(self.kept.state, records))
 
-    def image(self, record: Record, path: Path | None) -> str | None:
-        """The address of an image of a run's data."""
-        how = self.request.images
-        own = record.suite == MINI
-        return self.thumbs.address(path, how == "all" or (how == "suite" and own), how == "none")
+        def draw() -> tuple[tuple[bytes, str] | None, str]:
+            try:
+                made = figures.figure(name, records, self.request.runs or RUNS)
+            except UsageError as error:
+                return None, str(error)
+            return (made.data("svg"), made.alt), ""
+
+        made, why = self.kept.get(("figure", name, about), draw)
+        return (None if made is None else self.figure(name, made, caption)), why
 
     # Pages.
 
@@ -263,12 +266,12 @@ class _Site:
             ("Measured", f"{dates[0]} to {dates[-1]}" if dates else "nothing yet"),
             ("Machines", first_of(record.device for record in records)),
             ("Torch", first_of(r.versions.get("torch", "") for r in records)),
-            ("Runs with items", f"{len(self.examples):,}"),
+            ("Runs with items", f"{len(self.items.by_run):,}"),
         ]
-        partial = unfinished(self.request.runs or RUNS)
-        if partial:
-            going_on = sum(one.going_on for one in partial)
-            facts.append(("Not finished", f"{len(partial):,}, {going_on:,} of them still running"))
+        waiting = unfinished(self.request.runs or RUNS)
+        if waiting:
+            going_on = sum(one.going_on for one in waiting)
+            facts.append(("Not finished", f"{len(waiting):,}, {going_on:,} of them still running"))
         warnings = []
         if any(record.suite == MINI for record in records):
             warnings.append(
@@ -320,11 +323,12 @@ class _Site:
         texts = measured_tables(number, whole, self.levels) if sheets else []
         shown = []
         for sheet, table in zip(sheets, texts, strict=True):
-            groups = sheet_groups(sheet, self.levels, self.differences)
+            groups = sheet_groups(sheet, self.levels, self.kept.differences)
             shown.append(
                 {
                     "title": sheet_title(sheet),
                     "heads": [head for head, _, _ in sheet_heads(sheet)],
+                    "remark": REMARK if any(r["remark"] for _, rs in groups for r in rs) else "",
                     "groups": groups,
                     "notes": [*sheet_notes(sheet), *reference_note(sheet, groups)],
                     "forms": copied_forms(table),
@@ -368,9 +372,9 @@ class _Site:
                     "n": "" if value is None else f"{line['n']:,}",
                 }
             )
-        partial = list(map(str, unfinished(self.request.runs or RUNS)))
+        waiting = list(map(str, unfinished(self.request.runs or RUNS)))
         lead = f"{len(lines):,} finished runs."
-        self.page("runs.html", "runs.html", lead=lead, lines=lines, unfinished=partial)
+        self.page("runs.html", "runs.html", lead=lead, lines=lines, unfinished=waiting)
 
     def _run(self, record: Record) -> None:
         address = address_of(record)
@@ -384,91 +388,22 @@ class _Site:
             warnings.append("The checkout had changes that are in no commit.")
         if record.status != "done":
             warnings.append(f"The run is not finished: {record.status}.")
+        lines = [metric_line(name, metric) for name, metric in record.metrics.items()]
         config = {"model": record.config, "versions": record.versions, "training": training}
         self.page(
             address,
             "run.html",
             title=title,
             warnings=warnings,
-            metrics=[metric_line(name, metric) for name, metric in record.metrics.items()],
+            metrics=[line for line in lines if "[" not in line["name"]],
+            parts=[line for line in lines if "[" in line["name"]],
             notes=list(record.notes),
             facts=[*facts_of(record), *((spaced(k), in_words(v)) for k, v in told.items())],
             command=record.command,
             config=json.dumps(config, indent=2, ensure_ascii=True, default=str),
-            examples=self._examples(record, address),
+            examples=self.items.of_page(record),
             compared=self.compared.get(address, []),
         )
-
-    def _examples(self, record: Record, address: str) -> dict[str, Any] | None:
-        found = self.examples.get(address)
-        if found is None:
-            return None
-        name = address.removesuffix(".html")
-        groups = [
-            ("Worst", found.worst(_SHOWN)),
-            ("Best", found.best(_SHOWN)),
-            ("Most undecided", found.undecided(_SHOWN)),
-        ]
-        cards = [(head, [self.card(record, o) for o in some]) for head, some in groups if some]
-        self._rows(record, found, name)
-        lead = f"{len(found.items):,} of {found.of:,} items are listed below. {found.note}"
-        labels = len({one.truth for one in found.items}) < len(found.items) / 2
-        wrong = confusions(found.items) if labels and record.benchmark != "flickr" else []
-        return {
-            **{"name": name, "lead": lead, "groups": cards, "words": found.words},
-            "confusions": wrong,
-        }
-
-    def _rows(self, record: Record, found: Examples, name: str) -> None:
-        """The items of a run, for the page's script."""
-        images: dict[str, int] = {}
-
-        def place(path: Path | None) -> int | None:
-            address = self.image(record, path)
-            return None if address is None else images.setdefault(address, len(images))
-
-        rows = [
-            [
-                visible(one.key),
-                visible(one.about),
-                visible(one.given),
-                visible(one.truth),
-                rounded(one.score),
-                rounded(one.margin),
-                one.right,
-                place(one.image),
-                list(map(visible, one.more)),
-                [
-                    [visible(c.text), f"{c.score:.3g}", c.true, place(c.image)]
-                    for c in one.candidates
-                ],
-            ]
-            for one in found.items
-        ]
-        content = {"words": found.words, "images": list(images), "rows": rows}
-        text = f"unimo2Rows({script(name)},{script(content)});\n"
-        (self.folder / "data" / f"{name}.js").write_text(text, encoding="utf-8")
-
-    def card(self, record: Record, one: Example) -> dict[str, Any]:
-        """An item as the templates show it."""
-        verdict = {True: "right", False: "wrong", None: ""}[one.right]
-        graded = record.benchmark == "coco"
-        return {
-            "state": "" if graded else verdict,
-            "verdict": "" if graded else verdict.capitalize(),
-            "score": None if one.score is None else f"{one.score:.3g}",
-            "image": self.image(record, one.image),
-            "alt": one.about or one.truth or f"item {one.key}",
-            **{"key": one.key, "about": one.about, "given": one.given},
-            **{"truth": one.truth, "more": one.more},
-            "candidates": [
-                {
-                    **{"text": other.text, "true": other.true, "score": f"{other.score:.3g}"},
-                    "image": self.image(record, other.image),
-                }
-                for other in one.candidates
-            ],
-        }
 
     def _ablations(self) -> None:
         wanted = {
@@ -482,13 +417,14 @@ class _Site:
             "ablations.html",
             "ablations.html",
             figures=[made for made, _ in found if made],
-            missing=[why for made, why in found if not made],
+            missing=[f"{why[:1].upper()}{why[1:]}." for made, why in found if not made],
+            embedded=all(one.suite == MINI for one in self.whole if "training" in one.protocol),
         )
 
     def _training(self) -> None:
         logs = []
         for place, log in enumerate(self.logs):
-            made = figures.training_picture(log)
+            made = self.kept.get(("log", log), partial(_drawn, log))
             about = f"{len(log.lines):,} lines, the last of step {log.last_step:,.0f}. {log.state}"
             caption = f"Values over steps of {log.name}."
             shown = self.figure(f"training-{place}", made, caption)
@@ -498,7 +434,7 @@ class _Site:
     def _comparisons(self) -> None:
         """Pages of pairs of runs on the same data that kept their items."""
         pairs, left_out = [], []
-        wanted = pairs_of([one for one in self.records if address_of(one) in self.examples])
+        wanted = pairs_of([one for one in self.records if address_of(one) in self.items.by_run])
         if len(wanted) > _PAIRS:
             left_out.append(f"{len(wanted) - _PAIRS:,} further pairs have no page.")
         for a, b in tracked(wanted[:_PAIRS], "comparing runs", "pairs"):
@@ -506,10 +442,10 @@ class _Site:
                 continue
             title = f"{label_of(a)} and {label_of(b)} on {a.benchmark} ({a.data.get('split')})"
             self.tell(f"comparing {title}")
-            try:
-                found = compare(a.path.parent, b.path.parent)
-            except Unimo2Error as error:
-                left_out.append(f"{title}: {error}")
+            key = ("compared", self.kept.state(a), self.kept.state(b))
+            found = self.kept.get(key, partial(_compared, a.path.parent, b.path.parent))
+            if not isinstance(found, Comparison):
+                left_out.append(f"{title}: {found}")
                 continue
             ids = (address_of(a), address_of(b))
             digest = hashlib.sha256("".join(ids).encode()).hexdigest()[:12]
@@ -523,14 +459,14 @@ class _Site:
 
     def _comparison(self, address: str, title: str, found: Comparison) -> None:
         """The page of one pair, with the items that changed."""
-        first, second = (self.examples[address_of(one)] for one in (found.a, found.b))
-        graded = found.a.benchmark == "coco"
+        first, second = (self.items.by_run[address_of(one)] for one in (found.a, found.b))
+        graded = second.graded
         changed = (graded_items if graded else changed_items)(first.items, second.items)
         groups = []
         for head, pairs in changed.items():
             cards = [
                 {
-                    **self.card(found.b, new),
+                    **self.items.card(found.b, new),
                     "given": f"{old.given} (A), {new.given} (B)",
                     "more": [*new.more, f"{old.score:.3g} (A), {new.score:.3g} (B)"]
                     if graded
@@ -560,13 +496,18 @@ class _Site:
         lead = "No model was named: 'unimo2 report --html DIR --dictionary MODEL' shows its rows."
         if self.request.dictionary is not None:
             self.tell(f"the dictionary of {self.request.dictionary}")
-            from reports.dictionary import dictionary_rows
-
-            lead, found = dictionary_rows(self.request.dictionary, self.request.data_root)
+            lead, found = self._dictionary_rows(self.request.dictionary)
             for row in found:
-                patches = [{**p, "image": self._patch(p)} for p in row.pop("patches")]
+                patches = [{**p, "image": self._patch(p)} for p in row["patches"]]
                 rows.append({**row, "patches": patches})
         self.page("dictionary.html", "dictionary.html", lead=lead, figure=figure, rows=rows)
+
+    def _dictionary_rows(self, model: str) -> tuple[str, list[dict[str, Any]]]:
+        from reports.dictionary import dictionary_rows
+
+        weights = state_of(Path(model)) if Path(model).is_dir() else model
+        key = ("dictionary", weights)
+        return self.kept.get(key, lambda: dictionary_rows(model, self.request.data_root))
 
     def _patch(self, patch: Mapping[str, Any]) -> str | None:
         """Write a patch's pixels as an image."""
@@ -578,3 +519,17 @@ class _Site:
         (self.folder / address).write_bytes(content)
         self.thumbs.budget -= len(content)
         return address
+
+
+def _drawn(log: figures.Log) -> tuple[bytes, str]:
+    """The curves of one training."""
+    made = figures.training_picture(log)
+    return made.data("svg"), made.alt
+
+
+def _compared(a: Path, b: Path) -> Comparison | str:
+    """The comparison of two runs, or why there is none."""
+    try:
+        return compare(a, b)
+    except Unimo2Error as error:
+        return str(error)

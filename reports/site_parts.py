@@ -16,19 +16,21 @@ from urllib.parse import quote
 from jinja2 import Environment, FileSystemLoader
 from markupsafe import Markup
 
+from evals.datasets.suites import MINI
 from evals.metrics.ranking import Metric
 from evals.records import Record
-from evals.suites import MINI
+from evals.records.provenance import remarks
 from reports.differences import Differences, PairedDifference, kept_items
 from reports.levels import GROUP, Levels, level_rows
 from reports.render import FORMS, Table
 from reports.selection import FULL, Column, Sheet, TableRow, label_of, setting_name, setting_of
-from reports.tables import NOT_MEASURED, NOTHING, sheet_heads
+from reports.tables import NOT_MEASURED, NOTHING, row_remark, sheet_heads
 from unimo2.console import visible
 from zoo import cards
 
 TEMPLATES = Path(__file__).parent / "site"
 _SIDE = 160  # of a thumbnail, pixels
+_OURS = "unimo2"  # the family that the published numbers are of
 _COPIED = {"Markdown": "md", "LaTeX": "latex", "CSV": "csv"}
 
 
@@ -172,23 +174,31 @@ def in_words(value: Any) -> str:
 
 
 def headline_of(column: Column, sheets: Sequence[Sheet], split: str) -> dict[str, str]:
-    """What was measured of a column: on real data if there is any, else the first sheet's.
+    """What was measured of a column: what is comparable if there is any, and of UNIMO-2.
 
     Args:
         column: Of a table.
         sheets: What was measured of the table.
         split: That the published number is of.
     """
+    known = cards.read_all()
+
+    def last(found: tuple[Sheet, TableRow, Metric]) -> tuple[bool, bool, bool]:
+        record = found[1].records[column.block]
+        card, told = known.get(record.model), record.protocol.get("lineage") or {}
+        family = told.get("family") or (card.family if card else None)
+        return record.suite == MINI, _comparable(record, split) != "yes", family != _OURS
+
     found = [
         (sheet, row, metric)
-        for sheet in sorted(sheets, key=lambda sheet: sheet.suite == MINI)
+        for sheet in sheets
         for row in sheet.rows
         if (metric := row.metric(column)) is not None
     ]
     if not found:
         blank = dict.fromkeys(("value", "interval", "n", "model", "suite", "address"), "")
         return {**blank, "comparable": ""}
-    sheet, row, metric = found[0]
+    sheet, row, metric = min(found, key=last)
     record = row.records[column.block]
     return {
         "value": f"{metric.value:.1f}",
@@ -207,7 +217,10 @@ def _comparable(record: Record, split: str) -> str:
         return "no: other data"
     if record.data.get("split") != split:
         return f"no: of {record.data.get('split')}, published is {split}"
-    return f"no: {record.variant}" if record.variant else "yes"
+    if record.variant:
+        return f"no: {record.variant}"
+    said = remarks(record.protocol)
+    return f"not plainly: {'; '.join(said)}" if said else "yes"
 
 
 def _reference(sheet: Sheet) -> TableRow | None:
@@ -257,7 +270,9 @@ def sheet_groups(
         ]
         if not groups or groups[-1][0] != row.group:
             groups.append((row.group, []))
-        groups[-1][1].append({"label": row.label, "cells": cells, "missing": NOT_MEASURED})
+        remark = row_remark(row, sheet.columns)
+        shown = {"label": row.label, "cells": cells, "missing": NOT_MEASURED, "remark": remark}
+        groups[-1][1].append(shown)
     computed = [
         {
             "label": name,
@@ -266,6 +281,7 @@ def sheet_groups(
                 for _, _, columns in sheet_heads(sheet)
             ],
             "missing": NOTHING,
+            "remark": "",
         }
         for name, values in level_rows(levels, sheet)
     ]
@@ -294,6 +310,7 @@ def _cell(row: TableRow, column: Column, change: PairedDifference | None) -> dic
         "high_text": f"{high:.1f}",
         "n_text": f"{metric.n:,}",
         **{"task": column.task, "metric": column.metric, "at_chance": metric.at_chance},
+        "remark": "; ".join(remarks(row.records[column.block].protocol)),
         **{"value": repr(metric.value), "low": repr(low), "high": repr(high), "n": metric.n},
         "change": change,
     }
@@ -301,8 +318,8 @@ def _cell(row: TableRow, column: Column, change: PairedDifference | None) -> dic
 
 def metric_line(name: str, metric: Metric) -> dict[str, str]:
     """A line of a run's table of metrics."""
-    remarks = ["within noise of chance"] if metric.at_chance else []
-    remarks += [f"{metric.ties:,} ties"] if metric.ties else []
+    said = ["within noise of chance"] if metric.at_chance else []
+    said += [f"{metric.ties:,} ties"] if metric.ties else []
     return {
         "name": name,
         "exact": repr(metric.value),
@@ -310,7 +327,7 @@ def metric_line(name: str, metric: Metric) -> dict[str, str]:
         "interval": f"{metric.ci95[0]:.2f} to {metric.ci95[1]:.2f}",
         "n": f"{metric.n:,}",
         "chance": "" if metric.chance is None else f"{metric.chance:.3g}",
-        "remark": ", ".join(remarks),
+        "remark": ", ".join(said),
     }
 
 

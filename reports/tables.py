@@ -10,12 +10,14 @@ in no table of a report.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
+from statistics import mean, stdev
 from typing import TYPE_CHECKING, Any
 
 from evals.metrics.ranking import Metric
-from evals.provenance import remarks
 from evals.records import Record
+from evals.records.provenance import remarks
 from reports import paper
 from reports.levels import GROUP, Levels, level_rows
 from reports.paper import published
@@ -28,6 +30,7 @@ from reports.selection import (
     arrange,
     columns_of,
     comparable,
+    condition_of,
     described,
     gather,
     label_of,
@@ -46,6 +49,7 @@ __all__ = ["measured", "measured_tables", "published", "report_json", "report_ta
 NOT_MEASURED = "not measured"
 AT_CHANCE = "*"
 NOTHING = "-"  # no upper bound or baseline is known
+REMARK = "remark"  # head of the last column, where there is one
 MEASURED, COMPUTED = "measured", "computed"  # kinds of a number
 
 Line = dict[str, Any]
@@ -55,7 +59,7 @@ COLUMNS = (
     *("suite", "benchmark", "setting", "split", "data", "size", "protocol"),
     *("recipe", "budget", "seed"),
     *("kind", "group", "model", "weights", "task", "metric"),
-    *("value", "low", "high", "n", "chance", "at_chance"),
+    *("value", "low", "high", "n", "chance", "at_chance", "remark"),
 )
 
 
@@ -95,8 +99,9 @@ def measured(
     Returns:
         Columns suite, benchmark, setting, split, data (start of the fingerprint), size, protocol;
         recipe, budget and seed of an ablation's training; kind, group, model, weights, task,
-        metric, value, low, high (95 % interval), n, chance, at_chance. Empty where nothing of it
-        was measured.
+        metric, value, low, high (95 % interval), n, chance, at_chance, remark (what a zero-shot
+        model had seen, if its number is not plainly zero-shot). Empty where nothing of it was
+        measured.
     """
     import pandas as pd
 
@@ -107,10 +112,7 @@ def measured(
 
 
 def report_tables(
-    number: int,
-    records: Iterable[Record],
-    form: str = "text",
-    levels: Levels | None = None,
+    number: int, records: Iterable[Record], form: str = "text", levels: Levels | None = None
 ) -> list[Table]:
     """A table of the paper and, beneath it, tables of what was measured.
 
@@ -201,7 +203,7 @@ def _lines(sheet: Sheet, levels: Levels | None) -> list[Line]:
         for column, value in values.items():
             about = _about(sheet, column.block, sheet.about[column.block])
             about |= {"kind": COMPUTED, "group": GROUP, "model": name, "weights": ""}
-            about |= {"task": column.task, "metric": column.metric, "value": value}
+            about |= {"task": column.task, "metric": column.metric, "value": value, "remark": ""}
             found.append({key: about.get(key) for key in COLUMNS})
     return found
 
@@ -215,6 +217,7 @@ def _line(sheet: Sheet, row: TableRow, column: Column, found: Metric) -> Line:
         **{"task": column.task, "metric": column.metric, "value": found.value},
         **{"low": low, "high": high, "n": found.n},
         **{"chance": found.chance, "at_chance": found.at_chance},
+        "remark": "; ".join(remarks(record.protocol)),
     }
 
 
@@ -247,16 +250,17 @@ def measured_tables(
     """
     if number not in paper.RESULT_TABLES:
         return []
-    sheets, remarks = arrange(number, records)
+    sheets, left_out = arrange(number, records)
     if not sheets:
         empty = Sheet(number, "mini", 1, 1, [TableRow("", "mini", {})], columns_of(number))
         title = f"Table {number}, measured on the embedded suite (mini)"
-        return [Table(title, _grid(empty, []), tuple(remarks))]
+        return [Table(title, _grid(empty, []), tuple(left_out))]
     tables = [
         Table(sheet_title(sheet), _grid(sheet, level_rows(levels, sheet)), sheet_notes(sheet))
         for sheet in sheets
     ]
-    tables[-1] = tables[-1].with_notes(remarks)
+    tables += [seed_table(sheets[0].table, rows) for rows in _over_seeds(sheets)]
+    tables[-1] = tables[-1].with_notes(left_out)
     return tables
 
 
@@ -270,10 +274,10 @@ def _grid(sheet: Sheet, computed: Sequence[tuple[str, Mapping[Column, float]]]) 
         cells += [paper.join([("", t) for t in cell], separator, NOTHING) for cell in levels]
         columns.append(cells)
     heads = [head for head, _, _ in sheet_heads(sheet)]
-    remarks = [_remark(row, sheet.columns) for row in sheet.rows]
-    if any(remarks):
-        heads.append("remark")
-        columns.append([*remarks, *("" for _ in computed)])
+    remarked = [row_remark(row, sheet.columns) for row in sheet.rows]
+    if any(remarked):
+        heads.append(REMARK)
+        columns.append([*remarked, *("" for _ in computed)])
     labels = [(row.group, row.label) for row in sheet.rows]
     labels += [(GROUP, name) for name, _ in computed]
     return Grid("Model", heads, labels, list(map(list, zip(*columns, strict=True))))
@@ -304,7 +308,7 @@ def _number(value: float | None) -> str:
     return "" if value is None else f"{value:.1f}"
 
 
-def _remark(row: TableRow, columns: Sequence[Column]) -> str:
+def row_remark(row: TableRow, columns: Sequence[Column]) -> str:
     """What a reader of a row must know: numbers at chance, and what a zero-shot model had seen."""
     metrics = [metric for column in columns if (metric := row.metric(column)) is not None]
     found = []
@@ -313,6 +317,90 @@ def _remark(row: TableRow, columns: Sequence[Column]) -> str:
     for record in row.records.values():
         found += remarks(record.protocol)
     return "; ".join(dict.fromkeys(found))
+
+
+# Rows of an ablation that were trained with several seeds.
+
+SeedRows = Mapping[tuple[str, str], Sequence[TableRow]]
+"""Rows by group and label; each differs from the others of its name in the seed alone."""
+
+
+def _over_seeds(sheets: Sequence[Sheet]) -> list[SeedRows]:
+    """For each ablation with several seeds its rows of two seeds or more."""
+    found: dict[str, dict[tuple[str, str], dict[int, TableRow]]] = {}
+    for sheet in sheets:
+        if sheet.place > 1:  # another protocol
+            continue
+        for row in sheet.rows:
+            training = _training(row)
+            if training is not None:
+                home = found.setdefault(_same(sheet.suite, training), {})
+                rows = home.setdefault((row.group, row.label), {})
+                if _unseeded(training) == _unseeded(_training(next(iter(rows.values()), row))):
+                    rows[training["seed"]] = row
+    several = [
+        {name: list(by_seed.values()) for name, by_seed in home.items() if len(by_seed) > 1}
+        for home in found.values()
+    ]
+    return [rows for rows in several if rows]
+
+
+def _training(row: TableRow) -> Mapping[str, Any] | None:
+    found: Mapping[str, Any] | None = next(iter(row.records.values())).protocol.get("training")
+    return found
+
+
+def _same(suite: str, training: Mapping[str, Any]) -> str:
+    return json.dumps([suite, *(training.get(name) for name in ("recipe", "budget", "data"))])
+
+
+def _unseeded(training: Mapping[str, Any] | None) -> str:
+    """A training without its seed."""
+    told = training or {}
+    config = {name: value for name, value in told.get("config", {}).items() if name != "seed"}
+    return json.dumps([told.get("model"), config], sort_keys=True)
+
+
+def seed_table(number: int, rows: SeedRows) -> Table:
+    """Means over seeds, with the standard deviation of a single training.
+
+    Args:
+        number: Of the paper's table.
+        rows: Of one ablation.
+    """
+    first = next(iter(rows.values()))[0]
+    training = _training(first) or {}
+    suite = next(iter(first.records.values())).suite
+    seeds = sorted({(_training(row) or {})["seed"] for some in rows.values() for row in some})
+    sheet = Sheet(number, suite, 1, 1, [first], columns_of(number))
+    heads = sheet_heads(sheet)
+    cells = [
+        [
+            paper.join([("", _spread(some, one)) for one in members], separator, NOT_MEASURED)
+            for _, separator, members in heads
+        ]
+        for some in rows.values()
+    ]
+    title = (
+        f"Table {number}, means over seeds {', '.join(map(str, seeds))}, suite {suite}; each row "
+        f"trained for {training['budget']:,} steps (recipe {training['recipe']})"
+    )
+    note = "± the standard deviation over seeds (n - 1); in brackets the number of seeds."
+    grid = Grid("Model", [head for head, _, _ in heads], list(rows), cells)
+    return Table(title, grid, (note,))
+
+
+def _spread(rows: Sequence[TableRow], column: Column) -> str:
+    """Mean and standard deviation of one number, of the rows that have it by one protocol."""
+    found = [(row.records[column.block], row.metric(column)) for row in rows if row.metric(column)]
+    values = [
+        metric.value
+        for record, metric in found
+        if metric is not None and condition_of(record) == condition_of(found[0][0])
+    ]
+    if len(values) < 2:
+        return ""
+    return f"{mean(values):.1f}±{stdev(values):.1f} ({len(values)})"
 
 
 def sheet_title(sheet: Sheet) -> str:

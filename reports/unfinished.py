@@ -8,7 +8,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from evals.records import RECORD
-from evals.workspace import IDENTITY, is_worked_on
+from evals.records.workspace import IDENTITY, is_worked_on
 
 # Files that a run keeps while it is unfinished: a file for the items from one place to another.
 _PARTS = {"predictions": "items", "blocks": "captions"}

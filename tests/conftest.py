@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from builders.display import Watching
-from unimo2 import progress
+from unimo2 import console
 from unimo2.cli.app import LIBRARIES
 
 # As the command line does, before anything imports these libraries: commands run in this process.
@@ -33,12 +33,12 @@ def indexes_of_their_own(tmp_path_factory, monkeypatch):
 @pytest.fixture(autouse=True)
 def no_progress_lines(monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep lines of progress out of what commands print, however slow the machine is."""
-    monkeypatch.setattr(progress, "_FIRST_SECONDS", 3600.0)
+    monkeypatch.setattr(console, "_FIRST_SECONDS", 3600.0)
 
 
 @pytest.fixture
 def display(monkeypatch):
     """What every stage of the work told."""
     watching = Watching()
-    monkeypatch.setattr(progress, "_shown", [watching])
+    monkeypatch.setattr(console, "_shown", [watching])
     return watching

@@ -79,6 +79,24 @@ COMMANDS = {
         ["ablate", "--k", "10", "--budget", "4", "--output", "out", *ROOT_OF_DATA],
         metrics_of,
     ),
+    "columns": (
+        [
+            "ablate",
+            "--k",
+            "10",
+            "--budget",
+            "4",
+            "--columns",
+            "flickr-zero-shot",
+            "sst2",
+            "--finetune-set",
+            "steps=12",
+            "--output",
+            "out",
+            *ROOT_OF_DATA,
+        ],
+        metrics_of,
+    ),
     "score": (["score", "sst2", "p.tsv", "--annotations", "dev.tsv", "--json"], lambda _, out: out),
 }
 

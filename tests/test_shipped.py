@@ -12,7 +12,7 @@ import typer
 
 from evals import records
 from evals.ablation.rows import make_rows, same_row
-from evals.suites import Suite
+from evals.datasets.suites import Suite
 from reports.render import render
 from reports.tables import report_tables
 from unimo2.cli.app import build

@@ -1,4 +1,4 @@
-"""Devices and dtypes by the names that users type, and the number of cores.
+"""Devices and dtypes by the names that users type; cores and launched processes of this machine.
 
 The names are known before torch is imported.
 """
@@ -12,6 +12,7 @@ from unimo2.errors import UsageError
 
 if TYPE_CHECKING:
     import torch
+    from torch import Tensor
 
 DEVICES = ("auto", "cpu", "cuda", "cuda:[0-9]", "cuda:[0-9][0-9]", "mps")
 """Names of devices, with the wildcards of file names."""
@@ -66,4 +67,59 @@ def cores() -> int:
 
 def own_cores() -> int:
     """This process's share of the cores, where a launcher started several on a machine."""
-    return max(1, cores() // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
+    return max(1, cores() // launcher_number("LOCAL_WORLD_SIZE", 1))
+
+
+def launcher_number(name: str, least: int) -> int:
+    """A whole number that a launcher puts into the environment; `least` where it is not there.
+
+    Raises:
+        UsageError: It is anything else.
+    """
+    value = os.environ.get(name) or str(least)
+    if not (value.isascii() and value.isdigit() and int(value) >= least):
+        raise UsageError(
+            f"the environment has {name}={value}; expected a whole number from {least}, as torchrun "
+            f"and 'accelerate launch' set it: 'unset {name}' to run one process"
+        )
+    return int(value)
+
+
+def launched_rank() -> int:
+    """Number of this process among those of `accelerate launch` or `torchrun`; 0 without them.
+
+    Raises:
+        UsageError: The environment has no such number.
+    """
+    count = launched_processes()
+    # Without their count it is not a launcher's: other programs set RANK, too.
+    rank = launcher_number("RANK", 0) if count > 1 else 0
+    if rank >= count:
+        raise UsageError(
+            f"the environment has RANK={rank} and WORLD_SIZE={count}; expected a rank below the "
+            "number of processes: unset both to run one process"
+        )
+    return rank
+
+
+def launched_processes() -> int:
+    """Number of launched processes; 1 without a launcher; UsageError as of `launched_rank`."""
+    return launcher_number("WORLD_SIZE", 1)
+
+
+def is_first_process() -> bool:
+    """Whether this process is the first that a launcher started, or was started without one."""
+    try:
+        return launched_rank() == 0
+    except UsageError:  # is said where the number of processes matters
+        return True
+
+
+def total(value: Tensor) -> Tensor:
+    """The sum of a value over the processes that train together, without gradients."""
+    from torch import distributed
+
+    value = value.detach().clone()
+    if distributed.is_available() and distributed.is_initialized():
+        distributed.all_reduce(value)
+    return value

@@ -178,7 +178,7 @@ def load_processor(folder: Path) -> Unimo2Processor:
     """The processor that lies beside a model's weights.
 
     Raises:
-        BadCheckpoint: there is none.
+        BadCheckpoint: there is none, or its tokenizer is another model's, as the sizes show.
     """
     if not (folder / "processor_config.json").is_file():
         raise BadCheckpoint(
@@ -187,6 +187,13 @@ def load_processor(folder: Path) -> Unimo2Processor:
             "Unimo2Processor there"
         )
     loaded: Unimo2Processor = Unimo2Processor.from_pretrained(folder)
+    words = max(loaded.tokenizer.get_vocab().values()) + 1
+    rows = Unimo2Config.from_pretrained(folder).vocab_size
+    if words != rows:
+        raise BadCheckpoint(
+            f"{folder}: the tokenizer has {words:,} tokens where the model has embeddings for {rows:,}: "
+            "it is another model's; put the model's own beside config.json"
+        )
     return loaded
 
 

@@ -14,7 +14,12 @@ from typing import Any, ClassVar, Concatenate, ParamSpec, Protocol, TypeVar, cas
 import torch
 from PIL.Image import Image
 from torch import Tensor, nn
-from transformers import AutoImageProcessor, PretrainedConfig
+from transformers import (
+    AutoImageProcessor,
+    AutoTokenizer,
+    PretrainedConfig,
+    PreTrainedTokenizerBase,
+)
 from transformers.utils import logging as transformers_logging
 
 from unimo2.devices import find_dtype
@@ -209,6 +214,21 @@ class Adapter:
         """Items in lists of at most `batch_size`."""
         for start in range(0, len(items), self.batch_size):
             yield list(items[start : start + self.batch_size])
+
+
+class TowerAdapter(Adapter):
+    """A model of transformers whose widest activations are those of its vision tower."""
+
+    @property
+    def rows(self) -> int:
+        """Patches and the class token."""
+        vision = self.model.config.vision_config
+        return int((vision.image_size // vision.patch_size) ** 2 + 1)
+
+    @property
+    def width(self) -> int:
+        """Of the vision tower's feed-forward layers."""
+        return int(self.model.config.vision_config.intermediate_size)
 
 
 def equal_lengths(rows: Sequence[Sequence[int]], batch_size: int) -> Iterator[list[int]]:
@@ -410,6 +430,40 @@ def refuse_differences(
 def _beyond(names: Any, allowed: Sequence[str]) -> list[str]:
     patterns = [re.compile(pattern) for pattern in allowed]
     return sorted(name for name in names if not any(one.fullmatch(name) for one in patterns))
+
+
+# Rows of an embedding beyond the tokenizer's words: padded to a multiple, or reserved.
+_SPARE_ROWS = 1024
+
+
+def refuse_other_words(tokenizer: PreTrainedTokenizerBase, rows: int, folder: Path) -> None:
+    """Refuse a tokenizer that is not the model's, as the sizes show.
+
+    Args:
+        tokenizer: The folder's.
+        rows: Tokens that the model has embeddings for.
+        folder: For the message.
+
+    Raises:
+        BadCheckpoint: Token ids beyond the embedding, or far fewer of them than it has rows.
+    """
+    words = max(tokenizer.get_vocab().values()) + 1
+    if words > rows or rows - words > max(_SPARE_ROWS, rows // 20):
+        raise BadCheckpoint(
+            f"{folder}: the tokenizer has {words} tokens where the model has embeddings for {rows}: "
+            "it is another model's; put the model's own beside config.json"
+        )
+
+
+def read_tokenizer(folder: Path, trust_remote_code: bool = False) -> Any:
+    """A folder's own tokenizer.
+
+    Raises:
+        BadCheckpoint: There is none, or it cannot be read.
+    """
+    with loading(folder, "a tokenizer"):
+        options = {**READ_ONLY, "trust_remote_code": trust_remote_code}
+        return AutoTokenizer.from_pretrained(folder, **options)
 
 
 def image_processor(folder: Path, card: Card) -> Any:

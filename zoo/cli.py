@@ -233,8 +233,7 @@ def convert_released(
         read_config_file,
         unknown_fields,
     )
-    from unimo2.released.convert import convert
-    from unimo2.released.processor import released_processor
+    from unimo2.released.convert import convert, released_processor
 
     fields = BASE_FIELDS if config is None else read_config_file(config)
     arguments = config_from_released(fields, grounding.value)

@@ -1,48 +1,36 @@
-"""Plan of an ablation: finished rows, and the cost of the others."""
+"""Plan of an ablation: what is measured of each row, and the jobs that measure the rest."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Literal
+from functools import partial
+from typing import Any, Literal, Protocol
 
 from evals import records
-from evals.ablation.rows import AblationRow, same_row
+from evals.ablation import running
+from evals.ablation.columns import GridColumn
+from evals.ablation.rows import AblationRow, digest, same_row
+from evals.ablation.study import WEIGHT, Study, trained_facts
+from evals.jobs import Cost, PlannedJob, State, last_logged, unique
 from evals.records import Record
-from evals.retrieval.shortlist import most_pairs
-from evals.suites import Suite
 
-BENCHMARK = "flickr"
-TRAINED = "trained.json"  # in a row's folder, once its training is complete
+RowState = Literal["done", "trained", "interrupted", "to do"]
 
 
 @dataclass(frozen=True)
-class Study:
-    """What all rows of an ablation share beside their recipe.
+class Cell:
+    """One column of one row.
 
     Attributes:
-        suite: the data.
-        output: the runs folder.
-        device: "auto", "cpu" or "cuda".
-        limit: evaluate on the first images only; None for the whole test split.
-        rerank: K of the shortlist by contrastive score whose pairs alone are fused; None to fuse
-            every image with every caption. Rows of different protocols are different rows.
+        column: What is measured.
+        record: Of the finished evaluation, or None.
+        jobs: Its fine-tuning, unless it is zero-shot, and its evaluation; none where it is done.
     """
 
-    suite: Suite
-    output: Path
-    device: str = "auto"
-    limit: int | None = None
-    rerank: int | None = None
-
-    def folder(self, row: AblationRow) -> Path:
-        """Where a row is trained; one folder a training, so that nothing else resumes there.
-
-        A row of the same training under another name may have been there first.
-        """
-        home = self.output / "ablation" / self.suite.name
-        return next(iter(sorted(home.glob(f"*-{row.key}"))), home / f"{row.variant}-{row.key}")
+    column: GridColumn
+    record: Record | None
+    jobs: tuple[PlannedJob, ...]
 
 
 @dataclass(frozen=True)
@@ -50,150 +38,185 @@ class Planned:
     """One row of a plan.
 
     Attributes:
-        row: the training.
-        record: of the finished row, or None.
-        state: "done", "trained" (to be evaluated), "interrupted" or "to do".
-        train_seconds: estimated training time of what is not done; None where nothing is known.
-        evaluate_seconds: the same of the evaluation.
-        basis: what the estimate rests on.
+        row: The training.
+        state: "done", "trained" (to be measured), "interrupted" or "to do".
+        jobs: Its training, and the choice of its retrieval weight; none where it is done.
+        cells: One for each column of the study.
     """
 
     row: AblationRow
-    record: Record | None
-    state: Literal["done", "trained", "interrupted", "to do"]
-    train_seconds: float | None
-    evaluate_seconds: float | None
-    basis: str
+    state: RowState
+    jobs: tuple[PlannedJob, ...]
+    cells: tuple[Cell, ...]
+
+    @property
+    def every_job(self) -> tuple[PlannedJob, ...]:
+        """All that is left to do."""
+        return (*self.jobs, *(job for cell in self.cells for job in cell.jobs))
 
 
-# Training and evaluation seconds of a row, judged by records of other rows, and the reason.
-Cost = Callable[[AblationRow, Sequence[Record]], tuple[float | None, float | None, str]]
+class Estimates(Protocol):
+    """Judges costs by records of other rows and models; see `evals.ablation.cost.Estimator`."""
+
+    def training(self, row: AblationRow) -> Cost:
+        """Of a row's training."""
+        ...
+
+    def weighing(self, row: AblationRow) -> Cost:
+        """Of the choice of its retrieval weight."""
+        ...
+
+    def tuning(self, row: AblationRow, column: GridColumn) -> Cost:
+        """Of a column's fine-tuning."""
+        ...
+
+    def evaluation(self, row: AblationRow, column: GridColumn) -> Cost:
+        """Of a column's evaluation."""
+        ...
 
 
-def finished(row: AblationRow, study: Study, found: Iterable[Record]) -> Record | None:
-    """The newest record of exactly this training and evaluation, or None.
+def finished(
+    row: AblationRow, column: GridColumn, study: Study, found: Iterable[Record]
+) -> Record | None:
+    """The newest record of exactly this training, fine-tuning and evaluation, or None.
 
     Args:
-        row: the training.
-        study: gives the suite and the limit.
-        found: records, newest last.
+        row: The training.
+        column: The benchmark.
+        study: Gives the suite and the protocol.
+        found: Records, newest last.
     """
+    conditions = study.conditions(row, column)
     matches = [
         record
         for record in found
         if record.suite == study.suite.name
-        and record.benchmark == BENCHMARK
+        and record.benchmark == column.benchmark
+        and bool(record.protocol.get("zero_shot")) == column.zero_shot
         and record.protocol.get("limit") == study.limit
-        and record.protocol.get("rerank") == study.rerank
+        and record.protocol.get("rerank") == study.shortlist(column)
+        and _conditions_of(record) == conditions
         and same_row(record, row)
     ]
     return matches[-1] if matches else None
 
 
-def make_plan(study: Study, rows: Sequence[AblationRow], cost: Cost) -> list[Planned]:
-    """Find out which rows are done and estimate the others.
+def _conditions_of(record: Record) -> dict[str, Any]:
+    told = record.protocol.get("measured_with") or {}
+    return {name: value for name, value in told.items() if name != "cost"}
 
-    Records are looked for in the runs folder and among those that come with the package.
+
+def find_records(study: Study) -> list[Record]:
+    """Records of the suite in the package and the runs folder, newest last."""
+    return records.find([records.MEASURED, study.output], study.suite.name)
+
+
+def make_plan(
+    study: Study, rows: Sequence[AblationRow], found: Sequence[Record], cost: Estimates
+) -> list[Planned]:
+    """Find out what is done, and estimate the rest.
 
     Args:
-        study: what the rows share.
-        rows: the trainings.
-        cost: an `evals.ablation.plan.Estimator`.
+        study: What the rows share.
+        rows: The trainings.
+        found: From `find_records`.
+        cost: An `evals.ablation.cost.Estimator`.
 
     Raises:
-        BadData: a record that cannot be read.
+        BadData: A record that cannot be read.
     """
-    found = records.find([records.MEASURED, study.output], study.suite.name, BENCHMARK)
     known = [record for record in found if record.protocol.get("training")]
+    labels = _Labels(rows)
     plan: list[Planned] = []
-    trained: set[str] = set()  # by rows that come before
     for row in rows:
-        record = finished(row, study, known)
-        training, evaluation, basis = (0.0, 0.0, "") if record else cost(row, known)
-        folder = study.folder(row)
-        if row.key in trained:
-            training = 0.0
-        if record is not None:
-            planned = Planned(row, record, "done", training, evaluation, basis)
-        elif (folder / TRAINED).is_file():
-            planned = Planned(row, None, "trained", 0.0, evaluation, basis)
-        else:
-            state: Literal["interrupted", "to do"]
-            state = "interrupted" if (folder / "log.jsonl").is_file() else "to do"
-            planned = Planned(row, None, state, training, evaluation, basis)
-        if record is None:
-            trained.add(row.key)
-        plan.append(planned)
+        done = {column: finished(row, column, study, known) for column in study.columns}
+        left = [column for column, record in done.items() if record is None]
+        base = _base_jobs(study, row, labels, cost) if left else ()
+        label, cells = labels.model(row), []
+        for column, record in done.items():
+            jobs = () if record else _cell_jobs(study, row, column, label, base, cost)
+            cells.append(Cell(column, record, jobs))
+        plan.append(Planned(row, _state(study, row) if left else "done", base, tuple(cells)))
     return plan
 
 
-# What a row of an ablation will cost: from rows that are done, or from one timed step.
+def jobs_of(plan: Iterable[Planned]) -> list[PlannedJob]:
+    """All that is left to do, once: rows of one training share it and all that follows."""
+    return unique(job for planned in plan for job in planned.every_job)
 
 
-class Estimator:
-    """Estimates rows one after the other; what it counts and times for one serves the next."""
+class _Labels:
+    """What rows are called in a plan; rows of one training, or of one model, alike."""
 
-    def __init__(self, rerank: int | None = None) -> None:
-        """Begin without having timed anything; `rerank` is the shortlist of the evaluation."""
-        self._seconds_per_flop: float | None = None
-        self._rerank = rerank
+    def __init__(self, rows: Sequence[AblationRow]) -> None:
+        seeds = {row.training["seed"] for row in rows}
+        recipes = {row.shared.name for row in rows}
+        self._trainings: dict[str, str] = {}
+        self._models: dict[tuple[str, str], str] = {}
+        for row in rows:
+            parts = [row.variant]
+            parts += [row.shared.name] if len(recipes) > 1 else []
+            parts += [f"seed {row.training['seed']}"] if len(seeds) > 1 else []
+            label = ", ".join(parts)
+            self._trainings.setdefault(row.key, label)
+            self._models.setdefault((row.key, digest(row.inference)), label)
 
-    def __call__(
-        self, row: AblationRow, known: Sequence[Record]
-    ) -> tuple[float | None, float | None, str]:
-        """Seconds that a row's training and evaluation will take.
+    def training(self, row: AblationRow) -> str:
+        """Of the first row with this training."""
+        return self._trainings[row.key]
 
-        Args:
-            row: the training.
-            known: records of finished rows, newest last. The most similar is scaled by the
-                floating point operations of a step. Without any, a step of the first row is timed
-                here, and the evaluation stays unknown.
-
-        Returns:
-            Training seconds, evaluation seconds or None, and what they rest on.
-        """
-        # Where every row is done the plan is shown without torch.
-        from evals.ablation.cost import pair_flops, pair_seconds
-        from unimo2.modeling.configuration import Unimo2Config
-        from unimo2.training.pretraining import model_config
-
-        training = row.recipe.training
-        config = model_config(row.recipe, training.vocab_size)
-        flops = pair_flops(config)
-        pairs = training.steps * training.batch_size
-        if not known:
-            if self._seconds_per_flop is None:
-                self._seconds_per_flop = pair_seconds(config, training.batch_size) / flops
-            basis = "a training step timed here"
-            if training.image_sets or training.text_sets:
-                basis += ", of pairs alone"
-            return pairs * flops * self._seconds_per_flop, None, basis
-        record = _most_similar(row, known)
-        done = record.protocol["training"]
-        seconds = done["cost"]["seconds"] / (done["budget"] * done["config"]["batch_size"])
-        other = Unimo2Config(**done["model"], vocab_size=done["config"]["vocab_size"])
-        scale = flops / pair_flops(other)
-        where = f"{record.variant} on {done['cost']['device']}"
-        fused = _pairs(record, self._rerank) / _pairs(record, record.protocol.get("rerank"))
-        return pairs * seconds * scale, record.seconds * scale * fused, where
+    def model(self, row: AblationRow) -> str:
+        """Of the first row with this training and these parts switched off."""
+        return self._models[row.key, digest(row.inference)]
 
 
-def _pairs(record: Record, rerank: int | None) -> int:
-    """Pairs that would be fused on the record's data."""
-    images, captions = int(record.data["images"]), int(record.data["captions"])
-    return images * captions if rerank is None else most_pairs(images, captions, rerank)
+def _state(study: Study, row: AblationRow) -> RowState:
+    if WEIGHT in trained_facts(study.folder(row)):
+        return "trained"
+    return "interrupted" if (study.folder(row) / "log.jsonl").is_file() else "to do"
 
 
-def _most_similar(row: AblationRow, known: Sequence[Record]) -> Record:
-    """The record of the training that differs least; the newest of several."""
+def _base_jobs(
+    study: Study, row: AblationRow, labels: _Labels, cost: Estimates
+) -> tuple[PlannedJob, ...]:
+    """What must be done before a row can be measured at all."""
+    jobs: list[PlannedJob] = []
+    state = _state(study, row)
+    if state != "trained":
+        how = State.INTERRUPTED if state == "interrupted" else State.TO_DO
+        work, name = partial(running.train_row, study, row), f"{labels.training(row)}: pre-train"
+        done = last_logged(study.folder(row)).get("step", 0) / row.recipe.training.steps
+        price = cost.training(row).part(1.0 - done)
+        jobs.append(PlannedJob(name, work, (), how, price))
+    if row.inference and WEIGHT not in trained_facts(study.base(row)):
+        needs = tuple(job.name for job in jobs)
+        work = partial(running.switch_off, study, row)
+        name = f"{labels.model(row)}: switch off"
+        jobs.append(PlannedJob(name, work, needs, cost=cost.weighing(row)))
+    return tuple(jobs)
 
-    def difference(record: Record) -> tuple[bool, bool, int, int]:
-        own, other = row.training, record.protocol["training"]
-        return (
-            own["base"] != other["base"],
-            own["grounding"] != other["grounding"],
-            abs(own["K"] - other["K"]),
-            abs(own["C"] - other["C"]),
-        )
 
-    return min(reversed(known), key=difference)
+def _cell_jobs(
+    study: Study,
+    row: AblationRow,
+    column: GridColumn,
+    label: str,
+    base: Sequence[PlannedJob],
+    cost: Estimates,
+) -> tuple[PlannedJob, ...]:
+    """The fine-tuning and the evaluation of a column that is not done."""
+    needs = tuple(job.name for job in base)
+    jobs: list[PlannedJob] = []
+    folder = study.tuned(row, column) if not column.zero_shot else study.base(row)
+    if not column.zero_shot and not (folder / running.SUMMARY).is_file():
+        begun = (folder / "log.jsonl").is_file()
+        name = f"{label}: fine-tune {column.name}"
+        work = partial(running.tune, study, row, column)
+        state = State.INTERRUPTED if begun else State.TO_DO
+        jobs.append(PlannedJob(name, work, needs, state, cost.tuning(row, column)))
+        needs = (name,)
+    begun = running.evaluation_folder(study, row, column).is_dir()
+    measure = partial(running.evaluate, study, row, column)
+    state = State.INTERRUPTED if begun else State.TO_DO
+    name = f"{label}: evaluate {column.name}"
+    return (*jobs, PlannedJob(name, measure, needs, state, cost.evaluation(row, column)))

@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
+from evals.datasets.suites import Suite
 from evals.records import Record
-from evals.suites import Suite
 from unimo2.errors import UsageError
 from unimo2.modeling.fields import ModelFields
 from unimo2.training.config import PretrainConfig

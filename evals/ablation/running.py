@@ -1,134 +1,229 @@
-"""Trains and evaluates the rows of a plan, and keeps their records."""
+"""Trains, fine-tunes and evaluates the rows of a plan, and keeps their records."""
 
 from __future__ import annotations
 
-import copy
 import json
 import os
 import shlex
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import Protocol, cast
+from typing import TYPE_CHECKING, Any
 
-import zoo
-from evals import environment, records, runner, workspace
-from evals.ablation.plan import BENCHMARK, TRAINED, Planned, Study, finished
+from evals import records
+from evals.ablation.columns import RETRIEVAL, GridColumn
 from evals.ablation.rows import AblationRow
-from evals.records import Record
-from evals.retrieval.weight import WeightChoice, choose_weight
-from unimo2.devices import find_device
+from evals.ablation.study import TRAINED, WEIGHT, Study, trained_facts
+from evals.datasets.suites import MINI
+from evals.records import Record, workspace
+from unimo2.console import showing
 from unimo2.errors import UsageError
-from unimo2.files import write_text
-from unimo2.formats.karpathy import read_karpathy
-from unimo2.formats.layout import Flickr30kFiles
-from unimo2.modeling.model import Unimo2Model
-from unimo2.progress import Report
-from unimo2.training.curriculum import Corpora
-from unimo2.training.logging import TrainingProgress
-from unimo2.training.pretraining import PretrainingRun, model_config, prepare, pretrain
-from zoo.families.unimo2 import Unimo2Scorer
-from zoo.protocols import PairScorer
+from unimo2.files import locked, write_text
+
+if TYPE_CHECKING:
+    from zoo.cards import Card
+
+SUMMARY = "train.json"  # in the folder of a training, once it has ended
+# Images of the validation split on which a row's weight of the contrastive score is chosen.
+WEIGHT_IMAGES = 100
 
 
-@dataclass(frozen=True)
-class Trained:
-    """A row's model.
-
-    Attributes:
-        folder: of the model, inside the row's own.
-        seconds: training time, over all starts.
-        samples_per_second: pairs a second.
-        precision: "fp32" or "bf16".
-        device: name of the processor or GPU.
-    """
-
-    folder: Path
-    seconds: float
-    samples_per_second: float
-    precision: str
-    device: str
-
-
-class Train(Protocol):
-    """Trains a row in a folder, going on with what an interrupted start left there."""
-
-    def __call__(self, row: AblationRow, folder: Path) -> Trained:
-        """Train the row; return its model."""
-        ...
-
-
-class Evaluate(Protocol):
-    """Evaluates a row's model; the record lies somewhere below the folder."""
-
-    def __call__(self, row: AblationRow, model: Path, folder: Path) -> Record:
-        """Evaluate the model; return its record with its path."""
-        ...
-
-
-def run(
-    study: Study,
-    plan: Sequence[Planned],
-    train: Train,
-    evaluate: Evaluate,
-    on_row: Callable[[Planned], None] = lambda planned: None,
-) -> list[Record]:
-    """Do what of a plan is not done.
-
-    A row appears among the runs only when it is complete. An interrupted one resumes where it
-    stopped when the same plan runs again.
+def train_row(study: Study, row: AblationRow) -> None:
+    """Train a row, going on with what an interrupted start left, and choose its retrieval weight.
 
     Args:
-        study: what the rows share.
-        plan: from `make_plan`.
-        train: see `evals.ablation.running.trainer`.
-        evaluate: see `evals.ablation.running.evaluator`.
-        on_row: called before each row that is to be done.
+        study: Gives data and device.
+        row: The training.
+    """
+    folder = study.folder(row)
+    with alone(folder):
+        facts = trained_facts(folder)
+        if not facts:
+            facts = _pretrained(study, row, folder)
+            _note(folder, facts)
+        if WEIGHT not in facts:
+            _note(folder, {**facts, WEIGHT: _weighed(study, folder)})
+        shutil.rmtree(folder / "checkpoint", ignore_errors=True)
+
+
+@contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Work in a folder while no other process does: of a second one of the same plan, say."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with locked(folder):
+        yield
+
+
+def _note(folder: Path, facts: Mapping[str, Any]) -> None:
+    """Note in a row's folder how far it is."""
+    write_text(folder / TRAINED, json.dumps(facts, indent=2) + "\n")
+
+
+def _pretrained(study: Study, row: AblationRow, folder: Path) -> dict[str, Any]:
+    """Train; what it has cost.
+
+    A row that leaves corpora out reads the others by the tokenizer that all rows share.
+    """
+    from evals.records import environment
+    from unimo2.devices import find_device
+    from unimo2.training.logging import TrainingBar
+    from unimo2.training.pretraining import model_config, prepare, pretrain
+
+    with showing():
+        found = prepare(row.shared, study.suite.root)
+    config = model_config(row.recipe, len(found.processor.tokenizer))
+    training, corpora = row.recipe.training, found.corpora
+    own = replace(
+        found,
+        model_config=config,
+        corpora=type(corpora)(
+            corpora.pairs,
+            found.processor,
+            prompts=corpora.prompts if training.image_sets else None,
+            images=corpora.images if training.image_sets else None,
+            texts=corpora.texts if training.text_sets else None,
+        ),
+    )
+    with TrainingBar() as bar:
+        summary = pretrain(training, own, folder, device=study.device, on_progress=bar)
+    return {
+        "folder": summary.model_folder.name,
+        "seconds": summary.seconds,
+        "samples_per_second": summary.samples_per_second,
+        "precision": summary.precision,
+        "device": environment.device_name(str(find_device(study.device))),
+    }
+
+
+def _weighed(study: Study, folder: Path) -> dict[str, Any] | None:
+    """Choose the weight of the contrastive score of the model in a folder, as `unimo2 pretrain` does.
 
     Returns:
-        The records of all rows, in the plan's order.
+        On how many images and captions it was chosen; None where there are none to choose it on.
     """
-    done: list[Record] = []
-    for planned in plan:
-        row, folder = planned.row, study.folder(planned.row)
-        # Two rows of one plan can be the same training: both defaults, asked for by K and by C.
-        record = planned.record or finished(row, study, done)
-        if record is not None:
-            done.append(record)
-            continue
-        on_row(planned)
-        trained = _read_trained(folder)
-        if trained is None:
-            trained = train(row, folder)
-            _write_trained(trained, folder)
-        measured = evaluate(row, trained.folder, folder / "evaluation")
-        done.append(_publish(study, row, trained, measured))
-        for left in ("evaluation", "checkpoint"):
-            shutil.rmtree(folder / left, ignore_errors=True)
-    return done
+    from evals.training import choose_retrieval_weight
+
+    model = folder / "model"
+    kept = folder / SUMMARY
+    choice = choose_retrieval_weight(
+        model, study.suite.root, kept, study.device, images=WEIGHT_IMAGES
+    )
+    if choice is None:
+        return None
+    return {"weight": choice.weight, "images": choice.images, "captions": choice.captions}
 
 
-def _write_trained(trained: Trained, folder: Path) -> None:
-    """Note in a row's folder that its training is complete."""
-    facts = {**asdict(trained), "folder": trained.folder.name}
-    text = json.dumps(facts, indent=2) + "\n"
-    write_text(folder / TRAINED, text)
+def switch_off(study: Study, row: AblationRow) -> None:
+    """Put the trained model beside itself with the parts switched off that the row lacks.
+
+    The weights are the same; the retrieval weight is chosen again.
+    """
+    from unimo2.modeling.configuration import Unimo2Config
+    from unimo2.training.checkpoints import write_folder
+
+    source, base = study.folder(row) / "model", study.base(row)
+
+    def write(partial: Path) -> None:
+        shutil.copytree(source, partial)
+        config = Unimo2Config.from_pretrained(source)
+        # Taken from the trained model: left open, it would follow from the dictionary.
+        config.contrastive_projection = config.projects_contrast
+        config.update(dict(row.inference))
+        config.save_pretrained(partial)
+
+    with alone(base):
+        if WEIGHT not in trained_facts(base):
+            write_folder(base / "model", write)
+            shutil.copyfile(study.folder(row) / SUMMARY, base / SUMMARY)
+            _note(base, {WEIGHT: _weighed(study, base)})
 
 
-def _read_trained(folder: Path) -> Trained | None:
-    """A row's model, if its training was completed before."""
-    path = folder / TRAINED
+def tune(study: Study, row: AblationRow, column: GridColumn) -> None:
+    """Fine-tune a row's model for a column, as `unimo2 finetune` does."""
+    from evals.training import FinetuneRequest, finetune
+
+    folder, model = study.tuned(row, column), study.base(row) / "model"
+    request = FinetuneRequest(
+        column.benchmark, str(model), model, study.suite.root, device=study.device
+    )
+    with alone(folder):
+        if not (folder / SUMMARY).is_file():
+            finetune(request, study.recipe(row, column), folder)
+        shutil.rmtree(folder / "checkpoint", ignore_errors=True)
+
+
+def evaluation_folder(study: Study, row: AblationRow, column: GridColumn) -> Path:
+    """Where a column's evaluation is under way; its record is moved among the runs when it is whole."""
+    base = study.base(row) if column.zero_shot else study.tuned(row, column)
+    return base / f"evaluation-{column.name}"
+
+
+def evaluate(study: Study, row: AblationRow, column: GridColumn) -> Record:
+    """Measure a row's model on a column, as `unimo2 eval` does, and put its record among the runs."""
+    folder = evaluation_folder(study, row, column)
+    with alone(folder):
+        record = _publish(study, row, column, _measured(study, row, column, folder))
+        shutil.rmtree(folder, ignore_errors=True)
+    return record
+
+
+def _measured(study: Study, row: AblationRow, column: GridColumn, folder: Path) -> Record:
+    from evals import runner
+
+    options: dict[str, Any] = {"rerank": study.rerank} if column.scores_pairs else {}
+    with showing() as report:
+        return runner.run(
+            column.benchmark,
+            model=_card(study, row, column),
+            zero_shot=column.zero_shot,
+            data_root=study.suite.root,
+            suite=study.suite.name,
+            limit=study.limit,
+            device=study.device,
+            output=folder,
+            variant=row.variant,
+            on_progress=report,
+            **options,
+        )
+
+
+def _card(study: Study, row: AblationRow, column: GridColumn) -> Card:
+    """The card of a row's model: what it has seen decides whether a measurement is zero-shot."""
+    import zoo
+
+    folder = study.base(row) if column.zero_shot else study.tuned(row, column)
+    training = row.recipe.training
+    seen = [*training.pair_sets, *training.image_sets, *training.text_sets]
+    seen += [] if column.zero_shot else [column.dataset]
+    unknown: tuple[str, ...] = ()
+    for tower in filter(None, (training.vision_tower, training.text_tower)):
+        found = _tower_data(tower)
+        seen += [name for name in found or () if name not in seen]
+        unknown += () if found is not None else (f"unknown: the data of {tower}",)
+    told = [f"suite {MINI}: train splits of {', '.join(seen)}"]
+    names = tuple(told if study.suite.name == MINI else seen)
+    known = zoo.resolve((folder / "model").resolve())
+    return replace(known, name=row.recipe.name, training_data=(*names, *unknown))
+
+
+def _tower_data(tower: str) -> list[str] | None:
+    """Data sets that a tower of this project has seen, which its training noted beside it."""
+    path = Path(tower.removeprefix("local-dir:")).parent / SUMMARY
     if not path.is_file():
         return None
-    facts = json.loads(path.read_text(encoding="utf-8"))
-    return Trained(**{**facts, "folder": folder / facts["folder"]})
+    config = json.loads(path.read_text(encoding="utf-8")).get("config", {})
+    return [*config.get("image_sets", ()), *config.get("text_sets", ())]
 
 
-def _publish(study: Study, row: AblationRow, trained: Trained, measured: Record) -> Record:
+def _publish(study: Study, row: AblationRow, column: GridColumn, measured: Record) -> Record:
     """Complete a row's record and move its run folder among the runs, in one step."""
-    cost = {key: value for key, value in asdict(trained).items() if key != "folder"}
+    facts = trained_facts(study.folder(row))
+    cost = {key: value for key, value in facts.items() if key not in ("folder", WEIGHT)}
+    conditions = study.conditions(row, column)
+    if not column.zero_shot:
+        conditions["cost"] = _tuning_cost(study.tuned(row, column))
     record = replace(
         measured,
         model=row.recipe.name,
@@ -138,22 +233,52 @@ def _publish(study: Study, row: AblationRow, trained: Trained, measured: Record)
             "limit": study.limit,
             **({"without": row.without} if row.without else {}),
             **({"inference": dict(row.inference)} if row.inference else {}),
+            **({"measured_with": conditions} if conditions else {}),
             "training": {**row.training, "cost": cost},
         },
         # transformers notes where it read a configuration from: a folder of this machine.
         config={key: value for key, value in measured.config.items() if key != "_name_or_path"},
-        command=command(study, row),
+        command=command(study, row, column),
+        notes=[*measured.notes, *_notes(study, row, column)],
     )
     folder = _folder_of(measured)
     records.write(record, folder)
-    home = workspace.home(study.output, record.suite, BENCHMARK, record.model, record.variant)
+    home = workspace.home(
+        study.output, record.suite, column.benchmark, record.model, record.variant
+    )
     home.mkdir(parents=True, exist_ok=True)
     os.replace(folder, home / folder.name)
     return replace(record, path=home / folder.name / records.RECORD)
 
 
-def command(study: Study, row: AblationRow) -> str:
-    """The command line that trains and measures one row again (with --data-root where needed)."""
+def _tuning_cost(folder: Path) -> dict[str, Any]:
+    """Steps and seconds of a finished fine-tuning."""
+    path = folder / SUMMARY
+    if not path.is_file():
+        return {}
+    told = json.loads(path.read_text(encoding="utf-8"))
+    return {name: told[name] for name in ("steps", "seconds", "precision") if name in told}
+
+
+def _notes(study: Study, row: AblationRow, column: GridColumn) -> list[str]:
+    """How the retrieval weight was chosen, and which parts were switched off from when on."""
+    notes = []
+    if column.zero_shot:
+        chosen = trained_facts(study.base(row)).get(WEIGHT)
+        text = "is the configuration's: no validation split"
+        if chosen is not None:
+            text = f"was chosen on {chosen['images']} validation images ({chosen['captions']} captions)"
+        notes.append(f"the weight of the contrastive score {text}")
+    if row.inference:
+        changed = ", ".join(f"{name} = {value}" for name, value in row.inference.items())
+        how = "evaluated" if column.zero_shot else "fine-tuned and evaluated"
+        whose = "the weights" if column.zero_shot else "the initial weights"
+        notes.append(f"{how} with {changed}: {whose} are those of the full training")
+    return notes
+
+
+def command(study: Study, row: AblationRow, column: GridColumn = RETRIEVAL) -> str:
+    """The command line that measures one cell again (with --data-root where needed)."""
     option, _, value = row.variant.partition("=")
     words = ["unimo2", "ablate", f"--{option}", *([value] if value else [])]
     training = row.training
@@ -161,6 +286,10 @@ def command(study: Study, row: AblationRow) -> str:
     words += ["--seed", str(training["seed"]), "--rerank", str(study.rerank or 0)]
     if study.limit is not None:
         words += ["--limit", str(study.limit)]
+    if column != RETRIEVAL:
+        words += ["--columns", column.name]
+    if study.tuning and not column.zero_shot:
+        words += ["--finetune-set", *study.tuning]
     return shlex.join(words)
 
 
@@ -168,14 +297,14 @@ def export(done: Iterable[Record], target: Path) -> list[Path]:
     """Copy records (without samples and scores) in the layout of `evals/measured`.
 
     Args:
-        done: finished rows.
-        target: folder of suites, as `evals.records.MEASURED`.
+        done: Finished rows.
+        target: Folder of suites, as `evals.records.MEASURED`.
 
     Returns:
         The files that were written.
 
     Raises:
-        UsageError: a record names a place on this machine, so it is not fit to be passed on.
+        UsageError: A record names a place on this machine, so it is not fit to be passed on.
     """
     written = []
     for record in done:
@@ -208,134 +337,3 @@ def _folder_of(record: Record) -> Path:
     if record.path is None:
         raise ValueError("a record that was never written has no folder")
     return record.path.parent
-
-
-# How a row is really trained and evaluated.
-
-
-# Images of the validation split on which a row's weight of the contrastive score is chosen.
-WEIGHT_IMAGES = 100
-
-
-def trainer(
-    study: Study,
-    bar: Callable[[], AbstractContextManager[Callable[[TrainingProgress], None] | None]],
-) -> Train:
-    """Trains rows with `unimo2.training.pretraining.pretrain`.
-
-    Args:
-        study: gives data and device.
-        bar: opened for each row; gives what is called after every logged interval.
-    """
-    shared: dict[str, PretrainingRun] = {}  # by recipe; its rows read corpora and tokenizer once
-
-    def train(row: AblationRow, folder: Path) -> Trained:
-        if row.shared.name not in shared:
-            shared.clear()
-            shared[row.shared.name] = prepare(row.shared, study.suite.root)
-        found = shared[row.shared.name]
-        config = model_config(row.recipe, len(found.processor.tokenizer))
-        own = replace(found, model_config=config, corpora=_corpora_of(row, found))
-        with bar() as on_progress:
-            summary = pretrain(
-                row.recipe.training,
-                own,
-                folder,
-                resume="auto",
-                device=study.device,
-                on_progress=on_progress,
-            )
-        return Trained(
-            folder=summary.model_folder,
-            seconds=summary.seconds,
-            samples_per_second=summary.samples_per_second,
-            precision=summary.precision,
-            device=environment.device_name(str(find_device(study.device))),
-        )
-
-    return train
-
-
-def _corpora_of(row: AblationRow, found: PretrainingRun) -> Corpora:
-    """The corpora of the row's own recipe, among those of the shared one."""
-    own, corpora = row.recipe.training, found.corpora
-    return Corpora(
-        corpora.pairs,
-        found.processor,
-        prompts=corpora.prompts if own.image_sets else None,
-        images=corpora.images if own.image_sets else None,
-        texts=corpora.texts if own.text_sets else None,
-    )
-
-
-def evaluator(study: Study, bar: Callable[[], AbstractContextManager[Report]]) -> Evaluate:
-    """Evaluates rows zero-shot on Flickr30k retrieval.
-
-    As in `unimo2 pretrain`, the weight of the contrastive score is chosen for each row on the
-    validation split.
-
-    Args:
-        study: gives data, device and limit.
-        bar: opened for each row; gives what is called as the scoring progresses.
-    """
-
-    def evaluate(row: AblationRow, model: Path, folder: Path) -> Record:
-        scorer = _scorer(row, model, study.device)
-        with bar() as report:
-            choice = _choose_weight(study, scorer, report)
-        with bar() as report:
-            record = runner.run(
-                BENCHMARK,
-                model=scorer,
-                zero_shot=True,
-                data_root=study.suite.root,
-                suite=study.suite.name,
-                limit=study.limit,
-                rerank=study.rerank,
-                device=study.device,
-                contrastive_weight=None if choice is None else choice.weight,
-                output=folder,
-                variant=row.variant,
-                on_progress=report,
-            )
-        return replace(record, notes=[*record.notes, _weight_note(choice), *_part_notes(row)])
-
-    return evaluate
-
-
-def _scorer(row: AblationRow, model: Path, device: str) -> PairScorer:
-    """The row's model, with the parts switched off that it is evaluated without."""
-    card = replace(zoo.resolve(model), name=row.recipe.name)
-    scorer = cast(Unimo2Scorer, zoo.load_card(card, device))
-    if not row.inference:
-        return scorer
-    config = copy.deepcopy(scorer.base.config)
-    # Taken from the trained model: left open, it would follow from the dictionary.
-    config.contrastive_projection = config.projects_contrast
-    config.update(dict(row.inference))
-    switched = Unimo2Model.from_pretrained(model, config=config).eval().to(scorer.base.device)
-    return Unimo2Scorer(scorer.name, switched, scorer.processor, scorer.weights_sha256)
-
-
-def _part_notes(row: AblationRow) -> list[str]:
-    """Note on a row that is evaluated without a part that it was trained with."""
-    if not row.inference:
-        return []
-    changed = ", ".join(f"{name} = {value}" for name, value in row.inference.items())
-    return [f"evaluated with {changed}: the weights are those of the full training"]
-
-
-def _choose_weight(study: Study, scorer: PairScorer, report: Report) -> WeightChoice | None:
-    """The row's weight; None where the data has no validation split to choose it on."""
-    at = Flickr30kFiles(study.suite.root)
-    images = read_karpathy(at.annotations, at.images, ["val"])
-    return choose_weight(scorer, images[:WEIGHT_IMAGES], report) if images else None
-
-
-def _weight_note(choice: WeightChoice | None) -> str:
-    if choice is None:
-        return "the weight of the contrastive score is the configuration's: no validation split"
-    return (
-        f"the weight of the contrastive score was chosen on {choice.images} validation images "
-        f"({choice.captions} captions)"
-    )

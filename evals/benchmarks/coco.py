@@ -11,23 +11,16 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import numpy as np
 
-from evals.benchmark import Request, SampleMetric, option
+from evals.benchmark import ImageOptions, Request, SampleMetric, Scored, option
+from evals.datasets.suites import Suite
 from evals.distributed import Team
-from evals.image_sizes import ImageOptions
-from evals.metrics.captions import (
-    CORPUS_METRICS,
-    caption_scores,
-    cider,
-    tokenise,
-    why_no_spice,
-)
+from evals.metrics.captions import CORPUS_METRICS, caption_scores, cider, tokenise, why_no_spice
 from evals.metrics.java import find_java
 from evals.metrics.ranking import Floats
 from evals.prediction import ItemBenchmark, Predict, Prediction, Predictions, Results
-from evals.samples import frame
-from evals.scoring import Scored, answered, missing_note
+from evals.samples import answered, frame, scored
 from evals.splits import SplitData, SplitInfo, contents_of, fingerprint, first_items
-from evals.suites import Suite
+from unimo2.console import silent
 from unimo2.errors import BadData, IncompatibleModel
 from unimo2.files import PathUse, write_text
 from unimo2.formats.coco import read_captions, read_results
@@ -36,7 +29,6 @@ from unimo2.formats.karpathy import SPLITS, KarpathyImage, parse_karpathy, selec
 from unimo2.formats.layout import CocoFiles
 from unimo2.formats.object_tags import read_object_tags
 from unimo2.formats.parsing import first_few
-from unimo2.progress import silent
 from zoo.protocols import TagReader
 
 if TYPE_CHECKING:
@@ -281,11 +273,7 @@ class Coco(ItemBenchmark):
         captions = read_results(results)
         chosen = answered(captions, list(references), "images", allow_missing)
         scores = caption_scores(captions, {key: references[key] for key in chosen}, seed)
-        return Scored(
-            metrics=scores.metrics,
-            missing=len(references) - len(chosen),
-            notes=(*missing_note(len(chosen), len(references), "images"), *scores.notes),
-        )
+        return scored(scores.metrics, chosen, references, "images", scores.notes)
 
 
 def no_images(path: Path, split: str) -> str | None:

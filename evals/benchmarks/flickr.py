@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 import numpy as np
 
 from evals.batch_sizes import Search
-from evals.benchmark import Benchmark, Outcome, Request, SampleMetric
+from evals.benchmark import Benchmark, Outcome, Request, SampleMetric, Scored
 from evals.benchmarks.coco import no_images
+from evals.datasets.suites import MINI, Suite
 from evals.distributed import ALL, ProcessGroup, Team
 from evals.metrics.ranking import (
     RECALL_AT,
@@ -26,27 +27,24 @@ from evals.metrics.ranking import (
     rank_texts,
     retrieval_metrics,
 )
-from evals.protocol import Pairs, retrieval_name
+from evals.records.protocol import Pairs, retrieval_name
 from evals.retrieval import chooser, dtype_choice, samples, scorer
-from evals.retrieval.coverage import coverage_notes
 from evals.retrieval.options import RetrievalOptions
 from evals.retrieval.planner import ScoringPlan, make_plan
-from evals.retrieval.shortlist import Shortlists
+from evals.retrieval.shortlist import Shortlists, coverage_notes
 from evals.retrieval.weight import weighing
 from evals.retrieval.writer import BlockWriter, Scores
-from evals.scoring import Scored
-from evals.splits import SplitData, SplitInfo, check_limit
-from evals.suites import MINI, Suite
+from evals.splits import SplitData, SplitInfo, check_limit, content_of
+from unimo2.console import Report, stage, tracked
 from unimo2.errors import BadData, IncompatibleModel, MissingData
 from unimo2.formats.karpathy import KarpathyImage, parse_karpathy, select_karpathy
 from unimo2.formats.layout import Flickr30kFiles
-from unimo2.progress import Report, stage, tracked
 from zoo import protocols
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from evals.retrieval.dtype_choice import DtypeChoice
+    from evals.benchmark import DtypeChoice
     from zoo.protocols import DualEncoder, Model, PairScorer, Shortlister
 
 OFFICIAL = {"train": 29_000, "val": 1_014, "test": 1_000}  # images in Karpathy's splits
@@ -373,13 +371,9 @@ def _fingerprint(images: Sequence[KarpathyImage], split: str) -> str:
     """The sha256 of ids, texts and the bytes of the image files."""
     digest = hashlib.sha256(split.encode())
     for image in tracked(images, "hashing images", "images"):
-        try:
-            content = image.path.read_bytes()
-        except FileNotFoundError:
-            raise MissingData(f"image not found: {image.path}") from None
         captions = [(caption.id, caption.text) for caption in image.captions]
         digest.update(json.dumps([image.id, image.filename, captions]).encode())
-        digest.update(hashlib.sha256(content).digest())
+        digest.update(content_of(image.path))
     return digest.hexdigest()
 
 

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, cast
 
 import numpy as np
 
-from evals.benchmark import ItemMetric, Request, SampleMetric
+from evals.benchmark import ItemMetric, Request, SampleMetric, Scored
+from evals.datasets.suites import Suite
 from evals.metrics.bootstrap import means
 from evals.metrics.correlation import (
     matthews,
@@ -27,10 +28,16 @@ from evals.metrics.correlation import (
 )
 from evals.metrics.ranking import Metric
 from evals.prediction import ItemBenchmark, Predict, Prediction, Predictions, Results
-from evals.samples import columns_of, frame, guesses, subset_means
-from evals.scoring import Scored, answered, missing_note
+from evals.samples import (
+    answered,
+    columns_of,
+    frame,
+    guesses,
+    scored,
+    subset_means,
+    unlabelled_notes,
+)
 from evals.splits import SplitData, SplitInfo, contents_of, fingerprint, first_items
-from evals.suites import Suite
 from unimo2.errors import BadData, IncompatibleModel
 from unimo2.files import write_text
 from unimo2.formats.glue import TASKS, GlueExample, read_predictions, read_rows_of
@@ -75,7 +82,7 @@ class GlueData(SplitData):
 
     def notes(self) -> list[str]:
         """Notes about the data."""
-        return [*super().notes(), *_left_out(self.unlabelled)]
+        return [*super().notes(), *unlabelled_notes(self.unlabelled, "rows")]
 
 
 class Glue(ItemBenchmark):
@@ -280,14 +287,8 @@ class Glue(ItemBenchmark):
         given = read_predictions(self.name, predictions)
         chosen = answered(given, list(targets), "rows", allow_missing, ignored=untold)
         pairs = [given[index] for index in chosen], [targets[index] for index in chosen]
-        return Scored(
-            metrics=metrics(self.name, *pairs, seed),
-            missing=len(targets) - len(chosen),
-            notes=(
-                *missing_note(len(chosen), len(targets), "rows"),
-                *_left_out(len(untold)),
-            ),
-        )
+        notes = unlabelled_notes(len(untold), "rows")
+        return scored(metrics(self.name, *pairs, seed), chosen, targets, "rows", notes)
 
 
 def _files(name: str) -> dict[str, tuple[GlueFile, ...]]:
@@ -317,10 +318,7 @@ class Mnli(Glue):
     title = folder = "MNLI"
     task = "GLUE MNLI"
     dev_split = "dev_matched"
-    _dev = (
-        GlueFile("dev_matched", "matched"),
-        GlueFile("dev_mismatched", "mismatched"),
-    )
+    _dev = (GlueFile("dev_matched", "matched"), GlueFile("dev_mismatched", "mismatched"))
     _test = (
         GlueFile("test_matched", "matched", "MNLI-m.tsv"),
         GlueFile("test_mismatched", "mismatched", "MNLI-mm.tsv"),
@@ -362,12 +360,6 @@ class Stsb(Glue):
     main_metric = "pearson"
 
 
-def _left_out(unlabelled: int) -> list[str]:
-    if not unlabelled:
-        return []
-    return [f"{unlabelled:,} rows without a majority label ('-') are left out"]
-
-
 def _varies(values: Sequence[Any]) -> bool:
     return len(set(values)) > 1
 
@@ -403,10 +395,7 @@ def metrics(
     labels = TASKS[task].labels
     if labels is None:
         given, truth = np.array(predictions, dtype=float), np.array(targets, dtype=float)
-        return {
-            "pearson": pearson(given, truth, seed),
-            "spearman": spearman(given, truth, seed),
-        }
+        return {"pearson": pearson(given, truth, seed), "spearman": spearman(given, truth, seed)}
     classes = {label: number for number, label in enumerate(labels)}
     guessed = np.array([classes[str(label)] for label in predictions])
     right = np.array([classes[str(label)] for label in targets])

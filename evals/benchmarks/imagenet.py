@@ -9,19 +9,20 @@ from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
 import numpy as np
 
-from evals import linear_probe, prediction, zero_shot
-from evals.benchmark import Request, SampleMetric
+from evals import prediction
+from evals.benchmark import Request, SampleMetric, Scored
+from evals.datasets.suites import Suite
 from evals.distributed import ALL, ProcessGroup
-from evals.linear_probe import ImageNetOptions
+from evals.image_classification import linear_probe, zero_shot
+from evals.image_classification.linear_probe import ImageNetOptions
+from evals.image_classification.zero_shot import ClassScorer
 from evals.metrics.bootstrap import means
 from evals.metrics.ranking import Floats, Metric, Ranking, hits_at, rank_classes
 from evals.prediction import ChunkPlan, ItemBenchmark, Predict, Prediction, Predictions, Results
 from evals.retrieval import dtype_choice
-from evals.samples import frame, subset_means
-from evals.scoring import Scored, answered, missing_note
+from evals.samples import answered, frame, scored, subset_means
 from evals.splits import SplitData, SplitInfo, contents_of, fingerprint, spread_items
-from evals.suites import Suite
-from evals.zero_shot import ClassScorer
+from unimo2.console import Report
 from unimo2.errors import BadData, IncompatibleModel
 from unimo2.formats.imagenet import (
     LabelledImage,
@@ -34,12 +35,11 @@ from unimo2.formats.imagenet import (
 from unimo2.formats.images import loaded
 from unimo2.formats.layout import ImageNetFiles
 from unimo2.formats.parsing import Skips, first_few
-from unimo2.progress import Report
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from evals.retrieval.dtype_choice import DtypeChoice
+    from evals.benchmark import DtypeChoice
     from zoo.protocols import ImageClassifier, PairScorer
 
 _TIES = "expectation over a random order of equal scores"
@@ -149,11 +149,7 @@ class ImageNet(ItemBenchmark):
             probe = linear_probe.recipe(request)
             return {"score": "logit", "probe": probe, "ties": _TIES}
         how = zero_shot.protocol(model, request) if request.zero_shot else {"score": "logit"}
-        return {
-            **how,
-            "padding": "none",
-            "ties": _TIES,
-        }
+        return {**how, "padding": "none", "ties": _TIES}
 
     def choose_dtype(self, exact: PairScorer, fast: PairScorer, data: ImageNetData) -> DtypeChoice:
         """Compare one image of each of some classes with their sentences."""
@@ -283,11 +279,7 @@ class ImageNet(ItemBenchmark):
         classes = {*labels.values(), *given.values()} if known is None else known
         chosen = answered(given, list(labels), "images", allow_missing)
         pairs = [given[key] for key in chosen], [labels[key] for key in chosen]
-        return Scored(
-            metrics=metrics(*pairs, len(classes), seed),
-            missing=len(labels) - len(chosen),
-            notes=missing_note(len(chosen), len(labels), "images"),
-        )
+        return scored(metrics(*pairs, len(classes), seed), chosen, labels, "images")
 
 
 class _Ranker(Protocol):

@@ -9,15 +9,21 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 
-from evals.benchmark import Request, SampleMetric
-from evals.image_sizes import ImageOptions
+from evals.benchmark import ImageOptions, Request, SampleMetric, Scored
+from evals.datasets.suites import Suite
 from evals.metrics.bootstrap import by_label, grouping, means
 from evals.metrics.ranking import Metric
 from evals.prediction import ItemBenchmark, Predict, Prediction, Predictions, Results
-from evals.samples import columns_of, frame, guesses, subset_means
-from evals.scoring import Scored, answered, missing_note
+from evals.samples import (
+    answered,
+    columns_of,
+    frame,
+    guesses,
+    scored,
+    subset_means,
+    unlabelled_notes,
+)
 from evals.splits import SplitData, SplitInfo, contents_of, fingerprint, first_items
-from evals.suites import Suite
 from unimo2.errors import BadData
 from unimo2.formats.images import loaded
 from unimo2.formats.layout import SnliVeFiles
@@ -45,7 +51,7 @@ class SnliVeData(SplitData):
 
     def notes(self) -> list[str]:
         """Notes about the data."""
-        return [*super().notes(), *_left_out(self.unlabelled)]
+        return [*super().notes(), *unlabelled_notes(self.unlabelled, "pairs")]
 
 
 class SnliVe(ItemBenchmark):
@@ -164,24 +170,13 @@ class SnliVe(ItemBenchmark):
             raise BadData(f"{annotations}: no pair has a gold label")
         given = read_predictions(predictions)
         chosen = answered(given, labelled, "pairs", allow_missing, ignored=unlabelled)
-        return Scored(
-            metrics=metrics([given[key] for key in chosen], [pairs[key] for key in chosen], seed),
-            missing=len(labelled) - len(chosen),
-            notes=(
-                *missing_note(len(chosen), len(labelled), "pairs"),
-                *_left_out(len(unlabelled)),
-            ),
-        )
+        found = metrics([given[key] for key in chosen], [pairs[key] for key in chosen], seed)
+        notes = unlabelled_notes(len(unlabelled), "pairs")
+        return scored(found, chosen, labelled, "pairs", notes)
 
 
 def _columns(model: PairClassifier) -> list[str]:
     return columns_of(model.name, model.pair_classes, {label: () for label in LABELS})
-
-
-def _left_out(unlabelled: int) -> list[str]:
-    if not unlabelled:
-        return []
-    return [f"{unlabelled:,} pairs without a majority label ('-') are left out"]
 
 
 def metrics(predictions: Sequence[str], pairs: Sequence[Pair], seed: int) -> dict[str, Metric]:

@@ -11,16 +11,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 
-from evals.benchmark import Request, SampleMetric
-from evals.image_sizes import ImageOptions
+from evals.benchmark import ImageOptions, Request, SampleMetric, Scored
+from evals.datasets.suites import Suite
 from evals.metrics.bootstrap import by_label, grouping, means
 from evals.metrics.ranking import Floats, Metric
 from evals.metrics.vqa import accuracies, ceilings
 from evals.prediction import ItemBenchmark, Predict, Prediction, Predictions, Results
-from evals.samples import frame, subset_means
-from evals.scoring import Scored, answered, missing_note
+from evals.samples import answered, frame, scored, subset_means
 from evals.splits import SplitData, SplitInfo, contents_of, fingerprint, first_items
-from evals.suites import Suite
 from unimo2.errors import BadData
 from unimo2.files import write_text
 from unimo2.formats.images import loaded
@@ -201,11 +199,8 @@ class Vqa(ItemBenchmark):
         chosen = answered(given, list(truth), "questions", allow_missing)
         kept = [truth[key] for key in chosen]
         values = accuracies([given[key] for key in chosen], kept)
-        return Scored(
-            metrics=metrics(values, kept, [asked[key].image_id for key in chosen], seed),
-            missing=len(truth) - len(chosen),
-            notes=missing_note(len(chosen), len(truth), "questions"),
-        )
+        found = metrics(values, kept, [asked[key].image_id for key in chosen], seed)
+        return scored(found, chosen, truth, "questions")
 
 
 def _answering(how: Answering) -> dict[str, Any]:

@@ -13,8 +13,8 @@ from unimo2.console import print_json, say
 from unimo2.errors import UsageError
 
 if TYPE_CHECKING:
-    from evals.retrieval.bench import RetrievalSpeed
-    from evals.retrieval.towers import TowerSpeed
+    from evals.bench.retrieval import RetrievalSpeed
+    from evals.bench.towers import TowerSpeed
 
 # Images and captions that are timed each round by default: a few seconds a round on two cores.
 _GRIDS = {Size.mini: (100, 4), Size.base: (4, 2)}
@@ -50,7 +50,7 @@ def retrieval(
 
     A few images and captions are timed; what they mean for Flickr30k's 1,000 x 5,000 is printed.
     """
-    from evals.retrieval.bench import measure
+    from evals.bench.retrieval import measure
     from unimo2.devices import find_device, find_dtype
     from unimo2.modeling.configuration import Unimo2Config
 
@@ -117,7 +117,7 @@ def towers(
     from transformers import CLIPConfig
 
     import zoo
-    from evals.retrieval.towers import measure, random_clip
+    from evals.bench.towers import measure, random_clip
     from unimo2.devices import find_device
     from zoo.families.clip import ClipEncoder
 

@@ -13,17 +13,23 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from unimo2.cli.console import VARIABLE, find_data_root
-from unimo2.cli.options import AsJson, DataRoot, SuiteName, add_commands, offering
-from unimo2.console import print_json, say, table_lines, terminal_width
+from unimo2.cli.options import (
+    VARIABLE,
+    AsJson,
+    DataRoot,
+    SuiteName,
+    add_commands,
+    find_data_root,
+    offering,
+)
+from unimo2.console import print_json, say, showing, stage, table_lines, terminal_width
 from unimo2.errors import MissingData, UsageError
 from unimo2.files import PathUse, expanded
-from unimo2.progress import showing, stage
 
 if TYPE_CHECKING:
     from evals.datasets.entry import DataSet
+    from evals.datasets.suites import Suite
     from evals.datasets.verify import Verdict
-    from evals.suites import Suite
 
 # Upper bounds and baselines of a generated suite's benchmarks, as a table.
 
@@ -99,7 +105,7 @@ def list_data_sets(
 ) -> None:
     """List the data sets: description, licence, source, expected files, and what is on disk."""
     from evals.datasets.registry import select
-    from evals.suites import PAPER, resolve
+    from evals.datasets.suites import PAPER, resolve
 
     chosen = select(names)
     root = find_data_root(data_root, suite)
@@ -150,10 +156,10 @@ def verify_data_sets(
     Exit status 1 if there is a problem. Fewer items than the official counts make a sample,
     which is reported but not counted as a problem.
     """
-    from evals.datasets.images import ImageCheck
+    from evals.datasets.entry import ImageCheck
     from evals.datasets.registry import is_there, select
+    from evals.datasets.suites import MINI, resolve
     from evals.datasets.verify import NOT_THERE, verify
-    from evals.suites import MINI, resolve
 
     chosen = select(names)
     found = resolve(suite, find_data_root(data_root, suite))
@@ -398,8 +404,8 @@ def make_mini(
     ] = None,
 ) -> None:
     """Draw the embedded suite: a scale model of the data sets, in their official formats."""
+    from evals.registry import keep_fingerprints
     from evals.suite_mini import SuiteRequest, default_root, make_suite
-    from evals.suites import keep_fingerprints
 
     request = SuiteRequest(seed=seed, scale=scale, flickr_test=flickr_test)
     place = default_root(seed, scale) if root is None else expanded(root)
@@ -447,9 +453,8 @@ def show(
     ] = None,
 ) -> None:
     """Write a contact sheet: images of a data set with their annotations."""
-    from evals.datasets.contact_sheet import CaptionedPicture, contact_sheet
-    from evals.datasets.sampling import choose
-    from evals.suites import resolve
+    from evals.datasets.contact_sheet import CaptionedPicture, choose, contact_sheet
+    from evals.datasets.suites import resolve
     from unimo2.formats.images import load_image
 
     found = resolve(suite, find_data_root(data_root, suite), [dataset.replace("-", "_")])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import shlex
+from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -14,12 +15,10 @@ from typer.core import TyperGroup
 from evals.benchmark import Request
 from evals.cli.declared import AS_JSON, KEYWORD, command, options_of, parameter
 from evals.registry import benchmarks, get_benchmark, shown
-from unimo2.cli.console import find_data_root
-from unimo2.cli.options import offering
-from unimo2.console import print_json
+from unimo2.cli.options import find_data_root, offering
+from unimo2.console import announce, print_json
 from unimo2.errors import UsageError
 from unimo2.files import PathUse
-from unimo2.progress import announce
 from zoo.cli import model_names
 
 if TYPE_CHECKING:
@@ -108,7 +107,6 @@ def _repeat(
         raise UsageError(
             f"option --config names its benchmark itself: leave {context.invoked_subcommand} out"
         )
-    from evals.cli.repeat import command_of
     from unimo2.cli.app import main
 
     PathUse.READS.check(config, "--config")
@@ -195,9 +193,9 @@ def _report(rows: list[tuple[str, Record | str]], as_json: bool, title: str) -> 
 
 def _one(benchmark: str, as_json: bool, official: bool = False, **options: Any) -> None:
     """Run one benchmark and print the result."""
+    from evals.cli.official import compare
     from evals.cli.show import as_content, beside, show
     from evals.distributed import launched
-    from evals.official import compare
 
     published = None
     if official:
@@ -218,7 +216,7 @@ def _one(benchmark: str, as_json: bool, official: bool = False, **options: Any) 
 def _official(benchmark: Benchmark, options: dict[str, Any]) -> tuple[Published, dict[str, Any]]:
     """The published protocol of the model, and the options that make it."""
     import zoo
-    from evals import official
+    from evals.cli import official
 
     if options["model"] in (None, FINETUNED):
         raise UsageError(
@@ -236,7 +234,7 @@ def _official(benchmark: Benchmark, options: dict[str, Any]) -> tuple[Published,
 def _run(benchmark: str, options: dict[str, Any], quiet: bool) -> Record:
     """Run one benchmark with progress on standard error."""
     from evals.distributed import launched
-    from unimo2.progress import showing, stage
+    from unimo2.console import showing, stage
 
     share = launched()
     quiet = quiet or not share.first
@@ -257,3 +255,53 @@ def _run(benchmark: str, options: dict[str, Any], quiet: bool) -> Record:
             share=share,
             **{**options, "data_root": root, "model": options["model"] or default},
         )
+
+
+_PROGRAM = ["unimo2", "eval"]
+
+
+def command_of(path: Path) -> list[str]:
+    """The words after `unimo2` of the run that a file describes.
+
+    Args:
+        path: TOML with `benchmark` and the options of `unimo2 eval BENCHMARK --help`, in their own
+            spelling or with underscores; or a record, or the folder of one, whose command is taken.
+
+    Returns:
+        "eval", the benchmark and its options. They are checked as if they had been typed.
+
+    Raises:
+        UsageError: No such thing in the file, or a record that another command made.
+    """
+    if path.suffix == ".toml":
+        return ["eval", *_typed(path)]
+    from evals import records
+
+    words = shlex.split(records.read(path).command)
+    if words[:2] != _PROGRAM or len(words) < 3:
+        raise UsageError(f"{path} was not made by 'unimo2 eval' but by: {shlex.join(words)}")
+    return words[1:]
+
+
+def _typed(path: Path) -> Iterator[str]:
+    from unimo2.training.recipes import read_toml
+
+    given = read_toml(path)
+    benchmark = given.pop("benchmark", None)
+    if not isinstance(benchmark, str) or not benchmark or benchmark.startswith("-"):
+        raise UsageError(f'{path}: expected benchmark = "flickr", or another; got {benchmark!r}')
+    yield benchmark
+    yield from _options(given, path)
+
+
+def _options(given: Mapping[str, Any], path: Path) -> Iterator[str]:
+    for key, value in given.items():
+        name = f"--{key.replace('_', '-')}"
+        if isinstance(value, bool):
+            yield from [name] if value else []
+        elif isinstance(value, (str, int, float)):
+            yield f"{name}={value}"
+        else:
+            raise UsageError(
+                f"{path}: {key} is {value!r}; expected a text, a number, true or false"
+            )

@@ -10,12 +10,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from evals.datasets.registry import all_data_sets, is_there, presence
+from evals.datasets.suites import MINI, description, resolve
 from evals.metrics.captions import why_no_spice
 from evals.metrics.java import FLAGS, find_java
 from evals.suite_mini import default_root
-from evals.suites import MINI, description, resolve
-from unimo2.cli.console import VARIABLE
 from unimo2.cli.doctor import FAULT, NOTE, OK, Finding
+from unimo2.cli.options import VARIABLE
 from unimo2.errors import MissingData, Unimo2Error
 from unimo2.files import expanded
 

@@ -8,11 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from unimo2.cli.console import find_data_root
 from unimo2.cli.guard import Needs, OneOf
-from unimo2.cli.options import AsJson, DataRoot, Device, offering
-from unimo2.console import print_json, print_table, say
-from unimo2.progress import showing, stage
+from unimo2.cli.options import AsJson, DataRoot, Device, find_data_root, offering
+from unimo2.console import print_json, print_table, say, showing, stage
 from zoo.cli import model_names
 
 if TYPE_CHECKING:
@@ -43,8 +41,7 @@ def dictionary(
         typer.Option(help="A card's name or a model folder.", autocompletion=offering(model_names)),
     ] = "mini",
     interventions: Annotated[
-        bool,
-        typer.Option("--interventions", help="Also match with rows chosen in other ways."),
+        bool, typer.Option("--interventions", help="Also match with rows chosen in other ways.")
     ] = False,
     split: Annotated[
         str, typer.Option(help="Of Flickr30k: val or test."), OneOf("train", "val", "test")
@@ -60,15 +57,13 @@ def dictionary(
     as_json: AsJson = False,
 ) -> None:
     """Show which inputs choose each dictionary row and what is near it, or if the choice matters."""
+    from evals.datasets.suites import resolve
     from evals.inspection.dictionary_rows import inspect
     from evals.inspection.interventions import measure
     from evals.suite_mini.patches import flickr_scenes
-    from evals.suites import resolve
 
-    scorer, root = (
-        _scorer(model, device),
-        resolve(None, find_data_root(data_root, None), ["flickr30k"]).root,
-    )
+    scorer = _scorer(model, device)
+    root = resolve(None, find_data_root(data_root, None), ["flickr30k"]).root
     images = _images(root, split, limit)
     content: dict[str, Any] = {"model": scorer.name, "split": split}
     if interventions:

@@ -16,8 +16,7 @@ from evals.registry import benchmarks, get_benchmark
 from unimo2.console import note, print_json
 
 if TYPE_CHECKING:
-    from evals.benchmark import Benchmark
-    from evals.scoring import Scored
+    from evals.benchmark import Benchmark, Scored
 
 # What every benchmark's `score` may have besides its files.
 _COMMON = {
@@ -66,7 +65,7 @@ def _about(benchmark: Benchmark) -> str:
 def _score(benchmark: Benchmark, as_json: bool, **given: Any) -> None:
     """Score prediction files and print the metrics, as JSON or as a table with its notes."""
     from evals.cli.show import show_scored
-    from unimo2.progress import showing, stage
+    from unimo2.console import showing, stage
 
     assert benchmark.score is not None
     predictions: Path = next(iter(given.values()))

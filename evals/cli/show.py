@@ -11,8 +11,8 @@ from unimo2.console import note, print_table, say, visible
 from unimo2.errors import UsageError
 
 if TYPE_CHECKING:
+    from evals.cli.official import OfficialComparison
     from evals.metrics.ranking import Metric
-    from evals.official import OfficialComparison
     from evals.records import Record
 
 # What of a protocol is worth a line, with the word before it.
@@ -38,8 +38,8 @@ def as_content(record: Record) -> dict[str, Any]:
 
 def show(record: Record) -> None:
     """Print a run's table and what is needed to judge it."""
-    from evals.protocol import texts
-    from unimo2.progress import duration
+    from evals.records.protocol import texts
+    from unimo2.console import duration
 
     if not record.metrics:
         say(_title(record))

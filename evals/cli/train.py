@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import fields
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, cast
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from evals.registry import benchmarks, canonical, get_benchmark, shown
-from unimo2.cli.console import find_data_root, is_first_process, say
+from evals.registry import benchmarks, canonical, shown
+from unimo2 import console
 from unimo2.cli.guard import Excludes, OneOf
 from unimo2.cli.options import (
     DataRoot,
@@ -21,27 +20,20 @@ from unimo2.cli.options import (
     Steps,
     SuiteName,
     TrainingDevice,
+    find_data_root,
     offering,
     recipes,
 )
 from unimo2.console import print_table
+from unimo2.devices import is_first_process, launched_processes
 from unimo2.files import PathUse, expanded
-from unimo2.progress import announce, showing, stage
 from zoo.cli import model_names
 
 if TYPE_CHECKING:
+    from evals.training import FinetuneRequest
     from unimo2.training.finetuning.config import FinetuneRecipe
     from unimo2.training.finetuning.search import SearchResult, Trial, TrialResult
-    from unimo2.training.finetuning.tasks import FinetuningRun
-    from unimo2.training.recipes import Recipe
     from unimo2.training.trainer import TrainSummary
-
-
-# What a corpus says about itself beside its fingerprint.
-_COUNTS = ("images", "captions", "blocks", "tokens")
-# Images of the validation split that the weight of the contrastive score is chosen on: with five
-# captions each a minute of scoring on two cores.
-_WEIGHT_IMAGES = 200
 
 
 def register(app: typer.Typer) -> None:
@@ -51,6 +43,12 @@ def register(app: typer.Typer) -> None:
     finetune.__annotations__["task"] = Annotated[str, argument]
     example = "Example: unimo2 finetune sst2 --model mini --output runs/sst2 --steps 100"
     app.command("finetune", epilog=example)(finetune)
+
+
+def say(text: str, err: bool = False) -> None:
+    """Print a line, once however many processes there are; `err` on standard error."""
+    if is_first_process():
+        console.say(text, err)
 
 
 def _task_names() -> Iterator[str]:
@@ -96,7 +94,8 @@ def pretrain(
     ] = None,
 ) -> None:
     """Train a model from random weights and choose its retrieval weight on the validation split."""
-    from evals.suites import resolve
+    from evals import training
+    from evals.datasets.suites import resolve
     from unimo2.errors import UsageError
     from unimo2.training.recipes import load_recipe, override
 
@@ -113,135 +112,20 @@ def pretrain(
     from unimo2.training.distributed import require_place  # not before all that needs no torch
 
     require_place(device, recipe.training.trackers)
-    summary = _train(recipe, root, output, resume, device)
+    summary = training.pretrain(recipe, root, output, resume, device)
     say(
         f"trained {summary.steps} steps in {summary.seconds:.0f} s "
         f"({summary.samples_per_second:.0f} samples/s, {summary.precision}): {summary.model_folder}"
     )
     if recipe.training.trains == "unimo2":
-        choose_retrieval_weight(summary.model_folder, root, output / "train.json", device)
-
-
-def choose_retrieval_weight(folder: Path, root: Path, train_json: Path, device: str) -> None:
-    """Choose w of `itm + w * contrastive` on Flickr30k's validation split and write it down.
-
-    Args:
-        folder: the model, whose config.json gets the weight.
-        root: data root; without Flickr30k in it the weight is unchanged.
-        train_json: gets how well each weight did.
-        device: to score on.
-
-    Of several launched processes the first chooses.
-    """
-    if not is_first_process():
-        return
-    import zoo
-    from evals.retrieval.weight import choose_weight
-    from unimo2.formats.karpathy import read_karpathy
-    from unimo2.formats.layout import Flickr30kFiles
-    from unimo2.training.checkpoints import write_json
-    from zoo.protocols import PairScorer, require
-
-    annotations = Flickr30kFiles(root).annotations
-    if not annotations.is_file():
-        say(f"retrieval weight unchanged: no {annotations} to choose it on", err=True)
-        return
-    images = read_karpathy(annotations, Flickr30kFiles(root).images, ["val"])
-    images = images[:_WEIGHT_IMAGES]
-    model = zoo.load(folder, device=device)
-    require(model, "pair_scorer")
-    with showing() as report:
-        choice = choose_weight(cast(PairScorer, model), images, report)
-    for path, key, value in (
-        (folder / "config.json", "contrastive_weight", choice.weight),
-        (train_json, "retrieval_weight", asdict(choice)),
-    ):
-        write_json(path, json.loads(path.read_text(encoding="utf-8")) | {key: value})
-    say(
-        f"retrieval weight {choice.weight:g} (mean R@1 {choice.mean_recall_at_1:.1f} % on "
-        f"{choice.images} validation images, {choice.captions} captions)"
-    )
-
-
-def _train(recipe: Recipe, root: Path, output: Path, resume: str, device: str) -> TrainSummary:
-    """Read the corpora and train on them."""
-    from evals.environment import peak_memory_mb
-    from unimo2.bench.scale import of_pretraining
-    from unimo2.training.launched import launched_processes
-    from unimo2.training.logging import TrainingBar
-    from unimo2.training.peers import PeerTask
-    from unimo2.training.pretraining import PretrainingTask, prepare
-    from unimo2.training.trainer import train
-
-    training = recipe.training
-    if training.trains in ("labels", "views", "words"):
-        return _train_tower(recipe, root, output, resume, device)
-    started = time.perf_counter()
-    with showing(quiet=not is_first_process()):
-        prepared = prepare(recipe, root, announce)
-    for line in prepared.skips.lines():
-        say(f"left out: {line}", err=True)
-    for kind, facts in prepared.corpora.describe().items():
-        counts = ", ".join(f"{value:,} {name}" for name, value in facts.items() if name in _COUNTS)
-        say(f"{kind}: {counts}", err=True)
-    kind_of_task = PretrainingTask if training.trains == "unimo2" else PeerTask
-    with showing(quiet=not is_first_process()), stage("building the model"):
-        task = kind_of_task(training, prepared)
-    used = peak_memory_mb("cpu")
-    say(f"corpora ready after {time.perf_counter() - started:.0f} s, {used:,.0f} MB", err=True)
-    if training.trains == "unimo2":
-        where = _kind_of_device(device)
-        memory = of_pretraining(training, prepared.model_config, launched_processes(), where)
-        say(memory.line(), err=True)
-    with TrainingBar(shown=is_first_process()) as bar:
-        summary = train(task, training, output, resume, device, on_progress=bar)
-    for line in prepared.corpora.undecodable():
-        say(f"replaced by others: {line}", err=True)
-    return summary
-
-
-def _kind_of_device(device: str) -> str:
-    """The kind of device that training will choose."""
-    import torch
-
-    return "cuda" if device != "cpu" and torch.cuda.is_available() else "cpu"
-
-
-def _train_tower(
-    recipe: Recipe, root: Path, output: Path, resume: str, device: str
-) -> TrainSummary:
-    """Train a single tower."""
-    from unimo2.training.logging import TrainingBar
-    from unimo2.training.towers import TowerTask
-    from unimo2.training.trainer import train
-
-    with showing(quiet=not is_first_process()), stage("reading the corpora"):
-        task = TowerTask(recipe, root)
-    for line in task.skips.lines():
-        say(f"left out: {line}", err=True)
-    with TrainingBar(shown=is_first_process()) as bar:
-        return train(task, recipe.training, output, resume, device, on_progress=bar)
-
-
-@dataclass(frozen=True)
-class _Request:
-    """What the command line asks for, names resolved.
-
-    Attributes:
-        task: one of `unimo2.training.finetuning.tasks.TASKS`.
-        model: what to start from, as typed.
-        folder: a UNIMO-2 checkpoint; None for a text encoder of transformers.
-        root: data root.
-        resume: "auto", "changed" or "never".
-        device: "auto", "cpu" or "cuda".
-    """
-
-    task: str
-    model: str
-    folder: Path | None
-    root: Path
-    resume: str
-    device: str
+        choice = training.choose_retrieval_weight(
+            summary.model_folder, root, output / "train.json", device
+        )
+        if choice is not None:
+            say(
+                f"retrieval weight {choice.weight:g} (mean R@1 {choice.mean_recall_at_1:.1f} % on "
+                f"{choice.images} validation images, {choice.captions} captions)"
+            )
 
 
 def finetune(
@@ -329,7 +213,9 @@ def finetune(
     The weights with the best development metric are kept. A run that was killed resumes where its
     last checkpoint was.
     """
-    from evals.suites import resolve
+    from evals import training
+    from evals.datasets.suites import resolve
+    from unimo2.training.finetuning.config import checkpoint_config
 
     name = _task(task)
     asked = {
@@ -346,9 +232,10 @@ def finetune(
     _require_fields(name, given)
     assignments = [*(set_ or []), *(f"{key}={value}" for key, value in given.items())]
     folder = _checkpoint(model, name)
-    recipe = _recipe(name, folder, config, assignments)
+    width = None if folder is None else int(checkpoint_config(folder).get("hidden_size", 0))
+    recipe = training.finetune_recipe(name, width, config, assignments)
     root = resolve(suite, find_data_root(data_root, suite), [name]).root
-    request = _Request(name, model, folder, root, resume, device)
+    request = training.FinetuneRequest(name, model, folder, root, resume, device)
     from unimo2.training.distributed import require_place  # not before all that needs no torch
 
     require_place(device, recipe.training.trackers)
@@ -356,7 +243,7 @@ def finetune(
     if search or seeds is not None:
         _run_several(request, recipe, where, search, seeds or 1)
     else:
-        _describe(_run(request, recipe, where))
+        _describe(training.finetune(request, recipe, where))
 
 
 def _require_fields(task: str, given: Mapping[str, Any]) -> None:
@@ -412,91 +299,6 @@ def _checkpoint(model: str, task: str) -> Path | None:
     )
 
 
-def _recipe(
-    task: str, folder: Path | None, config: str | None, assignments: Sequence[str]
-) -> FinetuneRecipe:
-    """The recipe of the command line, or the default one of the model's size."""
-    from unimo2.training.finetuning.config import (
-        PAPER_WIDTH,
-        checkpoint_config,
-        default_config,
-        default_recipe,
-        load_finetune_recipe,
-        override_finetune,
-    )
-
-    if config is None:
-        width = PAPER_WIDTH
-        if folder is not None:
-            width = int(checkpoint_config(folder).get("hidden_size", 0))
-        config = default_recipe(task, width)
-    recipe = load_finetune_recipe(config, default_config(task))
-    return override_finetune(recipe, assignments)
-
-
-def _run(
-    request: _Request, recipe: FinetuneRecipe, output: Path, must_select: bool = False
-) -> TrainSummary:
-    """One training run; with `must_select`, evaluations must be able to choose the weights."""
-    from evals.distributed import training_team
-    from evals.validation import validator
-    from unimo2.errors import UsageError
-    from unimo2.training.logging import TrainingBar
-    from unimo2.training.trainer import train
-
-    with showing(quiet=not is_first_process()), stage("reading training data and model"):
-        prepared = _prepare(request, recipe)
-    _announce(prepared, recipe, _kind_of_device(request.device))
-    with showing(quiet=not is_first_process()), stage("reading the development split"):
-        evaluate, reason = validator(prepared, request.root, training_team(output))
-    if reason is not None:
-        say(f"no development split ({reason}): the last weights are kept", err=True)
-    if must_select and evaluate is None:
-        raise UsageError(
-            "--search and --seeds compare runs on a development split: the data has none"
-        )
-    with TrainingBar(shown=is_first_process()) as bar:
-        return train(
-            prepared.task,
-            prepared.config,
-            output,
-            resume=request.resume,
-            device=request.device,
-            on_progress=bar,
-            evaluate=evaluate,
-            select=None if evaluate is None else get_benchmark(request.task).selects_by,
-        )
-
-
-def _prepare(request: _Request, recipe: FinetuneRecipe) -> FinetuningRun:
-    """Read the data and load the model."""
-    from unimo2.training.finetuning.tasks import prepare, prepare_encoder
-
-    if request.folder is None:
-        return prepare_encoder(request.task, recipe, request.model, request.root)
-    return prepare(request.task, recipe, request.folder, request.root)
-
-
-def _announce(prepared: FinetuningRun, recipe: FinetuneRecipe, device: str) -> None:
-    """Describe the training data and its memory."""
-    from unimo2.bench.scale import of_finetuning
-    from unimo2.modeling.configuration import Unimo2Config
-    from unimo2.training.launched import launched_processes
-
-    data = prepared.task.data.describe()
-    counts = ", ".join(f"{n:,} {what}" for what, n in data.items() if isinstance(n, int))
-    tags = data.get("object_tags")
-    if tags is not None:
-        counts += f", object tags of {tags['training_images']:,} images from {tags['file']}"
-    say(f"recipe {recipe.name}, {counts}, {prepared.config.steps:,} steps", err=True)
-    if prepared.dropped:
-        say(prepared.dropped, err=True)
-    task, config = prepared.task, prepared.config
-    if isinstance(task.model.config, Unimo2Config):
-        memory = of_finetuning(task.name, config, task.model.config, launched_processes(), device)
-        say(memory.line(), err=True)
-
-
 def _describe(summary: TrainSummary) -> None:
     """Print the last lines."""
     best = summary.best
@@ -509,14 +311,14 @@ def _describe(summary: TrainSummary) -> None:
 
 
 def _run_several(
-    request: _Request, recipe: FinetuneRecipe, output: Path, search: bool, seeds: int
+    request: FinetuneRequest, recipe: FinetuneRecipe, output: Path, search: bool, seeds: int
 ) -> None:
     """A grid, seeds, or both; the best model is put into output/model."""
+    from evals.training import finetune as finetune_once
     from unimo2.errors import UsageError
     from unimo2.training.checkpoints import copy_folder, discard_state
     from unimo2.training.finetuning.config import with_fields
     from unimo2.training.finetuning.search import TrialResult, plan, run_trials
-    from unimo2.training.launched import launched_processes
 
     if launched_processes() > 1:
         raise UsageError(
@@ -536,7 +338,7 @@ def _run_several(
     def run(trial: Trial, folder: Path) -> TrialResult:
         say(trial.name, err=True)
         setting = with_fields(recipe, {**trial.setting, "seed": trial.seed})
-        summary = _run(request, setting, folder, must_select=True)
+        summary = finetune_once(request, setting, folder, must_select=True)
         assert summary.best is not None
         discard_state(folder / "checkpoint")  # a finished run is not taken up again
         best = summary.best
@@ -548,7 +350,7 @@ def _run_several(
 
 
 def _identity(
-    request: _Request, recipe: FinetuneRecipe, searched: Sequence[str]
+    request: FinetuneRequest, recipe: FinetuneRecipe, searched: Sequence[str]
 ) -> Mapping[str, Any]:
     """Settings that comparable runs must share: all but the seed and the searched fields."""
     from unimo2.formats.weights import weights_sha256

@@ -7,8 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from evals.datasets.entry import Sample, VerificationReport
-from evals.datasets.images import ImageCheck
+from evals.datasets.entry import ImageCheck, Sample, VerificationReport
 from unimo2.formats.karpathy import KarpathyImage, read_karpathy, survey_karpathy
 from unimo2.formats.parsing import BROKEN_ROW, Skips, numbered_lines
 from unimo2.formats.plain_text import text_files

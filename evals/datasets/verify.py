@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from evals.datasets.entry import DataSet, OfficialCount, VerificationReport
-from evals.datasets.images import ImageCheck
+from evals.datasets.entry import DataSet, ImageCheck, OfficialCount, VerificationReport
 from evals.datasets.registry import is_there
 from unimo2.errors import BadData, MissingData
 

@@ -18,6 +18,7 @@ from evals.suite_mini.world import Scene
 from unimo2.errors import IncompatibleModel
 from unimo2.formats.images import load_image
 from unimo2.formats.karpathy import KarpathyImage
+from unimo2.modeling.grounding import GroundedDictionary
 from unimo2.modeling.token_statistics import IMAGE, TEXT
 from zoo.families.unimo2 import Unimo2Scorer
 from zoo.protocols import ItemFeatures, StackedFeatures
@@ -83,13 +84,8 @@ def inspect(
     Raises:
         IncompatibleModel: The model has no such dictionary.
     """
-    dictionary = model.base.dictionary
-    if dictionary is None or dictionary.nearest:
-        raise IncompatibleModel(f"model '{model.name}' has no grounded dictionary")
-    encoded: list[ItemFeatures] = []
-    for start in range(0, len(images), _AT_ONCE):
-        encoded += model.encode_images([load_image(i.path) for i in images[start:][:_AT_ONCE]])
-    stack = StackedFeatures.of(encoded)
+    dictionary = dictionary_of(model)
+    stack = encoded_images(model, images)
     said = [caption.text for image in images for caption in image.captions]
     owner = torch.tensor([row for row, image in enumerate(images) for _ in image.captions])
     features = model.encode_texts(said)
@@ -129,6 +125,22 @@ def inspect(
         },
         chance={name: share for name, (_, share) in _purity(things).items()},
     )
+
+
+def dictionary_of(model: Unimo2Scorer) -> GroundedDictionary:
+    """The dictionary of a model of which K rows are chosen; IncompatibleModel without one."""
+    dictionary = model.base.dictionary
+    if dictionary is None or dictionary.nearest:
+        raise IncompatibleModel(f"model '{model.name}' has no grounded dictionary")
+    return dictionary
+
+
+def encoded_images(model: Unimo2Scorer, images: Sequence[KarpathyImage]) -> StackedFeatures:
+    """Features of all images, by calls of some."""
+    encoded: list[ItemFeatures] = []
+    for start in range(0, len(images), _AT_ONCE):
+        encoded += model.encode_images([load_image(i.path) for i in images[start:][:_AT_ONCE]])
+    return StackedFeatures.of(encoded)
 
 
 def _things(

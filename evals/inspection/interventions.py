@@ -18,15 +18,15 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from evals.inspection.dictionary_rows import dictionary_of, encoded_images
 from evals.metrics.bootstrap import grouping, interval, resampled_sums
 from evals.metrics.ranking import Floats
+from unimo2.console import Progress, Report
 from unimo2.data.masking import MaskedText, MaskingSpec, mask_spans
-from unimo2.errors import IncompatibleModel, UsageError
-from unimo2.formats.images import load_image
+from unimo2.errors import UsageError
 from unimo2.formats.karpathy import KarpathyImage
 from unimo2.modeling.padding import IGNORED
 from unimo2.modeling.token_statistics import TEXT
-from unimo2.progress import Progress, Report
 from zoo.families.unimo2 import Unimo2Scorer
 from zoo.protocols import ItemFeatures, StackedFeatures
 
@@ -42,7 +42,6 @@ WAYS = {
 """Ways to choose rows: keys and display names."""
 
 _WRONG_IMAGE = "wrong image"
-_AT_ONCE = 64  # images in a call of the vision tower
 
 
 @dataclass(frozen=True)
@@ -109,20 +108,15 @@ def measure(
         IncompatibleModel: The model has no such dictionary.
         UsageError: Fewer images than candidates.
     """
-    dictionary = model.base.dictionary
-    if dictionary is None or dictionary.nearest:
-        raise IncompatibleModel(f"model '{model.name}' has no grounded dictionary")
+    select = dictionary_of(model).select
     if not 2 <= candidates <= len(images):
         raise UsageError(
             f"{candidates} candidates of {len(images)} images: 2 at least, all at most"
         )
-    encoded: list[ItemFeatures] = []
-    for start in range(0, len(images), _AT_ONCE):
-        encoded += model.encode_images([load_image(i.path) for i in images[start:][:_AT_ONCE]])
-    stack = StackedFeatures.of(encoded)
+    stack = encoded_images(model, images)
     texts = [(row, caption.text) for row, image in enumerate(images) for caption in image.captions]
     features = model.encode_texts([text for _, text in texts])
-    choice = _Choice(model, stack, features, seed)
+    choice = _Choice(select, stack, features, seed)
     logits: dict[str, list[Tensor]] = {way: [] for way in WAYS}
     words: dict[str, list[float]] = {way: [] for way in (*WAYS, _WRONG_IMAGE)}
     hide = _Hiding(model, max(len(text.tensors["states"]) for text in features), seed)
@@ -165,10 +159,13 @@ class _Choice:
     """Dictionary rows of a text and some images, in every way."""
 
     def __init__(
-        self, model: Unimo2Scorer, images: StackedFeatures, texts: Sequence[ItemFeatures], seed: int
+        self,
+        select: Callable[[Tensor], Tensor],
+        images: StackedFeatures,
+        texts: Sequence[ItemFeatures],
+        seed: int,
     ) -> None:
-        assert model.base.dictionary is not None
-        self._select: Callable[[Tensor], Tensor] = model.base.dictionary.select
+        self._select = select
         self._images = images.tensors["scores"]  # [images, C]
         self._texts = torch.stack([text.tensors["scores"] for text in texts])  # [captions, C]
         self._fixed = self._images.mean(dim=0) + self._texts.mean(dim=0)

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evals.metrics.ranking import RESAMPLES, Floats, Ints, Metric, within_noise_of_chance
-from unimo2.progress import tracked
+from unimo2.console import tracked
 
 _PORTION = 1 << 23  # draws held at once
 _ROUNDING = 1e-9  # of figures in percent

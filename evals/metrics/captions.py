@@ -22,8 +22,8 @@ import numpy as np
 from evals.metrics import java
 from evals.metrics.bootstrap import of_draws, resampled_sums
 from evals.metrics.ranking import Floats, Metric
+from unimo2.console import tracked
 from unimo2.errors import BadData
-from unimo2.progress import tracked
 
 BLEU_ORDER = 4  # the longest n-grams of BLEU
 _SMALL, _TINY = 1e-9, 1e-15  # added by the program below and above the fraction bar

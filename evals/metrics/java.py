@@ -17,8 +17,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import IO
 
+from unimo2.console import stage
 from unimo2.errors import BadData, MissingData
-from unimo2.progress import stage
 
 # The same figures everywhere: a decimal comma would make METEOR fail, another encoding change words.
 FLAGS = (

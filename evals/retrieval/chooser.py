@@ -17,17 +17,17 @@ import zoo
 from evals.benchmark import Benchmark, Request
 from evals.distributed import ProcessGroup, own_device
 from evals.metrics.ranking import Ints, Metric, Ranking, retrieval_metrics
-from evals.provenance import facts, refuse_tuned
+from evals.records.provenance import facts, refuse_tuned
 from evals.registry import get_benchmark
 from evals.retrieval import scorer
 from evals.retrieval.shortlist import Shortlists
 from evals.retrieval.writer import Scores
+from unimo2.console import Report
 from unimo2.errors import IncompatibleModel, UsageError
-from unimo2.progress import Report
 from zoo import cards, protocols
 
 if TYPE_CHECKING:
-    from evals.suites import Suite
+    from evals.datasets.suites import Suite
     from zoo.protocols import Model
 
 CAPABILITIES = ("dual_encoder", "shortlister")
@@ -40,7 +40,7 @@ class Chooser:
 
     Attributes:
         model: A dual encoder, or a pair scorer with a contrastive score.
-        about: What the record says of it, as of `evals.provenance.facts`.
+        about: What the record says of it, as of `evals.records.provenance.facts`.
     """
 
     model: Model

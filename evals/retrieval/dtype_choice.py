@@ -5,12 +5,12 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from evals.benchmark import DtypeChoice
 from evals.metrics.ranking import rank_images, rank_texts
 from evals.retrieval.writer import Scores
 from unimo2.formats.images import load_image
@@ -24,36 +24,6 @@ if TYPE_CHECKING:
 SAMPLE = 32  # images, and as many captions, one of each
 _SECONDS = 30.0  # after which no further caption is taken: a base-size model on a CPU is slow
 _FASTER = 1.1  # less is noise, and not worth another rounding
-
-
-@dataclass(frozen=True)
-class DtypeChoice:
-    """What the measurement found.
-
-    Attributes:
-        fast: Whether the lower precision is taken.
-        speedup: Time of the exact model / time of the fast one, median over the captions.
-        changed: Sampled queries of both directions whose truth has another rank.
-        queries: Sampled queries.
-        images: Images of the sample.
-        captions: Its captions.
-    """
-
-    fast: bool
-    speedup: float
-    changed: int
-    queries: int
-    images: int
-    captions: int
-
-    def note(self, exact: str, fast: str) -> str:
-        """Note for the record; the arguments are the two dtypes."""
-        ranks = "the same ranks" if not self.changed else f"{self.changed} other ranks"
-        return (
-            f"dtype auto: {fast if self.fast else exact} is used; {fast} took 1/{self.speedup:.2f} "
-            f"of the time of {exact} and gave {ranks} for {self.queries} sampled queries "
-            f"({self.images} images x {self.captions} captions)"
-        )
 
 
 def choose(

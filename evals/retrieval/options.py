@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from evals.benchmark import option
-from evals.image_sizes import image_size_option
+from evals.benchmark import image_size_option, option
 from unimo2.errors import UsageError
 
 

@@ -11,26 +11,24 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar, cast
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
 from evals.batch_sizes import Search
-from evals.prediction import with_room
+from evals.prediction import fitting, with_room
 from evals.retrieval.planner import CAPTIONS_PER_BLOCK, PairBlock, ScoringPlan
 from evals.retrieval.shortlist import SUGGESTED, most_pairs
 from evals.retrieval.writer import BlockWriter, Scores
+from unimo2.console import LONG_RUN_SECONDS, Progress, Report
 from unimo2.errors import BadCheckpoint, IncompatibleModel
 from unimo2.formats.images import load_image
-from unimo2.progress import LONG_RUN_SECONDS, Progress, Report
 from zoo.protocols import ImagePreparer, Shortlister, StackedFeatures
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from zoo.protocols import DualEncoder, ItemFeatures, Model, PairScorer
-
-Result = TypeVar("Result")
 
 
 def score(
@@ -240,11 +238,7 @@ class _Clock:
         elapsed = time.perf_counter() - self._started
         self._report(
             Progress(
-                "pairs",
-                self._pairs - left,
-                self._pairs,
-                elapsed * left / self._session,
-                self._hint,
+                "pairs", self._pairs - left, self._pairs, elapsed * left / self._session, self._hint
             )
         )
 
@@ -310,25 +304,6 @@ def _encode_images(
             waiting = waiting[stack:]
         report(Progress("images", done, len(images), None))
     return stacks
-
-
-def fitting(call: Callable[[], Result], size: int) -> Result | None:
-    """What a call returns; None where a GPU has too little memory for it, and it can be halved.
-
-    Args:
-        call: Runs the model.
-        size: Size of its batch; of one item the error is passed on.
-    """
-    import torch
-
-    try:
-        return call()
-    except torch.OutOfMemoryError:
-        if size == 1:
-            raise
-    # Outside the handler, whose traceback would keep the tensors of the failed call.
-    torch.cuda.empty_cache()
-    return None
 
 
 def _fit(

@@ -18,8 +18,8 @@ from evals.metrics.ranking import rank_images, rank_texts
 from unimo2.errors import IncompatibleModel, UsageError
 
 if TYPE_CHECKING:
+    from unimo2.console import Report
     from unimo2.formats.karpathy import KarpathyImage
-    from unimo2.progress import Report
     from zoo.protocols import PairScorer
 
 # No weight at all, then steps of the square root of two: finer than recalls of some hundred
@@ -105,11 +105,7 @@ def weighing(
 
 
 def choose_weight(
-    model: PairScorer,
-    images: Sequence[KarpathyImage],
-    report: Report,
-    weights: Sequence[float] = WEIGHTS,
-    team: Team | None = None,
+    model: PairScorer, images: Sequence[KarpathyImage], report: Report, team: Team | None = None
 ) -> WeightChoice:
     """Score a development split once and choose the weight from the parts of the score.
 
@@ -117,7 +113,6 @@ def choose_weight(
         model: A scorer with the parts "itm" and "contrastive".
         images: The split, with its captions.
         report: Called as the scoring progresses.
-        weights: Candidate weights.
         team: Processes that score together; this one alone by default.
 
     Returns:
@@ -143,4 +138,4 @@ def choose_weight(
         parts = team.told(lambda: writer.assemble(plan.blocks)[0])
     if "itm" not in parts or "contrastive" not in parts:
         raise IncompatibleModel(f"model '{model.name}' has no parts to weigh against each other")
-    return scan_weights(parts["itm"], parts["contrastive"], owner, weights)
+    return scan_weights(parts["itm"], parts["contrastive"], owner)

@@ -212,8 +212,5 @@ def _references(entries: Sequence[CaptionedEntry], written: Sequence[Written]) -
 
 FLICKR30K = _CaptionedPart("flickr30k", flickr_entries, _FLICKR.annotations.as_posix())
 COCO = _CaptionedPart(
-    "coco",
-    coco_entries,
-    _COCO.annotations.as_posix(),
-    _COCO.references("val2014").as_posix(),
+    "coco", coco_entries, _COCO.annotations.as_posix(), _COCO.references("val2014").as_posix()
 )

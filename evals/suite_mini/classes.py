@@ -24,10 +24,7 @@ _RARE_COLOUR_CLASHES: dict[str, tuple[str, ...]] = {
 _TEXTURED = ("circle", "square", "triangle", "star", "heart", "house", "fish", "tree")
 _SIZED = ("star", "cross", "ring", "moon", "flower", "house")
 _COLOURED_RARE = ("boat", "butterfly", "car", "crown", "mushroom", "umbrella")
-_RARE_COLOUR_SHAPES = {
-    "brown": ("square", "house", "fish"),
-    "turquoise": ("star", "heart", "fish"),
-}
+_RARE_COLOUR_SHAPES = {"brown": ("square", "house", "fish"), "turquoise": ("star", "heart", "fish")}
 _FIRST_NUMBER, _NUMBER_STEP = 90_000_000, 37  # far above those of WordNet
 
 

@@ -45,10 +45,7 @@ class Portrait:
 
 
 def make_portrait(
-    seed: int,
-    key: tuple[str, str, int],
-    kind: ThingClass,
-    known: Sequence[ThingClass],
+    seed: int, key: tuple[str, str, int], kind: ThingClass, known: Sequence[ThingClass]
 ) -> Portrait:
     """A scene of a class; it depends on its arguments and on nothing else.
 

@@ -42,6 +42,6 @@ class SuiteRequest:
             )
         return notices
 
-    def scaled(self, size: int, smallest: int = _SMALLEST_SPLIT) -> int:
+    def scaled(self, size: int) -> int:
         """The size of a split at this scale, rounded up, and never so small that it is useless."""
-        return max(smallest, math.ceil(size * self.scale))
+        return max(_SMALLEST_SPLIT, math.ceil(size * self.scale))

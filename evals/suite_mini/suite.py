@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import shutil
+import signal
+import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import closing
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import asdict
+from functools import partial
+from itertools import islice
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from evals.suite_mini.captioned import COCO, FLICKR30K
 from evals.suite_mini.labelled import IMAGENET, IMAGENET21K
 from evals.suite_mini.open_images import OPEN_IMAGES
-from evals.suite_mini.part import Report, SuitePart, make_folders
+from evals.suite_mini.part import Job, Report, SuitePart, make_folders
 from evals.suite_mini.pictures import combined
 from evals.suite_mini.request import SuiteRequest
 from evals.suite_mini.snli_ve import SNLI_VE
@@ -24,11 +30,10 @@ from evals.suite_mini.texts import CORPORA, TASKS
 from evals.suite_mini.visual_genome import VISUAL_GENOME
 from evals.suite_mini.vqa import VQA
 from evals.suite_mini.web import CONCEPTUAL_CAPTIONS, SBU
-from evals.suite_mini.workers import results_by_part
+from unimo2.console import announce, showing, stage
 from unimo2.devices import cores
 from unimo2.errors import MissingData, UsageError
 from unimo2.files import cache_folder, locked, write_text
-from unimo2.progress import announce, showing, stage
 
 VERSION = 5
 """Goes up whenever the same seed gives other data."""
@@ -265,3 +270,78 @@ def _clear_abandoned(root: Path) -> None:
     for folder in root.parent.glob(f".{root.name}.partial-*"):
         if time.time() - folder.stat().st_mtime > _ABANDONED_SECONDS:
             shutil.rmtree(folder, ignore_errors=True)
+
+
+_CHUNK = 50  # jobs a task: half a second of work
+# Ctrl-C is for the parent process, which ends the pool.
+_NO_INTERRUPTS = (signal.SIGINT, signal.SIG_IGN)
+
+
+def results_by_part(
+    root: Path,
+    seed: int,
+    jobs: Sequence[Sequence[Job]],
+    processes: int,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> Generator[list[Any], None, None]:
+    """Run the jobs of all parts in one pool of processes.
+
+    While the caller works on the results of one part, the pool goes on with the next ones.
+
+    Args:
+        root: folder of the suite.
+        seed: of the suite.
+        jobs: of each part.
+        processes: how many; 1 runs everything in this process.
+        on_progress: called with the number of jobs done so far and in all.
+
+    Yields:
+        For each part the results of its jobs, in their order.
+    """
+    work = [job for own in jobs for job in own]
+    run = partial(_run, root, seed)
+    if processes == 1 or len(work) <= _CHUNK:
+        yield from _regrouped(map(run, work), jobs, on_progress)
+        return
+    # Spawned, not forked: the caller may have threads (torch has), which do not survive a fork.
+    context = multiprocessing.get_context("spawn")
+    with _no_main():
+        pool = context.Pool(processes, initializer=signal.signal, initargs=_NO_INTERRUPTS)
+    with pool:
+        yield from _regrouped(pool.imap(run, work, _CHUNK), jobs, on_progress)
+
+
+def _run(root: Path, seed: int, job: Job) -> Any:
+    return job.run(root, seed)
+
+
+@contextmanager
+def _no_main() -> Iterator[None]:
+    """Let new processes not run the caller's script, which need not be guarded for that.
+
+    They import what they need by its name, and nothing of it lies in the script.
+    """
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
+
+
+def _regrouped(
+    finished: Iterator[Any],
+    jobs: Sequence[Sequence[Job]],
+    on_progress: Callable[[int, int], None] | None,
+) -> Generator[list[Any], None, None]:
+    """The results put together by part."""
+    total, done = sum(map(len, jobs)), 0
+    for own in jobs:
+        results: list[Any] = []
+        for result in islice(finished, len(own)):
+            results.append(result)
+            done += 1
+            last_of_task = len(results) % _CHUNK == 0 or len(results) == len(own)
+            if on_progress is not None and last_of_task:
+                on_progress(done, total)
+        yield results

@@ -15,15 +15,7 @@ from typing import NamedTuple
 from evals.suite_mini.lexicon import QUESTIONS
 from evals.suite_mini.looks import CELLS, EDGES, Look, referents
 from evals.suite_mini.meaning import lead, related
-from evals.suite_mini.world import (
-    BACKGROUNDS,
-    COLOURS,
-    SHAPES,
-    SIZES,
-    TEXTURES,
-    Scene,
-    Thing,
-)
+from evals.suite_mini.world import BACKGROUNDS, COLOURS, SHAPES, SIZES, TEXTURES, Scene, Thing
 
 _DIRECTIONS = ("left", "right", "above", "below")
 

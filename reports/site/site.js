@@ -39,6 +39,7 @@
       const button = make("button", head.textContent);
       button.type = "button";
       button.addEventListener("click", () => sort(table, place, head));
+      head.dataset.name = head.textContent; // for print, where a button is not repeated on every page
       head.textContent = "";
       head.append(button);
     });
@@ -86,10 +87,10 @@
     return [outer, select];
   }
 
-  function browse(place, content) {
-    const images = content.images;
-    const texts = content.rows.map((row) => row.slice(0, 4).concat(row[8], row[9].map((one) => one[0])).join(" ").toLowerCase());
-    const every = content.rows.map((_, number) => number);
+  function browse(place, about, rows) {
+    const images = about.images, words = about.words;
+    const texts = rows.map((row) => row.slice(0, 4).concat(row[8], row[9].map((one) => one[0])).join(" ").toLowerCase());
+    const every = rows.map((_, number) => number);
     let page = 0, kept = every;
     place.textContent = "";
     const form = make("form");
@@ -100,7 +101,9 @@
     const refresh = () => { page = 0; select(); };
     const [show, shown] = choice("Show", Object.keys(FILTERS), refresh);
     const [by, order] = choice("Order", Object.keys(ORDERS), refresh);
-    form.append(search, show, by);
+    form.append(search);
+    if (rows.some((row) => row[6] !== null)) form.append(show);
+    form.append(by);
     form.addEventListener("submit", (event) => { event.preventDefault(); });
     const status = make("p", "", "small");
     status.setAttribute("role", "status");
@@ -110,7 +113,7 @@
     scroll.setAttribute("aria-label", "Items");
     const table = make("table");
     const head = make("tr");
-    for (const name of ["item", content.words[0] || "picture", content.words[1], content.words[2], content.words[3] || "verdict"]) {
+    for (const name of ["item", words[0] || "picture", words[1], words[2], words[3] || "verdict"]) {
       if (!name) continue;
       const cell = make("th", name);
       cell.scope = "col";
@@ -119,7 +122,9 @@
     const body = make("tbody");
     const top = make("thead");
     top.append(head);
-    table.append(make("caption", "Items of the run"), top, body);
+    const caption = make("caption");
+    caption.append(make("span", "Items of the run"));
+    table.append(caption, top, body);
     scroll.append(table);
     const pager = make("div", undefined, "pager");
     const before = make("button", "Previous"), after = make("button", "Next");
@@ -132,10 +137,10 @@
     input.addEventListener("input", () => { clearTimeout(waiting); waiting = setTimeout(refresh, 120); });
 
     function select() {
-      const words = input.value.toLowerCase().split(/\s+/).filter(Boolean);
+      const wanted = input.value.toLowerCase().split(/\s+/).filter(Boolean);
       const fits = FILTERS[shown.value], sorted = ORDERS[order.value];
-      kept = every.filter((n) => fits(content.rows[n]) && words.every((word) => texts[n].includes(word)));
-      if (sorted) kept = kept.slice().sort((a, b) => sorted(content.rows[a], content.rows[b]) || a - b);
+      kept = every.filter((n) => fits(rows[n]) && wanted.every((word) => texts[n].includes(word)));
+      if (sorted) kept = kept.slice().sort((a, b) => sorted(rows[a], rows[b]) || a - b);
       draw();
     }
 
@@ -145,14 +150,14 @@
       const first = make("th", name);
       first.scope = "row";
       const second = make("td");
-      if (image !== null) second.append(picture(images[image], about || truth || name), make("br"));
+      if (image !== null && images[image]) second.append(picture(images[image], `picture of item ${name}`), make("br"));
       second.append(about);
       for (const text of more) second.append(make("div", text, "small"));
       if (candidates.length) {
         const list = make("ol", undefined, candidates[0][3] === null ? "candidates" : "candidates pictures");
         for (const [text, score, own, other] of candidates) {
           const item = make("li", undefined, own ? "true" : "");
-          if (other !== null) item.append(picture(images[other], text)); else item.append(text + " ");
+          if (other !== null && images[other]) item.append(picture(images[other], text)); else item.append(text + " ");
           item.append(score);
           if (own) item.append(" ", make("strong", "true"));
           list.append(item);
@@ -160,10 +165,10 @@
         second.append(list);
       }
       const verdict = right === null ? "" : right ? "right" : "wrong";
-      const last = make("td", score === null || !content.words[3] ? "" : String(Math.round(score * 1000) / 1000));
+      const last = make("td", score === null || !words[3] ? "" : String(Math.round(score * 1000) / 1000));
       if (verdict) last.append(" ", make("strong", verdict));
       made.append(first, second, make("td", given));
-      if (content.words[2]) made.append(make("td", truth));
+      if (words[2]) made.append(make("td", truth));
       made.append(last);
       return made;
     }
@@ -172,7 +177,7 @@
       const pages = Math.max(1, Math.ceil(kept.length / PAGE));
       page = Math.min(Math.max(0, page), pages - 1);
       const here = kept.slice(page * PAGE, (page + 1) * PAGE);
-      body.replaceChildren(...here.map((n) => line(content.rows[n])));
+      body.replaceChildren(...here.map((n) => line(rows[n])));
       before.disabled = page === 0;
       after.disabled = page >= pages - 1;
       status.textContent = `${kept.length.toLocaleString("en")} of ${every.length.toLocaleString("en")} items` +
@@ -181,9 +186,9 @@
     select();
   }
 
-  window.unimo2Rows = function (name, content) {
+  window.unimo2Rows = function (name, about, rows) {
     for (const place of document.querySelectorAll(".browser")) {
-      if (place.dataset.rows === name) browse(place, content);
+      if (place.dataset.rows === name) browse(place, about, rows);
     }
   };
 })();

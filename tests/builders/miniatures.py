@@ -4,7 +4,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from evals.datasets.images import ImageCheck
+from evals.datasets.entry import ImageCheck
 from evals.datasets.registry import all_data_sets
 from evals.datasets.verify import Verdict, verify
 

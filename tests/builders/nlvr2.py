@@ -25,12 +25,12 @@ import numpy as np
 from PIL import Image
 
 from evals.benchmark import Request, SampleMetric
-from evals.image_sizes import ImageOptions
+from evals.benchmark import ImageOptions
 from evals.metrics.bootstrap import means
 from evals.prediction import ItemBenchmark, Predict, Prediction, Predictions, Results
 from evals.samples import columns_of, frame, guesses, subset_means
 from evals.splits import SplitInfo, SplitData, fingerprint, first_items
-from evals.suites import Suite
+from evals.datasets.suites import Suite
 from unimo2.formats.images import loaded
 from unimo2.formats.nlvr2 import LABELS, Example, annotations, read_examples
 

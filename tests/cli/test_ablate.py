@@ -3,13 +3,15 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 
 from builders import corpora_folders
 from evals import records
-from evals.suites import Suite
-from reports.cli import _rows
+from evals.datasets.suites import Suite
+from reports.cli.ablate import _rows
+from reports.grid import GridRows, table_columns
 from unimo2.cli import main
 from unimo2.training.recipes import load_recipe
 
@@ -53,6 +55,31 @@ def test_a_plan_whose_rows_are_done_is_shown_without_torch(tmp_path):
     assert "All rows are done" in done.stdout
 
 
+def test_rows_of_a_table_are_the_papers():
+    """Against the paper's Tables 4 and 5 by hand, and C at an eighth of the paper's, 256 to 2,048."""
+    suite, asked = Suite("mini", None, "f" * 64), GridRows()
+    four, note = _rows(suite, load_recipe, None, [4], asked, False)
+    taken = ["gd", "gd-inference", "gt", "text", "images", "both"]
+    assert [row.variant for row in four] == ["full", "one-to-one", *(f"without={x}" for x in taken)]
+    assert note == ""
+    five, note = _rows(suite, load_recipe, None, [5], asked, False)
+    names = [*(f"c={n}" for n in (128, 256, 512, 1024)), *(f"k={n}" for n in (10, 20, 50, 100))]
+    assert [row.variant for row in five] == [*names, "one-to-one"]
+    assert note.startswith("C is the paper's times 1/8 (the recipe's 256 to the paper's 2,048)")
+    both, _ = _rows(suite, load_recipe, None, [4, 5], asked, False)
+    assert len({row.training["base"] for row in both}) == 1  # one recipe for both tables
+    assert {row.variant for row in both} == {row.variant for row in (*four, *five)}
+    assert len({row.key for row in both}) == 14  # C = 256 is the full training, w/o GD (I) too
+
+
+def test_columns_of_a_table_are_the_papers():
+    """Against the heads of the paper's Tables 4 and 5."""
+    names = ["flickr-zero-shot", "flickr", "coco", "imagenet-zero-shot", "mnli"]
+    assert [column.name for column in table_columns([4])] == names
+    assert [column.name for column in table_columns([5])] == ["flickr-zero-shot", "coco"]
+    assert [column.name for column in table_columns([4, 5])] == names
+
+
 def test_rows_are_trained_evaluated_shown_and_then_found_done(ablate, tmp_path, capsys):
     """Against the records on disk and a second call that trains nothing."""
     assert ablate("--k", "2", "4", "--budget", "3") == 0
@@ -71,10 +98,10 @@ def test_rows_are_trained_evaluated_shown_and_then_found_done(ablate, tmp_path, 
     assert [row["state"] for row in told["rows"]] == ["done", "done"] and told["seconds"] == 0.0
     by_variant = {record.variant: record for record in found}
     for row in told["rows"]:
-        record = by_variant[row["variant"]]
-        assert row["record"] == str(record.path)
+        record, cell = by_variant[row["variant"]], row["columns"]["flickr-zero-shot"]
+        assert cell["record"] == str(record.path) and cell["jobs"] == []
         recall = record.metrics["image_retrieval/R@1"]
-        assert row["metrics"]["image_retrieval/R@1"]["value"] == recall.value
+        assert cell["metrics"]["image_retrieval/R@1"]["value"] == recall.value
     assert len(records.find(tmp_path / "runs")) == 2
 
 
@@ -139,8 +166,10 @@ def test_what_is_taken_away_is_trained_or_switched_off(ablate, tmp_path, capsys)
         ("without=gd-inference", "done"),
     ]
     assert ablate("--without", "gd", "--rerank", "0", "--dry-run", "--json") == 0
-    told = json.loads(capsys.readouterr().out)["rows"]  # another protocol: not the same rows
-    assert [(row["state"], row["train_seconds"]) for row in told] == [("trained", 0.0)] * 2
+    told = json.loads(capsys.readouterr().out)  # another protocol: not the same rows
+    assert [row["state"] for row in told["rows"]] == ["trained"] * 2
+    names = ["full: evaluate flickr-zero-shot", "without=gd: evaluate flickr-zero-shot"]
+    assert [job["name"] for job in told["jobs"]] == names
 
 
 def test_corpora_are_left_out_of_a_recipe_that_has_them(ablate, tiny_root, tiny_recipe, tmp_path):
@@ -168,7 +197,8 @@ def test_corpora_are_left_out_of_a_recipe_that_has_them(ablate, tiny_root, tiny_
 def test_a_recipe_with_corpora_is_taken_where_they_are_left_out():
     """Against the shipped recipes: parameters with pairs alone, corpora with all three kinds."""
     suite = Suite("mini", None, "f" * 64)
-    rows = _rows(suite, load_recipe, None, [16], [], False, ["gd", "both"], False)
+    asked = GridRows(("gd", "both"), tokens=(16,))
+    rows, _ = _rows(suite, load_recipe, None, [], asked, False)
     assert [(row.recipe.name, row.variant) for row in rows] == [
         ("ablation", "k=16"),
         ("ablation-corpora", "full"),
@@ -177,7 +207,7 @@ def test_a_recipe_with_corpora_is_taken_where_they_are_left_out():
     ]
     full = rows[1].recipe.training
     assert full.image_sets and full.text_sets and len({row.training["base"] for row in rows}) == 2
-    rows = _rows(suite, load_recipe, None, [16], [], False, ["gd"], False)
+    rows, _ = _rows(suite, load_recipe, None, [], replace(asked, without=("gd",)), False)
     assert [row.variant for row in rows] == ["full", "k=16", "without=gd"]
     assert {row.recipe.name for row in rows} == {"ablation"}
 
@@ -200,6 +230,12 @@ def test_rows_are_exported_as_records_alone(ablate, tmp_path):
         (["--c", "3"], "--c 3: expected at least the recipe's K = 4"),
         (["--k"], "--k needs at least one value"),
         (["--k", "2", "--budget", "0"], "--budget"),
+        (["--table", "6"], "--table"),
+        (["--table", "5"], "--k 20: expected at most the recipe's C = 16"),
+        (["--k", "2", "--columns", "gqa"], "--columns gqa: expected some of: flickr, vqa"),
+        (["--k", "2", "--seed", "1", "--seeds", "2"], "does not apply with --seeds"),
+        (["--k", "2", "--slurm", "timeout_min=5"], "--slurm applies only with --engine"),
+        (["--k", "2", "--columns", "mnli", "--finetune-set", "tempo=1"], "unknown key tempo"),
         (["--k", "2", "--rerank", "-1"], "--rerank"),
         (["--without", "sound"], "--without sound: expected one of: gd, gd-inference, gt, text"),
         (["--without", "text"], "the recipe 'tiny' has no text_sets and no image_sets"),

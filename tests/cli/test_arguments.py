@@ -112,3 +112,13 @@ def test_a_model_without_a_name_is_not_the_default_one(capsys):
     """The whole command line; nothing is measured."""
     assert main(["eval", "flickr", "--zero-shot", "--model", ""]) == 2
     assert "option --model got an empty value" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "words", [["zoo", "show", ""], ["score", "sst2", " "], ["compare", "a", ""], ["inspect", ""]]
+)
+def test_an_empty_argument_is_refused_and_not_the_folder_one_is_in(words, capsys) -> None:
+    """Truth: an unset variable in quotes; a path of no letters is the working directory."""
+    assert main(words) == 2
+    said = capsys.readouterr().err
+    assert "an argument got an empty value" in said or "No such command" in said

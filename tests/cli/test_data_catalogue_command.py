@@ -7,7 +7,7 @@ import pytest
 
 from examples.embedded_levels.__main__ import main as compute_levels
 from unimo2.cli import main
-from unimo2.cli.console import VARIABLE
+from unimo2.cli.options import VARIABLE
 
 SMALL = ["--scale", "0.001", "--flickr-test", "6", "--processes", "1"]
 

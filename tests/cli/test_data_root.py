@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from unimo2.cli.console import VARIABLE, find_data_root
+from unimo2.cli.options import VARIABLE, find_data_root
 
 
 @pytest.mark.parametrize(

@@ -17,8 +17,7 @@ from unimo2.cli import main
 from unimo2.errors import UsageError
 from unimo2.processing import train_tokenizer
 from unimo2.released.config import config_from_released
-from unimo2.released.convert import export_released
-from unimo2.released.processor import released_processor
+from unimo2.released.convert import export_released, released_processor
 
 WORDS = 300
 FIELDS = {

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 import zoo
 from builders.drawing import drawn
-from evals import batch_sizes, records, suites
+from evals import batch_sizes, records
+from evals.datasets import suites
 from reports.render import render
 from reports.tables import report_tables
 from unimo2.errors import Unimo2Error, UsageError

@@ -14,13 +14,13 @@ from builders.retrieval_fakes import ColourScorer, write_flickr
 from evals import batch_sizes, prediction
 from evals.batch_sizes import ESTIMATED, GIVEN, TIMED, BatchSize, Search, Workload
 from evals.benchmarks import flickr
+from evals.datasets.suites import resolve
 from evals.prediction import ChunkPlan
 from evals.retrieval import scorer
 from evals.retrieval.planner import make_plan
 from evals.retrieval.writer import BlockWriter
 from evals.runner import make_request
-from evals.suites import resolve
-from unimo2.progress import silent
+from unimo2.console import silent
 
 WORK = Workload("captions", 1000, 100_000, 100)
 

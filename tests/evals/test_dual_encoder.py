@@ -8,14 +8,15 @@ from PIL import Image
 import evals
 from builders.item_fakes import NoisyScorer, write_imagenet
 from builders.retrieval_fakes import ColourScorer, write_flickr
-from evals import records, zero_shot
+from evals import records
 from evals.benchmarks.flickr import Flickr
 from evals.compare import compare
+from evals.datasets.suites import resolve
 from evals.distributed import ProcessGroup
+from evals.image_classification import zero_shot
 from evals.metrics.ranking import RECALL_AT
-from evals.protocol import texts
+from evals.records.protocol import texts
 from evals.runner import make_request
-from evals.suites import resolve
 from unimo2.errors import IncompatibleModel
 from unimo2.formats.imagenet import Synset
 from unimo2.formats.images import load_image

@@ -15,9 +15,9 @@ from builders.retrieval_fakes import ColourScorer
 from evals import records
 from evals.benchmark import Request
 from evals.benchmarks import flickr
+from evals.datasets.suites import resolve
 from evals.distributed import ALL, ProcessGroup, launched, own_device
 from evals.retrieval.options import RetrievalOptions
-from evals.suites import resolve
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -16,7 +16,7 @@ from builders.item_fakes import (
     write_imagenet,
     write_snli_ve,
 )
-from evals import input_check, records
+from evals import records, splits
 from unimo2.errors import BadData
 from unimo2.formats.images import check_image, load_image
 
@@ -50,13 +50,13 @@ def test_all_that_is_bad_is_counted_and_the_first_named(tmp_path):
     paths = [tmp_path / f"{name}.png" for name in "abc"]
     for path in paths:
         Image.new("RGB", (8, 8)).save(path)
-    input_check.check(paths)
+    splits.check_images(paths)
     paths[1].write_bytes(paths[1].read_bytes()[:30])
     with pytest.raises(BadData, match="^image cannot be decoded: .*b.png"):
-        input_check.check([*paths, paths[1]])
+        splits.check_images([*paths, paths[1]])
     paths[2].write_bytes(b"")
     with pytest.raises(BadData, match="^2 of 3 images cannot be read; the first: image .*b.png"):
-        input_check.check([*paths, paths[1]])
+        splits.check_images([*paths, paths[1]])
 
 
 BENCHMARKS = {

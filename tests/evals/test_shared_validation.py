@@ -14,11 +14,11 @@ import pytest
 from builders.item_fakes import FakePairClassifier, write_snli_ve
 from builders.retrieval_fakes import ColourScorer, write_flickr
 from evals.benchmarks.snli_ve import SnliVe
+from evals.datasets.suites import resolve
 from evals.distributed import ProcessGroup, Team, training_team
 from evals.retrieval import planner
 from evals.retrieval.weight import weighing
 from evals.runner import make_request
-from evals.suites import resolve
 from unimo2.errors import UndefinedMetric
 from unimo2.formats.karpathy import read_karpathy
 

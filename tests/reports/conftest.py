@@ -7,9 +7,9 @@ import pytest
 
 from builders.item_fakes import write_vqa
 from evals import records
+from evals.datasets.suites import resolve
 from evals.metrics.ranking import Metric
 from evals.records import Record
-from evals.suites import resolve
 from reports.examples import read_split
 
 EVIL_NAME = '</script><script>alert(1)</script>"><img src=x onerror=alert(1)>\x1b[2J=1+1'
@@ -87,6 +87,27 @@ def make_record():
 def trained():
     """Makes what an ablation's record says about its training; see `_trained`."""
     return _trained
+
+
+@pytest.fixture
+def seen_records(make_record):
+    """Zero-shot records of models that had seen something, and what tables remark on each."""
+    told = {"card": "x", "dataset": "flickr30k", "zero_shot": "yes", "tuned_for": []}
+
+    def seen(name, **changes):
+        record = make_record(name, suite="paper")
+        return replace(record, protocol={**record.protocol, "lineage": {**told, **changes}})
+
+    made = [
+        make_record("plain", suite="paper"), seen("blip", tuned_for=["coco_retrieval"]),
+        seen("clip", zero_shot="unknown"), seen("clean"), seen("own", zero_shot="no"),
+    ]  # fmt: skip
+    said = {
+        "plain": "", "clean": "", "blip": "fine-tuned for coco_retrieval",
+        "clip": "zero-shot: unknown, training data not listed",
+        "own": "not zero-shot: trained on flickr30k",
+    }  # fmt: skip
+    return made, said
 
 
 @pytest.fixture

@@ -127,6 +127,7 @@ def test_a_notebook_shows_records_and_tables_escaped(make_record):
     for shown in (record._repr_html_(), measured._repr_html_()):
         assert "<table" in shown and "<script" not in shown and "&lt;script" in shown
     assert "61.0" in make_record()._repr_html_()
+    assert "test split (60 of 1,000)" in make_record(note="60 of 1,000")._repr_html_()
 
 
 @pytest.mark.parametrize("number", ["NaN", "Infinity", "1e308", "1e999", '"61"', "true"])

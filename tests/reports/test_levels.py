@@ -11,11 +11,12 @@ from pathlib import Path
 import pytest
 
 import reports
-from evals import records, suites
+from evals import records, registry
 from evals.benchmark import Request
 from evals.benchmarks.glue import Sst2
+from evals.datasets.suites import resolve
 from evals.metrics.ranking import Metric
-from evals.suites import keep_fingerprints, resolve
+from evals.registry import keep_fingerprints
 from reports.levels import GROUP, Levels
 from reports.tables import measured_tables, report_json
 from unimo2.errors import BadData
@@ -89,7 +90,7 @@ def test_a_suite_that_cannot_be_written_to_has_its_levels(root, record, monkeypa
     def refuse(path, text):
         raise PermissionError(path)
 
-    monkeypatch.setattr(suites, "write_text", refuse)
+    monkeypatch.setattr(registry, "write_text", refuse)
     assert Levels.at(root).of(record, "accuracy")["ideal reader"] == 100.0
     assert (root / "suite.json").read_text(encoding="utf-8") == before
 

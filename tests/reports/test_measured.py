@@ -73,24 +73,22 @@ def test_within_noise_of_chance_is_marked(make_record):
     assert "*" not in frame.loc["b", "ZS-IR R@1/R@5"] and frame.loc["b", "remark"] == ""
 
 
-def test_a_zero_shot_row_says_what_its_model_had_seen(make_record):
+def test_a_zero_shot_row_says_what_its_model_had_seen(seen_records):
     """Truth: a COCO-tuned BLIP on Flickr30k, and a model of which nobody lists the data."""
-    plain = make_record("plain", suite="paper")
-    told = {"card": "x", "dataset": "flickr30k", "zero_shot": "yes", "tuned_for": []}
-
-    def seen(name, **changes):
-        record = make_record(name, suite="paper")
-        return replace(record, protocol={**record.protocol, "lineage": {**told, **changes}})
-
-    records = [
-        plain, seen("blip", tuned_for=["coco_retrieval"]), seen("clip", zero_shot="unknown"),
-        seen("clean"),
-    ]  # fmt: skip
+    records, said = seen_records
     [table] = measured_tables(1, records)
-    assert table.frame["remark"].to_dict() == {
-        "plain": "", "clean": "", "blip": "fine-tuned for coco_retrieval",
-        "clip": "zero-shot: unknown, training data not listed",
-    }  # fmt: skip
+    assert table.frame["remark"].to_dict() == said
+
+
+def test_every_form_has_the_remarks_of_the_table(seen_records):
+    """Against the same records: each number of JSON, CSV and Python."""
+    records, said = seen_records
+    lines = reports.report_json(1, records)["measured"]
+    assert {line["model"]: line["remark"] for line in lines} == said and len(lines) > len(said)
+    frame = reports.measured(1, records, suite="paper")
+    assert dict(zip(frame["model"], frame["remark"], strict=True)) == said
+    (_, plain) = reports.report_tables(1, records, "csv")
+    assert sorted(set(plain.frame["remark"])) == sorted(set(said.values()))
 
 
 def test_a_row_with_one_number_at_chance_has_no_remark(make_record):
@@ -200,3 +198,30 @@ def test_parameters_alone_fill_no_table_4(make_record, trained):
     records += [make_record("ablation", "k=10", training=trained(10))]
     (table,) = measured_tables(4, records)
     assert set(table.frame.to_numpy().ravel()) == {"not measured"}
+
+
+def test_rows_of_several_seeds_have_their_mean_and_spread(make_record, trained):
+    """Against statistics by hand: 60 and 64 at R@1, one more for R@1's K; no seed is picked."""
+    records = [
+        make_record("ablation", "full", value, training=trained(seed=seed) | {"base": str(seed)})
+        for seed, value in ((0, 60.0), (1, 64.0))
+    ]
+    part = {"training": trained(grounding="none") | {"base": "0"}, "without": "gd"}
+    records += [make_record("ablation", "without=gd", 50.0, **part)]
+    (alone,) = measured_tables(4, records)
+    assert "seed 0" in alone.title  # of seed 1 there is only the full training
+    records += [
+        make_record(
+            "ablation",
+            "without=gd",
+            52.0,
+            training=trained(grounding="none", seed=1) | {"base": "1"},
+            without="gd",
+        )
+    ]
+    *single, spread = measured_tables(4, records)
+    assert ["seed 0" in one.title for one in single] == [True, False]
+    assert "means over seeds 0, 1" in spread.title and len(single) == 2
+    assert spread.frame.loc[("", "full"), "ZS-IR R@1"] == "63.0±2.8 (2)"
+    assert spread.frame.loc[("GD", "w/o GD (P)"), "ZS-IR R@1"] == "52.0±1.4 (2)"
+    assert spread.frame.loc[("", "full"), "COCO Caption B@4/C"] == "not measured"

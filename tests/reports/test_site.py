@@ -75,6 +75,40 @@ def test_the_site_has_the_numbers_of_the_json_report(built, number):
     assert cells == wanted and (cells or number == 4)
 
 
+def test_the_site_has_the_remarks_of_the_json_report(tmp_path, monkeypatch, seen_records):
+    """Against `report --format json`, cell by cell, and the remarks that the rows show."""
+    monkeypatch.setattr(records, "MEASURED", tmp_path / "none")
+    made, said = seen_records
+    for record in made:
+        records.write(record, tmp_path / "runs" / "paper" / "flickr" / record.model / "a")
+    folder = build(tmp_path / "site", SiteRequest(runs=tmp_path / "runs")).index.parent
+    page = Page(folder / "table-1.html")
+    cells = sorted(
+        (a["data-model"], a["data-metric"], a["data-remark"])
+        for tag, a in page.elements
+        if tag == "a" and "data-value" in a
+    )
+    lines = reports.report_json(1, made)["measured"]
+    assert cells == sorted((line["model"], line["metric"], line["remark"]) for line in lines)
+    texts = [text.strip() for text in page.texts if text.strip()]
+    rows = texts[texts.index("remark") : texts.index("As published")]
+    for name, remark in said.items():
+        after = rows[rows.index(name) + 1 :]
+        row = after[: min((after.index(other) for other in said if other in after), default=None)]
+        assert (remark in row) if remark else not set(said.values()) & set(row) - {""}
+
+
+@pytest.mark.parametrize(("name", "says"), [("clean", "yes"), ("blip", "not plainly: fine-tuned")])
+def test_a_headline_says_what_its_model_had_seen(tmp_path, monkeypatch, seen_records, name, says):
+    """Against one record on the paper's own data, split and protocol."""
+    monkeypatch.setattr(records, "MEASURED", tmp_path / "none")
+    record = next(one for one in seen_records[0] if one.model == name)
+    record = replace(record, data={**record.data, "split": "val", "official": True})
+    records.write(record, tmp_path / "runs" / "paper" / "flickr" / name / "a")
+    folder = build(tmp_path / "site", SiteRequest(runs=tmp_path / "runs")).index.parent
+    assert any(text.startswith(says) for text in Page(folder / "index.html").texts)
+
+
 @pytest.mark.parametrize("number", paper.TABLES)
 def test_the_site_has_the_published_tables(built, number):
     """Against the paper's cells, in order."""
@@ -153,7 +187,8 @@ def items(folder, benchmark="vqa"):
     for path in sorted((folder / "data").glob(f"run-{benchmark}-*.js")):
         text = path.read_text(encoding="utf-8")
         assert text.startswith("unimo2Rows(") and text.endswith(");\n") and "<" not in text
-        yield json.loads(f"[{text[len('unimo2Rows(') : -3]}]")[1]
+        _, about, rows = json.loads(f"[{text[len('unimo2Rows(') : -3]}]")
+        yield {**about, "rows": rows}
 
 
 def test_items_come_with_question_answers_and_picture(tmp_path, vqa):

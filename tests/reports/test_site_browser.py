@@ -68,6 +68,21 @@ def test_tables_sort_and_items_can_be_searched(browser, folder):
     assert status.startswith(f"{found} of")
 
 
+def test_print_has_the_heads_of_tables_as_text(browser, folder):
+    """Against the heads on screen: a browser repeats text on every page of paper, no buttons."""
+    browser.open(folder / "table-1.html")
+    names = (
+        "return Array.from(document.querySelectorAll('thead th'), (one) => one.innerText.trim())"
+    )
+    shown = browser.run(names)
+    browser.command("Emulation.setEmulatedMedia", {"media": "print"})
+    printed = browser.run(
+        "return Array.from(document.querySelectorAll('thead th'), (one) => "
+        "JSON.parse(getComputedStyle(one, '::before').content))"
+    )
+    assert printed == shown and "Model" in printed and set(browser.run(names)) == {""}
+
+
 @pytest.mark.skipif(not AXE.is_file(), reason="no axe-core; AXE_CORE names its file")
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_nothing_stands_in_a_readers_way(browser, folder, scheme):
@@ -77,6 +92,7 @@ def test_nothing_stands_in_a_readers_way(browser, folder, scheme):
     rules = "{runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa']}"
     for page in sorted(folder.glob("*.html")):
         browser.open(page)
+        browser.run("for (const one of document.querySelectorAll('details')) one.open = true")
         browser.run(AXE.read_text(encoding="utf-8"))
         found = browser.run_later(
             f"axe.run(document, {rules}).then((r) => arguments[0](r.violations.map("

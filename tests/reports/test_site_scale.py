@@ -12,8 +12,8 @@ import pytest
 
 from builders.item_fakes import write_vqa
 from evals import records
+from evals.datasets.suites import resolve
 from evals.metrics.ranking import Metric
-from evals.suites import resolve
 from reports.examples import read_split
 
 RUNS, ITEMS = 100, 5_000
@@ -48,6 +48,7 @@ def write_runs(folder, make_record):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)  # by the clock, of a machine that may be busy
 def test_a_hundred_runs_of_five_thousand_items_make_a_site_in_a_minute(tmp_path, make_record):
     """Against processor time and resident memory of the command, and the items it wrote."""
     runs, root = write_runs(tmp_path, make_record)

@@ -5,6 +5,7 @@ import shutil
 
 import pytest
 from timm.models import save_for_hf
+from transformers import AutoTokenizer
 
 import zoo
 from builders.foreign_models import (
@@ -174,6 +175,17 @@ def test_a_tokenizer_that_is_json_and_no_tokenizer_is_refused(family, content, f
     shutil.copytree(folders(family), tmp_path / "m")
     (tmp_path / "m" / "tokenizer.json").write_text(content)
     with pytest.raises(BadCheckpoint, match="m cannot be read as a"):
+        zoo.load(tmp_path / "m", device="cpu")
+
+
+@pytest.mark.parametrize("family", ["unimo2", "clip", "siglip", "blip", "vilt", "bert"])
+def test_a_tokenizer_with_more_tokens_than_the_model_embeds_is_refused(family, folders, tmp_path):
+    """Truth: tokens added and saved without resizing the embedding, as after an unfinished tuning."""
+    shutil.copytree(folders(family), tmp_path / "m")
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path / "m")
+    tokenizer.add_tokens([f"added{number}" for number in range(50)])
+    tokenizer.save_pretrained(tmp_path / "m")
+    with pytest.raises(BadCheckpoint, match="another model's"):
         zoo.load(tmp_path / "m", device="cpu")
 
 

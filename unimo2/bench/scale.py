@@ -71,11 +71,9 @@ class Load:
         return Load(images, texts, pooled, whole, self.tokens, factor * self.words)
 
 
-def pretraining_loads(
-    config: PretrainConfig, tokens: int = CAPTION_TOKENS
-) -> dict[str, tuple[int, Load]]:
+def pretraining_loads(config: PretrainConfig) -> dict[str, tuple[int, Load]]:
     """By kind of batch: samples of a step, and what one of them loads. Contrast alone is left out."""
-    hidden = config.mask_fraction
+    tokens, hidden = CAPTION_TOKENS, config.mask_fraction
     masked = config.mlm_share if config.mlm_weight else 0.0
     group = config.match_group
     matched = config.match_share * ((group or 3) if config.itm_weight else 0)

@@ -8,6 +8,8 @@ from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.flop_counter import FlopCounterMode
 
 # (rows, inputs, outputs) of a matrix product of [rows, inputs] with [inputs, outputs].
 Shape = tuple[int, int, int]
@@ -64,6 +66,14 @@ def products(
 def flops(shapes: Sequence[Shape]) -> float:
     """Floating point operations of matrix products, a multiplication and an addition each."""
     return float(sum(2 * rows * inputs * outputs for rows, inputs, outputs in shapes))
+
+
+def operations(call: Callable[[], object]) -> float:
+    """Floating point operations of a call: its matrix products and attention, by torch's counter."""
+    # Fused attention kernels are not counted on every device; products always are.
+    with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
+        call()
+    return float(counter.get_total_flops())
 
 
 def _synchronize(device: torch.device) -> None:

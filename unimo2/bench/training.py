@@ -10,10 +10,8 @@ from functools import partial
 
 import torch
 from torch import Tensor
-from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.utils.flop_counter import FlopCounterMode
 
-from unimo2.bench.timing import flops, interleave, products, ratio
+from unimo2.bench.timing import flops, interleave, operations, products, ratio
 from unimo2.data.batches import ImageBatch, MixedBatch, PairBatch, TextBatch
 from unimo2.modeling.configuration import Unimo2Config
 from unimo2.modeling.heads import Unimo2ForPreTraining
@@ -59,7 +57,7 @@ def measure(
     width, inner = model_config.hidden_size, model_config.intermediate_size
     rows = config.batch_size * (model_config.patch_grid**2 + 1)
     shapes = [(rows, width, inner), (rows, inner, width), (rows, width, 3 * width)] * 4
-    operations = {kind: step.operations(batch) for kind, batch in batches.items()}
+    costs = {kind: operations(partial(step.gradients, batch)) for kind, batch in batches.items()}
     calls = [partial(step, batch) for batch in batches.values()]
     times = interleave([*calls, products(shapes, dtype, device)], device, repeats)
     matmul, matmul_rate = times[-1], flops(shapes) / statistics.median(times[-1])
@@ -73,10 +71,10 @@ def measure(
                 samples=samples,
                 step_ms=1e3 * seconds,
                 samples_per_second=samples / seconds,
-                tflop=operations[kind] / 1e12,
-                rate=operations[kind] / seconds / 1e12,
+                tflop=costs[kind] / 1e12,
+                rate=costs[kind] / seconds / 1e12,
                 matmul_rate=matmul_rate / 1e12,
-                share=operations[kind] / flops(shapes) * ratio(matmul, taken),
+                share=costs[kind] / flops(shapes) * ratio(matmul, taken),
             )
         )
     return figures
@@ -112,13 +110,6 @@ class _Step:
         self.gradients(batch)
         torch.nn.utils.clip_grad_norm_(self.objective.parameters(), self.clip_norm)
         self.optimizer.step()
-
-    def operations(self, batch: MixedBatch) -> float:
-        """Floating point operations of matrix products and attention, forward and backward."""
-        # Fused attention kernels are not counted on every device; products always are.
-        with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
-            self.gradients(batch)
-        return float(counter.get_total_flops())
 
 
 def random_batches(

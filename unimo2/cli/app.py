@@ -79,8 +79,12 @@ VERBS = {
         "Show the paper's tables, each with the measured results below it.",
     ),
     "ablate": (
-        "reports.cli",
+        "reports.cli.ablate",
         "Train and evaluate variants of one recipe for the same number of steps.",
+    ),
+    "reproduce": (
+        "reports.cli.reproduce",
+        "Train and measure again all that comes with the package.",
     ),
     "data": (
         "evals.cli.data",
@@ -104,7 +108,7 @@ GROUP = "unimo2.commands"
 INTERRUPTED, TERMINATED, UNREAD = 130, 143, 141
 _WIDEST = 100  # columns of help
 # Verbs whose runs keep what is finished.
-_RESUMED = ("eval", "finetune", "pretrain", "ablate")
+_RESUMED = ("eval", "finetune", "pretrain", "ablate", "reproduce")
 # File errors that the user can fix: a path that is missing, full, or owned by another user.
 _OF_THE_MACHINE = {
     errno.EACCES,
@@ -348,6 +352,7 @@ def _fail(message: str, status: int, session: Session) -> int:
 
 def _parser_message(error: Exception) -> str:
     message = str(getattr(error, "format_message")())  # noqa: B009 (two Clicks, one method)
+    message = message.replace("Value error, ", "")  # pydantic's word for what follows
     context = getattr(error, "ctx", None)
     hint = f"; see '{context.command_path} --help'" if context is not None else ""
     return message.rstrip(".") + hint

@@ -108,7 +108,7 @@ def expand(root: Command, arguments: Sequence[str]) -> list[str]:
         The arguments in the form that Typer takes.
 
     Raises:
-        UsageError: a list option without a value, or an option whose value is empty.
+        UsageError: a list option without a value, or an option or argument that is empty.
     """
     line = _Line(list(arguments))
     top = level = _Level.of(root, ())
@@ -123,6 +123,7 @@ def expand(root: Command, arguments: Sequence[str]) -> list[str]:
         elif level.is_group:
             line.copy_rest()  # Typer reports an unknown command
         else:
+            _refuse_empty("an argument", [token], level)
             line.copy(1)
     if level.is_group and line.written == list(level.names):
         line.written.append("--help")
@@ -141,7 +142,7 @@ def _copy_option(line: _Line, level: _Level, top: _Level) -> None:
     option = level.options.get(name)
     if option is not None and option.values:
         values = [given] if equals else line.typed[line.position + 1 :][: option.values]
-        _refuse_empty(name, values, level)
+        _refuse_empty(f"option {name}", values, level)
     switch_of_application = name in top.options and top.options[name].values == 0
     if switch_of_application and name != "--help" and (option is None or level is top):
         line.hoisted.append(line.take())
@@ -155,7 +156,7 @@ def _copy_option(line: _Line, level: _Level, top: _Level) -> None:
         while (value := line.peek()) is not None and value != "--":
             if _is_option(value, level):
                 break
-            _refuse_empty(name, [value], level)
+            _refuse_empty(f"option {name}", [value], level)
             line.written += [name, line.take()]
             count += 1
         if count == 0:
@@ -164,10 +165,10 @@ def _copy_option(line: _Line, level: _Level, top: _Level) -> None:
 
 
 def _refuse_empty(name: str, values: Sequence[str], level: _Level) -> None:
-    """Refuse an option with an empty value, as from an unset shell variable."""
+    """Refuse an option or argument with an empty value, as from an unset shell variable."""
     if any(not value.strip() for value in values):
         command = " ".join(("unimo2", *level.names))
         raise UsageError(
-            f"option {name} got an empty value (an unset shell variable?); leave it out or give one; "
+            f"{name} got an empty value (an unset shell variable?); leave it out or give one; "
             f"see '{command} --help'"
         )

@@ -1,17 +1,19 @@
-"""Options that several verbs have, written once."""
+"""Options that several verbs have, written once, and the data root that they mean."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from unimo2.cli.console import VARIABLE
 from unimo2.cli.guard import OneOf
 from unimo2.devices import DEVICES, DTYPES
 from unimo2.files import PathUse
+
+VARIABLE = "UNIMO2_DATA"
 
 
 def offering(words: Iterable[str] | Callable[[], Iterable[str]]) -> Callable[[str], list[str]]:
@@ -41,6 +43,23 @@ def add_commands(
     for function, command, example in commands:
         words = f"Example: unimo2 {name} {command} {example}".rstrip()
         verb.command(command, epilog=words)(function)
+
+
+def find_data_root(given: Path | None, suite: str | None) -> Path | None:
+    """The data root that a command line means.
+
+    Args:
+        given: --data-root, or None.
+        suite: --suite, or None.
+
+    Returns:
+        What was given; without that the environment's, which is real data and so does not stand
+        for the suite "mini"; None for the embedded suite's own place.
+    """
+    variable = os.environ.get(VARIABLE)
+    if given is None and variable and suite != "mini":
+        return Path(variable)
+    return given
 
 
 def recipes(kind: str = "") -> Iterable[str]:
@@ -94,7 +113,5 @@ Resume = Annotated[
 Steps = Annotated[int | None, typer.Option("--steps", min=1, help="Optimiser steps.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
 Dtypes = Annotated[
-    list[str] | None,
-    typer.Option("--dtype", help="float32, bfloat16 ..."),
-    OneOf(*DTYPES),
+    list[str] | None, typer.Option("--dtype", help="float32, bfloat16 ..."), OneOf(*DTYPES)
 ]

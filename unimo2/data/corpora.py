@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from unimo2.errors import MissingData, UsageError
 from unimo2.formats.imagenet import synset_folders
@@ -21,11 +22,11 @@ from unimo2.formats.web_captions import WebPair, conceptual_captions, sbu, sidec
 _TRAINING_SPLITS = ("train", "restval")
 
 
-@dataclass(frozen=True)
-class TrainingImage:
+class TrainingImage(NamedTuple):
     """One image with its texts: captions, phrases, or names of its classes."""
 
-    path: ImageSource  # absolute path of the image, or its place in a shard
+    # Absolute path of the image (a string where there are millions), or its place in a shard.
+    path: ImageSource | str
     texts: tuple[str, ...]  # one or more
 
 
@@ -150,7 +151,7 @@ def _imagenet21k(folder: Path, lost: Skips | None) -> Iterator[Captioned]:
 def _open_images(folder: Path, lost: Skips | None) -> Iterator[Captioned]:
     for image in read_open_images(folder, lost, lost):
         # Its names of classes are headings: "Palm tree".
-        yield TrainingImage(image.path, tuple(label.lower() for label in image.labels))
+        yield TrainingImage(image.file, tuple([label.lower() for label in image.labels]))
 
 
 # Corpora of pairs: folders of the data root. Of COCO, train and restval; of the others, train.
@@ -177,6 +178,13 @@ IMAGE_SETS: dict[str, Reader[Captioned]] = {
 
 def prompted(images: Iterable[Some], prompts: Sequence[str]) -> Iterator[Some]:
     """Pseudo pairs: every label in every prompt (paper, section 4.1: "a photo of [label]")."""
+    known: dict[str, list[str]] = {}  # millions of images share thousands of labels
     for image in images:
-        texts = (p.replace("[label]", label) for label in image.texts for p in prompts)
-        yield replace(image, texts=tuple(texts))
+        for label in image.texts:
+            if label not in known:
+                known[label] = [prompt.replace("[label]", label) for prompt in prompts]
+        texts = tuple(chain.from_iterable(known[label] for label in image.texts))
+        if isinstance(image, TrainingImage):
+            yield TrainingImage(image.path, texts)
+        else:
+            yield CaptionedFolder(image.folder, image.files, texts)

@@ -14,6 +14,7 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional
 
+from unimo2.console import tracked
 from unimo2.data.seeding import stream
 from unimo2.data.tables import ImageLocations
 from unimo2.devices import own_cores
@@ -22,7 +23,6 @@ from unimo2.formats.images import load_image
 from unimo2.formats.parsing import Skips
 from unimo2.formats.shards import ImageSource
 from unimo2.processing import Unimo2Processor
-from unimo2.progress import tracked
 
 UNDECODABLE = "image that cannot be decoded"
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import os
 from array import array
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby, islice
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from unimo2.errors import BadData, MissingData
 from unimo2.formats.plain_text import text_names
 
 Texts = Strings | RepeatedStrings
+_AT_ONCE = 4096  # images that are added to the tables together
 
 
 class Index:
@@ -35,20 +37,32 @@ class Index:
         self.sources = ImageLocations()
         self.texts: Texts = RepeatedStrings() if repeated else Strings()
         counts = array("q")
-        for image in images:
-            times = 1
-            if isinstance(image, CaptionedFolder):
-                self.sources.add_files(image.folder, image.files)
-                times = len(image.files)
-            else:
-                self.sources.add(image.path)
-            counts.extend(array("q", [len(image.texts)]) * times)
-            if isinstance(self.texts, RepeatedStrings):
-                self.texts.extend(image.texts, times)
-            else:
-                self.texts.extend(image.texts * times)
+        for _, some in groupby(images, key=type):
+            while several := list(islice(some, _AT_ONCE)):
+                for one in several:
+                    if isinstance(one, CaptionedFolder):
+                        self._add_folder(one, counts)
+                shown = [one for one in several if isinstance(one, TrainingImage)]
+                self.sources.extend([image.path for image in shown])
+                counts.extend([len(image.texts) for image in shown])
+                self.texts.extend([text for image in shown for text in image.texts])
         self.counts = torch.from_numpy(np.array(counts, dtype=np.int64))
         self._facts: dict[str, Any] = {}
+
+    def _add_folder(self, one: CaptionedFolder, counts: array[int]) -> None:
+        times = len(one.files)
+        self.sources.add_files(one.folder, one.files)
+        counts.extend(array("q", [len(one.texts)]) * times)
+        if isinstance(self.texts, RepeatedStrings):
+            self.texts.extend(one.texts, times)
+        else:
+            self.texts.extend(one.texts * times)
+
+    def include(self, other: Index) -> None:
+        """Append the images and texts of another index."""
+        self.sources.include(other.sources)
+        self.texts.include(other.texts)  # type: ignore[arg-type]
+        self.counts = torch.cat([self.counts, other.counts])
 
     def found(self) -> FileIndex:
         """Contents to keep in files."""
@@ -86,6 +100,19 @@ class Index:
         return LazyTokenTable(self.texts, lengths, fingerprint, tokenizer, max_length)
 
 
+def _sizes(home: Path, names: Sequence[str]) -> Iterator[tuple[str, int]]:
+    """Files of a folder with their bytes; the folder is looked up once, not for each of millions."""
+    if os.stat not in os.supports_dir_fd:
+        yield from ((name, os.stat(home / name).st_size) for name in names)
+        return
+    folder = os.open(home, os.O_RDONLY)
+    try:
+        for name in names:
+            yield name, os.stat(name, dir_fd=folder).st_size
+    finally:
+        os.close(folder)
+
+
 class TextFiles:
     """Files of text and their sizes.
 
@@ -104,11 +131,10 @@ class TextFiles:
         digest = hashlib.sha256()
         for folder in folders:
             for home, names in text_names(folder):
-                found = [(name, os.stat(f"{home}/{name}").st_size) for name in names]
-                kept = [(name, size) for name, size in found if size]
+                kept = [(name, size) for name, size in _sizes(home, names) if size]
                 self._places.add_files(home, [name for name, _ in kept])
-                sizes.extend(size for _, size in kept)
-                digest.update("".join(f"{name}\0{size}\0" for name, size in kept).encode())
+                sizes.extend([size for _, size in kept])
+                digest.update("".join([f"{name}\0{size}\0" for name, size in kept]).encode())
         if not sizes:
             raise MissingData(f"no text in {', '.join(map(str, folders))}")
         self.sizes: NDArray[np.int64] = np.array(sizes, dtype=np.int64)

@@ -88,6 +88,17 @@ def keep(
     return kept
 
 
+def write_columns(folder: Path, columns: Mapping[str, NDArray[Any]]) -> None:
+    """Save arrays in a folder, a file each."""
+    for name, column in columns.items():
+        np.save(folder / f"{name}.npy", column)
+
+
+def read_columns(folder: Path) -> dict[str, NDArray[Any]]:
+    """The arrays that `write_columns` saved, mapped."""
+    return {path.stem: np.load(path, mmap_mode="c") for path in folder.glob("*.npy")}
+
+
 def _readers() -> str:
     """sha256 of the code that reads: another version may find something else in the same files."""
     package = Path(__file__).parents[1]
@@ -112,7 +123,7 @@ def _kept(home: Path, folders: Sequence[Path], asked: float) -> FileIndex | None
     if pointer["readers"] != _readers():
         return None
     try:
-        columns = {path.stem: np.load(path, mmap_mode="c") for path in place.glob("*.npy")}
+        columns = read_columns(place)
     except (OSError, ValueError):
         return None
     if sorted(columns) != pointer["columns"]:
@@ -128,8 +139,7 @@ def _write(
     """Keep what was found, and remove what was kept before."""
     old = [path for path in home.iterdir() if path.is_dir()]
     place = Path(tempfile.mkdtemp(prefix="columns-", dir=home))
-    for name, column in found.columns.items():
-        np.save(place / f"{name}.npy", column)
+    write_columns(place, found.columns)
     times = _times(folders, found.homes)
     made = time.time()
     pointer = {

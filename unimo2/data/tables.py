@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -14,6 +15,7 @@ from unimo2.formats.shards import ImageSource, TarMember
 
 Columns = Mapping[str, NDArray[np.generic]]
 """Contents of a table: arrays by name, each in memory or in a mapped file."""
+_AT_ONCE = 65_536  # strings that a digest is given together
 _END = b"\0"  # after each string, so that all of them are what a fingerprint is taken over
 
 
@@ -46,13 +48,23 @@ class Strings:
     def extend(self, texts: Sequence[str]) -> None:
         """Append some; many at once take a fraction of the time."""
         assert isinstance(self._bytes, bytearray) and isinstance(self._ends, array)
-        encoded = [text.encode("utf-8", "surrogateescape") for text in texts]
+        if not texts:
+            return
         start = len(self._bytes)
-        self._bytes += _END.join(encoded)
-        if encoded:
-            self._bytes += _END
-        lengths = np.fromiter(map(len, encoded), dtype=np.int64, count=len(encoded)) + len(_END)
+        joined = _END.decode().join(texts)
+        sizes: Iterable[int] = map(len, texts)
+        if not joined.isascii():  # a character is not a byte
+            sizes = (len(text.encode("utf-8", "surrogateescape")) for text in texts)
+        self._bytes += joined.encode("utf-8", "surrogateescape") + _END
+        lengths = np.fromiter(sizes, dtype=np.int64, count=len(texts)) + len(_END)
         self._ends.frombytes((start + lengths.cumsum()).tobytes())
+
+    def include(self, other: Strings) -> None:
+        """Append those of another table."""
+        assert isinstance(self._bytes, bytearray) and isinstance(self._ends, array)
+        start = len(self._bytes)
+        self._bytes += other.ended(0, len(other))
+        self._ends.frombytes((start + np.asarray(other._ends, dtype=np.int64)[1:]).tobytes())
 
     def __len__(self) -> int:
         return len(self._ends) - 1
@@ -102,11 +114,20 @@ class RepeatedStrings:
     def extend(self, texts: Sequence[str], times: int = 1) -> None:
         """Append some, `times` over."""
         assert isinstance(self._which, array)
-        for text in texts:
+        self._which.extend(self._numbered(texts) * times)
+
+    def include(self, other: RepeatedStrings) -> None:
+        """Append those of another table."""
+        assert isinstance(self._which, array)
+        numbers = np.array(self._numbered(list(other._distinct)), dtype=np.int32)
+        self._which.frombytes(numbers[np.asarray(other._which)].tobytes())
+
+    def _numbered(self, texts: Sequence[str]) -> array[int]:
+        for text in dict.fromkeys(texts):
             if text not in self._numbers:
                 self._numbers[text] = len(self._distinct)
                 self._distinct.add(text)
-        self._which.extend(array("i", [self._numbers[text] for text in texts]) * times)
+        return array("i", map(self._numbers.__getitem__, texts))
 
     def __len__(self) -> int:
         return len(self._which)
@@ -126,27 +147,31 @@ class RepeatedStrings:
         """sha256 over all of them, as of `Strings`."""
         digest = hashlib.sha256()
         which = np.asarray(self._which)
-        for first, last in _runs(which):
-            number = int(which[first])
-            digest.update(bytes(self._distinct.ended(number, number + 1)) * (last - first))
+        each = [bytes(self._distinct.ended(n, n + 1)) for n in range(len(self._distinct))]
+        for start in range(0, len(which), _AT_ONCE):
+            digest.update(b"".join([each[n] for n in which[start : start + _AT_ONCE].tolist()]))
         return digest.hexdigest()
 
 
 _OWN_FILE = -1  # offset of an image that is in no shard
 
 
+def _own_file(path: str) -> tuple[str, str, int, int]:
+    folder, slash, name = path.rpartition(os.sep)
+    return folder or slash, name, _OWN_FILE, 0
+
+
 class ImageLocations:
     """Places of images: files of their own, and members of shards."""
 
-    def __init__(self, sources: Iterable[ImageSource] = ()) -> None:
+    def __init__(self, sources: Iterable[ImageSource | str] = ()) -> None:
         # Of files the folder and the name in it, of members the shard and the name.
         self._homes, self._names = Strings(), Strings()
         self._numbers: dict[str, int] = {}
         self._home_of: array[int] | NDArray[np.int32] = array("i")
         self._offsets: array[int] | NDArray[np.int64] = array("q")
         self._sizes: array[int] | NDArray[np.int64] = array("q")
-        for source in sources:
-            self.add(source)
+        self.extend(list(sources))
 
     @classmethod
     def of(cls, columns: Columns, name: str) -> ImageLocations:
@@ -169,31 +194,47 @@ class ImageLocations:
             f"{name}.sizes": np.asarray(self._sizes, dtype=np.int64),
         }
 
-    def add(self, source: ImageSource) -> None:
-        """Append one."""
-        if isinstance(source, TarMember):
-            self._append(str(source.shard), (source.name,), source.offset, source.size)
-        else:
-            self._append(str(source.parent), (source.name,), _OWN_FILE, 0)
+    def extend(self, sources: Sequence[ImageSource | str]) -> None:
+        """Append some; many at once take a fraction of the time."""
+        assert isinstance(self._home_of, array)
+        assert isinstance(self._offsets, array) and isinstance(self._sizes, array)
+        # Shard or folder, name, offset, size.
+        rows = [
+            source if isinstance(source, TarMember) else _own_file(str(source))
+            for source in sources
+        ]
+        if rows:
+            homes, names, offsets, sizes = zip(*rows, strict=True)
+            self._names.extend(names)
+            self._home_of.extend(array("i", map(self._number, map(os.fspath, homes))))
+            self._offsets.extend(array("q", offsets))
+            self._sizes.extend(array("q", sizes))
 
     def add_files(self, folder: Path, names: Sequence[str]) -> None:
         """Append files of one folder."""
-        self._append(str(folder), names, _OWN_FILE, 0)
-
-    def _append(self, home: str, names: Sequence[str], offset: int, size: int) -> None:
         assert isinstance(self._home_of, array)
         assert isinstance(self._offsets, array) and isinstance(self._sizes, array)
+        self._names.extend(names)
+        self._home_of.extend(array("i", [self._number(str(folder))]) * len(names))
+        self._offsets.extend(array("q", [_OWN_FILE]) * len(names))
+        self._sizes.extend(array("q", [0]) * len(names))
+
+    def include(self, other: ImageLocations) -> None:
+        """Append those of another table."""
+        assert isinstance(self._home_of, array)
+        assert isinstance(self._offsets, array) and isinstance(self._sizes, array)
+        numbers = np.array([self._number(home) for home in other._homes], dtype=np.int32)
+        self._names.include(other._names)
+        self._home_of.frombytes(numbers[np.asarray(other._home_of)].tobytes())
+        self._offsets.frombytes(np.asarray(other._offsets, dtype=np.int64).tobytes())
+        self._sizes.frombytes(np.asarray(other._sizes, dtype=np.int64).tobytes())
+
+    def _number(self, home: str) -> int:
         number = self._numbers.get(home)
         if number is None:
             number = self._numbers[home] = len(self._homes)
             self._homes.add(home)
-        if len(names) == 1:
-            self._names.add(names[0])
-        else:
-            self._names.extend(names)
-        self._home_of.extend(array("i", [number]) * len(names))
-        self._offsets.extend(array("q", [offset]) * len(names))
-        self._sizes.extend(array("q", [size]) * len(names))
+        return number
 
     def __len__(self) -> int:
         return len(self._offsets)

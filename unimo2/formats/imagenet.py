@@ -357,10 +357,10 @@ def synset_folders(folder: Path, broken: Skips | None = None) -> Iterator[ClassF
             fault = f"{folder / wnid} (the list of names does not know it)"
             refuse(UNNAMED, fault, broken)
             continue
-        path, files = Path(os.path.abspath(folder / wnid)), []
-        for name in sorted(os.listdir(path)):
-            if os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES:
-                files.append(name)
-            else:
+        path = Path(os.path.abspath(folder / wnid))
+        found = sorted(os.listdir(path))
+        files = [name for name in found if _is_image(name)]
+        if len(files) != len(found):
+            for name in sorted(set(found).difference(files)):
                 refuse(NOT_AN_IMAGE, str(folder / wnid / name), broken)
         yield ClassFolder(path, wnid, names[wnid], tuple(files))

@@ -72,6 +72,8 @@ def check_image(path: Path) -> None:
     JPEG is decoded at an eighth of its size and of PNG only the checksums are read: several times as
     fast as decoding, and either meets the end of a file that was cut off.
     """
+    if not path.is_file():  # a pipe would be waited for
+        load_image(path)
     try:
         with Image.open(path) as image:
             if image.format == "PNG":

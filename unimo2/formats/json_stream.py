@@ -18,12 +18,13 @@ import ijson
 import numpy as np
 
 from unimo2.errors import BadData
-from unimo2.formats.parsing import require_file
+from unimo2.formats.parsing import other_form, require_file
 
 _CHUNK = 1 << 18  # bytes read at a time
 _DEEPEST = 500  # ijson's memory grows with the square of the depth
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 _LONGEST_ESCAPE = 5
+_LONGEST_START = 16  # bytes that tell what kind of file another one is
 _NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 
 
@@ -68,7 +69,9 @@ def _stream(path: Path, opening: str, name: str | None, unlike: BadData) -> Iter
     require_file(path, "file")
     first, escaped, keys, depth = _look(path, name)
     if first != opening and (first or name is None):
-        raise unlike
+        with path.open("rb") as stream:
+            seen = other_form(stream.read(_LONGEST_START))
+        raise BadData(f"{path}: not UTF-8 text{seen}") if seen else unlike
     try:
         # Bytes alone do not tell a bracket or a name from one inside a string.
         if depth > _DEEPEST or (name is not None and keys != 1):

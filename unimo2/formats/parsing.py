@@ -107,10 +107,27 @@ def decoded(line: bytes, path: Path, number: int, broken: Skips | None = None) -
     try:
         text = line.decode("utf-8-sig" if number == 1 else "utf-8")
     except UnicodeDecodeError as error:
-        fault = f"{path}:{number}: not UTF-8 text (byte {error.start} of the line)"
+        seen = other_form(line) if number == 1 else ""
+        fault = f"{path}:{number}: not UTF-8 text (byte {error.start} of the line){seen}"
         refuse(BROKEN_ROW, fault, broken)
         return None
     return text.rstrip("\n").removesuffix("\r")
+
+
+_OTHER_FORMS = {
+    b"\xff\xfe": "UTF-16, as some editors save it: save it as UTF-8",
+    b"\xfe\xff": "UTF-16, as some editors save it: save it as UTF-8",
+    b"\x1f\x8b": "compressed by gzip: unpack it with gunzip",
+    b"PK\x03\x04": "a zip archive or a spreadsheet: unpack it, or export it as text",
+    b"BZh": "compressed by bzip2: unpack it with bunzip2",
+    b"\xfd7zXZ": "compressed by xz: unpack it with unxz",
+}
+
+
+def other_form(content: bytes) -> str:
+    """What a file is by its first bytes, where it is not text; for the end of a message."""
+    said = (form for start, form in _OTHER_FORMS.items() if content.startswith(start))
+    return "".join(f"; it is {form}" for form in said)
 
 
 def reason_for(fault: BadData) -> str:
@@ -149,16 +166,20 @@ Item = TypeVar("Item")
 def read_text(path: Path, what: str) -> str:
     """The content of a UTF-8 file, `what` in errors, with its line ends and without a byte order mark."""
     require_file(path, what)
+    content = path.read_bytes()
     try:
-        return path.read_bytes().decode("utf-8-sig")
+        return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise BadData(f"{path}: not UTF-8 text (byte {error.start})") from None
+        seen = other_form(content)
+        raise BadData(f"{path}: not UTF-8 text (byte {error.start}){seen}") from None
 
 
 def require_file(path: Path, what: str) -> None:
     """Refuse a file that is not there (MissingData), or whose content was not fetched (BadData)."""
     if not path.is_file():
         found = "a folder, not a file" if path.is_dir() else "not found"
+        if path.exists() and not path.is_dir():
+            found = "in a pipe or a device, which is read once; write it to a file first"
         raise MissingData(f"{what} {found}: {path}")
     if path.stat().st_size <= _LFS_LONGEST:
         refuse_pointer(path.read_bytes(), str(path))
@@ -171,16 +192,19 @@ class Listings:
     """
 
     def __init__(self) -> None:
-        self._names: dict[str, frozenset[str]] = {}
+        # By folder as it is named: its absolute path, and the names of its files.
+        self._known: dict[str, tuple[str, frozenset[str]]] = {}
 
-    def first_file(self, candidates: Iterable[Path]) -> Path | None:
-        """The first file that is there, as an absolute path."""
+    def first_file(self, candidates: Iterable[str | Path]) -> str | None:
+        """The first file that is there, as an absolute path: of millions, too many for `Path`."""
         for path in candidates:
-            folder, name = os.path.split(os.path.abspath(path))
-            if folder not in self._names:
-                self._names[folder] = _files_in(folder)
-            if name in self._names[folder]:
-                return Path(folder, name)
+            folder, _, name = str(path).rpartition(os.sep)
+            if folder not in self._known:
+                whole = os.path.abspath(folder)
+                self._known[folder] = whole, _files_in(whole)
+            whole, names = self._known[folder]
+            if name in names:
+                return f"{whole}{os.sep}{name}"
         return None
 
 
@@ -323,6 +347,8 @@ def field(record: Any, name: str, kind: type, place: str) -> Any:
 
 def integer(record: Any, name: str, place: str) -> int:
     """As `field`, for a whole number."""
+    if type(record) is dict and type(value := record.get(name)) is int:  # of millions, all but few
+        return value
     return int(field(record, name, int, place))
 
 
@@ -339,7 +365,8 @@ def identifier(record: Any, name: str, place: str) -> int:
 
 def text(record: Any, name: str, place: str) -> str:
     """As `field`, for a string."""
-    value: str = field(record, name, str, place)
+    if type(record) is not dict or type(value := record.get(name)) is not str:
+        value = str(field(record, name, str, place))
     return value if value.isascii() else whole(value, f"{place}: field {name!r}")
 
 

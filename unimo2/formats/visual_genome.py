@@ -10,8 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
+from itertools import chain
+from operator import itemgetter
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from unimo2.errors import BadData
 from unimo2.formats.json_stream import json_items
@@ -33,8 +36,7 @@ from unimo2.formats.parsing import (
 REGIONS_FILE, IMAGE_FOLDERS = VisualGenomeFiles.REGIONS, VisualGenomeFiles.IMAGES
 
 
-@dataclass(frozen=True)
-class Region:
+class Region(NamedTuple):
     """A phrase about a rectangle of an image."""
 
     id: int
@@ -80,9 +82,9 @@ def read_regions(
         except BadData as error:
             refuse(reason_for(error), str(error), broken)
             continue
-        image = listings.first_file(folder / name / f"{identifier}.jpg" for name in IMAGE_FOLDERS)
+        image = listings.first_file([f"{folder}/{name}/{identifier}.jpg" for name in IMAGE_FOLDERS])
         if image is not None:
-            yield RegionImage(identifier, image, regions)
+            yield RegionImage(identifier, Path(image), regions)
             continue
         first, second = (folder / name for name in IMAGE_FOLDERS)
         fault = f"{place}: image {identifier}.jpg is neither in {first} nor in {second}"
@@ -119,17 +121,39 @@ def _image_id(item: Any, place: str) -> int:
 
 def _regions(item: dict[str, Any], image_id: int, place: str, broken: Skips | None) -> list[Region]:
     entries = items(item, "regions", place)
+    if (regions := _sound_regions(image_id, entries)) is not None:
+        return regions
     records = ((entry, f"{place}.regions[{number}]") for number, entry in enumerate(entries))
-    return list(parsed(records, lambda entry, at: _region(entry, image_id, at), broken))
+    return list(parsed(records, partial(_region, image_id), broken))
 
 
-def _region(entry: Any, image_id: int, place: str) -> Region:
+def _region(image_id: int, entry: Any, place: str) -> Region:
     # Phrases were typed by hand and some hold line ends.
     phrase = " ".join(text(entry, "phrase", place).split())
     if not phrase:
         raise BadData(f"{place}: field 'phrase' is empty")
-    owner = integer(entry, "image_id", place) if "image_id" in entry else image_id
-    if owner != image_id:
+    if "image_id" in entry and (owner := integer(entry, "image_id", place)) != image_id:
         raise BadData(f"{place}: image_id {owner} inside the image with id {image_id}")
     x, y, width, height = (integer(entry, name, place) for name in ("x", "y", "width", "height"))
     return Region(integer(entry, "region_id", place), phrase, (x, y, width, height))
+
+
+_fields = itemgetter("phrase", "region_id", "image_id", "x", "y", "width", "height")
+
+
+def _sound_regions(image_id: int, entries: list[Any]) -> list[Region] | None:
+    """What `_region` makes of every entry of an image, in a third of the time: there are millions.
+
+    None where not all of them are as they nearly always are: `_region` names what differs.
+    """
+    try:
+        phrases, identifiers, owners, *box = zip(*map(_fields, entries), strict=True)
+    except (KeyError, TypeError, ValueError):
+        return None
+    words = [" ".join(phrase.split()) for phrase in phrases if type(phrase) is str]
+    numbers = {*map(type, chain(identifiers, owners, *box))}
+    if len(words) != len(phrases) or not all(words) or numbers != {int} or {*owners} != {image_id}:
+        return None
+    if not "".join(words).isascii():  # may hold halves of surrogate pairs
+        return None
+    return list(map(Region, identifiers, words, zip(*box, strict=True)))

@@ -156,9 +156,7 @@ _FULL_STOPS_REMOVED = 32
 _ARTICLES = frozenset({"a", "an", "the"})
 _NUMBERS = {
     word: str(number)
-    for number, word in enumerate(
-        "zero one two three four five six seven eight nine ten".split(),
-    )
+    for number, word in enumerate("zero one two three four five six seven eight nine ten".split())
 } | {"none": "0"}
 
 # What people mean; they are found by the same word without one of its apostrophes.

@@ -243,10 +243,7 @@ def sorted_entries(folder: Path) -> list[Path]:
 
 
 def _on_disk(
-    rows: Iterable[tuple[str, str, str]],
-    locate: Locate,
-    lost: Skips | None,
-    broken: Skips | None,
+    rows: Iterable[tuple[str, str, str]], locate: Locate, lost: Skips | None, broken: Skips | None
 ) -> Iterator[WebPair]:
     """The pairs whose image is there; the path of a row must not lead out of the data root."""
     listings = Listings()
@@ -258,7 +255,7 @@ def _on_disk(
         candidates = locate(source)
         path = listings.first_file(candidates)
         if path is not None:
-            yield WebPair(place, text, source, path)
+            yield WebPair(place, text, source, Path(path))
             continue
         expected = f"expected at {candidates[0]}"
         refuse_lost(f"{place}: image not on disk, {expected}", f"{place} ({expected})", lost)

@@ -15,9 +15,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from unimo2.console import stage
 from unimo2.errors import BadCheckpoint, BadData, MissingData
 from unimo2.formats.parsing import refuse_pointer
-from unimo2.progress import stage
 
 # In the order in which loaders look for them.
 SINGLE_FILES = (

@@ -194,11 +194,7 @@ class GroundedTransformer(nn.Module):
         self.layers = nn.ModuleList(GroundedLayer(config) for _ in range(config.fusion_layers))
 
     def forward(
-        self,
-        visual: Tensor | None,
-        grounded: Tensor | None,
-        text: Tensor | None,
-        layout: Layout,
+        self, visual: Tensor | None, grounded: Tensor | None, text: Tensor | None, layout: Layout
     ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
         """Fuse all rows.
 

@@ -1,4 +1,4 @@
-"""Captioning: batched beam search; `unimo2.modeling.generation` gives it the next token's logits.
+"""Captioning: batched beam search over the logits of the next token.
 
 Shapes: b images, k beams of each, r = b * k text rows, t tokens so far, V vocabulary.
 """
@@ -217,7 +217,7 @@ class BeamSettings:
     max_length: int = 50  # tokens, the end token included
     # a in ((5 + t) / 6) ** a, which divides the log probability of t tokens, the end token included
     length_penalty: float = 0.6
-    block_trigrams: bool = False  # whether a caption that repeats three words is put last
+    block_trigrams: bool = False  # whether a caption that repeats three tokens is put last
 
     def __post_init__(self) -> None:
         if self.beam_size < 1:
@@ -259,7 +259,6 @@ def generate(
     model: Unimo2Model,
     pixel_values: Tensor,
     settings: BeamSettings | None = None,
-    word_starts: Sequence[bool] | None = None,
     tags: TagTokens | None = None,
 ) -> list[list[Hypothesis]]:
     """Caption images.
@@ -268,8 +267,6 @@ def generate(
         model: A model; dropout is off while it captions.
         pixel_values: [b, 3, s, s] normalised images.
         settings: Search settings; the paper's when None.
-        word_starts: For each token id, whether it begins a word, so that trigrams are of words;
-            every token is a word when None.
         tags: Object tags of the images, which the captions are written with; None for none.
 
     Returns:
@@ -291,7 +288,7 @@ def generate(
             decoder = CachedDecoder(model, model.encode_image(pixel_values), tags)
             start = torch.full((len(pixel_values),), model.config.bos_token_id)
             start = start.to(pixel_values.device)
-            return beam_search(decoder, start, model.config.eos_token_id, settings, word_starts)
+            return beam_search(decoder, start, model.config.eos_token_id, settings)
     finally:
         model.train(training)
 
@@ -326,11 +323,7 @@ class _Beams:
 
 
 def beam_search(
-    decoder: Decoder,
-    start: Tensor,
-    end: int,
-    settings: BeamSettings,
-    word_starts: Sequence[bool] | None = None,
+    decoder: Decoder, start: Tensor, end: int, settings: BeamSettings
 ) -> list[list[Hypothesis]]:
     """Search for the best texts of several images at once (released code's rules).
 
@@ -343,7 +336,6 @@ def beam_search(
         start: [b] start token of each image.
         end: The end token.
         settings: Search settings.
-        word_starts: Token ids that begin a word, for trigrams of words.
 
     Returns:
         For each image its beams, best first; equal scores in the order of beam and token rank.
@@ -355,7 +347,7 @@ def beam_search(
     for length in range(1, settings.max_length + 1):
         logits = decoder.step(beams.tokens[:, :, -1].flatten())
         log_probs = _log_probs(logits, end, length <= settings.min_length)
-        beams, parents = _extend(beams, log_probs, end, length, settings, word_starts)
+        beams, parents = _extend(beams, log_probs, end, length, settings)
         over = beams.over()
         if length == settings.max_length or bool(over.all()):
             break
@@ -381,12 +373,7 @@ def _log_probs(logits: Tensor, end: int, forbid_end: bool) -> Tensor:
 
 
 def _extend(
-    beams: _Beams,
-    log_probs: Tensor,
-    end: int,
-    length: int,
-    settings: BeamSettings,
-    word_starts: Sequence[bool] | None,
+    beams: _Beams, log_probs: Tensor, end: int, length: int, settings: BeamSettings
 ) -> tuple[_Beams, Tensor]:
     """Append a token to every beam and keep the best.
 
@@ -396,7 +383,6 @@ def _extend(
         end: The end token.
         length: Tokens of a text so far, including the new one.
         settings: Search settings.
-        word_starts: Token ids that begin a word.
 
     Returns:
         The new beams, and for each the row of log_probs that it comes from, [b, k'].
@@ -406,7 +392,7 @@ def _extend(
     gains, tokens = log_probs.view(images, width, -1).topk(some, dim=2)  # [b, k, some]
     sums = beams.sums[:, :, None] + gains
     if settings.block_trigrams:
-        sums = sums - _REPEATED * _repeated(beams.tokens, tokens, word_starts)
+        sums = sums - _REPEATED * _repeated(beams.tokens, tokens)
     # An ended beam has one continuation, itself.
     first = torch.arange(some, device=tokens.device) == 0
     ended = beams.ended[:, :, None]
@@ -429,19 +415,18 @@ def _extend(
     return extended, parents + offsets
 
 
-def _repeated(history: Tensor, candidates: Tensor, word_starts: Sequence[bool] | None) -> Tensor:
-    """Whether a candidate completes three words that its beam has said before.
+def _repeated(history: Tensor, candidates: Tensor) -> Tensor:
+    """Whether a candidate completes three tokens that its beam has said before.
 
     Args:
         history: [b, k, t] tokens so far, with the start token.
         candidates: [b, k, some] tokens to append.
-        word_starts: Token ids that begin a word; all when None.
 
     Returns:
         [b, k, some] of zeros and ones.
     """
     answers = [
-        [repeats_trigram([*said, token], word_starts) for token in tokens]
+        [repeats_trigram([*said, token]) for token in tokens]
         for said, tokens in zip(
             history.flatten(0, 1).tolist(), candidates.flatten(0, 1).tolist(), strict=True
         )
@@ -449,19 +434,7 @@ def _repeated(history: Tensor, candidates: Tensor, word_starts: Sequence[bool] |
     return torch.tensor(answers, device=history.device).float().view_as(candidates)
 
 
-def repeats_trigram(tokens: Sequence[int], word_starts: Sequence[bool] | None = None) -> bool:
-    """Whether the last three words of a text occur in it before.
-
-    Args:
-        tokens: Token ids.
-        word_starts: Token ids that begin a word; a token that does not belongs to the word
-            before it (the first one begins a word in any case). All begin words when None.
-    """
-    words: list[tuple[int, ...]] = []
-    for token in tokens:
-        if words and word_starts is not None and not word_starts[token]:
-            words[-1] += (token,)
-        else:
-            words.append((token,))
-    last = words[-3:]
-    return len(words) > 3 and any(words[i : i + 3] == last for i in range(len(words) - 3))
+def repeats_trigram(tokens: Sequence[int]) -> bool:
+    """Whether the last three tokens of a text occur in it before."""
+    last = tokens[-3:]
+    return any(tokens[i : i + 3] == last for i in range(len(tokens) - 3))

@@ -55,11 +55,7 @@ class GroundedDictionary(nn.Module):
         nn.init.constant_(self.temperature, self.initial_temperature)
 
     def forward(
-        self,
-        tokens: Tensor,
-        mask: Tensor | None,
-        with_loss: bool = True,
-        patches: int = 0,
+        self, tokens: Tensor, mask: Tensor | None, with_loss: bool = True, patches: int = 0
     ) -> Grounding:
         """Ground a batch of inputs.
 

@@ -154,10 +154,7 @@ class Unimo2ForTexts(_TaskModel):
         self.dropout = nn.Dropout(_HEAD_DROPOUT)
 
     def forward(
-        self,
-        input_ids: Tensor,
-        attention_mask: Tensor | None = None,
-        labels: Tensor | None = None,
+        self, input_ids: Tensor, attention_mask: Tensor | None = None, labels: Tensor | None = None
     ) -> TaskOutput:
         """Classify texts, or give each a number when there is one label.
 

@@ -11,8 +11,10 @@ Shapes: b batch, n tokens, C dictionary rows, D width.
 from __future__ import annotations
 
 import torch
-from torch import Tensor, distributed, nn
+from torch import Tensor, nn
 from torch.nn import functional as F
+
+from unimo2.devices import total
 
 # The kinds of tokens.
 IMAGE, TEXT = 0, 1
@@ -55,27 +57,19 @@ class TokenStatistics(nn.Module):
     def note_tokens(self, tokens: Tensor, mask: Tensor, kind: int) -> None:
         """Take in a training batch's tokens, [b, n, D] and [b, n], of all processes."""
         weights = mask.to(tokens.dtype)
-        mean = _total((tokens * weights[:, :, None]).sum(dim=(0, 1))) / _total(weights.sum())
+        mean = total((tokens * weights[:, :, None]).sum(dim=(0, 1))) / total(weights.sum())
         self.mean[kind].lerp_(mean, self._share(kind))
 
     @torch.no_grad()
     def note_sums(self, sums: Tensor, counts: Tensor, kind: int) -> None:
         """Take in a training batch's sums, [b, C] and [b]; once for each `note_tokens`, after it."""
-        share, items = self._share(kind), _total(torch.ones_like(counts).sum())
-        usual = _total(sums.sum(dim=0)) / _total(counts.sum())
+        share, items = self._share(kind), total(torch.ones_like(counts).sum())
+        usual = total(sums.sum(dim=0)) / total(counts.sum())
         distance = (sums - counts[:, None] * usual).square() / counts[:, None].clamp_min(1)
-        spread = (_total(distance.sum(dim=0)) / items).sqrt() + _TINY
+        spread = (total(distance.sum(dim=0)) / items).sqrt() + _TINY
         self.usual[kind].lerp_(usual, share)
         self.spread[kind].lerp_(spread, share)
         self.batches[kind] += 1
 
     def _share(self, kind: int) -> float:
         return max(_MOMENTUM, 1.0 / (1 + int(self.batches[kind])))
-
-
-def _total(value: Tensor) -> Tensor:
-    """The sum over the processes of a training, if there are several."""
-    value = value.detach().clone()
-    if distributed.is_available() and distributed.is_initialized():
-        distributed.all_reduce(value)
-    return value

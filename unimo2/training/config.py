@@ -244,7 +244,8 @@ class PretrainConfig(LoopConfig):
         alone = self.contrast_steps == 0 or self.contrastive_weight > 0
         self.require("contrast_steps", alone, "0 if contrastive_weight is 0")
         self.require("match_group", self.match_group in (0, *range(2, 65)), "0 or 2 to 64")
-        self.require("text_length", self.text_length in (0, *range(3, 1 << 20)), "0 or at least 3")
+        some = self.text_length == 0 or self.text_length >= 3
+        self.require("text_length", some, "0 or at least 3")
         self.require("batch_size", self.batch_size >= 2, "at least 2: negatives come from it")
         self.require(
             "image_batch", self.image_batch == 0 or self.image_batch > 1, "0 or at least 2"

@@ -18,6 +18,7 @@ from accelerate.utils import DistributedType, GradientAccumulationPlugin
 from torch import Tensor, distributed
 from torch.nn import functional
 
+from unimo2.devices import total
 from unimo2.errors import UsageError
 from unimo2.modeling.grounding import Grounding
 from unimo2.modeling.padding import IGNORED
@@ -77,14 +78,6 @@ def gather_constant(rows: Tensor) -> Tensor:
     parts = [torch.empty_like(rows) for _ in range(world_size())]
     distributed.all_gather(parts, rows)
     return torch.cat(parts)
-
-
-def total(value: Tensor) -> Tensor:
-    """The sum over processes, without gradients."""
-    value = value.detach().clone()
-    if world_size() > 1:
-        distributed.all_reduce(value)
-    return value
 
 
 def widest(width: int, device: torch.device) -> int:

@@ -15,7 +15,7 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor
 
-from unimo2 import progress
+from unimo2 import console
 from unimo2.files import write_text
 
 # The only non-scalar entry of an objective's result: how often each dictionary row was chosen.
@@ -150,12 +150,12 @@ class TrainingBar:
         """Prepare to show the training; of several processes one is shown."""
         self._shown = shown
         self._open = ExitStack()
-        self._report: progress.Report = progress.silent
+        self._report: console.Report = console.silent
         self._evaluated: Evaluated | None = None
         self._warned = False  # a warning is printed once, until all is well again
 
     def __enter__(self) -> TrainingBar:
-        self._report = self._open.enter_context(progress.showing(quiet=not self._shown))
+        self._report = self._open.enter_context(console.showing(quiet=not self._shown))
         return self
 
     def __exit__(
@@ -171,15 +171,15 @@ class TrainingBar:
         if not self._shown:
             return
         if now.warning and not self._warned:
-            progress.announce(f"warning, step {now.step}: {now.warning}")
+            console.announce(f"warning, step {now.step}: {now.warning}")
         self._warned = now.warning is not None
         news, left = describe(now), now.remaining_seconds
         self._report(
-            progress.Progress("steps", now.step, now.steps, left, doing="training", news=news)
+            console.Progress("steps", now.step, now.steps, left, doing="training", news=news)
         )
         if now.evaluation != self._evaluated or now.step == now.steps:
             self._evaluated = now.evaluation
-            progress.announce(f"step {now.step:,} of {now.steps:,}: {news}")
+            console.announce(f"step {now.step:,} of {now.steps:,}: {news}")
 
 
 def describe(now: TrainingProgress) -> str:

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
+from unimo2.console import stage
 from unimo2.data.batches import MixedBatch
 from unimo2.data.corpora import prompted, read_classes, read_pairs
 from unimo2.data.images import ImageStore
 from unimo2.data.index import Index, TextFiles
-from unimo2.data.kept_index import FileIndex, Notice, keep
+from unimo2.data.kept_index import Notice
+from unimo2.data.listing import Wanted, keep_all
 from unimo2.data.pairs import ImageCorpus, PairCorpus
 from unimo2.data.seeding import Shard, seeded_weights
 from unimo2.data.text_blocks import FileBlocks, TextCorpus, blocks, text_folders
@@ -27,7 +30,6 @@ from unimo2.modeling.configuration import Unimo2Config
 from unimo2.modeling.heads import Unimo2ForPreTraining
 from unimo2.modeling.towers import TIMM_FOLDER, load_roberta, load_vit, start_from_towers
 from unimo2.processing import Unimo2Processor, as_clip_reads, train_tokenizer
-from unimo2.progress import stage
 from unimo2.training.checkpoints import save_tensors
 from unimo2.training.config import PretrainConfig
 from unimo2.training.curriculum import Corpora
@@ -117,36 +119,45 @@ class _Listed(NamedTuple):
 
 def _read(training: PretrainConfig, root: Path, skips: Skips, notice: Notice | None) -> _Listed:
     """List the corpora: of those that are streamed there is one list for all processes."""
-
-    def pairs(lost: Skips) -> Index:
-        return Index(read_pairs(root, training.pair_sets, lost, training.leave_out))
-
-    def labelled(lost: Skips) -> Index:
-        images = read_classes(root, training.image_sets, lost)
-        return Index(prompted(images, training.prompts), repeated=True)
-
     folders = text_folders(root, training.text_sets)
     if training.loading == "memory":
+        shown = (
+            _labelled(root, training, training.image_sets, skips) if training.image_sets else None
+        )
         files = TextFiles(folders) if folders else None
-        return _Listed(pairs(skips), labelled(skips) if training.image_sets else None, files)
-
-    def kept(
-        name: str, sets: Sequence[str], find: Callable[[Skips], Index | TextFiles]
-    ) -> FileIndex:
-        what: dict[str, object] = {"what": name, "sets": sets}
-        if name == "labelled":
-            what["prompts"] = training.prompts
-        places = [root / one for one in sets]
-        return keep(what, places, lambda lost: find(lost).found(), skips, notice)
-
+        return _Listed(_pairs(root, training, training.pair_sets, skips), shown, files)
     beside = [name for name in training.leave_out if name not in training.pair_sets]
-    found = Index.of(kept("pairs", [*training.pair_sets, *beside], pairs))
-    images = texts = None
+    places = [root / name for name in (*training.pair_sets, *beside)]
+    parts = [partial(_pairs, root, training, [name]) for name in training.pair_sets]
+    wanted = [Wanted({"what": "pairs", "sets": training.pair_sets}, places, parts)]
     if training.image_sets:
-        images = Index.of(kept("labelled", training.image_sets, labelled), repeated=True)
+        what = {"what": "labelled", "sets": training.image_sets, "prompts": training.prompts}
+        parts = [partial(_labelled, root, training, [name]) for name in training.image_sets]
+        wanted.append(Wanted(what, [root / name for name in training.image_sets], parts, True))
     if folders:
-        texts = TextFiles.of(kept("texts", training.text_sets, lambda lost: TextFiles(folders)))
-    return _Listed(found, images, texts)
+        wanted.append(
+            Wanted(
+                {"what": "texts", "sets": training.text_sets}, folders, [partial(_files, folders)]
+            )
+        )
+    found = iter(keep_all(wanted, skips, notice))
+    return _Listed(
+        Index.of(next(found)),
+        Index.of(next(found), repeated=True) if training.image_sets else None,
+        TextFiles.of(next(found)) if folders else None,
+    )
+
+
+def _pairs(root: Path, training: PretrainConfig, sets: Sequence[str], lost: Skips) -> Index:
+    return Index(read_pairs(root, sets, lost, training.leave_out))
+
+
+def _labelled(root: Path, training: PretrainConfig, sets: Sequence[str], lost: Skips) -> Index:
+    return Index(prompted(read_classes(root, sets, lost), training.prompts), repeated=True)
+
+
+def _files(folders: Sequence[Path], _: Skips) -> TextFiles:
+    return TextFiles(folders)
 
 
 def _corpora(

@@ -23,6 +23,7 @@ from unimo2.data.corpora import read_labelled
 from unimo2.data.images import ImageStore
 from unimo2.data.pairs import ImageCorpus, LabelledCorpus
 from unimo2.data.seeding import Shard, seeded_weights
+from unimo2.data.tables import ImageLocations
 from unimo2.data.text_blocks import TextCorpus, blocks, text_folders
 from unimo2.data.texts import TokenTable
 from unimo2.formats.parsing import Skips
@@ -202,7 +203,7 @@ class TowerTask(TrainingTask):
         # Pictures need no words: the tokenizer is only there because a processor has one.
         tokenizer = train_tokenizer((), 300)
         self.processor = Unimo2Processor(tokenizer, config.image_size)
-        places = [image.path for image in found]
+        places = ImageLocations(image.path for image in found)
         store = ImageStore(places, config.image_size, held=True, workers=training.workers)
         size, seed, views = training.image_batch, training.seed, augmentation(training)
         if training.trains == "labels":

@@ -21,7 +21,6 @@ from torch import Tensor
 from torch.nn.functional import normalize
 from transformers import (
     AutoConfig,
-    AutoTokenizer,
     BlipForConditionalGeneration,
     BlipForImageTextRetrieval,
     BlipForQuestionAnswering,
@@ -32,15 +31,16 @@ from unimo2.errors import BadCheckpoint
 from unimo2.formats.weights import weights_sha256
 from zoo.adapter import (
     READ_ONLY,
-    Adapter,
+    TowerAdapter,
     answer_names,
     distinct,
     equal_lengths,
     evaluated,
     image_processor,
     load_strictly,
-    loading,
     processor_settings,
+    read_tokenizer,
+    refuse_other_words,
 )
 from zoo.cards import Card
 from zoo.feature_cache import IMAGES
@@ -102,16 +102,14 @@ def load(folder: Path, card: Card, device: str = "auto", dtype: str | None = Non
         BadCheckpoint: The folder cannot be read, or weights are not exactly those of the model.
     """
     chosen, precision = find_device(device), find_dtype(dtype or "float32")
-    with loading(folder, "a BLIP model"):
-        config = AutoConfig.from_pretrained(folder, **READ_ONLY)
-        tokenizer = AutoTokenizer.from_pretrained(folder, **READ_ONLY)
-        name = next(name for name in config.architectures if name in _KINDS)
-        options = {key: value for key, value in card.options.items() if key not in _OTHERS}
-        protocol = replace(BlipProtocol(), **options)
-    processor = image_processor(folder, card)
+    config = AutoConfig.from_pretrained(folder, **READ_ONLY)
+    name = next(name for name in config.architectures if name in _KINDS)
+    options = {key: value for key, value in card.options.items() if key not in _OTHERS}
+    tokenizer, processor = read_tokenizer(folder), image_processor(folder, card)
     unused = (r".*position_ids", r"(itm_head|vision_proj|text_proj|text_decoder)\..*_queue")
     model = load_strictly(_KINDS[name], folder, card, precision, unused=unused).to(chosen)
-    tools = Tools(tokenizer, processor, protocol)
+    refuse_other_words(tokenizer, config.text_config.vocab_size, folder)
+    tools = Tools(tokenizer, processor, replace(BlipProtocol(), **options))
     digest = weights_sha256(folder)
     if name == "BlipForImageTextRetrieval":
         return BlipScorer(card.name, model, tools, digest)
@@ -131,7 +129,7 @@ class Tools:
     protocol: BlipProtocol
 
 
-class BlipAdapter(Adapter):
+class BlipAdapter(TowerAdapter):
     """What all of them share: the vision tower once per image, and token ids."""
 
     keeps_features = True
@@ -141,17 +139,6 @@ class BlipAdapter(Adapter):
         self.tools = tools
         self.protocol = tools.protocol
         super().__init__(name, model, weights_sha256)
-
-    @property
-    def rows(self) -> int:
-        """Patches and the class token."""
-        vision = self.model.config.vision_config
-        return int((vision.image_size // vision.patch_size) ** 2 + 1)
-
-    @property
-    def width(self) -> int:
-        """Of the vision tower's feed-forward layers."""
-        return int(self.model.config.vision_config.intermediate_size)
 
     @property
     def settings(self) -> Mapping[str, object]:

@@ -18,19 +18,20 @@ import torch
 from PIL.Image import Image
 from torch import Tensor
 from torch.nn.functional import normalize
-from transformers import AutoTokenizer, CLIPModel, SiglipModel
+from transformers import CLIPModel, SiglipModel
 
 from unimo2.devices import find_device, find_dtype
 from unimo2.errors import BadCheckpoint, MissingData
 from unimo2.formats.weights import weights_sha256
 from zoo.adapter import (
-    READ_ONLY,
     Adapter,
+    TowerAdapter,
     evaluated,
     image_processor,
     load_strictly,
     loading,
     processor_settings,
+    read_tokenizer,
 )
 from zoo.cards import Card
 from zoo.feature_cache import IMAGES, TEXTS
@@ -69,8 +70,7 @@ def load(folder: Path, card: Card, device: str = "auto", dtype: str | None = Non
     chosen, precision = find_device(device), find_dtype(dtype or "float32")
     if not (folder / "config.json").is_file():
         return _open_clip(folder, card, chosen, precision)
-    with loading(folder, "a CLIP or SigLIP model"):
-        kind = str(_config(folder)["model_type"])
+    kind = str(_config(folder)["model_type"])
     if kind not in _KINDS:
         raise BadCheckpoint(
             f"{folder} is a '{kind}': SigLIP 2 of variable resolution (NaFlex) cannot be measured; "
@@ -79,9 +79,7 @@ def load(folder: Path, card: Card, device: str = "auto", dtype: str | None = Non
     model = load_strictly(
         _KINDS[kind], folder, card, precision, unused=(r".*position_ids",)
     ).to(chosen)  # fmt: skip
-    with loading(folder, "a tokenizer"):
-        tokenizer = AutoTokenizer.from_pretrained(folder, **READ_ONLY)
-    processor = image_processor(folder, card)
+    tokenizer, processor = read_tokenizer(folder), image_processor(folder, card)
     encoder = ClipEncoder if kind == "clip" else SiglipEncoder
     return encoder(card.name, model, tokenizer, processor, weights_sha256(folder))
 
@@ -137,7 +135,7 @@ class ClipAdapter(Adapter):
         return self.in_batches(rows, vectors)
 
 
-class ClipEncoder(ClipAdapter):
+class ClipEncoder(TowerAdapter, ClipAdapter):
     """CLIP of transformers.
 
     Attributes:
@@ -159,17 +157,6 @@ class ClipEncoder(ClipAdapter):
         super().__init__(name, model, weights_sha256)
         self.longest = int(model.config.text_config.max_position_embeddings)
         self.check_tokenizer()
-
-    @property
-    def rows(self) -> int:
-        """Patches and the class token."""
-        vision = self.model.config.vision_config
-        return int((vision.image_size // vision.patch_size) ** 2 + 1)
-
-    @property
-    def width(self) -> int:
-        """Of the vision tower's feed-forward layers."""
-        return int(self.model.config.vision_config.intermediate_size)
 
     @property
     def settings(self) -> Mapping[str, object]:

@@ -15,12 +15,7 @@ import torch
 from PIL.Image import Image
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
-from transformers import (
-    AutoConfig,
-    AutoTokenizer,
-    LxmertForQuestionAnswering,
-    VisualBertForQuestionAnswering,
-)
+from transformers import AutoConfig, LxmertForQuestionAnswering, VisualBertForQuestionAnswering
 
 from unimo2.devices import find_device, find_dtype
 from unimo2.errors import BadCheckpoint
@@ -32,7 +27,7 @@ from zoo.adapter import (
     distinct,
     evaluated,
     load_strictly,
-    loading,
+    read_tokenizer,
 )
 from zoo.cards import Card
 from zoo.protocols import Answering
@@ -75,9 +70,8 @@ def load(
             'as "features", and give its file as the model'
         )
     regions = RegionFolder(Path(str(card.options["features"])))
-    with loading(folder, "LXMERT or VisualBERT"):
-        config = AutoConfig.from_pretrained(folder, **READ_ONLY)
-        tokenizer = AutoTokenizer.from_pretrained(folder, **READ_ONLY)
+    config = AutoConfig.from_pretrained(folder, **READ_ONLY)
+    tokenizer = read_tokenizer(folder)
     lxmert = config.model_type == "lxmert"
     kind: Any = LxmertForQuestionAnswering if lxmert else VisualBertForQuestionAnswering
     model = load_strictly(kind, folder, card, precision, unused=(r".*position_ids",)).to(chosen)

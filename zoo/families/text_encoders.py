@@ -18,7 +18,6 @@ from torch.nn.functional import normalize
 from transformers import (
     AutoModel,
     AutoModelForSequenceClassification,
-    AutoTokenizer,
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
@@ -27,7 +26,15 @@ from unimo2.devices import find_device, find_dtype
 from unimo2.errors import BadCheckpoint, IncompatibleModel
 from unimo2.formats.weights import weights_sha256
 from unimo2.processing import longest
-from zoo.adapter import Adapter, class_names, columns, evaluated, load_strictly, loading
+from zoo.adapter import (
+    Adapter,
+    class_names,
+    columns,
+    evaluated,
+    load_strictly,
+    read_tokenizer,
+    refuse_other_words,
+)
 from zoo.cards import Card
 
 RECOGNISES = {
@@ -41,8 +48,6 @@ _UNUSED = (
     r"(\w+\.)?pooler\..*", r"cls\..*", r"lm_head\..*", r"(\w+_)?predictions\..*",
     r".*position_ids", r"(\w+\.)?mask_emb",
 )  # fmt: skip
-# Rows of the embedding beyond the tokenizer's words: padded to a multiple, or reserved.
-_SPARE_ROWS = 1024
 _OTHER_POOLINGS = "only the mean of the tokens, or the first one, is known"
 
 
@@ -77,11 +82,11 @@ def load(
     encoder = (folder / "modules.json").is_file() and not classified
     kind = AutoModel if encoder else AutoModelForSequenceClassification
     options = {"trust_remote_code": trust_remote_code}
-    with loading(folder, "a tokenizer"):
-        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, **options)
+    tokenizer = read_tokenizer(folder, trust_remote_code)
     refuse_no_words(tokenizer, folder)
     model = load_strictly(kind, folder, card, precision, unused=_UNUSED, **options).to(chosen)
-    refuse_other_words(tokenizer, model, folder)
+    rows = int(cast(Any, model.get_input_embeddings()).num_embeddings)
+    refuse_other_words(tokenizer, rows, folder)
     digest = weights_sha256(folder)
     if encoder:
         return SentenceEncoder(card.name, model, tokenizer, digest, folder)
@@ -100,23 +105,6 @@ def refuse_no_words(tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
         raise BadCheckpoint(
             f"{folder} has no tokenizer: expected tokenizer.json or the vocabulary's files beside "
             "config.json; save it there with tokenizer.save_pretrained"
-        )
-
-
-def refuse_other_words(
-    tokenizer: PreTrainedTokenizerBase, model: PreTrainedModel, folder: Path
-) -> None:
-    """Refuse a tokenizer that is not the model's, as the sizes show.
-
-    Raises:
-        BadCheckpoint: Token ids beyond the embedding, or far fewer of them than it has rows.
-    """
-    rows = int(cast(Any, model.get_input_embeddings()).num_embeddings)
-    words = max(tokenizer.get_vocab().values()) + 1
-    if words > rows or rows - words > max(_SPARE_ROWS, rows // 20):
-        raise BadCheckpoint(
-            f"{folder}: the tokenizer has {words} tokens where the model has embeddings for {rows}: "
-            "it is another model's; put the model's own beside config.json"
         )
 
 

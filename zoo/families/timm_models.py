@@ -23,7 +23,7 @@ from torch import Tensor
 from unimo2.devices import find_device, find_dtype
 from unimo2.errors import BadCheckpoint
 from unimo2.formats.weights import weight_files, weights_sha256
-from zoo.adapter import Adapter, columns, evaluated, loading, refuse_differences
+from zoo.adapter import Adapter, columns, evaluated, refuse_differences
 from zoo.cards import Card
 
 RECOGNISES = {"key:architecture": ("image_classifier", "image_encoder")}
@@ -58,13 +58,12 @@ def load(
         raise BadCheckpoint(
             f"card '{card.name}': unknown option '{unknown[0]}'; known: {', '.join(sorted(_OPTIONS))}"
         )
-    with loading(folder, "a timm model"):
-        model, config = _empty(folder, card)
-        files = weight_files(folder / card.source.file if card.source.file else folder)
-        tensors = {name: value for path in files for name, value in _tensors(path).items()}
-        if card.options.get("rename") == _BY_ORDER:
-            tensors = _by_order(tensors, model.state_dict(), files[0])
-        tensors = _older_names(model, tensors)
+    model, config = _empty(folder, card)
+    files = weight_files(folder / card.source.file if card.source.file else folder)
+    tensors = {name: value for path in files for name, value in _tensors(path).items()}
+    if card.options.get("rename") == _BY_ORDER:
+        tensors = _by_order(tensors, model.state_dict(), files[0])
+    tensors = _older_names(model, tensors)
     own = model.state_dict()
     shapes = [
         f"{name} {tuple(tensors[name].shape)}, not {tuple(own[name].shape)}"

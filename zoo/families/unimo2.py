@@ -112,12 +112,6 @@ class Unimo2Adapter(Adapter):
         """Of towers and fusion."""
         return str(next(self.base.fusion.parameters()).dtype).removeprefix("torch.")
 
-    @property
-    def settings(self) -> Mapping[str, object]:
-        """The model's configuration, as in its config.json: nothing of where it lies."""
-        fields = self.base.config.to_dict()
-        return {name: value for name, value in fields.items() if not name.startswith("_")}
-
     def vision(self, pixels: Tensor) -> Tensor:
         """Vision tower of processed images, [images, 3, side, side] to [images, p + 1, hidden]."""
         return self.kept(IMAGES, pixels, lambda some: self.base.encode_image(self.to_device(some)))
@@ -132,10 +126,6 @@ class Unimo2Adapter(Adapter):
         pairs = () if second is None else (list(second),)
         encoded = self.processor.tokenizer(list(first), *pairs, truncation=True, max_length=longest)
         return cast(list[list[int]], encoded["input_ids"])
-
-    def ids(self, rows: Sequence[Sequence[int]]) -> Tensor:
-        """Token ids of texts of one length, [texts, tokens], on the model's device."""
-        return torch.tensor([list(row) for row in rows], device=self.base.device)
 
     def dictionary_part(self, states: Tensor, kind: int) -> dict[str, Tensor]:
         """What choosing grounded tokens needs of one modality.
@@ -199,7 +189,7 @@ class Unimo2PairTask(Unimo2Adapter):
         def logits(places: list[int]) -> Tensor:
             own = torch.tensor([which[place] for place in places], device=self.base.device)
             part = {name: tensor[own] for name, tensor in pictures.items()}
-            text = self.base.encode_text(self.ids([rows[place] for place in places]))
+            text = self.base.encode_text(self.to_device([rows[place] for place in places]))
             chosen = self.grounded_rows(part, self.dictionary_part(text, TEXT))
             out = self.base.fuse(part["states"], text, pooled_only=True, grounded_indices=chosen)
             return self.model.classify(out).float()
@@ -280,7 +270,7 @@ class Unimo2TextClassifier(Unimo2Adapter):
         rows = self.tokens(first, second)
 
         def logits(places: list[int]) -> Tensor:
-            text = self.base.encode_text(self.ids([rows[place] for place in places]))
+            text = self.base.encode_text(self.to_device([rows[place] for place in places]))
             out = self.base.fuse(None, text, pooled_only=True)
             return self.model.head(out.pooled_text).float()
 
@@ -435,7 +425,7 @@ class Unimo2Scorer(Unimo2Adapter):
         """As `encode_texts`, of token ids."""
         features: dict[int, ItemFeatures] = {}
         for places in equal_lengths(tokens, len(tokens)):
-            states = self.words(self.ids([tokens[place] for place in places]))
+            states = self.words(self.to_device([tokens[place] for place in places]))
             tensors = self.dictionary_part(states, TEXT)
             contrastive = self.base.text_features(states)
             projected = first_layer(self.base).qkv(states)

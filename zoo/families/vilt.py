@@ -17,12 +17,7 @@ import torch
 from PIL.Image import Image
 from torch import Tensor
 from torch.nn.functional import pad
-from transformers import (
-    AutoConfig,
-    AutoTokenizer,
-    ViltForImageAndTextRetrieval,
-    ViltForQuestionAnswering,
-)
+from transformers import AutoConfig, ViltForImageAndTextRetrieval, ViltForQuestionAnswering
 
 from unimo2.devices import find_device, find_dtype
 from unimo2.errors import BadCheckpoint
@@ -38,7 +33,9 @@ from zoo.adapter import (
     load_strictly,
     loading,
     processor_settings,
+    read_tokenizer,
     refuse_differences,
+    refuse_other_words,
 )
 from zoo.cards import Card
 from zoo.protocols import Answering, ItemFeatures, StackedFeatures
@@ -72,10 +69,9 @@ def load(folder: Path, card: Card, device: str = "auto", dtype: str | None = Non
             folder for masked words lacks the matching head, which would be random.
     """
     chosen, precision = find_device(device), find_dtype(dtype or "float32")
-    with loading(folder, "a ViLT model"):
-        config = AutoConfig.from_pretrained(folder, **READ_ONLY)
-        tokenizer = AutoTokenizer.from_pretrained(folder, **READ_ONLY)
-    processor = image_processor(folder, card)
+    config = AutoConfig.from_pretrained(folder, **READ_ONLY)
+    tokenizer, processor = read_tokenizer(folder), image_processor(folder, card)
+    refuse_other_words(tokenizer, config.vocab_size, folder)
     answers = "ViltForQuestionAnswering" in (config.architectures or ())
     if card.source.file:
         model = _original(folder, card, config).to(precision)

@@ -8,13 +8,13 @@ from pathlib import Path
 from evals.datasets.checks import check_karpathy, karpathy_samples
 from evals.datasets.entry import (
     DataSet,
+    ImageCheck,
     OfficialCount,
     RequiredPath,
     Sample,
     SampleReader,
     VerificationReport,
 )
-from evals.datasets.images import ImageCheck
 from unimo2.formats.karpathy import SPLITS
 from unimo2.formats.layout import CocoFiles
 from unimo2.formats.parsing import Skips

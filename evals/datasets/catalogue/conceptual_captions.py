@@ -8,13 +8,13 @@ from pathlib import Path
 from evals.datasets.checks import check_web_pairs, merge, web_samples
 from evals.datasets.entry import (
     DataSet,
+    ImageCheck,
     OfficialCount,
     RequiredPath,
     Sample,
     SampleReader,
     VerificationReport,
 )
-from evals.datasets.images import ImageCheck
 from unimo2.formats.layout import ConceptualCaptionsFiles as _CC
 from unimo2.formats.parsing import Skips
 from unimo2.formats.web_captions import conceptual_captions, in_shards

@@ -8,13 +8,13 @@ from pathlib import Path
 from evals.datasets.checks import check_karpathy, karpathy_samples
 from evals.datasets.entry import (
     DataSet,
+    ImageCheck,
     OfficialCount,
     RequiredPath,
     Sample,
     SampleReader,
     VerificationReport,
 )
-from evals.datasets.images import ImageCheck
 from unimo2.formats.layout import Flickr30kFiles
 from unimo2.formats.parsing import Skips
 

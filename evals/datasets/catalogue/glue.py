@@ -10,11 +10,11 @@ from evals.datasets.entry import (
     DataSet,
     HubFile,
     HubForm,
+    ImageCheck,
     OfficialCount,
     RequiredPath,
     VerificationReport,
 )
-from evals.datasets.images import ImageCheck
 from unimo2.errors import BadData
 from unimo2.formats.glue import NO_MAJORITY, TASKS, read_rows_of
 from unimo2.formats.layout import GlueFiles

@@ -8,13 +8,13 @@ from pathlib import Path
 from evals.datasets.checks import first_of
 from evals.datasets.entry import (
     DataSet,
+    ImageCheck,
     OfficialCount,
     RequiredPath,
     Sample,
     SampleReader,
     VerificationReport,
 )
-from evals.datasets.images import ImageCheck
 from unimo2.errors import BadData
 from unimo2.formats.imagenet import LabelledImage, find_above, read_labels, read_synsets
 from unimo2.formats.layout import ImageNetFiles

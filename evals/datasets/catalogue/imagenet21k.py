@@ -7,13 +7,13 @@ from pathlib import Path
 
 from evals.datasets.entry import (
     DataSet,
+    ImageCheck,
     OfficialCount,
     RequiredPath,
     Sample,
     SampleReader,
     VerificationReport,
 )
-from evals.datasets.images import ImageCheck
 from unimo2.formats.imagenet import synset_images
 from unimo2.formats.layout import ImageNet21kFiles
 from unimo2.formats.parsing import Skips

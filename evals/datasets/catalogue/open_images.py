@@ -7,13 +7,13 @@ from pathlib import Path
 
 from evals.datasets.entry import (
     DataSet,
+    ImageCheck,
     OfficialCount,
     RequiredPath,
     Sample,
     SampleReader,
     VerificationReport,
 )
-from evals.datasets.images import ImageCheck
 from unimo2.formats.layout import OpenImagesFiles
 from unimo2.formats.open_images import label_file, read_open_images
 from unimo2.formats.parsing import Skips

@@ -9,13 +9,13 @@ from pathlib import Path
 from evals.datasets.checks import by_image, check_files
 from evals.datasets.entry import (
     DataSet,
+    ImageCheck,
     OfficialCount,
     RequiredPath,
     Sample,
     SampleReader,
     VerificationReport,
 )
-from evals.datasets.images import ImageCheck
 from unimo2.errors import BadData
 from unimo2.formats.layout import Flickr30kFiles, SnliVeFiles
 from unimo2.formats.parsing import MISSING_IMAGE, Skips

@@ -10,11 +10,11 @@ from evals.datasets.entry import (
     DataSet,
     HubFile,
     HubForm,
+    ImageCheck,
     OfficialCount,
     RequiredPath,
     VerificationReport,
 )
-from evals.datasets.images import ImageCheck
 
 
 def _verify(folder: str, root: Path, images: ImageCheck) -> VerificationReport:

@@ -8,13 +8,13 @@ from pathlib import Path
 
 from evals.datasets.entry import (
     DataSet,
+    ImageCheck,
     OfficialCount,
     RequiredPath,
     Sample,
     SampleReader,
     VerificationReport,
 )
-from evals.datasets.images import ImageCheck
 from unimo2.formats.layout import VisualGenomeFiles
 from unimo2.formats.parsing import Skips
 from unimo2.formats.visual_genome import read_regions

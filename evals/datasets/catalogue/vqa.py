@@ -9,13 +9,13 @@ from pathlib import Path
 from evals.datasets.checks import by_image, check_files
 from evals.datasets.entry import (
     DataSet,
+    ImageCheck,
     OfficialCount,
     RequiredPath,
     Sample,
     SampleReader,
     VerificationReport,
 )
-from evals.datasets.images import ImageCheck
 from unimo2.errors import BadData
 from unimo2.formats.layout import CocoFiles, VqaFiles
 from unimo2.formats.parsing import MISSING_IMAGE, Skips
@@ -58,7 +58,7 @@ def _verify(root: Path, images: ImageCheck) -> VerificationReport:
 
 def _frequent(annotations: Sequence[Annotation]) -> int:
     """The number of answers that a classifier chooses among."""
-    from unimo2.training.finetuning.answers import answer_list
+    from unimo2.training.finetuning.readers import answer_list
 
     try:
         return len(answer_list(annotations, _FREQUENT))

@@ -6,14 +6,24 @@ import pytest
 import torch
 from PIL import Image
 
+import zoo
 from evals import records
-from evals.ablation import Study, make_plan, make_rows
+from evals.ablation import (
+    Study,
+    columns_named,
+    find_records,
+    jobs_of,
+    make_plan,
+    make_rows,
+    running,
+)
 from evals.ablation.cost import pair_flops
-from evals.ablation.plan import Estimator
-from evals.ablation.running import Trained, _scorer, export, run
+from evals.ablation.estimates import Estimator
+from evals.ablation.study import WEIGHT
+from evals.datasets.suites import Suite
+from evals.jobs import Cost, Engine, run_jobs
 from evals.metrics.ranking import Metric
 from evals.records import Record
-from evals.suites import Suite
 from unimo2.errors import UsageError
 from unimo2.modeling.model import Unimo2Model, Unimo2Output
 from unimo2.processing import Unimo2Processor, train_tokenizer
@@ -37,56 +47,101 @@ def study(tmp_path, monkeypatch):
     return Study(Suite("mini", tmp_path / "suite", "f" * 64), tmp_path / "runs")
 
 
+FLICKR, COCO = columns_named(["flickr-zero-shot", "coco"])
+
+
 class Workers:
-    """A trainer and an evaluator that only count; either can be told to break off."""
+    """Trainings and evaluations that only count; they can be told to break off, or to fail."""
 
-    def __init__(self):
-        """Begin with nothing done."""
-        self.trained, self.evaluated = [], []
+    def __init__(self, monkeypatch):
+        """Begin with nothing done, in the place of what really trains and evaluates."""
+        self.trained, self.tuned, self.evaluated, self.failing = [], [], [], set()
         self.break_training = self.break_evaluation = False
+        monkeypatch.setattr(running, "_pretrained", self.train)
+        monkeypatch.setattr(running, "_weighed", lambda study, folder: None)
+        monkeypatch.setattr(running, "tune", self.tune)
+        monkeypatch.setattr(running, "_measured", self.measure)
 
-    def train(self, row, folder):
+    def train(self, study, row, folder):
         """Leave what a begun training leaves, then break off or finish."""
         self.trained.append((row.variant, folder))
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "log.jsonl").write_text('{"step": 20}\n')
         if self.break_training:
             raise KeyboardInterrupt
-        return Trained(folder / "model", 80.0, 4.0, "fp32", "a processor")
+        if row.variant in self.failing:
+            raise UsageError("the loss is nan")
+        return {
+            "folder": "model",
+            "seconds": 80.0,
+            "samples_per_second": 4.0,
+            "device": "a machine",
+        }
 
-    def evaluate(self, row, model, folder):
+    def tune(self, study, row, column):
+        """Leave what a finished fine-tuning leaves."""
+        self.tuned.append((row.variant, column.name))
+        folder = study.tuned(row, column)
+        folder.mkdir(parents=True)
+        (folder / "train.json").write_text('{"steps": 7, "seconds": 30.0, "precision": "fp32"}')
+
+    def measure(self, study, row, column, folder):
         """Leave a run folder with a record, then break off or finish."""
         self.evaluated.append(row.variant)
         metric = Metric(50.0, 10, (40.0, 60.0), 1.0, False)
+        protocol = {"zero_shot": column.zero_shot, "pairs": "exhaustive"}
         record = Record(
-            **{"status": "done", "suite": "mini", "benchmark": "flickr", "model": "model"},
-            **{"variant": row.variant, "protocol": {"zero_shot": True, "pairs": "exhaustive"}},
+            **{"status": "done", "suite": "mini", "benchmark": column.benchmark, "model": "model"},
+            **{"variant": row.variant, "protocol": protocol},
             data={"fingerprint": "ab", "images": 10, "captions": 50, "note": None, "split": "test"},
             metrics={"image_retrieval/R@1": metric},
-            **{"weights_sha256": "0", "config": {"_name_or_path": str(model), "hidden_size": 32}},
+            **{"weights_sha256": "0", "config": CONFIG},
             **{"seed": 0, "versions": {}, "commit": None, "dirty": None, "device": "cpu"},
             **{"dtype": "float32", "seconds": 10.0, "throughput": {}, "peak_memory_mb": 1.0},
             **{"command": "unimo2 eval flickr", "notes": [], "created": "2026-01-01T00:00:00"},
         )
-        written = records.write(
-            record, folder / "mini" / "flickr" / "model" / f"run-{len(self.evaluated)}"
-        )
+        home = folder / "mini" / column.benchmark / "model"
+        written = records.write(record, home / f"run-{len(self.evaluated)}")
         if self.break_evaluation:
             raise KeyboardInterrupt
         return written
 
 
-def no_cost(row, known):
+CONFIG = {"_name_or_path": "somewhere", "hidden_size": 32, "model_type": "unimo2"}
+
+
+@pytest.fixture
+def workers(monkeypatch):
+    """Workers in the place of the real ones."""
+    return Workers(monkeypatch)
+
+
+class NoCost:
     """Leaves costs out of a plan."""
-    return None, None, ""
+
+    def training(self, row):
+        """Not known."""
+        return Cost(None)
+
+    def tuning(self, row, column=None):
+        """Not known."""
+        return Cost(None)
+
+    evaluation = weighing = tuning
 
 
-def do(study, workers, tokens=(4,), recipe=RECIPE, **more):
+def planned(study, rows):
+    """The plan of some rows as things are."""
+    return make_plan(study, rows, find_records(study), NoCost())
+
+
+def do(study, tokens=(4,), recipe=RECIPE, **more):
     """Plan and run; the states of the plan and the records."""
     rows = make_rows(recipe, study.suite, tokens, **more)
-    plan = make_plan(study, rows, no_cost)
-    done = run(study, plan, workers.train, workers.evaluate)
-    return [planned.state for planned in plan], done
+    plan = planned(study, rows)
+    run_jobs(jobs_of(plan), Engine())
+    cells = [cell for one in planned(study, rows) for cell in one.cells]
+    return [one.state for one in plan], [cell.record for cell in cells]
 
 
 def test_rows_are_those_of_table_5(study):
@@ -116,25 +171,23 @@ def test_values_that_cannot_be_meant_are_refused(study, values, message):
         make_rows(RECIPE, study.suite, **values)
 
 
-def test_a_done_row_is_not_done_again(study):
+def test_a_done_row_is_not_done_again(workers, study):
     """Against a trainer and an evaluator that count their calls."""
-    workers = Workers()
-    states, first = do(study, workers, (4, 16))
+    states, first = do(study, (4, 16))
     assert states == ["to do", "to do"]
-    states, second = do(study, workers, (4, 16, 32))
+    states, second = do(study, (4, 16, 32))
     assert states == ["done", "done", "to do"]
     assert [variant for variant, _ in workers.trained] == ["k=4", "k=16", "k=32"]
     assert workers.evaluated == ["k=4", "k=16", "k=32"]
     assert [r.path for r in second[:2]] == [r.path for r in first]
 
 
-def test_records_that_come_with_the_package_count(study, monkeypatch, tmp_path):
+def test_records_that_come_with_the_package_count(workers, study, monkeypatch, tmp_path):
     """Against an empty runs folder and records exported from another."""
-    workers = Workers()
-    _, done = do(study, workers, (4, 16))
-    export(done, records.MEASURED)
+    _, done = do(study, (4, 16))
+    running.export(done, records.MEASURED)
     elsewhere = replace(study, output=tmp_path / "elsewhere")
-    states, found = do(elsewhere, workers, (4, 16))
+    states, found = do(elsewhere, (4, 16))
     assert states == ["done", "done"] and len(workers.trained) == 2
     assert all(record.path.is_relative_to(records.MEASURED) for record in found)
 
@@ -150,103 +203,109 @@ def test_records_that_come_with_the_package_count(study, monkeypatch, tmp_path):
     ],
     ids=["steps", "seed", "learning rate", "model", "data"],
 )
-def test_another_training_is_another_row(study, change):
+def test_another_training_is_another_row(workers, study, change):
     """Against one change at a time of what a row's numbers depend on."""
-    workers = Workers()
-    do(study, workers)
+    do(study)
     if "suite" in change:
         study = replace(study, suite=replace(study.suite, fingerprint=change["suite"]))
-    states, _ = do(study, workers, recipe=change.get("recipe", RECIPE))
+    states, _ = do(study, recipe=change.get("recipe", RECIPE))
     assert states == ["to do"] and len(workers.trained) == 2
 
 
-def test_another_evaluation_takes_the_trained_model(study):
+def test_another_evaluation_takes_the_trained_model(workers, study):
     """Against an evaluation of fewer images: evaluated again, not trained again."""
-    workers = Workers()
-    do(study, workers)
-    states, (record,) = do(replace(study, limit=5), workers)
+    do(study)
+    states, (record,) = do(replace(study, limit=5))
     assert states == ["trained"] and record.protocol["limit"] == 5
     assert len(workers.trained) == 1 and len(workers.evaluated) == 2
-    assert do(study, workers)[0] == do(replace(study, limit=5), workers)[0] == ["done"]
+    assert do(study)[0] == do(replace(study, limit=5))[0] == ["done"]
 
 
-def test_what_changes_no_weight_changes_no_row(study):
+def test_what_changes_no_weight_changes_no_row(workers, study):
     """Against fields that only say what is logged and kept, and the recipe's name."""
-    workers = Workers()
-    do(study, workers)
+    do(study)
     training = replace(RECIPE.training, log_every=1, checkpoint_every=1)
-    states, _ = do(study, workers, recipe=replace(RECIPE, name="renamed", training=training))
+    states, _ = do(study, recipe=replace(RECIPE, name="renamed", training=training))
     assert states == ["done"]
 
 
-def test_a_record_from_before_a_field_existed_counts_as_its_default(study):
+def test_a_record_from_before_a_field_existed_counts_as_its_default(workers, study):
     """Against a record without a field, then with the field away from its default."""
-    workers = Workers()
-    _, (record,) = do(study, workers)
+    _, (record,) = do(study)
     training = {**record.protocol["training"]}
     training["config"] = {k: v for k, v in training["config"].items() if k != "clip_norm"}
     old = replace(record, protocol={**record.protocol, "training": training})
     records.write(old, record.path.parent)
-    assert do(study, workers)[0] == ["done"]
+    assert do(study)[0] == ["done"]
     changed = replace(RECIPE, training=replace(RECIPE.training, clip_norm=0.5))
-    assert do(study, workers, recipe=changed)[0] == ["to do"]
+    assert do(study, recipe=changed)[0] == ["to do"]
 
 
-def test_an_interrupted_training_goes_on_in_its_folder(study):
+def test_an_interrupted_training_goes_on_in_its_folder(workers, study):
     """Against a trainer that is broken off once: the same folder, and no record before."""
-    workers = Workers()
     workers.break_training = True
     with pytest.raises(KeyboardInterrupt):
-        do(study, workers, (4, 16))
+        do(study, (4, 16))
     assert records.find(study.output) == []
     workers.break_training = False
-    states, _ = do(study, workers, (4, 16))
+    states, _ = do(study, (4, 16))
     assert states == ["interrupted", "to do"]
     assert workers.trained[0] == workers.trained[1]
 
 
-def test_a_row_is_among_the_runs_only_when_it_is_complete(study):
+def test_a_row_is_among_the_runs_only_when_it_is_complete(workers, study):
     """Against an evaluation that is broken off after it wrote its own record."""
-    workers = Workers()
     workers.break_evaluation = True
     with pytest.raises(KeyboardInterrupt):
-        do(study, workers)
+        do(study)
     assert records.find(study.output) == []
     workers.break_evaluation = False
-    states, (record,) = do(study, workers)
+    states, (record,) = do(study)
     assert states == ["trained"] and len(workers.trained) == 1
     assert records.find(study.output) == [record]
     assert record.protocol["training"]["K"] == 4 and record.variant == "k=4"
 
 
-def test_both_defaults_are_trained_once(study):
+def test_both_defaults_are_trained_once(workers, study):
     """Against the paper, whose rows C = 2048 and K = 100 are one run."""
-    workers = Workers()
-    _, done = do(study, workers, (8,), sizes=(64,))
+    _, done = do(study, (8,), sizes=(64,))
     assert len(workers.trained) == 1 and done[0] == done[1]
 
 
-def test_cost_is_that_of_a_done_row_scaled_by_steps_and_operations(study):
+def test_cost_is_that_of_a_done_row_scaled_by_steps_and_operations(workers, study):
     """Against the done row's own seconds, twice its budget, and more grounded tokens."""
-    estimate = Estimator()
-    workers = Workers()
-    _, known = do(study, workers, (4,))
+    study = replace(study, columns=(FLICKR, COCO))
+    do(study, (4,))
+    estimate = Estimator(study, find_records(study))
     (same,) = make_rows(RECIPE, study.suite, (4,))
-    assert estimate(same, known)[:2] == pytest.approx((80.0, 10.0))
+    assert estimate.training(same).seconds == pytest.approx(80.0)
+    assert estimate.evaluation(same, FLICKR).seconds == pytest.approx(10.0)
+    assert estimate.tuning(same, COCO).seconds == pytest.approx(30.0)
+    # 100 images with 5 captions each, where the finished row scored 10 with 50 captions.
+    assert estimate.weighing(same).seconds == pytest.approx(10.0 * 50_000 / 500)
     longer = replace(RECIPE, training=replace(RECIPE.training, steps=80))
-    assert estimate(make_rows(longer, study.suite, (4,))[0], known)[0] == pytest.approx(160.0)
-    more = estimate(make_rows(RECIPE, study.suite, (64,))[0], known)
-    assert more[0] > 80.0 and more[1] > 10.0 and "k=4 on a processor" in more[2]
+    (row,) = make_rows(longer, study.suite, (4,))
+    assert estimate.training(row).seconds == pytest.approx(160.0)
+    folder = study.folder(row)
+    folder.mkdir(parents=True)
+    (folder / "log.jsonl").write_text('{"step": 60, "seconds": 9.0}\n{"step": 61, "sec')
+    (plan,) = make_plan(study, [row], find_records(study), estimate)
+    assert plan.jobs[0].cost.seconds == pytest.approx(160.0 / 4)  # 60 of 80 steps are done
+    (more,) = make_rows(RECIPE, study.suite, (64,))
+    costs = (estimate.training(more), estimate.tuning(more, COCO), estimate.evaluation(more, COCO))
+    assert [cost.seconds > low for cost, low in zip(costs, (80.0, 30.0, 10.0), strict=True)]
+    assert {cost.basis for cost in costs} == {"tiny+k=4 on a machine"}
 
 
 def test_without_a_done_row_a_step_is_timed(study):
     """Against nothing known: a time on this machine, and for K = 64 more by its operations."""
-    estimate = Estimator()
+    estimate = Estimator(study, [])
     few, many = make_rows(RECIPE, study.suite, (4, 64))
-    training, evaluation, basis = estimate(few, [])
-    assert 0.0 < training < 3600.0 and evaluation is None and "timed here" in basis
+    seconds, basis = estimate.training(few)
+    assert 0.0 < seconds < 3600.0 and "timed here" in basis
+    assert estimate.evaluation(few, FLICKR) == estimate.tuning(few, COCO) == Cost(None)
     flops = [pair_flops(model_config(row.recipe, 1000)) for row in (few, many)]
-    assert estimate(many, [])[0] == pytest.approx(training * flops[1] / flops[0])
+    assert estimate.training(many).seconds == pytest.approx(seconds * flops[1] / flops[0])
 
 
 def test_operations_grow_evenly_with_depth():
@@ -258,35 +317,39 @@ def test_operations_grow_evenly_with_depth():
     assert counts[2] - counts[1] == pytest.approx(counts[1] - counts[0]) and counts[1] > counts[0]
 
 
-def test_exported_records_name_no_place_on_this_machine(study, tmp_path):
+def test_exported_records_name_no_place_on_this_machine(workers, study, tmp_path):
     """Against the record's text, and a record that does name one."""
-    _, (record,) = do(study, Workers())
-    (path,) = export([record], tmp_path / "out")
+    _, (record,) = do(study)
+    (path,) = running.export([record], tmp_path / "out")
     assert records.read(path) == record and str(tmp_path) not in path.read_text()
     assert sorted(p.name for p in path.parent.iterdir()) == ["record.json"]
     named = replace(record, command=f"unimo2 eval flickr --data-root {tmp_path}")
     with pytest.raises(UsageError, match="only on this machine"):
-        export([named], tmp_path / "out")
+        running.export([named], tmp_path / "out")
 
 
-def test_a_record_has_the_command_that_makes_it_again(study):
+def test_a_record_has_the_command_that_makes_it_again(workers, study):
     """Against the commands written by hand."""
-    _, done = do(replace(study, limit=5), Workers(), (4,), one_to_one=True)
+    _, done = do(replace(study, limit=5), (4,), one_to_one=True)
     end = "--config tiny --budget 40 --seed 3 --rerank 0 --limit 5"
     assert done[0].command == f"unimo2 ablate --k 4 {end}"
     assert done[1].command == f"unimo2 ablate --one-to-one {end}"
 
 
-def test_a_dictionary_switched_off_is_dense_attention_over_image_and_text(study, tmp_path):
+def test_a_dictionary_switched_off_is_dense_attention_over_image_and_text(study):
     """Against the trained layers applied by hand to visual and text rows alone, all seeing all."""
     torch.manual_seed(0)
     tokenizer = train_tokenizer(["a red square beside a blue circle"], 300)
     config = model_config(RECIPE, len(tokenizer))
     model = Unimo2Model(config).eval()
     processor = Unimo2Processor(tokenizer=tokenizer, image_size=48, max_text_length=32)
-    save_model(model, processor, tmp_path / "model", "float32")
-    rows = {row.variant: row for row in make_rows(RECIPE, study.suite, without=["gd-inference"])}
-    scorer = _scorer(rows["without=gd-inference"], tmp_path / "model", "cpu")
+    full, switched = make_rows(RECIPE, study.suite, without=["gd-inference"])
+    folder = study.folder(full)
+    save_model(model, processor, folder / "model", "float32")
+    (folder / "train.json").write_text("{}")
+    running.switch_off(study, switched)
+    assert study.folder(switched) == folder != study.base(switched)
+    scorer = zoo.load(study.base(switched) / "model", "cpu")
     picture = Image.new("RGB", (48, 48), (200, 30, 30))
     images = StackedFeatures.of(scorer.encode_images([picture]))
     (text,) = scorer.encode_texts(["a red square"])
@@ -307,7 +370,93 @@ def test_a_dictionary_switched_off_is_dense_attention_over_image_and_text(study,
         out = Unimo2Output()
         model.fill_pooled_outputs(out, hidden[:, 0], hidden[:, seen.shape[1]])
     assert found == pytest.approx(float(out.itm_logits[0, 1]), abs=1e-5)
-    full = _scorer(rows["full"], tmp_path / "model", "cpu")
-    images = StackedFeatures.of(full.encode_images([picture]))
-    (text,) = full.encode_texts(["a red square"])
-    assert abs(found - full.score_pairs(images, text)["itm"].item()) > 1e-4
+    whole = zoo.load(folder / "model", "cpu")
+    assert whole.weights_sha256 == scorer.weights_sha256
+    images = StackedFeatures.of(whole.encode_images([picture]))
+    (text,) = whole.encode_texts(["a red square"])
+    assert abs(found - whole.score_pairs(images, text)["itm"].item()) > 1e-4
+
+
+def test_a_row_is_trained_once_for_all_of_its_columns(workers, study):
+    """Against counters, and what a record must say of its fine-tuning."""
+    study = replace(study, columns=(FLICKR, COCO))
+    states, (retrieval, captions) = do(study)
+    assert states == ["to do"] and len(workers.trained) == 1
+    assert workers.tuned == [("k=4", "coco")] and len(workers.evaluated) == 2
+    assert retrieval.protocol["training"] == captions.protocol["training"]
+    assert captions.protocol["measured_with"]["recipe"] == "mini-coco"
+    assert captions.protocol["measured_with"]["cost"]["steps"] == 7
+    assert "--columns coco" in captions.command and "--columns" not in retrieval.command
+    assert do(study)[0] == ["done"] and len(workers.evaluated) == 2
+
+
+def test_another_fine_tuning_is_another_number(workers, study):
+    """Against one change of the recipe of fine-tuning: tuned again, not trained again."""
+    study = replace(study, columns=(COCO,))
+    do(study)
+    states, (record,) = do(replace(study, tuning=("epochs=1",)))
+    assert states == ["trained"] and len(workers.trained) == 1 and len(workers.tuned) == 2
+    assert record.command.endswith("--columns coco --finetune-set epochs=1")
+    assert do(study)[0] == do(replace(study, tuning=("epochs=1",)))[0] == ["done"]
+
+
+def test_other_data_of_a_column_is_another_number(workers, study):
+    """Against fingerprints of the data sets, as a generated suite has them."""
+    prints = {"coco": "1", "flickr30k": "2", "mnli": "3"}
+    study = replace(study, suite=replace(study.suite, fingerprints=prints))
+    study = replace(study, columns=columns_named(["flickr-zero-shot", "mnli"]))
+    do(study)
+    changed = replace(study.suite, fingerprints={**prints, "mnli": "4"})
+    states, _ = do(replace(study, suite=changed))
+    assert states == ["trained"] and workers.evaluated == ["k=4"] * 3
+
+
+def test_a_failing_job_costs_only_those_that_need_it(workers, study):
+    """Against one training that fails: the other rows are whole, one line names it."""
+    workers.failing = {"k=16"}
+    study = replace(study, columns=(FLICKR, COCO))
+    with pytest.raises(UsageError) as told:
+        do(study, (4, 16, 32))
+    assert str(told.value) == (
+        "k=16: pre-train: the loss is nan; 3 that need them were not started; the same command "
+        "goes on with what is left"
+    )
+    assert sorted({record.variant for record in find_records(study)}) == ["k=32", "k=4"]
+    workers.failing = set()
+    assert do(study, (4, 16, 32))[0] == ["done", "interrupted", "done"]
+
+
+def test_seeds_are_trainings_of_their_own(workers, study):
+    """Against two seeds of one recipe: names that tell them apart, records with their seeds."""
+    study = replace(study, columns=(FLICKR, COCO))
+    recipes = [replace(RECIPE, training=replace(RECIPE.training, seed=seed)) for seed in (0, 1)]
+    rows = [row for recipe in recipes for row in make_rows(recipe, study.suite, (4,))]
+    jobs = jobs_of(planned(study, rows))
+    assert [job.name for job in jobs][::4] == ["k=4, seed 0: pre-train", "k=4, seed 1: pre-train"]
+    run_jobs(jobs, Engine())
+    found = [record for record in find_records(study) if record.benchmark == "coco"]
+    assert {record.protocol["measured_with"]["seed"] for record in found} == {0, 1}
+    assert {record.protocol["training"]["seed"] for record in found} == {0, 1}
+
+
+def test_a_weight_that_was_not_chosen_is_chosen_before_a_row_counts_as_trained(workers, study):
+    """Against a row that was trained, and killed before its weight was there."""
+    (row,) = make_rows(RECIPE, study.suite, (4,))
+    workers.break_evaluation = True
+    with pytest.raises(KeyboardInterrupt):
+        do(study)
+    path = study.folder(row) / "trained.json"
+    assert f'"{WEIGHT}"' in path.read_text()
+    path.write_text(path.read_text().replace(WEIGHT, "other"))
+    workers.break_evaluation = False
+    assert do(study)[0] == ["interrupted"]
+    assert len(workers.trained) == 1 and f'"{WEIGHT}"' in path.read_text()
+
+
+def test_columns_are_tasks_and_zero_shot_benchmarks():
+    """Against what UNIMO-2 is fine-tuned for and measured on without it in the paper."""
+    names = ["flickr-zero-shot", "flickr", "coco", "imagenet-zero-shot", "snli-ve", "flickr"]
+    assert [column.name for column in columns_named(names)] == names[:-1]
+    for name in ("mnli-zero-shot", "nothing"):
+        with pytest.raises(UsageError, match=f"--columns {name}: expected some of: "):
+            columns_named([name])

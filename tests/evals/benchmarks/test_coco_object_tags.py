@@ -11,9 +11,9 @@ import evals
 from builders.item_fakes import FakeCaptioner, FakeTagReader, caption_of, write_coco
 from evals.benchmarks.coco import CocoData, captions_of
 from evals.compare import compare
+from evals.datasets.suites import resolve
 from evals.metrics.ranking import Metric
 from evals.splits import SplitInfo
-from evals.suites import resolve
 from unimo2.errors import BadData, IncompatibleModel, MissingData
 from unimo2.formats import coco as coco_format
 from unimo2.formats.karpathy import read_karpathy

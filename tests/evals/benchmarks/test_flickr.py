@@ -11,9 +11,9 @@ import evals
 from builders.retrieval_fakes import ColourScorer, write_flickr
 from evals import records
 from evals.benchmarks import flickr
+from evals.datasets.suites import Suite, resolve
 from evals.metrics.ranking import rank_images, rank_texts, retrieval_metrics
 from evals.runner import make_request
-from evals.suites import Suite, resolve
 from unimo2.errors import BadData, IncompatibleModel, MissingData, UsageError
 
 

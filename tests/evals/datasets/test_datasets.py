@@ -10,8 +10,7 @@ import pytest
 from PIL import Image
 
 from evals.benchmarks import flickr
-from evals.datasets.entry import ROLES
-from evals.datasets.images import ImageCheck
+from evals.datasets.entry import ROLES, ImageCheck
 from evals.datasets.registry import all_data_sets, is_there, presence, select
 from evals.datasets.verify import verify
 from unimo2.errors import UsageError

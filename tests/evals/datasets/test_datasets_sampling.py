@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from evals.datasets.contact_sheet import Sample, choose, shown_data_sets, spread
 from evals.datasets.registry import all_data_sets
-from evals.datasets.sampling import Sample, choose, shown_data_sets, spread
 from unimo2.errors import MissingData, UsageError
 
 

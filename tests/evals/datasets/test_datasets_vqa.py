@@ -8,7 +8,7 @@ import pytest
 from builders.miniatures import check, here, picture, write
 from evals.datasets.catalogue import vqa as vqa_catalogue
 from unimo2.formats.vqa import Annotation, Question
-from unimo2.training.finetuning.answers import answer_list
+from unimo2.training.finetuning.readers import answer_list
 
 QUESTIONS = "v2_OpenEnded_mscoco_{}_questions.json"
 ANNOTATIONS = "v2_mscoco_{}_annotations.json"

@@ -55,7 +55,9 @@ def test_rows_are_counted_and_described_as_the_model_chooses_them(
     with torch.no_grad():
         vision = scorer.base.encode_image(pixels)
         of_images = scorer.base.ground(vision, None, with_loss=False).indices
-        encoded = [scorer.base.encode_text(scorer.ids(scorer.tokens([text]))) for text in texts]
+        encoded = [
+            scorer.base.encode_text(scorer.to_device(scorer.tokens([text]))) for text in texts
+        ]
         of_texts = [scorer.base.ground(None, t, with_loss=False).indices[0] for t in encoded]
         nearest = vision[:, 1:] @ scorer.base.dictionary.embedding.T  # [images, patches, C]
     for row in range(16):

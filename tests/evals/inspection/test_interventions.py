@@ -69,7 +69,7 @@ def test_the_pairs_own_rows_give_the_models_own_ranking(
     hits = []
     for row, image in enumerate(images):
         for caption in image.captions:
-            ids = scorer.ids(scorer.tokens([caption.text]))
+            ids = scorer.to_device(scorer.tokens([caption.text]))
             with torch.no_grad():
                 logits = scorer.base(pixels, ids.expand(len(images), -1)).itm_logits
             hits.append(int((logits[:, 1] - logits[:, 0]).argmax()) == row)

@@ -13,7 +13,7 @@ from builders.foreign_models import blip_folder, clip_folder, vilt_folder
 from builders.retrieval_fakes import ColourScorer, write_flickr
 from evals import records
 from evals.metrics.ranking import RECALL_AT
-from evals.provenance import remarks
+from evals.records.provenance import remarks
 from reports.selection import condition_of, protocol_of
 from unimo2.errors import IncompatibleModel, UsageError
 from unimo2.formats.weights import weights_sha256
@@ -85,8 +85,8 @@ def by_hand(scores, choosing, owner, k):
 def matrices(folders, root, chooser="our-clip", scorer="our-vilt"):
     """ViLT's and the chooser's scores of all pairs, one by one, and the captions' images."""
     from evals.benchmarks.flickr import Flickr
+    from evals.datasets.suites import resolve
     from evals.runner import make_request
-    from evals.suites import resolve
     from unimo2.formats.images import load_image
 
     data = Flickr().read(resolve(None, root), make_request("flickr", "x", {}))
@@ -173,8 +173,8 @@ def test_captions_stand_in_the_prompt(root, folders, tmp_path):
     plain = run(root, tmp_path, folders / "our-clip")
     record = run(root, tmp_path, folders / "our-clip", text_prompt="a photo of {}")
     from evals.benchmarks.flickr import Flickr
+    from evals.datasets.suites import resolve
     from evals.runner import make_request
-    from evals.suites import resolve
 
     texts = Flickr().read(resolve(None, root), make_request("flickr", "x", {})).captions
     scores = np.load(record.path.parent / "scores.npy")

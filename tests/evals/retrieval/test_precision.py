@@ -6,9 +6,9 @@ import pytest
 from builders.retrieval_fakes import ColourScorer, write_flickr
 from evals.benchmark import Request
 from evals.benchmarks import flickr
+from evals.datasets.suites import resolve
 from evals.retrieval.dtype_choice import choose
 from evals.runner import make_request
-from evals.suites import resolve
 
 DELAY = 0.004
 

@@ -10,11 +10,10 @@ import pytest
 import evals
 from builders.retrieval_fakes import ColourScorer, write_flickr
 from evals import records
-from evals.retrieval.coverage import Coverage, still_open
 from evals.retrieval.planner import make_plan
-from evals.retrieval.shortlist import Shortlists, most_pairs
+from evals.retrieval.shortlist import Coverage, Shortlists, most_pairs, still_open
+from unimo2.console import Progress
 from unimo2.errors import IncompatibleModel, UsageError
-from unimo2.progress import Progress
 
 OWNER = np.repeat(np.arange(6), 3)
 

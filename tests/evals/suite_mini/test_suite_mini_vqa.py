@@ -10,13 +10,11 @@ import pytest
 from builders.question_reader import answer as read_answer
 from evals.benchmarks.vqa import Vqa
 from evals.suite_mini import topics as topics_module
-from evals.suite_mini.answers import most_common, ten_answers
 from evals.suite_mini.captioned import scene_of
 from evals.suite_mini.dice import Dice
 from evals.suite_mini.looks import Look
 from evals.suite_mini.part import Report, make_folders
 from evals.suite_mini.pictures import combined
-from evals.suite_mini.questions import balanced_pairs
 from evals.suite_mini.request import SuiteRequest
 from evals.suite_mini.topics import KINDS, Topic, topics
 from evals.suite_mini.vqa import (
@@ -25,8 +23,11 @@ from evals.suite_mini.vqa import (
     QuestionEntry,
     QuestionJob,
     VqaJobResult,
+    balanced_pairs,
+    most_common,
     pictures,
     question_type,
+    ten_answers,
 )
 from evals.suite_mini.world import Scene, Thing, make_scene, split_of
 from examples.embedded_levels.parts import levels_of

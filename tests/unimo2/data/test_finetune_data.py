@@ -17,15 +17,16 @@ from unimo2.errors import BadData, UsageError
 from unimo2.formats.images import load_image
 from unimo2.formats.vqa import Annotation, Answer, normalise, read_annotations
 from unimo2.processing import Unimo2Processor
-from unimo2.training.finetuning.answers import answer_list, soft_targets
 from unimo2.training.finetuning.classification import Classes, LabelledData
 from unimo2.training.finetuning.config import FinetuneConfig
 from unimo2.training.finetuning.readers import (
+    answer_list,
     read_captioned,
     read_glue,
     read_imagenet,
     read_snli_ve,
     read_vqa,
+    soft_targets,
 )
 
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
+import signal
 import subprocess
 import sys
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +17,7 @@ import pytest
 import torch
 
 from builders import corpora_folders
-from unimo2.data import kept_index
+from unimo2.data import kept_index, listing
 from unimo2.data.corpora import (
     CaptionedFolder,
     TrainingImage,
@@ -24,8 +27,9 @@ from unimo2.data.corpora import (
 )
 from unimo2.data.index import Index, TextFiles
 from unimo2.data.kept_index import FileIndex, keep
+from unimo2.data.listing import Wanted, keep_all
 from unimo2.data.tables import ImageLocations, RepeatedStrings, Strings
-from unimo2.errors import BadData
+from unimo2.errors import BadData, UsageError
 from unimo2.formats.parsing import Skips
 from unimo2.formats.shards import TarMember
 from unimo2.training.pretraining import prepare
@@ -197,6 +201,62 @@ def test_of_several_processes_one_lists(root, tmp_path):
     found = [json.loads(process.communicate()[0]) for process in started]
     assert sorted(listed for listed, _ in found) == [0, 1]
     assert len({fingerprint for _, fingerprint in found}) == 1
+
+
+def _images(folder: Path, name: str, lost: Skips) -> Index:
+    """Lists a corpus; is sent to other processes."""
+    return Index(prompted(read_classes(folder, [name], lost), ["a [label]", "[label]"]), True)
+
+
+def _killed(_: Skips) -> Index:
+    os.kill(os.getpid(), signal.SIGKILL)
+    raise AssertionError
+
+
+def _wanted(root: Path) -> list[Wanted]:
+    """Two indexes, of which one has two parts."""
+    sets = ["imagenet21k", "open_images"]
+    return [
+        Wanted(
+            {}, [root / name for name in sets], [partial(_images, root, one) for one in sets], True
+        ),
+        Wanted({}, [root / "open_images"], [partial(_images, root, "open_images")], True),
+    ]
+
+
+def test_several_processes_list_what_one_does(root, tmp_path, monkeypatch):
+    """Truth: one index of all images, read here; what was left out is told once for each index."""
+    (root / "imagenet21k" / "n00000001" / "readme.txt").write_text("no image")
+    settle(root)
+    whole = Index(
+        prompted(
+            read_classes(root, ["imagenet21k", "open_images"], Skips()), ["a [label]", "[label]"]
+        ),
+        repeated=True,
+    ).found()
+    for cores in (1, 2):
+        monkeypatch.setattr(listing, "own_cores", lambda cores=cores: cores)
+        monkeypatch.setattr(kept_index, "cache_folder", lambda cores=cores: tmp_path / str(cores))
+        lost = Skips()
+        first, second = keep_all(_wanted(root), lost, None)
+        assert first.facts.items() >= whole.facts.items() and list(first.homes) == list(whole.homes)
+        assert sorted(first.columns) == sorted(whole.columns)
+        for name, column in whole.columns.items():
+            np.testing.assert_array_equal(first.columns[name], column)
+        assert len(names(second)) < len(names(first)) and lost.total == 1
+    assert not multiprocessing.active_children()
+
+
+def test_a_process_that_is_killed_or_meets_a_fault_ends_the_listing(root, monkeypatch):
+    """Truth: one line, and no process that lives on."""
+    monkeypatch.setattr(listing, "own_cores", lambda: 2)
+    one, two = _wanted(root)
+    with pytest.raises(UsageError, match="was killed, perhaps for want of memory"):
+        keep_all([one, two._replace(parts=[_killed])], Skips(), None)
+    (root / "open_images" / "class-descriptions-boxable.csv").write_text("/m/1\n")
+    with pytest.raises(BadData, match=r"class-descriptions-boxable.csv:1: expected label,name"):
+        keep_all([one, two], Skips(), None)
+    assert not multiprocessing.active_children()
 
 
 def test_a_streamed_run_has_the_corpora_of_a_run_without_an_index(root):

@@ -248,7 +248,7 @@ def test_an_index_keeps_what_it_was_given():
     assert [index.sources[number] for number in range(2)] == places
     assert list(index.texts) == ["x", "y", "z"] and index.counts.tolist() == [2, 1]
     assert len(index.sources) == 2
-    moved = ImageLocations([places[0], replace(places[1], offset=8)])
+    moved = ImageLocations([places[0], places[1]._replace(offset=8)])
     assert (
         moved.fingerprint() != index.sources.fingerprint() == ImageLocations(places).fingerprint()
     )

@@ -3,8 +3,10 @@
 Every case is a small good file of two items; each fault is put into its second one.
 """
 
+import gzip
 import importlib
 import inspect
+import os
 import pkgutil
 from pathlib import Path
 
@@ -14,6 +16,7 @@ from builders.format_cases import CASES, Case
 from unimo2 import formats
 from unimo2.errors import BadData, MissingData
 from unimo2.formats import coco
+from unimo2.formats.images import check_image
 from unimo2.formats.parsing import BROKEN_ROW, DUPLICATE, UNKNOWN_LABEL, Skips
 
 ALL = pytest.mark.parametrize("name", CASES)
@@ -45,6 +48,34 @@ def test_a_missing_file_is_one_line(tmp_path: Path, name: str) -> None:
         and "not found" in message
         or (name == "text" and "no text in" in message)
     )
+
+
+@pytest.mark.timeout(60)
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    """Against a pipe that nobody writes to, as `<(command)` is once it was read."""
+    pipe = tmp_path / "a.jpg"
+    os.mkfifo(pipe)
+    with pytest.raises(MissingData, match="image not found"):
+        check_image(pipe)
+    with pytest.raises(
+        MissingData, match="results in a pipe or a device.*write it to a file first"
+    ):
+        coco.read_results(pipe)
+
+
+@ALL
+@pytest.mark.parametrize("form", ["UTF-16", "gzip"])
+def test_a_text_in_another_form_is_named(tmp_path: Path, name: str, form: str) -> None:
+    """Against the good file as an editor saves it, and compressed."""
+    case = CASES[name]
+    path = case.write(tmp_path)
+    content = path.read_bytes()
+    path.write_bytes(
+        content.decode().encode("utf-16") if form == "UTF-16" else gzip.compress(content)
+    )
+    with pytest.raises(BadData, match=f"it is .*{form}") as error:
+        list(case.read(tmp_path, None))
+    assert "\n" not in str(error.value) and str(path) in str(error.value)
 
 
 HALF = r"\ud83d"

@@ -13,7 +13,7 @@ from PIL import Image
 
 from evals.datasets.catalogue import conceptual_captions as cc_entry
 from evals.datasets.catalogue import sbu as sbu_entry
-from evals.datasets.images import ImageCheck
+from evals.datasets.entry import ImageCheck
 from evals.datasets.registry import is_there, presence
 from unimo2.errors import BadData, MissingData
 from unimo2.formats.images import load_image
@@ -67,6 +67,57 @@ def test_pairs_are_those_that_were_packed(tmp_path: Path, layout: int) -> None:
     for pair, level in zip(pairs, (7, 9), strict=True):
         np.testing.assert_array_equal(np.asarray(load_image(pair.path)), np.full((4, 5, 3), level))
         assert pair.path.read() == picture(level)
+
+
+@pytest.mark.parametrize("at_once", [1, 2, 3, 4096])
+@pytest.mark.parametrize("odd", ["none", "prefix", "long", "size", "checksum"])
+def test_members_are_those_of_tarfile(
+    tmp_path: Path, at_once: int, odd: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Against tarfile: names and places, with headers of broken seconds, however many at once.
+
+    In the middle stands a header that only tarfile reads: a long name, a size or a checksum that is
+    written in another way.
+    """
+    monkeypatch.setattr("unimo2.formats.shards._AT_ONCE", at_once)
+    shard = tmp_path / "a.tar"
+    names = {"prefix": "f" * 60 + "/" + "g" * 60, "long": "h" * 180}
+    with tarfile.open(shard, "w", format=tarfile.PAX_FORMAT) as archive:
+        for number in range(7):
+            name = names.get(odd, "0000") if number == 3 else f"{number:04d}"
+            for suffix, content in ((".jpg", b"x" * 700 * number), (".txt", b"words")):
+                member = tarfile.TarInfo(name + suffix)
+                member.size, member.mtime = len(content), number + (0.5 if number % 2 else 0)
+                archive.addfile(member, io.BytesIO(content))
+    with tarfile.open(shard) as archive:
+        wanted = [(one.name, one.offset_data, one.size) for one in archive]
+    if odd in ("size", "checksum"):
+        content = bytearray(shard.read_bytes())
+        start = wanted[6][1] - 512
+        if odd == "size":  # without the zeros before it
+            digits = content[start + 124 : start + 135].lstrip(b"0")
+            content[start + 124 : start + 135] = digits.rjust(11)
+            content[start + 148 : start + 156] = b" " * 8
+            total = sum(content[start : start + 512])
+            content[start + 148 : start + 156] = b"%06o\0 " % total
+        else:
+            content[start + 148 : start + 156] = content[start + 148 : start + 154].rjust(7) + b"\0"
+        shard.write_bytes(content)
+        with tarfile.open(shard) as archive:
+            assert [(one.name, one.offset_data, one.size) for one in archive] == wanted
+    images = [one for one in wanted if one[0].endswith(".jpg")]
+    found = [(one.path.name, one.path.offset, one.path.size) for one in shard_pairs(shard)]
+    assert found == images and len(found) == 7
+
+
+def test_headers_of_further_fields_alone_end(tmp_path: Path) -> None:
+    """Against the end of the file: thousands of headers in a row that belong to no file."""
+    shard = write_shard(tmp_path / "a.tar", [("1.jpg", b"x"), ("1.txt", b"a")])
+    header = tarfile.TarInfo("././@PaxHeader")
+    header.type, header.size = tarfile.XHDTYPE, 20
+    block = header.tobuf(tarfile.USTAR_FORMAT) + b"20 mtime=1234567.50\n".ljust(512, b"\0")
+    shard.write_bytes(shard.read_bytes()[:2048] + block * 5_000)
+    assert [pair.text for pair in shard_pairs(shard, Skips(), Skips())] == ["a"]
 
 
 def test_stems_end_at_the_first_dot_of_the_name(tmp_path: Path) -> None:

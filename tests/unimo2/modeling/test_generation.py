@@ -313,18 +313,13 @@ def test_longer_penalty_prefers_longer_texts() -> None:
         assert best.score == pytest.approx(max(one, two))
 
 
-def test_trigrams_of_words() -> None:
-    """Truth: sentences made by hand; tokens 10 and above continue the word before them."""
+def test_repeated_trigrams_are_found() -> None:
+    """Truth: sentences made by hand."""
     assert repeats_trigram([1, 2, 3, 1, 2, 3])
     assert repeats_trigram([5, 5, 5, 5])
     assert not repeats_trigram([1, 2, 3, 1, 2])
     assert not repeats_trigram([1, 2, 3])
     assert not repeats_trigram([1, 2, 3, 2, 1, 3])
-    starts = [token < 10 for token in range(20)]
-    assert repeats_trigram([1, 12, 2, 3, 1, 12, 2, 3], starts)
-    assert not repeats_trigram([1, 12, 2, 3, 1, 13, 2, 3], starts)
-    assert not repeats_trigram([1, 2, 3, 1, 2, 3, 14], starts)
-    assert repeats_trigram([11, 2, 3, 11, 2, 3], [token != 11 for token in range(20)]) is False
 
 
 def test_blocked_trigrams_do_not_come_back(model: Unimo2Model, pixels: Tensor) -> None:

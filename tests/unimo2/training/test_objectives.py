@@ -15,8 +15,7 @@ from unimo2 import Unimo2Config, Unimo2Model
 from unimo2.data.batches import PairBatch
 from unimo2.training.config import PretrainConfig
 from unimo2.training.losses import draw_negatives, same_pair
-from unimo2.training.match_groups import GroupMatching
-from unimo2.training.objectives import Everyone, PairObjective
+from unimo2.training.objectives import Everyone, GroupMatching, PairObjective
 
 
 def everyone_of(model, whole, batch):

@@ -1,0 +1,115 @@
+"""What the rows of an ablation share, and where each is trained, fine-tuned and noted."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from evals.ablation.columns import RETRIEVAL, GridColumn
+from evals.ablation.rows import AblationRow, data_fingerprint, digest
+from evals.datasets.suites import Suite
+from evals.training import finetune_recipe
+
+if TYPE_CHECKING:
+    from unimo2.training.finetuning.config import FinetuneRecipe
+
+TRAINED = "trained.json"  # in a row's folder, once its training is complete
+WEIGHT = "retrieval_weight"  # its entry, once the weight is chosen: the last thing that is done
+
+
+@dataclass(frozen=True)
+class Study:
+    """What all rows of an ablation share beside their recipe.
+
+    Attributes:
+        suite: The data.
+        output: The runs folder.
+        device: "auto", "cpu" or "cuda".
+        limit: Evaluate on the first items only; None for the whole splits.
+        rerank: K of the shortlist by contrastive score whose pairs alone are fused; None to fuse
+            every image with every text. Rows of different protocols are different rows.
+        columns: What every row is measured on.
+        tuning: Changes of the recipes of fine-tuning, as of `--set`.
+    """
+
+    suite: Suite
+    output: Path
+    device: str = "auto"
+    limit: int | None = None
+    rerank: int | None = None
+    columns: tuple[GridColumn, ...] = (RETRIEVAL,)
+    tuning: tuple[str, ...] = ()
+    # Recipes and conditions are the same for many rows, and take reading files.
+    _kept: dict[tuple[Any, ...], Any] = field(
+        init=False, repr=False, compare=False, default_factory=dict
+    )
+
+    def folder(self, row: AblationRow) -> Path:
+        """Where a row is trained; one folder a training, so that nothing else resumes there.
+
+        A row of the same training under another name may have been there first.
+        """
+        home = self.output / "ablation" / self.suite.name
+        return next(iter(sorted(home.glob(f"*-{row.key}"))), home / f"{row.variant}-{row.key}")
+
+    def base(self, row: AblationRow) -> Path:
+        """The folder of the model that is evaluated and fine-tuned, in `model`.
+
+        It is that of the training, unless parts of the trained model are switched off.
+        """
+        folder = self.folder(row)
+        return folder / f"switched-{digest(row.inference)[:8]}" if row.inference else folder
+
+    def recipe(self, row: AblationRow, column: GridColumn) -> FinetuneRecipe:
+        """The fine-tuning of a column: that of the model's size, with the row's seed."""
+        width, seed = row.training["model"]["hidden_size"], row.training["seed"]
+        key = ("recipe", column.benchmark, width, seed)
+        if key not in self._kept:
+            changes = [f"seed={seed}", *self.tuning]
+            self._kept[key] = finetune_recipe(column.benchmark, width, None, changes)
+        found: FinetuneRecipe = self._kept[key]
+        return found
+
+    def tuned(self, row: AblationRow, column: GridColumn) -> Path:
+        """Where a row is fine-tuned for a column; one folder for each recipe."""
+        key = digest(_settings(self.recipe(row, column)))[:8]
+        return self.base(row) / "finetune" / f"{column.benchmark}-{key}"
+
+    def shortlist(self, column: GridColumn) -> int | None:
+        """K of a column's evaluation."""
+        return self.rerank if column.scores_pairs else None
+
+    def conditions(self, row: AblationRow, column: GridColumn) -> dict[str, Any]:
+        """What a column's numbers depend on beside the row's training, for its record.
+
+        Retrieval's data is part of the training's.
+        """
+        told: dict[str, Any] = {}
+        if column.benchmark != RETRIEVAL.benchmark:
+            told["data"] = self._data(column.dataset)
+        if not column.zero_shot:
+            recipe = self.recipe(row, column)
+            told["recipe"], told["seed"] = recipe.name, recipe.training.seed
+            told["settings"] = digest(_settings(recipe, seed=False))[:8]
+        return told
+
+    def _data(self, dataset: str) -> str:
+        key = ("data", dataset)
+        if key not in self._kept:
+            self._kept[key] = data_fingerprint(self.suite, [dataset])
+        return str(self._kept[key])
+
+
+def _settings(recipe: FinetuneRecipe, seed: bool = True) -> dict[str, Any]:
+    """The fields of a fine-tuning that its weights depend on."""
+    fields = recipe.training.identity()
+    kept = {name: value for name, value in fields.items() if seed or name != "seed"}
+    return {"training": kept, "model": dict(recipe.model)}
+
+
+def trained_facts(folder: Path) -> dict[str, Any]:
+    """What is noted of a row's complete training; nothing where it is not complete."""
+    path = folder / TRAINED
+    return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}

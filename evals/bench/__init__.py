@@ -1,0 +1,1 @@
+"""Speed of the retrieval protocol and of dual encoders' towers, against plain loops and matmuls."""

@@ -1,0 +1,1 @@
+"""Classifying images by prompts, by captions or by a linear probe of frozen features."""
