@@ -231,7 +231,7 @@ def finetune(
     given = {key: value for key, value in asked.items() if value is not None}
     _require_fields(name, given)
     assignments = [*(set_ or []), *(f"{key}={value}" for key, value in given.items())]
-    folder = _checkpoint(model, name)
+    model, folder = _start(model, name)
     width = None if folder is None else int(checkpoint_config(folder).get("hidden_size", 0))
     recipe = training.finetune_recipe(name, width, config, assignments)
     root = resolve(suite, find_data_root(data_root, suite), [name]).root
@@ -276,23 +276,24 @@ def _task(spelled: str) -> str:
     return task_name(spelled)
 
 
-def _checkpoint(model: str, task: str) -> Path | None:
-    """The folder of a card's or the user's own UNIMO-2; None for a text encoder."""
+def _start(model: str, task: str) -> tuple[str, Path | None]:
+    """Where a model lies, and the folder again if it is a UNIMO-2; None for a text encoder."""
     import zoo
     from unimo2.errors import IncompatibleModel
     from unimo2.formats.weights import refuse_damaged
     from unimo2.training.finetuning.config import GLUE, checkpoint_config
     from zoo import cards
 
-    folder = expanded(model)
+    folder, place = expanded(model), model
     if model in cards.read_all():
         folder = zoo.weights_folder(zoo.resolve(model))
+        place = str(folder)
     elif folder.is_dir():
         refuse_damaged(folder)
     if folder.is_dir() and checkpoint_config(folder).get("model_type") == "unimo2":
-        return folder
+        return model, folder
     if task in GLUE and ("/" in model or folder.is_dir()):
-        return None
+        return place, None
     zoo.resolve(model)  # says what is wrong with a name that is neither card nor folder
     raise IncompatibleModel(
         f"{model}: expected a UNIMO-2 checkpoint to fine-tune for {task}, got another model"

@@ -42,6 +42,7 @@ class EmbeddedModel:
         task: What it is fine-tuned for, starting from the pre-trained UNIMO-2; "" for a pre-trained
             model.
         citation: The card's line.
+        headless: Whether it is an encoder without a head for a task: it can be fine-tuned, not measured.
     """
 
     name: str
@@ -49,6 +50,7 @@ class EmbeddedModel:
     data: tuple[str, ...]
     task: str = ""
     citation: str = _UNIMO2
+    headless: bool = False
 
     def command(self, runs: Path) -> str:
         """The command that trains it; absolute folders of this machine are named by their last part."""
@@ -58,9 +60,9 @@ class EmbeddedModel:
         return f"unimo2 {verb} --output {folder_of(self.name, runs)}"
 
     def card(self, folder: Path, runs: Path) -> Card:
-        """Its card; the model's folder says what it can do."""
+        """Its card; the model's folder says what it can do, unless it has no head."""
         return replace(
-            zoo.resolve(folder.resolve()),
+            self._encoder(folder) if self.headless else zoo.resolve(folder.resolve()),
             name=self.name,
             description=self.description,
             licence="Apache-2.0",
@@ -70,6 +72,22 @@ class EmbeddedModel:
             ),
             command=self.command(runs),
             adapted_from=PRETRAINED if self.task else None,
+        )
+
+    def _encoder(self, folder: Path) -> Card:
+        from zoo.cards import Card, Source
+
+        return Card(
+            name=self.name,
+            family="none",
+            description=self.description,
+            source=Source("embedded", str(folder)),
+            capabilities=("text_classifier",),
+            licence="",
+            citation=self.citation,
+            runnable=False,
+            why_not_runnable="a pre-trained encoder has no head for a task: fine-tune it, and give the "
+            f"folder that this writes as the model ('unimo2 finetune sst2 --model {self.name}')",
         )
 
 
@@ -85,10 +103,18 @@ def embedded_models() -> list[EmbeddedModel]:
     """All of them, each after those that it starts from."""
     pretrained = [
         EmbeddedModel("mini-vit", f"The Visual Transformer, trained {_ALONE}", _IMAGES),
-        EmbeddedModel("mini-roberta", f"The Text Transformer, trained {_ALONE}", _TEXTS),
+        EmbeddedModel(
+            "mini-roberta", f"The Text Transformer, trained {_ALONE}", _TEXTS, headless=True
+        ),
         EmbeddedModel(
             PRETRAINED,
             "UNIMO-2 at a small size, pre-trained on the embedded suite of drawn scenes",
+            (*_PAIRS, *_IMAGES, *_TEXTS),
+        ),
+        EmbeddedModel(
+            "mini-scale",
+            "UNIMO-2 of three fusion layers, pre-trained on the embedded suite from mini-vit and "
+            "mini-roberta",
             (*_PAIRS, *_IMAGES, *_TEXTS),
         ),
         EmbeddedModel(
@@ -161,6 +187,8 @@ def _toml(card: Card, folder: Path) -> str:
         f'command = "{card.command}"',
         f'weights_sha256 = "{weights_sha256(folder)}"',
     ]
+    if card.why_not_runnable:
+        lines += ["runnable = false", f'why_not_runnable = "{card.why_not_runnable}"']
     if card.finetuned_for:
         lines += [
             f"finetuned_for = {_array(card.finetuned_for)}",

@@ -99,7 +99,9 @@ class Reproduction:
             UsageError: Its folder holds a training by another recipe.
         """
         return self.has_ended(model) and (
-            model.name != PRETRAINED or WEIGHT in _read(self.folder(model.name) / SUMMARY)
+            bool(model.task)
+            or self.recipe(model).training.trains != "unimo2"
+            or WEIGHT in _read(self.folder(model.name) / SUMMARY)
         )
 
     def has_ended(self, model: EmbeddedModel) -> bool:
@@ -293,5 +295,5 @@ def measurable(benchmark: str, zero_shot: bool) -> list[str]:
     """The embedded models that fill a column: UNIMO-2's and, zero-shot, those of its peers."""
     get_benchmark(benchmark)  # says what is unknown
     if zero_shot:
-        return [PRETRAINED, "mini-clip", "mini-vilt"]
+        return [PRETRAINED, "mini-scale", "mini-clip", "mini-vilt"]
     return [f"{PRETRAINED}-{shown(benchmark)}"]

@@ -50,17 +50,17 @@ def test_a_plan_holds_all_that_is_shipped_in_order(reproduce, capsys, tmp_path):
     """Against the models by hand, and the columns of the paper's Tables 1 to 3."""
     assert reproduce("--tables", "1-3", "--dry-run", "--json") == 0
     found = names(capsys)
-    pretrained = ["mini-vit", "mini-roberta", "mini", "mini-clip", "mini-vilt"]
+    pretrained = ["mini-vit", "mini-roberta", "mini", "mini-scale", "mini-clip", "mini-vilt"]
     tasks = ["flickr", "vqa", "snli-ve", "coco", "imagenet", "sst2", "mnli", "cola", "stsb"]
     models = [*pretrained, *(f"mini-{task}" for task in tasks)]
-    assert found[:14] == [f"{name}: train" for name in models]
+    assert found[: len(models)] == [f"{name}: train" for name in models]
     zero_shot = [name for name in found if name.endswith("zero-shot")]
     assert zero_shot == [
         f"{model}: evaluate {where}, zero-shot"
         for where in ("flickr test", "imagenet val")
-        for model in ("mini", "mini-clip", "mini-vilt")
+        for model in ("mini", "mini-scale", "mini-clip", "mini-vilt")
     ]
-    tuned = [name.partition("evaluate ")[2] for name in found[14:] if name not in zero_shot]
+    tuned = [name.partition("evaluate ")[2] for name in found[len(models) :] if name not in zero_shot]
     assert sorted(tuned) == sorted(
         ["flickr test", "snli-ve dev", "snli-ve test", "vqa test-dev", "vqa test-std", "coco test"]
         + ["imagenet val", "sst2 dev", "mnli dev", "cola dev", "stsb dev"]
@@ -73,13 +73,13 @@ def test_a_plan_in_words_has_states_and_what_is_not_known(reproduce, capsys):
     assert reproduce("--tables", "3", "--dry-run") == 0
     lines = capsys.readouterr().out.splitlines()
     assert any(line.split() == ["mini:", "train", "to", "do", "not", "known"] for line in lines)
-    assert any("18 of 18 jobs remain, the cost of 18 of them is not known." in x for x in lines)
+    assert any("19 of 19 jobs remain, the cost of 19 of them is not known." in x for x in lines)
 
 
 def test_tables_of_ablations_are_jobs_of_the_same_plan(reproduce, capsys):
     """Against the rows of Table 5 and its two columns, with two seeds."""
     assert reproduce("--tables", "5", "--seeds", "0", "1", "--dry-run", "--json") == 0
-    found = names(capsys)[14:]
+    found = names(capsys)[15:]
     trained = [name for name in found if name.endswith("pre-train")]
     assert trained[0] == "c=64, seed 0: pre-train"
     assert len(trained) == 2 * 9  # four C, four K, the map
@@ -106,14 +106,14 @@ def test_what_is_done_is_skipped_and_the_rest_exported(reproduce, capsys, tmp_pa
     assert done == [model.name for model in embedded_models()]
     assert "mini: train: done in" in capsys.readouterr().err
     assert reproduce("--tables", "2", "--dry-run") == 0
-    assert "4 of 18 jobs remain" in capsys.readouterr().out
+    assert "5 of 20 jobs remain" in capsys.readouterr().out
     installed = []
     monkeypatch.setattr(
         "evals.embedded.install", lambda model, runs, zoo: installed.append(zoo) or []
     )
     assert reproduce("--tables", "2", "--export", str(tmp_path / "checkout")) == 0
     assert done == [model.name for model in embedded_models()]
-    assert installed == [tmp_path / "checkout" / "zoo"] * 14
+    assert installed == [tmp_path / "checkout" / "zoo"] * 15
 
 
 def test_a_failing_training_costs_only_what_starts_from_it(reproduce, capsys, monkeypatch):
@@ -130,8 +130,8 @@ def test_a_failing_training_costs_only_what_starts_from_it(reproduce, capsys, mo
     monkeypatch.setattr(reproducing, "tune_model", work)
     monkeypatch.setattr(reproducing, "measure_model", lambda plan, one: done.append(one.name))
     assert reproduce("--tables", "1") == 2
-    assert done[:4] == ["mini-vit", "mini-roberta", "mini-clip", "mini-vilt"]
-    assert all("zero-shot" in name and name.startswith("mini-") for name in done[4:])
+    assert done[:5] == ["mini-vit", "mini-roberta", "mini-scale", "mini-clip", "mini-vilt"]
+    assert all("zero-shot" in name and name.startswith("mini-") for name in done[5:])
     last = capsys.readouterr().err.splitlines()[-1]
     assert last.startswith("unimo2: error: mini: train: the loss is nan; ")
     assert last.endswith("were not started; the same command goes on with what is left")

@@ -4,6 +4,7 @@ import json
 from dataclasses import replace
 
 import pytest
+from transformers import RobertaConfig, RobertaForMaskedLM
 
 from builders import corpora_folders
 from builders.tiny_tasks import write_root
@@ -82,8 +83,8 @@ def test_towers_are_those_of_the_runs_folder(plan):
     """Against the places that the recipes name, below another runs folder."""
     training = plan.recipe(MODELS["mini-vilt"]).training
     assert training.vision_tower == f"local-dir:{plan.output}/mini-vit/model"
-    recipe = replace(plan.recipe(MODELS[PRETRAINED]))
-    assert reproducing.towers_of(recipe) in ((), ("mini-vit", "mini-roberta"))
+    assert reproducing.towers_of(plan.recipe(MODELS["mini-scale"])) == ("mini-vit", "mini-roberta")
+    assert reproducing.towers_of(plan.recipe(MODELS[PRETRAINED])) == ()
 
 
 def test_a_pretraining_without_its_retrieval_weight_has_not_finished(plan):
@@ -137,6 +138,17 @@ def test_weights_and_card_go_into_a_checkout(plan, tmp_path):
     )
     for card in (base, vqa):
         cards.check_weights(card, tmp_path / "zoo" / card.source.location)
+
+
+def test_an_encoder_without_a_head_is_there_to_be_fine_tuned(plan, tmp_path):
+    """Against the strict reader of cards: it cannot be measured, and its line says what to do."""
+    sizes = {"hidden_size": 16, "intermediate_size": 32, "num_attention_heads": 2}
+    trained(plan, "mini-roberta", RobertaForMaskedLM(RobertaConfig(num_hidden_layers=1, **sizes)))
+    install(MODELS["mini-roberta"], plan.output, tmp_path / "zoo")
+    card = cards.read_all(tmp_path / "zoo" / "cards")["mini-roberta"]
+    assert not card.runnable
+    assert "unimo2 finetune sst2 --model mini-roberta" in card.why_not_runnable
+    cards.check_weights(card, tmp_path / "zoo" / card.source.location)
 
 
 def test_a_model_that_is_too_large_is_refused_and_changes_nothing(plan, tmp_path):
