@@ -60,7 +60,9 @@ def test_a_plan_holds_all_that_is_shipped_in_order(reproduce, capsys, tmp_path):
         for where in ("flickr test", "imagenet val")
         for model in ("mini", "mini-scale", "mini-clip", "mini-vilt")
     ]
-    tuned = [name.partition("evaluate ")[2] for name in found[len(models) :] if name not in zero_shot]
+    tuned = [
+        name.partition("evaluate ")[2] for name in found[len(models) :] if name not in zero_shot
+    ]
     assert sorted(tuned) == sorted(
         ["flickr test", "snli-ve dev", "snli-ve test", "vqa test-dev", "vqa test-std", "coco test"]
         + ["imagenet val", "sst2 dev", "mnli dev", "cola dev", "stsb dev"]
