@@ -6,11 +6,12 @@ together with a reading: which things the phrases of the description speak of.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import permutations
 from typing import Protocol
 
-from evals.suite_mini.meaning import REGIONS, Mention, related
+from evals.suite_mini.meaning import REGIONS, Mention, Statement, related
 from evals.suite_mini.world import Scene, Thing
 
 Reading = Mapping[int, tuple[Thing, ...]]
@@ -148,3 +149,33 @@ class Both:
     def holds(self, scene: Scene, reading: Reading) -> bool:
         """Both of them."""
         return self.first.holds(scene, reading) and self.second.holds(scene, reading)
+
+
+def readings(statement: Statement, scene: Scene) -> Iterator[Reading]:
+    """Every way to understand the statement so that it is true of the scene; none if it is false."""
+    if statement.background not in (None, scene.background):
+        return
+    if statement.total not in (None, len(scene.things)):
+        return
+    fixed: dict[int, tuple[Thing, ...]] = {}
+    for place, mention in enumerate(statement.mentions):
+        if mention.count > 1:
+            fitting = tuple(thing for thing in scene.things if mention.fits(thing))
+            if len(fitting) != mention.count or not all(map(mention.lies_in_region, fitting)):
+                return
+            fixed[place] = fitting
+    single = [place for place, mention in enumerate(statement.mentions) if mention.count == 1]
+    for things in permutations(scene.things, len(single)):
+        reading = {
+            **fixed,
+            **{place: (thing,) for place, thing in zip(single, things, strict=True)},
+        }
+        if all(
+            statement.mentions[place].fits(thing)
+            and statement.mentions[place].lies_in_region(thing)
+            for place, thing in zip(single, things, strict=True)
+        ) and all(
+            related(link.relation, reading[link.subject][0], reading[link.other][0])
+            for link in statement.links
+        ):
+            yield reading

@@ -77,7 +77,7 @@ def test_every_verb_ends_with_the_codes_of_the_page(words, monkeypatch, capsys, 
         assert err.count("\n") == (status != 0)
         assert ("traceback is in" in err) == (status == 1)
         if status > 2:
-            kept = words.split()[0] in ("eval", "finetune", "pretrain", "ablate")
+            kept = words.split()[0] in ("eval", "finetune", "pretrain", "ablate", "reproduce")
             assert ("resumes from there" if kept else "run the same command again") in err
     assert main([*words.split(), "--no-such-option"]) == 2
     assert "--no-such-option" in capsys.readouterr().err
