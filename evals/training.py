@@ -14,6 +14,7 @@ from unimo2 import console
 from unimo2.console import showing, stage
 from unimo2.devices import is_first_process, launched_processes
 from unimo2.errors import UsageError
+from unimo2.training import RETRIEVAL_WEIGHT
 
 if TYPE_CHECKING:
     from evals.retrieval.weight import WeightChoice
@@ -143,7 +144,7 @@ def choose_retrieval_weight(
         choice = choose_weight(cast(PairScorer, model), some, report)
     for path, key, value in (
         (folder / "config.json", "contrastive_weight", choice.weight),
-        (train_json, "retrieval_weight", asdict(choice)),
+        (train_json, RETRIEVAL_WEIGHT, asdict(choice)),
     ):
         write_json(path, json.loads(path.read_text(encoding="utf-8")) | {key: value})
     return choice
@@ -155,7 +156,7 @@ class FinetuneRequest:
 
     Attributes:
         task: One of `unimo2.training.finetuning.config.TASKS`.
-        model: What to start from, as typed.
+        model: What to start from: a folder or a hub id.
         folder: A UNIMO-2 checkpoint; None for a text encoder of transformers.
         root: Data root.
         resume: "auto", "changed" or "never".

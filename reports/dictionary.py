@@ -57,8 +57,7 @@ def dictionary_rows(
         f"{used} of {len(found.rows)} rows of {model} are chosen by an image or a caption of "
         f"{len(images)} validation images; the {min(ROWS, len(found.rows))} used most are shown. "
         "'Images' and 'captions' are the share that chooses the row on its own, 'both' that of "
-        "true "
-        "pairs where both do."
+        "true pairs where both do."
     )
     return lead, [_line(row, paths, side) for row in found.rows[:ROWS]]
 

@@ -41,13 +41,13 @@ from reports.selection import (
 from unimo2.console import visible
 from unimo2.errors import UsageError
 from unimo2.files import write_atomically
+from unimo2.training import LOG, SUMMARY
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 FORMATS = ("svg", "pdf", "png")
-LOG, SUMMARY = "log.jsonl", "train.json"  # of a training; the second is written at its end
 _TALL = 1.6  # inches of axes beside others
 _DEEPEST = 6  # folders between a runs folder and a log
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")

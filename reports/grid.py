@@ -10,7 +10,7 @@ from evals.ablation import columns_named
 from evals.ablation.columns import GridColumn
 from evals.registry import shown
 from reports.paper import number_rows
-from reports.selection import PARAMETERS, PARTS, SIZES, TAKEN_AWAY, TOKENS, ZERO_SHOT, columns_of
+from reports.selection import PARAMETERS, PARTS, SIZES, TAKEN_AWAY, TOKENS, ZERO_SHOT, blocks_of
 from unimo2.errors import UsageError
 from unimo2.modeling.fields import ModelFields
 
@@ -76,10 +76,9 @@ def _labels(group: str) -> list[int]:
 
 def table_columns(numbers: Sequence[int]) -> tuple[GridColumn, ...]:
     """What must be measured to fill every column of some tables."""
-    blocks = dict.fromkeys(column.block for number in numbers for column in columns_of(number))
     return columns_named(
         [
             shown(block.benchmark) + ("-zero-shot" if block.setting == ZERO_SHOT else "")
-            for block in blocks
+            for block in blocks_of(numbers)
         ]
     )

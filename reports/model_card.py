@@ -18,11 +18,11 @@ from evals import records as record_files
 from evals.datasets.suites import MINI
 from evals.records import Record
 from evals.registry import get_benchmark
-from reports.figures import SUMMARY
 from reports.render import Grid, Table, markdown, to_markdown
 from reports.selection import described, gather, label_of
 from unimo2.errors import UsageError
 from unimo2.files import expanded
+from unimo2.training import SUMMARY
 from zoo import cards
 from zoo.cards import Card
 

@@ -155,6 +155,11 @@ def columns_of(table: int) -> tuple[Column, ...]:
     )
 
 
+def blocks_of(tables: Iterable[int]) -> list[ColumnBlock]:
+    """What the columns of some tables are measured by, each once."""
+    return list(dict.fromkeys(column.block for table in tables for column in columns_of(table)))
+
+
 # What a record says of itself.
 
 

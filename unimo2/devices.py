@@ -1,4 +1,4 @@
-"""Devices and dtypes by the names that users type; cores and launched processes of this machine.
+"""Devices and dtypes by the names that users type; cores and processes of this machine.
 
 The names are known before torch is imported.
 """
@@ -6,6 +6,11 @@ The names are known before torch is imported.
 from __future__ import annotations
 
 import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from unimo2.errors import UsageError
@@ -113,6 +118,33 @@ def is_first_process() -> bool:
         return launched_rank() == 0
     except UsageError:  # is said where the number of processes matters
         return True
+
+
+def end_with(parent: int) -> None:
+    """Begin a worker process: leave interruptions to its parent, and end when that does, however."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1.0)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+@contextmanager
+def ended_on_error() -> Iterator[None]:
+    """End the worker processes that were started within, in the middle of their work, on an error."""
+    import multiprocessing
+
+    others = set(multiprocessing.active_children())
+    try:
+        yield
+    except BaseException:
+        for process in set(multiprocessing.active_children()) - others:
+            process.kill()
+        raise
 
 
 def total(value: Tensor) -> Tensor:

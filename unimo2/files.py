@@ -158,9 +158,13 @@ def write_text(path: Path, text: str) -> None:
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Hold a folder's lock, waiting for other processes; the system drops it with the process."""
+    """Make a folder and hold its lock, waiting for other processes.
+
+    The system drops the lock with the process.
+    """
     import fcntl  # of POSIX alone
 
+    folder.mkdir(parents=True, exist_ok=True)
     handle = os.open(folder, os.O_RDONLY)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX)

@@ -11,9 +11,10 @@ from evals import records
 from evals.ablation import running
 from evals.ablation.columns import GridColumn
 from evals.ablation.rows import AblationRow, digest, same_row
-from evals.ablation.study import WEIGHT, Study, trained_facts
+from evals.ablation.study import Study, trained_facts
 from evals.jobs import Cost, PlannedJob, State, last_logged, unique
 from evals.records import Record
+from unimo2.training import LOG, RETRIEVAL_WEIGHT, SUMMARY
 
 RowState = Literal["done", "trained", "interrupted", "to do"]
 
@@ -24,7 +25,7 @@ class Cell:
 
     Attributes:
         column: What is measured.
-        record: Of the finished evaluation, or None.
+        record: The record of the finished evaluation, or None.
         jobs: Its fine-tuning, unless it is zero-shot, and its evaluation; none where it is done.
     """
 
@@ -56,7 +57,7 @@ class Planned:
 
 
 class Estimates(Protocol):
-    """Judges costs by records of other rows and models; see `evals.ablation.cost.Estimator`."""
+    """Judges costs by records of other rows and models; see `evals.ablation.estimates.Estimator`."""
 
     def training(self, row: AblationRow) -> Cost:
         """Of a row's training."""
@@ -120,7 +121,7 @@ def make_plan(
         study: What the rows share.
         rows: The trainings.
         found: From `find_records`.
-        cost: An `evals.ablation.cost.Estimator`.
+        cost: An `evals.ablation.estimates.Estimator`.
 
     Raises:
         BadData: A record that cannot be read.
@@ -171,9 +172,9 @@ class _Labels:
 
 
 def _state(study: Study, row: AblationRow) -> RowState:
-    if WEIGHT in trained_facts(study.folder(row)):
+    if RETRIEVAL_WEIGHT in trained_facts(study.folder(row)):
         return "trained"
-    return "interrupted" if (study.folder(row) / "log.jsonl").is_file() else "to do"
+    return "interrupted" if (study.folder(row) / LOG).is_file() else "to do"
 
 
 def _base_jobs(
@@ -188,7 +189,7 @@ def _base_jobs(
         done = last_logged(study.folder(row)).get("step", 0) / row.recipe.training.steps
         price = cost.training(row).part(1.0 - done)
         jobs.append(PlannedJob(name, work, (), how, price))
-    if row.inference and WEIGHT not in trained_facts(study.base(row)):
+    if row.inference and RETRIEVAL_WEIGHT not in trained_facts(study.base(row)):
         needs = tuple(job.name for job in jobs)
         work = partial(running.switch_off, study, row)
         name = f"{labels.model(row)}: switch off"
@@ -207,9 +208,9 @@ def _cell_jobs(
     """The fine-tuning and the evaluation of a column that is not done."""
     needs = tuple(job.name for job in base)
     jobs: list[PlannedJob] = []
-    folder = study.tuned(row, column) if not column.zero_shot else study.base(row)
-    if not column.zero_shot and not (folder / running.SUMMARY).is_file():
-        begun = (folder / "log.jsonl").is_file()
+    folder = study.measured(row, column)
+    if not column.zero_shot and not (folder / SUMMARY).is_file():
+        begun = (folder / LOG).is_file()
         name = f"{label}: fine-tune {column.name}"
         work = partial(running.tune, study, row, column)
         state = State.INTERRUPTED if begun else State.TO_DO

@@ -7,7 +7,6 @@ import os
 import shlex
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import TYPE_CHECKING, Any
@@ -15,17 +14,17 @@ from typing import TYPE_CHECKING, Any
 from evals import records
 from evals.ablation.columns import RETRIEVAL, GridColumn
 from evals.ablation.rows import AblationRow
-from evals.ablation.study import TRAINED, WEIGHT, Study, trained_facts
+from evals.ablation.study import TRAINED, Study, facts_in, trained_facts
 from evals.datasets.suites import MINI
 from evals.records import Record, workspace
 from unimo2.console import showing
 from unimo2.errors import UsageError
 from unimo2.files import locked, write_text
+from unimo2.training import RETRIEVAL_WEIGHT, SUMMARY
 
 if TYPE_CHECKING:
     from zoo.cards import Card
 
-SUMMARY = "train.json"  # in the folder of a training, once it has ended
 # Images of the validation split on which a row's weight of the contrastive score is chosen.
 WEIGHT_IMAGES = 100
 
@@ -38,22 +37,14 @@ def train_row(study: Study, row: AblationRow) -> None:
         row: The training.
     """
     folder = study.folder(row)
-    with alone(folder):
+    with locked(folder):
         facts = trained_facts(folder)
         if not facts:
             facts = _pretrained(study, row, folder)
             _note(folder, facts)
-        if WEIGHT not in facts:
-            _note(folder, {**facts, WEIGHT: _weighed(study, folder)})
+        if RETRIEVAL_WEIGHT not in facts:
+            _note(folder, {**facts, RETRIEVAL_WEIGHT: _weighed(study, folder)})
         shutil.rmtree(folder / "checkpoint", ignore_errors=True)
-
-
-@contextmanager
-def alone(folder: Path) -> Iterator[None]:
-    """Work in a folder while no other process does: of a second one of the same plan, say."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with locked(folder):
-        yield
 
 
 def _note(folder: Path, facts: Mapping[str, Any]) -> None:
@@ -133,11 +124,11 @@ def switch_off(study: Study, row: AblationRow) -> None:
         config.update(dict(row.inference))
         config.save_pretrained(partial)
 
-    with alone(base):
-        if WEIGHT not in trained_facts(base):
+    with locked(base):
+        if RETRIEVAL_WEIGHT not in trained_facts(base):
             write_folder(base / "model", write)
             shutil.copyfile(study.folder(row) / SUMMARY, base / SUMMARY)
-            _note(base, {WEIGHT: _weighed(study, base)})
+            _note(base, {RETRIEVAL_WEIGHT: _weighed(study, base)})
 
 
 def tune(study: Study, row: AblationRow, column: GridColumn) -> None:
@@ -148,7 +139,7 @@ def tune(study: Study, row: AblationRow, column: GridColumn) -> None:
     request = FinetuneRequest(
         column.benchmark, str(model), model, study.suite.root, device=study.device
     )
-    with alone(folder):
+    with locked(folder):
         if not (folder / SUMMARY).is_file():
             finetune(request, study.recipe(row, column), folder)
         shutil.rmtree(folder / "checkpoint", ignore_errors=True)
@@ -156,14 +147,13 @@ def tune(study: Study, row: AblationRow, column: GridColumn) -> None:
 
 def evaluation_folder(study: Study, row: AblationRow, column: GridColumn) -> Path:
     """Where a column's evaluation is under way; its record is moved among the runs when it is whole."""
-    base = study.base(row) if column.zero_shot else study.tuned(row, column)
-    return base / f"evaluation-{column.name}"
+    return study.measured(row, column) / f"evaluation-{column.name}"
 
 
 def evaluate(study: Study, row: AblationRow, column: GridColumn) -> Record:
     """Measure a row's model on a column, as `unimo2 eval` does, and put its record among the runs."""
     folder = evaluation_folder(study, row, column)
-    with alone(folder):
+    with locked(folder):
         record = _publish(study, row, column, _measured(study, row, column, folder))
         shutil.rmtree(folder, ignore_errors=True)
     return record
@@ -193,7 +183,6 @@ def _card(study: Study, row: AblationRow, column: GridColumn) -> Card:
     """The card of a row's model: what it has seen decides whether a measurement is zero-shot."""
     import zoo
 
-    folder = study.base(row) if column.zero_shot else study.tuned(row, column)
     training = row.recipe.training
     seen = [*training.pair_sets, *training.image_sets, *training.text_sets]
     seen += [] if column.zero_shot else [column.dataset]
@@ -204,23 +193,23 @@ def _card(study: Study, row: AblationRow, column: GridColumn) -> Card:
         unknown += () if found is not None else (f"unknown: the data of {tower}",)
     told = [f"suite {MINI}: train splits of {', '.join(seen)}"]
     names = tuple(told if study.suite.name == MINI else seen)
-    known = zoo.resolve((folder / "model").resolve())
+    known = zoo.resolve((study.measured(row, column) / "model").resolve())
     return replace(known, name=row.recipe.name, training_data=(*names, *unknown))
 
 
 def _tower_data(tower: str) -> list[str] | None:
     """Data sets that a tower of this project has seen, which its training noted beside it."""
-    path = Path(tower.removeprefix("local-dir:")).parent / SUMMARY
-    if not path.is_file():
+    told = facts_in(Path(tower.removeprefix("local-dir:")).parent / SUMMARY)
+    if not told:
         return None
-    config = json.loads(path.read_text(encoding="utf-8")).get("config", {})
+    config = told.get("config", {})
     return [*config.get("image_sets", ()), *config.get("text_sets", ())]
 
 
 def _publish(study: Study, row: AblationRow, column: GridColumn, measured: Record) -> Record:
     """Complete a row's record and move its run folder among the runs, in one step."""
     facts = trained_facts(study.folder(row))
-    cost = {key: value for key, value in facts.items() if key not in ("folder", WEIGHT)}
+    cost = {key: value for key, value in facts.items() if key not in ("folder", RETRIEVAL_WEIGHT)}
     conditions = study.conditions(row, column)
     if not column.zero_shot:
         conditions["cost"] = _tuning_cost(study.tuned(row, column))
@@ -253,10 +242,7 @@ def _publish(study: Study, row: AblationRow, column: GridColumn, measured: Recor
 
 def _tuning_cost(folder: Path) -> dict[str, Any]:
     """Steps and seconds of a finished fine-tuning."""
-    path = folder / SUMMARY
-    if not path.is_file():
-        return {}
-    told = json.loads(path.read_text(encoding="utf-8"))
+    told = facts_in(folder / SUMMARY)
     return {name: told[name] for name in ("steps", "seconds", "precision") if name in told}
 
 
@@ -264,7 +250,7 @@ def _notes(study: Study, row: AblationRow, column: GridColumn) -> list[str]:
     """How the retrieval weight was chosen, and which parts were switched off from when on."""
     notes = []
     if column.zero_shot:
-        chosen = trained_facts(study.base(row)).get(WEIGHT)
+        chosen = trained_facts(study.base(row)).get(RETRIEVAL_WEIGHT)
         text = "is the configuration's: no validation split"
         if chosen is not None:
             text = f"was chosen on {chosen['images']} validation images ({chosen['captions']} captions)"

@@ -15,8 +15,8 @@ from evals.training import finetune_recipe
 if TYPE_CHECKING:
     from unimo2.training.finetuning.config import FinetuneRecipe
 
-TRAINED = "trained.json"  # in a row's folder, once its training is complete
-WEIGHT = "retrieval_weight"  # its entry, once the weight is chosen: the last thing that is done
+# In a row's folder, once its training is complete; the choice of its retrieval weight is noted last.
+TRAINED = "trained.json"
 
 
 @dataclass(frozen=True)
@@ -77,6 +77,10 @@ class Study:
         key = digest(_settings(self.recipe(row, column)))[:8]
         return self.base(row) / "finetune" / f"{column.benchmark}-{key}"
 
+    def measured(self, row: AblationRow, column: GridColumn) -> Path:
+        """The folder of the model that a column measures, in `model`."""
+        return self.base(row) if column.zero_shot else self.tuned(row, column)
+
     def shortlist(self, column: GridColumn) -> int | None:
         """K of a column's evaluation."""
         return self.rerank if column.scores_pairs else None
@@ -111,5 +115,9 @@ def _settings(recipe: FinetuneRecipe, seed: bool = True) -> dict[str, Any]:
 
 def trained_facts(folder: Path) -> dict[str, Any]:
     """What is noted of a row's complete training; nothing where it is not complete."""
-    path = folder / TRAINED
+    return facts_in(folder / TRAINED)
+
+
+def facts_in(path: Path) -> dict[str, Any]:
+    """The values of a JSON file; nothing where there is none."""
     return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}

@@ -27,6 +27,7 @@ from unimo2.cli.options import (
 from unimo2.console import print_table
 from unimo2.devices import is_first_process, launched_processes
 from unimo2.files import PathUse, expanded
+from unimo2.training import SUMMARY
 from zoo.cli import model_names
 
 if TYPE_CHECKING:
@@ -119,7 +120,7 @@ def pretrain(
     )
     if recipe.training.trains == "unimo2":
         choice = training.choose_retrieval_weight(
-            summary.model_folder, root, output / "train.json", device
+            summary.model_folder, root, output / SUMMARY, device
         )
         if choice is not None:
             say(

@@ -10,19 +10,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evals import records
-from evals.ablation.running import alone
+from evals.ablation.study import facts_in
 from evals.datasets.suites import Suite
 from evals.embedded.models import PRETRAINED, EmbeddedModel, embedded_models, folder_of
 from evals.jobs import Cost, PlannedJob, State, last_logged
 from evals.records import Record
 from evals.registry import get_benchmark, shown
 from unimo2.errors import UsageError
+from unimo2.files import locked
+from unimo2.training import LOG, RETRIEVAL_WEIGHT, SUMMARY
 
 if TYPE_CHECKING:
     from unimo2.training.finetuning.config import FinetuneRecipe
     from unimo2.training.recipes import Recipe
 
-SUMMARY, WEIGHT = "train.json", "retrieval_weight"
 _TOWERS = {"vision_tower": "local-dir:{}", "text_tower": "{}"}
 
 
@@ -101,7 +102,7 @@ class Reproduction:
         return self.has_ended(model) and (
             bool(model.task)
             or self.recipe(model).training.trains != "unimo2"
-            or WEIGHT in _read(self.folder(model.name) / SUMMARY)
+            or RETRIEVAL_WEIGHT in facts_in(self.folder(model.name) / SUMMARY)
         )
 
     def has_ended(self, model: EmbeddedModel) -> bool:
@@ -113,7 +114,7 @@ class Reproduction:
         own = self.folder(model.name) / SUMMARY
         if not own.is_file():
             return False
-        told = _read(own)["config"]
+        told = facts_in(own)["config"]
         recipe = self.tuning_recipe(model) if model.task else self.recipe(model)
         wanted = json.loads(json.dumps(recipe.training.identity()))
         counted = ("steps", "schedule", "drop_at") if model.task and wanted["epochs"] else ()
@@ -144,7 +145,7 @@ class Reproduction:
     def _training(self, model: EmbeddedModel) -> PlannedJob:
         work = partial(tune_model if model.task else pretrain_model, self, model)
         needs = map(training_name, self.needs(model))
-        begun = (self.folder(model.name) / "log.jsonl").is_file()
+        begun = (self.folder(model.name) / LOG).is_file()
         state = State.INTERRUPTED if begun else State.TO_DO
         state = State.DONE if self.is_trained(model) else state
         cost = self._training_cost(model) if state is State.INTERRUPTED else Cost(None)
@@ -233,17 +234,12 @@ def _tower(place: str) -> str:
     return path.parent.name if path.name == "model" and path.parent.name in known else ""
 
 
-def _read(path: Path) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return found
-
-
 def pretrain_model(plan: Reproduction, model: EmbeddedModel) -> None:
     """Pre-train a model as `unimo2 pretrain` does, or what is left of that."""
     from evals import training
 
     recipe, folder, root = plan.recipe(model), plan.folder(model.name), plan.suite.root
-    with alone(folder):
+    with locked(folder):
         if not plan.has_ended(model):
             training.pretrain(recipe, root, folder, plan.resume(model), plan.device)
         if recipe.training.trains == "unimo2" and not plan.is_trained(model):
@@ -260,7 +256,7 @@ def tune_model(plan: Reproduction, model: EmbeddedModel) -> None:
         plan.folder(model.name),
         plan.suite.root,
     )
-    with alone(folder):
+    with locked(folder):
         resume = plan.resume(model)
         request = training.FinetuneRequest(model.task, str(start), start, root, resume, plan.device)
         if not plan.has_ended(model):

@@ -7,8 +7,6 @@ import multiprocessing
 import os
 import re
 import shutil
-import signal
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -18,6 +16,7 @@ from typing import Any, Protocol
 
 from evals.jobs.plan import PlannedJob, State
 from unimo2.console import announce, duration
+from unimo2.devices import cores, end_with, ended_on_error
 from unimo2.errors import Unimo2Error, UsageError
 
 LOCAL, SLURM = "local", "slurm"
@@ -190,16 +189,11 @@ def _processes(engine: Engine) -> Iterator[Submit]:
     places = context.Queue()
     for place in _places(engine):
         places.put(place)
-    before = set(multiprocessing.active_children())
-    pool = ProcessPoolExecutor(engine.jobs, context, _begin, (places,))
-    try:
+    with (
+        ProcessPoolExecutor(engine.jobs, context, _begin, (places, os.getpid())) as pool,
+        ended_on_error(),
+    ):
         yield lambda job: pool.submit(_work, job, _log(engine, job))
-    except BaseException:
-        pool.shutdown(wait=False, cancel_futures=True)
-        for child in set(multiprocessing.active_children()) - before:
-            child.terminate()
-        raise
-    pool.shutdown()
 
 
 def _places(engine: Engine) -> list[Mapping[str, str]]:
@@ -219,22 +213,14 @@ def _places(engine: Engine) -> list[Mapping[str, str]]:
         given = os.environ.get("CUDA_VISIBLE_DEVICES", "")
         names = given.split(",") if given else [str(number) for number in range(gpus)]
         return [{"CUDA_VISIBLE_DEVICES": name} for name in names[: engine.jobs]]
-    threads = max(1, len(os.sched_getaffinity(0)) // engine.jobs)
+    threads = max(1, cores() // engine.jobs)
     return [{"OMP_NUM_THREADS": str(threads)} for _ in range(engine.jobs)]
 
 
-def _begin(places: Any) -> None:
-    """Begin a process of the pool: take a place, leave Ctrl-C to the first one, and end with it."""
+def _begin(places: Any, parent: int) -> None:
+    """Begin a process of the pool: take a place, and end with the first process."""
     os.environ.update(places.get())
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    parent = multiprocessing.parent_process()
-
-    def end_with() -> None:
-        if parent is not None:
-            parent.join()
-            os.kill(os.getpid(), signal.SIGKILL)
-
-    threading.Thread(target=end_with, daemon=True).start()
+    end_with(parent)
 
 
 # On a cluster.

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from unimo2.console import duration
+from unimo2.training import LOG
 
 
 class State(str, Enum):
@@ -70,7 +71,7 @@ class PlannedJob:
 
 def last_logged(folder: Path) -> Mapping[str, Any]:
     """The last line of losses that a training in a folder has logged: "step", "seconds" ...; or nothing."""
-    path = folder / "log.jsonl"
+    path = folder / LOG
     for text in reversed(path.read_text(encoding="utf-8").splitlines() if path.is_file() else ()):
         try:
             line = json.loads(text)

@@ -61,6 +61,7 @@ SlurmParameters = Annotated[
     ),
     Needs("engine"),
 ]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Show the plan and its cost, and stop.")]
 FinetuneSet = Annotated[
     list[str] | None,
     typer.Option(
@@ -165,9 +166,7 @@ def ablate(
     output: Annotated[Path, typer.Option(help="Folder for runs."), PathUse.WRITES_FOLDER] = Path(
         "runs"
     ),
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Show the plan and its cost, and stop.")
-    ] = False,
+    dry_run: DryRun = False,
     export: Annotated[
         Path | None,
         typer.Option(help="Folder to copy the rows' records to, laid out as evals/measured."),
@@ -183,7 +182,6 @@ def ablate(
     only those that need it.
     """
     from evals import ablation
-    from evals.ablation.estimates import Estimator
     from evals.datasets import suites
     from reports.grid import GridRows, table_columns
 
@@ -203,14 +201,12 @@ def ablate(
         some, note = _rows(data, pick, config, tables, asked, full)
         rows += some
         notes = [note] if note else []
-    found = ablation.find_records(study)
-    plan = ablation.make_plan(study, rows, found, Estimator(study, found))
+    plan = _planned(study, rows)
     if not as_json:
         say(_plan_text(study, plan, notes))
     if not dry_run:
         _run(plan, engine_of(engine, jobs, output, device, slurm, as_json))
-        found = ablation.find_records(study)
-        plan = ablation.make_plan(study, rows, found, Estimator(study, found))
+        plan = _planned(study, rows)
     done = [cell.record for planned in plan for cell in planned.cells if cell.record]
     if as_json:
         print_json(_as_json(plan))
@@ -242,7 +238,6 @@ class GridRequest:
     def plan(self, whole: Reproduction) -> list[Planned]:
         """The rows as they are now."""
         from evals import ablation
-        from evals.ablation.estimates import Estimator
         from evals.embedded.reproducing import located
         from reports.grid import GridRows, table_columns
 
@@ -258,8 +253,7 @@ class GridRequest:
                 return located(_recipe(config, None, seed, whole.settings), whole.output)
 
             rows += _rows(whole.suite, pick, self.config, self.tables, GridRows(), False)[0]
-        found = ablation.find_records(study)
-        return ablation.make_plan(study, rows, found, Estimator(study, found))
+        return _planned(study, rows)
 
     def jobs(self, whole: Reproduction) -> list[PlannedJob]:
         """What is left of them; rows wait for the towers that their recipe starts from."""
@@ -289,6 +283,15 @@ def engine_of(
 
     parameters = slurm_parameters(slurm or [])
     return Engine(kind, jobs, output / "jobs", device, parameters, quiet=quiet)
+
+
+def _planned(study: Study, rows: Sequence[AblationRow]) -> list[Planned]:
+    """The plan as it is now."""
+    from evals import ablation
+    from evals.ablation.estimates import Estimator
+
+    found = ablation.find_records(study)
+    return ablation.make_plan(study, rows, found, Estimator(study, found))
 
 
 def _rows(

@@ -11,6 +11,7 @@ import typer
 
 from reports.cli.ablate import (
     ABLATION_RERANK,
+    DryRun,
     EngineName,
     FinetuneSet,
     GridRequest,
@@ -78,9 +79,7 @@ def reproduce(
     output: Annotated[
         Path, typer.Option(help="Folder for runs, trainings included."), PathUse.WRITES_FOLDER
     ] = Path("runs"),
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Show the plan and its cost, and stop.")
-    ] = False,
+    dry_run: DryRun = False,
     export: Annotated[
         Path | None,
         typer.Option(
@@ -151,12 +150,11 @@ def _numbers(typed: Sequence[str]) -> list[int]:
 def _measurements(numbers: Sequence[int]) -> list[Measurement]:
     """What fills the columns of Tables 1 to 3; one of MNLI's fills two."""
     from evals.embedded.reproducing import Measurement, measurable
-    from reports.selection import ZERO_SHOT, columns_of
+    from reports.selection import ZERO_SHOT, blocks_of
 
-    blocks = dict.fromkeys(column.block for number in numbers for column in columns_of(number))
     every = [
         Measurement(model, block.benchmark, block.splits[0], block.setting == ZERO_SHOT)
-        for block in blocks
+        for block in blocks_of(numbers)
         for model in measurable(block.benchmark, block.setting == ZERO_SHOT)
     ]
     return list(dict.fromkeys(every))

@@ -66,7 +66,6 @@ def keep(
     home = cache_folder() / "indexes" / hashlib.sha256(text.encode()).hexdigest()[:24]
     asked = time.time()
     try:
-        home.mkdir(parents=True, exist_ok=True)
         with locked(home):
             if (kept := _kept(home, folders, asked)) is None:
                 if notice is not None:

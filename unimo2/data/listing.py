@@ -7,10 +7,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import signal
 import tempfile
-import threading
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -20,7 +17,7 @@ from typing import Any, NamedTuple
 
 from unimo2.data.index import Index, TextFiles
 from unimo2.data.kept_index import FileIndex, Notice, keep, read_columns, write_columns
-from unimo2.devices import own_cores
+from unimo2.devices import end_with, ended_on_error, own_cores
 from unimo2.errors import UsageError
 from unimo2.formats.parsing import Skips
 
@@ -66,33 +63,14 @@ def _workers(parts: int) -> Iterator[ProcessPoolExecutor | None]:
     if count == 1 or "fork" not in multiprocessing.get_all_start_methods():
         yield None
         return
-    others = set(multiprocessing.active_children())
     context = multiprocessing.get_context("fork")
     try:
-        workers = ProcessPoolExecutor(count, context, _depend, (os.getpid(),))
+        workers = ProcessPoolExecutor(count, context, end_with, (os.getpid(),))
     except (OSError, ImportError, NotImplementedError):  # no semaphores, as without /dev/shm
         yield None
         return
-    with workers as pool:
-        try:
-            yield pool
-        except BaseException:
-            for process in set(multiprocessing.active_children()) - others:
-                process.kill()
-            raise
-
-
-def _depend(parent: int) -> None:
-    """Leave interruptions to the parent, and end when it does, however it ends."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(1.0)
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
+    with workers as pool, ended_on_error():
+        yield pool
 
 
 def _listed(wanted: Wanted, pool: ProcessPoolExecutor | None, lost: Skips) -> FileIndex:

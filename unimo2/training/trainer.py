@@ -29,7 +29,7 @@ from transformers import PreTrainedModel
 from unimo2.data.batches import Batch
 from unimo2.data.seeding import DROPOUT, Shard, stream_seed
 from unimo2.errors import TrainingFailed, UsageError
-from unimo2.training import checkpoints
+from unimo2.training import LOG, SUMMARY, checkpoints
 from unimo2.training.config import LoopConfig
 from unimo2.training.dictionary_usage import collapse_warning
 from unimo2.training.distributed import Trackers, make_accelerator
@@ -248,7 +248,7 @@ class _Run:
             self._take_up(state, folder, resume)
         if self.accelerator.is_main_process:
             self.output.mkdir(parents=True, exist_ok=True)
-            self.log = LogFile(self.output / "log.jsonl", keep_until=self.step)
+            self.log = LogFile(self.output / LOG, keep_until=self.step)
             self.last = self.log.losses
 
     def _require_one_state(self, step: int | None) -> None:
@@ -472,6 +472,6 @@ class _Run:
         )
         if self.accelerator.is_main_process:
             document = report(summary, self.config, self.task, self.changes, self.accelerator)
-            checkpoints.write_json(self.output / "train.json", document)
+            checkpoints.write_json(self.output / SUMMARY, document)
         self.accelerator.wait_for_everyone()
         return summary

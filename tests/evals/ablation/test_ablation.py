@@ -19,7 +19,6 @@ from evals.ablation import (
 )
 from evals.ablation.cost import pair_flops
 from evals.ablation.estimates import Estimator
-from evals.ablation.study import WEIGHT
 from evals.datasets.suites import Suite
 from evals.jobs import Cost, Engine, run_jobs
 from evals.metrics.ranking import Metric
@@ -27,6 +26,7 @@ from evals.records import Record
 from unimo2.errors import UsageError
 from unimo2.modeling.model import Unimo2Model, Unimo2Output
 from unimo2.processing import Unimo2Processor, train_tokenizer
+from unimo2.training import RETRIEVAL_WEIGHT
 from unimo2.training.checkpoints import save_model
 from unimo2.training.config import PretrainConfig
 from unimo2.training.pretraining import model_config
@@ -446,11 +446,11 @@ def test_a_weight_that_was_not_chosen_is_chosen_before_a_row_counts_as_trained(w
     with pytest.raises(KeyboardInterrupt):
         do(study)
     path = study.folder(row) / "trained.json"
-    assert f'"{WEIGHT}"' in path.read_text()
-    path.write_text(path.read_text().replace(WEIGHT, "other"))
+    assert f'"{RETRIEVAL_WEIGHT}"' in path.read_text()
+    path.write_text(path.read_text().replace(RETRIEVAL_WEIGHT, "other"))
     workers.break_evaluation = False
     assert do(study)[0] == ["interrupted"]
-    assert len(workers.trained) == 1 and f'"{WEIGHT}"' in path.read_text()
+    assert len(workers.trained) == 1 and f'"{RETRIEVAL_WEIGHT}"' in path.read_text()
 
 
 def test_columns_are_tasks_and_zero_shot_benchmarks():
