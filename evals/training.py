@@ -56,6 +56,7 @@ def pretrain(recipe: Recipe, root: Path, output: Path, resume: str, device: str)
     Raises:
         UsageError: Or one of its kinds.
     """
+    import zoo
     from evals.records.environment import peak_memory_mb
     from unimo2.bench.scale import of_pretraining
     from unimo2.training.logging import TrainingBar
@@ -68,7 +69,7 @@ def pretrain(recipe: Recipe, root: Path, output: Path, resume: str, device: str)
         return _train_tower(recipe, root, output, resume, device)
     started = time.perf_counter()
     with showing(quiet=not is_first_process()):
-        prepared = prepare(recipe, root, _announce)
+        prepared = prepare(recipe, root, _announce, zoo.embedded_folders())
     for line in prepared.skips.lines():
         _announce(f"left out: {line}")
     for kind, facts in prepared.corpora.describe().items():

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from zoo.protocols import Model
 
-__all__ = ["load", "load_card", "resolve", "task_adapter", "weights_folder"]
+__all__ = ["embedded_folders", "load", "load_card", "resolve", "task_adapter", "weights_folder"]
 
 
 def load(
@@ -179,6 +179,13 @@ def _card_of_file(path: Path) -> Card:
 def _own(name: str, source: Source) -> Card:
     """A card for the user's own code; what it can do is asked once it is loaded."""
     return Card(name, source.kind, "the user's own code", source, (), "unknown", "unknown")
+
+
+def embedded_folders() -> dict[str, Path]:
+    """The folders of the models that come with the package, by their cards' names."""
+    embedded = [card for card in cards.read_all().values() if card.source.kind == "embedded"]
+    folders = {card.name: Path(__file__).parent / card.source.location for card in embedded}
+    return {name: folder for name, folder in folders.items() if folder.is_dir()}
 
 
 def _folder(card: Card) -> Path:

@@ -57,13 +57,14 @@ def _pretrained(study: Study, row: AblationRow, folder: Path) -> dict[str, Any]:
 
     A row that leaves corpora out reads the others by the tokenizer that all rows share.
     """
+    import zoo
     from evals.records import environment
     from unimo2.devices import find_device
     from unimo2.training.logging import TrainingBar
     from unimo2.training.pretraining import model_config, prepare, pretrain
 
     with showing():
-        found = prepare(row.shared, study.suite.root)
+        found = prepare(row.shared, study.suite.root, towers=zoo.embedded_folders())
     config = model_config(row.recipe, len(found.processor.tokenizer))
     training, corpora = row.recipe.training, found.corpora
     own = replace(
@@ -198,7 +199,14 @@ def _card(study: Study, row: AblationRow, column: GridColumn) -> Card:
 
 
 def _tower_data(tower: str) -> list[str] | None:
-    """Data sets that a tower of this project has seen, which its training noted beside it."""
+    """Data sets that a tower of this project has seen, by its card or its training's notes beside it."""
+    from zoo import cards
+    from zoo.lineage import lineage
+
+    known = cards.read_all()
+    if tower in known:
+        seen = lineage(known[tower], known)
+        return [name.rpartition("/")[2] for name in sorted(seen.seen)] if seen.complete else None
     told = facts_in(Path(tower.removeprefix("local-dir:")).parent / SUMMARY)
     if not told:
         return None

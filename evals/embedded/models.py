@@ -112,12 +112,6 @@ def embedded_models() -> list[EmbeddedModel]:
             (*_PAIRS, *_IMAGES, *_TEXTS),
         ),
         EmbeddedModel(
-            "mini-scale",
-            "UNIMO-2 of three fusion layers, pre-trained on the embedded suite from mini-vit and "
-            "mini-roberta",
-            (*_PAIRS, *_IMAGES, *_TEXTS),
-        ),
-        EmbeddedModel(
             "mini-clip",
             f"CLIP of transformers {_PEER}",
             _PAIRS,

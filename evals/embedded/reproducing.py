@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from unimo2.training.recipes import Recipe
 
 _TOWERS = {"vision_tower": "local-dir:{}", "text_tower": "{}"}
+_KNOWN_TOWERS = ("mini-vit", "mini-roberta")
 
 
 @dataclass(frozen=True)
@@ -76,9 +77,12 @@ class Reproduction:
 
     def recipe(self, model: EmbeddedModel) -> Recipe:
         """The recipe of a pre-trained model; towers that are embedded models are those of the runs."""
+        return located(self._shipped(model), self.output)
+
+    def _shipped(self, model: EmbeddedModel) -> Recipe:
         from unimo2.training.recipes import load_recipe, override
 
-        return located(override(load_recipe(model.name), self.settings), self.output)
+        return override(load_recipe(model.name), self.settings)
 
     def tuning_recipe(self, model: EmbeddedModel) -> FinetuneRecipe:
         """The recipe of a fine-tuned model: that of the pre-trained model's size."""
@@ -91,7 +95,7 @@ class Reproduction:
 
     def needs(self, model: EmbeddedModel) -> tuple[str, ...]:
         """The models that its training starts from."""
-        return (PRETRAINED,) if model.task else towers_of(self.recipe(model))
+        return (PRETRAINED,) if model.task else towers_of(self._shipped(model))
 
     def is_trained(self, model: EmbeddedModel) -> bool:
         """Whether its run has come to the end; of UNIMO-2's, the choice of the retrieval weight.
@@ -213,25 +217,18 @@ def training_name(model: str) -> str:
 
 def towers_of(recipe: Recipe) -> tuple[str, ...]:
     """The embedded towers that a recipe starts from."""
-    named = (_tower(str(getattr(recipe.training, field))) for field in _TOWERS)
-    return tuple(dict.fromkeys(filter(None, named)))
+    named = [str(getattr(recipe.training, field)) for field in _TOWERS]
+    return tuple(name for name in named if name in _KNOWN_TOWERS)
 
 
 def located(recipe: Recipe, runs: Path) -> Recipe:
     """The recipe with its embedded towers as they are trained in a runs folder."""
     for field, form in _TOWERS.items():
-        tower = _tower(str(getattr(recipe.training, field)))
-        if tower:
+        tower = str(getattr(recipe.training, field))
+        if tower in _KNOWN_TOWERS:
             place: dict[str, Any] = {field: form.format(folder_of(tower, runs) / "model")}
             recipe = replace(recipe, training=replace(recipe.training, **place))
     return recipe
-
-
-def _tower(place: str) -> str:
-    """The embedded model that a tower's place names: "local-dir:runs/mini-vit/model" is mini-vit's."""
-    path = Path(place.removeprefix("local-dir:"))
-    known = {"mini-vit", "mini-roberta"}
-    return path.parent.name if path.name == "model" and path.parent.name in known else ""
 
 
 def pretrain_model(plan: Reproduction, model: EmbeddedModel) -> None:
@@ -291,5 +288,5 @@ def measurable(benchmark: str, zero_shot: bool) -> list[str]:
     """The embedded models that fill a column: UNIMO-2's and, zero-shot, those of its peers."""
     get_benchmark(benchmark)  # says what is unknown
     if zero_shot:
-        return [PRETRAINED, "mini-scale", "mini-clip", "mini-vilt"]
+        return [PRETRAINED, "mini-clip", "mini-vilt"]
     return [f"{PRETRAINED}-{shown(benchmark)}"]

@@ -216,16 +216,16 @@ class ModelFields:
 
     @classmethod
     def mini(cls, **overrides: Any) -> Self:
-        """A model of about 2.7 million parameters for the embedded suite, trainable on two cores."""
+        """A model of about 2.4 million parameters for the embedded suite, trained in an hour on two cores."""
         sizes: dict[str, Any] = {
             "image_size": 48,
-            "patch_size": 8,
+            "patch_size": 16,  # as the cells that the suite's scenes are drawn in
             "hidden_size": 128,
             "intermediate_size": 512,
             "num_attention_heads": 4,
             "vision_layers": 4,
-            "text_layers": 2,
-            "fusion_layers": 6,
+            "text_layers": 3,  # fusion starts from them, as many
+            "fusion_layers": 3,  # with two, matching learns nothing that contrast does not know
             "vocab_size": 1200,
             "max_position_embeddings": 130,
             "hidden_dropout": 0.0,
@@ -237,7 +237,11 @@ class ModelFields:
             # right in 51 % of the cases, and in 49 % with the picture of another caption.
             "patch_position_range": 0.5,
             "dictionary_size": 256,
-            "grounded_tokens": 32,
+            "grounded_tokens": 16,
+            # With the literal sums the same rows are chosen for every input (docs/pretraining.md).
+            "grounding_scores": "standard",
+            "grounding_threshold": 0.4,
+            "grounding_temperature": 20.0,
             "itm_input": "product",
             "loss_reduction": "mean",
         }

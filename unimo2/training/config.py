@@ -212,12 +212,13 @@ class PretrainConfig(LoopConfig):
     shuffle_buffer: int = 0
     vocab_size: int = 1000  # of the tokenizer that is trained on the corpora, if one is
     # timm name of the ViT that the Visual Transformer starts from ("local-dir:" and a folder for
-    # one that `trains` left); empty for random weights. Paper: ViT-B/16.
+    # one that `trains` left, mini-vit for the embedded one); empty for random weights. Paper:
+    # ViT-B/16.
     vision_tower: str = ""
     vision_weights: str = ""  # file with its weights; empty for timm's own
-    # RoBERTa (hub id or folder) that the Text Transformer and the Grounded Transformer start from
-    # and whose tokenizer is taken; empty for random weights and a tokenizer trained on the corpora.
-    # Paper: RoBERTa-base.
+    # RoBERTa (hub id, folder, or mini-roberta for the embedded one) that the Text Transformer and
+    # the Grounded Transformer start from and whose tokenizer is taken; empty for random weights and
+    # a tokenizer trained on the corpora. Paper: RoBERTa-base.
     text_tower: str = ""
 
     later: ClassVar[Mapping[str, Any]] = {"mask_unit": "token", "leave_out": ()}

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import chain, islice
 from pathlib import Path
@@ -50,6 +50,8 @@ class PretrainingRun:
     corpora: Corpora
     # what was left out of them: images that are not on disk, rows that cannot be used
     skips: Skips = field(default_factory=Skips)
+    # folders of the towers that a configuration may name, by name
+    towers: Mapping[str, Path] = field(default_factory=dict)
 
 
 def model_config(recipe: Recipe, vocab_size: int | None = None) -> Unimo2Config:
@@ -57,15 +59,35 @@ def model_config(recipe: Recipe, vocab_size: int | None = None) -> Unimo2Config:
     return model_fields(recipe, Unimo2Config, vocab_size)
 
 
-def prepare(recipe: Recipe, root: Path, notice: Notice | None = None) -> PretrainingRun:
+def located(training: PretrainConfig, towers: Mapping[str, Path]) -> PretrainConfig:
+    """The configuration with the places of towers that it names, by the folders of known towers."""
+    vision, text = training.vision_tower, training.text_tower
+    return replace(
+        training,
+        vision_tower=f"{TIMM_FOLDER}{towers[vision]}" if vision in towers else vision,
+        text_tower=str(towers.get(text, text)),
+    )
+
+
+def prepare(
+    recipe: Recipe,
+    root: Path,
+    notice: Notice | None = None,
+    towers: Mapping[str, Path] | None = None,
+) -> PretrainingRun:
     """Read the corpora, train the tokenizer, build the model configuration.
 
-    `notice` is called before a reading that takes long.
+    Args:
+        recipe: What is trained, and how.
+        root: Data root.
+        notice: Called before a reading that takes long.
+        towers: Folders of the towers that the recipe may name.
 
     Raises:
         UsageError: Or one of its kinds (MissingData, BadData).
     """
-    training, skips = recipe.training, Skips()
+    towers, skips = towers or {}, Skips()
+    training = located(recipe.training, towers)
     _refuse_damaged_towers(training)
     with stage("listing the corpora"):
         found = _read(training, root, skips, notice)
@@ -97,7 +119,7 @@ def prepare(recipe: Recipe, root: Path, notice: Notice | None = None) -> Pretrai
     )
     with stage("reading the corpora"):
         corpora = _corpora(training, processor, found, lines)
-    return PretrainingRun(processor, config, corpora, skips)
+    return PretrainingRun(processor, config, corpora, skips, towers)
 
 
 def _refuse_damaged_towers(training: PretrainConfig) -> None:
@@ -252,9 +274,10 @@ class PretrainingTask(PairTask):
             whole = Unimo2ForPreTraining(prepared.model_config)
         self.model = whole.unimo2
         if config.vision_tower:
+            places = located(config, prepared.towers)
             weights_file = Path(config.vision_weights) if config.vision_weights else None
-            vit = load_vit(config.vision_tower, weights_file)
-            start_from_towers(self.model, vit, load_roberta(config.text_tower))
+            vit = load_vit(places.vision_tower, weights_file)
+            start_from_towers(self.model, vit, load_roberta(places.text_tower))
         self.objective = JointObjective(whole, config, self.corpora.images is not None)
 
     def save(self, folder: Path, dtype: str) -> None:

@@ -83,8 +83,9 @@ def test_towers_are_those_of_the_runs_folder(plan):
     """Against the places that the recipes name, below another runs folder."""
     training = plan.recipe(MODELS["mini-vilt"]).training
     assert training.vision_tower == f"local-dir:{plan.output}/mini-vit/model"
-    assert reproducing.towers_of(plan.recipe(MODELS["mini-scale"])) == ("mini-vit", "mini-roberta")
-    assert reproducing.towers_of(plan.recipe(MODELS[PRETRAINED])) == ()
+    assert plan.needs(MODELS["mini-vilt"]) == ("mini-vit",)
+    assert plan.needs(MODELS[PRETRAINED]) == ("mini-vit", "mini-roberta")
+    assert plan.needs(MODELS["mini-clip"]) == ()
 
 
 def test_a_pretraining_without_its_retrieval_weight_has_not_finished(plan):
