@@ -8,7 +8,8 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from evals.records import RECORD
-from evals.records.workspace import IDENTITY, is_worked_on
+from evals.records.workspace import IDENTITY
+from unimo2.files import is_locked
 
 # Files that a run keeps while it is unfinished: a file for the items from one place to another.
 _PARTS = {"predictions": "items", "blocks": "captions"}
@@ -55,4 +56,4 @@ def _look(folder: Path, runs: Path) -> Unfinished:
                 done, unit = done + int(found[2]) - int(found[1]), name
                 last = max(last, path.stat().st_mtime)
     when = datetime.fromtimestamp(last, timezone.utc).strftime("%Y-%m-%d %H:%M:%S")
-    return Unfinished(folder.relative_to(runs).as_posix(), done, unit, is_worked_on(folder), when)
+    return Unfinished(folder.relative_to(runs).as_posix(), done, unit, is_locked(folder), when)

@@ -157,20 +157,42 @@ def write_text(path: Path, text: str) -> None:
 
 
 @contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Make a folder and hold its lock, waiting for other processes.
+def locked(folder: Path, wait: bool = True) -> Iterator[bool]:
+    """Make a folder and hold its lock, which the system drops with the process.
 
-    The system drops the lock with the process.
+    Args:
+        folder: The folder.
+        wait: Whether to wait for other processes that have it.
+
+    Yields:
+        Whether this process has the lock.
     """
-    import fcntl  # of POSIX alone
-
     folder.mkdir(parents=True, exist_ok=True)
     handle = os.open(folder, os.O_RDONLY)
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
+        yield _lock(handle, shared=False, wait=wait)
     finally:
         os.close(handle)
+
+
+def is_locked(folder: Path) -> bool:
+    """Whether a living process of this machine holds a folder's lock."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        return not _lock(handle, shared=True, wait=False)
+    finally:
+        os.close(handle)
+
+
+def _lock(handle: int, shared: bool, wait: bool) -> bool:
+    import fcntl  # of POSIX alone
+
+    kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
+    try:
+        fcntl.flock(handle, kind if wait else kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def parse_toml(text: str) -> dict[str, Any]:

@@ -6,9 +6,7 @@ killed is taken up again only by a run of exactly the same identity; any other s
 
 from __future__ import annotations
 
-import fcntl
 import json
-import os
 import re
 import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -18,7 +16,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from evals.records import RECORD
-from unimo2.files import write_text
+from unimo2.files import locked, write_text
 
 IDENTITY = "run.json"
 _UNSAFE = re.compile(r"[^A-Za-z0-9._=-]+")
@@ -73,24 +71,15 @@ def opened(runs: Path, identity: Mapping[str, object], fresh: bool) -> Iterator[
     if not fresh:
         earlier = _unfinished(runs, lambda found: _but_data(found) == _but_data(text))
         for folder in _unfinished(runs, lambda found: found == text):
-            with _locked(folder) as mine:
+            with locked(folder, wait=False) as mine:
                 # Another process may have finished it between the search and the lock.
                 if mine and not (folder / RECORD).exists():
                     yield Workspace(folder)
                     return
     folder = _begin(runs)
-    with _locked(folder):
+    with locked(folder, wait=False):
         write_text(folder / IDENTITY, text)
         yield Workspace(folder, earlier)
-
-
-def is_worked_on(folder: Path) -> bool:
-    """Whether a living process of this machine has a run folder open."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        return not _try_lock(handle, fcntl.LOCK_SH)
-    finally:
-        os.close(handle)
 
 
 def _unfinished(runs: Path, wanted: Callable[[str], bool]) -> list[Path]:
@@ -117,24 +106,3 @@ def _begin(runs: Path) -> Path:
     folder = runs / f"{stamp}-{secrets.token_hex(3)}"
     folder.mkdir(parents=True)
     return folder
-
-
-@contextmanager
-def _locked(folder: Path) -> Iterator[bool]:
-    """Hold a folder's lock; yields False if another living process has it.
-
-    The system drops the lock with the process, so a killed run leaves none behind.
-    """
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        yield _try_lock(handle)
-    finally:
-        os.close(handle)
-
-
-def _try_lock(handle: int, kind: int = fcntl.LOCK_EX) -> bool:
-    try:
-        fcntl.flock(handle, kind | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    return True
