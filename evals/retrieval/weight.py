@@ -32,7 +32,7 @@ class WeightChoice:
     """A weight and how it was found.
 
     Attributes:
-        weight: The best weight.
+        weight: The chosen weight.
         mean_recall_at_1: Mean of the R@1 of both directions there, in percent.
         images: Images of the development split that were used.
         captions: Their captions.
@@ -52,9 +52,11 @@ def scan_weights(
     caption_image: ArrayLike,
     weights: Sequence[float] = WEIGHTS,
 ) -> WeightChoice:
-    """Find the weight with the largest mean R@1 of image and text retrieval.
+    """Find the weight around which the mean R@1 of image and text retrieval is largest.
 
-    Where several weights are equally good, the middle one of them is taken.
+    Neighbouring weights rank almost alike, so that the best of them is best by chance: a weight
+    counts with two on either side (half to twice its size). Where several are equally good, the
+    middle one of them is taken.
 
     Args:
         itm: `[images, captions]`, logits of "match".
@@ -74,11 +76,12 @@ def scan_weights(
     logits = np.asarray(itm, dtype=np.float64)
     scores = np.asarray(contrastive, dtype=np.float64)
     recalls = [_mean_recall(logits + weight * scores, caption_image) for weight in weights]
-    best = max(recalls)
-    equal = [i for i, recall in enumerate(recalls) if recall >= best - 1e-9]
+    smooth = [float(np.mean(recalls[max(0, i - 2) : i + 3])) for i in range(len(recalls))]
+    equal = [i for i, recall in enumerate(smooth) if recall >= max(smooth) - 1e-9]
+    chosen = equal[len(equal) // 2]
     return WeightChoice(
-        weight=float(weights[equal[len(equal) // 2]]),
-        mean_recall_at_1=best,
+        weight=float(weights[chosen]),
+        mean_recall_at_1=recalls[chosen],
         images=len(logits),
         captions=logits.shape[1],
         curve=tuple(zip(map(float, weights), recalls, strict=True)),

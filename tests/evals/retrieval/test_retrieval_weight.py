@@ -33,8 +33,20 @@ def test_every_weight_has_the_recall_of_its_sum():
     assert len(choice.curve) == len(WEIGHTS) and choice.curve[0][0] == 0.0
     for weight, recall in choice.curve:
         assert recall == pytest.approx(recall_by_hand(itm + weight * contrastive, owner))
-    assert choice.mean_recall_at_1 == max(recall for _, recall in choice.curve)
+    assert (choice.weight, choice.mean_recall_at_1) in choice.curve
     assert (choice.images, choice.captions) == (12, 24)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_a_weight_counts_with_its_neighbours(seed):
+    """Truth: the mean of each weight's R@1 and its two neighbours' on either side, by a loop."""
+    itm, contrastive, owner = matrices(seed)
+    choice = scan_weights(itm, contrastive, owner)
+    around = {}
+    for place, (weight, _) in enumerate(choice.curve):
+        near = [recall for at, (_, recall) in enumerate(choice.curve) if abs(at - place) <= 2]
+        around[weight] = sum(near) / len(near)
+    assert around[choice.weight] == pytest.approx(max(around.values()))
 
 
 def test_both_views_together_beat_each_alone():
