@@ -12,7 +12,7 @@ from importlib.util import find_spec
 from inspect import isabstract
 from pathlib import Path
 from pkgutil import iter_modules
-from types import ModuleType
+from types import GenericAlias, ModuleType
 
 from evals.benchmark import Benchmark, Request
 from evals.datasets import suites
@@ -93,7 +93,9 @@ def _of_module(module: ModuleType) -> tuple[Benchmark, ...]:
     return tuple(
         kind()
         for kind in vars(module).values()
+        # Python 3.10 takes an alias such as `list[int]` for a class.
         if isinstance(kind, type)
+        and not isinstance(kind, GenericAlias)
         and issubclass(kind, Benchmark)
         and kind.__module__ == module.__name__
         and not isabstract(kind)

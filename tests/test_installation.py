@@ -1,9 +1,11 @@
 """What an installation holds: package data, bounds and the versions that were tested together."""
 
+import ast
 import re
 import subprocess
 import sys
 from fnmatch import fnmatch
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
@@ -48,6 +50,36 @@ def test_constraints_are_within_the_bounds_and_name_every_dependency():
         assert version is None or one.specifier.contains(version), f"{one} and {version}"
         assert one.specifier, f"{one.name} has no lower bound"
         assert one.url is None
+
+
+def imported(tree):
+    """Top names of the modules that run: those of annotations only are left out."""
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+            continue
+        if isinstance(node, ast.Import):
+            yield from (one.name.partition(".")[0] for one in node.names)
+        elif isinstance(node, ast.ImportFrom) and not node.level:
+            yield node.module.partition(".")[0]
+        else:
+            yield from imported(node)
+
+
+def test_whatever_is_imported_is_a_requirement():
+    """Truth: the distributions that own the imported names, by their own metadata.
+
+    What comes with another package today may not come with its next version.
+    """
+    extras = PROJECT["project"]["optional-dependencies"].values()
+    texts = [*PROJECT["project"]["dependencies"], *(one for some in extras for one in some)]
+    required = {normalised(Requirement(text).name) for text in texts}
+    owners = packages_distributions()
+    files = [path for name in PACKAGES for path in (ROOT / name).rglob("*.py")]
+    names = {name for path in files for name in imported(ast.parse(path.read_text()))}
+    for name in names - {*sys.stdlib_module_names, *PACKAGES}:
+        found = {normalised(one) for one in owners.get(name, ())}
+        named = any(one.startswith(normalised(name)) for one in required)  # an extra not installed
+        assert found & required if found else named, f"{name}, of {found}, is not required"
 
 
 def test_every_extra_of_the_documents_is_one():

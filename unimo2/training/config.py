@@ -75,8 +75,8 @@ class LoopConfig:
     # share of the dictionary's rows in use in a logged interval below which a warning is given; 0
     # for none. Ours.
     dictionary_floor: Fraction = 0.2
-    # that the log is also reported to: "tensorboard" (in output/trackers), "wandb", and what else
-    # Accelerate knows and is installed
+    # that the log is also reported to: "tensorboard", "wandb" (both in output/trackers), and what
+    # else Accelerate knows and is installed
     trackers: tuple[str, ...] = ()
     prefetch: CountOrNone = 0  # batches that a thread prepares while the step before computes
     workers: CountOrNone = 0  # decoding threads of a process; 0 for its share of the cores

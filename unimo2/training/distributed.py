@@ -181,16 +181,36 @@ def make_accelerator(
 
 
 class Trackers:
-    """Trackers that a run reports to besides its own log; none by default."""
+    """Trackers that a run reports to besides its own log; none by default.
+
+    Raises:
+        UsageError: A tracker does not start, such as one that needs a login.
+    """
 
     def __init__(self, accelerator: Accelerator, settings: Mapping[str, object]) -> None:
         self._accelerator = accelerator
-        if accelerator.log_with:
-            plain = {
-                name: value if isinstance(value, int | float | str | bool) else str(value)
-                for name, value in settings.items()
-            }
-            accelerator.init_trackers(_PROJECT, config=plain)
+        if not accelerator.log_with:
+            return
+        plain = {
+            name: value if isinstance(value, int | float | str | bool) else str(value)
+            for name, value in settings.items()
+        }
+        # Weights & Biases would write where the process was started.
+        folder = accelerator.project_dir
+        more = {} if folder is None else {"wandb": {"dir": folder}}
+        if folder is not None and accelerator.is_main_process:
+            Path(folder).mkdir(parents=True, exist_ok=True)
+        try:
+            accelerator.init_trackers(_PROJECT, config=plain, init_kwargs=more)
+        except OSError:
+            raise
+        except Exception as error:  # each tracker has exceptions of its own
+            reason = " ".join(str(error).split()) or type(error).__name__
+            names = ", ".join(str(getattr(one, "value", one)) for one in accelerator.log_with)
+            raise UsageError(
+                f"expected a tracker that starts, got {names}: {reason}; mend that, or leave it out: "
+                "--set trackers=[]"
+            ) from error
 
     def log(self, values: Mapping[str, float | int | str | None], step: int) -> None:
         """Report numbers of a step."""

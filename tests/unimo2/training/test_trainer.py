@@ -10,6 +10,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from accelerate import Accelerator
 from torch import nn
 from transformers import PretrainedConfig, PreTrainedModel
 
@@ -284,6 +285,29 @@ def test_a_tracker_that_is_not_there_is_one_line(tmp_path):
     """Truth: there is no tracker of that name."""
     with pytest.raises(UsageError, match="tracker 'notebook' is unknown or not installed"):
         run(tmp_path, replace(CONFIG, trackers=("notebook",)))
+
+
+def test_a_tracker_that_does_not_start_is_one_line(tmp_path, monkeypatch):
+    """Truth: what Weights & Biases says without a key."""
+
+    def refuse(*_, **__):
+        raise RuntimeError("api_key not configured (no-tty).\nRun wandb login")
+
+    monkeypatch.setattr(Accelerator, "init_trackers", refuse)
+    with pytest.raises(UsageError, match=r"got tensorboard: api_key .* login; .*trackers=\[\]"):
+        run(tmp_path, replace(CONFIG, trackers=("tensorboard",)))
+
+
+def test_weights_and_biases_writes_into_the_run(tmp_path, monkeypatch):
+    """Truth: the files of its offline mode, and an empty folder where the process was started."""
+    pytest.importorskip("wandb", reason="the extra 'wandb' is not installed")
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    run(tmp_path / "run", replace(CONFIG, steps=2, trackers=("wandb",)))
+    (written,) = (tmp_path / "run" / "trackers").glob("wandb/offline-run-*/*.wandb")
+    assert b"samples_per_second" in written.read_bytes()
+    assert not list(Path.cwd().iterdir())
 
 
 def test_changed_values_count_from_the_checkpoint_on(tmp_path):
