@@ -386,6 +386,20 @@ def whole(value: str, place: str) -> str:
     return value
 
 
+def on_one_line(texts: list[str]) -> list[str]:
+    """Texts with single spaces in the place of any white space, and none around them."""
+    joined = "\0".join(texts)
+    spaces = "  ", "\0 ", " \0"
+    # White space other than " " is not printable; millions of captions have none.
+    if (
+        not any(odd in joined for odd in spaces)
+        and joined == joined.strip()
+        and joined.replace("\0", "").isprintable()
+    ):
+        return texts
+    return [" ".join(text.split()) for text in texts]
+
+
 def items(record: Any, name: str, place: str) -> list[Any]:
     """As `field`, for a list."""
     value: list[Any] = field(record, name, list, place)
