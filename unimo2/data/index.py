@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from array import array
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from itertools import groupby, islice
 from pathlib import Path
 from typing import Any
@@ -31,9 +31,7 @@ _AT_ONCE = 4096  # images that are added to the tables together
 class Index:
     """Image locations and their texts, in little memory."""
 
-    def __init__(
-        self, images: Iterable[Paired | CaptionedFolder], repeated: bool = False
-    ) -> None:
+    def __init__(self, images: Iterable[Paired | CaptionedFolder], repeated: bool = False) -> None:
         """Read where they are; `repeated` holds each text once, which is for names of classes."""
         self.sources = ImageLocations()
         self.texts: Texts = RepeatedStrings() if repeated else Strings()

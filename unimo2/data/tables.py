@@ -223,7 +223,9 @@ class ImageLocations:
         count = len(names)
         self._names.extend(names)
         self._home_of.extend(array("i", [self._number(str(home))]) * count)
-        self._offsets.frombytes((np.full(count, _OWN_FILE) if offsets is None else offsets).tobytes())
+        self._offsets.frombytes(
+            (np.full(count, _OWN_FILE) if offsets is None else offsets).tobytes()
+        )
         self._sizes.frombytes((np.zeros(count, np.int64) if sizes is None else sizes).tobytes())
 
     def include(self, other: ImageLocations) -> None:

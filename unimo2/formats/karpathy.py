@@ -14,11 +14,13 @@ import re
 from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from functools import reduce
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from pyarrow import compute
 
 from unimo2.errors import BadData, MissingData, UsageError
 from unimo2.formats.columns import bounds, is_complete, json_columns, strings
@@ -123,10 +125,12 @@ def _usual(
     images = columns["images"].flatten()
     if images.null_count or images.field("split").null_count:
         return None
-    named = strings(images.field("split"))
-    images = images.filter(pa.array([split in splits for split in named], pa.bool_()))
+    named = images.field("split")
+    if not set(named.unique().to_pylist()).issubset(SPLITS):
+        return None
+    images = images.filter(reduce(compute.or_, [compute.equal(named, one) for one in splits]))
     needed = [images.field(name) for name in ("imgid", "filename", "sentences")]
-    if not set(named).issubset(SPLITS) or any(column.null_count for column in needed):
+    if any(column.null_count for column in needed):
         return None
     sentences, places = images.field("sentences").flatten(), bounds(images.field("sentences"))
     if not len(images) or not (np.diff(places) > 0).all() or not is_complete(sentences):

@@ -199,13 +199,17 @@ class Listings:
         """The first file that is there, as an absolute path: of millions, too many for `Path`."""
         for path in candidates:
             folder, _, name = str(path).rpartition(os.sep)
-            if folder not in self._known:
-                whole = os.path.abspath(folder)
-                self._known[folder] = whole, _files_in(whole)
-            whole, names = self._known[folder]
+            whole, names = self.files(folder)
             if name in names:
                 return f"{whole}{os.sep}{name}"
         return None
+
+    def files(self, folder: str) -> tuple[str, frozenset[str]]:
+        """The absolute path of a folder and the names of its files, none where it is not there."""
+        if folder not in self._known:
+            whole = os.path.abspath(folder)
+            self._known[folder] = whole, _files_in(whole)
+        return self._known[folder]
 
 
 def _files_in(folder: str) -> frozenset[str]:

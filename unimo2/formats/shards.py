@@ -196,9 +196,7 @@ def _pairs(
             yield WebPair(place, text, key, image)
 
 
-def _members(
-    shard: Path, content: Content, end: int, broken: Skips | None
-) -> Iterator[TarMember]:
+def _members(shard: Path, content: Content, end: int, broken: Skips | None) -> Iterator[TarMember]:
     """The files of a tar from a header on; its end is looked for, since a killed download has none."""
     try:
         with shard.open("rb") as file:
@@ -234,21 +232,21 @@ def _plain_files(content: Content, start: int) -> _Files | None:
     Those are plain files, perhaps with a broken second before each, which `tarfile` would read in
     ten times as long. The last sample is left for the next call: it may go on.
     """
-    places, sizes = _headers(content, start)
-    if not places:
+    places, rows = _headers(content, start)
+    if not len(places):
         return None
-    blocks = np.frombuffer(content, np.uint8, len(content) // _BLOCK * _BLOCK)
-    rows = blocks.reshape(-1, _BLOCK)[np.array(places) // _BLOCK]
+    sizes = _sizes(rows)
+    sound = _sound(rows) & (places + sizes + _BLOCK <= len(content))
     files, extended = rows[:, _KIND] == ord("0"), rows[:, _KIND] == ord(_EXTENDED)
-    sound = _sound(rows) & (files | extended)
+    sound &= files | extended
     for row in np.flatnonzero(sound & extended).tolist():
-        first = places[row] + _BLOCK
-        sound[row] = bool(_TIMES.fullmatch(content[first : first + sizes[row]]))
+        first = int(places[row]) + _BLOCK
+        sound[row] = bool(_TIMES.fullmatch(content[first : first + int(sizes[row])]))
     which = np.flatnonzero(files if sound.all() else files[: sound.argmin()])
     names = rows[which, :_LONGEST_NAME]
+    names = names[:, : max(1, int(names.any(axis=0).cumsum().argmax()) + 1)]
     # A zero ends a name.
     names = np.where(np.logical_or.accumulate(names == 0, axis=1), 0, names)
-    names = names[:, : max(1, int(names.any(axis=0).sum()))]
     slashes = np.logical_or.accumulate((names == ord("/"))[:, ::-1], axis=1)[:, ::-1]
     points = (names == ord(".")) & ~slashes  # in the last part of the name
     dots = np.where(points.any(axis=1), points.argmax(axis=1), _LONGEST_NAME)
@@ -257,32 +255,39 @@ def _plain_files(content: Content, start: int) -> _Files | None:
     if not samples.size:
         return None
     last = int(samples[-1])
-    offsets = np.array(places, np.int64)[which] + _BLOCK
-    lengths = np.array(sizes, np.int64)[which]
+    offsets, lengths = places[which] + _BLOCK, sizes[which]
     end = int(offsets[last - 1]) + _blocks(int(lengths[last - 1]))
     samples = np.concatenate([[0], samples])
     return _Files(names[:last], dots[:last], offsets[:last], lengths[:last], samples, end)
 
 
-def _headers(content: Content, place: int) -> tuple[list[int], list[int]]:
-    """Where the next headers begin, and how many bytes each says that its file has.
+def _headers(content: Content, place: int) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
+    """Where the next headers begin, and what they are, [n, 512].
 
-    Only a header that is `_sound` says so: behind another one the rest is nothing.
+    Each is found by the size that the one before states: behind one that is not `_sound`, or whose
+    file is cut off, they are nothing.
     """
-    places: list[int] = []
-    sizes: list[int] = []
-    last = len(content) - _BLOCK
-    while place <= last and len(places) < _AT_ONCE:
-        try:
-            size = int(content[place + _SIZE.start : place + _SIZE.stop - 1], 8)
-        except ValueError:
-            break
-        if not 0 <= size <= last - place:
-            break
-        places.append(place)
-        sizes.append(size)
-        place += _BLOCK + (size + _BLOCK - 1) // _BLOCK * _BLOCK
-    return places, sizes
+    found: list[int] = []
+    add, first, last = found.append, _SIZE.start, _SIZE.stop - 1
+    try:
+        for _ in range(_AT_ONCE):
+            size = int(content[place + first : place + last], 8)
+            add(place)
+            place += (size + 2 * _BLOCK - 1) & -_BLOCK
+    except ValueError:  # the end, or no header
+        pass
+    blocks = np.frombuffer(content, np.uint8, len(content) // _BLOCK * _BLOCK).reshape(-1, _BLOCK)
+    places = np.array(found, np.int64)
+    inside = (places >= 0) & (places < blocks.size)
+    places = places if inside.all() else places[: inside.argmin()]
+    return places, blocks[places // _BLOCK]
+
+
+def _sizes(rows: NDArray[np.uint8]) -> NDArray[np.int64]:
+    """The sizes that headers state, where they are eleven octal digits."""
+    digits = rows[:, _SIZE][:, :-1].astype(np.int64) - ord("0")
+    sizes: NDArray[np.int64] = digits @ (8 ** np.arange(10, -1, -1))
+    return sizes
 
 
 def _sound(rows: NDArray[np.uint8]) -> NDArray[np.bool_]:
@@ -293,15 +298,23 @@ def _sound(rows: NDArray[np.uint8]) -> NDArray[np.bool_]:
         axis=1
     )
     found = digits @ (8 ** np.arange(5, -1, -1))
-    # In floats, which is exact here and far quicker.
-    total = rows.astype(np.float32) @ np.ones(_BLOCK, np.float32)
-    total += _BLANKS - stated.sum(axis=1, dtype=np.int64)
+    total = _sums(rows) - stated.sum(axis=1, dtype=np.int64) + _BLANKS
     magic = (rows[:, _MAGIC] == np.frombuffer(b"ustar", np.uint8)).all(axis=1)
     short = (rows[:, _PREFIX] == 0) & (rows[:, :_LONGEST_NAME] == 0).any(axis=1)
     size = rows[:, _SIZE]
     whole = ((size[:, :-1] >= ord("0")) & (size[:, :-1] < ord("8"))).all(axis=1)
     ended = np.isin(size[:, -1], (0, ord(" ")))
     return octal & (found == total) & magic & short & whole & ended
+
+
+def _sums(rows: NDArray[np.uint8]) -> NDArray[np.int64]:
+    """The sums of the bytes of headers, eight bytes at a time."""
+    words = rows.view(np.uint64)
+    every_other = np.uint64(0x00FF00FF00FF00FF)
+    pairs = (words & every_other) + ((words >> np.uint64(8)) & every_other)
+    # Four numbers below 2**16 each: 64 times 2 * 255.
+    four = pairs.sum(axis=1).view(np.uint16).reshape(-1, 4)
+    return four.sum(axis=1, dtype=np.int64)
 
 
 _IMAGE, _TEXT, _JSON, _OTHER, _ODD = range(5)  # kinds of files
@@ -315,8 +328,9 @@ def _kinds(several: _Files) -> NDArray[np.int64]:
     padded = np.pad(several.names, ((0, 0), (0, _LONGEST_NAME + _LONGEST_SUFFIX - width)))
     columns = several.dots[:, None] + np.arange(_LONGEST_SUFFIX)
     suffixes = np.take_along_axis(padded, columns, axis=1)
-    codes, which = np.unique(suffixes.view(f"S{_LONGEST_SUFFIX}").ravel(), return_inverse=True)
-    known = [_KINDS.get(code.decode("latin-1").lower(), _OTHER) for code in codes.tolist()]
+    codes, which = np.unique(suffixes.view(np.uint64).ravel(), return_inverse=True)
+    written = codes.view(f"S{_LONGEST_SUFFIX}").tolist()
+    known = [_KINDS.get(one.decode("latin-1").lower(), _OTHER) for one in written]
     kinds = np.array(known)[which]
     # A capital that is not ASCII may have a small letter that is.
     odd = (several.names >= 0x80) & (np.arange(width) >= several.dots[:, None])
@@ -340,13 +354,13 @@ def _paired(
     usual &= (counted(kinds == _JSON) <= 1) & (counted(kinds == _OTHER) <= 1)
     places = np.flatnonzero(texts & np.repeat(usual, ends - begin))
     captions = _captions(content, several.offsets[places], several.sizes[places])
-    if captions is None:
-        usual[:] = False
+    usual[np.flatnonzero(usual)[[not text for text in captions]]] = False
+    captions = list(filter(None, captions))
     borders = [0, *(np.flatnonzero(usual[1:] != usual[:-1]) + 1).tolist(), len(usual)]
     done = 0
     for first, last in zip(borders, borders[1:], strict=False):
         rows = slice(int(begin[first]), int(ends[last - 1]))
-        if captions is not None and usual[first]:
+        if usual[first]:
             at = np.flatnonzero(images[rows]) + rows.start
             said = captions[done : done + len(at)]
             done += len(at)
@@ -358,20 +372,23 @@ def _paired(
             yield from _pairs(shard, content, members, lost, broken)
 
 
-def _captions(
-    content: Content, offsets: NDArray[np.int64], sizes: NDArray[np.int64]
-) -> list[str] | None:
-    """The captions in some files, each on one line; None where `_caption` may see a fault in one."""
+def _captions(content: Content, offsets: NDArray[np.int64], sizes: NDArray[np.int64]) -> list[str]:
+    """The captions in some files, each on one line; "" where `_caption` may see a fault."""
     places = zip(offsets.tolist(), (offsets + sizes).tolist(), strict=True)
-    written = b"\0".join([content[start:end] for start, end in places])
+    written = [content[start:end] for start, end in places]
+    joined = b"\0".join(written).decode(errors="replace")
+    captions = joined.split("\0")
+    if len(captions) != len(written) or "\ufffd" in joined or "\ufeff" in joined:
+        captions = list(map(_readable, written))
+    return on_one_line(captions)
+
+
+def _readable(content: bytes) -> str:
     try:
-        captions = written.decode().split("\0")
+        text = content.decode()
     except UnicodeDecodeError:
-        return None
-    if len(captions) != len(offsets) or "\ufeff" in captions:
-        return None
-    captions = on_one_line(captions)
-    return captions if all(captions) else None
+        return ""
+    return "" if text.startswith("\ufeff") else text
 
 
 def _decoded(names: NDArray[np.uint8]) -> list[str]:
