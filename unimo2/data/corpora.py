@@ -11,13 +11,17 @@ from typing import NamedTuple, TypeVar
 
 from unimo2.errors import MissingData, UsageError
 from unimo2.formats.imagenet import synset_folders
-from unimo2.formats.karpathy import read_karpathy, select_karpathy
+from unimo2.formats.karpathy import read_captioned, select_karpathy
 from unimo2.formats.layout import CocoFiles, Flickr30kFiles, VisualGenomeFiles
 from unimo2.formats.open_images import read_open_images
 from unimo2.formats.parsing import Skips
-from unimo2.formats.shards import ImageSource
-from unimo2.formats.visual_genome import read_origins, read_regions
-from unimo2.formats.web_captions import WebPair, conceptual_captions, sbu, sidecar_pairs
+from unimo2.formats.shards import ImageSource, PairColumns, WebPair
+from unimo2.formats.visual_genome import read_origins, read_phrases
+from unimo2.formats.web_captions import (
+    conceptual_captions_columns,
+    sbu_columns,
+    sidecar_columns,
+)
 
 _TRAINING_SPLITS = ("train", "restval")
 
@@ -52,6 +56,17 @@ def read_pairs(
         UsageError: An unknown corpus.
         MissingData: A file is missing or holds no training image.
     """
+    for found in read_pair_columns(root, sets, lost, leave_out):
+        if isinstance(found, TrainingImage):
+            yield found
+        else:
+            yield from (TrainingImage(pair.path, (pair.text,)) for pair in found.one_by_one())
+
+
+def read_pair_columns(
+    root: Path, sets: Sequence[str], lost: Skips | None = None, leave_out: Sequence[str] = ()
+) -> Iterator[Paired]:
+    """As `read_pairs`, but columns of pairs are not taken apart."""
     known = dict(PAIR_SETS)
     if leave_out and "visual_genome" in sets:
         known["visual_genome"] = partial(
@@ -101,8 +116,9 @@ def read_classes(root: Path, sets: Sequence[str], lost: Skips | None = None) -> 
     return _read(root, sets, IMAGE_SETS, "images", lost)
 
 
+Paired = TrainingImage | PairColumns
 Captioned = TrainingImage | CaptionedFolder
-Some = TypeVar("Some", TrainingImage, Captioned)
+Some = TypeVar("Some", Paired, Captioned)
 Reader = Callable[[Path, Skips | None], Iterator[Some]]
 
 
@@ -120,26 +136,30 @@ def _read(
             raise MissingData(f"{root / name} holds no {kind} to train on")
 
 
-def _karpathy(annotations: Path, images: Path) -> Iterator[TrainingImage]:
-    for image in read_karpathy(annotations, images, splits=_TRAINING_SPLITS):
-        yield TrainingImage(image.path, tuple(caption.text for caption in image.captions))
+def _karpathy(annotations: Path, images: Path) -> Iterator[Paired]:
+    for path, captions in read_captioned(annotations, images, _TRAINING_SPLITS):
+        yield TrainingImage(path, captions)
 
 
 def _visual_genome(
     folder: Path, lost: Skips | None, copies: Mapping[int, str] | None = None
-) -> Iterator[TrainingImage]:
-    for image in read_regions(folder, lost, lost):
+) -> Iterator[Paired]:
+    for image in read_phrases(folder, lost, lost):
         owner = (copies or {}).get(image.id)
         if owner is not None:
             if lost is not None:
                 reason = f"image of visual_genome that {owner} validates or tests with"
                 lost.add(reason, str(image.path))
-        elif image.regions:
-            yield TrainingImage(image.path, tuple(region.phrase for region in image.regions))
+        elif image.phrases:
+            yield TrainingImage(image.path, image.phrases)
 
 
-def _of_the_web(pairs: Iterable[WebPair]) -> Iterator[TrainingImage]:
-    return (TrainingImage(pair.path, (pair.text,)) for pair in pairs)
+def _of_the_web(found: Iterable[PairColumns | WebPair]) -> Iterator[Paired]:
+    for some in found:
+        if isinstance(some, WebPair):
+            yield TrainingImage(some.path, (some.text,))
+        elif some.names:
+            yield some
 
 
 def _imagenet21k(folder: Path, lost: Skips | None) -> Iterator[Captioned]:
@@ -157,17 +177,17 @@ def _open_images(folder: Path, lost: Skips | None) -> Iterator[Captioned]:
 # Corpora of pairs: folders of the data root. Of COCO, train and restval; of the others, train.
 # Conceptual Captions and SBU may be what img2dataset wrote (tar shards, or folders of files) where
 # their images would be; "shards" is any other data of that form.
-PAIR_SETS: dict[str, Reader[TrainingImage]] = {
+PAIR_SETS: dict[str, Reader[Paired]] = {
     "coco": lambda folder, lost: _karpathy(CocoFiles(folder.parent).annotations, folder),
     "flickr30k": lambda folder, lost: _karpathy(
         Flickr30kFiles(folder.parent).annotations, Flickr30kFiles(folder.parent).images
     ),
     "visual_genome": _visual_genome,
     "conceptual_captions": lambda folder, lost: _of_the_web(
-        conceptual_captions(folder, "train", lost, lost)
+        conceptual_captions_columns(folder, "train", lost, lost)
     ),
-    "sbu": lambda folder, lost: _of_the_web(sbu(folder, lost, lost)),
-    "shards": lambda folder, lost: _of_the_web(sidecar_pairs(folder, lost, lost)),
+    "sbu": lambda folder, lost: _of_the_web(sbu_columns(folder, lost, lost)),
+    "shards": lambda folder, lost: _of_the_web(sidecar_columns(folder, lost, lost)),
 }
 # Corpora of images alone, whose classes have names.
 IMAGE_SETS: dict[str, Reader[Captioned]] = {
@@ -176,7 +196,7 @@ IMAGE_SETS: dict[str, Reader[Captioned]] = {
 }
 
 
-def prompted(images: Iterable[Some], prompts: Sequence[str]) -> Iterator[Some]:
+def prompted(images: Iterable[Captioned], prompts: Sequence[str]) -> Iterator[Captioned]:
     """Pseudo pairs: every label in every prompt (paper, section 4.1: "a photo of [label]")."""
     known: dict[str, list[str]] = {}  # millions of images share thousands of labels
     for image in images:

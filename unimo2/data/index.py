@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from array import array
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from itertools import groupby, islice
 from pathlib import Path
 from typing import Any
@@ -16,12 +16,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
-from unimo2.data.corpora import CaptionedFolder, TrainingImage
+from unimo2.data.corpora import CaptionedFolder, Paired, TrainingImage
 from unimo2.data.kept_index import FileIndex
 from unimo2.data.tables import ImageLocations, RepeatedStrings, Strings
 from unimo2.data.texts import LazyTokenTable, TokenTable
 from unimo2.errors import BadData, MissingData
 from unimo2.formats.plain_text import text_names
+from unimo2.formats.shards import PairColumns
 
 Texts = Strings | RepeatedStrings
 _AT_ONCE = 4096  # images that are added to the tables together
@@ -30,26 +31,29 @@ _AT_ONCE = 4096  # images that are added to the tables together
 class Index:
     """Image locations and their texts, in little memory."""
 
-    def __init__(
-        self, images: Iterable[TrainingImage | CaptionedFolder], repeated: bool = False
-    ) -> None:
+    def __init__(self, images: Iterable[Paired | CaptionedFolder], repeated: bool = False) -> None:
         """Read where they are; `repeated` holds each text once, which is for names of classes."""
         self.sources = ImageLocations()
         self.texts: Texts = RepeatedStrings() if repeated else Strings()
         counts = array("q")
-        for _, some in groupby(images, key=type):
-            while several := list(islice(some, _AT_ONCE)):
-                for one in several:
-                    if isinstance(one, CaptionedFolder):
-                        self._add_folder(one, counts)
-                shown = [one for one in several if isinstance(one, TrainingImage)]
+        for kind, some in groupby(images, key=type):
+            if kind is not TrainingImage:
+                for one in some:
+                    self._add_columns(one, counts)
+                continue
+            while shown := list(islice(some, _AT_ONCE)):
                 self.sources.extend([image.path for image in shown])
                 counts.extend([len(image.texts) for image in shown])
                 self.texts.extend([text for image in shown for text in image.texts])
         self.counts = torch.from_numpy(np.array(counts, dtype=np.int64))
         self._facts: dict[str, Any] = {}
 
-    def _add_folder(self, one: CaptionedFolder, counts: array[int]) -> None:
+    def _add_columns(self, one: CaptionedFolder | PairColumns, counts: array[int]) -> None:
+        if isinstance(one, PairColumns):
+            self.sources.add_files(one.home, one.names, one.offsets, one.sizes)
+            counts.extend(array("q", [1]) * len(one.names))
+            self.texts.extend(one.texts)
+            return
         times = len(one.files)
         self.sources.add_files(one.folder, one.files)
         counts.extend(array("q", [len(one.texts)]) * times)
@@ -100,15 +104,14 @@ class Index:
         return LazyTokenTable(self.texts, lengths, fingerprint, tokenizer, max_length)
 
 
-def _sizes(home: Path, names: Sequence[str]) -> Iterator[tuple[str, int]]:
-    """Files of a folder with their bytes; the folder is looked up once, not for each of millions."""
-    if os.stat not in os.supports_dir_fd:
-        yield from ((name, os.stat(home / name).st_size) for name in names)
-        return
+def _sizes(home: Path, names: Sequence[str]) -> list[int]:
+    """Bytes of some files of a folder; the folder is looked up once, not for each of millions."""
+    look = os.stat
+    if look not in os.supports_dir_fd:
+        return [look(home / name).st_size for name in names]
     folder = os.open(home, os.O_RDONLY)
     try:
-        for name in names:
-            yield name, os.stat(name, dir_fd=folder).st_size
+        return [look(name, dir_fd=folder).st_size for name in names]
     finally:
         os.close(folder)
 
@@ -131,10 +134,15 @@ class TextFiles:
         digest = hashlib.sha256()
         for folder in folders:
             for home, names in text_names(folder):
-                kept = [(name, size) for name, size in _sizes(home, names) if size]
-                self._places.add_files(home, [name for name, _ in kept])
-                sizes.extend([size for _, size in kept])
-                digest.update("".join([f"{name}\0{size}\0" for name, size in kept]).encode())
+                found = _sizes(home, names)
+                if 0 in found:
+                    names = [name for name, size in zip(names, found, strict=True) if size]
+                    found = [size for size in found if size]
+                self._places.add_files(home, names)
+                sizes.extend(found)
+                written = zip(names, map(str, found), strict=True)
+                joined = "".join([f"{name}\0{size}\0" for name, size in written])
+                digest.update(joined.encode("utf-8", "surrogateescape"))
         if not sizes:
             raise MissingData(f"no text in {', '.join(map(str, folders))}")
         self.sizes: NDArray[np.int64] = np.array(sizes, dtype=np.int64)

@@ -210,14 +210,23 @@ class ImageLocations:
             self._offsets.extend(array("q", offsets))
             self._sizes.extend(array("q", sizes))
 
-    def add_files(self, folder: Path, names: Sequence[str]) -> None:
-        """Append files of one folder."""
+    def add_files(
+        self,
+        home: Path,
+        names: Sequence[str],
+        offsets: NDArray[np.int64] | None = None,
+        sizes: NDArray[np.int64] | None = None,
+    ) -> None:
+        """Append files of one folder, or members of one shard with their places."""
         assert isinstance(self._home_of, array)
         assert isinstance(self._offsets, array) and isinstance(self._sizes, array)
+        count = len(names)
         self._names.extend(names)
-        self._home_of.extend(array("i", [self._number(str(folder))]) * len(names))
-        self._offsets.extend(array("q", [_OWN_FILE]) * len(names))
-        self._sizes.extend(array("q", [0]) * len(names))
+        self._home_of.extend(array("i", [self._number(str(home))]) * count)
+        self._offsets.frombytes(
+            (np.full(count, _OWN_FILE) if offsets is None else offsets).tobytes()
+        )
+        self._sizes.frombytes((np.zeros(count, np.int64) if sizes is None else sizes).tobytes())
 
     def include(self, other: ImageLocations) -> None:
         """Append those of another table."""

@@ -161,6 +161,19 @@ def _is_image(name: str) -> bool:
     return name.lower().endswith(IMAGE_SUFFIXES) and not name.startswith(_NOT_DATA)
 
 
+def _are_images(names: list[str]) -> bool:
+    """Whether all are images with one and the same suffix, looked at together; False is no answer."""
+    if not names:
+        return True
+    suffix = names[0][names[0].rfind(".") :]
+    joined = "\0" + "\0".join(names) + "\0"
+    return (
+        suffix.lower() in IMAGE_SUFFIXES
+        and joined.count(f"{suffix}\0") == len(names)
+        and not any(f"\0{start}" in joined for start in _NOT_DATA)
+    )
+
+
 def _is_flat(folder: Path) -> bool:
     """Whether images lie in the folder itself and there is no folder of a class."""
     names = os.listdir(folder)
@@ -358,9 +371,9 @@ def synset_folders(folder: Path, broken: Skips | None = None) -> Iterator[ClassF
             refuse(UNNAMED, fault, broken)
             continue
         path = Path(os.path.abspath(folder / wnid))
-        found = sorted(os.listdir(path))
-        files = [name for name in found if _is_image(name)]
-        if len(files) != len(found):
+        files = found = sorted(os.listdir(path))
+        if not _are_images(found):
+            files = [name for name in found if _is_image(name)]
             for name in sorted(set(found).difference(files)):
                 refuse(NOT_AN_IMAGE, str(folder / wnid / name), broken)
         yield ClassFolder(path, wnid, names[wnid], tuple(files))

@@ -9,6 +9,8 @@ surrogate pairs, which its quick parser replaces by "?".
 from __future__ import annotations
 
 import codecs
+import json
+import math
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,6 +28,9 @@ _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 _LONGEST_ESCAPE = 5
 _LONGEST_START = 16  # bytes that tell what kind of file another one is
 _NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
+_PIECE = 1 << 20  # bytes of a list that are parsed together
+_LARGEST_PIECE = 1 << 26
+_MANY_DIGITS = re.compile(rb"\d{19}")  # of a number that may not fit into 64 bits
 
 
 def json_items(path: Path) -> Iterator[Any]:
@@ -63,6 +68,62 @@ def json_items_under(path: Path, name: str) -> Iterator[Any]:
     """
     unlike = BadData(f"{path}: expected an object with a list '{name}'")
     yield from _stream(path, "{", name, unlike)
+
+
+def json_pieces(path: Path, between: re.Pattern[bytes]) -> Iterator[bytes | None]:
+    """Cut a file that holds one JSON list where `between` matches, which is behind its "}".
+
+    Yields:
+        Items with commas between, about a megabyte at a time. They are items only if each piece in
+        brackets is valid JSON: what looks like a border may be inside a string. None where the file
+        cannot be cut, as the last.
+
+    Raises:
+        MissingData: The file does not exist.
+    """
+    require_file(path, "file")
+    with _opened(path) as stream:
+        held, size, begun = b"", _PIECE, False
+        while chunk := stream.read(size):
+            held += chunk
+            if not begun:
+                held = held.lstrip(b" \t\r\n")
+                if held[:1] != b"[":
+                    break
+                held, begun = held[1:], True
+            borders = [match.end() for match in between.finditer(held)]
+            if borders:
+                end = borders[-1]
+                yield held[: held.rindex(b",", 0, end)]
+                held, size = held[held.rindex(b",", 0, end) + 1 :], _PIECE
+            elif len(held) > _LARGEST_PIECE:
+                break
+            else:
+                size = max(_PIECE, len(held))  # so that a large item is not copied many times
+        last = held.rstrip(b" \t\r\n")
+        yield last[:-1] if begun and not chunk and last[-1:] == b"]" else None
+
+
+def piece_items(piece: bytes) -> list[Any] | None:
+    """The items of one of `json_pieces`, as `json_items` has them; None where it might refuse them."""
+    if _MANY_DIGITS.search(piece) or _levels(piece, 0)[1] >= _DEEPEST:
+        return None
+    try:
+        found: list[Any] = json.loads(
+            f"[{piece.decode()}]", parse_constant=_refuse_number, parse_float=_finite
+        )
+    except (ValueError, RecursionError):
+        return None
+    return found
+
+
+def _refuse_number(name: str) -> float:
+    raise ValueError(f"{name} is no number of JSON")
+
+
+def _finite(digits: str) -> float:
+    value = float(digits)
+    return value if math.isfinite(value) else _refuse_number(digits)
 
 
 def _stream(path: Path, opening: str, name: str | None, unlike: BadData) -> Iterator[Any]:
@@ -114,11 +175,18 @@ def _look(path: Path, name: str | None) -> tuple[str, bool, int, int]:
             keys += len(matches)
             seen = matches[-1].end() if matches else 0
             tail = joined[max(seen, len(joined) - _LONGEST_ESCAPE - len(name or "") - 16) :]
-            brackets = np.frombuffer(chunk.translate(None, _NO_BRACKETS), dtype=np.uint8)
-            if brackets.size:
-                levels = level + np.cumsum(np.where((brackets == 91) | (brackets == 123), 1, -1))
-                level, deepest = int(levels[-1]), max(deepest, int(levels.max()))
+            level, highest = _levels(chunk, level)
+            deepest = max(deepest, highest)
     return first.decode("latin-1"), escaped, keys, deepest
+
+
+def _levels(chunk: bytes, level: int) -> tuple[int, int]:
+    """How deep brackets are nested behind some bytes, and at most in them; strings are not known."""
+    brackets = np.frombuffer(chunk.translate(None, _NO_BRACKETS), dtype=np.uint8)
+    if not brackets.size:
+        return level, level
+    levels = level + np.cumsum(np.where((brackets == 91) | (brackets == 123), 1, -1))
+    return int(levels[-1]), int(levels.max())
 
 
 def _examine(path: Path, name: str | None, unlike: BadData) -> None:

@@ -9,22 +9,40 @@ and with the header `LabelName,DisplayName` in V7. Names with commas are quoted.
 from __future__ import annotations
 
 import csv
+import io
 import re
-from collections.abc import Iterator
-from itertools import groupby
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
+import pyarrow as pa
+from pyarrow import csv as arrow_csv
+
 from unimo2.errors import BadData, MissingData
 from unimo2.formats.layout import OpenImagesFiles
-from unimo2.formats.parsing import BROKEN_ROW, Listings, Skips, numbered_lines, refuse, refuse_lost
+from unimo2.formats.parsing import (
+    BROKEN_ROW,
+    Listings,
+    Skips,
+    decoded,
+    raw_lines,
+    refuse,
+    refuse_lost,
+)
 
 LABEL_FILES, CLASS_FILES = OpenImagesFiles.LABELS, OpenImagesFiles.CLASS_NAMES
 _COLUMNS = ["ImageID", "Source", "LabelName", "Confidence"]
 _CLASS_HEADER = ["LabelName", "DisplayName"]
 _SHORT = 1_000  # characters; csv refuses fields of many more
 _CONFIDENCES = {"0": False, "1": True, "0.0": False, "1.0": True}
+_ID_LENGTH = 16
 _IMAGE_ID = re.compile(r"[0-9a-f]{16}")
+_HEXADECIMAL = np.isin(np.arange(256), list(b"0123456789abcdef"))
+_BLOCK = 1 << 22  # bytes of lines that are parsed together
+_TYPES = dict.fromkeys(_COLUMNS[1:], pa.dictionary(pa.int32(), pa.string())) | {
+    "ImageID": pa.string()
+}
 
 
 class VerifiedImage(NamedTuple):
@@ -59,25 +77,17 @@ def read_open_images(
     path = label_file(folder)
     if path is None:
         raise MissingData(f"Open Images labels not found: {folder / LABEL_FILES[0]}")
-    names, listings = class_names(folder), Listings()
-    for identifier, rows in groupby(_label_rows(path, broken), key=lambda row: row[1]):
-        labels: dict[str, None] = {}
-        for number, _, label, right in rows:
-            if label not in names:
-                fault = f"{path}:{number}: label {label!r} has no name in the class lists"
-                refuse("label without a name", fault, broken)
-            elif right:
-                labels[names[label]] = None
-        if not labels:
-            continue
-        folders = (f"{folder}/train", f"{folder}/train_{identifier[0]}")
-        places = [f"{place}/{identifier}.jpg" for place in folders]
-        image = listings.first_file(places)
-        if image is not None:
-            yield VerifiedImage(identifier, image, tuple(labels))
+    listings = Listings()
+    for identifier, labels in _right_labels(path, class_names(folder), broken):
+        name = f"{identifier}.jpg"
+        for place in (f"{folder}/train", f"{folder}/train_{identifier[0]}"):
+            whole, known = listings.files(place)
+            if name in known:
+                yield VerifiedImage(identifier, f"{whole}/{name}", labels)
+                break
         else:
-            fault = f"image not on disk, expected at {places[0]} ({path})"
-            refuse_lost(fault, places[0], lost)
+            expected = f"{folder}/train/{name}"
+            refuse_lost(f"image not on disk, expected at {expected} ({path})", expected, lost)
 
 
 def label_file(folder: Path) -> Path | None:
@@ -93,7 +103,7 @@ def class_names(folder: Path) -> dict[str, str]:
         raise MissingData(f"Open Images class names not found: {folder / CLASS_FILES[0]}")
     names: dict[str, str] = {}
     for path in paths:
-        for number, row in _rows(path, None):
+        for number, row in _rows(raw_lines(path), path, None):
             if number == 1 and row == _CLASS_HEADER:
                 continue
             if len(row) != 2 or not all(column.strip() for column in row):
@@ -104,22 +114,96 @@ def class_names(folder: Path) -> dict[str, str]:
     return names
 
 
-def _label_rows(path: Path, broken: Skips | None) -> Iterator[tuple[int, str, str, bool]]:
-    """Line number, image id, label, and whether the label is right."""
-    rows = _rows(path, broken)
-    header = next(rows, (1, []))[1]
+def _right_labels(
+    path: Path, names: dict[str, str], broken: Skips | None
+) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """Images with the names of what is in them, those without any left out."""
+    last, labels = "", list[str]()
+    for identifier, more in _runs(path, names, broken):
+        if identifier == last:
+            labels += more
+            continue
+        if labels:
+            yield last, tuple(dict.fromkeys(labels))
+        last, labels = identifier, more
+    if labels:
+        yield last, tuple(dict.fromkeys(labels))
+
+
+def _runs(
+    path: Path, names: dict[str, str], broken: Skips | None
+) -> Iterator[tuple[str, list[str]]]:
+    """Rows of an image that follow each other, or some of them: its id, and the right labels' names."""
+    number, header = next(_rows(raw_lines(path), path, broken), (1, []))
     if header != _COLUMNS:
         raise BadData(f"{path}:1: expected the header {','.join(_COLUMNS)}, found {header}")
-    known = ""
+    with path.open("rb") as stream:
+        for _ in range(number):
+            stream.readline()
+        while block := stream.read(_BLOCK) + stream.readline():
+            usual = _usual_runs(block, names)
+            lines = block.split(b"\n") if usual is None else ()
+            if usual is not None:
+                yield from usual
+            rows = _rows(enumerate(lines, number + 1), path, broken)
+            for place, identifier, label, right in _label_rows(rows, path, broken):
+                if label not in names:
+                    fault = f"{path}:{place}: label {label!r} has no name in the class lists"
+                    refuse("label without a name", fault, broken)
+                yield identifier, [names[label]] if right and label in names else []
+            number += block.count(b"\n")
+
+
+def _usual_runs(block: bytes, names: dict[str, str]) -> Iterator[tuple[str, list[str]]] | None:
+    """What `_runs` gives of some lines; None where there may be a fault in one."""
+    if not block.isascii() or b'"' in block or b"\r" in block:
+        return None
+    try:
+        table = arrow_csv.read_csv(
+            io.BytesIO(block),
+            arrow_csv.ReadOptions(
+                use_threads=False, block_size=len(block) + 1, column_names=_COLUMNS
+            ),
+            arrow_csv.ParseOptions(quote_char=False),
+            arrow_csv.ConvertOptions(column_types=_TYPES),
+        )
+    except pa.ArrowException:
+        return None
+    columns = {name: table[name].chunk(0) for name in _COLUMNS}
+    sources, known, marks = (columns[name].dictionary.to_pylist() for name in _COLUMNS[1:])
+    _, offsets, written = columns["ImageID"].buffers()
+    ends = np.frombuffer(offsets, np.int32, table.num_rows + 1)
+    ids = np.frombuffer(written, np.uint8, int(ends[-1]))
+    if (
+        max(map(len, sources)) >= _SHORT
+        or not _CONFIDENCES.keys() >= set(marks)
+        or not names.keys() >= set(known)
+        or not (np.diff(ends) == _ID_LENGTH).all()
+        or not _HEXADECIMAL[ids].all()
+    ):
+        return None
+    halves = ids.view(np.uint64).reshape(-1, 2)
+    begin = np.flatnonzero(np.append(True, (halves[1:] != halves[:-1]).any(axis=1)))
+    right = np.array([_CONFIDENCES[mark] for mark in marks])
+    right = right[columns["Confidence"].indices.to_numpy()]
+    labels = [names[label] for label in known]
+    said = [labels[code] for code in columns["LabelName"].indices.to_numpy()[right].tolist()]
+    places = [*np.append(0, right.cumsum())[begin].tolist(), len(said)]
+    identifiers = ids.view(f"S{_ID_LENGTH}")[begin].astype(str).tolist()
+    runs = zip(identifiers, places, places[1:], strict=False)
+    return ((identifier, said[first:last]) for identifier, first, last in runs)
+
+
+def _label_rows(
+    rows: Iterable[tuple[int, list[str]]], path: Path, broken: Skips | None
+) -> Iterator[tuple[int, str, str, bool]]:
+    """Line number, image id, label, and whether the label is right."""
     for number, row in rows:
-        # The rows of an image follow each other, and nearly all of millions are right.
-        if len(row) != 4 or row[3] not in _CONFIDENCES or row[0] != known:
-            fault = _fault(row)
-            if fault:
-                refuse(BROKEN_ROW, f"{path}:{number}: {fault}", broken)
-                continue
-            known = row[0]
-        yield number, known, row[2], _CONFIDENCES[row[3]]
+        fault = _fault(row)
+        if fault:
+            refuse(BROKEN_ROW, f"{path}:{number}: {fault}", broken)
+        else:
+            yield number, row[0], row[2], _CONFIDENCES[row[3]]
 
 
 def _fault(row: list[str]) -> str | None:
@@ -133,15 +217,14 @@ def _fault(row: list[str]) -> str | None:
     return None
 
 
-def _rows(path: Path, broken: Skips | None) -> Iterator[tuple[int, list[str]]]:
+def _rows(
+    lines: Iterable[tuple[int, bytes]], path: Path, broken: Skips | None
+) -> Iterator[tuple[int, list[str]]]:
     """The rows of a CSV; no value of these files holds a line end, so a line is a row."""
-    for number, line in numbered_lines(path, broken):
-        if '"' not in line and "\r" not in line and len(line) < _SHORT:  # as nearly all are
-            if line:
-                yield number, line.split(",")
-            continue
+    for number, content in lines:
+        line = decoded(content, path, number, broken)
         try:
-            row = next(csv.reader([line]), [])
+            row = next(csv.reader([line]), []) if line else []
         except csv.Error as error:
             refuse(BROKEN_ROW, f"{path}:{number}: {error}", broken)
             continue

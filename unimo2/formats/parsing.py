@@ -199,13 +199,17 @@ class Listings:
         """The first file that is there, as an absolute path: of millions, too many for `Path`."""
         for path in candidates:
             folder, _, name = str(path).rpartition(os.sep)
-            if folder not in self._known:
-                whole = os.path.abspath(folder)
-                self._known[folder] = whole, _files_in(whole)
-            whole, names = self._known[folder]
+            whole, names = self.files(folder)
             if name in names:
                 return f"{whole}{os.sep}{name}"
         return None
+
+    def files(self, folder: str) -> tuple[str, frozenset[str]]:
+        """The absolute path of a folder and the names of its files, none where it is not there."""
+        if folder not in self._known:
+            whole = os.path.abspath(folder)
+            self._known[folder] = whole, _files_in(whole)
+        return self._known[folder]
 
 
 def _files_in(folder: str) -> frozenset[str]:
@@ -384,6 +388,20 @@ def whole(value: str, place: str) -> str:
             "delete it or write \\ufffd"
         ) from None
     return value
+
+
+def on_one_line(texts: list[str]) -> list[str]:
+    """Texts with single spaces in the place of any white space, and none around them."""
+    joined = "\0".join(texts)
+    spaces = "  ", "\0 ", " \0"
+    # White space other than " " is not printable; millions of captions have none.
+    if (
+        not any(odd in joined for odd in spaces)
+        and joined == joined.strip()
+        and joined.replace("\0", "").isprintable()
+    ):
+        return texts
+    return [" ".join(text.split()) for text in texts]
 
 
 def items(record: Any, name: str, place: str) -> list[Any]:

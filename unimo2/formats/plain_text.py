@@ -56,15 +56,33 @@ def text_names(folder: Path) -> Iterator[tuple[Path, list[str]]]:
     if not folder.is_dir():
         raise MissingData(f"text corpus not found: {folder}")
     found = False
-    for home, folders, names in os.walk(folder, followlinks=True):
-        # The order in which os.walk goes down; a link to a folder above would lead round and round.
-        folders[:] = sorted(name for name in folders if not _leads_up(home, name))
-        texts = sorted(name for name in names if name.endswith(TEXT_SUFFIXES))
-        if texts:
+    waiting = [str(folder)]
+    while waiting:
+        home = waiting.pop()
+        names, folders = _entries(home)
+        if names:
             found = True
-            yield Path(home), texts
+            yield Path(home), names
+        # The first is the next; a link to a folder above would lead round and round.
+        waiting += [os.path.join(home, name) for name in folders if not _leads_up(home, name)]
     if not found:
         raise MissingData(f"no text in {folder}: no file named *{', *'.join(TEXT_SUFFIXES)}")
+
+
+def _entries(home: str) -> tuple[list[str], list[str]]:
+    """Names in a folder: texts, sorted, and folders, the last first; none if it cannot be read."""
+    names: list[str] = []
+    folders: list[str] = []
+    try:
+        with os.scandir(home) as entries:
+            for entry in entries:
+                if entry.is_dir():
+                    folders.append(entry.name)
+                elif entry.name.endswith(TEXT_SUFFIXES):
+                    names.append(entry.name)
+    except OSError:
+        return [], []
+    return sorted(names), sorted(folders, reverse=True)
 
 
 def _leads_up(home: str, name: str) -> bool:

@@ -8,16 +8,21 @@ The file is one list; each item is an image, `{"id": 1, "regions": [...]}` (`ima
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from itertools import chain
+from itertools import chain, count, islice
 from operator import itemgetter
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
+
+import numpy as np
+import pyarrow as pa
 
 from unimo2.errors import BadData
-from unimo2.formats.json_stream import json_items
+from unimo2.formats.columns import bounds, is_complete, json_columns, strings
+from unimo2.formats.json_stream import json_items, json_pieces, piece_items
 from unimo2.formats.layout import VisualGenomeFiles
 from unimo2.formats.parsing import (
     DuplicateId,
@@ -25,6 +30,7 @@ from unimo2.formats.parsing import (
     Skips,
     integer,
     items,
+    on_one_line,
     optional_integer,
     parsed,
     reason_for,
@@ -69,26 +75,120 @@ def read_regions(
             phrase or an image id that occurs twice.
     """
     path = folder / REGIONS_FILE
-    seen: set[int] = set()
+    found = _regions_of(path, enumerate(json_items(path)), set(), broken)
+    for identifier, image, regions in _on_disk(folder, found, lost):
+        yield RegionImage(identifier, image, regions)
+
+
+class PhrasedImage(NamedTuple):
+    """One image with the phrases about its regions."""
+
+    id: int
+    path: Path
+    """Absolute."""
+    phrases: tuple[str, ...]
+
+
+def read_phrases(
+    folder: Path, lost: Skips | None = None, broken: Skips | None = None
+) -> Iterator[PhrasedImage]:
+    """As `read_regions`, but of the regions the phrases alone, in a fraction of the time."""
+    for found in _on_disk(folder, _phrases(folder / REGIONS_FILE, broken), lost):
+        yield PhrasedImage(*found)
+
+
+Found = TypeVar("Found")
+
+
+def _on_disk(
+    folder: Path, found: Iterable[tuple[int, int, Found]], lost: Skips | None
+) -> Iterator[tuple[int, Path, Found]]:
+    """Of (number of the item, image id, content) the images on disk: (image id, path, content)."""
     listings = Listings()
-    for index, item in enumerate(json_items(path)):
+    for index, identifier, content in found:
+        image = listings.first_file([f"{folder}/{name}/{identifier}.jpg" for name in IMAGE_FOLDERS])
+        if image is not None:
+            yield identifier, Path(image), content
+            continue
+        place = f"{folder / REGIONS_FILE}: item {index}"
+        first, second = (folder / name for name in IMAGE_FOLDERS)
+        fault = f"{place}: image {identifier}.jpg is neither in {first} nor in {second}"
+        refuse_lost(fault, f"{identifier}.jpg ({place})", lost)
+
+
+def _regions_of(
+    path: Path, numbered: Iterable[tuple[int, Any]], seen: set[int], broken: Skips | None
+) -> Iterator[tuple[int, int, tuple[Region, ...]]]:
+    """Number, image id and regions of the items that can be used and were not `seen` before."""
+    for index, item in numbered:
         place = f"{path}: item {index}"
         try:
             identifier = _image_id(item, place)
-            if identifier in seen:
-                raise DuplicateId(f"{place}: image id {identifier} occurs twice")
-            seen.add(identifier)
+            _refuse_seen(identifier, seen, place)
             regions = tuple(_regions(item, identifier, place, broken))
         except BadData as error:
             refuse(reason_for(error), str(error), broken)
             continue
-        image = listings.first_file([f"{folder}/{name}/{identifier}.jpg" for name in IMAGE_FOLDERS])
-        if image is not None:
-            yield RegionImage(identifier, Path(image), regions)
+        yield index, identifier, regions
+
+
+def _refuse_seen(identifier: int, seen: set[int], place: str) -> None:
+    if identifier in seen:
+        raise DuplicateId(f"{place}: image id {identifier} occurs twice")
+    seen.add(identifier)
+
+
+_INTEGERS = ("region_id", "image_id", "x", "y", "width", "height")
+_REGION = pa.struct([("phrase", pa.string()), *((name, pa.int64()) for name in _INTEGERS)])
+_ITEM = pa.struct([("id", pa.int64()), ("regions", pa.list_(_REGION))])
+_ITEMS = pa.schema([("items", pa.list_(_ITEM))])
+# Between two items: no region has a field of these names.
+_BETWEEN = re.compile(rb'\}\s*,\s*\{(?=\s*"(?:id|regions)")')
+
+
+def _phrases(path: Path, broken: Skips | None) -> Iterator[tuple[int, int, tuple[str, ...]]]:
+    """As `_regions_of` of the whole file; what is unusual in a piece of it is read item by item."""
+    seen: set[int] = set()
+    index = 0
+    for piece in json_pieces(path, _BETWEEN):
+        identifiers, phrases = _usual_phrases(piece) if piece is not None else ([], [])
+        if identifiers and seen.isdisjoint(identifiers):
+            seen.update(identifiers)
+            yield from zip(count(index), identifiers, phrases, strict=False)
+            index += len(identifiers)
             continue
-        first, second = (folder / name for name in IMAGE_FOLDERS)
-        fault = f"{place}: image {identifier}.jpg is neither in {first} nor in {second}"
-        refuse_lost(fault, f"{identifier}.jpg ({place})", lost)
+        entries = None if piece is None else piece_items(piece)
+        numbered = (
+            islice(enumerate(json_items(path)), index, None)  # and the end of the reading
+            if entries is None
+            else enumerate(entries, index)
+        )
+        for number, identifier, regions in _regions_of(path, numbered, seen, broken):
+            yield number, identifier, tuple([region.phrase for region in regions])
+        if entries is None:
+            return
+        index += len(entries)
+
+
+def _usual_phrases(piece: bytes) -> tuple[list[int], list[tuple[str, ...]]]:
+    """The image ids and phrases of some items; nothing where `_regions_of` may see a fault in one."""
+    columns = json_columns(b'{"items":[' + piece + b"]}", _ITEMS)
+    if columns is None or columns["items"].null_count:
+        return [], []
+    images = columns["items"].flatten()
+    if images.null_count or images.field("id").null_count or images.field("regions").null_count:
+        return [], []
+    identifiers = images.field("id").to_numpy()
+    found, places = images.field("regions").flatten(), bounds(images.field("regions"))
+    if not is_complete(found) or len(np.unique(identifiers)) != len(identifiers):
+        return [], []
+    owners = np.repeat(identifiers, np.diff(places))
+    phrases = on_one_line(strings(found.field("phrase")))
+    if not all(phrases) or not np.array_equal(owners, found.field("image_id").to_numpy()):
+        return [], []
+    ends = places.tolist()
+    parts = [tuple(phrases[a:b]) for a, b in zip(ends, ends[1:], strict=False)]
+    return identifiers.tolist(), parts
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,7 @@ from unimo2.formats.parsing import (
     refuse_lost,
     whole,
 )
-from unimo2.formats.shards import SHARD_SUFFIX, shard_pairs
+from unimo2.formats.shards import SHARD_SUFFIX, PairColumns, one_by_one, shard_columns
 from unimo2.formats.shards import WebPair as WebPair  # of this module too
 
 CC_FILES, CC_FOLDERS = ConceptualCaptionsFiles.CAPTIONS, ConceptualCaptionsFiles.IMAGES
@@ -75,10 +75,17 @@ def conceptual_captions(
         lost: Counts pairs whose image is not on disk; see `Skips`.
         broken: Counts rows that cannot be read.
     """
+    return one_by_one(conceptual_captions_columns(folder, split, lost, broken))
+
+
+def conceptual_captions_columns(
+    folder: Path, split: str, lost: Skips | None = None, broken: Skips | None = None
+) -> Iterator[PairColumns | WebPair]:
+    """As `conceptual_captions`, in columns where they are in shards."""
     tsv = folder / CC_FILES[split]
     images = folder / CC_FOLDERS[split]
     if in_shards(images):
-        return sidecar_pairs(images, lost, broken)
+        return sidecar_columns(images, lost, broken)
 
     def locate(source: str) -> Sequence[Path]:
         if is_address(source):
@@ -103,8 +110,15 @@ def sbu(folder: Path, lost: Skips | None = None, broken: Skips | None = None) ->
         lost: Counts pairs whose image is not on disk; see `Skips`.
         broken: Counts rows that cannot be read; lists or files of different lengths are an error.
     """
+    return one_by_one(sbu_columns(folder, lost, broken))
+
+
+def sbu_columns(
+    folder: Path, lost: Skips | None = None, broken: Skips | None = None
+) -> Iterator[PairColumns | WebPair]:
+    """As `sbu`, in columns where the pairs are in shards."""
     if in_shards(folder / SbuFiles.IMAGES):
-        return sidecar_pairs(folder / SbuFiles.IMAGES, lost, broken)
+        return sidecar_columns(folder / SbuFiles.IMAGES, lost, broken)
     home, rows = _sbu_rows(folder, broken)
     places = [folder / SbuFiles.IMAGES, home, folder]
 
@@ -194,26 +208,64 @@ def sidecar_pairs(
         lost: Counts captions without an image; see `Skips`.
         broken: Counts captions that are empty or not UTF-8, and shards that are cut off.
     """
+    return one_by_one(sidecar_columns(folder, lost, broken))
+
+
+def sidecar_columns(
+    folder: Path, lost: Skips | None = None, broken: Skips | None = None
+) -> Iterator[PairColumns | WebPair]:
+    """As `sidecar_pairs`, in columns."""
     for shard in sorted_entries(folder):
         if shard.suffix == SHARD_SUFFIX:
-            yield from shard_pairs(shard, lost, broken)
-            continue
-        if not shard.is_dir():
-            continue
-        yield from _on_disk(_sidecar_rows(shard, broken), _beside(shard), lost, broken)
+            yield from shard_columns(shard, lost, broken)
+        elif shard.is_dir():
+            yield _beside(shard, lost, broken)
 
 
-def _sidecar_rows(folder: Path, broken: Skips | None) -> Iterator[tuple[str, str, str]]:
-    """The captions that lie beside images, each with the stem of its file."""
-    for path in sorted_entries(folder):
-        if path.suffix != ".txt":
+def _beside(folder: Path, lost: Skips | None, broken: Skips | None) -> PairColumns:
+    """The images of a folder that have captions beside them."""
+    found = PairColumns(Path(os.path.abspath(folder)), [], [])
+    with os.scandir(folder) as entries:
+        files = {entry.name: entry.is_file() for entry in entries}
+    for name in sorted(files):
+        path, stem = f"{folder}{os.sep}{name}", name[: -len(".txt")]
+        if not stem or not name.endswith(".txt"):
             continue
-        lines = [line for _, line in numbered_lines(path, broken)]
-        text = " ".join(" ".join(lines).split())
-        if lines and not text:
-            refuse(BROKEN_ROW, f"{path}: no caption", broken)
+        text = _caption_in(path, broken) if files[name] else _caption_by_lines(path, broken)
+        if not text:
+            continue
+        if not _stays_below(stem):
+            fault = f"{path}: image {stem!r} is not a plain relative path"
+            refuse(BROKEN_ROW, fault, broken)
+            continue
+        candidates = (stem + suffix for suffix in IMAGE_SUFFIXES)
+        image = next((one for one in candidates if files.get(one)), None)
+        if image is not None:
+            found.names.append(image)
+            found.texts.append(text)
+        else:
+            expected = f"expected at {folder / stem}{IMAGE_SUFFIXES[0]}"
+            refuse_lost(f"{path}: image not on disk, {expected}", f"{path} ({expected})", lost)
+    return found
+
+
+def _caption_in(path: str, broken: Skips | None) -> str:
+    """The caption in a file, on one line, "" for none; read at once, since there are millions."""
+    with open(path, "rb", buffering=0) as stream:
+        content = stream.read()
+    if content.isascii() and not content.startswith(b"version"):  # of a git-LFS pointer
+        text = " ".join(content.decode().split())
         if text:
-            yield str(path), text, path.stem
+            return text
+    return _caption_by_lines(path, broken)
+
+
+def _caption_by_lines(path: str, broken: Skips | None) -> str:
+    lines = [line for _, line in numbered_lines(Path(path), broken)]
+    text = " ".join(" ".join(lines).split())
+    if lines and not text:
+        refuse(BROKEN_ROW, f"{path}: no caption", broken)
+    return text
 
 
 def in_shards(folder: Path) -> bool:
@@ -224,10 +276,6 @@ def in_shards(folder: Path) -> bool:
         return True
     with os.scandir(folder) as entries:
         return any(entry.name.endswith(SHARD_SUFFIX) for entry in entries)
-
-
-def _beside(folder: Path) -> Locate:
-    return lambda stem: [folder / f"{stem}{suffix}" for suffix in IMAGE_SUFFIXES]
 
 
 def is_address(source: str) -> bool:

@@ -13,7 +13,7 @@ from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from unimo2.console import stage
 from unimo2.data.batches import MixedBatch
-from unimo2.data.corpora import prompted, read_classes, read_pairs
+from unimo2.data.corpora import prompted, read_classes, read_pair_columns
 from unimo2.data.images import ImageStore
 from unimo2.data.index import Index, TextFiles
 from unimo2.data.kept_index import Notice
@@ -171,7 +171,7 @@ def _read(training: PretrainConfig, root: Path, skips: Skips, notice: Notice | N
 
 
 def _pairs(root: Path, training: PretrainConfig, sets: Sequence[str], lost: Skips) -> Index:
-    return Index(read_pairs(root, sets, lost, training.leave_out))
+    return Index(read_pair_columns(root, sets, lost, training.leave_out))
 
 
 def _labelled(root: Path, training: PretrainConfig, sets: Sequence[str], lost: Skips) -> Index:
