@@ -37,6 +37,14 @@ def no_progress_lines(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
+def no_meteor_program(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without METEOR's program: it reads its tables for seconds, and `test_coco.py` runs it."""
+    from builders.official_java import count_equal_words
+
+    monkeypatch.setattr("evals.metrics.captions._meteor", count_equal_words)
+
+
+@pytest.fixture
 def display(monkeypatch):
     """What every stage of the work told."""
     watching = Watching()
