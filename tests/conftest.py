@@ -1,5 +1,6 @@
 """Fixtures shared by all test groups."""
 
+import itertools
 import os
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from unimo2.cli.app import LIBRARIES
 # As the command line does, before anything imports these libraries: commands run in this process.
 os.environ.update(LIBRARIES)
 
+_NUMBERS = itertools.count()
 REAL = Path(__file__).resolve().parents[2] / "shared" / "real"
 
 
@@ -25,8 +27,11 @@ def real_data() -> Path:
 
 @pytest.fixture(autouse=True)
 def indexes_of_their_own(tmp_path_factory, monkeypatch):
-    """Lists of corpora are kept in a folder of the test's, not in the user's cache."""
-    folder = tmp_path_factory.mktemp("cache")
+    """Lists of corpora are kept in a folder of the test's, not in the user's cache.
+
+    It is made by those who write into it: few tests do, and `mktemp` looks at every folder there is.
+    """
+    folder = tmp_path_factory.getbasetemp() / "caches" / str(next(_NUMBERS))
     monkeypatch.setattr("unimo2.data.kept_index.cache_folder", lambda: folder)
 
 
@@ -34,6 +39,14 @@ def indexes_of_their_own(tmp_path_factory, monkeypatch):
 def no_progress_lines(monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep lines of progress out of what commands print, however slow the machine is."""
     monkeypatch.setattr(console, "_FIRST_SECONDS", 3600.0)
+
+
+@pytest.fixture
+def no_meteor_program(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without METEOR's program: it reads its tables for seconds, and `test_coco.py` runs it."""
+    from builders.official_java import count_equal_words
+
+    monkeypatch.setattr("evals.metrics.captions._meteor", count_equal_words)
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ colour, which says what they are.
 """
 
 import json
+import time
 from pathlib import Path
 
 import numpy as np
@@ -372,28 +373,23 @@ class FakeTextClassifier(Fake):
         return torch.nn.functional.one_hot(torch.tensor(numbers % kinds), kinds).float()
 
 
-if __name__ == "__main__":  # a slow run in a process of its own, to be killed or to share
-    import sys
-    import time
+class SlowPairClassifier(FakePairClassifier):
+    """Sleeps before each call."""
 
+    delay = 0.0
+
+    def classify_pairs(self, images, texts) -> Tensor:
+        """As the script says, later."""
+        time.sleep(self.delay)
+        return super().classify_pairs(images, texts)
+
+
+def run_slowly(root: Path, output: Path, delay: float) -> None:
+    """A run in a process of its own, to be killed or to share; prints the pairs it classified."""
     import evals
     from evals.distributed import launched
 
-    class Slow(FakePairClassifier):
-        """Sleeps before each call."""
-
-        def classify_pairs(self, images, texts) -> Tensor:
-            """As the script says, later."""
-            time.sleep(float(sys.argv[3]))
-            return super().classify_pairs(images, texts)
-
-    model = Slow("neutral")
-    evals.run(
-        "snli_ve",
-        model=model,
-        split="dev",
-        data_root=sys.argv[1],
-        output=sys.argv[2],
-        share=launched(),
-    )
+    model = SlowPairClassifier("neutral")
+    model.delay = delay
+    evals.run("snli_ve", model=model, split="dev", data_root=root, output=output, share=launched())
     print(model.calls)

@@ -1,11 +1,10 @@
 """A small deterministic pair scorer and a Flickr30k folder of coloured squares, for tests.
 
 A caption spells its image's colour, so that the scorer can be right; its noise makes it wrong now
-and then. It runs in a subprocess too, where it is slow and gets killed.
+and then. It runs in a process of its own too, where it is slow and gets killed.
 """
 
 import json
-import sys
 import time
 from pathlib import Path
 
@@ -96,14 +95,9 @@ def write_flickr(root: Path, images: int, captions: int = 5, splits: str = "test
     return root
 
 
-if __name__ == "__main__":
+def run_slowly(data: Path, output: Path, delay: float) -> None:
+    """A run in a process of its own, to be killed."""
     import evals
 
-    data, output, delay = sys.argv[1:]
-    evals.run(
-        "flickr",
-        model=ColourScorer(delay=float(delay)),
-        zero_shot=True,
-        data_root=data,
-        output=output,
-    )
+    model = ColourScorer(delay=delay)
+    evals.run("flickr", model=model, zero_shot=True, data_root=data, output=output)

@@ -1,11 +1,7 @@
-"""All kinds of tiny corpora together; also a program that is one of several processes.
-
-`python tiny_mixed.py OUTPUT` trains as the process that the environment says it is.
-"""
+"""All kinds of tiny corpora together; also what each of several processes does."""
 
 from __future__ import annotations
 
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -73,7 +69,8 @@ def gradients(of, share: Shard, objective=None, step: int = STEP) -> dict[str, t
     return {name: p.grad.clone() for name, p in named if p.grad is not None}
 
 
-def _main(output: Path) -> None:
+def run_as_one_of_several(output: Path) -> None:
+    """Train as the process that the environment says this is."""
     torch.set_num_threads(1)
     accelerator = make_accelerator("cpu")
     share = Shard(accelerator.process_index, accelerator.num_processes)
@@ -112,6 +109,3 @@ VARIANTS: dict[str, dict[str, object]] = {
     "nearest": {"grounding": "nearest"},
     "summed": {"loss_reduction": "sum", "itm_input": "concat"},
 }
-
-if __name__ == "__main__":
-    _main(Path(sys.argv[1]))

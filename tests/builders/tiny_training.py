@@ -1,13 +1,9 @@
-"""A training run of a second, for the tests of the trainer; also a program that gets killed.
-
-`python tiny_training.py OUTPUT STEP` trains and sends itself SIGKILL after that step (0: never).
-"""
+"""A training run of a second, for the tests of the trainer; also one that kills its process."""
 
 from __future__ import annotations
 
 import os
 import signal
-import sys
 from functools import cache
 from pathlib import Path
 
@@ -133,7 +129,9 @@ def run(
     )
 
 
-def _main(output: Path, kill_after: int) -> None:
+def run_until_killed(output: Path, kill_after: int) -> None:
+    """Train, print each step, and send this process SIGKILL after one of them (0: never)."""
+
     def listen(progress: TrainingProgress) -> None:
         print(progress.step, flush=True)
         if progress.step == kill_after:
@@ -141,7 +139,3 @@ def _main(output: Path, kill_after: int) -> None:
 
     torch.set_num_threads(1)
     run(output, on_progress=listen)
-
-
-if __name__ == "__main__":
-    _main(Path(sys.argv[1]), int(sys.argv[2]))

@@ -65,8 +65,8 @@ def test_a_killed_grid_ends_with_the_same_numbers(grid, tmp_path, capsys, monkey
     assert measured(tmp_path / "runs") == whole
 
 
-@pytest.mark.timeout(900)  # captions start Java six times, which a busy machine takes long for
-def test_every_cell_of_table_4_is_filled(grid, root, tmp_path, capsys):
+@pytest.mark.timeout(900)  # a training, six fine-tunings, ten evaluations: long on a busy machine
+def test_every_cell_of_table_4_is_filled(grid, root, tmp_path, capsys, no_meteor_program):
     """Against the table itself; with the dictionary off nothing is trained before."""
     columns = ("--columns", *COLUMNS)
     assert grid("--without", "gd-inference", *columns) == 0

@@ -205,8 +205,8 @@ def test_synsets_decide_the_classes_of_imagenet_and_chance(tmp_path, capsys):
     assert "few.txt lacks: n2" in capsys.readouterr().err
 
 
-def test_captions_are_scored_from_the_command_line(tmp_path, capsys):
-    """Against a caption that is its reference, in both images."""
+def test_captions_are_scored_from_the_command_line(tmp_path, capsys, no_meteor_program):
+    """Against a caption that is its reference, in both images; `test_coco.py` runs METEOR itself."""
     captions = ["a dog runs on the grass", "two red balls and a man"]
     as_json(tmp_path / "r.json", [{"image_id": i, "caption": c} for i, c in enumerate(captions)])
     rows = [{"id": i, "image_id": i, "caption": c} for i, c in enumerate(captions)]

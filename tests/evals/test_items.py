@@ -1,24 +1,19 @@
 """The engine of items: chunks, resumption, shares, order."""
 
 import json
-import os
 import signal
-import subprocess
-import sys
 import time
-from pathlib import Path
 
 import pytest
 import torch
 
 import evals
-from builders.item_fakes import Fake, FakePairClassifier, write_snli_ve
+from builders import forked
+from builders.item_fakes import Fake, FakePairClassifier, run_slowly, write_snli_ve
 from evals import prediction, records
 from evals.distributed import ProcessGroup
 from evals.prediction import ChunkPlan
 from unimo2.errors import BadCheckpoint
-
-ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_items_of_one_image_stand_together_in_chunks_of_one_size():
@@ -106,23 +101,17 @@ def test_a_batch_that_does_not_fit_is_halved_until_it_does(tmp_path):
 def test_a_killed_run_goes_on_and_ends_with_the_same_numbers(tmp_path, monkeypatch):
     """Truth: a run that nobody interrupted; the killed one's chunks are not done again."""
     root = write_snli_ve(tmp_path / "data", pairs=400)
-    command = [
-        sys.executable,
-        str(ROOT / "tests" / "builders" / "item_fakes.py"),
-        str(root),
-        str(tmp_path / "killed"),
-    ]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    process = subprocess.Popen([*command, "0.4"], env=environment)
+    process = forked.start(run_slowly, root, tmp_path / "killed", 0.4, out=tmp_path / "out.txt")
     runs = tmp_path / "killed" / "paper" / "snli_ve" / "fake"
     for _ in range(1200):
         done = len(list(runs.glob("*/predictions/*.json")))
         if done >= 2:
             break
-        assert process.poll() is None
+        assert process.is_alive()
         time.sleep(0.05)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    process.kill()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
     done = len(list(runs.glob("*/predictions/*.json")))
     assert 2 <= done < 6
     model = FakePairClassifier("neutral")

@@ -1,16 +1,13 @@
 """Several processes that share a run end with the numbers of one."""
 
-import os
 import socket
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 import evals
-from builders.item_fakes import FakePairClassifier, write_snli_ve
+from builders import forked
+from builders.item_fakes import FakePairClassifier, run_slowly, write_snli_ve
 from builders.retrieval_fakes import ColourScorer
 from evals import records
 from evals.benchmark import Request
@@ -19,8 +16,6 @@ from evals.datasets.suites import resolve
 from evals.distributed import ALL, ProcessGroup, launched, own_device
 from evals.retrieval.options import RetrievalOptions
 
-ROOT = Path(__file__).resolve().parents[2]
-
 
 def test_two_processes_give_the_record_of_one(tmp_path):
     """Truth: one process; the pairs that each of the two classified, added up, are all pairs."""
@@ -28,25 +23,20 @@ def test_two_processes_give_the_record_of_one(tmp_path):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    environment = {
-        **os.environ, "PYTHONPATH": str(ROOT), "MASTER_ADDR": "127.0.0.1",
-        "MASTER_PORT": str(port), "WORLD_SIZE": "2", "OMP_NUM_THREADS": "1",
-    }  # fmt: skip
-    command = [
-        sys.executable,
-        str(ROOT / "tests" / "builders" / "item_fakes.py"),
-        str(root),
-        str(tmp_path / "two"),
-        "0",
-    ]
+    launcher = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": "2"}
+    outs = [tmp_path / f"{rank}.txt" for rank in "01"]
     processes = [
-        subprocess.Popen(
-            command, env={**environment, "RANK": rank}, stdout=subprocess.PIPE, text=True
+        forked.start(
+            *(run_slowly, root, tmp_path / "two", 0.0),
+            out=out,
+            environment={**launcher, "RANK": out.stem},
         )
-        for rank in "01"
+        for out in outs
     ]
-    counts = [int(process.communicate(timeout=120)[0].split()[-1]) for process in processes]
-    assert [process.returncode for process in processes] == [0, 0]
+    for process in processes:
+        process.join(120)
+    assert [process.exitcode for process in processes] == [0, 0]
+    counts = [int(out.read_text().split()[-1]) for out in outs]
     assert sum(counts) == 360
     assert min(counts) > 100
     [path] = (tmp_path / "two" / "paper" / "snli_ve" / "fake").iterdir()

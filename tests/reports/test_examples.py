@@ -52,7 +52,7 @@ def test_items_of_a_limited_run_are_its_own(tmp_path):
         assert one.truth == names[(number + ("mismatched" in one.key)) % 3]
 
 
-def test_captions_are_graded_on_the_scale_of_the_table(tmp_path):
+def test_captions_are_graded_on_the_scale_of_the_table(tmp_path, no_meteor_program):
     """Truth: the mean of the items' CIDEr is the record's; none is called right or wrong."""
     root = write_coco(tmp_path / "data")
     record = evals.run("coco", model=FakeCaptioner(), data_root=root, output=tmp_path)

@@ -6,6 +6,7 @@ import json
 import random
 import subprocess
 import sys
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,7 +16,7 @@ from builders.official_java import java_on_path, let_spice_answer, quiet
 from evals.benchmarks import coco
 from evals.metrics import captions as caption_metrics
 from evals.metrics import java
-from evals.metrics.captions import tokenise
+from evals.metrics.captions import CaptionScores, tokenise
 from evals.metrics.ranking import bootstrap_counts
 from unimo2.errors import BadData, MissingData
 
@@ -25,7 +26,37 @@ WORDS = (
 )
 
 
-def official(annotations, results):
+@pytest.fixture(scope="module")
+def theirs():
+    """METEOR of pycocoevalcap, whose program reads its tables for seconds: started once."""
+    from pycocoevalcap.meteor.meteor import Meteor
+
+    with java_on_path():
+        return Meteor()
+
+
+@pytest.fixture(scope="module")
+def ours():
+    """METEOR's program as the package starts it, kept running: the same answers to every test."""
+    start, running = java.conversation, []
+    with ExitStack() as stack:
+
+        @contextmanager
+        def conversation(name, arguments, folder, items):
+            if not running:
+                running.append(stack.enter_context(start(name, arguments, folder, 100_000)))
+            yield running[0]
+
+        yield conversation
+
+
+@pytest.fixture
+def one_program(ours, monkeypatch):
+    """METEOR is asked in the program that runs."""
+    monkeypatch.setattr(java, "conversation", ours)
+
+
+def official(annotations, results, meteor):
     """What pycocoevalcap's COCOEvalCap says, without SPICE, whose models are not there."""
     from pycocoevalcap import eval as evaluation
     from pycocotools.coco import COCO
@@ -39,6 +70,7 @@ def official(annotations, results):
 
     with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(io.StringIO()):
         patch.setattr(evaluation, "Spice", NoSpice)
+        patch.setattr(evaluation, "Meteor", lambda: meteor)
         truth = COCO(annotations)
         given = truth.loadRes(str(results))
         judge = evaluation.COCOEvalCap(truth, given)
@@ -82,32 +114,35 @@ def files(tmp_path_factory):
 
 @dataclass(frozen=True)
 class Parts:
-    """What METEOR's program, which takes seconds to start, is asked for once."""
+    """The forty images as tokens, METEOR of them, and all scores."""
 
     truth: dict
     given: dict
     meteor: tuple
+    scores: CaptionScores
 
 
 @pytest.fixture(scope="module")
-def parts(files):
-    """The forty images as tokens, and METEOR of them."""
+def parts(files, ours):
+    """What is computed once."""
     results, annotations = files
     references = {i.id: i.captions for i in coco.read_captions(annotations)}
     captions = coco.read_results(results)
     truth = tokenise(references)
     given = tokenise({image: [captions[image]] for image in references})
-    return Parts(truth, given, caption_metrics._meteor(truth, given))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(java, "conversation", ours)
+        meteor = caption_metrics._meteor(truth, given)
+        return Parts(truth, given, meteor, caption_metrics.caption_scores(captions, references))
 
 
-def test_equal_to_pycocoevalcap(files):
+def test_equal_to_pycocoevalcap(files, parts, theirs):
     """Against COCOEvalCap on the same files: every metric, of the corpus and of each image."""
     results, annotations = files
-    expected, each = official(annotations, results)
-    references = {i.id: i.captions for i in coco.read_captions(annotations)}
-    found = caption_metrics.caption_scores(coco.read_results(results), references)
+    expected, each = official(annotations, results, theirs)
+    found = parts.scores
     assert list(found.metrics) == list(found.samples) == list(METRICS)
-    assert found.images == tuple(references)
+    assert found.images == tuple(i.id for i in coco.read_captions(annotations))
     for name in METRICS:
         metric = found.metrics[name]
         assert metric.value == pytest.approx(100 * expected[name], abs=1e-10), name
@@ -116,13 +151,13 @@ def test_equal_to_pycocoevalcap(files):
         assert metric.ci95[0] < metric.value < metric.ci95[1]
 
 
-def test_some_of_the_images(files, tmp_path):
+def test_some_of_the_images(files, tmp_path, one_program, theirs):
     """Against COCOEvalCap on those images alone: document frequencies come from them only."""
     results, annotations = files
     some = write(tmp_path / "some.json", json.loads(results.read_text())[:15])
     with pytest.raises(BadData, match="25 of 40 images have no prediction"):
         coco.Coco().score(some, annotations)
-    expected, _ = official(annotations, some)
+    expected, _ = official(annotations, some, theirs)
     found = coco.Coco().score(some, annotations, allow_missing=True)
     for name in METRICS:
         assert found.metrics[name].value == pytest.approx(100 * expected[name], abs=1e-10), name
@@ -131,7 +166,7 @@ def test_some_of_the_images(files, tmp_path):
     assert "SPICE is not measured" in found.notes[1]
 
 
-def test_intervals_are_those_of_resampled_corpora(parts):
+def test_intervals_are_those_of_resampled_corpora(parts, one_program):
     """Against BLEU and METEOR by pycocoevalcap on a corpus of images copied as a resample has them."""
     _, _, bleu = caption_metrics._bleu(parts.truth, parts.given)
     counts = bootstrap_counts(40, 1, seed=0)
@@ -186,11 +221,10 @@ def test_java_programs_print_nothing(capfd):
 
 def test_figures_do_not_depend_on_the_machine(files, parts, monkeypatch, tmp_path):
     """Against the figures before: an Italian Java, a C locale, a package that nobody may write to."""
-    expected = coco.Coco().score(*files).metrics
     monkeypatch.setenv("JAVA_TOOL_OPTIONS", "-Duser.language=it -Duser.country=IT")
     monkeypatch.setenv("LC_ALL", "C")
     monkeypatch.setattr("tempfile.NamedTemporaryFile", None)  # pycocoevalcap's, beside the package
-    assert coco.Coco().score(*files).metrics == expected
+    assert coco.Coco().score(*files).metrics == parts.scores.metrics
 
 
 def test_spice_is_measured_where_its_models_are(files, parts, monkeypatch):
@@ -253,19 +287,19 @@ def test_a_meteor_that_fails_says_why_and_ends(parts, monkeypatch, program, reas
         caption_metrics._meteor(parts.truth, parts.given)
 
 
-def test_what_meteor_fails_at_costs_no_other_metric(files, monkeypatch):
+def test_what_meteor_fails_at_costs_no_other_metric(files, parts, monkeypatch):
     """Against the metrics with METEOR."""
 
     def failing(truth, given):
         raise BadData("METEOR's program ended")
 
-    expected = coco.Coco().score(*files).metrics
     monkeypatch.setattr(caption_metrics, "_meteor", failing)
     found = coco.Coco().score(*files)
     assert list(found.metrics) == [name for name in METRICS if name != "METEOR"]
     for name, metric in found.metrics.items():
-        assert (metric.value, metric.n) == (expected[name].value, expected[name].n)
-        assert metric.ci95 == pytest.approx(expected[name].ci95)
+        expected = parts.scores.metrics[name]
+        assert (metric.value, metric.n) == (expected.value, expected.n)
+        assert metric.ci95 == pytest.approx(expected.ci95)
     assert found.notes[0] == "METEOR is not measured: METEOR's program ended"
 
 
@@ -283,14 +317,14 @@ def test_without_java_nothing_is_scored(files, monkeypatch):
 
 
 @pytest.mark.slow
-def test_real_results(real_data, tmp_path):
+def test_real_results(real_data, tmp_path, one_program, theirs):
     """Against COCOEvalCap on the 126 real captions of val2014 whose images are in val2017."""
     folder = real_data / "coco"
     annotations = folder / "annotations" / "captions_val2017.json"
     content = json.loads((folder / "captions_val2014_fakecap_results.json").read_text())
     known = {image["id"] for image in json.loads(annotations.read_text())["images"]}
     some = write(tmp_path / "some.json", [row for row in content if row["image_id"] in known])
-    expected, _ = official(annotations, some)
+    expected, _ = official(annotations, some, theirs)
     found = coco.Coco().score(some, annotations, allow_missing=True).metrics
     assert found["CIDEr"].n == 126
     for name in METRICS:
@@ -298,12 +332,12 @@ def test_real_results(real_data, tmp_path):
 
 
 @pytest.mark.slow
-def test_real_results_of_a_whole_split(real_data):
+def test_real_results_of_a_whole_split(real_data, one_program, theirs):
     """Against COCOEvalCap on 4,989 real captions of val2017."""
     folder = real_data / "coco"
     annotations = folder / "annotations" / "captions_val2017.json"
     results = folder / "captions_val2017_fakecap_results.json"
-    expected, _ = official(annotations, results)
+    expected, _ = official(annotations, results, theirs)
     found = coco.Coco().score(results, annotations, allow_missing=True)
     assert (found.metrics["CIDEr"].n, found.missing) == (4989, 11)
     for name in METRICS:

@@ -79,13 +79,12 @@ def test_tags_go_by_the_number_of_the_image_and_not_by_its_place(tmp_path):
 def test_an_interrupted_run_goes_on_only_with_the_same_object_tags(tmp_path, monkeypatch):
     """Truth: how many images the model sees again after an interruption."""
     from evals.benchmarks import coco
-    from evals.metrics import captions as caption_metrics
 
     _scored_as_nothing(monkeypatch)
     root = write_coco(tmp_path / "data")
     path = tmp_path / "tags.json"
     path.write_text(json.dumps({"300": ["dog"]}))
-    kept, seen = caption_metrics.caption_scores, []
+    kept, seen = coco.caption_scores, []
 
     def interrupted(*arguments):
         raise KeyboardInterrupt

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from scipy.stats import pearsonr, spearmanr
+from scipy.stats import pearsonr, rankdata, spearmanr
 from sklearn.metrics import accuracy_score, matthews_corrcoef
 
 from evals.benchmarks import glue
@@ -59,19 +59,35 @@ def test_a_thousand_random_predictions():
     )
 
 
+def correlations(first, second):
+    """Pearson's correlation of each row with the row of the other; Matthews' of ones and zeros."""
+    first, second = (rows - rows.mean(axis=1, keepdims=True) for rows in (first, second))
+    norms = np.sqrt((first**2).sum(axis=1) * (second**2).sum(axis=1))
+    return (first * second).sum(axis=1) / norms
+
+
 def test_intervals_are_those_of_copied_items():
-    """Against scikit-learn and scipy on each of the 2,000 resamples, really made."""
+    """Against the 2,000 resamples, really made; their correlations are scikit-learn's and scipy's."""
     random = np.random.default_rng(1)
     truth = random.integers(0, 2, 40)
     guess = np.where(random.random(40) < 0.7, truth, 1 - truth)
     scores = random.integers(0, 11, 40) / 2
     given = (scores + 2 * random.normal(size=40)).round(0)
-    drawn = {matthews_corrcoef: [], pearsonr: [], spearmanr: []}
-    for counts in bootstrap_counts(40, 2000, seed=5):
-        copied = np.repeat(np.arange(40), counts)
-        drawn[matthews_corrcoef].append(matthews_corrcoef(truth[copied], guess[copied]))
+    rows = [np.repeat(np.arange(40), counts) for counts in bootstrap_counts(40, 2000, seed=5)]
+    copied = np.stack(rows)
+    ranks = [rankdata(values[copied], axis=1) for values in (given, scores)]
+    drawn = {
+        matthews_corrcoef: correlations(truth[copied], guess[copied]),
+        pearsonr: correlations(given[copied], scores[copied]),
+        spearmanr: correlations(*ranks),
+    }
+    for place in range(20):
+        one = copied[place]
+        official = matthews_corrcoef(truth[one], guess[one])
+        assert drawn[matthews_corrcoef][place] == pytest.approx(official, abs=1e-12)
         for function in (pearsonr, spearmanr):
-            drawn[function].append(function(given[copied], scores[copied]).statistic)
+            official = function(given[one], scores[one]).statistic
+            assert drawn[function][place] == pytest.approx(official, abs=1e-12)
     ours = (matthews(guess, truth, 5), pearson(given, scores, 5), spearman(given, scores, 5))
     for metric, values in zip(ours, drawn.values(), strict=True):
         expected = 100 * np.percentile(values, [2.5, 97.5])

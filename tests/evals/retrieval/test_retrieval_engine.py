@@ -1,9 +1,6 @@
 """Planner, scorer and writer: each item once, finished blocks kept, a kill survived."""
 
-import os
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -12,14 +9,12 @@ import pytest
 import torch
 
 import evals
-from builders import retrieval_fakes
-from builders.retrieval_fakes import ColourScorer, write_flickr
+from builders import forked
+from builders.retrieval_fakes import ColourScorer, run_slowly, write_flickr
 from evals.retrieval import scorer
 from evals.retrieval.planner import PairBlock, make_plan
 from evals.retrieval.writer import BlockWriter
 from unimo2.errors import BadCheckpoint, IncompatibleModel
-
-ROOT = Path(__file__).resolve().parents[3]
 
 
 def _run(data: Path, output: Path, model: ColourScorer, **options: object) -> evals.Record:
@@ -113,20 +108,17 @@ def test_a_run_killed_by_sigkill_goes_on_and_ends_with_the_same_numbers(tmp_path
     """Truth: the same run, uninterrupted."""
     data = write_flickr(tmp_path / "data", images=60)  # 300 captions in 5 blocks
     output = tmp_path / "runs"
-    script = [sys.executable, retrieval_fakes.__file__, str(data), str(output), "0.001"]
-    path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
-    process = subprocess.Popen(script, env={**os.environ, "PYTHONPATH": path})
+    process = forked.start(run_slowly, data, output, 0.001, out=tmp_path / "out.txt")
     try:
         deadline = time.monotonic() + 120
         while len(finished := list(output.glob("*/*/*/*/blocks/*.npz"))) < 2:
-            assert process.poll() is None, "the run ended before it could be killed"
+            assert process.is_alive(), "the run ended before it could be killed"
             assert time.monotonic() < deadline, "the run wrote no blocks"
             time.sleep(0.01)
-        os.kill(process.pid, signal.SIGKILL)
     finally:
-        process.kill()
-        process.wait()
-    assert process.returncode == -signal.SIGKILL
+        process.kill()  # by SIGKILL
+        process.join()
+    assert process.exitcode == -signal.SIGKILL
     folder = finished[0].parents[1]
     assert not (folder / "record.json").exists()
 

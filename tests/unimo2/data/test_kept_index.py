@@ -6,8 +6,6 @@ import json
 import multiprocessing
 import os
 import signal
-import subprocess
-import sys
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -16,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 
-from builders import corpora_folders
+from builders import corpora_folders, forked
 from unimo2.data import kept_index, listing
 from unimo2.data.corpora import (
     CaptionedFolder,
@@ -177,28 +175,20 @@ def test_a_text_that_was_changed_in_place_is_refused(root):
         files.require_unchanged(0, 3)
 
 
-_READ = """
-import sys, json
-from pathlib import Path
-from unimo2.data import kept_index
-from unimo2.data.corpora import read_classes
-from unimo2.data.index import Index
-from unimo2.formats.parsing import Skips
-root, cache = map(Path, sys.argv[1:])
-kept_index.cache_folder = lambda: cache
-said = []
-def find(lost):
-    return Index(read_classes(root, ["imagenet21k"], lost), repeated=True).found()
-found = kept_index.keep({}, [root / "imagenet21k"], find, Skips(), said.append)
-print(json.dumps([len(said), found.facts["sources"]]))
-"""
+def _read(root: Path, cache: Path) -> None:
+    """Prints how often this process said that it lists, and the fingerprint of what it has."""
+    kept_index.cache_folder = lambda: cache
+    found, said = read(root, "imagenet21k")
+    print(json.dumps([len(said), found.facts["sources"]]))
 
 
 def test_of_several_processes_one_lists(root, tmp_path):
     """Truth: processes that are started together; one of them says that it lists."""
-    command = [sys.executable, "-c", _READ, str(root), str(tmp_path / "shared")]
-    started = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
-    found = [json.loads(process.communicate()[0]) for process in started]
+    outs = [tmp_path / name for name in ("one.txt", "two.txt")]
+    started = [forked.start(_read, root, tmp_path / "shared", out=out) for out in outs]
+    for process in started:
+        process.join()
+    found = [json.loads(out.read_text()) for out in outs]
     assert sorted(listed for listed, _ in found) == [0, 1]
     assert len({fingerprint for _, fingerprint in found}) == 1
 

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 import socket
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 import torch
 
-from builders import tiny_mixed, tiny_processes
+from builders import forked, tiny_mixed, tiny_processes
 from unimo2.data.seeding import Shard
 from unimo2.training.trainer import train
 
@@ -29,30 +25,28 @@ def _free_port() -> int:
 def output(tmp_path_factory):
     """What two processes on this machine left (gloo)."""
     folder = tmp_path_factory.mktemp("two")
-    root = Path(__file__).resolve().parents[3]
     tiny_processes.write(folder)
     common = {
-        **os.environ,
         **{"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(_free_port())},
-        **{"OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"},
-        "PYTHONPATH": f"{root}{os.pathsep}{root / 'tests'}",
+        "ACCELERATE_USE_CPU": "true",
     }
     processes = [
-        subprocess.Popen(
-            [sys.executable, str(Path(tiny_mixed.__file__)), str(folder)],
-            env={**common, "RANK": str(rank), "LOCAL_RANK": str(rank)},
-            cwd=root,
-            stderr=subprocess.PIPE,
-            text=True,
+        forked.start(
+            tiny_mixed.run_as_one_of_several,
+            folder,
+            out=folder / f"{rank}.txt",
+            environment={**common, "RANK": str(rank), "LOCAL_RANK": str(rank)},
         )
         for rank in range(2)
     ]
     try:
-        errors = [process.communicate(timeout=_PATIENCE)[1] for process in processes]
+        for process in processes:
+            process.join(_PATIENCE)
     finally:
         for process in processes:
             process.kill()
-    assert [process.returncode for process in processes] == [0, 0], errors[0][-2000:]
+    said = (folder / "0.txt").read_text()[-2000:]
+    assert [process.exitcode for process in processes] == [0, 0], said
     return folder
 
 

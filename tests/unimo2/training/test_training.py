@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
+import shutil
 import signal
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +13,7 @@ import pytest
 import torch
 from safetensors import SafetensorError
 
+from builders import forked
 from builders import tiny_training as tiny
 from unimo2 import Unimo2Model, Unimo2Processor
 from unimo2.errors import BadCheckpoint, TrainingFailed, UsageError
@@ -27,13 +26,27 @@ from unimo2.training.pretraining import PretrainingRun, PretrainingTask, pretrai
 WEIGHTS = Path("model/model.safetensors")
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def _one_thread():
     """Small sums on one thread: faster here, and the same as in the subprocesses."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory) -> Path:
+    """What a run leaves that nobody stopped; not to be changed."""
+    folder = tmp_path_factory.mktemp("whole")
+    tiny.run(folder)
+    return folder
+
+
+@pytest.fixture
+def finished(whole, tmp_path) -> Path:
+    """A copy of that run, which a test may go on with."""
+    return Path(shutil.copytree(whole, tmp_path / "finished"))
 
 
 def sha256(path: Path) -> str:
@@ -44,35 +57,32 @@ def log_of(output: Path) -> list[dict]:
     return [json.loads(line) for line in (output / "log.jsonl").read_text().splitlines()]
 
 
-def start(output: Path, kill_after: int) -> tuple[int, list[int]]:
+def start(output: Path, kill_after: int) -> tuple[int | None, list[int]]:
     """The tiny run in a process of its own: its exit status, and the steps that it finished."""
-    command = [sys.executable, str(Path(tiny.__file__)), str(output), str(kill_after)]
-    root = Path(__file__).resolve().parents[3]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(root)}
-    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, env=environment, cwd=root)
-    return done.returncode, [int(line) for line in done.stdout.split()]
+    out = output.with_name("out.txt")
+    process = forked.start(tiny.run_until_killed, output, kill_after, out=out)
+    process.join()
+    return process.exitcode, [int(line) for line in out.read_text().split()]
 
 
-def test_a_killed_run_ends_with_the_same_weights(tmp_path):
+def test_a_killed_run_ends_with_the_same_weights(whole, tmp_path):
     """Truth: sha256 of the weights and the log of an uninterrupted run (real SIGKILL, twice)."""
-    tiny.run(tmp_path / "whole")
     output = tmp_path / "killed"
     assert start(output, kill_after=2) == (-signal.SIGKILL, [1, 2])  # before any checkpoint
     assert start(output, kill_after=8) == (-signal.SIGKILL, [1, 2, 3, 4, 5, 6, 7, 8])
     assert load_state(output / "checkpoint").step == 6 and not (output / WEIGHTS).exists()
     assert start(output, kill_after=0) == (0, [7, 8, 9, 10, 11, 12])
-    assert sha256(output / WEIGHTS) == sha256(tmp_path / "whole" / WEIGHTS)
+    assert sha256(output / WEIGHTS) == sha256(whole / WEIGHTS)
     timing = {"seconds", "samples_per_second"}
     logs = [
         [{k: v for k, v in line.items() if k not in timing} for line in log_of(folder)]
-        for folder in (output, tmp_path / "whole")
+        for folder in (output, whole)
     ]
     assert logs[0] == logs[1]
 
 
-def test_a_run_that_was_killed_while_writing_a_checkpoint_still_has_the_one_before(tmp_path):
+def test_a_run_that_was_killed_while_writing_a_checkpoint_still_has_the_one_before(whole, tmp_path):
     """Truth: a half-written file beside the whole one changes nothing."""
-    tiny.run(tmp_path / "whole")
     output = tmp_path / "run"
     with pytest.raises(KeyboardInterrupt):
         tiny.run(output, on_progress=_stop_at(8))
@@ -80,7 +90,7 @@ def test_a_run_that_was_killed_while_writing_a_checkpoint_still_has_the_one_befo
     half.write_bytes(b"half")
     summary = tiny.run(output)
     assert summary.resumed_from == 6 and not half.exists()
-    assert sha256(output / WEIGHTS) == sha256(tmp_path / "whole" / WEIGHTS)
+    assert sha256(output / WEIGHTS) == sha256(whole / WEIGHTS)
 
 
 def _stop_at(step: int):
@@ -122,20 +132,18 @@ def test_the_output_is_a_model_folder_with_its_history(tmp_path):
     assert 0 < log_of(tmp_path)[-1]["dictionary_used"] <= 1
 
 
-def test_a_finished_run_is_not_trained_again(tmp_path):
+def test_a_finished_run_is_not_trained_again(finished):
     """Truth: the weights and the step at which the second start begins."""
-    tiny.run(tmp_path)
-    before = sha256(tmp_path / WEIGHTS)
-    assert tiny.run(tmp_path).resumed_from == 12
-    assert sha256(tmp_path / WEIGHTS) == before
+    before = sha256(finished / WEIGHTS)
+    assert tiny.run(finished).resumed_from == 12
+    assert sha256(finished / WEIGHTS) == before
 
 
-def test_resume_never_starts_over(tmp_path):
+def test_resume_never_starts_over(finished):
     """Truth: the first step of the second run's log."""
-    tiny.run(tmp_path)
-    summary = tiny.run(tmp_path, replace(tiny.CONFIG, seed=1), resume="never")
+    summary = tiny.run(finished, replace(tiny.CONFIG, seed=1), resume="never")
     assert summary.resumed_from == 0
-    assert log_of(tmp_path)[0]["step"] == 1
+    assert log_of(finished)[0]["step"] == 1
 
 
 @pytest.mark.parametrize(
@@ -146,22 +154,20 @@ def test_resume_never_starts_over(tmp_path):
         (tiny.CONFIG, {"grounded_tokens": 5}, "model.grounded_tokens was 4 and is 5"),
     ],
 )
-def test_a_checkpoint_of_another_run_is_refused_in_one_line(tmp_path, config, changes, named):
+def test_a_checkpoint_of_another_run_is_refused_in_one_line(finished, config, changes, named):
     """Truth: the value that was changed is the one that is named; the checkpoint stays."""
-    tiny.run(tmp_path)
-    before = sha256(tmp_path / "checkpoint" / "state.pt")
+    before = sha256(finished / "checkpoint" / "state.pt")
     with pytest.raises(BadCheckpoint) as caught:
-        tiny.run(tmp_path, config, **changes)
+        tiny.run(finished, config, **changes)
     assert named in str(caught.value) and "\n" not in str(caught.value)
-    assert sha256(tmp_path / "checkpoint" / "state.pt") == before
+    assert sha256(finished / "checkpoint" / "state.pt") == before
 
 
-def test_logging_and_evaluating_more_often_is_no_other_run(tmp_path):
+def test_logging_and_evaluating_more_often_is_no_other_run(finished, tmp_path):
     """Truth: the weights, which such settings must not touch."""
-    tiny.run(tmp_path / "a")
     tiny.run(tmp_path / "b", replace(tiny.CONFIG, log_every=5, checkpoint_every=7))
-    assert sha256(tmp_path / "a" / WEIGHTS) == sha256(tmp_path / "b" / WEIGHTS)
-    assert tiny.run(tmp_path / "a", replace(tiny.CONFIG, log_every=5)).resumed_from == 12
+    assert sha256(finished / WEIGHTS) == sha256(tmp_path / "b" / WEIGHTS)
+    assert tiny.run(finished, replace(tiny.CONFIG, log_every=5)).resumed_from == 12
 
 
 def test_a_damaged_checkpoint_is_one_line(tmp_path):
@@ -172,7 +178,7 @@ def test_a_damaged_checkpoint_is_one_line(tmp_path):
         tiny.run(tmp_path)
 
 
-def test_a_loss_that_is_no_number_stops_and_keeps_the_last_checkpoint(tmp_path, monkeypatch):
+def test_a_loss_that_is_no_number_stops_and_keeps_the_last_checkpoint(whole, tmp_path, monkeypatch):
     """Truth: the state of step 3, still loadable, without a NaN, and the run can go on."""
     honest = PairObjective.forward
     calls = []
@@ -192,8 +198,7 @@ def test_a_loss_that_is_no_number_stops_and_keeps_the_last_checkpoint(tmp_path, 
     assert all(bool(torch.isfinite(value).all()) for value in state.model.values())
     monkeypatch.undo()
     tiny.run(tmp_path)
-    tiny.run(tmp_path / "whole")
-    assert sha256(tmp_path / WEIGHTS) == sha256(tmp_path / "whole" / WEIGHTS)
+    assert sha256(tmp_path / WEIGHTS) == sha256(whole / WEIGHTS)
 
 
 def test_a_full_disk_stops_and_keeps_the_last_checkpoint(tmp_path, monkeypatch):
@@ -224,7 +229,7 @@ def test_a_full_disk_stops_and_keeps_the_last_checkpoint(tmp_path, monkeypatch):
         ("unimo2.training.logging.LogFile.write", OSError(28, "No space left on device")),
     ],
 )
-def test_a_disk_that_is_full_elsewhere_is_one_line_too(tmp_path, monkeypatch, place, error):
+def test_a_disk_that_is_full_elsewhere_is_one_line_too(whole, tmp_path, monkeypatch, place, error):
     """Truth: what the writers of weights, tokenizers and logs raise; a run that was never stopped."""
 
     def fails(*arguments, **named):
@@ -237,8 +242,7 @@ def test_a_disk_that_is_full_elsewhere_is_one_line_too(tmp_path, monkeypatch, pl
     assert not list(tmp_path.glob("*.partial"))
     monkeypatch.undo()
     tiny.run(tmp_path)
-    tiny.run(tmp_path / "whole")
-    assert sha256(tmp_path / WEIGHTS) == sha256(tmp_path / "whole" / WEIGHTS)
+    assert sha256(tmp_path / WEIGHTS) == sha256(whole / WEIGHTS)
 
 
 def test_the_callers_generator_and_the_callback_do_not_meet_the_run(tmp_path):
@@ -250,9 +254,8 @@ def test_the_callers_generator_and_the_callback_do_not_meet_the_run(tmp_path):
     assert torch.equal(torch.rand(3), expected)
 
 
-def test_evaluation_is_logged_and_changes_no_weight(tmp_path):
+def test_evaluation_is_logged_and_changes_no_weight(whole, tmp_path):
     """Truth: the weights of a run without evaluation."""
-    tiny.run(tmp_path / "plain")
     seen = []
 
     def evaluate(model, step):
@@ -270,7 +273,7 @@ def test_evaluation_is_logged_and_changes_no_weight(tmp_path):
     )
     assert seen == [5, 10]
     assert {"step": 5, "eval/R@1": 50.0} in log_of(tmp_path / "evaluated")
-    assert sha256(tmp_path / "evaluated" / WEIGHTS) == sha256(tmp_path / "plain" / WEIGHTS)
+    assert sha256(tmp_path / "evaluated" / WEIGHTS) == sha256(whole / WEIGHTS)
 
 
 @pytest.mark.parametrize(("resume", "device"), [("always", "cpu"), ("auto", "tpu")])
