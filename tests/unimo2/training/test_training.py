@@ -104,7 +104,7 @@ def _stop_at(step: int):
 def test_loss_falls_and_the_pairs_are_matched(tmp_path):
     """Truth: chance. Uniform negatives: in this world of 12 images hard ones come down to one word."""
     config = replace(
-        tiny.CONFIG, steps=200, log_every=25, learning_rate=2e-3, batch_size=8, hard_share=0.0
+        tiny.CONFIG, steps=120, log_every=20, checkpoint_every=120, batch_size=8, hard_share=0.0
     )
     tiny.run(tmp_path, config, hidden_dropout=0.0)
     log = log_of(tmp_path)
@@ -338,7 +338,8 @@ def test_the_matching_head_starts_and_stays_opposite(tmp_path):
     """Truth: without anything common to both rows, logit[1] is half of what cross entropy trains."""
     start = PretrainingTask(tiny.CONFIG, tiny.prepared()).model.itm_head
     assert torch.equal(start.weight[0], -start.weight[1]) and not start.bias.any()
-    tiny.run(tmp_path, config=replace(tiny.CONFIG, steps=40, weight_decay=0.1, clip_norm=0.05))
+    config = replace(tiny.CONFIG, steps=40, checkpoint_every=40, weight_decay=0.1, clip_norm=0.05)
+    tiny.run(tmp_path, config)
     head = Unimo2Model.from_pretrained(tmp_path / "model").itm_head
     assert head.weight.abs().max() > 10 * (head.weight[0] + head.weight[1]).abs().max()
     assert (head.weight[0] + head.weight[1]).abs().max() < 1e-5
