@@ -5,10 +5,10 @@ from __future__ import annotations
 import hashlib
 import os
 from array import array
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby, islice
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -38,10 +38,11 @@ class Index:
         counts = array("q")
         for kind, some in groupby(images, key=type):
             if kind is not TrainingImage:
-                for one in some:
+                for one in cast(Iterator[CaptionedFolder | PairColumns], some):
                     self._add_columns(one, counts)
                 continue
-            while shown := list(islice(some, _AT_ONCE)):
+            one_by_one = cast(Iterator[TrainingImage], some)
+            while shown := list(islice(one_by_one, _AT_ONCE)):
                 self.sources.extend([image.path for image in shown])
                 counts.extend([len(image.texts) for image in shown])
                 self.texts.extend([text for image in shown for text in image.texts])
