@@ -96,10 +96,10 @@ def test_unimo2_can_choose_its_pairs():
 
 
 @pytest.mark.parametrize(
-    ("config", "pairs"), [(Unimo2Config.mini(), 88), (Unimo2Config.base(fusion_layers=2), 4)]
+    ("config", "pairs"), [(Unimo2Config.mini(), 163), (Unimo2Config.base(fusion_layers=2), 4)]
 )
 def test_pairs_in_a_call_follow_from_the_models_size(config, pairs):
-    """Independent truth: 16 MiB / (37 + 32 + 24 rows x 512 x 4 bytes) by hand; at least one."""
+    """Independent truth: 16 MiB / (10 + 16 + 24 rows x 512 x 4 bytes) by hand; at least one."""
     tools = SimpleNamespace(image_size=config.image_size)
     with torch.device("meta"):
         assert Unimo2Scorer("sizes", Unimo2Model(config), tools, "").batch_size == pairs

@@ -13,7 +13,7 @@ from unimo2.modeling.configuration import Unimo2Config
 TINY = {
     "image_size": 16, "hidden_size": 32, "intermediate_size": 64, "num_attention_heads": 2,
     "vision_layers": 1, "text_layers": 1, "fusion_layers": 2, "vocab_size": 50,
-    "max_position_embeddings": 20, "dictionary_size": 8, "grounded_tokens": 4,
+    "max_position_embeddings": 20, "dictionary_size": 8, "grounded_tokens": 4, "patch_size": 8,
 }  # fmt: skip
 
 
@@ -67,9 +67,7 @@ def test_a_run_prints_one_line_a_way(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Against the figures of one run: ours is the unit, and the JSON says the same."""
-    monkeypatch.setattr(
-        Unimo2Config, "mini", classmethod(lambda cls: Unimo2Config(**TINY, patch_size=8))
-    )
+    monkeypatch.setattr(Unimo2Config, "mini", classmethod(lambda cls: Unimo2Config(**TINY)))
     options = ["--size", "mini", "--images", "2", "--beams", "2", "--tokens", "3", "--repeats", "1"]
     assert main(["bench", "caption", *options]) == 0
     output = capsys.readouterr().out
