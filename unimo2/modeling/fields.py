@@ -238,10 +238,6 @@ class ModelFields:
             "patch_position_range": 0.5,
             "dictionary_size": 256,
             "grounded_tokens": 16,
-            # With the literal sums the same rows are chosen for every input (docs/pretraining.md).
-            "grounding_scores": "standard",
-            "grounding_threshold": 0.4,
-            "grounding_temperature": 20.0,
             "itm_input": "product",
             "loss_reduction": "mean",
         }
