@@ -93,6 +93,7 @@ def corpus() -> tuple[PairCorpus, Unimo2Processor]:
 
 SIZES = {
     "image_size": 16,
+    "patch_size": 8,
     "hidden_size": 32,
     "intermediate_size": 64,
     "num_attention_heads": 2,

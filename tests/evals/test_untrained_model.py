@@ -26,7 +26,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     tokenizer = train_tokenizer(texts, 400)
     torch.manual_seed(0)
     config = Unimo2Config.mini(
-        image_size=16, hidden_size=32, intermediate_size=64, vision_layers=1, text_layers=1,
+        image_size=16, patch_size=8, hidden_size=32, intermediate_size=64, vision_layers=1, text_layers=1,
         fusion_layers=2, dictionary_size=32, grounded_tokens=4, vocab_size=len(tokenizer),
     )  # fmt: skip
     model = base / "untrained"

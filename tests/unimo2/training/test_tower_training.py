@@ -21,7 +21,7 @@ from unimo2.training.recipes import Recipe
 from unimo2.training.towers import TowerTask
 from unimo2.training.trainer import train
 
-MODEL = {**SIZES, "patch_size": 8, "text_layers": 2, "dictionary_size": 16, "grounded_tokens": 4}
+MODEL = {**SIZES, "text_layers": 2, "dictionary_size": 16, "grounded_tokens": 4}
 TRAINING = PretrainConfig(
     trains="labels",
     steps=30,
