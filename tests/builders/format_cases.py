@@ -263,6 +263,15 @@ CASES = {
         counts=True,
         others=VG_IMAGES,
     ),
+    "visual genome phrases": Case(
+        lambda root, broken: visual_genome.read_phrases(root, None, broken),
+        "region_descriptions.json",
+        listed([region(1), region(2)]),
+        malformed=('"a dog"', "a dog", 3),
+        duplicate=('"id": 2', '"id": 1', "item 1: image id 1 occurs twice"),
+        counts=True,
+        others=VG_IMAGES,
+    ),
     "visual genome origins": Case(
         lambda root, _: visual_genome.read_origins(root),
         "image_data.json",

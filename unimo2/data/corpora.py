@@ -11,7 +11,7 @@ from typing import NamedTuple, TypeVar
 
 from unimo2.errors import MissingData, UsageError
 from unimo2.formats.imagenet import synset_folders
-from unimo2.formats.karpathy import read_captioned, select_karpathy
+from unimo2.formats.karpathy import read_karpathy, select_karpathy
 from unimo2.formats.layout import CocoFiles, Flickr30kFiles, VisualGenomeFiles
 from unimo2.formats.open_images import read_open_images
 from unimo2.formats.parsing import Skips
@@ -137,8 +137,8 @@ def _read(
 
 
 def _karpathy(annotations: Path, images: Path) -> Iterator[Paired]:
-    for path, captions in read_captioned(annotations, images, _TRAINING_SPLITS):
-        yield TrainingImage(path, captions)
+    for image in read_karpathy(annotations, images, splits=_TRAINING_SPLITS):
+        yield TrainingImage(image.path, tuple(caption.text for caption in image.captions))
 
 
 def _visual_genome(

@@ -8,22 +8,14 @@ and is not read.
 
 from __future__ import annotations
 
-import codecs
 import os
-import re
 from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from functools import reduce
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-import numpy as np
-import pyarrow as pa
-from pyarrow import compute
-
 from unimo2.errors import BadData, MissingData, UsageError
-from unimo2.formats.columns import bounds, is_complete, json_columns, strings
 from unimo2.formats.parsing import (
     DuplicateId,
     Skips,
@@ -31,7 +23,6 @@ from unimo2.formats.parsing import (
     items,
     read_json,
     reason_for,
-    require_file,
     text,
     whole,
 )
@@ -84,84 +75,8 @@ def read_karpathy(
         UsageError: `splits` names a split that does not exist.
     """
     images = parse_karpathy(json_path, image_root, splits)
-    _require_files([image.path for image in images], Path(json_path))
+    _require_files(images, Path(json_path))
     return images
-
-
-def read_captioned(
-    json_path: Path, image_root: Path, splits: Collection[str]
-) -> list[tuple[Path, tuple[str, ...]]]:
-    """As `read_karpathy`, but of each image the path and the texts alone, in a fraction of the time."""
-    found = _usual(json_path, Path(os.path.abspath(image_root)), frozenset(_known_splits(splits)))
-    if found is None:
-        images = parse_karpathy(json_path, image_root, splits)
-        texts = (tuple(caption.text for caption in image.captions) for image in images)
-        found = list(zip([image.path for image in images], texts, strict=True))
-    _require_files([path for path, _ in found], json_path)
-    return found
-
-
-_SENTENCE = pa.struct(
-    [("sentid", pa.int64()), ("imgid", pa.int64()), ("raw", pa.string())]
-    + [("tokens", pa.list_(pa.string()))]
-)
-_IMAGE = pa.struct(
-    [("imgid", pa.int64()), ("filename", pa.string()), ("split", pa.string())]
-    + [("filepath", pa.string()), ("cocoid", pa.int64()), ("sentids", pa.list_(pa.int64()))]
-    + [("sentences", pa.list_(_SENTENCE))]
-)
-_FILE = pa.schema([("images", pa.list_(_IMAGE)), ("dataset", pa.string())])
-_PLAIN_NAME = re.compile(r"[\w-][\w.-]*", re.ASCII)
-
-
-def _usual(
-    json_path: Path, image_root: Path, splits: Collection[str]
-) -> list[tuple[Path, tuple[str, ...]]] | None:
-    """The images of some splits with their texts; None where `_parse_image` may see a fault."""
-    require_file(json_path, "captions")
-    columns = json_columns(json_path.read_bytes().removeprefix(codecs.BOM_UTF8), _FILE)
-    if columns is None or columns["images"].null_count:
-        return None
-    images = columns["images"].flatten()
-    if images.null_count or images.field("split").null_count:
-        return None
-    named = images.field("split")
-    if not set(named.unique().to_pylist()).issubset(SPLITS):
-        return None
-    images = images.filter(reduce(compute.or_, [compute.equal(named, one) for one in splits]))
-    needed = [images.field(name) for name in ("imgid", "filename", "sentences")]
-    if any(column.null_count for column in needed):
-        return None
-    sentences, places = images.field("sentences").flatten(), bounds(images.field("sentences"))
-    if not len(images) or not (np.diff(places) > 0).all() or not is_complete(sentences):
-        return None
-    owners = np.repeat(images.field("imgid").to_numpy(), np.diff(places))
-    folders, names = images.field("filepath"), strings(images.field("filename"))
-    # Faults of folders are the same for many images.
-    plain = {name: _PLAIN_NAME.fullmatch(name) for name in folders.unique().to_pylist() if name}
-    files = [
-        f"{folder}/{name}" if folder else name
-        for folder, name in zip(folders.to_pylist(), names, strict=True)
-    ]
-    if (
-        not np.array_equal(owners, sentences.field("imgid").to_numpy())
-        or sentences.field("tokens").flatten().null_count
-        or not all(plain.values())
-        or "" in folders.unique().to_pylist()
-        or not all(map(_PLAIN_NAME.fullmatch, names))
-        or any(map(_repeats, (images.field("imgid"), sentences.field("sentid"))))
-        or _repeats(images.field("cocoid").drop_null())
-        or len(set(files)) != len(files)
-    ):
-        return None
-    texts = [text.strip() for text in strings(sentences.field("raw"))]
-    ends = places.tolist()
-    said = [tuple(texts[a:b]) for a, b in zip(ends, ends[1:], strict=False)]
-    return list(zip([image_root / file for file in files], said, strict=True))
-
-
-def _repeats(numbers: Any) -> bool:
-    return len(np.unique(numbers.to_numpy())) != len(numbers)
 
 
 def parse_karpathy(
@@ -318,18 +233,18 @@ def _file_name(record: Any, field: str, place: str) -> str:
     return name
 
 
-def _require_files(paths: Sequence[Path], json_path: Path) -> None:
+def _require_files(images: Sequence[KarpathyImage], json_path: Path) -> None:
     """One directory listing a folder: a stat for each of 123,287 files takes far longer."""
-    present: dict[str, set[str]] = {}
+    present: dict[Path, set[str]] = {}
     missing = []
-    for path in map(str, paths):
-        folder, _, name = path.rpartition(os.sep)
+    for image in images:
+        folder = image.path.parent
         if folder not in present:
-            present[folder] = set(os.listdir(folder)) if os.path.isdir(folder) else set()
-        if name not in present[folder]:
-            missing.append(path)
+            present[folder] = set(os.listdir(folder)) if folder.is_dir() else set()
+        if image.path.name not in present[folder]:
+            missing.append(image.path)
     if missing:
         raise MissingData(
-            f"{len(missing):,} of {len(paths):,} images that {json_path} names are not on disk, "
+            f"{len(missing):,} of {len(images):,} images that {json_path} names are not on disk, "
             f"first {missing[0]}"
         )

@@ -12,16 +12,12 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from itertools import chain, count, islice
+from itertools import chain, islice
 from operator import itemgetter
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
-import numpy as np
-import pyarrow as pa
-
 from unimo2.errors import BadData
-from unimo2.formats.columns import bounds, is_complete, json_columns, strings
 from unimo2.formats.json_stream import json_items, json_pieces, piece_items
 from unimo2.formats.layout import VisualGenomeFiles
 from unimo2.formats.parsing import (
@@ -30,7 +26,6 @@ from unimo2.formats.parsing import (
     Skips,
     integer,
     items,
-    on_one_line,
     optional_integer,
     parsed,
     reason_for,
@@ -138,25 +133,15 @@ def _refuse_seen(identifier: int, seen: set[int], place: str) -> None:
     seen.add(identifier)
 
 
-_INTEGERS = ("region_id", "image_id", "x", "y", "width", "height")
-_REGION = pa.struct([("phrase", pa.string()), *((name, pa.int64()) for name in _INTEGERS)])
-_ITEM = pa.struct([("id", pa.int64()), ("regions", pa.list_(_REGION))])
-_ITEMS = pa.schema([("items", pa.list_(_ITEM))])
 # Between two items: no region has a field of these names.
 _BETWEEN = re.compile(rb'\}\s*,\s*\{(?=\s*"(?:id|regions)")')
 
 
 def _phrases(path: Path, broken: Skips | None) -> Iterator[tuple[int, int, tuple[str, ...]]]:
-    """As `_regions_of` of the whole file; what is unusual in a piece of it is read item by item."""
+    """As `_regions_of` of the whole file, which is parsed in pieces; after an odd one, item by item."""
     seen: set[int] = set()
     index = 0
     for piece in json_pieces(path, _BETWEEN):
-        identifiers, phrases = _usual_phrases(piece) if piece is not None else ([], [])
-        if identifiers and seen.isdisjoint(identifiers):
-            seen.update(identifiers)
-            yield from zip(count(index), identifiers, phrases, strict=False)
-            index += len(identifiers)
-            continue
         entries = None if piece is None else piece_items(piece)
         numbered = (
             islice(enumerate(json_items(path)), index, None)  # and the end of the reading
@@ -168,27 +153,6 @@ def _phrases(path: Path, broken: Skips | None) -> Iterator[tuple[int, int, tuple
         if entries is None:
             return
         index += len(entries)
-
-
-def _usual_phrases(piece: bytes) -> tuple[list[int], list[tuple[str, ...]]]:
-    """The image ids and phrases of some items; nothing where `_regions_of` may see a fault in one."""
-    columns = json_columns(b'{"items":[' + piece + b"]}", _ITEMS)
-    if columns is None or columns["items"].null_count:
-        return [], []
-    images = columns["items"].flatten()
-    if images.null_count or images.field("id").null_count or images.field("regions").null_count:
-        return [], []
-    identifiers = images.field("id").to_numpy()
-    found, places = images.field("regions").flatten(), bounds(images.field("regions"))
-    if not is_complete(found) or len(np.unique(identifiers)) != len(identifiers):
-        return [], []
-    owners = np.repeat(identifiers, np.diff(places))
-    phrases = on_one_line(strings(found.field("phrase")))
-    if not all(phrases) or not np.array_equal(owners, found.field("image_id").to_numpy()):
-        return [], []
-    ends = places.tolist()
-    parts = [tuple(phrases[a:b]) for a, b in zip(ends, ends[1:], strict=False)]
-    return identifiers.tolist(), parts
 
 
 @dataclass(frozen=True)

@@ -89,6 +89,7 @@ TEXTS = {
     "snli_ve pairs": ('"sentence2": "B.', "line 2: field 'sentence2'"),
     "snli_ve predictions": ('"prediction": "neutral', "line 2: field 'prediction'"),
     "visual genome": ('"phrase": "a dog', r"item 1\.regions\[0\]: field 'phrase'"),
+    "visual genome phrases": ('"phrase": "a dog', r"item 1\.regions\[0\]: field 'phrase'"),
     "sbu": ("a cat", r"captions\[1\]"),
     "object tags": ("cat", "image '2': a tag"),
 }
