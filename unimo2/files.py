@@ -190,7 +190,9 @@ def _lock(handle: int, shared: bool, wait: bool) -> bool:
     kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
     try:
         fcntl.flock(handle, kind if wait else kind | fcntl.LOCK_NB)
-    except BlockingIOError:
+    except OSError:  # another has it, or this file system has no locks
+        if wait:
+            raise
         return False
     return True
 

@@ -20,6 +20,7 @@ from evals.records import Record, workspace
 from unimo2.console import showing
 from unimo2.errors import UsageError
 from unimo2.files import locked, write_text
+from unimo2.modeling.fields import TIMM_FOLDER
 from unimo2.training import RETRIEVAL_WEIGHT, SUMMARY
 
 if TYPE_CHECKING:
@@ -207,7 +208,7 @@ def _tower_data(tower: str) -> list[str] | None:
     if tower in known:
         seen = lineage(known[tower], known)
         return [name.rpartition("/")[2] for name in sorted(seen.seen)] if seen.complete else None
-    told = facts_in(Path(tower.removeprefix("local-dir:")).parent / SUMMARY)
+    told = facts_in(Path(tower.removeprefix(TIMM_FOLDER)).parent / SUMMARY)
     if not told:
         return None
     config = told.get("config", {})

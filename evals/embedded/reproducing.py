@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from unimo2.training.finetuning.config import FinetuneRecipe
     from unimo2.training.recipes import Recipe
 
-_TOWERS = {"vision_tower": "local-dir:{}", "text_tower": "{}"}
 _KNOWN_TOWERS = ("mini-vit", "mini-roberta")
 
 
@@ -217,18 +216,14 @@ def training_name(model: str) -> str:
 
 def towers_of(recipe: Recipe) -> tuple[str, ...]:
     """The embedded towers that a recipe starts from."""
-    named = [str(getattr(recipe.training, field)) for field in _TOWERS]
+    named = recipe.training.vision_tower, recipe.training.text_tower
     return tuple(name for name in named if name in _KNOWN_TOWERS)
 
 
 def located(recipe: Recipe, runs: Path) -> Recipe:
     """The recipe with its embedded towers as they are trained in a runs folder."""
-    for field, form in _TOWERS.items():
-        tower = str(getattr(recipe.training, field))
-        if tower in _KNOWN_TOWERS:
-            place: dict[str, Any] = {field: form.format(folder_of(tower, runs) / "model")}
-            recipe = replace(recipe, training=replace(recipe.training, **place))
-    return recipe
+    folders = {name: folder_of(name, runs) / "model" for name in _KNOWN_TOWERS}
+    return replace(recipe, training=recipe.training.located(folders))
 
 
 def pretrain_model(plan: Reproduction, model: EmbeddedModel) -> None:

@@ -77,7 +77,8 @@ def scan_weights(
     scores = np.asarray(contrastive, dtype=np.float64)
     recalls = [_mean_recall(logits + weight * scores, caption_image) for weight in weights]
     smooth = [float(np.mean(recalls[max(0, i - 2) : i + 3])) for i in range(len(recalls))]
-    equal = [i for i, recall in enumerate(smooth) if recall >= max(smooth) - 1e-9]
+    best = max(smooth)
+    equal = [i for i, recall in enumerate(smooth) if recall >= best - 1e-9]
     chosen = equal[len(equal) // 2]
     return WeightChoice(
         weight=float(weights[chosen]),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from unimo2.formats import (
@@ -130,6 +130,15 @@ LABELS = (
 )
 OPEN_IMAGES = {f"train/000000000000000{number}.jpg": "" for number in (1, 2)}
 WNIDS = "n00000001 tench\nn00000002 cod\n"
+REGIONS = Case(
+    lambda root, broken: visual_genome.read_regions(root, None, broken),
+    "region_descriptions.json",
+    listed([region(1), region(2)]),
+    malformed=('"a dog"', "a dog", 3),
+    duplicate=('"id": 2', '"id": 1', "item 1: image id 1 occurs twice"),
+    counts=True,
+    others=VG_IMAGES,
+)
 CASES = {
     "karpathy": Case(
         lambda root, _: karpathy.read_karpathy(root / "d.json", root),
@@ -254,23 +263,9 @@ CASES = {
         label=("/m/2", "/m/3", "csv:3: label '/m/3' has no name"),
         others={"class-descriptions-boxable.csv": "/m/1,Tree\n/m/2,Bird\n", **OPEN_IMAGES},
     ),
-    "visual genome": Case(
-        lambda root, broken: visual_genome.read_regions(root, None, broken),
-        "region_descriptions.json",
-        listed([region(1), region(2)]),
-        malformed=('"a dog"', "a dog", 3),
-        duplicate=('"id": 2', '"id": 1', "item 1: image id 1 occurs twice"),
-        counts=True,
-        others=VG_IMAGES,
-    ),
-    "visual genome phrases": Case(
-        lambda root, broken: visual_genome.read_phrases(root, None, broken),
-        "region_descriptions.json",
-        listed([region(1), region(2)]),
-        malformed=('"a dog"', "a dog", 3),
-        duplicate=('"id": 2', '"id": 1', "item 1: image id 1 occurs twice"),
-        counts=True,
-        others=VG_IMAGES,
+    "visual genome": REGIONS,
+    "visual genome phrases": replace(
+        REGIONS, read=lambda root, broken: visual_genome.read_phrases(root, None, broken)
     ),
     "visual genome origins": Case(
         lambda root, _: visual_genome.read_origins(root),

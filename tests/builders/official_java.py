@@ -42,7 +42,7 @@ def quiet():
 
 
 def count_equal_words(truth, given):
-    """What METEOR would say if it knew equal words alone, of the first reference; needs no Java."""
+    """METEOR that matches only equal words of the first reference; needs no Java."""
     rows = np.zeros((len(truth), STATISTICS))
     for row, (image, references) in zip(rows, truth.items(), strict=True):
         said, reference = given[image][0].split(), references[0].split()

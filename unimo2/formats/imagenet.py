@@ -162,7 +162,7 @@ def _is_image(name: str) -> bool:
 
 
 def _are_images(names: list[str]) -> bool:
-    """Whether all are images with one and the same suffix, looked at together; False is no answer."""
+    """Whether all are images with the same suffix, checked at once; False means that it is not known."""
     if not names:
         return True
     suffix = names[0][names[0].rfind(".") :]

@@ -118,7 +118,7 @@ def piece_items(piece: bytes) -> list[Any] | None:
 
 
 def _refuse_number(name: str) -> float:
-    raise ValueError(f"{name} is no number of JSON")
+    raise ValueError(f"{name} is not a JSON number")
 
 
 def _finite(digits: str) -> float:

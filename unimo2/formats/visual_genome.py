@@ -87,7 +87,7 @@ class PhrasedImage(NamedTuple):
 def read_phrases(
     folder: Path, lost: Skips | None = None, broken: Skips | None = None
 ) -> Iterator[PhrasedImage]:
-    """As `read_regions`, but of the regions the phrases alone, in a fraction of the time."""
+    """As `read_regions`, with only the phrases of the regions, and faster."""
     for found in _on_disk(folder, _phrases(folder / REGIONS_FILE, broken), lost):
         yield PhrasedImage(*found)
 
@@ -119,18 +119,14 @@ def _regions_of(
         place = f"{path}: item {index}"
         try:
             identifier = _image_id(item, place)
-            _refuse_seen(identifier, seen, place)
+            if identifier in seen:
+                raise DuplicateId(f"{place}: image id {identifier} occurs twice")
+            seen.add(identifier)
             regions = tuple(_regions(item, identifier, place, broken))
         except BadData as error:
             refuse(reason_for(error), str(error), broken)
             continue
         yield index, identifier, regions
-
-
-def _refuse_seen(identifier: int, seen: set[int], place: str) -> None:
-    if identifier in seen:
-        raise DuplicateId(f"{place}: image id {identifier} occurs twice")
-    seen.add(identifier)
 
 
 # Between two items: no region has a field of these names.

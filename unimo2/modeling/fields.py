@@ -10,6 +10,8 @@ from unimo2.errors import UsageError
 if TYPE_CHECKING:
     from typing_extensions import Self
 
+TIMM_FOLDER = "local-dir:"  # timm's prefix of a model's name that is a folder
+
 _CHOICES: dict[str, tuple[str | None, ...]] = {
     "grounding": ("topk", "nearest", "none"),
     "grounding_scores": ("summed", "standard"),

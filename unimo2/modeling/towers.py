@@ -18,6 +18,7 @@ from transformers import RobertaConfig, RobertaModel
 
 from unimo2.errors import BadCheckpoint, MissingData, UsageError
 from unimo2.modeling.configuration import Unimo2Config
+from unimo2.modeling.fields import TIMM_FOLDER
 from unimo2.modeling.fusion import GroundedLayer
 from unimo2.modeling.model import Unimo2Model
 from unimo2.modeling.vision import interpolate_positions
@@ -39,7 +40,6 @@ _GRIDS = {
 PLAIN_VITS = tuple(f"{size}_patch{grid}" for size, grids in _GRIDS.items() for grid in grids)
 
 # What timm calls a model in a folder by.
-TIMM_FOLDER = "local-dir:"
 
 
 def load_vit(name: str, weights: Path | None = None) -> VisionTransformer:

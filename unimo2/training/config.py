@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, NamedTuple, get_type_hints
 
 from unimo2.errors import UsageError
+from unimo2.modeling.fields import TIMM_FOLDER
 
 # Fields that change what is logged or kept, and no weight: a run may be resumed with others.
 WITHOUT_EFFECT = frozenset(
@@ -237,6 +239,15 @@ class PretrainConfig(LoopConfig):
     def text_limit(self) -> int:
         """Tokens of the longest block of text."""
         return self.text_length or self.max_text_length
+
+    def located(self, towers: Mapping[str, Path]) -> PretrainConfig:
+        """The same with the places of the towers that it names, by the folders of known ones."""
+        vision, text = self.vision_tower, self.text_tower
+        return replace(
+            self,
+            vision_tower=f"{TIMM_FOLDER}{towers[vision]}" if vision in towers else vision,
+            text_tower=str(towers.get(text, text)),
+        )
 
     def __post_init__(self) -> None:
         super().__post_init__()

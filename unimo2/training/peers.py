@@ -39,7 +39,7 @@ from unimo2.training.config import PretrainConfig
 from unimo2.training.distributed import mean_cross_entropy
 from unimo2.training.losses import draw_negatives, same_pair
 from unimo2.training.objectives import Everyone
-from unimo2.training.pretraining import PairTask, PretrainingRun, located
+from unimo2.training.pretraining import PairTask, PretrainingRun
 
 # CLIP's logits are at most 100 times the cosine (Radford et al., 2021, section 2.5).
 _LARGEST_LOGIT_SCALE = math.log(100.0)
@@ -265,7 +265,7 @@ class PeerTask(PairTask):
         self.model = self.objective.model
         if config.vision_tower and isinstance(self.objective, ViltObjective):
             weights = Path(config.vision_weights) if config.vision_weights else None
-            vit = load_vit(located(config, prepared.towers).vision_tower, weights)
+            vit = load_vit(config.located(prepared.towers).vision_tower, weights)
             start_from_vit(self.objective.model.vilt, vit)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from itertools import chain, islice
 from pathlib import Path
@@ -27,8 +27,9 @@ from unimo2.formats.parsing import Skips
 from unimo2.formats.plain_text import TextLine, text_lines
 from unimo2.formats.weights import refuse_damaged
 from unimo2.modeling.configuration import Unimo2Config
+from unimo2.modeling.fields import TIMM_FOLDER
 from unimo2.modeling.heads import Unimo2ForPreTraining
-from unimo2.modeling.towers import TIMM_FOLDER, load_roberta, load_vit, start_from_towers
+from unimo2.modeling.towers import load_roberta, load_vit, start_from_towers
 from unimo2.processing import Unimo2Processor, as_clip_reads, train_tokenizer
 from unimo2.training.checkpoints import save_tensors
 from unimo2.training.config import PretrainConfig
@@ -59,16 +60,6 @@ def model_config(recipe: Recipe, vocab_size: int | None = None) -> Unimo2Config:
     return model_fields(recipe, Unimo2Config, vocab_size)
 
 
-def located(training: PretrainConfig, towers: Mapping[str, Path]) -> PretrainConfig:
-    """The configuration with the places of towers that it names, by the folders of known towers."""
-    vision, text = training.vision_tower, training.text_tower
-    return replace(
-        training,
-        vision_tower=f"{TIMM_FOLDER}{towers[vision]}" if vision in towers else vision,
-        text_tower=str(towers.get(text, text)),
-    )
-
-
 def prepare(
     recipe: Recipe,
     root: Path,
@@ -87,7 +78,7 @@ def prepare(
         UsageError: Or one of its kinds (MissingData, BadData).
     """
     towers, skips = towers or {}, Skips()
-    training = located(recipe.training, towers)
+    training = recipe.training.located(towers)
     _refuse_damaged_towers(training)
     with stage("listing the corpora"):
         found = _read(training, root, skips, notice)
@@ -274,7 +265,7 @@ class PretrainingTask(PairTask):
             whole = Unimo2ForPreTraining(prepared.model_config)
         self.model = whole.unimo2
         if config.vision_tower:
-            places = located(config, prepared.towers)
+            places = config.located(prepared.towers)
             weights_file = Path(config.vision_weights) if config.vision_weights else None
             vit = load_vit(places.vision_tower, weights_file)
             start_from_towers(self.model, vit, load_roberta(places.text_tower))
