@@ -22,7 +22,18 @@ if TYPE_CHECKING:
 
     from zoo.protocols import Model
 
-__all__ = ["embedded_folders", "load", "load_card", "resolve", "task_adapter", "weights_folder"]
+__all__ = [
+    "EXAMPLE",
+    "embedded_folders",
+    "load",
+    "load_card",
+    "resolve",
+    "task_adapter",
+    "weights_folder",
+]
+
+# A picture that comes with the package: one of the embedded suite's, two green rings on water.
+EXAMPLE = Path(__file__).parent / "example.png"
 
 
 def load(

@@ -101,7 +101,7 @@ def _lacking(change: Change, recipe: Recipe, base: ModelFields) -> str:
     """What the recipe would have to have for this to be taken away; "" if it has it."""
     if change.without in CORPORA:
         empty = [name for name in ("text_sets", "image_sets") if not getattr(recipe.training, name)]
-        more = "; take one with all three kinds of corpora, such as ablation-corpora"
+        more = "; take one with all three kinds of corpora, such as ablation"
         return " and no ".join(empty) + more if empty else ""
     if base.grounding == "none":
         return "grounded dictionary"

@@ -43,6 +43,12 @@ def train_row(study: Study, row: AblationRow) -> None:
         if not facts:
             facts = _pretrained(study, row, folder)
             _note(folder, facts)
+        if facts.get("towers", {}) != study.tower_weights(row):
+            raise UsageError(
+                f"{folder} holds a training that started from other weights of "
+                f"{' and '.join(study.tower_weights(row))}: choose another --output, or delete that "
+                "folder"
+            )
         if RETRIEVAL_WEIGHT not in facts:
             _note(folder, {**facts, RETRIEVAL_WEIGHT: _weighed(study, folder)})
         shutil.rmtree(folder / "checkpoint", ignore_errors=True)
@@ -58,14 +64,13 @@ def _pretrained(study: Study, row: AblationRow, folder: Path) -> dict[str, Any]:
 
     A row that leaves corpora out reads the others by the tokenizer that all rows share.
     """
-    import zoo
     from evals.records import environment
     from unimo2.devices import find_device
     from unimo2.training.logging import TrainingBar
     from unimo2.training.pretraining import model_config, prepare, pretrain
 
     with showing():
-        found = prepare(row.shared, study.suite.root, towers=zoo.embedded_folders())
+        found = prepare(row.shared, study.suite.root, towers=study.tower_folders())
     config = model_config(row.recipe, len(found.processor.tokenizer))
     training, corpora = row.recipe.training, found.corpora
     own = replace(
@@ -86,6 +91,7 @@ def _pretrained(study: Study, row: AblationRow, folder: Path) -> dict[str, Any]:
         "seconds": summary.seconds,
         "samples_per_second": summary.samples_per_second,
         "precision": summary.precision,
+        "towers": study.tower_weights(row),
         "device": environment.device_name(str(find_device(study.device))),
     }
 
@@ -218,7 +224,9 @@ def _tower_data(tower: str) -> list[str] | None:
 def _publish(study: Study, row: AblationRow, column: GridColumn, measured: Record) -> Record:
     """Complete a row's record and move its run folder among the runs, in one step."""
     facts = trained_facts(study.folder(row))
-    cost = {key: value for key, value in facts.items() if key not in ("folder", RETRIEVAL_WEIGHT)}
+    others = ("folder", "towers", RETRIEVAL_WEIGHT)
+    cost = {key: value for key, value in facts.items() if key not in others}
+    towers = {"towers": facts["towers"]} if facts.get("towers") else {}
     conditions = study.conditions(row, column)
     if not column.zero_shot:
         conditions["cost"] = _tuning_cost(study.tuned(row, column))
@@ -232,7 +240,7 @@ def _publish(study: Study, row: AblationRow, column: GridColumn, measured: Recor
             **({"without": row.without} if row.without else {}),
             **({"inference": dict(row.inference)} if row.inference else {}),
             **({"measured_with": conditions} if conditions else {}),
-            "training": {**row.training, "cost": cost},
+            "training": {**row.training, **towers, "cost": cost},
         },
         # transformers notes where it read a configuration from: a folder of this machine.
         config={key: value for key, value in measured.config.items() if key != "_name_or_path"},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,6 +33,7 @@ class Study:
             every image with every text. Rows of different protocols are different rows.
         columns: What every row is measured on.
         tuning: Changes of the recipes of fine-tuning, as of `--set`.
+        towers: Folders of the embedded models that recipes name as towers; None for the package's.
     """
 
     suite: Suite
@@ -41,6 +43,7 @@ class Study:
     rerank: int | None = None
     columns: tuple[GridColumn, ...] = (RETRIEVAL,)
     tuning: tuple[str, ...] = ()
+    towers: Mapping[str, Path] | None = None
     # Recipes and conditions are the same for many rows, and take reading files.
     _kept: dict[tuple[Any, ...], Any] = field(
         init=False, repr=False, compare=False, default_factory=dict
@@ -53,6 +56,30 @@ class Study:
         """
         home = self.output / "ablation" / self.suite.name
         return next(iter(sorted(home.glob(f"*-{row.key}"))), home / f"{row.variant}-{row.key}")
+
+    def tower_folders(self) -> Mapping[str, Path]:
+        """The folders of `towers`."""
+        import zoo
+
+        return zoo.embedded_folders() if self.towers is None else self.towers
+
+    def tower_weights(self, row: AblationRow) -> dict[str, str | None]:
+        """The sha256 of each embedded tower that a row starts from; None where it is not there yet.
+
+        Other towers are known by their names in the recipe only.
+        """
+        named = row.recipe.training.vision_tower, row.recipe.training.text_tower
+        found = {name: self.tower_folders()[name] for name in named if name in self.tower_folders()}
+        return {name: self._weights(folder) for name, folder in found.items()}
+
+    def _weights(self, folder: Path) -> str | None:
+        from unimo2.formats.weights import weights_sha256
+
+        key = ("weights", folder)
+        if key not in self._kept and folder.is_dir():
+            self._kept[key] = weights_sha256(folder)
+        found: str | None = self._kept.get(key)
+        return found
 
     def base(self, row: AblationRow) -> Path:
         """The folder of the model that is evaluated and fine-tuned, in `model`.

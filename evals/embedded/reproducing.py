@@ -74,9 +74,15 @@ class Reproduction:
         """Where a model is trained."""
         return folder_of(name, self.output)
 
+    @property
+    def towers(self) -> dict[str, Path]:
+        """Where the embedded towers are trained."""
+        return {name: self.folder(name) / "model" for name in _KNOWN_TOWERS}
+
     def recipe(self, model: EmbeddedModel) -> Recipe:
         """The recipe of a pre-trained model; towers that are embedded models are those of the runs."""
-        return located(self._shipped(model), self.output)
+        recipe = self._shipped(model)
+        return replace(recipe, training=recipe.training.located(self.towers))
 
     def _shipped(self, model: EmbeddedModel) -> Recipe:
         from unimo2.training.recipes import load_recipe, override
@@ -218,12 +224,6 @@ def towers_of(recipe: Recipe) -> tuple[str, ...]:
     """The embedded towers that a recipe starts from."""
     named = recipe.training.vision_tower, recipe.training.text_tower
     return tuple(name for name in named if name in _KNOWN_TOWERS)
-
-
-def located(recipe: Recipe, runs: Path) -> Recipe:
-    """The recipe with its embedded towers as they are trained in a runs folder."""
-    folders = {name: folder_of(name, runs) / "model" for name in _KNOWN_TOWERS}
-    return replace(recipe, training=recipe.training.located(folders))
 
 
 def pretrain_model(plan: Reproduction, model: EmbeddedModel) -> None:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -34,7 +33,7 @@ if TYPE_CHECKING:
     from unimo2.training.recipes import Recipe
 
 _TABLES = (4, 5)
-_RECIPE, _CORPORA_RECIPE = "ablation", "ablation-corpora"
+ABLATION_RECIPE = "ablation"
 ABLATION_RERANK = 64  # a quarter of the pairs of 300 images and 1,500 captions
 
 Jobs = Annotated[
@@ -126,13 +125,12 @@ def ablate(
         typer.Option(min=1, help="Optimiser steps per row; the recipe's by default."),
     ] = None,
     config: Annotated[
-        str | None,
+        str,
         typer.Option(
-            help=f"Recipe shared by all rows: a name or a TOML file. If left out {_RECIPE}; "
-            f"{_CORPORA_RECIPE} with --table, and for --without text, images or both.",
+            help="Recipe shared by all rows: a name or a TOML file.",
             autocompletion=offering(recipes),
         ),
-    ] = None,
+    ] = ABLATION_RECIPE,
     finetune_set: FinetuneSet = None,
     seed: Annotated[
         int | None,
@@ -197,8 +195,8 @@ def ablate(
     rows, notes = [], []
     every_seed: Sequence[int | None] = seeds or [seed]
     for one in every_seed:
-        pick = partial(_recipe, budget=budget, seed=one)
-        some, note = _rows(data, pick, config, tables, asked, full)
+        recipe = _recipe(config, budget, one)
+        some, note = _rows(data, recipe, tables, asked, full)
         rows += some
         notes = [note] if note else []
     plan = _planned(study, rows)
@@ -238,21 +236,18 @@ class GridRequest:
     def plan(self, whole: Reproduction) -> list[Planned]:
         """The rows as they are now."""
         from evals import ablation
-        from evals.embedded.reproducing import located
         from reports.grid import GridRows, table_columns
 
         study = ablation.Study(
             *(whole.suite, whole.output, whole.device, None, self.rerank or None),
             table_columns(self.tables),
             whole.tuning,
+            whole.towers,
         )
         rows: list[AblationRow] = []
         for seed in self.seeds or (None,):
-
-            def pick(config: str, seed: int | None = seed) -> Recipe:
-                return located(_recipe(config, None, seed, whole.settings), whole.output)
-
-            rows += _rows(whole.suite, pick, self.config, self.tables, GridRows(), False)[0]
+            recipe = _recipe(self.config, None, seed, whole.settings)
+            rows += _rows(whole.suite, recipe, self.tables, GridRows(), False)[0]
         return _planned(study, rows)
 
     def jobs(self, whole: Reproduction) -> list[PlannedJob]:
@@ -295,44 +290,25 @@ def _planned(study: Study, rows: Sequence[AblationRow]) -> list[Planned]:
 
 
 def _rows(
-    suite: Suite,
-    pick: Callable[[str], Recipe],
-    config: str | None,
-    tables: Sequence[int],
-    asked: GridRows,
-    full: bool,
+    suite: Suite, recipe: Recipe, tables: Sequence[int], asked: GridRows, full: bool
 ) -> tuple[list[AblationRow], str]:
-    """The rows that were asked for, and how those of tables were scaled.
-
-    All rows of tables are of one recipe; beside them there are two where one that was not named has
-    too few corpora.
-    """
+    """The rows that were asked for, and how those of tables were scaled."""
     from evals.ablation import make_rows
-    from evals.ablation.rows import CORPORA
     from reports.grid import table_rows
     from unimo2.modeling.fields import ModelFields
     from unimo2.training.recipes import model_fields
 
-    given = (asked.tokens, asked.sizes, asked.one_to_one)
-    if tables:
-        recipe = pick(config or _CORPORA_RECIPE)
-        found = table_rows(tables, model_fields(recipe, ModelFields))
-        rows = make_rows(
-            recipe,
-            suite,
-            (*found.tokens, *asked.tokens),
-            (*found.sizes, *asked.sizes),
-            found.one_to_one or asked.one_to_one,
-            (*found.without, *asked.without),
-            full,
-        )
-        return rows, found.note
-    if config is not None or CORPORA.isdisjoint(asked.without):
-        return make_rows(pick(config or _RECIPE), suite, *given, asked.without, full), ""
-    rows = []
-    if any(given):
-        rows = make_rows(pick(_RECIPE), suite, *given, full=full)
-    return rows + make_rows(pick(_CORPORA_RECIPE), suite, without=asked.without), ""
+    found = table_rows(tables, model_fields(recipe, ModelFields))
+    rows = make_rows(
+        recipe,
+        suite,
+        (*found.tokens, *asked.tokens),
+        (*found.sizes, *asked.sizes),
+        found.one_to_one or asked.one_to_one,
+        (*found.without, *asked.without),
+        full,
+    )
+    return rows, found.note
 
 
 def _recipe(

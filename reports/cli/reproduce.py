@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from reports.cli.ablate import (
+    ABLATION_RECIPE,
     ABLATION_RERANK,
     DryRun,
     EngineName,
@@ -48,7 +49,7 @@ def reproduce(
         typer.Option(
             help="Recipe of all rows of Tables 4 and 5.", autocompletion=offering(recipes)
         ),
-    ] = "ablation-corpora",
+    ] = ABLATION_RECIPE,
     seeds: Annotated[
         list[int] | None,
         typer.Option(

@@ -57,16 +57,16 @@ def test_a_plan_whose_rows_are_done_is_shown_without_torch(tmp_path):
 
 def test_rows_of_a_table_are_the_papers():
     """Against the paper's Tables 4 and 5 by hand, and C at an eighth of the paper's, 256 to 2,048."""
-    suite, asked = Suite("mini", None, "f" * 64), GridRows()
-    four, note = _rows(suite, load_recipe, None, [4], asked, False)
+    suite, asked, recipe = Suite("mini", None, "f" * 64), GridRows(), load_recipe("ablation")
+    four, note = _rows(suite, recipe, [4], asked, False)
     taken = ["gd", "gd-inference", "gt", "text", "images", "both"]
     assert [row.variant for row in four] == ["full", "one-to-one", *(f"without={x}" for x in taken)]
     assert note == ""
-    five, note = _rows(suite, load_recipe, None, [5], asked, False)
+    five, note = _rows(suite, recipe, [5], asked, False)
     names = [*(f"c={n}" for n in (128, 256, 512, 1024)), *(f"k={n}" for n in (10, 20, 50, 100))]
     assert [row.variant for row in five] == [*names, "one-to-one"]
     assert note.startswith("C is the paper's times 1/8 (the recipe's 256 to the paper's 2,048)")
-    both, _ = _rows(suite, load_recipe, None, [4, 5], asked, False)
+    both, _ = _rows(suite, recipe, [4, 5], asked, False)
     assert len({row.training["base"] for row in both}) == 1  # one recipe for both tables
     assert {row.variant for row in both} == {row.variant for row in (*four, *five)}
     assert len({row.key for row in both}) == 14  # C = 256 is the full training, w/o GD (I) too
@@ -194,22 +194,14 @@ def test_corpora_are_left_out_of_a_recipe_that_has_them(ablate, tiny_root, tiny_
     }
 
 
-def test_a_recipe_with_corpora_is_taken_where_they_are_left_out():
-    """Against the shipped recipes: parameters with pairs alone, corpora with all three kinds."""
+def test_rows_of_ablations_are_the_mini_model_for_fewer_steps():
+    """Against mini's own recipe: towers, corpora and losses, for whatever rows are asked for."""
     suite = Suite("mini", None, "f" * 64)
-    asked = GridRows(("gd", "both"), tokens=(16,))
-    rows, _ = _rows(suite, load_recipe, None, [], asked, False)
-    assert [(row.recipe.name, row.variant) for row in rows] == [
-        ("ablation", "k=16"),
-        ("ablation-corpora", "full"),
-        ("ablation-corpora", "without=gd"),
-        ("ablation-corpora", "without=both"),
-    ]
-    full = rows[1].recipe.training
-    assert full.image_sets and full.text_sets and len({row.training["base"] for row in rows}) == 2
-    rows, _ = _rows(suite, load_recipe, None, [], replace(asked, without=("gd",)), False)
-    assert [row.variant for row in rows] == ["full", "k=16", "without=gd"]
-    assert {row.recipe.name for row in rows} == {"ablation"}
+    asked = GridRows(("gd", "both"), tokens=(10,))
+    rows, _ = _rows(suite, load_recipe("ablation"), [], asked, False)
+    assert [row.variant for row in rows] == ["full", "k=10", "without=gd", "without=both"]
+    mini, full = load_recipe("mini").training, rows[0].recipe.training
+    assert full == replace(mini, steps=full.steps) and full.steps < mini.steps
 
 
 def test_rows_are_exported_as_records_alone(ablate, tmp_path):

@@ -1,7 +1,8 @@
 """Recipes: the frozen configuration of a training run, read from a TOML file.
 
 A recipe file holds a `[training]` table (fields of `PretrainConfig`) and a `[model]` table
-(`preset`, and fields of `Unimo2Config` that differ from it). Unknown keys are refused.
+(`preset`, and fields of `Unimo2Config` that differ from it). Before them, `extends = "mini"` names a
+recipe whose values hold where the file has none. Unknown keys are refused.
 """
 
 from __future__ import annotations
@@ -42,13 +43,28 @@ def load_recipe(name_or_file: str) -> Recipe:
 
     Raises:
         MissingData: the recipe does not exist.
-        UsageError: the file is not TOML, or has an unknown key or a value of the wrong type.
+        UsageError: the file is not TOML, has an unknown key or a value of the wrong type, or extends
+            itself.
     """
+    return _load(name_or_file, ())
+
+
+def _load(name_or_file: str, extending: tuple[Path, ...]) -> Recipe:
     path = find_recipe(name_or_file)
-    tables = read_tables(path, {"model", "training"})
-    model = dict(tables.get("model", {}))
-    preset = str(model.pop("preset", "mini"))
-    training = with_values(PretrainConfig(), tables.get("training", {}), str(path))
+    if path in extending:
+        chain = ", which extends ".join(str(one) for one in (*extending, path))
+        raise UsageError(f"a recipe extends itself: {chain}")
+    tables = read_toml(path)
+    base = Recipe(path.stem)
+    if "extends" in tables:
+        extended = tables.pop("extends")
+        if not isinstance(extended, str):
+            raise UsageError(f"{path}: extends is {extended!r}; expected a recipe's name or file")
+        base = _load(extended, (*extending, path))
+    tables = checked_tables(tables, path, {"model", "training"})
+    model = {**base.model, **tables.get("model", {})}
+    preset = str(model.pop("preset", base.preset))
+    training = with_values(base.training, tables.get("training", {}), str(path))
     return Recipe(path.stem, preset, model, training)
 
 
@@ -90,7 +106,13 @@ def read_tables(path: Path, known: set[str]) -> dict[str, dict[str, Any]]:
     Raises:
         UsageError: The file is not TOML, or has an unknown table or keys outside its tables.
     """
-    tables = read_toml(path)
+    return checked_tables(read_toml(path), path, known)
+
+
+def checked_tables(
+    tables: dict[str, Any], path: Path, known: set[str]
+) -> dict[str, dict[str, Any]]:
+    """The same tables, all of them known and of finite numbers; UsageError otherwise."""
     _refuse_unknown(tables, known, str(path))
     for name, table in tables.items():
         if not isinstance(table, dict):

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import save_file
 
 import zoo
 from evals import records
@@ -24,6 +25,7 @@ from evals.jobs import Cost, Engine, run_jobs
 from evals.metrics.ranking import Metric
 from evals.records import Record
 from unimo2.errors import UsageError
+from unimo2.formats.weights import weights_sha256
 from unimo2.modeling.model import Unimo2Model, Unimo2Output
 from unimo2.processing import Unimo2Processor, train_tokenizer
 from unimo2.training import RETRIEVAL_WEIGHT
@@ -75,6 +77,7 @@ class Workers:
             "folder": "model",
             "seconds": 80.0,
             "samples_per_second": 4.0,
+            "towers": study.tower_weights(row),
             "device": "a machine",
         }
 
@@ -209,6 +212,28 @@ def test_another_training_is_another_row(workers, study, change):
     if "suite" in change:
         study = replace(study, suite=replace(study.suite, fingerprint=change["suite"]))
     states, _ = do(study, recipe=change.get("recipe", RECIPE))
+    assert states == ["to do"] and len(workers.trained) == 2
+
+
+def test_other_weights_of_a_tower_are_another_row(workers, study, tmp_path):
+    """Against weights of a tower that are exchanged after a row was trained from them."""
+    tower = tmp_path / "tower"
+    tower.mkdir()
+    save_file({"weight": torch.zeros(2)}, tower / "model.safetensors")
+    study = replace(study, towers={"mini-vit": tower})
+    training = replace(RECIPE.training, vision_tower="mini-vit", text_tower="theirs")
+    recipe = replace(RECIPE, training=training)
+    _, (record,) = do(study, recipe=recipe)
+    assert record.protocol["training"]["towers"] == {"mini-vit": weights_sha256(tower)}
+    assert do(study, recipe=recipe)[0] == ["done"] and len(workers.trained) == 1
+    save_file({"weight": torch.ones(2)}, tower / "model.safetensors")
+    exchanged = replace(study, output=study.output)  # of another process: nothing is kept in memory
+    (row,) = make_rows(recipe, study.suite, (4,))
+    assert planned(exchanged, [row])[0].state not in ("done", "trained")
+    with pytest.raises(UsageError, match="started from other weights of mini-vit"):
+        running.train_row(exchanged, row)
+    running.export([record], records.MEASURED)
+    states, _ = do(replace(exchanged, output=tmp_path / "elsewhere"), recipe=recipe)
     assert states == ["to do"] and len(workers.trained) == 2
 
 

@@ -39,6 +39,8 @@ def test_the_shipped_configurations_state_the_papers_masking():
         ("[training]\nlearning_rate = nan\n", "expected a finite number"),
         ("training = 3\n", "must be a table"),
         ("[training\n", "not valid TOML"),
+        ("extends = 3\n", "extends is 3; expected a recipe's name or file"),
+        ("extends = 'mini'\n[training]\nstep = 3\n", "step"),
     ],
 )
 def test_bad_configurations_are_one_line(tmp_path, text, named):
@@ -68,6 +70,22 @@ def test_values_are_read_with_their_types(tmp_path):
     assert recipe.training.learning_rate == 1.0
     assert isinstance(recipe.training.learning_rate, float)
     assert recipe.training.pair_sets == ("coco", "flickr30k")
+
+
+def test_a_recipe_extends_another(tmp_path):
+    """Truth: the values of both files, read one by one; a circle of two is refused."""
+    (tmp_path / "mine.toml").write_text(
+        'extends = "mini"\n[model]\ngrounded_tokens = 7\n[training]\nsteps = 3\ntext_sets = []\n'
+    )
+    mine, mini = load_recipe(str(tmp_path / "mine.toml")), load_recipe("mini")
+    assert (mine.name, mine.preset) == ("mine", mini.preset)
+    assert mine.model == {**mini.model, "grounded_tokens": 7}
+    assert mine.training == replace(mini.training, steps=3, text_sets=())
+    one, two = tmp_path / "one.toml", tmp_path / "two.toml"
+    one.write_text(f"extends = '{two}'\n")
+    two.write_text(f"extends = '{one}'\n")
+    with pytest.raises(UsageError, match="extends itself: .*one.toml, which extends .*two.toml"):
+        load_recipe(str(one))
 
 
 def test_assignments_change_training_and_model():
