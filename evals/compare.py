@@ -377,13 +377,24 @@ def _differences(a: Record, b: Record) -> dict[str, tuple[Any, Any]]:
     """How the runs differ: model, weights, dtype, device and protocol."""
     fields = ("model", "variant", "weights_sha256", "dtype", "device", "seed")
     protocol = _apart(a.protocol, b.protocol)
-    known = {name: both for name, both in protocol.items() if name not in _NOT_APART}
+    known = {
+        name: both for name, both in protocol.items() if name.partition(".")[0] not in _NOT_APART
+    }
     return {**_apart(vars(a), vars(b), fields), **known}
 
 
 def _apart(
     a: Mapping[str, Any], b: Mapping[str, Any], names: Iterable[str] | None = None
 ) -> dict[str, tuple[Any, Any]]:
-    """Fields whose values differ, as (A's, B's); of all fields by name if none are named."""
-    both = sorted(a.keys() | b.keys()) if names is None else names
-    return {name: (a.get(name), b.get(name)) for name in both if a.get(name) != b.get(name)}
+    """Fields whose values differ, as (A's, B's); of all fields by name if none are named.
+
+    Of two mappings the fields that differ are named one by one: "training.K".
+    """
+    found: dict[str, tuple[Any, Any]] = {}
+    for name in sorted(a.keys() | b.keys()) if names is None else names:
+        ours, theirs = a.get(name), b.get(name)
+        if isinstance(ours, Mapping) and isinstance(theirs, Mapping):
+            found |= {f"{name}.{inner}": both for inner, both in _apart(ours, theirs).items()}
+        elif ours != theirs:
+            found[name] = ours, theirs
+    return found

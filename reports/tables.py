@@ -426,7 +426,7 @@ def sheet_notes(sheet: Sheet) -> tuple[str, ...]:
         notes.append("Other data than the paper's: not comparable with the published table.")
     samples = {record.data.get("note") for row in sheet.rows for record in row.records.values()}
     notes += [f"A sample of the data: {text}." for text in sorted(filter(None, samples))]
-    notes += _weights(sheet)
+    notes += _weights(sheet) + _precisions(sheet)
     marked = sorted({m.chance for m in every if m.at_chance and m.chance is not None})
     if marked:
         levels = ", ".join(f"{chance:.2g}" for chance in marked)
@@ -454,6 +454,20 @@ def _conditions(sheet: Sheet) -> list[str]:
         f"n = {' or '.join(f'{n:,}' for n in sorted(sizes[text]))} a number."
         for text, names in columns.items()
     ]
+
+
+def _precisions(sheet: Sheet) -> list[str]:
+    """In what the rows of an ablation were trained; rows of two precisions differ in that too."""
+    rows: dict[str, list[str]] = {}
+    for row in sheet.rows:
+        training = next(iter(row.records.values())).protocol.get("training") or {}
+        precision = training.get("cost", {}).get("precision")
+        if precision:
+            rows.setdefault(precision, []).append(row.label)
+    if len(rows) == 1:
+        return [f"Trained in {next(iter(rows))}."]
+    each = "; ".join(f"{', '.join(labels)} in {name}" for name, labels in rows.items())
+    return [f"Rows differ in the precision of training too: {each}."] if rows else []
 
 
 def _weights(sheet: Sheet) -> list[str]:

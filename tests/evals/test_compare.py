@@ -2,6 +2,7 @@
 
 import itertools
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -235,6 +236,21 @@ def test_the_seed_of_the_command_line_is_that_of_the_draws(
     assert content["seed"] == 7
     printed = {name: one["ci95"] for name, one in content["metrics"].items()}
     assert printed == intervals[7] != intervals[0]
+
+
+def test_trainings_are_told_apart_by_the_fields_that_differ(flickr_root, tmp_path, capsys):
+    """Truth: two trainings written by hand, of which K and the steps are unlike."""
+    runs = [_run(flickr_root, tmp_path / name, ColourScorer()) for name in ("a", "b")]
+    trainings = [{"K": k, "C": 256, "config": {"steps": k * 2, "seed": 0}} for k in (10, 20)]
+    for run, training in zip(runs, trainings, strict=True):
+        records.write(
+            replace(run, protocol={**run.protocol, "training": training}), run.path.parent
+        )
+    found = compare(*(run.path for run in runs))
+    told = {name: both for name, both in found.differs.items() if name.startswith("training")}
+    assert told == {"training.K": (10, 20), "training.config.steps": (20, 40)}
+    assert main(["compare", *(str(run.path) for run in runs)]) == 0
+    assert "\ntraining.K: A 10, B 20\n" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("change", ["limit", "caption", "no samples", "no run", "items"])

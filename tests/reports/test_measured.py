@@ -163,6 +163,20 @@ def test_rows_of_unequal_training_share_no_table(change, make_record, trained):
     assert len(measured_tables(5, records)) == 2
 
 
+def test_a_table_of_an_ablation_says_in_what_its_rows_were_trained(make_record, trained):
+    """Against rows of one precision, then of two, whose numbers differ for that reason too."""
+
+    def row(tokens, precision):
+        told = {**trained(tokens), "cost": {"precision": precision}}
+        return make_record("ablation", f"k={tokens}", training=told)
+
+    (same,) = measured_tables(5, [row(10, "bf16"), row(20, "bf16")])
+    assert "Trained in bf16." in same.notes
+    (mixed,) = measured_tables(5, [row(10, "bf16"), row(20, "fp32"), row(50, "bf16")])
+    text = "Rows differ in the precision of training too: 10, 50 in bf16; 20 in fp32."
+    assert text in mixed.notes
+
+
 def test_measured_numbers_are_exact_and_of_one_suite(make_record):
     """Against the record's own values; another suite's numbers are not in the frame."""
     records = [make_record(value=0.25), make_record(value=50.0, suite="paper")]
