@@ -11,7 +11,7 @@ from typing import Annotated, Any, get_args, get_type_hints
 
 import typer
 
-from unimo2.cli.guard import OneOf
+from unimo2.cli.guard import OneOf, hints_of
 from unimo2.cli.options import offering
 from unimo2.files import PathUse
 
@@ -80,7 +80,7 @@ def options_of(kind: type) -> dict[str, inspect.Parameter]:
 
 def parameters_of(function: Callable[..., Any]) -> list[inspect.Parameter]:
     """The parameters of a function whose annotations hold a help text; the first one is an argument."""
-    hints = get_type_hints(function, include_extras=True)
+    hints = hints_of(function)
     found = []
     for place, one in enumerate(inspect.signature(function).parameters.values()):
         kind: Any = hints[one.name]

@@ -7,11 +7,12 @@ names, `Needs` and `Excludes` for options that apply only with or without others
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any, get_type_hints
+from types import UnionType
+from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from unimo2.errors import UsageError
 from unimo2.files import PathUse
@@ -58,12 +59,32 @@ class OneOf:
 def marks(command: Any) -> dict[str, tuple[Any, ...]]:
     """Paths and conditions of a command's options, by parameter name."""
     function = getattr(command.callback, "__wrapped__", command.callback)
-    hints = get_type_hints(function, include_extras=True) if function is not None else {}
+    hints = hints_of(function) if function is not None else {}
     kinds = (PathUse, OneOf, Needs, Excludes)
     return {
         name: tuple(mark for mark in getattr(hint, "__metadata__", ()) if isinstance(mark, kinds))
         for name, hint in hints.items()
     }
+
+
+def hints_of(function: Callable[..., Any]) -> dict[str, Any]:
+    """The types of a function's parameters, with what is attached to them.
+
+    Python 3.10 makes Optional[Annotated[X, mark]] of a parameter Annotated[X, mark] = None.
+    """
+    hints = get_type_hints(function, include_extras=True)
+    return {
+        name: next(filter(_is_marked, get_args(hint)), hint) if _is_union(hint) else hint
+        for name, hint in hints.items()
+    }
+
+
+def _is_marked(hint: Any) -> bool:
+    return hasattr(hint, "__metadata__")
+
+
+def _is_union(hint: Any) -> bool:
+    return get_origin(hint) in (Union, UnionType)
 
 
 def guard(command: Any) -> None:
