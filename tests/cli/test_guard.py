@@ -1,7 +1,7 @@
 """What is refused before a command begins: every option of every command, from its declaration."""
 
 from pathlib import Path
-from typing import get_args, get_type_hints
+from typing import get_args
 
 import pytest
 import typer
@@ -10,7 +10,16 @@ import evals
 from evals.runner import make_request
 from unimo2.cli import main
 from unimo2.cli.app import Session, build
-from unimo2.cli.guard import Excludes, Needs, OneOf, every_command, guard, marks, shown
+from unimo2.cli.guard import (
+    Excludes,
+    Needs,
+    OneOf,
+    every_command,
+    guard,
+    hints_of,
+    marks,
+    shown,
+)
 from unimo2.errors import UsageError
 from unimo2.files import PathUse
 
@@ -23,7 +32,7 @@ def kinds(command):
     """The types of a command's parameters, lists and optional ones taken apart, by name."""
     function = getattr(command.callback, "__wrapped__", command.callback)
     found = {}
-    for name, hint in get_type_hints(function, include_extras=True).items():
+    for name, hint in hints_of(function).items():
         kind = get_args(hint)[0] if hasattr(hint, "__metadata__") else hint
         inner = {kind, *get_args(kind)}
         found[name] = inner | {one for part in inner for one in get_args(part)}
@@ -33,7 +42,7 @@ def kinds(command):
 def limits(command):
     """The least and the largest value of a command's parameters, by name."""
     function = getattr(command.callback, "__wrapped__", command.callback)
-    hints = get_type_hints(function, include_extras=True)
+    hints = hints_of(function)
     return {
         name: [one for one in getattr(hint, "__metadata__", ()) if hasattr(one, "min")]
         for name, hint in hints.items()
