@@ -82,7 +82,7 @@ def test_help_is_as_wide_as_the_terminal(columns, monkeypatch, capsys):
 @pytest.mark.parametrize(
     ("typed", "offered"),
     [
-        ("unimo2 eval flickr --model mini-c", {"mini-coco", "mini-cola"}),
+        ("unimo2 eval flickr --model mini-c", {"mini-clip", "mini-coco", "mini-cola"}),
         ("unimo2 eval s", {"snli-ve", "sst2", "stsb"}),
         ("unimo2 eval flickr --split te", {"test"}),
         ("unimo2 finetune sn", {"snli-ve"}),
