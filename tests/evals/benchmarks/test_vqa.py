@@ -89,7 +89,9 @@ def test_six_hundred_random_questions():
             entries = [{**entry, "answer_id": 1} for entry in entries]
         prediction = random_.choice([*some, random_.choice(words)])
         found = score(prediction, entries)
-        assert found == accuracy(prediction, entries), (prediction, entries)
+        # Python 3.12 and later add floats more exactly than the official code's Python did.
+        exact = pytest.approx(accuracy(prediction, entries), abs=1e-12)
+        assert found == exact, (prediction, entries)
         right += found > 0
     assert 100 < right < 600  # the questions are neither all right nor all wrong
 

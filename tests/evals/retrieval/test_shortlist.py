@@ -231,7 +231,7 @@ def test_a_model_without_a_contrastive_score_is_refused(flickr_root: Path, tmp_p
     """Truth: the model has no such method; nothing is read before that is said."""
 
     class Fused(ColourScorer):
-        contrastive_scores = property()
+        contrastive_scores = None
 
     model = Fused()
     with pytest.raises(IncompatibleModel, match="contrastive_scores"):
