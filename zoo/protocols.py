@@ -348,13 +348,19 @@ def require(model: object, capability: str) -> None:
     members = sorted(
         name
         for name in {*dir(protocol), *attributes}
-        if not name.startswith("_") and getattr(model, name, _ABSENT) is _ABSENT
+        if not name.startswith("_") and _is_lacking(model, name, protocol)
     )
     name = getattr(model, "name", type(model).__name__)
     raise IncompatibleModel(
         f"model '{name}' cannot be used as {capability}: it lacks {', '.join(members)}; "
         "'unimo2 zoo list' shows what each model can do"
     )
+
+
+def _is_lacking(model: object, name: str, protocol: type) -> bool:
+    """Whether a member is missing; a method that is None is too, as for isinstance."""
+    found = getattr(model, name, _ABSENT)
+    return found is _ABSENT or (found is None and callable(getattr(protocol, name, None)))
 
 
 _ABSENT = object()
