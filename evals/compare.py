@@ -376,11 +376,8 @@ def _require_same_data(a: Record, b: Record) -> None:
 def _differences(a: Record, b: Record) -> dict[str, tuple[Any, Any]]:
     """How the runs differ: model, weights, dtype, device and protocol."""
     fields = ("model", "variant", "weights_sha256", "dtype", "device", "seed")
-    protocol = _apart(a.protocol, b.protocol)
-    known = {
-        name: both for name, both in protocol.items() if name.partition(".")[0] not in _NOT_APART
-    }
-    return {**_apart(vars(a), vars(b), fields), **known}
+    protocol = sorted({*a.protocol, *b.protocol} - {*_NOT_APART})
+    return {**_apart(vars(a), vars(b), fields), **_apart(a.protocol, b.protocol, protocol)}
 
 
 def _apart(

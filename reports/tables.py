@@ -460,8 +460,7 @@ def _precisions(sheet: Sheet) -> list[str]:
     """In what the rows of an ablation were trained; rows of two precisions differ in that too."""
     rows: dict[str, list[str]] = {}
     for row in sheet.rows:
-        training = next(iter(row.records.values())).protocol.get("training") or {}
-        precision = training.get("cost", {}).get("precision")
+        precision = (_training(row) or {}).get("cost", {}).get("precision")
         if precision:
             rows.setdefault(precision, []).append(row.label)
     if len(rows) == 1:
@@ -476,7 +475,6 @@ def _weights(sheet: Sheet) -> list[str]:
     for row in sheet.rows:
         names = {record.model: None for record in row.records.values()}
         others = [name for name in names if name != row.label.partition("+")[0]]
-        trained = "training" in next(iter(row.records.values())).protocol
-        if others and not row.group and not trained:
+        if others and not row.group and _training(row) is None:
             notes.append(f"Row {row.label}: fine-tuned weights are those of {', '.join(others)}.")
     return notes

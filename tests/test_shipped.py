@@ -18,6 +18,7 @@ from reports.tables import report_tables
 from unimo2.cli.app import build
 from unimo2.cli.arguments import expand
 from unimo2.training.recipes import load_recipe, override
+from zoo import cards
 
 ROOT = Path(__file__).resolve().parents[1]
 README = ROOT / "README.md"
@@ -46,6 +47,8 @@ def test_shipped_rows_of_an_ablation_are_those_that_their_recipe_trains(record):
     """Truth: the training that each record keeps, against the recipe's file and preset of today."""
     matching = [row.variant for row in rows_of_today(record) if same_row(record, row)]
     assert matching, f"{record.path}: 'unimo2 ablate' would train this row again"
+    towers, known = record.protocol["training"]["towers"], cards.read_all()
+    assert towers == {name: known[name].weights_sha256 for name in towers} != {}
 
 
 def test_shipped_rows_of_an_ablation_share_their_data():

@@ -98,7 +98,7 @@ def finished(
         and record.protocol.get("rerank") == study.shortlist(column)
         and _conditions_of(record) == conditions
         and same_row(record, row)
-        and record.protocol["training"].get("towers", {}) == study.tower_weights(row)
+        and study.starts_alike(row, record.protocol["training"])
     ]
     return matches[-1] if matches else None
 
@@ -174,7 +174,7 @@ class _Labels:
 
 def _state(study: Study, row: AblationRow) -> RowState:
     facts = trained_facts(study.folder(row))
-    if RETRIEVAL_WEIGHT in facts and facts.get("towers", {}) == study.tower_weights(row):
+    if RETRIEVAL_WEIGHT in facts and study.starts_alike(row, facts):
         return "trained"
     return "interrupted" if (study.folder(row) / LOG).is_file() else "to do"
 

@@ -43,7 +43,7 @@ def train_row(study: Study, row: AblationRow) -> None:
         if not facts:
             facts = _pretrained(study, row, folder)
             _note(folder, facts)
-        if facts.get("towers", {}) != study.tower_weights(row):
+        elif not study.starts_alike(row, facts):
             raise UsageError(
                 f"{folder} holds a training that started from other weights of "
                 f"{' and '.join(study.tower_weights(row))}: choose another --output, or delete that "

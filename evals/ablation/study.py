@@ -69,8 +69,12 @@ class Study:
         Other towers are known by their names in the recipe only.
         """
         named = row.recipe.training.vision_tower, row.recipe.training.text_tower
-        found = {name: self.tower_folders()[name] for name in named if name in self.tower_folders()}
-        return {name: self._weights(folder) for name, folder in found.items()}
+        folders = self.tower_folders()
+        return {name: self._weights(folders[name]) for name in named if name in folders}
+
+    def starts_alike(self, row: AblationRow, told: Mapping[str, Any]) -> bool:
+        """Whether the embedded towers are still those of a training; `told` is what is kept of it."""
+        return bool(told.get("towers", {}) == self.tower_weights(row))
 
     def _weights(self, folder: Path) -> str | None:
         from unimo2.formats.weights import weights_sha256

@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
-from types import UnionType
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from unimo2.errors import UsageError
@@ -73,18 +72,11 @@ def hints_of(function: Callable[..., Any]) -> dict[str, Any]:
     Python 3.10 makes Optional[Annotated[X, mark]] of a parameter Annotated[X, mark] = None.
     """
     hints = get_type_hints(function, include_extras=True)
-    return {
-        name: next(filter(_is_marked, get_args(hint)), hint) if _is_union(hint) else hint
-        for name, hint in hints.items()
-    }
-
-
-def _is_marked(hint: Any) -> bool:
-    return hasattr(hint, "__metadata__")
-
-
-def _is_union(hint: Any) -> bool:
-    return get_origin(hint) in (Union, UnionType)
+    for name, hint in hints.items():
+        if get_origin(hint) is Union:
+            marked = (part for part in get_args(hint) if hasattr(part, "__metadata__"))
+            hints[name] = next(marked, hint)
+    return hints
 
 
 def guard(command: Any) -> None:

@@ -61,7 +61,7 @@ def _load(name_or_file: str, extending: tuple[Path, ...]) -> Recipe:
         if not isinstance(extended, str):
             raise UsageError(f"{path}: extends is {extended!r}; expected a recipe's name or file")
         base = _load(extended, (*extending, path))
-    tables = checked_tables(tables, path, {"model", "training"})
+    tables = _checked_tables(tables, path, {"model", "training"})
     model = {**base.model, **tables.get("model", {})}
     preset = str(model.pop("preset", base.preset))
     training = with_values(base.training, tables.get("training", {}), str(path))
@@ -106,10 +106,10 @@ def read_tables(path: Path, known: set[str]) -> dict[str, dict[str, Any]]:
     Raises:
         UsageError: The file is not TOML, or has an unknown table or keys outside its tables.
     """
-    return checked_tables(read_toml(path), path, known)
+    return _checked_tables(read_toml(path), path, known)
 
 
-def checked_tables(
+def _checked_tables(
     tables: dict[str, Any], path: Path, known: set[str]
 ) -> dict[str, dict[str, Any]]:
     """The same tables, all of them known and of finite numbers; UsageError otherwise."""
