@@ -2,7 +2,8 @@
 
 A recipe file holds a `[training]` table (fields of `PretrainConfig`) and a `[model]` table
 (`preset`, and fields of `Unimo2Config` that differ from it). Before them, `extends = "mini"` names a
-recipe whose values hold where the file has none. Unknown keys are refused.
+recipe whose values hold where the file has none: one of the package, or a file, relative to the folder
+of the file that names it. Unknown keys are refused.
 """
 
 from __future__ import annotations
@@ -46,11 +47,11 @@ def load_recipe(name_or_file: str) -> Recipe:
         UsageError: the file is not TOML, has an unknown key or a value of the wrong type, or extends
             itself.
     """
-    return _load(name_or_file, ())
+    return _load(find_recipe(name_or_file), ())
 
 
-def _load(name_or_file: str, extending: tuple[Path, ...]) -> Recipe:
-    path = find_recipe(name_or_file)
+def _load(path: Path, extending: tuple[Path, ...]) -> Recipe:
+    path = path.resolve()
     if path in extending:
         chain = ", which extends ".join(str(one) for one in (*extending, path))
         raise UsageError(f"a recipe extends itself: {chain}")
@@ -60,12 +61,18 @@ def _load(name_or_file: str, extending: tuple[Path, ...]) -> Recipe:
         extended = tables.pop("extends")
         if not isinstance(extended, str):
             raise UsageError(f"{path}: extends is {extended!r}; expected a recipe's name or file")
-        base = _load(extended, (*extending, path))
+        base = _load(_find_beside(path, extended), (*extending, path))
     tables = _checked_tables(tables, path, {"model", "training"})
     model = {**base.model, **tables.get("model", {})}
     preset = str(model.pop("preset", base.preset))
     training = with_values(base.training, tables.get("training", {}), str(path))
     return Recipe(path.stem, preset, model, training)
+
+
+def _find_beside(path: Path, extended: str) -> Path:
+    """The recipe that the one at `path` extends."""
+    shipped = (CONFIG_FOLDER / f"{extended}.toml").is_file()
+    return find_recipe(extended if shipped else str(path.parent / extended))
 
 
 def model_fields(recipe: Recipe, kind: type[Fields], vocab_size: int | None = None) -> Fields:

@@ -81,9 +81,13 @@ def test_a_recipe_extends_another(tmp_path):
     assert (mine.name, mine.preset) == ("mine", mini.preset)
     assert mine.model == {**mini.model, "grounded_tokens": 7}
     assert mine.training == replace(mini.training, steps=3, text_sets=())
-    one, two = tmp_path / "one.toml", tmp_path / "two.toml"
-    one.write_text(f"extends = '{two}'\n")
-    two.write_text(f"extends = '{one}'\n")
+    beside = tmp_path / "folder" / "beside.toml"
+    beside.parent.mkdir()
+    beside.write_text("extends = '../mine.toml'\n[training]\nsteps = 5\n")
+    assert load_recipe(str(beside)).training == replace(mine.training, steps=5)
+    one, two = tmp_path / "one.toml", beside.parent / "two.toml"
+    one.write_text("extends = 'folder/two.toml'\n")
+    two.write_text("extends = '../one.toml'\n")
     with pytest.raises(UsageError, match="extends itself: .*one.toml, which extends .*two.toml"):
         load_recipe(str(one))
 
