@@ -173,7 +173,11 @@ class FinetuneRequest:
 
 
 def finetune_recipe(
-    task: str, width: int | None, config: str | None, assignments: Sequence[str]
+    task: str,
+    width: int | None,
+    config: str | None,
+    assignments: Sequence[str],
+    pretraining: str = "",
 ) -> FinetuneRecipe:
     """The recipe of a fine-tuning.
 
@@ -182,6 +186,7 @@ def finetune_recipe(
         width: Of the model; None for another model than a UNIMO-2.
         config: Name or file; None for the default one of the model's size.
         assignments: Changes, as of `--set`.
+        pretraining: The recipe that the model was pre-trained by, which may have its own for tasks.
 
     Raises:
         UsageError: Or one of its kinds.
@@ -194,7 +199,7 @@ def finetune_recipe(
         override_finetune,
     )
 
-    name = config or default_recipe(task, PAPER_WIDTH if width is None else width)
+    name = config or default_recipe(task, PAPER_WIDTH if width is None else width, pretraining)
     return override_finetune(load_finetune_recipe(name, default_config(task)), assignments)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from unimo2.training.recipes import read_tables
+from unimo2.training.recipes import read_recipe_file
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = (ROOT / "docs" / "fidelity.md").read_text(encoding="utf-8")
@@ -35,7 +35,7 @@ def test_a_value_is_that_of_its_recipe(recipe, name, value):
     """Against the recipe's file, read as TOML."""
     places = (CONFIGS / "finetune" / f"{recipe}.toml", CONFIGS / f"{recipe}.toml")
     (path,) = [place for place in places if place.is_file()]
-    training = read_tables(path, {"model", "training", "search"})["training"]
+    training = read_recipe_file(path, {"model", "training", "search"}).tables["training"]
     assert training[name] == literal_eval(value)
 
 

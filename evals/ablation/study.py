@@ -94,12 +94,12 @@ class Study:
         return folder / f"switched-{digest(row.inference)[:8]}" if row.inference else folder
 
     def recipe(self, row: AblationRow, column: GridColumn) -> FinetuneRecipe:
-        """The fine-tuning of a column: that of the model's size, with the row's seed."""
-        width, seed = row.training["model"]["hidden_size"], row.training["seed"]
-        key = ("recipe", column.benchmark, width, seed)
+        """The fine-tuning of a column: that of the rows' recipe or size, with the row's seed."""
+        width, seed, name = row.training["model"]["hidden_size"], row.training["seed"], row.recipe.name
+        key = ("recipe", column.benchmark, width, seed, name)
         if key not in self._kept:
             changes = [f"seed={seed}", *self.tuning]
-            self._kept[key] = finetune_recipe(column.benchmark, width, None, changes)
+            self._kept[key] = finetune_recipe(column.benchmark, width, None, changes, name)
         found: FinetuneRecipe = self._kept[key]
         return found
 

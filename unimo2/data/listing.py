@@ -5,6 +5,7 @@ That keeps one core busy for minutes. A part is a corpus; this process's share o
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import os
 import tempfile
@@ -13,6 +14,7 @@ from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Event
 from typing import Any, NamedTuple
 
 from unimo2.data.index import Index, TextFiles
@@ -35,19 +37,30 @@ class Wanted(NamedTuple):
 def keep_all(wanted: Sequence[Wanted], lost: Skips, notice: Notice | None) -> list[FileIndex]:
     """As `keep` for each of several indexes; those that are to be made are made at the same time.
 
+    Parts are begun in their order: with few cores the longest should be among the first.
+
     Raises:
         UsageError: A process that listed was killed; or what a part raises.
     """
     skips = [Skips() for _ in wanted]
     parts = sum(len(one.parts) for one in wanted)
     with ThreadPoolExecutor() as threads, _workers(parts) as pool:
+        begun = [Event() for _ in wanted]
 
-        def kept(one: Wanted, left_out: Skips) -> FileIndex:
-            return keep(
-                one.what, one.folders, lambda inner: _listed(one, pool, inner), left_out, notice
-            )
+        def kept(number: int) -> FileIndex:
+            one = wanted[number]
 
-        found = list((threads.map if pool else map)(kept, wanted, skips))
+            def listed(lost: Skips) -> FileIndex:
+                for earlier in begun[:number]:
+                    earlier.wait()
+                return _listed(one, pool, lost, begun[number].set)
+
+            try:
+                return keep(one.what, one.folders, listed, skips[number], notice)
+            finally:
+                begun[number].set()
+
+        found = list((threads.map if pool else map)(kept, range(len(wanted))))
     for left_out in skips:
         lost.include(left_out.plain())
     return found
@@ -73,19 +86,24 @@ def _workers(parts: int) -> Iterator[ProcessPoolExecutor | None]:
         yield pool
 
 
-def _listed(wanted: Wanted, pool: ProcessPoolExecutor | None, lost: Skips) -> FileIndex:
-    """Contents of an index of all parts, in their order."""
+def _listed(
+    wanted: Wanted, pool: ProcessPoolExecutor | None, lost: Skips, begun: Callable[[], object]
+) -> FileIndex:
+    """Contents of an index of all parts, in their order; calls `begun` once processes have them."""
     if pool is None:
-        whole = wanted.parts[0](lost)
-        for part in wanted.parts[1:]:
-            more = part(lost)
-            assert isinstance(whole, Index) and isinstance(more, Index)
-            whole.include(more)
-        return whole.found()
+        with _no_cycles():
+            whole = wanted.parts[0](lost)
+            for part in wanted.parts[1:]:
+                more = part(lost)
+                assert isinstance(whole, Index) and isinstance(more, Index)
+                whole.include(more)
+            return whole.found()
     with tempfile.TemporaryDirectory(prefix="unimo2-listing-") as home:
         folders = [Path(home, str(number)) for number in range(len(wanted.parts))]
         try:
-            done = list(pool.map(_write, wanted.parts, folders))
+            going = pool.map(_write, wanted.parts, folders)
+            begun()
+            done = list(going)
         except BrokenProcessPool:
             raise UsageError(
                 "a process that listed a corpus was killed, perhaps for want of memory: allow it "
@@ -103,12 +121,25 @@ def _listed(wanted: Wanted, pool: ProcessPoolExecutor | None, lost: Skips) -> Fi
         return index.found()
 
 
+@contextmanager
+def _no_cycles() -> Iterator[None]:
+    """Without Python's search for cycles, which takes half of the time among millions of records."""
+    searched = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if searched:
+            gc.enable()
+
+
 def _write(
     part: Callable[[Skips], Index | TextFiles], folder: Path
 ) -> tuple[Mapping[str, Any], Sequence[str], dict[str, list[Any]]]:
     """List a corpus and save it: arrays of a gigabyte are not sent to another process."""
     skips = Skips()
-    found = part(skips).found()
+    with _no_cycles():
+        found = part(skips).found()
     folder.mkdir()
     write_columns(folder, found.columns)
     return found.facts, found.homes, skips.plain()

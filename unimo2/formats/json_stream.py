@@ -30,7 +30,9 @@ _LONGEST_START = 16  # bytes that tell what kind of file another one is
 _NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 _PIECE = 1 << 20  # bytes of a list that are parsed together
 _LARGEST_PIECE = 1 << 26
-_MANY_DIGITS = re.compile(rb"\d{19}")  # of a number that may not fit into 64 bits
+# A number of so many digits may not fit into 64 bits. Every digit is made a 0, then they are looked
+# for: a regular expression takes longer than the parsing.
+_MANY_DIGITS, _ZEROS = b"0" * 19, bytes.maketrans(b"123456789", b"0" * 9)
 
 
 def json_items(path: Path) -> Iterator[Any]:
@@ -106,7 +108,7 @@ def json_pieces(path: Path, between: re.Pattern[bytes]) -> Iterator[bytes | None
 
 def piece_items(piece: bytes) -> list[Any] | None:
     """The items of one of `json_pieces`, as `json_items` has them; None where it might refuse them."""
-    if _MANY_DIGITS.search(piece) or _levels(piece, 0)[1] >= _DEEPEST:
+    if _MANY_DIGITS in piece.translate(_ZEROS) or _levels(piece, 0)[1] >= _DEEPEST:
         return None
     try:
         found: list[Any] = json.loads(

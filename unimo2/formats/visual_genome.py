@@ -9,7 +9,7 @@ The file is one list; each item is an image, `{"id": 1, "regions": [...]}` (`ima
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain, islice
@@ -70,7 +70,7 @@ def read_regions(
             phrase or an image id that occurs twice.
     """
     path = folder / REGIONS_FILE
-    found = _regions_of(path, enumerate(json_items(path)), set(), broken)
+    found = _contents(path, enumerate(json_items(path)), set(), broken, _regions)
     for identifier, image, regions in _on_disk(folder, found, lost):
         yield RegionImage(identifier, image, regions)
 
@@ -111,10 +111,14 @@ def _on_disk(
         refuse_lost(fault, f"{identifier}.jpg ({place})", lost)
 
 
-def _regions_of(
-    path: Path, numbered: Iterable[tuple[int, Any]], seen: set[int], broken: Skips | None
-) -> Iterator[tuple[int, int, tuple[Region, ...]]]:
-    """Number, image id and regions of the items that can be used and were not `seen` before."""
+def _contents(
+    path: Path,
+    numbered: Iterable[tuple[int, Any]],
+    seen: set[int],
+    broken: Skips | None,
+    read: Callable[[dict[str, Any], int, str, Skips | None], Iterable[Found]],
+) -> Iterator[tuple[int, int, tuple[Found, ...]]]:
+    """Number, image id and what is read of the items that can be used and were not `seen` before."""
     for index, item in numbered:
         place = f"{path}: item {index}"
         try:
@@ -122,11 +126,11 @@ def _regions_of(
             if identifier in seen:
                 raise DuplicateId(f"{place}: image id {identifier} occurs twice")
             seen.add(identifier)
-            regions = tuple(_regions(item, identifier, place, broken))
+            content = tuple(read(item, identifier, place, broken))
         except BadData as error:
             refuse(reason_for(error), str(error), broken)
             continue
-        yield index, identifier, regions
+        yield index, identifier, content
 
 
 # Between two items: no region has a field of these names.
@@ -134,7 +138,7 @@ _BETWEEN = re.compile(rb'\}\s*,\s*\{(?=\s*"(?:id|regions)")')
 
 
 def _phrases(path: Path, broken: Skips | None) -> Iterator[tuple[int, int, tuple[str, ...]]]:
-    """As `_regions_of` of the whole file, which is parsed in pieces; after an odd one, item by item."""
+    """The phrases of the whole file, which is parsed in pieces; after an odd one, item by item."""
     seen: set[int] = set()
     index = 0
     for piece in json_pieces(path, _BETWEEN):
@@ -144,8 +148,7 @@ def _phrases(path: Path, broken: Skips | None) -> Iterator[tuple[int, int, tuple
             if entries is None
             else enumerate(entries, index)
         )
-        for number, identifier, regions in _regions_of(path, numbered, seen, broken):
-            yield number, identifier, tuple([region.phrase for region in regions])
+        yield from _contents(path, numbered, seen, broken, _phrases_of)
         if entries is None:
             return
         index += len(entries)
@@ -179,12 +182,22 @@ def _image_id(item: Any, place: str) -> int:
     return integer(item, "image_id" if has_other_name else "id", place)
 
 
-def _regions(item: dict[str, Any], image_id: int, place: str, broken: Skips | None) -> list[Region]:
+def _regions(
+    item: dict[str, Any], image_id: int, place: str, broken: Skips | None
+) -> Iterable[Region]:
     entries = items(item, "regions", place)
-    if (regions := _sound_regions(image_id, entries)) is not None:
-        return regions
+    if (sound := _sound(image_id, entries)) is not None:
+        return map(Region, *sound)
     records = ((entry, f"{place}.regions[{number}]") for number, entry in enumerate(entries))
-    return list(parsed(records, partial(_region, image_id), broken))
+    return parsed(records, partial(_region, image_id), broken)
+
+
+def _phrases_of(
+    item: dict[str, Any], image_id: int, place: str, broken: Skips | None
+) -> Iterable[str]:
+    if (sound := _sound(image_id, items(item, "regions", place))) is not None:
+        return sound.phrases
+    return (region.phrase for region in _regions(item, image_id, place, broken))
 
 
 def _region(image_id: int, entry: Any, place: str) -> Region:
@@ -201,7 +214,15 @@ def _region(image_id: int, entry: Any, place: str) -> Region:
 _fields = itemgetter("phrase", "region_id", "image_id", "x", "y", "width", "height")
 
 
-def _sound_regions(image_id: int, entries: list[Any]) -> list[Region] | None:
+class _Sound(NamedTuple):
+    """Fields of `Region`, of every region of an image."""
+
+    ids: Sequence[int]
+    phrases: list[str]
+    boxes: Iterable[tuple[int, int, int, int]]
+
+
+def _sound(image_id: int, entries: list[Any]) -> _Sound | None:
     """What `_region` makes of every entry of an image, in a third of the time: there are millions.
 
     None where not all of them are as they nearly always are: `_region` names what differs.
@@ -216,4 +237,4 @@ def _sound_regions(image_id: int, entries: list[Any]) -> list[Region] | None:
         return None
     if not "".join(words).isascii():  # may hold halves of surrogate pairs
         return None
-    return list(map(Region, identifiers, words, zip(*box, strict=True)))
+    return _Sound(identifiers, words, zip(*box, strict=True))

@@ -139,25 +139,26 @@ def _read(training: PretrainConfig, root: Path, skips: Skips, notice: Notice | N
         )
         files = TextFiles(folders) if folders else None
         return _Listed(_pairs(root, training, training.pair_sets, skips), shown, files)
-    beside = [name for name in training.leave_out if name not in training.pair_sets]
-    places = [root / name for name in (*training.pair_sets, *beside)]
-    parts = [partial(_pairs, root, training, [name]) for name in training.pair_sets]
-    wanted = [Wanted({"what": "pairs", "sets": training.pair_sets}, places, parts)]
+    # The longest part comes first, and the pairs last: their lists are quickly put together.
+    wanted: dict[str, Wanted] = {}
+    if folders:
+        what: dict[str, Any] = {"what": "texts", "sets": training.text_sets}
+        wanted["texts"] = Wanted(what, folders, [partial(_files, folders)])
     if training.image_sets:
         what = {"what": "labelled", "sets": training.image_sets, "prompts": training.prompts}
         parts = [partial(_labelled, root, training, [name]) for name in training.image_sets]
-        wanted.append(Wanted(what, [root / name for name in training.image_sets], parts, True))
-    if folders:
-        wanted.append(
-            Wanted(
-                {"what": "texts", "sets": training.text_sets}, folders, [partial(_files, folders)]
-            )
+        wanted["labelled"] = Wanted(
+            what, [root / name for name in training.image_sets], parts, True
         )
-    found = iter(keep_all(wanted, skips, notice))
+    beside = [name for name in training.leave_out if name not in training.pair_sets]
+    places = [root / name for name in (*training.pair_sets, *beside)]
+    parts = [partial(_pairs, root, training, [name]) for name in training.pair_sets]
+    wanted["pairs"] = Wanted({"what": "pairs", "sets": training.pair_sets}, places, parts)
+    found = dict(zip(wanted, keep_all([*wanted.values()], skips, notice), strict=True))
     return _Listed(
-        Index.of(next(found)),
-        Index.of(next(found), repeated=True) if training.image_sets else None,
-        TextFiles.of(next(found)) if folders else None,
+        Index.of(found["pairs"]),
+        Index.of(found["labelled"], repeated=True) if training.image_sets else None,
+        TextFiles.of(found["texts"]) if folders else None,
     )
 
 

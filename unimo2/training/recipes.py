@@ -12,7 +12,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any, Literal, NamedTuple, TypeVar, get_args, get_origin, get_type_hints
 
 from unimo2.errors import MissingData, UsageError
 from unimo2.files import parse_toml
@@ -51,28 +51,52 @@ def load_recipe(name_or_file: str) -> Recipe:
 
 
 def _load(path: Path, extending: tuple[Path, ...]) -> Recipe:
-    path = path.resolve()
-    if path in extending:
-        chain = ", which extends ".join(str(one) for one in (*extending, path))
-        raise UsageError(f"a recipe extends itself: {chain}")
-    tables = read_toml(path)
-    base = Recipe(path.stem)
-    if "extends" in tables:
-        extended = tables.pop("extends")
-        if not isinstance(extended, str):
-            raise UsageError(f"{path}: extends is {extended!r}; expected a recipe's name or file")
-        base = _load(_find_beside(path, extended), (*extending, path))
-    tables = _checked_tables(tables, path, {"model", "training"})
-    model = {**base.model, **tables.get("model", {})}
+    file = read_recipe_file(path, {"model", "training"}, extending)
+    base = Recipe(path.stem) if file.extends is None else _load(file.extends, file.chain)
+    model = {**base.model, **file.tables.get("model", {})}
     preset = str(model.pop("preset", base.preset))
-    training = with_values(base.training, tables.get("training", {}), str(path))
+    training = with_values(base.training, file.tables.get("training", {}), str(path))
     return Recipe(path.stem, preset, model, training)
 
 
-def _find_beside(path: Path, extended: str) -> Path:
-    """The recipe that the one at `path` extends."""
-    shipped = (CONFIG_FOLDER / f"{extended}.toml").is_file()
-    return find_recipe(extended if shipped else str(path.parent / extended))
+class RecipeFile(NamedTuple):
+    """What a recipe's file holds."""
+
+    tables: Mapping[str, Mapping[str, Any]]
+    extends: Path | None  # the recipe whose values hold where the tables have none
+    chain: tuple[Path, ...]  # the files up to this one, each of which extends the next
+
+
+def read_recipe_file(
+    path: Path, known: set[str], extending: tuple[Path, ...] = (), folder: Path = CONFIG_FOLDER
+) -> RecipeFile:
+    """Read a recipe's file, but not the one that it extends.
+
+    Args:
+        path: The file.
+        known: Its possible tables.
+        extending: The files that lead to it.
+        folder: The package's recipes of its kind.
+
+    Raises:
+        MissingData: The recipe that it extends does not exist.
+        UsageError: The file is not TOML, has an unknown table or keys outside its tables, or extends
+            itself.
+    """
+    path = path.resolve()
+    chain = (*extending, path)
+    if path in extending:
+        names = ", which extends ".join(map(str, chain))
+        raise UsageError(f"a recipe extends itself: {names}")
+    tables = read_toml(path)
+    extends = None
+    if "extends" in tables:
+        named = tables.pop("extends")
+        if not isinstance(named, str):
+            raise UsageError(f"{path}: extends is {named!r}; expected a recipe's name or file")
+        shipped = (folder / f"{named}.toml").is_file()
+        extends = find_recipe(named if shipped else str(path.parent / named), folder)
+    return RecipeFile(_checked_tables(tables, path, known), extends, chain)
 
 
 def model_fields(recipe: Recipe, kind: type[Fields], vocab_size: int | None = None) -> Fields:
@@ -105,15 +129,6 @@ def find_recipe(name_or_file: str, folder: Path = CONFIG_FOLDER) -> Path:
         known = ", ".join(sorted(p.stem for p in folder.glob("*.toml")))
         raise MissingData(f"no configuration {name_or_file!r}: give a file, or one of: {known}")
     return path
-
-
-def read_tables(path: Path, known: set[str]) -> dict[str, dict[str, Any]]:
-    """The tables of a TOML file, of those that are known.
-
-    Raises:
-        UsageError: The file is not TOML, or has an unknown table or keys outside its tables.
-    """
-    return _checked_tables(read_toml(path), path, known)
 
 
 def _checked_tables(

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import multiprocessing
 import os
 import signal
+import time
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -235,6 +237,37 @@ def test_several_processes_list_what_one_does(root, tmp_path, monkeypatch):
             np.testing.assert_array_equal(first.columns[name], column)
         assert len(names(second)) < len(names(first)) and lost.total == 1
     assert not multiprocessing.active_children()
+
+
+def test_parts_are_begun_in_their_order(root, monkeypatch):
+    """Truth: the order asked for, though the later index is looked for and listed first."""
+    monkeypatch.setattr(listing, "own_cores", lambda: 2)
+    begun, keep, listed = [], listing.keep, listing._listed
+
+    def late(what, folders, *rest):
+        time.sleep(0.3 * len(folders))  # the first index is of two folders
+        return keep(what, folders, *rest)
+
+    def noted(wanted, *rest):
+        begun.append(len(wanted.parts))
+        return listed(wanted, *rest)
+
+    monkeypatch.setattr(listing, "keep", late)
+    monkeypatch.setattr(listing, "_listed", noted)
+    keep_all(_wanted(root), Skips(), None)
+    assert begun == [2, 1]
+    assert keep_all(_wanted(root), Skips(), None) and begun == [2, 1], "kept: nobody waits"
+
+
+def test_the_search_for_cycles_goes_on_after_a_listing(root, monkeypatch):
+    """Truth: what was set before, whether the listing ends well or not."""
+    monkeypatch.setattr(listing, "own_cores", lambda: 1)
+    keep_all(_wanted(root)[:1], Skips(), None)
+    assert gc.isenabled()
+    (root / "open_images" / "class-descriptions-boxable.csv").write_text("/m/1\n")
+    with pytest.raises(BadData):
+        keep_all(_wanted(root), Skips(), None)
+    assert gc.isenabled()
 
 
 def test_a_process_that_is_killed_or_meets_a_fault_ends_the_listing(root, monkeypatch):

@@ -223,7 +223,8 @@ def test_phrases_are_those_of_json(tmp_path, monkeypatch, seed, odd, escaped):
 
 @pytest.mark.parametrize(
     "spoilt", ["", "[", "[]]", '{"id": 1}', "%s]", "[%s", "[%s}", "[%s, ]", "[%s] [%s]", "[%s], 1",
-               '[%s], "b": [%s]', "[%s,, %s]", '[{"id": NaN}, %s]', '[%s, {"id": 1e999}]',
+               '[%s], "b": [%s]', "[%s,, %s]", '[{"id": 9876543210987654321}, %s]',
+               '[{"id": 1, "z": 98765432109876543219}, %s]', '[{"id": NaN}, %s]', '[%s, {"id": 1e999}]',
                '[%s, {"id": 9, "regions": [], "z": ' + "[" * 600 + "]" * 600 + "}]"]
 )  # fmt: skip
 def test_a_malformed_list_of_regions_is_refused_as_before(tmp_path, monkeypatch, spoilt):

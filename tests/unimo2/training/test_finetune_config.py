@@ -1,5 +1,7 @@
 """Recipes of fine-tuning: the paper's numbers, and epochs counted as steps."""
 
+from dataclasses import replace
+
 import pytest
 
 from unimo2.errors import MissingData, UsageError
@@ -40,6 +42,36 @@ def test_shipped_recipes_are_the_papers_for_a_wide_model_and_mini_ones_for_a_nar
     mini = load_finetune_recipe(default_recipe(task, 128), default_config(task))
     assert mini.name.startswith("mini-") and mini.training.image_size == 0
     assert type(mini.training) is type(c)
+
+
+@pytest.mark.parametrize("task", ["flickr", "coco", "mnli"])
+def test_rows_of_an_ablation_are_fine_tuned_by_shorter_recipes_in_float32(task):
+    """Truth: mini's recipe, of which the length and the precision alone differ."""
+    name = default_recipe(task, 128, "ablation")
+    ours, mini = (load_finetune_recipe(one, default_config(task)) for one in (name, f"mini-{task}"))
+    assert (ours.name, ours.search) == (f"ablation-{task}", mini.search)
+    assert ours.training.precision == "fp32" and ours.training.epochs <= mini.training.epochs / 2
+    same = [
+        replace(one.training, epochs=1, eval_epochs=1, precision="auto") for one in (ours, mini)
+    ]
+    assert same[0] == same[1]
+    assert default_recipe(task, 128, "mini") == f"mini-{task}"
+    assert default_recipe("sst2", 128, "ablation") == "mini-sst2"
+
+
+def test_a_recipe_extends_another(tmp_path):
+    """Truth: the values of both files; steps of the one replace epochs of the other."""
+    (tmp_path / "long.toml").write_text(
+        "[training]\nepochs = 5\nbatch_size = 9\n[model]\nhidden_dropout = 0.3\n"
+    )
+    (tmp_path / "short.toml").write_text("extends = 'long.toml'\n[training]\nsteps = 7\n")
+    short = load_finetune_recipe(str(tmp_path / "short.toml"), default_config("sst2"))
+    training = short.training
+    assert (training.steps, training.epochs, training.batch_size) == (7, 0, 9)
+    assert short.model == {"hidden_dropout": 0.3}
+    (tmp_path / "long.toml").write_text("extends = 'short.toml'\n")
+    with pytest.raises(UsageError, match="extends itself: .*long.toml, which extends"):
+        load_finetune_recipe(str(tmp_path / "long.toml"), default_config("sst2"))
 
 
 def test_learning_rates_fall_after_the_papers_epochs():

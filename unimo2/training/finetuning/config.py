@@ -24,13 +24,13 @@ from unimo2.training.recipes import (
     CONFIG_FOLDER,
     find_recipe,
     parse_assignments,
-    read_tables,
+    read_recipe_file,
     with_values,
 )
 
 # Models at least this wide get the paper's recipe if none is named, narrower ones the mini one.
 PAPER_WIDTH = 512
-_FOLDER = "finetune"
+FINETUNE_FOLDER = CONFIG_FOLDER / "finetune"
 
 Config = TypeVar("Config", bound="FinetuneConfig")
 
@@ -168,9 +168,15 @@ class FinetuneRecipe:
     search: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
 
 
-def default_recipe(task: str, hidden_size: int) -> str:
-    """The name of the recipe for a task and a model of some width: the paper's, or the mini one."""
+def default_recipe(task: str, hidden_size: int, pretraining: str = "") -> str:
+    """The name of the recipe for a task and a model of some width: the paper's, or the mini one.
+
+    That of the recipe by which the model was pre-trained comes before both, where there is one.
+    """
     spelled = task.replace("_", "-")
+    own = f"{pretraining}-{spelled}"
+    if (FINETUNE_FOLDER / f"{own}.toml").is_file():
+        return own
     return spelled if hidden_size >= PAPER_WIDTH else f"mini-{spelled}"
 
 
@@ -199,17 +205,24 @@ def load_finetune_recipe(name_or_file: str, defaults: FinetuneConfig) -> Finetun
         MissingData: The recipe does not exist.
         UsageError: The file is not TOML, or has an unknown key or a value of the wrong type.
     """
-    path = find_recipe(name_or_file, CONFIG_FOLDER / _FOLDER)
-    tables = read_tables(path, {"model", "training", "search"})
-    training = with_values(defaults, _timed(tables.get("training", {})), str(path))
-    search = tables.get("search", {})
+    return _load(find_recipe(name_or_file, FINETUNE_FOLDER), defaults, ())
+
+
+def _load(path: Path, defaults: FinetuneConfig, extending: tuple[Path, ...]) -> FinetuneRecipe:
+    file = read_recipe_file(path, {"model", "training", "search"}, extending, FINETUNE_FOLDER)
+    base = FinetuneRecipe(path.stem, defaults)
+    if file.extends is not None:
+        base = _load(file.extends, defaults, file.chain)
+    training = with_values(base.training, _timed(file.tables.get("training", {})), str(path))
+    search = file.tables.get("search", {})
     for key, values in search.items():
         if not isinstance(values, list):
             raise UsageError(f"{path}: search.{key} is {values!r}; expected a list of values")
         for value in values:
             with_values(training, {key: value}, f"{path}: search")
-    grid = {key: tuple(values) for key, values in search.items()}
-    return FinetuneRecipe(path.stem, training, dict(tables.get("model", {})), grid)
+    grid = {**base.search, **{key: tuple(values) for key, values in search.items()}}
+    model = {**base.model, **file.tables.get("model", {})}
+    return FinetuneRecipe(path.stem, training, model, grid)
 
 
 def override_finetune(recipe: FinetuneRecipe, assignments: Sequence[str]) -> FinetuneRecipe:
