@@ -6,11 +6,12 @@ import json
 import multiprocessing
 import os
 import shutil
-import signal
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing, contextmanager
 from dataclasses import asdict
 from functools import partial
@@ -31,7 +32,7 @@ from evals.suite_mini.visual_genome import VISUAL_GENOME
 from evals.suite_mini.vqa import VQA
 from evals.suite_mini.web import CONCEPTUAL_CAPTIONS, SBU
 from unimo2.console import announce, showing, stage
-from unimo2.devices import cores
+from unimo2.devices import cores, end_with, ended_on_error
 from unimo2.errors import MissingData, UsageError
 from unimo2.files import cache_folder, locked, write_text
 
@@ -273,8 +274,6 @@ def _clear_abandoned(root: Path) -> None:
 
 
 _CHUNK = 50  # jobs a task: half a second of work
-# Ctrl-C is for the parent process, which ends the pool.
-_NO_INTERRUPTS = (signal.SIGINT, signal.SIG_IGN)
 
 
 def results_by_part(
@@ -297,6 +296,9 @@ def results_by_part(
 
     Yields:
         For each part the results of its jobs, in their order.
+
+    Raises:
+        UsageError: A process was killed.
     """
     work = [job for own in jobs for job in own]
     run = partial(_run, root, seed)
@@ -305,10 +307,17 @@ def results_by_part(
         return
     # Spawned, not forked: the caller may have threads (torch has), which do not survive a fork.
     context = multiprocessing.get_context("spawn")
-    with _no_main():
-        pool = context.Pool(processes, initializer=signal.signal, initargs=_NO_INTERRUPTS)
-    with pool:
-        yield from _regrouped(pool.imap(run, work, _CHUNK), jobs, on_progress)
+    workers = ProcessPoolExecutor(processes, context, end_with, (os.getpid(),))
+    try:
+        with workers as pool, ended_on_error():
+            with _no_main():
+                finished = pool.map(run, work, chunksize=_CHUNK)
+            yield from _regrouped(finished, jobs, on_progress)
+    except BrokenProcessPool:
+        raise UsageError(
+            "a process that drew the suite was killed, perhaps for want of memory: repeat the "
+            "command, or allow it fewer cores, as with 'taskset -c 0'"
+        ) from None
 
 
 def _run(root: Path, seed: int, job: Job) -> Any:

@@ -1,10 +1,13 @@
 """The embedded suite on disk: deterministic, disjoint, whole, in the official formats."""
 
 import json
+import multiprocessing
 import subprocess
 import sys
 from collections import Counter
+from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,7 +17,7 @@ from evals.suite_mini import SuiteRequest, default_root, ensure, make_suite, rea
 from evals.suite_mini.captioned import coco_entries, flickr_entries, scene_and_descriptions
 from evals.suite_mini.dice import Dice
 from evals.suite_mini.render import render
-from evals.suite_mini.suite import NEEDS
+from evals.suite_mini.suite import NEEDS, results_by_part
 from evals.suite_mini.suite import PARTS as ALL_PARTS
 from evals.suite_mini.world import make_scene
 from examples.embedded_levels.__main__ import kept_levels
@@ -75,6 +78,17 @@ def test_number_of_processes_does_not_matter(tiny: Path, tmp_path: Path) -> None
     files = sorted(path.relative_to(tiny) for path in tiny.rglob("*") if path.is_file())
     assert files == sorted(path.relative_to(two) for path in two.rglob("*") if path.is_file())
     assert all((tiny / name).read_bytes() == (two / name).read_bytes() for name in files)
+
+
+def test_a_process_that_is_killed_ends_the_drawing() -> None:
+    """Truth: one line, and no process that lives on or is waited for without end."""
+    # `exec(code, root, seed)`: a job of another process that needs no module of the tests there
+    dies = SimpleNamespace(
+        run=partial(exec, "import os, signal; os.kill(os.getpid(), signal.SIGKILL)")
+    )
+    with pytest.raises(UsageError, match="was killed, perhaps for want of memory"):
+        list(results_by_part({}, {}, [[dies] * 120], 2))  # type: ignore[arg-type, list-item]
+    assert not multiprocessing.active_children()
 
 
 def test_another_seed_gives_other_data(tiny: Path, tmp_path: Path) -> None:
