@@ -102,7 +102,6 @@ def test_tables_in_the_documents_are_those_of_the_shipped_records():
     text = RESULTS.read_text(encoding="utf-8")
     shown = {words_of(line) for line in text.splitlines()}
     numbers = {int(number) for number in re.findall(r"\$ unimo2 report --table (\d+)", text)}
-    numbers |= {5} if "$ unimo2 ablate --k" in text else set()
     found = records.find([records.MEASURED])
     assert numbers
     for number in numbers:
