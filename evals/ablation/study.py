@@ -95,11 +95,8 @@ class Study:
 
     def recipe(self, row: AblationRow, column: GridColumn) -> FinetuneRecipe:
         """The fine-tuning of a column: that of the rows' recipe or size, with the row's seed."""
-        width, seed, name = (
-            row.training["model"]["hidden_size"],
-            row.training["seed"],
-            row.recipe.name,
-        )
+        name, seed = row.recipe.name, row.training["seed"]
+        width = row.training["model"]["hidden_size"]
         key = ("recipe", column.benchmark, width, seed, name)
         if key not in self._kept:
             changes = [f"seed={seed}", *self.tuning]

@@ -3,7 +3,7 @@
     python -m pytest tests/cli/test_rehearsal.py -m slow -s
 
 Nothing is learned in a step. What is proven is that the base model's 298.3 million parameters (299.5
-with the projection of views, which is no part of the model) go through every command with the paper's
+with the projection of views, which is not part of the model) go through every command with the paper's
 own recipes, at 224 and 384 pixels, and how much memory that takes.
 """
 
